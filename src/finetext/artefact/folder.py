@@ -1,0 +1,141 @@
+"""The model folder: everything that prediction needs, without pickle.
+
+`finetext.json` names the kind of classifier, the label scheme, the thresholds and the format
+version; the weights lie beside it in the layout of that kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from finetext import registry
+from finetext.errors import ModelError, UnknownNameError
+from finetext.methods.base import Classifier
+from finetext.types import LabelScheme
+
+FORMAT_VERSION: Final = 1
+DESCRIPTION: Final = "finetext.json"
+
+
+def save_model(classifier: Classifier, folder: Path) -> Path:
+    """Write the model folder beside its place and rename it, so that it is never half there.
+
+    Args:
+        classifier: what to save.
+        folder: where; a model folder that is there already is replaced.
+
+    Raises:
+        ModelError: something else is there, or the place cannot be written.
+    """
+    if folder.exists() and not (folder / DESCRIPTION).is_file():
+        raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
+    try:
+        with replaced_folder(folder) as unfinished:
+            classifier.save_weights(unfinished)
+            write_json(unfinished / DESCRIPTION, _describe(classifier))
+    except OSError as error:
+        raise ModelError(f"the model cannot be written to {folder}: {error}") from None
+    return folder
+
+
+def load_model(folder: Path, device: str = "auto") -> Classifier:
+    """Read a model folder.
+
+    Args:
+        folder: what `save_model` wrote.
+        device: where a neural model predicts; see `FitContext.device`.
+
+    Raises:
+        ModelError: it is no model folder, from a newer version, or damaged.
+    """
+    described = _read_description(folder)
+    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+    limits = described["thresholds"]
+    thresholds = None if limits is None else np.array(limits, dtype=np.float64)
+    try:
+        kind = registry.load("classifiers", described["classifier"])
+        loaded: Classifier = kind.load_weights(folder, scheme, thresholds, device)
+    except UnknownNameError as error:
+        raise ModelError(f"{folder}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the model in {folder} is damaged: {error}") from None
+    return loaded
+
+
+def _describe(classifier: Classifier) -> dict[str, Any]:
+    from finetext import __version__
+
+    limits = classifier.thresholds
+    return {
+        "format_version": FORMAT_VERSION,
+        "finetext_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "classifier": classifier.kind,
+        "labels": list(classifier.scheme.names),
+        "multilabel": classifier.scheme.multilabel,
+        "thresholds": None if limits is None else [float(limit) for limit in limits],
+        "provenance": classifier.provenance(),
+    }
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        reason = "has no finetext.json" if folder.is_dir() else "does not exist"
+        raise ModelError(f"{folder} is not a finetext model: it {reason}")
+    try:
+        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = int(described["format_version"])
+        described["labels"], described["multilabel"], described["thresholds"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is damaged: {error}") from None
+    if version > FORMAT_VERSION:
+        raise ModelError(
+            f"{folder} has format version {version}, but this finetext reads up to "
+            f"{FORMAT_VERSION}; upgrade finetext"
+        )
+    return described
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON beside its place and rename it."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text beside its place and rename it."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `folder` when all went well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+            os.replace(folder, old / "old")
+            os.replace(unfinished, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

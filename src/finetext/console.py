@@ -1,0 +1,90 @@
+"""What the command line shows: messages and progress on standard error, results on standard out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from finetext.methods.base import ProgressEvent
+from finetext.types import Finding
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+class Screen:
+    """Where a command writes. Colour and progress only when standard error is a terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        """Make the consoles.
+
+        Args:
+            quiet: whether messages, findings and progress are left out.
+        """
+        from rich.console import Console
+
+        self.quiet = quiet
+        self.out: Console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.messages: Console = Console(stderr=True, highlight=False, quiet=quiet)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def say(self, line: str) -> None:
+        """A line worth reading once."""
+        self.messages.print(line, markup=False, soft_wrap=True)
+
+    def finding(self, finding: Finding) -> None:
+        """A finding; notes are left to the report."""
+        if finding.severity != "note":
+            style = _STYLES[finding.severity]
+            line = f"{finding.severity}: {finding.message}"
+            self.messages.print(line, style=style, markup=False, soft_wrap=True)
+
+    def json(self, value: Any) -> None:
+        """A result for machines, alone on standard output."""
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+
+    @contextmanager
+    def watching(self) -> Iterator[Screen]:
+        """Show progress bars while the body runs, if someone sits at a terminal."""
+        if self.quiet or not self.messages.is_terminal:
+            yield self
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.messages, transient=True) as self._progress:
+            yield self
+        self._progress = None
+
+    def progress(self, event: ProgressEvent) -> None:
+        """Move the bar of a stage; a new stage takes the place of the last."""
+        if self._progress is None:
+            return
+        if self._task is None or event.stage.split(":")[0] != self._stage:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(event.stage, total=event.total, figures="")
+            self._stage = event.stage.split(":")[0]
+        task = self._progress.tasks[-1]
+        speed = f"{task.speed:,.0f} rows/s" if task.speed else ""
+        figures = " ".join(
+            [speed, *(f"{name} {value:.3f}" for name, value in event.values.items())]
+        )
+        self._progress.update(
+            self._task, completed=event.done, total=event.total, description=event.stage,
+            figures=figures,
+        )  # fmt: skip

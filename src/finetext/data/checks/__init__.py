@@ -1,0 +1,1 @@
+"""The checks, one file for each kind; each is a function from `Material` to findings."""

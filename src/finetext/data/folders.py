@@ -1,0 +1,215 @@
+"""What a folder or archive holds: split files, one folder a class, or a single table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Final
+
+from finetext.data.archives import gunzipped, is_archive, members
+from finetext.data.decode import decode
+from finetext.data.raw import SPLIT_WORDS, File, Part, RawTable, Reading
+from finetext.data.settings import ReadSettings
+from finetext.data.tables import TABLE_SUFFIXES, parse_table
+from finetext.errors import DataError
+from finetext.types import SPLIT_NAMES, Finding, SplitName
+
+NAME_STEMS: Final = {
+    *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),
+    *("label_map", "label_mapping", "id2label", "label2id"),
+}
+_NAME_SUFFIXES: Final = {".txt", ".json", ".csv", ".tsv"}
+_NOT_DATA: Final = re.compile(r"(read[-_ ]?me|licen[cs]e|copying|citation|changelog)\b.*", re.I)
+_UNLABELLED: Final = {"unsup", "unsupervised", "unlabelled", "unlabeled"}
+_TABLES: Final = TABLE_SUFFIXES - {".txt"}
+_SHARD: Final = re.compile(r"-\d+-of-\d+$")
+
+
+def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -> Reading:
+    """Read one file: a table, or an archive of files, either gzipped or not.
+
+    Args:
+        file: the file.
+        settings: as given by the user.
+        beside: the files next to it, one of which may name the labels.
+    """
+    plain = gunzipped(file)
+    if is_archive(plain):
+        return read_tree(members(plain), file.path.name, settings)
+    table = parse_table(plain, settings)
+    return Reading(file.path.name, (Part(table),), label_name_files(beside))
+
+
+def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Reading:
+    """Read a folder or an unpacked archive.
+
+    Args:
+        files: all files in it, their paths relative to it.
+        title: what messages call it.
+        settings: as given by the user.
+
+    Raises:
+        DataError: it holds nothing that can be read, or more than one thing.
+    """
+    files = _without_shared_folders(files)
+    top = [file for file in files if len(file.path.parts) == 1]
+    named = label_name_files(top)
+    split_files = _split_files([file for file in top if file not in named], title)
+    if "train" in split_files or (split_files and len(files) == len(top)):
+        reading = _read_splits(split_files, title, named, settings)
+        used = [*named, *(file for several in split_files.values() for file in several)]
+        return replace(reading, findings=_left_out(files, used, title))
+    deep = [file for file in files if len(file.path.parts) > 1]
+    if deep:
+        return _read_classes(deep, title, settings)
+    return _read_flat(top, title, named, settings)
+
+
+def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
+    """The files that by their name may list the names of the labels."""
+    return tuple(
+        file
+        for file in files
+        if file.path.stem.lower() in NAME_STEMS and file.path.suffix.lower() in _NAME_SUFFIXES
+    )
+
+
+def _without_shared_folders(files: Sequence[File]) -> list[File]:
+    """Cut off the folders that hold everything and are no class."""
+    kept = list(files)
+    while kept and all(len(file.path.parts) > 1 for file in kept):
+        shared = len({file.path.parts[0] for file in kept}) == 1
+        if not shared or not _is_wrapper(kept):
+            return kept
+        kept = [replace(file, path=PurePosixPath(*file.path.parts[1:])) for file in kept]
+    return kept
+
+
+def _is_wrapper(files: Sequence[File]) -> bool:
+    """Whether the one folder that holds all files is no class: it has folders, tables or splits."""
+    inner = [file.path for file in files if len(file.path.parts) == 2]
+    one_table = len(files) == 1 and inner[:1] != [] and inner[0].suffix.lower() in _TABLES
+    return not inner or one_table or any(split_of(path) == "train" for path in inner)
+
+
+def split_of(path: PurePosixPath) -> SplitName | None:
+    """The split that a file's name says it is: train.csv, imdb_test.csv.gz, stsa.binary.dev."""
+    name = path.name.lower()
+    if _NOT_DATA.fullmatch(name):
+        return None
+    words = {SPLIT_WORDS[word] for word in re.split(r"[._\-\s]+", name) if word in SPLIT_WORDS}
+    return words.pop() if len(words) == 1 else None
+
+
+def _split_files(files: Sequence[File], title: str) -> dict[SplitName, list[File]]:
+    """The files of each ready-made split; several only if they are numbered shards of one.
+
+    Raises:
+        DataError: two files claim to be the same split.
+    """
+    found: dict[SplitName, list[File]] = {}
+    for file in files:
+        split = split_of(file.path)
+        if split:
+            found.setdefault(split, []).append(file)
+    for split, claims in found.items():
+        exact = [file for file in claims if file.path.name.split(".")[0].lower() in SPLIT_WORDS]
+        chosen = exact if len(exact) == 1 else claims
+        if len(chosen) > 1 and not all(_SHARD.search(file.path.stem) for file in chosen):
+            names = ", ".join(file.path.name for file in claims)
+            raise DataError(
+                f"{title}: several files could be the {split} split: {names}; give the files "
+                "of each split by name"
+            )
+        found[split] = chosen
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
+
+
+def _read_splits(
+    files: dict[SplitName, list[File]], title: str, named: tuple[File, ...], settings: ReadSettings
+) -> Reading:
+    parts = [
+        Part(parse_table(gunzipped(file), settings), split)
+        for split, several in files.items()
+        for file in several
+    ]
+    return Reading(title, tuple(parts), named)
+
+
+def _left_out(files: Sequence[File], used: Sequence[File], title: str) -> tuple[Finding, ...]:
+    """A note on files beside ready-made splits that are none of them."""
+    other = [
+        str(file.path)
+        for file in files
+        if file not in used and not _NOT_DATA.fullmatch(file.path.name)
+    ]
+    if not other:
+        return ()
+    shown = ", ".join(other[:5]) + (f" and {len(other) - 5:,} more" if len(other) > 5 else "")
+    return (Finding("note", "files-left-out", f"{title}: not read, as no split: {shown}"),)
+
+
+def _read_flat(
+    files: Sequence[File], title: str, named: tuple[File, ...], settings: ReadSettings
+) -> Reading:
+    """Read a folder without folders in it: its only data file, or texts without labels."""
+    data = [file for file in files if not _NOT_DATA.fullmatch(file.path.name) and file not in named]
+    if len(data) == 1:
+        return replace(read_file(data[0], settings), beside=named, title=f"{title}/{data[0].path}")
+    if not data:
+        raise DataError(f"{title} has no files that can be read")
+    if not settings.labelled and all(file.path.suffix.lower() == ".txt" for file in data):
+        return Reading(title, (Part(_documents(data, [], title, settings)),))
+    names = ", ".join(file.path.name for file in data[:10])
+    raise DataError(
+        f"{title} has neither one folder for each class nor files named train, validation and "
+        f"test; it has: {names}; give one of these files"
+    )
+
+
+def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> Reading:
+    """Read one folder for each class, or such folders inside train, valid and test."""
+    kept = [
+        file for file in files if not _UNLABELLED & {part.lower() for part in file.path.parts[:-1]}
+    ]
+    findings: tuple[Finding, ...] = ()
+    if len(kept) < len(files):
+        message = f"{title}: {len(files) - len(kept):,} files in folders without a class left out"
+        findings = (Finding("note", "unlabelled-folder", message),)
+    first = {file.path.parts[0].lower() for file in kept}
+    in_splits = "train" in {SPLIT_WORDS.get(name) for name in first} and any(
+        len(file.path.parts) > 2 for file in kept
+    )
+    if not in_splits:
+        classes = [file.path.parts[0] for file in kept]
+        return Reading(title, (Part(_documents(kept, classes, title, settings)),), (), findings)
+    parts = []
+    for split in SPLIT_NAMES:
+        own = [
+            file
+            for file in kept
+            if SPLIT_WORDS.get(file.path.parts[0].lower()) == split and len(file.path.parts) > 2
+        ]
+        if own:
+            classes = [file.path.parts[1] for file in own]
+            parts.append(Part(_documents(own, classes, f"{title}/{split}", settings), split))
+    return Reading(title, tuple(parts), (), findings)
+
+
+def _documents(
+    files: Sequence[File], classes: Sequence[str], title: str, settings: ReadSettings
+) -> RawTable:
+    """One row for each file: its relative path, its text and, unless there are none, its class."""
+    texts: list[str] = []
+    findings: tuple[Finding, ...] = ()
+    for file in files:
+        text, noticed = decode(gunzipped(file).load(), file.name, settings.encoding)
+        texts.append(text)
+        findings += noticed
+    columns = {"id": [str(file.path) for file in files], "text": texts}
+    if classes:
+        columns["label"] = list(classes)
+    form = "one folder for each class" if classes else "one text for each file"
+    return RawTable(title, columns, form, findings=findings)

@@ -1,0 +1,181 @@
+"""All parts of a source as one table: rows joined, ids unique, nothing lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final
+
+from finetext.data.columns import Chosen, named
+from finetext.data.labels import Labels, as_strings, missing
+from finetext.data.raw import SPLIT_WORDS, Part, RawTable
+from finetext.errors import DataError
+from finetext.types import Finding, LabelScheme
+
+if TYPE_CHECKING:
+    import datasets
+
+ROWS_SHOWN: Final = 100
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The chosen columns of all parts, one after the other.
+
+    Attributes:
+        where: (n,) part of each row and its place in it, for messages.
+    """
+
+    texts: list[Any]
+    labels: dict[str, list[Any]]
+    groups: list[Any] | None
+    ids: list[str]
+    splits: list[str] | None
+    where: list[tuple[RawTable, int]]
+
+
+def join(parts: Sequence[Part], chosen: Chosen) -> Joined:
+    """Put the chosen columns of all parts one after the other.
+
+    Raises:
+        DataError: a part lacks a column, or ids are missing or repeated.
+    """
+
+    def column(name: str) -> list[Any]:
+        return [v for part in parts for v in part.table.columns[named(part.table, name)]]
+
+    labelled = all(has_column(part.table, name) for part in parts for name in chosen.labels)
+    needed = [] if not labelled and all(part.split for part in parts) else list(chosen.labels)
+    splits = [part.split for part in parts for _ in range(len(part.table)) if part.split]
+    if chosen.split and not splits:
+        words = [str(value).strip().lower() for value in column(chosen.split)]
+        splits = [SPLIT_WORDS[word] for word in words]
+    where = [(part.table, row) for part in parts for row in range(len(part.table))]
+    return Joined(
+        column(chosen.text),
+        {name: column(name) for name in needed},
+        None if chosen.group is None else column(chosen.group),
+        _ids(parts, chosen.id),
+        list(splits) or None,
+        where,
+    )
+
+
+def _ids(parts: Sequence[Part], name: str | None) -> list[str]:
+    """The id column, or row numbers; with the split before it where ids occur in two splits."""
+    named_parts: list[tuple[str, list[str]]] = []
+    numbered: Counter[str] = Counter()
+    for part in parts:
+        prefix = f"{part.split}/" if part.split else ""
+        if name is None:
+            start = numbered[prefix]
+            numbered[prefix] += len(part.table)
+            own = [str(start + row) for row in range(1, len(part.table) + 1)]
+        else:
+            own = _own_ids(part.table, named(part.table, name))
+        named_parts.append((prefix, own))
+    plain = [one for _, own in named_parts for one in own]
+    clash = name is None or len(set(plain)) < len(plain)
+    ids = [prefix + one for prefix, own in named_parts for one in own] if clash else plain
+    if len(set(ids)) < len(ids):
+        repeated, times = Counter(ids).most_common(1)[0]
+        raise DataError(
+            f"the id {repeated!r} in column {name!r} occurs {times} times; ids must be unique: "
+            "name another column with --id"
+        )
+    return ids
+
+
+def _own_ids(table: RawTable, column: str) -> list[str]:
+    ids = as_strings(table.columns[column])
+    absent = [row for row, one in enumerate(ids) if one is None]
+    if absent:
+        raise DataError(f"{table.name}: the id column {column!r} is empty in {table.where(absent)}")
+    return [str(one) for one in ids]
+
+
+def has_column(table: RawTable, name: str) -> bool:
+    """Whether a table has a column of that name or number."""
+    try:
+        return bool(named(table, name))
+    except DataError:
+        return False
+
+
+def kept(joined: Joined, keep: Sequence[bool]) -> Joined:
+    """The rows where `keep`, (n,), is true."""
+    return replace(
+        joined,
+        texts=list(compress(joined.texts, keep)),
+        groups=None if joined.groups is None else list(compress(joined.groups, keep)),
+        ids=list(compress(joined.ids, keep)),
+        splits=None if joined.splits is None else list(compress(joined.splits, keep)),
+        where=list(compress(joined.where, keep)),
+    )
+
+
+def to_table(
+    joined: Joined, labels: Labels | None, scheme: LabelScheme | None, findings: list[Finding]
+) -> datasets.Dataset:
+    """The table of a `Dataset`, with the columns id, text and what else there is.
+
+    Args:
+        joined: n rows.
+        labels: (n,) names of each row, or None.
+        scheme: the scheme of the labels, or None.
+        findings: what is noticed is added here.
+    """
+    import datasets
+    import pyarrow as pa
+
+    texts = ["" if missing_text(text) else str(text) for text in joined.texts]
+    columns: dict[str, pa.Array] = {
+        "id": pa.array(joined.ids, pa.string()),
+        "text": _strings(texts, findings),
+    }
+    if labels is not None and scheme is not None:
+        if scheme.multilabel:
+            columns["label"] = pa.array(labels, pa.list_(pa.string()))
+        else:
+            columns["label"] = pa.array([own[0] if own else None for own in labels], pa.string())
+    if joined.groups is not None:
+        columns["group"] = pa.array(_groups(joined, findings), pa.string())
+    if joined.splits is not None:
+        columns["split"] = pa.array(joined.splits, pa.string())
+    return datasets.Dataset(pa.table(columns))
+
+
+def _groups(joined: Joined, findings: list[Finding]) -> list[str]:
+    """The group of each row; a row without one is a group of its own, which is reported."""
+    groups = as_strings(joined.groups or [])
+    alone = tuple(one for one, group in zip(joined.ids, groups, strict=True) if group is None)
+    if alone:
+        message = f"{len(alone):,} rows have no group; each counts as a group of its own"
+        findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
+    return [
+        f"(row {one})" if group is None else group
+        for one, group in zip(joined.ids, groups, strict=True)
+    ]
+
+
+def missing_text(text: Any) -> bool:
+    """Whether a text is absent, which reads as the empty text."""
+    return not isinstance(text, str) and missing(text)
+
+
+def _strings(texts: list[str], findings: list[Finding]) -> Any:
+    """Texts as an Arrow array; halves of surrogate pairs, which are no characters, are replaced."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        whole = [
+            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
+        ]
+        changed = sum(a != b for a, b in zip(texts, whole, strict=True))
+        message = f"{changed:,} texts have broken characters (half surrogate pairs), now mended"
+        findings.append(Finding("warning", "broken-characters", message))
+        return pa.array(whole, pa.string())

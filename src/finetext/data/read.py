@@ -1,0 +1,141 @@
+"""`read`: whatever holds labelled text, to a `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from finetext import registry
+from finetext.data.archives import download, file_at, files_below, read_bytes
+from finetext.data.assemble import assemble
+from finetext.data.folders import label_name_files, read_file, read_tree
+from finetext.data.frames import reading_from_dict, table_from
+from finetext.data.hub import read_hub
+from finetext.data.raw import SPLIT_WORDS, File, Part, Reading
+from finetext.data.settings import ReadSettings
+from finetext.errors import DataError, nearest
+from finetext.types import SPLIT_NAMES, Dataset
+
+__all__ = ["ReadSettings", "read"]
+
+_HUB: Final = "hub:"
+
+
+def read(
+    source: Any,
+    text: str | None = None,
+    label: str | Sequence[str] | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    *,
+    settings: ReadSettings | None = None,
+) -> Dataset:
+    """Read labelled text from wherever it is.
+
+    Args:
+        source: the path of a file (CSV, TSV, plain lines, JSON, JSON lines, Parquet, Excel; .gz
+            of these), of a folder or archive with one folder for each class or with files named
+            train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
+            sample; a mapping from split to any of these; a pandas or polars frame; a list of
+            texts, a pair (texts, labels), a list of mappings; a `datasets` object.
+        text: column of the texts; found by name or content if None.
+        label: column of the labels, or several columns of 0 and 1; found if None.
+        group: column of the groups, such as author or film.
+        id: column of unique row names; row numbers if None and no column is called so.
+        settings: everything else that can be said; the four above override it.
+
+    Returns:
+        every row in the order of the source, with a line on what was chosen.
+
+    Raises:
+        DataError: the source cannot be read, or not as labelled text; the message says where
+            and what to do.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    if isinstance(source, Dataset):
+        return source
+    told = {"text": text, "group": group, "id": id}
+    if label is not None:
+        told["label"] = label if isinstance(label, str) else tuple(label)  # type: ignore[assignment]
+    settings = replace(
+        settings or ReadSettings(),
+        **{name: value for name, value in told.items() if value is not None},  # type: ignore[arg-type]
+    )
+    reading, folder = _reading(source, settings)
+    return assemble(reading, settings, folder)
+
+
+def _reading(source: Any, settings: ReadSettings) -> tuple[Reading, Path | None]:
+    """The tables of a source, and the folder it lies in, if it does."""
+    if isinstance(source, str | Path):
+        return _read_named(str(source), settings)
+    if hasattr(source, "features") and hasattr(source, "column_names"):
+        return Reading("datasets.Dataset", (Part(table_from(source)),)), None
+    if isinstance(source, Mapping) and source:
+        if all(hasattr(part, "features") for part in source.values()):
+            return reading_from_dict(source, "datasets.DatasetDict"), None
+        if all(str(key).lower() in SPLIT_WORDS for key in source):
+            return _read_splits(source, settings)
+    table = table_from(source)
+    return Reading(table.name, (Part(table),)), None
+
+
+def _read_splits(source: Mapping[Any, Any], settings: ReadSettings) -> tuple[Reading, Path | None]:
+    """Ready-made splits, each from a source of its own."""
+    parts: list[Part] = []
+    readings = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
+    if len(readings) < len(source):
+        raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
+    found = []
+    for split in SPLIT_NAMES:
+        if split in readings:
+            reading, folder = _reading(readings[split], settings)
+            parts += [Part(part.table, split) for part in reading.parts]
+            found.append((reading, folder))
+    title = " + ".join(reading.title for reading, _ in found)
+    findings = tuple(finding for reading, _ in found for finding in reading.findings)
+    return Reading(title, tuple(parts), found[0][0].beside, findings), found[0][1]
+
+
+def _read_named(source: str, settings: ReadSettings) -> tuple[Reading, Path | None]:
+    if source.startswith(_HUB):
+        return read_hub(source.removeprefix(_HUB)), None
+    if source.lower().startswith(("http://", "https://")):
+        return read_file(download(source), settings), None
+    path = Path(source).expanduser()
+    if _exists(path):
+        return _read_path(path, settings)
+    if source in registry.names("samples"):
+        return _read_path(Path(registry.load("samples", source)()), settings)
+    raise DataError(f"there is no file, folder or sample {source!r}{_alike(path)}")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _alike(path: Path) -> str:
+    """The end of a sentence that offers the nearest files beside and the samples."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except (OSError, ValueError):
+        names = []
+    suggestion = nearest(path.name, [*names, *registry.names("samples")])
+    return suggestion if suggestion.startswith("; did you mean") else ""
+
+
+def _read_path(path: Path, settings: ReadSettings) -> tuple[Reading, Path | None]:
+    if path.is_dir():
+        return read_tree(files_below(path), path.resolve().name, settings), path
+    beside = label_name_files(
+        [
+            File(str(other), PurePosixPath(other.name), lambda other=other: read_bytes(other))  # type: ignore[misc]
+            for other in path.resolve().parent.iterdir()
+        ]
+    )
+    return read_file(file_at(path), settings, beside), path.parent

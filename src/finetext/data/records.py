@@ -1,0 +1,162 @@
+"""Formats that name the fields of each row: JSON, JSON lines, Parquet and Excel."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetext.data.delimited import looks_headed
+from finetext.data.raw import RawTable, column_names
+from finetext.data.settings import ReadSettings
+from finetext.errors import DataError, MissingExtraError
+
+
+def parse_json_lines(text: str, name: str) -> RawTable:
+    """Read one JSON object a line.
+
+    Raises:
+        DataError: a line is not a JSON object; the message has its number.
+    """
+    rows, lines = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{name}, line {number}: not valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{name}, line {number}: not a JSON object but {line.strip()[:40]!r}")
+        rows.append(row)
+        lines.append(number)
+    return from_rows(rows, name, "JSON lines", lines)
+
+
+def parse_json(text: str, name: str) -> RawTable:
+    """Read a JSON list of objects, an object of lists, or JSON lines in a .json file.
+
+    Raises:
+        DataError: it is not JSON, or of another shape.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            return parse_json_lines(text, name)
+        raise DataError(f"{name}: not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name}: not valid JSON: {error}") from None
+    if isinstance(content, dict) and content:
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
+        if len(lists) == len(content):
+            return from_columns(lists, name, "JSON object of lists")
+        if len(lists) == 1:
+            content = next(iter(lists.values()))
+        elif not lists:
+            content = [content]
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
+    return from_rows(content, name, "JSON")
+
+
+def from_rows(
+    rows: Sequence[Mapping[str, Any]], name: str, form: str, lines: Sequence[int] | None = None
+) -> RawTable:
+    """Columns from mappings; a key that a row lacks is missing there (None)."""
+    names = list(dict.fromkeys(str(key) for row in rows for key in row))
+    columns: dict[str, list[Any]] = {key: [None] * len(rows) for key in names}
+    for place, row in enumerate(rows):
+        for key, value in row.items():
+            columns[str(key)][place] = value
+    return RawTable(name, columns, form, lines)
+
+
+def from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> RawTable:
+    """Columns as they are.
+
+    Raises:
+        DataError: they differ in length.
+    """
+    lengths = {key: len(values) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
+        raise DataError(f"{name}: the columns differ in length: {told}")
+    return RawTable(name, {str(key): list(values) for key, values in columns.items()}, form)
+
+
+def parse_parquet(data: bytes, name: str) -> RawTable:
+    """Read a Parquet file.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{name} is not a readable Parquet file: {error}") from None
+    names = column_names(table.column_names)
+    columns = {key: table.column(place).to_pylist() for place, key in enumerate(names)}
+    return RawTable(name, columns, "Parquet", classes=_stored_classes(table.schema.metadata or {}))
+
+
+def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """The class names that `datasets` keeps in the metadata of the Parquet files it writes."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        found = {key: feature.get("feature", feature) for key, feature in features.items()}
+        return {key: tuple(kind["names"]) for key, kind in found.items() if "names" in kind}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def parse_excel(data: bytes, name: str, settings: ReadSettings) -> RawTable:
+    """Read the first sheet of an Excel workbook that has any rows.
+
+    Raises:
+        DataError: the file is broken or has no rows.
+        MissingExtraError: openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingExtraError("reading Excel files", "openpyxl", "excel") from None
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheets = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+    except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
+        raise DataError(f"{name} is not a readable Excel file: {error}") from None
+    for title, rows in sheets.items():
+        numbered = [(line, row) for line, row in enumerate(rows, start=1) if any(_filled(row))]
+        if numbered:
+            return _sheet(numbered, f"{name}, sheet {title!r}", settings)
+    raise DataError(f"{name} is empty")
+
+
+def _filled(row: Sequence[object]) -> list[bool]:
+    return [cell is not None and str(cell).strip() != "" for cell in row]
+
+
+def _sheet(
+    numbered: Sequence[tuple[int, Sequence[Any]]], name: str, settings: ReadSettings
+) -> RawTable:
+    width = max(place + 1 for _, row in numbered for place, full in enumerate(_filled(row)) if full)
+    rows = [[*row, *[None] * width][:width] for _, row in numbered]
+    told = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    headed = settings.header
+    if headed is None:
+        headed = looks_headed(told, settings.columns)
+    names = column_names(told[0] if headed else range(1, width + 1))
+    body = rows[headed:]
+    columns = {key: [_plain(row[place]) for row in body] for place, key in enumerate(names)}
+    form = f"Excel, {'with' if headed else 'no'} header"
+    return RawTable(name, columns, form, [line for line, _ in numbered][headed:])
+
+
+def _plain(cell: Any) -> Any:
+    return cell.isoformat() if isinstance(cell, datetime.date | datetime.time) else cell

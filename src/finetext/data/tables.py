@@ -1,0 +1,99 @@
+"""One file to one table, by its ending where that says enough and by its content where not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from finetext.data.decode import decode
+from finetext.data.delimited import parse_delimited, sniff
+from finetext.data.lines import (
+    FASTTEXT,
+    is_closed,
+    parse_edge_label,
+    parse_fasttext,
+    parse_texts,
+)
+from finetext.data.raw import File, RawTable
+from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
+from finetext.data.settings import ReadSettings
+from finetext.data.words import KNOWN_NAMES, plain_name
+from finetext.errors import DataError
+
+DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+EXCEL: Final = {".xlsx", ".xlsm"}
+JSON_LINES: Final = {".jsonl", ".ndjson"}
+TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *JSON_LINES, ".json", ".parquet", ".txt"}
+
+
+def parse_table(file: File, settings: ReadSettings) -> RawTable:
+    """Read a file, no longer gzipped, into named columns.
+
+    Args:
+        file: a table in any of the known formats.
+        settings: delimiter, header and encoding, where they are given.
+
+    Raises:
+        DataError: the file is empty, broken or in no known format.
+        MissingExtraError: an Excel file, and openpyxl is not installed.
+    """
+    data = file.load()
+    if not data.strip():
+        raise DataError(f"{file.name} is empty")
+    suffix = file.path.suffix.lower()
+    if suffix == ".parquet" or data.startswith(b"PAR1"):
+        return parse_parquet(data, file.name)
+    if suffix in EXCEL:
+        return parse_excel(data, file.name, settings)
+    if suffix == ".xls":
+        raise DataError(f"{file.name} is in the old Excel format; save it as .xlsx or .csv")
+    text, findings = decode(data, file.name, settings.encoding)
+    if not text.strip():
+        raise DataError(f"{file.name} is empty")
+    table = _parse_text(text, file.name, suffix, settings)
+    return replace(table, findings=findings + table.findings)
+
+
+def _parse_text(text: str, name: str, suffix: str, settings: ReadSettings) -> RawTable:
+    if suffix == ".json":
+        return parse_json(text, name)
+    if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
+        return parse_json_lines(text, name)
+    if text.lstrip().startswith(FASTTEXT):
+        return parse_fasttext(text, name)
+    if settings.delimiter:
+        return _delimited(text, name, settings.delimiter, settings)
+    delimiter, share = sniff(text, DELIMITED.get(suffix))
+    if suffix not in DELIMITED:
+        return _parse_lines(text, name, delimiter if share >= 0.9 else None, settings)
+    if delimiter is None or share < 0.5:
+        delimiter = DELIMITED[suffix]
+    return _delimited(text, name, delimiter, settings)
+
+
+def _parse_lines(text: str, name: str, delimiter: str | None, settings: ReadSettings) -> RawTable:
+    """Read a file whose ending promises nothing: even fields, an edge label, or texts alone."""
+    uneven = None
+    if delimiter is not None:
+        try:
+            table = _delimited(text, name, delimiter, settings)
+            if settings.labelled or delimiter == "\t" or _clearly_table(table):
+                return table
+        except DataError as error:
+            uneven = error
+    edge = parse_edge_label(text, name)
+    if uneven is not None and edge is None:
+        raise uneven
+    return edge or parse_texts(text, name)
+
+
+def _clearly_table(table: RawTable) -> bool:
+    """Whether there is a header or a column of labels, so that the delimiter is no mere comma."""
+    names = [plain_name(name) for name in table.columns]
+    return not KNOWN_NAMES.isdisjoint(names) or any(map(is_closed, table.columns.values()))
+
+
+def _delimited(text: str, name: str, delimiter: str, settings: ReadSettings) -> RawTable:
+    if len(delimiter) != 1:
+        raise DataError(f"the delimiter must be one character, not {delimiter!r}")
+    return parse_delimited(text, name, delimiter, settings.header, settings.columns)

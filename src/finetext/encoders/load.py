@@ -1,0 +1,125 @@
+"""Encoders and tokenizers from a folder or a Hub name, made fit for our purpose."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from finetext.encoders.catalogue import context_of, loading, resolve
+from finetext.errors import RecipeError
+from finetext.types import LabelScheme
+
+
+def load_tokenizer(encoder: str) -> Any:
+    """The fast tokenizer of an encoder, with a padding token.
+
+    A tokenizer without one pads with its end-of-text token, and one without either gets a new
+    token `[PAD]`, for which `load_for_classification` makes room.
+    """
+    from transformers import AutoTokenizer
+
+    with loading(encoder), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(resolve(encoder).path)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        else:
+            tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def longest_input(encoder: str, max_length: int | None) -> int:
+    """The number of tokens to cut texts to: what was asked for, at most the encoder's context.
+
+    Raises:
+        RecipeError: more tokens were asked for than the encoder can see, or fewer than 4.
+    """
+    context = context_of(resolve(encoder).path)
+    if max_length is None:
+        return context
+    if not 4 <= max_length <= context:
+        raise RecipeError(
+            f"max_length is {max_length}, but {encoder} takes from 4 to {context} tokens"
+        )
+    return max_length
+
+
+def load_for_classification(
+    encoder: str, tokenizer: Any, scheme: LabelScheme, dropout_multiplier: float
+) -> Any:
+    """An encoder with a fresh classification head of k outputs, in fp32.
+
+    Args:
+        encoder: alias, Hub name or folder.
+        tokenizer: what `load_tokenizer` gave for it.
+        scheme: names and number of the outputs; kept in the model's configuration.
+        dropout_multiplier: factor on every dropout probability of the configuration.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    with loading(encoder), quiet():
+        path = resolve(encoder).path
+        config = AutoConfig.from_pretrained(path)
+        config.id2label = dict(enumerate(scheme.names))
+        config.label2id = dict(scheme.index)
+        config.num_labels = len(scheme)
+        config.problem_type = problem_type(scheme)
+        config.pad_token_id = tokenizer.pad_token_id
+        _scale_dropout(config, dropout_multiplier)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+        )
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    return model
+
+
+def load_encoder(encoder: str) -> Any:
+    """The bare encoder in fp32, in evaluation mode, without a pooling layer of its own."""
+    import torch
+    from transformers import AutoModel
+
+    with loading(encoder), quiet():
+        model = AutoModel.from_pretrained(resolve(encoder).path, dtype=torch.float32)
+    return model.eval()
+
+
+def problem_type(scheme: LabelScheme) -> str:
+    """The name transformers has for one label or several."""
+    return "multi_label_classification" if scheme.multilabel else "single_label_classification"
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 of the names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and reports on what it loads."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _scale_dropout(config: Any, multiplier: float) -> None:
+    for name, value in list(vars(config).items()):
+        is_dropout = "dropout" in name or name.endswith(("_pdrop", "_drop"))
+        if is_dropout and isinstance(value, float):
+            setattr(config, name, min(value * multiplier, 1.0))

@@ -1,0 +1,206 @@
+"""Scores with 95% intervals: for all rows, and for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from finetext.evaluation.metrics import Counts, Metric, applicable, count, metric_for
+from finetext.evaluation.resampling import Resampling, resample
+from finetext.types import Floats, Integers, Predictions, Score
+
+_TAIL: Final = 0.025
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """How well one label is found.
+
+    Attributes:
+        name: the label.
+        precision: share of the rows given it that have it; nan when none is given it.
+        recall: share of the rows that have it that are given it; nan when none has it.
+        f1: harmonic mean of the two.
+        support: number of rows that have it.
+    """
+
+    name: str
+    precision: Score
+    recall: Score
+    f1: Score
+    support: int
+
+
+def evaluate(
+    predictions: Predictions,
+    seed: int = 0,
+    resamples: int = 1000,
+    metrics: Sequence[str] | None = None,
+) -> dict[str, Score]:
+    """Metrics with bootstrap 95% intervals, drawn by group where the predictions have groups.
+
+    Intervals are bias-corrected and accelerated (Efron, Better bootstrap confidence intervals,
+    JASA 1987); that of mean average precision is bias-corrected only.
+
+    Args:
+        predictions: what to judge.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+        metrics: names of metrics; by default all that make sense for the label scheme.
+
+    Returns:
+        metric name to score.
+
+    Raises:
+        DataError: there are no rows.
+        UnknownNameError: there is no metric of that name.
+        RecipeError: a metric makes no sense for the label scheme.
+    """
+    scheme = predictions.scheme
+    chosen = applicable(scheme) if metrics is None else tuple(metrics)
+    found = {name: metric_for(name, scheme) for name in chosen}
+    draws = resample(predictions, resamples, seed)
+    return {name: _score(metric, predictions, draws) for name, metric in found.items()}
+
+
+def _score(metric: Metric, predictions: Predictions, draws: Resampling) -> Score:
+    value = metric(predictions)
+    replicates = metric.replicates(predictions, draws)
+    low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
+    if metric.proportion:
+        low, high = widened(low, high, draws.units)
+    return Score(value, low, high, len(predictions))
+
+
+def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> list[LabelScores]:
+    """Precision, recall and F1 of each label with bootstrap 95% intervals.
+
+    Args:
+        predictions: what to judge.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        one entry a label, in the order of the scheme.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    draws = resample(predictions, resamples, seed)
+    sums = count(predictions, draws)
+    total = sums.sum(axis=0)
+    whole, drawn, without = (Counts.of(s) for s in (total, draws.sums(sums), total - sums))
+    support = whole.true.astype(np.int64)
+
+    def score(part: str, column: int) -> Score:
+        value, replicates, left = (getattr(c, part)[..., column] for c in (whole, drawn, without))
+        low, high = interval(float(value), replicates, left)
+        rests_on = whole.given if part == "precision" else whole.true
+        low, high = widened(low, high, int(min(rests_on[column], draws.units)))
+        return Score(float(value), low, high, len(predictions))
+
+    return [
+        LabelScores(
+            name,
+            score("precision", column),
+            score("recall", column),
+            score("f1", column),
+            int(support[column]),
+        )
+        for column, name in enumerate(predictions.scheme.names)
+    ]
+
+
+def interval(
+    value: float, replicates: Floats, leave_one_out: Floats | None = None
+) -> tuple[float, float]:
+    """The bias-corrected and accelerated bootstrap 95% interval (Efron 1987).
+
+    Args:
+        value: the metric on all rows.
+        replicates: the metric on each resample, (resamples,); nan where not defined.
+        leave_one_out: the metric without each unit, (units,); without it there is no
+            correction for acceleration.
+
+    Returns:
+        lower and upper end, which enclose the value; nan when the value is.
+    """
+    from scipy.special import ndtr, ndtri
+
+    replicates = replicates[np.isfinite(replicates)]
+    if np.isnan(value) or len(replicates) == 0:
+        return float("nan"), float("nan")
+    below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
+    least = 1 / (len(replicates) + 1)
+    bias = ndtri(np.clip(below, least, 1 - least))
+    shifted = bias + ndtri(np.array([_TAIL, 1 - _TAIL]))
+    levels = ndtr(bias + shifted / (1 - _acceleration(leave_one_out) * shifted))
+    low, high = np.quantile(replicates, levels)
+    return min(float(low), value), max(float(high), value)
+
+
+def percentiles(replicates: Floats) -> tuple[float, float]:
+    """The bootstrap percentile 95% interval, for differences: bias correction harms there."""
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
+    return float(low), float(high)
+
+
+def _acceleration(leave_one_out: Floats | None) -> float:
+    if leave_one_out is None:
+        return 0.0
+    left = leave_one_out[np.isfinite(leave_one_out)]
+    away = left.mean() - left if len(left) else left
+    spread = float((away**2).sum())
+    return float((away**3).sum()) / (6 * spread**1.5) if spread > 1e-20 else 0.0
+
+
+def widened(low: float, high: float, units: int) -> tuple[float, float]:
+    """An honest interval for a proportion of exactly 0 or 1, which no resample can move.
+
+    The far end is the exact binomial bound for 0 or all of `units` (Clopper and Pearson 1934).
+    """
+    if units and low == high and low in (0.0, 1.0):
+        edge = _TAIL ** (1 / units)
+        return (0.0, 1 - edge) if low == 0.0 else (edge, 1.0)
+    return low, high
+
+
+def confusion(predictions: Predictions) -> Integers:
+    """Which labels are taken for which.
+
+    Returns:
+        (k, k) counts. With one label a row, truth in rows and prediction in columns. With
+        several, the diagonal counts the rows where a label is rightly given, and row i, column
+        j those where i is missed and j is given wrongly.
+    """
+    k = len(predictions.scheme)
+    targets, decisions = predictions.targets, predictions.decisions
+    if not predictions.scheme.multilabel:
+        return np.bincount(targets * k + decisions, minlength=k * k).reshape(k, k)
+    missed, wrong = targets & (1 - decisions), decisions & (1 - targets)
+    instead = missed.T.astype(np.float64) @ wrong
+    return np.asarray(instead + np.diag((targets & decisions).sum(axis=0)), dtype=np.int64)
+
+
+def label_tables(predictions: Predictions) -> Integers:
+    """A two-by-two table for each label.
+
+    Returns:
+        (k, 2, 2) counts: [[has not and is not given, is given wrongly], [is missed, is given
+        rightly]].
+    """
+    k = len(predictions.scheme)
+    if predictions.scheme.multilabel:
+        targets, decisions = predictions.targets, predictions.decisions
+    else:
+        targets, decisions = np.eye(k, dtype=np.int64)[[predictions.targets, predictions.decisions]]
+    hits = (targets & decisions).sum(axis=0)
+    wrong, missed = decisions.sum(axis=0) - hits, targets.sum(axis=0) - hits
+    neither = len(predictions) - hits - wrong - missed
+    return np.stack([neither, wrong, missed, hits], axis=-1).reshape(k, 2, 2)

@@ -1,0 +1,346 @@
+"""The metrics: each takes `Predictions` and gives a float, and knows which way is better.
+
+Nearly all are functions of a few sums over rows (`CountMetric`), so a thousand bootstrap values
+cost one matrix product. Zero divided by zero is left out of averages over labels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+import numpy as np
+
+from finetext.errors import RecipeError
+from finetext.evaluation.resampling import Resampling, whole
+from finetext.registry import load, names
+from finetext.types import Floats, Integers, LabelScheme, Predictions
+
+
+def any_scheme(scheme: LabelScheme) -> bool:
+    """For metrics that make sense always."""
+    return True
+
+
+def one_label(scheme: LabelScheme) -> bool:
+    """For metrics that make sense when each row has one label."""
+    return not scheme.multilabel
+
+
+def several_labels(scheme: LabelScheme) -> bool:
+    """For metrics that make sense when a row has any number of labels."""
+    return scheme.multilabel
+
+
+def two_classes(scheme: LabelScheme) -> bool:
+    """For metrics that make sense when each row has one of two labels."""
+    return not scheme.multilabel and len(scheme) == 2
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A figure of merit. Called with predictions it gives its value on all rows.
+
+    Attributes:
+        name: its name in the registry and in files.
+        title: its name for people.
+        applies: whether it makes sense for a label scheme.
+        higher_is_better: the direction.
+        proportion: whether it lies between 0 and 1.
+    """
+
+    name: str
+    title: str
+    applies: Callable[[LabelScheme], bool]
+    higher_is_better: bool = True
+    proportion: bool = True
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The value on all rows; nan when it is not defined for them."""
+        return float(self.replicates(predictions, whole(len(predictions)))[0])
+
+    def goodness(self, predictions: Predictions) -> float:
+        """The value turned so that higher is better; minus infinity when it is not defined."""
+        value = self(predictions)
+        if np.isnan(value):
+            return -np.inf
+        return value if self.higher_is_better else -value
+
+    @abstractmethod
+    def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
+        """The value on every resample, (resamples,); nan where it is not defined."""
+
+    @abstractmethod
+    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
+        """The value on the rows drawn from `a` and those drawn from `b` together, (resamples,)."""
+
+    def leave_one_out(self, predictions: Predictions, resampling: Resampling) -> Floats | None:
+        """The value without each unit in turn, (units,), or None when that is too slow."""
+        return None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CountMetric(Metric):
+    """A metric that is a function of sums over rows.
+
+    Attributes:
+        tally: sums per unit, (units, m), given predictions and a resampling.
+        value: the metric from such sums, (..., m) to (...).
+    """
+
+    tally: Callable[[Predictions, Resampling], Floats]
+    value: Callable[[Floats], Floats]
+
+    def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
+        """See `Metric.replicates`."""
+        return self.value(resampling.sums(self.tally(predictions, resampling)))
+
+    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
+        """See `Metric.mixed`."""
+        return self.value(of_a.sums(self.tally(a, of_a)) + of_b.sums(self.tally(b, of_b)))
+
+    def leave_one_out(self, predictions: Predictions, resampling: Resampling) -> Floats | None:
+        """See `Metric.leave_one_out`."""
+        sums = self.tally(predictions, resampling)
+        return self.value(sums.sum(axis=0) - sums)
+
+
+@final
+@dataclass(frozen=True)
+class MeanAveragePrecision(Metric):
+    """Average precision of each label that has positives, averaged over these labels.
+
+    Average precision is the sum over thresholds of the gain in recall times the precision
+    (Manning et al., Introduction to Information Retrieval, 2008, section 8.4).
+    """
+
+    def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
+        """See `Metric.replicates`."""
+        scores, truths = predictions.probabilities, predictions.targets
+        of_labels = [
+            _average_precision(scores[:, label], truths[:, label], resampling)
+            for label in range(len(predictions.scheme))
+        ]
+        return mean_of_defined(np.stack(of_labels, axis=-1))
+
+    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
+        """See `Metric.mixed`."""
+        both = replace(
+            a,
+            ids=a.ids + b.ids,
+            targets=np.concatenate([a.targets, b.targets]),
+            probabilities=np.concatenate([a.probabilities, b.probabilities]),
+        )
+        unit = np.concatenate([of_a.unit, of_b.unit + of_a.units])
+        return self.replicates(both, Resampling(unit, np.hstack([of_a.weights, of_b.weights])))
+
+
+def _average_precision(scores: Floats, truth: Integers, resampling: Resampling) -> Floats:
+    """Average precision of one label per resample; nan where it has no positives."""
+    from scipy.sparse import csr_matrix
+
+    order = np.argsort(-scores, kind="stable")
+    tie = np.cumsum(np.diff(scores[order], prepend=scores[order[:1]]) != 0)
+    hits = np.bincount(tie, weights=truth[order]) > 0
+    step: Integers = (np.cumsum(hits) - hits)[tie]
+    steps = int(hits.sum())
+    if steps == 0:
+        return np.full(len(resampling.weights), np.nan)
+
+    def drawn(rows: Integers) -> csr_matrix:
+        ones = np.ones(len(rows), dtype=np.float32)
+        where = (step[rows], resampling.unit[order[rows]])
+        return csr_matrix((ones, where), shape=(steps, resampling.units))
+
+    all_rows = drawn(np.flatnonzero(step < steps))
+    positives = drawn(np.flatnonzero(truth[order]))
+    results = []
+    for chunk in resampling.chunks(max(1, min(250, 10_000_000 // steps))):
+        weights = np.ascontiguousarray(chunk.T, dtype=np.float32)
+        gained = (positives @ weights).astype(np.float64)
+        found = np.cumsum(gained, axis=0)
+        seen = np.cumsum(all_rows @ weights, axis=0, dtype=np.float64)
+        results.append(ratio((gained * ratio(found, seen, 0.0)).sum(axis=0), found[-1]))
+    return np.concatenate(results)
+
+
+class Counts(NamedTuple):
+    """What the columns of `count` mean.
+
+    Attributes:
+        rows: number of rows, (...).
+        exact: rows whose labels are all right, (...).
+        row_f1: sum over rows of the F1 of a row's labels, (...).
+        hits: rows that have each label and are given it, (..., k).
+        given: rows that are given each label, (..., k).
+        true: rows that have each label, (..., k).
+    """
+
+    rows: Floats
+    exact: Floats
+    row_f1: Floats
+    hits: Floats
+    given: Floats
+    true: Floats
+
+    @classmethod
+    def of(cls, sums: Floats) -> Counts:
+        """Name the columns of sums of the kind that `count` gives, (..., 3 + 3k)."""
+        hits, given, true = np.split(sums[..., 3:], 3, axis=-1)
+        return cls(sums[..., 0], sums[..., 1], sums[..., 2], hits, given, true)
+
+    @property
+    def precision(self) -> Floats:
+        """Share of the rows given a label that have it; nan when none is given it."""
+        return ratio(self.hits, self.given)
+
+    @property
+    def recall(self) -> Floats:
+        """Share of the rows that have a label that are given it; nan when none has it."""
+        return ratio(self.hits, self.true)
+
+    @property
+    def f1(self) -> Floats:
+        """Harmonic mean of precision and recall; nan when none has the label or is given it."""
+        return ratio(2 * self.hits, self.given + self.true)
+
+
+def count(predictions: Predictions, resampling: Resampling) -> Floats:
+    """Sums per unit that all F1 scores and accuracies are made of; see `Counts`.
+
+    Returns:
+        (units, 3 + 3k).
+    """
+    unit, units, scheme = resampling.unit, resampling.units, predictions.scheme
+    targets, decisions = predictions.targets, predictions.decisions
+    if scheme.multilabel:
+        both = np.nonzero(targets & decisions)
+        pairs = [both, np.nonzero(decisions), np.nonzero(targets)]
+        right = (targets == decisions).all(axis=1)
+        sizes = targets.sum(axis=1) + decisions.sum(axis=1)
+        row_f1 = ratio(2 * (targets & decisions).sum(axis=1), sizes, 1.0)
+    else:
+        every, right = np.arange(len(targets)), targets == decisions
+        row_f1 = right.astype(np.float64)
+        pairs = [(every[right], targets[right]), (every, decisions), (every, targets)]
+    k = len(scheme)
+    per_label = [
+        np.bincount(unit[rows] * k + labels, minlength=units * k).reshape(units, k)
+        for rows, labels in pairs
+    ]
+    per_row = [np.bincount(unit, w, units)[:, None] for w in (np.ones(len(unit)), right, row_f1)]
+    return np.concatenate([*per_row, *per_label], axis=1)
+
+
+def lose(predictions: Predictions, resampling: Resampling) -> Floats:
+    """Rows and summed log loss per unit, (units, 2); natural logarithm.
+
+    Probabilities are kept away from 0 and 1 by the spacing of floats. The loss of a multi-label
+    row is the mean over labels.
+    """
+    smallest = np.finfo(np.float64).eps
+    likely = np.clip(predictions.probabilities.astype(np.float64), smallest, 1 - smallest)
+    if predictions.scheme.multilabel:
+        of_truth = np.where(predictions.targets == 1, likely, 1 - likely)
+        losses = -np.log(of_truth).mean(axis=1)
+    else:
+        losses = -np.log(likely[np.arange(len(likely)), predictions.targets])
+    columns = (np.ones(len(losses)), losses)
+    return np.stack([np.bincount(resampling.unit, c, resampling.units) for c in columns], axis=1)
+
+
+def ratio(numerator: Floats, denominator: Floats, undefined: float = np.nan) -> Floats:
+    """Quotient, or `undefined` where the denominator is 0."""
+    defined = denominator != 0
+    return np.where(defined, numerator / np.where(defined, denominator, 1), undefined)
+
+
+def mean_of_defined(values: Floats) -> Floats:
+    """Mean over the last axis of what is not nan."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def _micro_f1(c: Counts) -> Floats:
+    return ratio(2 * c.hits.sum(-1), c.given.sum(-1) + c.true.sum(-1))
+
+
+def _weighted_f1(c: Counts) -> Floats:
+    return ratio((np.nan_to_num(c.f1) * c.true).sum(-1), c.true.sum(-1))
+
+
+def _counted(
+    name: str,
+    title: str,
+    applies: Callable[[LabelScheme], bool],
+    value: Callable[[Counts], Floats],
+) -> CountMetric:
+    return CountMetric(name, title, applies, tally=count, value=lambda sums: value(Counts.of(sums)))
+
+
+accuracy = _counted("accuracy", "accuracy", one_label, lambda c: ratio(c.exact, c.rows))
+"""Share of rows that are right."""
+
+subset_accuracy = _counted(
+    "subset_accuracy", "subset accuracy", several_labels, lambda c: ratio(c.exact, c.rows)
+)
+"""Share of rows whose labels are all right."""
+
+balanced_accuracy = _counted(
+    "balanced_accuracy", "balanced accuracy", one_label, lambda c: mean_of_defined(c.recall)
+)
+"""Mean recall of the classes that occur."""
+
+macro_f1 = _counted("macro_f1", "macro F1", any_scheme, lambda c: mean_of_defined(c.f1))
+"""Mean F1 of the labels that occur in truth or prediction."""
+
+weighted_f1 = _counted("weighted_f1", "weighted F1", any_scheme, _weighted_f1)
+"""Mean F1 of the labels, weighted by the number of rows that have them."""
+
+micro_f1 = _counted("micro_f1", "micro F1", any_scheme, _micro_f1)
+"""F1 of all decisions together; equal to accuracy when each row has one label."""
+
+binary_f1 = _counted("binary_f1", "F1 of the second class", two_classes, lambda c: c.f1[..., 1])
+"""F1 of the positive class: the second in the scheme, so of `neg`, `pos` it is `pos`."""
+
+samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
+"""Mean over rows of the F1 of a row's labels; 1 for a row that has none and is given none."""
+
+mean_average_precision = MeanAveragePrecision(
+    "mean_average_precision", "mean average precision", several_labels
+)
+"""See `MeanAveragePrecision`."""
+
+log_loss = CountMetric(
+    "log_loss",
+    "log loss",
+    any_scheme,
+    higher_is_better=False,
+    proportion=False,
+    tally=lose,
+    value=lambda sums: ratio(sums[..., 1], sums[..., 0]),
+)
+"""Mean of -log of the probability of the truth; lower is better."""
+
+
+def applicable(scheme: LabelScheme) -> tuple[str, ...]:
+    """Names of the registered metrics that make sense for a label scheme, in table order."""
+    return tuple(name for name in names("metrics") if load("metrics", name).applies(scheme))
+
+
+def metric_for(name: str, scheme: LabelScheme) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+        RecipeError: it makes no sense for the scheme.
+    """
+    metric: Metric = load("metrics", name)
+    if not metric.applies(scheme):
+        kind = "several labels a row" if scheme.multilabel else f"{len(scheme)} classes"
+        fitting = ", ".join(applicable(scheme))
+        raise RecipeError(f"the metric {name!r} is not for data with {kind}; use one of: {fitting}")
+    return metric

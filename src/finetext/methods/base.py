@@ -1,0 +1,166 @@
+"""What a rung of the ladder is: a `Method` that is fitted, and the `Classifier` that comes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from finetext.types import Dataset, Floats, LabelScheme, Predictions
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far a slow step has come.
+
+    Attributes:
+        stage: what is being done, for people ("finetune: epoch 1 of 2").
+        done: rows handled so far.
+        total: rows in all.
+        values: figures worth showing, such as loss and metric.
+    """
+
+    stage: str
+    done: int
+    total: int
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def silent(event: ProgressEvent) -> None:
+    """The default listener to progress: says nothing."""
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a method needs beside the data and its own hyperparameters.
+
+    Attributes:
+        seed: seed of every random choice.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"; auto takes the best there is.
+        metric: name of the metric by which the best checkpoint is chosen on validation rows.
+        cache: folder for frozen encoder states, or None for no cache on disk.
+        log: file to which training appends one JSON object a line, or None.
+        progress: called with a `ProgressEvent` now and then.
+        say: called with a line of text worth reading once, such as the model's summary.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    metric: str = "macro_f1"
+    cache: Path | None = None
+    log: Path | None = None
+    progress: Callable[[ProgressEvent], None] = silent
+    say: Callable[[str], None] = lambda line: None
+
+
+class Method(ABC):
+    """A way to make a classifier. Subclasses are frozen dataclasses of hyperparameters."""
+
+    name: ClassVar[str]
+
+    def check(self) -> None:  # noqa: B027 (most methods have nothing to check)
+        """Raise a `FinetextError` if it could not be fitted whatever the data; called early."""
+
+    @abstractmethod
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
+        """Learn from `train`; `validation` may only choose between checkpoints.
+
+        Args:
+            train: labelled rows to learn from.
+            validation: labelled rows of the same scheme.
+            context: seed, device and listeners.
+
+        Returns:
+            a classifier that predicts in the columns of `train.scheme`.
+        """
+
+
+class Classifier(ABC):
+    """Texts in, probabilities out. Subclasses are final."""
+
+    kind: ClassVar[str]
+    scheme: LabelScheme
+    thresholds: Floats | None
+
+    @abstractmethod
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """Probabilities of every class for every text.
+
+        Args:
+            texts: n texts of any length, the empty one included.
+
+        Returns:
+            (n, k) in the order of the texts and of `scheme.names`; rows sum to 1 unless the
+            scheme is multi-label.
+        """
+
+    @abstractmethod
+    def save_weights(self, folder: Path) -> None:
+        """Write what was learned into an existing empty folder, without pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+    ) -> Self:
+        """The inverse of `save_weights`."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What `finetext.json` should say of how it came to be; nothing by default."""
+        return {}
+
+    def with_thresholds(self, thresholds: Floats | None) -> Self:
+        """The same classifier with other decision thresholds, (k,)."""
+        return replace(self, thresholds=thresholds)  # type: ignore[type-var]
+
+    def __call__(self, text: str) -> dict[str, float]:
+        """Label to probability for one text, likeliest first."""
+        row = self.predict_proba([text])[0]
+        return {self.scheme.names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder, whole or not at all; see `finetext.artefact.folder`."""
+        from finetext.artefact.folder import save_model
+
+        return save_model(self, Path(folder))
+
+    @staticmethod
+    def load(folder: str | Path, device: str = "auto") -> Classifier:
+        """Read a model folder; see `finetext.artefact.folder`."""
+        from finetext.artefact.folder import load_model
+
+        return load_model(Path(folder), device)
+
+
+def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
+    """Predict every row of a labelled data set.
+
+    Args:
+        classifier: any rung.
+        dataset: labelled rows; their label names must be known to the classifier.
+
+    Returns:
+        predictions in the order of the rows, with the classifier's scheme and thresholds.
+
+    Raises:
+        DataError: the data have no labels, or one that the classifier does not know.
+    """
+    known = replace(dataset, scheme=classifier.scheme)
+    groups = dataset.groups
+    return Predictions(
+        ids=tuple(dataset.ids),
+        targets=known.targets,
+        probabilities=classifier.predict_proba(dataset.texts),
+        scheme=classifier.scheme,
+        thresholds=classifier.thresholds,
+        groups=None if groups is None else tuple(groups),
+    )
+
+
+def batches_of(count: int, size: int) -> Iterator[slice]:
+    """Slices that cover `count` rows, `size` at a time."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,192 @@
+"""Fine-tuning: all weights of a pretrained encoder learn the task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
+
+from finetext.encoders.load import (
+    load_for_classification,
+    load_tokenizer,
+    longest_input,
+    problem_type,
+    quiet,
+)
+from finetext.errors import RecipeError
+from finetext.methods.base import Classifier, FitContext, Method
+from finetext.training.batches import resampled
+from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
+from finetext.training.loop import train_model
+from finetext.training.precision import Precision, choose_device
+from finetext.training.tokens import tokenise
+from finetext.types import Dataset, Floats, LabelScheme
+
+FEWEST_STEPS: Final = 200
+EPOCHS: Final = (2, 10)
+RATE_AT_WIDTH: Final = (1e-4, 384)
+
+
+@dataclass(frozen=True)
+class Finetune(Method):
+    """Fine-tune any encoder that `AutoModelForSequenceClassification` loads.
+
+    Attributes:
+        encoder: alias, Hub name or folder of the encoder, "minilm" by default.
+        epochs: passes over the training rows; None (the default) takes the fewest from 2 to 10
+            that make 200 steps.
+        batch_size: rows a step, 32 by default.
+        learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
+            384 and falls in proportion for wider encoders (5e-5 for 768).
+        max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
+        warmup_share: share of the steps in which the learning rate rises, 0.06 by default.
+        weight_decay: decoupled decay of the matrices, 0.01 by default.
+        largest_gradient: norm to which gradients are clipped, 1.0 by default.
+        dropout_multiplier: factor on every dropout probability of the encoder; 0 by default, as
+            dropout costs a fifth of a step and changed no result measured over two epochs.
+        label_smoothing: share of the target spread over all classes, 0 by default.
+        class_weights: "balanced" weighs each class by the inverse of its frequency; "none" by
+            default.
+        resample: "over" repeats training rows of the smaller classes, "under" leaves out rows of
+            the larger ones, after the split; "none" by default. Single-label only.
+        evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
+        patience: evaluations without improvement after which training stops; None (the default)
+            never stops early.
+        precision: "fp32", "bf16" or "auto" (the default): bf16 where the hardware is fast at it.
+    """
+
+    name: ClassVar[str] = "finetune"
+    encoder: str = "minilm"
+    epochs: int | None = None
+    batch_size: int = 32
+    learning_rate: float | None = None
+    max_length: int | None = None
+    warmup_share: float = 0.06
+    weight_decay: float = 0.01
+    largest_gradient: float = 1.0
+    dropout_multiplier: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    resample: Literal["none", "over", "under"] = "none"
+    evaluate_every: int | None = None
+    patience: int | None = None
+    precision: Precision = "auto"
+
+    def fit(
+        self, train: Dataset, validation: Dataset, context: FitContext
+    ) -> TransformerClassifier:
+        """Train on `train`, keep the weights that are best on `validation`; see `Method.fit`."""
+        import torch
+
+        train = self._resampled(train, context.seed)
+        assert train.scheme is not None
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(context.seed)
+            tokenizer = load_tokenizer(self.encoder)
+            model = load_for_classification(
+                self.encoder, tokenizer, train.scheme, self.dropout_multiplier
+            )
+            classifier = TransformerClassifier(
+                train.scheme, None, model.to(choose_device(context.device)), tokenizer,
+                longest_input(self.encoder, self.max_length),
+            )  # fmt: skip
+            epochs = self.epochs or epochs_for(len(train), self.batch_size)
+            rate = self.learning_rate or rate_for(model.config.hidden_size)
+            context.say(summary(self.encoder, model, classifier.max_length, epochs, rate))
+            task = ClassificationTask.prepare(
+                classifier, train, validation, context,
+                class_weights=self.class_weights, label_smoothing=self.label_smoothing,
+            )  # fmt: skip
+            train_model(model, task, self, epochs, rate, context)
+        model.eval()
+        return classifier
+
+    def _resampled(self, train: Dataset, seed: int) -> Dataset:
+        if self.resample == "none":
+            return train
+        if train.scheme is None or train.scheme.multilabel:
+            raise RecipeError(
+                "finetune: resample needs one label a text; with several use class_weights"
+            )
+        return train.select(resampled(train.targets, self.resample, seed))
+
+
+@dataclass(frozen=True, eq=False)
+class TransformerClassifier(Classifier):
+    """A transformers model with a classification head.
+
+    Attributes:
+        scheme: names of the k columns.
+        thresholds: see `Classifier`.
+        model: a `PreTrainedModel` with k outputs.
+        tokenizer: its tokenizer.
+        max_length: tokens to cut texts to.
+    """
+
+    kind: ClassVar[str] = "transformer"
+    scheme: LabelScheme
+    thresholds: Floats | None
+    model: Any
+    tokenizer: Any
+    max_length: int
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """The outputs before softmax or sigmoid, (n, k) in the order of the texts."""
+        return predict_logits(self.model, tokenise(self.tokenizer, texts, self.max_length))
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """See `Classifier.predict_proba`."""
+        return probabilities_of(self.logits(texts), self.scheme)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the standard layout of transformers, so that `pipeline` loads the folder."""
+        self.tokenizer.model_max_length = self.max_length
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+    ) -> Self:
+        """Read a folder in the standard layout."""
+        tokenizer = load_tokenizer(str(folder))
+        model = load_for_classification(str(folder), tokenizer, scheme, dropout_multiplier=1.0)
+        model = model.to(choose_device(device)).eval()
+        return cls(scheme, thresholds, model, tokenizer, int(tokenizer.model_max_length))
+
+    def provenance(self) -> dict[str, Any]:
+        """Architecture, parameters and the length of input."""
+        return {
+            "architecture": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "max_length": self.max_length,
+            "problem_type": problem_type(self.scheme),
+        }
+
+
+def epochs_for(rows: int, batch_size: int) -> int:
+    """The fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
+    least, most = EPOCHS
+    return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
+
+
+def rate_for(hidden_size: int) -> float:
+    """The learning rate in inverse proportion to the hidden size, at most 1e-3."""
+    rate, width = RATE_AT_WIDTH
+    return min(1e-3, rate * width / hidden_size)
+
+
+def summary(encoder: str, model: Any, max_length: int, epochs: int, rate: float) -> str:
+    """One line on the model that is about to be trained."""
+    sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
+    total = sum(count for count, _, _ in sizes)
+    trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)
+    megabytes = sum(count * width for count, _, width in sizes) / 1e6
+    return (
+        f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
+        f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
+        f"{epochs} epochs, learning rate {rate:.2g}, {model.device.type}"
+    )

@@ -1,0 +1,147 @@
+"""Logistic regression on fixed features: the head of the rungs `tfidf` and `probe`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from finetext import registry
+from finetext.methods.base import FitContext
+from finetext.types import Floats, Integers, LabelScheme, Predictions
+
+CANDIDATES: Final = (0.1, 1.0, 10.0, 100.0)
+FOLDS: Final = 3
+ROWS_TO_CHOOSE_ON: Final = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """Weights of a logistic regression.
+
+    Attributes:
+        weights: (k, d), one row a class; k is 2 in the binary case as well.
+        bias: (k,).
+        inverse_regularisation: the C that was used.
+    """
+
+    weights: Floats
+    bias: Floats
+    inverse_regularisation: float
+
+    def probabilities(self, features: Any, scheme: LabelScheme) -> Floats:
+        """(n, d) dense or sparse features to (n, k) probabilities."""
+        from scipy.special import expit, softmax
+
+        logits = np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
+        return np.asarray(expit(logits) if scheme.multilabel else softmax(logits, axis=1))
+
+    def save(self, path: Path, **extra: Floats) -> None:
+        """Write a safetensors file with the weights and any further arrays."""
+        from safetensors.numpy import save_file
+
+        chosen = np.array([self.inverse_regularisation])
+        arrays = {"weights": self.weights, "bias": self.bias, "inverse_regularisation": chosen}
+        save_file({k: np.ascontiguousarray(v) for k, v in (arrays | extra).items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[LinearHead, dict[str, Any]]:
+        """The inverse of `save`: the head and the further arrays by name."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(path)
+        chosen = float(arrays.pop("inverse_regularisation")[0])
+        return cls(arrays.pop("weights"), arrays.pop("bias"), chosen), arrays
+
+
+def fit_head(
+    features: Any,
+    targets: Integers,
+    scheme: LabelScheme,
+    inverse_regularisation: float | None,
+    context: FitContext,
+) -> LinearHead:
+    """Fit a logistic regression; one per label when the scheme is multi-label.
+
+    Args:
+        features: (n, d) dense or sparse.
+        targets: (n,) columns, or (n, k) of 0 and 1.
+        scheme: names of the k columns.
+        inverse_regularisation: C, or None to choose it by cross-validation on these rows (at
+            most 10,000 of them, three folds) for the metric of the context.
+        context: seed and metric.
+
+    Returns:
+        the head fitted on all rows.
+    """
+    chosen = inverse_regularisation
+    if chosen is None:
+        chosen = _choose(features, targets, scheme, context)
+    weights, bias = _fit(features, targets, scheme, chosen, context.seed)
+    return LinearHead(weights, bias, chosen)
+
+
+def _choose(features: Any, targets: Integers, scheme: LabelScheme, context: FitContext) -> float:
+    """The candidate with the best cross-validated metric; the smallest one among equals."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
+    features, targets = features[order], targets[order]
+    smallest = 0 if scheme.multilabel else int(np.bincount(targets).max())
+    folder = StratifiedKFold(FOLDS) if smallest >= FOLDS else KFold(min(FOLDS, len(targets)))
+    folds = list(folder.split(np.zeros(len(targets)), targets))
+    metric = registry.load("metrics", context.metric)
+    scores = []
+    for candidate in CANDIDATES:
+        probabilities = np.zeros((len(targets), len(scheme)))
+        for seen, held in folds:
+            weights, bias = _fit(features[seen], targets[seen], scheme, candidate, context.seed)
+            head = LinearHead(weights, bias, candidate)
+            probabilities[held] = head.probabilities(features[held], scheme)
+        ids = tuple(map(str, range(len(targets))))
+        scores.append(metric.goodness(Predictions(ids, targets, probabilities, scheme)))
+    return CANDIDATES[int(np.argmax(scores))]
+
+
+def _fit(
+    features: Any, targets: Integers, scheme: LabelScheme, inverse_regularisation: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Weights (k, d) and bias (k,), with the classes that do not occur made impossible."""
+    if scheme.multilabel:
+        columns = [
+            _fit_binary(features, column, inverse_regularisation, seed) for column in targets.T
+        ]
+        return np.stack([c[0] for c in columns]), np.array([c[1] for c in columns])
+    present = np.unique(targets)
+    weights = np.zeros((len(scheme), features.shape[1]))
+    bias = np.full(len(scheme), -30.0)
+    if len(present) == 1:
+        bias[present] = 0.0
+    elif len(present) == 2:
+        coefficients, intercept = _fit_binary(
+            features, (targets == present[1]).astype(np.int64), inverse_regularisation, seed
+        )
+        weights[present] = np.stack([-coefficients / 2, coefficients / 2])
+        bias[present] = [-intercept / 2, intercept / 2]
+    else:
+        model = _regression(inverse_regularisation, seed).fit(features, targets)
+        weights[present], bias[present] = model.coef_, model.intercept_
+    return weights, bias
+
+
+def _fit_binary(
+    features: Any, positive: Integers, inverse_regularisation: float, seed: int
+) -> tuple[Floats, float]:
+    """Weights (d,) and bias of one label; a constant where it never or always occurs."""
+    if positive.min() == positive.max():
+        return np.zeros(features.shape[1]), 30.0 if positive[0] else -30.0
+    model = _regression(inverse_regularisation, seed).fit(features, positive)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def _regression(inverse_regularisation: float, seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=inverse_regularisation, max_iter=300, tol=1e-3, random_state=seed)

@@ -1,0 +1,64 @@
+"""The first rung: the class frequencies of the training rows, whatever the text says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from finetext.methods.base import Classifier, FitContext, Method
+from finetext.types import Dataset, Floats, LabelScheme
+
+
+@dataclass(frozen=True)
+class Majority(Method):
+    """Predicts how often each class occurs in train, so the likeliest is always the largest class.
+
+    What every other rung has to beat. It has no hyperparameters.
+    """
+
+    name: ClassVar[str] = "majority"
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> MajorityClassifier:
+        """Count the classes of `train`; see `Method.fit`."""
+        assert train.scheme is not None
+        targets = train.targets
+        if not train.scheme.multilabel:
+            targets = np.eye(len(train.scheme), dtype=np.int64)[targets]
+        return MajorityClassifier(train.scheme, None, targets.mean(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class MajorityClassifier(Classifier):
+    """The same frequencies for every text.
+
+    Attributes:
+        scheme: names of the k columns.
+        thresholds: see `Classifier`.
+        frequencies: (k,) share of training rows with each label.
+    """
+
+    kind: ClassVar[str] = "majority"
+    scheme: LabelScheme
+    thresholds: Floats | None
+    frequencies: Floats
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """The frequencies, once per text; see `Classifier.predict_proba`."""
+        return np.tile(self.frequencies, (len(texts), 1))
+
+    def save_weights(self, folder: Path) -> None:
+        """Write `frequencies.json`."""
+        (folder / "frequencies.json").write_text(json.dumps(self.frequencies.tolist()))
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+    ) -> Self:
+        """Read `frequencies.json`."""
+        frequencies = json.loads((folder / "frequencies.json").read_text())
+        return cls(scheme, thresholds, np.array(frequencies, dtype=np.float64))

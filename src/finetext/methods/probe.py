@@ -1,0 +1,118 @@
+"""A frozen encoder as it came, with logistic regression on its mean-pooled states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
+from finetext.encoders.states import FrozenEncoder
+from finetext.methods.base import Classifier, FitContext, Method
+from finetext.methods.linear import LinearHead, fit_head
+from finetext.training.precision import choose_device
+from finetext.types import Dataset, Floats, LabelScheme
+
+
+@dataclass(frozen=True)
+class Probe(Method):
+    """Mean-pooled states of a frozen encoder, standardised, then logistic regression.
+
+    Attributes:
+        encoder: alias, Hub name or folder of the encoder, "minilm" by default.
+        max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
+        inverse_regularisation: C of the logistic regression; None (the default) chooses among
+            0.1, 1, 10 and 100 by cross-validation on the training rows.
+    """
+
+    name: ClassVar[str] = "probe"
+    encoder: str = "minilm"
+    max_length: int | None = None
+    inverse_regularisation: float | None = None
+
+    def check(self) -> None:
+        """Refuse an unknown encoder, or more tokens than it can see."""
+        longest_input(self.encoder, self.max_length)
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
+        """Compute the states of `train` and fit the head on them; see `Method.fit`."""
+        assert train.scheme is not None
+        device = choose_device(context.device)
+        encoder = FrozenEncoder(
+            load_encoder(self.encoder).to(device),
+            load_tokenizer(self.encoder),
+            longest_input(self.encoder, self.max_length),
+            device,
+        )
+        states = encoder.states(train.texts, context)
+        mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
+        head = fit_head(
+            (states - mean) / scale,
+            train.targets,
+            train.scheme,
+            self.inverse_regularisation,
+            context,
+        )
+        return ProbeClassifier(train.scheme, None, encoder, head, mean, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeClassifier(Classifier):
+    """A fitted `Probe`.
+
+    Attributes:
+        scheme: names of the k columns.
+        thresholds: see `Classifier`.
+        encoder: the frozen encoder.
+        head: the logistic regression.
+        mean: (hidden size,) mean of the training states.
+        scale: (hidden size,) standard deviation of the training states.
+    """
+
+    kind: ClassVar[str] = "probe"
+    scheme: LabelScheme
+    thresholds: Floats | None
+    encoder: FrozenEncoder
+    head: LinearHead
+    mean: Floats
+    scale: Floats
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """See `Classifier.predict_proba`."""
+        if not len(texts):
+            return np.zeros((0, len(self.scheme)))
+        states = (self.encoder.states(texts) - self.mean) / self.scale
+        return self.head.probabilities(states, self.scheme)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
+        with quiet():
+            self.encoder.model.save_pretrained(folder / "encoder")
+            self.encoder.tokenizer.save_pretrained(folder / "encoder")
+        self.head.save(folder / "head.safetensors", mean=self.mean, scale=self.scale)
+        (folder / "probe.json").write_text(json.dumps({"max_length": self.encoder.max_length}))
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+    ) -> Self:
+        """Read what `save_weights` wrote."""
+        where = choose_device(device)
+        path = str(folder / "encoder")
+        max_length = json.loads((folder / "probe.json").read_text())["max_length"]
+        encoder = FrozenEncoder(
+            load_encoder(path).to(where), load_tokenizer(path), max_length, where
+        )
+        head, extra = LinearHead.load(folder / "head.safetensors")
+        return cls(scheme, thresholds, encoder, head, extra["mean"], extra["scale"])
+
+    def provenance(self) -> dict[str, Any]:
+        """The chosen C and the length of input."""
+        return {
+            "inverse_regularisation": self.head.inverse_regularisation,
+            "max_length": self.encoder.max_length,
+        }

@@ -1,0 +1,121 @@
+"""TF-IDF of words and word pairs with logistic regression: cheap, and hard to beat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from finetext.methods.base import Classifier, FitContext, Method
+from finetext.methods.linear import LinearHead, fit_head
+from finetext.types import Dataset, Floats, LabelScheme
+
+TOKENS = r"(?u)\b\w+\b|[^\w\s]"
+
+
+@dataclass(frozen=True)
+class Tfidf(Method):
+    """TF-IDF with sublinear term frequency, then logistic regression.
+
+    Attributes:
+        longest_ngram: number of words in the longest n-gram, 2 by default.
+        minimum_documents: training texts in which an n-gram must occur to be counted, 2 by
+            default.
+        most_features: the most frequent n-grams that are kept, 200,000 by default.
+        inverse_regularisation: C of the logistic regression; None (the default) chooses among
+            0.1, 1, 10 and 100 by cross-validation on the training rows.
+    """
+
+    name: ClassVar[str] = "tfidf"
+    longest_ngram: int = 2
+    minimum_documents: int = 2
+    most_features: int = 200_000
+    inverse_regularisation: float | None = None
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> TfidfClassifier:
+        """Learn vocabulary, document frequencies and weights from `train`; see `Method.fit`."""
+        assert train.scheme is not None
+        vectorizer = _vectorizer(self.longest_ngram)
+        vectorizer.set_params(min_df=self.minimum_documents, max_features=self.most_features)
+        try:
+            features = vectorizer.fit_transform(train.texts)
+        except ValueError:
+            vectorizer.set_params(min_df=1, vocabulary=None)
+            features = _fit_any(vectorizer, train.texts)
+        head = fit_head(features, train.targets, train.scheme, self.inverse_regularisation, context)
+        return TfidfClassifier(train.scheme, None, vectorizer, head)
+
+
+@dataclass(frozen=True, eq=False)
+class TfidfClassifier(Classifier):
+    """A fitted `Tfidf`.
+
+    Attributes:
+        scheme: names of the k columns.
+        thresholds: see `Classifier`.
+        vectorizer: the fitted `sklearn.feature_extraction.text.TfidfVectorizer`.
+        head: the logistic regression.
+    """
+
+    kind: ClassVar[str] = "tfidf"
+    scheme: LabelScheme
+    thresholds: Floats | None
+    vectorizer: Any
+    head: LinearHead
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """See `Classifier.predict_proba`."""
+        if not len(texts):
+            return np.zeros((0, len(self.scheme)))
+        return self.head.probabilities(self.vectorizer.transform(texts), self.scheme)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write `vocabulary.json` (n-grams in column order) and `model.safetensors`."""
+        described = {
+            "longest_ngram": self.vectorizer.ngram_range[1],
+            "vocabulary": self.vectorizer.get_feature_names_out().tolist(),
+        }
+        (folder / "vocabulary.json").write_text(json.dumps(described))
+        self.head.save(folder / "model.safetensors", idf=self.vectorizer.idf_)
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+    ) -> Self:
+        """Read what `save_weights` wrote."""
+        described = json.loads((folder / "vocabulary.json").read_text())
+        head, extra = LinearHead.load(folder / "model.safetensors")
+        vectorizer = _vectorizer(described["longest_ngram"])
+        vectorizer.set_params(
+            vocabulary={term: column for column, term in enumerate(described["vocabulary"])}
+        )
+        vectorizer.idf_ = extra["idf"]
+        return cls(scheme, thresholds, vectorizer, head)
+
+    def provenance(self) -> dict[str, Any]:
+        """The chosen C and the number of n-grams."""
+        return {
+            "inverse_regularisation": self.head.inverse_regularisation,
+            "features": len(self.vectorizer.vocabulary_),
+        }
+
+
+def _vectorizer(longest_ngram: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        ngram_range=(1, longest_ngram), sublinear_tf=True, token_pattern=TOKENS, dtype=np.float64
+    )
+
+
+def _fit_any(vectorizer: Any, texts: Sequence[str]) -> Any:
+    """Fit on texts in which no n-gram is frequent enough, or which hold no word at all."""
+    try:
+        return vectorizer.fit_transform(texts)
+    except ValueError:
+        vectorizer.set_params(vocabulary={"": 0})
+        return vectorizer.fit_transform(texts)

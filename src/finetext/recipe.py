@@ -1,0 +1,227 @@
+"""The schema of a run: the same for a TOML file, command-line options and Python arguments.
+
+seed = 0
+metric = "macro_f1"
+
+[data]
+source = "reviews.csv"        # or [data.source] with train, validation and test
+text = "review"
+
+[split]
+test = 0.2
+
+[methods.tfidf]
+
+[methods.finetune]
+epochs = 3
+
+[methods.with-bert]           # any other name says which method it is
+method = "finetune"
+encoder = "bert"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from finetext import registry
+from finetext.data.settings import ReadSettings
+from finetext.data.split import SplitSettings
+from finetext.errors import RecipeError, UnknownNameError, nearest
+from finetext.methods.base import Method
+
+BASELINES: Final = ("majority", "tfidf")
+LADDER: Final = ("majority", "tfidf", "probe", "finetune")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a run.
+
+    Attributes:
+        source: what to read: path, URL, `hub:NAME`, name of a sample, or paths by split name.
+            None when the data are handed over in Python.
+        read: how to read it.
+        split: how to divide it.
+        methods: the rungs by the name they have in the leaderboard. The baselines are added
+            where they are missing, in front.
+        seed: seed of every random choice.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        metric: the metric that chooses on validation rows, "macro_f1" by default.
+        content_hash: hash of the data that a former run read, or None; another content is
+            reported.
+    """
+
+    source: str | Mapping[str, str] | None = None
+    read: ReadSettings = field(default_factory=ReadSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    methods: Mapping[str, Method] = field(default_factory=lambda: ladder(LADDER))
+    seed: int = 0
+    device: str = "auto"
+    metric: str = "macro_f1"
+    content_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        registry.load("metrics", self.metric)
+        missing = [name for name in BASELINES if name not in self.methods]
+        checked = {name: _validated(name, method) for name, method in self.methods.items()}
+        object.__setattr__(self, "methods", ladder(missing) | checked)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Recipe:
+        """Read a TOML file.
+
+        Raises:
+            RecipeError: it is missing, is not TOML, or has a setting that does not exist or fit.
+        """
+        return cls.from_values(read_toml(path))
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Recipe:
+        """Build a recipe from nested mappings in the form of the TOML file.
+
+        Raises:
+            RecipeError: a setting does not exist or does not fit; the message names it.
+            UnknownNameError: there is no such method or metric.
+        """
+        data = dict(_section(values, "data"))
+        source = data.pop("source", None)
+        content_hash = data.pop("content_hash", None)
+        top = {k: v for k, v in values.items() if k not in ("data", "split", "methods")}
+        _refuse_unknown("the recipe", top, ("seed", "device", "metric", "data", "split", "methods"))
+        methods = {
+            name: _method(name, _section(_section(values, "methods"), name))
+            for name in _section(values, "methods")
+        }
+        return _made(
+            "the recipe",
+            cls,
+            top
+            | {
+                "source": source,
+                "read": _made("[data]", ReadSettings, data),
+                "split": _made("[split]", SplitSettings, _section(values, "split")),
+                "methods": methods or ladder(LADDER),
+                "content_hash": content_hash,
+            },
+        )
+
+    def to_toml(self) -> str:
+        """The recipe as a TOML file, with every setting that is not at its default."""
+        import tomli_w
+
+        data = {"source": self.source, "content_hash": self.content_hash} | _set(self.read)
+        methods = {}
+        for name, method in self.methods.items():
+            kind = {} if name == type(method).name else {"method": type(method).name}
+            methods[name] = kind | _hyperparameters(method)
+        values = {
+            "seed": self.seed,
+            "device": self.device,
+            "metric": self.metric,
+            "data": data,
+            "split": _set(self.split),
+            "methods": methods,
+        }
+        return tomli_w.dumps(_without_none(values))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The values in a TOML file.
+
+    Raises:
+        RecipeError: it is missing, or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {path}") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"the recipe {path} cannot be read: {error}") from None
+
+
+def ladder(names: Iterable[str]) -> dict[str, Method]:
+    """Methods with their default hyperparameters, by name.
+
+    Raises:
+        UnknownNameError: there is no method of that name.
+    """
+    return {name: registry.load("methods", name)() for name in names}
+
+
+def _method(name: str, values: Mapping[str, Any]) -> Method:
+    settings = dict(values)
+    kind = settings.pop("method", name)
+    if kind not in registry.names("methods"):
+        raise UnknownNameError("method", str(kind), registry.names("methods"))
+    made: Method = _made(f"[methods.{name}]", registry.load("methods", kind), settings)
+    return made
+
+
+def _validated(name: str, method: Method) -> Method:
+    """The method again, with the types and ranges of its hyperparameters checked."""
+    return _made(f"[methods.{name}]", type(method), _hyperparameters(method))
+
+
+def _hyperparameters(method: Method) -> dict[str, Any]:
+    return {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+
+
+def _made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
+    """An instance of a dataclass, with unknown settings and wrong types refused by name."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    _refuse_unknown(where, values, [f.name for f in dataclasses.fields(kind)])  # type: ignore[arg-type]
+    types = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    from typing import get_type_hints
+
+    hints = get_type_hints(kind, include_extras=True)
+    checked = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value) or name == "methods":
+            checked[name] = value
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            hints[types[name].name], config=ConfigDict(arbitrary_types_allowed=True)
+        )
+        try:
+            checked[name] = adapter.validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise RecipeError(f"{where}: {name} = {value!r}: {reason}") from None
+    return kind(**checked)
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    allowed = sorted(known)
+    for name in values:
+        if name not in allowed:
+            raise RecipeError(f"{where} has no setting {name!r}{nearest(name, allowed)}")
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = values.get(name, {})
+    if not isinstance(section, Mapping):
+        raise RecipeError(f"{name} in the recipe must be a table, not {section!r}")
+    return section
+
+
+def _set(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their default."""
+    values = {f.name: (getattr(settings, f.name), f.default) for f in dataclasses.fields(settings)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def _without_none(value: Any) -> Any:
+    """Nested mappings and sequences in the types that TOML knows, None left out."""
+    if isinstance(value, Mapping):
+        return {str(k): _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

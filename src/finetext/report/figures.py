@@ -1,0 +1,58 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+import math
+
+from finetext.types import Score
+
+
+def number(value: float) -> str:
+    """Three decimals, or a dash for what is not defined."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def ends(score: Score) -> str:
+    """The 95% interval in brackets, or nothing when it is not defined."""
+    return "" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"
+
+
+def p_value(value: float) -> str:
+    """Three decimals, "< 0.001" below that."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a sensible unit: "0.4 s", "12 s", "3 min 20 s", "14 min", "2 h 5 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def speed(rows_per_second: float) -> str:
+    """Rows per second: "0.52", "405", "18,234", "1.2 M"."""
+    if rows_per_second < 10:
+        return f"{rows_per_second:.2g}"
+    if rows_per_second < 100_000:
+        return f"{rows_per_second:,.0f}"
+    return f"{rows_per_second / 1e6:.1f} M"
+
+
+def size(count: int) -> str:
+    """Bytes with a sensible decimal unit: "812 B", "90.9 MB"."""
+    if count < 1000:
+        return f"{count} B"
+    power = min(3, int(math.log10(count + 0.5)) // 3)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
+def short(text: str, longest: int = 24) -> str:
+    """One line of at most `longest` characters, with an ellipsis where something is cut."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return line if len(line) <= longest else line[: longest - 1] + "…"

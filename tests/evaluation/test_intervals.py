@@ -1,0 +1,160 @@
+"""Intervals hold the truth as often as they say, and are quick."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from finetext.errors import DataError
+from finetext.evaluation.intervals import confusion, evaluate, label_tables, per_class
+from finetext.evaluation.metrics import metric_for
+from finetext.types import LabelScheme, Predictions
+
+SHARES = np.array([0.4, 0.3, 0.2, 0.1])
+SCHEME = LabelScheme(("joy", "sadness", "anger", "fear"))
+SEVERAL = LabelScheme(("a", "b", "c"), multilabel=True)
+
+
+def simulated(n: int, seed: int, skill: float = 1.8) -> Predictions:
+    random = np.random.default_rng(seed)
+    k = len(SHARES)
+    targets = random.choice(k, size=n, p=SHARES)
+    logits = random.normal(size=(n, k)) + np.log(SHARES)
+    logits[np.arange(n), targets] += skill
+    odds = np.exp(logits)
+    likely = odds / odds.sum(axis=1, keepdims=True)
+    return Predictions(tuple(map(str, range(n))), targets, likely, SCHEME)
+
+
+def multi_label(n: int, k: int, seed: int = 0) -> Predictions:
+    random = np.random.default_rng(seed)
+    targets = (random.random((n, k)) < np.geomspace(0.3, 0.002, k)).astype(np.int64)
+    likely = 1 / (1 + np.exp(2 - 2.5 * targets - random.normal(size=(n, k))))
+    scheme = LabelScheme(tuple(f"label {j}" for j in range(k)), multilabel=True)
+    return Predictions(tuple(map(str, range(n))), targets, likely, scheme)
+
+
+def three_rows() -> Predictions:
+    targets = np.array([[1, 1, 0], [0, 0, 1], [1, 0, 0]])
+    likely = np.array([[0.9, 0.1, 0.8], [0.2, 0.1, 0.7], [0.1, 0.6, 0.1]])
+    return Predictions(("1", "2", "3"), targets, likely, SEVERAL)
+
+
+def test_of_200_test_sets_about_95_percent_of_the_intervals_hold_the_truth() -> None:
+    names = ("accuracy", "macro_f1")
+    many = simulated(400_000, 1)
+    truth = {name: metric_for(name, SCHEME)(many) for name in names}
+    held = dict.fromkeys(names, 0)
+    for seed in range(200):
+        scores = evaluate(simulated(1200, 1000 + seed), seed=seed, resamples=300, metrics=names)
+        for name, score in scores.items():
+            held[name] += score.low <= truth[name] <= score.high
+    for name in names:
+        assert 0.92 <= held[name] / 200 <= 0.985, held
+
+
+def test_groups_widen_the_interval_when_their_rows_are_alike() -> None:
+    few = simulated(100, 3)
+    rows = np.repeat(np.arange(100), 10)
+    copied = replace(
+        few,
+        ids=tuple(map(str, range(1000))),
+        targets=few.targets[rows],
+        probabilities=few.probabilities[rows],
+    )
+    grouped = replace(copied, groups=tuple(map(str, rows)))
+    once, many, by_group = (evaluate(p)["accuracy"] for p in (few, copied, grouped))
+    assert by_group.high - by_group.low == pytest.approx(once.high - once.low, rel=0.15)
+    assert by_group.high - by_group.low > 2 * (many.high - many.low)
+
+
+def test_many_rows_are_put_in_blocks_without_changing_the_interval() -> None:
+    score = evaluate(simulated(40_000, 5), metrics=["accuracy"])["accuracy"]
+    expected = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 40_000)
+    assert score.high - score.low == pytest.approx(expected, rel=0.12)
+
+
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    predictions = simulated(200, 7)
+    assert evaluate(predictions, seed=3) == evaluate(predictions, seed=3)
+    assert evaluate(predictions, seed=3) != evaluate(predictions, seed=4)
+
+
+def test_a_perfect_score_is_not_certain() -> None:
+    likely = np.tile([0.9, 0.1], (30, 1))
+    predictions = Predictions(
+        tuple(map(str, range(30))), np.zeros(30, dtype=np.int64), likely, LabelScheme(("a", "b"))
+    )
+    score = evaluate(predictions)["accuracy"]
+    assert (score.value, score.high) == (1.0, 1.0)
+    assert score.low == pytest.approx(0.025 ** (1 / 30))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_very_few_rows_survive(n: int) -> None:
+    predictions = simulated(n, 1)
+    assert all(s.low <= s.value <= s.high for s in evaluate(predictions).values())
+    assert len(per_class(predictions)) == 4
+    assert set(evaluate(multi_label(n, 5))) >= {"macro_f1", "mean_average_precision"}
+
+
+def test_no_rows_are_refused() -> None:
+    nothing = replace(simulated(1, 1), ids=(), targets=np.zeros(0, dtype=np.int64))
+    with pytest.raises(DataError, match="no rows"):
+        evaluate(replace(nothing, probabilities=np.zeros((0, 4))))
+
+
+@pytest.mark.parametrize("predictions", [simulated(25_000, 2), multi_label(5_427, 28)])
+def test_large_test_sets_are_quick(predictions: Predictions) -> None:
+    start = time.process_time()
+    evaluate(predictions)
+    assert time.process_time() - start < 6
+
+
+def test_per_class_agrees_with_scikit_learn() -> None:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    predictions = simulated(300, 9)
+    expected = precision_recall_fscore_support(predictions.targets, predictions.decisions)
+    rows = per_class(predictions)
+    assert [row.name for row in rows] == list(SCHEME.names)
+    for row, precision, recall, f1, support in zip(rows, *expected, strict=True):
+        assert row.precision.value == pytest.approx(precision)
+        assert row.recall.value == pytest.approx(recall)
+        assert row.f1.value == pytest.approx(f1)
+        assert row.support == support
+        assert row.f1.low < row.f1.value < row.f1.high
+
+
+def test_a_rare_class_that_is_always_missed_has_a_wide_interval() -> None:
+    predictions = simulated(200, 11)
+    targets = np.zeros(200, dtype=np.int64)
+    targets[:5] = 3
+    likely = np.tile([0.7, 0.1, 0.1, 0.1], (200, 1))
+    missed = per_class(replace(predictions, targets=targets, probabilities=likely))[3]
+    assert missed.recall.value == 0
+    assert missed.recall.high == pytest.approx(1 - 0.025 ** (1 / 5))
+    assert np.isnan(missed.precision.value)
+
+
+def test_confusion_counts_truth_in_rows() -> None:
+    from sklearn.metrics import confusion_matrix
+
+    predictions = simulated(300, 13)
+    expected = confusion_matrix(predictions.targets, predictions.decisions)
+    assert (confusion(predictions) == expected).all()
+
+
+def test_confusion_of_several_labels_shows_what_was_given_instead() -> None:
+    assert confusion(three_rows()).tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_label_tables_agree_with_scikit_learn() -> None:
+    from sklearn.metrics import multilabel_confusion_matrix
+
+    for predictions in (three_rows(), simulated(100, 15)):
+        expected = multilabel_confusion_matrix(predictions.targets, predictions.decisions)
+        assert (label_tables(predictions) == expected).all()

@@ -1,0 +1,79 @@
+"""Thresholds chosen on validation rows hold on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetext.errors import DataError
+from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.thresholds import best_threshold, choose_thresholds
+from finetext.types import Floats, Integers, LabelScheme, Predictions
+
+SHARES = np.geomspace(0.2, 0.004, 12)
+SCHEME = LabelScheme(tuple(f"label {j}" for j in range(12)), multilabel=True)
+
+
+def simulated(n: int, seed: int) -> tuple[Floats, Integers]:
+    """Calibrated probabilities: a label's log odds shift by evidence for it."""
+    random = np.random.default_rng(seed)
+    targets = (random.random((n, len(SHARES))) < SHARES).astype(np.int64)
+    evidence = random.normal(size=targets.shape) + 2.0 * targets
+    logits = np.log(SHARES / (1 - SHARES)) + 2.0 * evidence - 2.0
+    return 1 / (1 + np.exp(-logits)), targets
+
+
+def macro_f1(likely: Floats, targets: Integers, thresholds: Floats | None) -> float:
+    ids = tuple(map(str, range(len(targets))))
+    predictions = Predictions(ids, targets, likely, SCHEME, thresholds)
+    return metric_for("macro_f1", SCHEME)(predictions)
+
+
+def test_chosen_thresholds_beat_one_half_on_rows_not_seen() -> None:
+    gains, over_own = [], []
+    for seed in range(20):
+        validation, test = simulated(1500, seed), simulated(4000, 1000 + seed)
+        reference = macro_f1(*test, None)
+        chosen = macro_f1(*test, choose_thresholds(*validation))
+        own = macro_f1(*test, choose_thresholds(*validation, prior_positives=0))
+        gains.append(chosen - reference)
+        over_own.append(chosen - own)
+    assert min(gains) > 0
+    assert np.mean(over_own) > 0
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30))
+@settings(max_examples=40, deadline=None)
+def test_no_other_threshold_is_better(seed: int, n: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.integers(0, 11, size=n) / 10
+    truth = random.integers(0, 2, size=n)
+    if truth.sum() == 0:
+        assert np.isnan(best_threshold(scores, truth))
+        return
+
+    def f1(threshold: float) -> float:
+        given_ = scores >= threshold
+        return float(2 * (given_ & (truth == 1)).sum() / (given_.sum() + truth.sum()))
+
+    assert f1(best_threshold(scores, truth)) == pytest.approx(max(map(f1, scores)))
+
+
+def test_a_label_without_positives_gets_the_shared_threshold() -> None:
+    likely, targets = simulated(500, 1)
+    targets[:, 3] = 0
+    chosen = choose_thresholds(likely, targets)
+    assert chosen[3] == pytest.approx(best_threshold(likely.ravel(), targets.ravel()))
+    assert ((chosen > 0) & (chosen < 1)).all()
+
+
+def test_without_any_positive_all_thresholds_are_one_half() -> None:
+    chosen = choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 3), dtype=np.int64))
+    assert chosen.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"\(4, 3\)"):
+        choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 2), dtype=np.int64))

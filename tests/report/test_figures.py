@@ -1,0 +1,53 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetext.report import figures
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.97, "10 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (812, "14 min"),
+        (5400, "1 h 30 min"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert figures.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (90_912_345, "90.9 MB"),
+        (5 * 10**12, "5000.0 GB"),
+    ],
+)
+def test_sizes(count: int, words: str) -> None:
+    assert figures.size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(0.52, "0.52"), (405.3, "405"), (18234, "18,234"), (1.23e6, "1.2 M")]
+)
+def test_speeds(rate: float, words: str) -> None:
+    assert figures.speed(rate) == words
+
+
+def test_long_and_broken_labels_become_one_short_line() -> None:
+    assert figures.short("a\nb\tc\x00") == "a b c "
+    assert figures.short("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_small_p_values_are_not_written_as_zero() -> None:
+    assert figures.p_value(0.0004) == "< 0.001"
+    assert figures.p_value(0.04) == "0.040"

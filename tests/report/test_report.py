@@ -1,0 +1,144 @@
+"""The report says what it must, alone in one safe file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from finetext.report import report
+from finetext.report.report import ReportData, render, write_report
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Outline(HTMLParser):
+    """Collects tags, ids and headings, and checks that tags are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module", params=["single", "several"])
+def page(request: pytest.FixtureRequest) -> str:
+    return render(request.getfixturevalue(request.param))
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def test_nothing_in_the_data_becomes_markup(page: str) -> None:
+    assert "script" not in outline(page).tags
+    assert "&lt;script&gt;" in page
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    parser = outline(page)
+    assert not {"link", "img", "iframe", "script"} & set(parser.tags)
+    addresses = {value or "" for name, value in parser.attributes if name.endswith(("href", "src"))}
+    assert all(address.startswith("#") for address in addresses)
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_every_id_is_there_once_and_every_reference_has_one(page: str) -> None:
+    parser = outline(page)
+    assert len(set(parser.ids)) == len(parser.ids)
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', page)
+    assert set(used) <= set(parser.ids)
+
+
+def test_every_table_has_a_caption_and_scoped_headers(page: str) -> None:
+    assert page.count("<table") == page.count("<caption>")
+    assert not re.search(r"<th(?![^>]*scope=)[ >]", page)
+
+
+def test_figures_take_their_colours_from_the_page(page: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(drawings) >= 5
+    for drawing in drawings:
+        colours = set(re.findall(r"(?:fill|stroke): (#\w+)", drawing))
+        assert not colours, colours
+
+
+def test_the_first_paragraph_names_best_and_cheapest(single: ReportData) -> None:
+    lead = re.search(
+        r'<p class="lead">(.*?)</p>', render(replace(single, cheapest="tfidf")), flags=re.DOTALL
+    )
+    assert lead
+    assert "trained 3 methods on 200 texts to tell 3 labels apart" in lead[1]
+    assert "finetune is best by macro F1" in lead[1]
+    assert "The cheapest method that is not significantly worse is tfidf" in lead[1]
+
+
+def test_one_rung_without_findings_or_lengths(single: ReportData) -> None:
+    alone = replace(
+        single,
+        entries=single.entries[-1:],
+        predictions={"finetune": single.predictions["finetune"]},
+        comparisons={},
+        cheapest="finetune",
+        findings=(),
+        words={},
+    )
+    page = render(alone)
+    outline(page)
+    assert "found nothing to object to" in page
+    assert "Compared with" not in page
+
+
+def test_the_page_stays_small(page: str) -> None:
+    assert len(page.encode()) < 1_000_000
+
+
+def test_the_file_replaces_an_older_one(
+    single: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    monkeypatch.setattr(report, "render", lambda data: "new \ud800")
+    assert write_report(single, path) == path
+    assert path.read_text(encoding="utf-8").startswith("new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_older_file(
+    single: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def fail(source: str, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report, "render", lambda data: "new")
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(single, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

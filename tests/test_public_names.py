@@ -1,0 +1,63 @@
+"""The names that users can rely on."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import finetext
+
+NAMES = {
+    *("Dataset", "Splits", "LabelScheme", "Predictions", "Score", "Finding", "FinetextError"),
+    *("read", "check", "split", "train", "predict", "evaluate", "compare", "load"),
+    *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
+    "__version__",
+}
+HEAVY = {
+    *("accelerate", "datasets", "matplotlib", "pandas", "pyarrow", "pydantic"),
+    *("scipy", "sklearn", "torch", "transformers", "typer"),
+}
+
+
+def test_the_exported_names_are_the_documented_ones() -> None:
+    assert set(finetext.__all__) == NAMES
+    assert set(dir(finetext)) >= NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_name_can_be_used_and_has_a_docstring(name: str) -> None:
+    value = getattr(finetext, name)
+    if name != "__version__":
+        assert callable(value)
+        assert inspect.getdoc(value)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        finetext.trian  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_there() -> None:
+    tree = ast.parse(Path(finetext.__file__).read_text(encoding="utf-8"))
+    imported = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("finetext.")
+        for alias in node.names
+    }
+    assert imported | {"load": "finetext.methods.base:Classifier.load"} == finetext._PLACES
+
+
+def test_import_brings_in_no_heavy_library() -> None:
+    code = "import sys, finetext; finetext.FinetextError; print(*sys.modules, sep='\\n')"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {line.partition(".")[0] for line in result.stdout.splitlines()}
+    assert "finetext" in loaded
+    assert not loaded & HEAVY

@@ -1,0 +1,105 @@
+"""The repository keeps its own rules."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import finetext
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def requirements(project: dict[str, Any]) -> Iterator[Requirement]:
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    for line in [*project["dependencies"], *(line for lines in extras.values() for line in lines)]:
+        if not line.startswith("finetext["):
+            yield Requirement(line)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Top-level modules that a file imports, wherever in it."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add((node.module or "").partition(".")[0])
+    return modules
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_constraints_pin_every_dependency_within_its_range(project: dict[str, Any]) -> None:
+    versions = pinned()
+    for requirement in requirements(project):
+        version = versions.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in constraints.txt"
+        assert requirement.specifier.contains(version), f"{requirement} excludes {version}"
+
+
+def test_every_package_that_is_imported_is_a_dependency(project: dict[str, Any]) -> None:
+    declared = {canonicalize_name(requirement.name) for requirement in requirements(project)}
+    providers = packages_distributions()
+    for path in SOURCES:
+        for module in imported_modules(path) - sys.stdlib_module_names - {"finetext"}:
+            names = {canonicalize_name(name) for name in providers.get(module, [module])}
+            assert names & declared, f"{path.name} imports {module}, which nothing brings"
+
+
+def test_constraints_name_versions_that_every_index_has() -> None:
+    assert not [version for version in pinned().values() if "+" in version]
+
+
+def test_torch_is_the_release_without_gigabytes_of_cuda() -> None:
+    assert pinned()["torch"] == "2.13.0"
+
+
+def test_the_extra_all_has_every_extra_for_users(project: dict[str, Any]) -> None:
+    extras = project["optional-dependencies"]
+    match = re.fullmatch(r"finetext\[([\w,-]+)\]", *extras["all"])
+    assert match is not None
+    assert set(match[1].split(",")) == set(extras) - {"all", "dev"}
+
+
+def test_every_extra_that_a_message_names_exists(project: dict[str, Any]) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    named = set(re.findall(r"finetext\[([\w-]+)\]", text))
+    assert "offline" in named
+    assert named <= set(project["optional-dependencies"])
+
+
+def test_the_changelog_has_an_entry_for_the_version() -> None:
+    assert f"\n## [{finetext.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 60, f"{node.name} has {length} lines"
