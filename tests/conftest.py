@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+
+from finetext.types import Dataset, LabelScheme
+
+# The models of the tests are so small that threads only wait for each other. Read when torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TOPICS = {
+    "sport": ["the team won the match", "a late goal in the final game", "the coach and her team"],
+    "money": ["the bank raised its rates", "shares fell on the market", "a loan from the bank"],
+    "food": ["soup with bread and salt", "the cook baked a cake", "a recipe for fresh bread"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +30,136 @@ def shared_data() -> Path:
     path = Path(folder).resolve()
     assert path.is_dir(), f"FINETEXT_DATA={folder} is not a folder"
     return path
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Dataset]:
+    """A function that makes a data set of texts, labels and optionally label names."""
+
+    def make(
+        texts: Sequence[str], labels: Sequence[Any], names: Sequence[str] | None = None
+    ) -> Dataset:
+        import datasets
+
+        several = not isinstance(labels[0], str)
+        found = {name for label in labels for name in (label if several else [label])}
+        columns = {
+            "id": [f"row{i}" for i in range(len(texts))],
+            "text": list(texts),
+            "label": [list(label) if several else label for label in labels],
+        }
+        scheme = LabelScheme(tuple(names or sorted(found)), multilabel=several)
+        return Dataset(datasets.Dataset.from_dict(columns), scheme)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def topics(make_dataset: Callable[..., Dataset]) -> Dataset:
+    """27 short texts on three topics, each with one label."""
+    rows = [
+        (f"{text} {word}", topic)
+        for word in ("today", "once again", "")
+        for topic, texts in TOPICS.items()
+        for text in texts
+    ]
+    return make_dataset([text for text, _ in rows], [topic for _, topic in rows])
+
+
+@pytest.fixture(scope="session")
+def mixed_topics(make_dataset: Callable[..., Dataset], topics: Dataset) -> Dataset:
+    """27 texts with none, one or two of three topics each."""
+    pairs = zip(topics, reversed(list(topics)), strict=True)
+    rows = [
+        ("nothing at all", [])
+        if number % 9 == 0
+        else (f"{one['text']}, {two['text']}", sorted({one["label"], two["label"]}))
+        for number, (one, two) in enumerate(pairs)
+    ]
+    return make_dataset([text for text, _ in rows], [names for _, names in rows])
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
+    """The folder of a randomly initialised BERT: two layers, 32 wide, 64 positions."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.normalizer = normalizers.BertNormalizer()
+    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    trained.train_from_iterator(topics.texts, trainer)
+    tokenizer = BertTokenizerFast(vocab=trained.get_vocab())
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertModel(config)
+    folder = tmp_path_factory.mktemp("tiny-encoder")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class Outcome(NamedTuple):
+    """What a command did: exit status and what it wrote to the two streams."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a cache of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path / "cache"))
+    return work
+
+
+@pytest.fixture
+def command(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """A function that runs a command of the command line, in this process and an empty folder."""
+    from finetext.cli import main
+
+    def run(*words: object) -> Outcome:
+        capsys.readouterr()
+        status = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        seen = capsys.readouterr()
+        return Outcome(status, seen.out, seen.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV file of 60 short reviews of 12 films: text, label (good, bad), movie."""
+    words = {"good": "a fine and moving film", "bad": "a dull and empty film"}
+    path = tmp_path_factory.mktemp("data") / "reviews.csv"
+    rows = [
+        f"{words[label]} number {number},{label},film {number // 5}"
+        for number, label in enumerate(["good", "bad", "good"] * 20)
+    ]
+    path.write_text("\n".join(["text,label,movie", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of majority and tfidf on the reviews. Not to be changed."""
+    import finetext
+
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    finetext.train(reviews, [finetext.Tfidf(inverse_regularisation=1.0)], out=folder)
+    return folder

@@ -14,7 +14,7 @@ import finetext
 
 NAMES = {
     *("Dataset", "Splits", "LabelScheme", "Predictions", "Score", "Finding", "FinetextError"),
-    *("read", "check", "split", "train", "predict", "evaluate", "compare", "load"),
+    *("read", "check", "split", "train", "fit", "predict", "evaluate", "compare", "load"),
     *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
     "__version__",
 }

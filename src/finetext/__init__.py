@@ -4,8 +4,7 @@ The public names of the library. Each is imported when it is first used, so that
 `import finetext` costs nothing.
 
     run = finetext.train("reviews.csv")
-    classifier = finetext.load(run.best.model)
-    classifier("What a film!")
+    run.classifier()("What a film!")
 
 """
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from finetext.errors import FinetextError
     from finetext.evaluation.compare import compare
     from finetext.evaluation.intervals import evaluate
+    from finetext.fitting import fit
     from finetext.methods.base import Classifier, Method, predict
     from finetext.methods.finetune import Finetune
     from finetext.methods.majority import Majority
@@ -56,6 +56,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "fit",
     "load",
     "predict",
     "read",
@@ -82,6 +83,7 @@ _PLACES: Final[dict[str, str]] = {
     "check": "finetext.data.check:check",
     "compare": "finetext.evaluation.compare:compare",
     "evaluate": "finetext.evaluation.intervals:evaluate",
+    "fit": "finetext.fitting:fit",
     "load": "finetext.methods.base:Classifier.load",
     "predict": "finetext.methods.base:predict",
     "read": "finetext.data.read:read",

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from finetext import options
+from finetext import arguments, options
+from finetext.arguments import DataOptions, MethodOptions
 from finetext.console import Screen
 from finetext.errors import FinetextError
+from finetext.recipe import Recipe
+
+if TYPE_CHECKING:
+    from finetext.run import Run
+    from finetext.types import Dataset
+
+_STOPPED: Final = 130
+"""The status that typer exits with at Ctrl-C, as shells expect."""
 
 app = typer.Typer(
-    help="From a file of labelled text to a classifier one can trust.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -23,107 +29,102 @@ app = typer.Typer(
 )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command; a user's mistake prints one message and exits with status 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+@app.callback()
+def root(version: options.Version = False) -> None:
+    """From a file of labelled text to a classifier one can trust."""
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run a command.
+
+    A user's mistake prints one message and exits with status 2, a fault of ours with 1.
+    """
+    words = sys.argv[1:] if words is None else words
     try:
-        app(arguments)
-    except FinetextError as error:
-        if debug:
+        app(words, prog_name="finetext")
+    except SystemExit as end:
+        if end.code == _STOPPED:
+            print("finetext: stopped", file=sys.stderr)
+        raise
+    except Exception as error:
+        if "--debug" in words:
             raise
-        print(f"finetext: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("finetext: stopped", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise SystemExit(0) from None
+        print(f"finetext: {_message(error)}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, FinetextError) else 1) from None
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, FinetextError):
+        return str(error)
+    first_line = f"{type(error).__name__}: {error}".split("\n")[0]
+    return (
+        f"{first_line} -- this is a fault of finetext: please report it with what the same "
+        "command says with --debug"
+    )
 
 
 @app.command(epilog="Example: finetext train reviews.csv --methods tfidf,finetune --seed 1")
 def train(
     data: options.OptionalData = None,
-    validation: Annotated[str | None, typer.Option(help="Ready-made validation rows.")] = None,
-    test: Annotated[str | None, typer.Option(help="Ready-made test rows.")] = None,
+    validation: options.Validation = None,
+    test: options.Test = None,
     text: options.Text = None,
     label: options.Label = None,
     group: options.Group = None,
     row_id: options.RowId = None,
     label_names: options.LabelNames = None,
     drop_unlabelled: options.DropUnlabelled = False,
-    methods: Annotated[
-        str | None, typer.Option(help="Rungs, joined by commas; the whole ladder by default.")
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Alias, Hub name or folder (see: finetext models).")
-    ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens to cut texts to.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes of finetune over train.")] = None,
+    methods: options.Methods = None,
+    encoder: options.Encoder = None,
+    max_length: options.MaxLength = None,
+    epochs: options.Epochs = None,
     train_size: options.TrainSize = None,
     validation_size: options.ValidationSize = None,
     test_size: options.TestSize = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Chooses on validation; macro_f1 by default.")
-    ] = None,
+    metric: options.Metric = None,
     settings: options.Settings = None,
-    recipe: Annotated[Path | None, typer.Option(help="Start from this recipe (TOML).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME by default.")] = None,
+    recipe: options.RecipeFile = None,
+    out: options.RunOut = None,
     seed: options.Seed = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Climb the ladder of methods on DATA and write a run folder with models and a report."""
+    """Climb the ladder of methods on DATA; leave models and a report."""
     from finetext.pipeline import Listener
     from finetext.pipeline import train as climb
-    from finetext.recipe import Recipe
 
-    source: Any = data
-    if validation or test:
-        named = {"train": data, "validation": validation, "test": test}
-        source = {name: path for name, path in named.items() if path}
-    values = options.recipe_values(
-        recipe,
-        {
-            "data": {
-                "source": source, "text": text, "label": options.columns(label), "group": group,
-                "id": row_id, "label_names": label_names,
-                "drop_unlabelled": drop_unlabelled or None,
-            },
-            "split": {
-                "train": options.size(train_size),
-                "validation": options.size(validation_size),
-                "test": options.size(test_size),
-            },
-            "seed": seed,
-            "device": device,
-            "metric": metric,
-        },
-        options.MethodOptions(methods, encoder, max_length, epochs),
-        settings,
-    )  # fmt: skip
+    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
+    source = {"train": data, "validation": validation, "test": test}
+    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
+    given = {
+        "data": {"source": source} | reading.given(),
+        "split": {name: arguments.size(size) for name, size in sizes.items()},
+        "seed": seed,
+        "device": device,
+        "metric": metric,
+    }
+    chosen = MethodOptions(methods, encoder, max_length, epochs)
+    values = arguments.recipe_values(recipe, given, chosen, settings)
     screen = Screen(quiet or as_json)
+    listener = Listener(screen.say, screen.progress, screen.finding)
     with screen.watching():
-        run = climb(
-            Recipe.from_values(values),
-            out=out,
-            listener=Listener(screen.say, screen.progress, screen.finding),
-        )
+        run = climb(Recipe.from_values(values), out=out, listener=listener)
     _show_run(run, screen, as_json)
 
 
 @app.command(epilog="Example: finetext demo")
 def demo(
+    out: options.RunOut = None,
     seed: options.Seed = None,
+    device: options.Device = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train on the sample bbc-news: the same as `finetext train bbc-news`."""
-    train("bbc-news", seed=seed, quiet=quiet, as_json=as_json, debug=debug)
+    """Train on BBC News: the same as `finetext train bbc-news`."""
+    train("bbc-news", out=out, seed=seed, device=device, quiet=quiet, as_json=as_json, debug=debug)
 
 
 @app.command(epilog="Example: finetext explore reviews.csv --tokens 3")
@@ -135,30 +136,26 @@ def explore(
     row_id: options.RowId = None,
     label_names: options.LabelNames = None,
     drop_unlabelled: options.DropUnlabelled = False,
-    settings: options.Settings = None,
-    encoder: Annotated[str, typer.Option(help="Whose tokens are counted.")] = "minilm",
-    tokens: Annotated[int | None, typer.Option(help="Show how this row is tokenised.")] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Show a training batch.")] = False,
-    page: Annotated[Path | None, typer.Option("--html", help="Write a page with plots.")] = None,
+    settings: options.DataSettings = None,
+    encoder: options.ExploredEncoder = "minilm",
+    tokens: options.Tokens = None,
+    batch: options.Batch = False,
+    page: options.Page = None,
     seed: options.Seed = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Look for what would spoil the result: classes, lengths, duplicates, giveaways, tokens."""
+    """Look at the data: classes, lengths, duplicates, tokens."""
     from finetext.data.explore import explore as look
     from finetext.report.explore_page import write_explore_page
     from finetext.report.explore_text import show_exploration
 
     screen = Screen(quiet or as_json)
-    dataset = options.read_data(
-        data,
-        {
-            "text": text, "label": options.columns(label), "group": group, "id": row_id,
-            "label_names": label_names, "drop_unlabelled": drop_unlabelled or None,
-        },
-        settings,
-    )  # fmt: skip
+    if page is not None:
+        arguments.check_place(page)
+    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
+    dataset = arguments.read_data(data, reading.given(), settings)
     if tokens is not None or batch:
         _show_tokens(dataset, encoder, tokens, seed or 0, screen, as_json)
         return
@@ -183,30 +180,29 @@ def evaluate(
     row_id: options.RowId = None,
     label_names: options.LabelNames = None,
     drop_unlabelled: options.DropUnlabelled = False,
-    settings: options.Settings = None,
+    settings: options.DataSettings = None,
     seed: options.Seed = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure MODEL (a model or run folder) on the labelled rows of DATA."""
+    """Measure MODEL on the labelled rows of DATA."""
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.methods.base import predict as predict_rows
     from finetext.report.scores import scores_json, show_scores
 
     screen = Screen(quiet or as_json)
-    dataset = options.read_data(
-        data,
-        {
-            "text": text, "label": options.columns(label), "group": group, "id": row_id,
-            "label_names": label_names, "drop_unlabelled": drop_unlabelled or None,
-        },
-        settings,
-    )  # fmt: skip
+    classifier = arguments.open_model(model, device)
+    scheme = classifier.scheme
+    known = {"classes": scheme.names, "multilabel": scheme.multilabel}
+    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
+    dataset = arguments.read_data(data, known | reading.given(), settings)
     screen.say(dataset.description)
-    predictions = predict_rows(options.open_model(model, device), dataset)
+    for finding in dataset.findings:
+        screen.finding(finding)
+    predictions = predict_rows(classifier, dataset)
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
     if as_json:
@@ -218,46 +214,40 @@ def evaluate(
 @app.command(epilog='Example: finetext predict runs/reviews "What a film!"')
 def predict(
     model: options.Model,
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a file, or - for lines.")],
+    source: options.Input,
     text: options.Text = None,
     row_id: options.RowId = None,
-    settings: options.Settings = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write .csv, .tsv, .jsonl or .parquet here.")
-    ] = None,
+    settings: options.DataSettings = None,
+    out: options.TableOut = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Predict a text, the rows of a file, or lines of standard input with MODEL."""
-    from finetext.predicting import (
-        check_output,
-        predict_table,
-        print_table,
-        read_input,
-        write_table,
-    )
+    """Predict a text, the rows of a file, or lines of standard input."""
+    from finetext import predicting
 
     screen = Screen(quiet or as_json)
     if out is not None:
-        check_output(out)
-    dataset = read_input(source, {"text": text, "id": row_id}, settings)
-    table = predict_table(options.open_model(model, device), dataset)
+        predicting.check_output(out)
+    classifier = arguments.open_model(model, device)
+    reading = DataOptions(text, id=row_id)
+    dataset = predicting.read_input(source, reading.given(), settings)
+    for finding in dataset.findings:
+        screen.finding(finding)
+    table = predicting.predict_table(classifier, dataset)
     if out is not None:
-        write_table(table, out)
-        screen.say(f"{len(table['id']):,} predictions: {out}")
-    elif as_json:
-        screen.json(
-            [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-        )
-    else:
-        print_table(table, sys.stdout)
+        predicting.write_table(table, out)
+        screen.say(f"{len(dataset):,} predictions: {out}")
+    if as_json:
+        screen.json(list(predicting.rows_of(table)))
+    elif out is None:
+        predicting.print_table(table, sys.stdout)
 
 
 @app.command(epilog="Example: finetext models --json")
 def models(as_json: options.Json = False, debug: options.Debug = False) -> None:
-    """List the encoders that have an alias; any encoder of the Hub works by its name."""
+    """List the encoders that have an alias; any of the Hub works too."""
     from finetext.report.models import models_json, show_models
 
     screen = Screen()
@@ -269,13 +259,9 @@ def models(as_json: options.Json = False, debug: options.Debug = False) -> None:
 
 @app.command(epilog="Example: finetext show runs/reviews --results 10")
 def show(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    results: Annotated[
-        int | None, typer.Option(help="Show so many predictions beside truths.")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="Whose predictions; the best by default.")
-    ] = None,
+    run: options.RunFolder,
+    results: options.Results = None,
+    method: options.OneMethod = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -295,14 +281,14 @@ def show(
         show_results(rows, screen.out)
 
 
-def _show_run(run: Any, screen: Screen, as_json: bool) -> None:
+def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
 
     if as_json:
         entries = [entry.to_json() for entry in run.leaderboard]
-        verdict: Mapping[str, Any] = {"best": run.best, "cheapest": run.cheapest}
-        screen.json({"run": str(run.folder), **verdict, "leaderboard": entries})
+        verdict = {"best": run.best, "cheapest": run.cheapest, "metric": run.metric}
+        screen.json({"run": str(run.folder)} | verdict | {"leaderboard": entries})
         return
     if screen.out.is_terminal:
         screen.out.print(leaderboard_table(run.leaderboard, run.best, run.cheapest, run.metric))
@@ -312,7 +298,7 @@ def _show_run(run: Any, screen: Screen, as_json: bool) -> None:
 
 
 def _show_tokens(
-    dataset: Any, encoder: str, row: int | None, seed: int, screen: Screen, as_json: bool
+    dataset: Dataset, encoder: str, row: int | None, seed: int, screen: Screen, as_json: bool
 ) -> None:
     """One row as the model sees it, or a batch."""
     from dataclasses import asdict

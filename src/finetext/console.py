@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from finetext.methods.base import ProgressEvent
@@ -48,13 +50,14 @@ class Screen:
             self.messages.print(line, style=style, markup=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
-        """A result for machines, alone on standard output."""
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        """A result for machines, alone on standard output; what is not a number is null."""
+        print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
     @contextmanager
     def watching(self) -> Iterator[Screen]:
-        """Show progress bars while the body runs, if someone sits at a terminal."""
-        if self.quiet or not self.messages.is_terminal:
+        """Show progress bars while the body runs, on a terminal or in a notebook."""
+        notebook = self.messages.is_jupyter and find_spec("ipywidgets") is not None
+        if self.quiet or not (self.messages.is_terminal or notebook):
             yield self
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -88,3 +91,12 @@ class Screen:
             self._task, completed=event.done, total=event.total, description=event.stage,
             figures=figures,
         )  # fmt: skip
+
+
+def _finite(value: Any) -> Any:
+    """Nested mappings and sequences with None in the place of nan and infinity."""
+    if isinstance(value, Mapping):
+        return {key: _finite(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

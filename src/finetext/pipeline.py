@@ -12,7 +12,7 @@ from finetext.data.check import check
 from finetext.data.read import read
 from finetext.data.split import split
 from finetext.environment import absolute, cache_folder, describe_environment
-from finetext.errors import DataError
+from finetext.errors import DataError, RecipeError
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.base import FitContext, Method, ProgressEvent, silent
@@ -22,7 +22,10 @@ from finetext.report.report import ReportData, write_report
 from finetext.run import Run
 from finetext.run_folder import class_counts, new_run_folder, start_run, write_leaderboard
 from finetext.rungs import Rung, climb
+from finetext.training.precision import choose_device
 from finetext.types import Dataset, Finding, Splits
+
+Methods = str | Method | Iterable[str | Method] | Mapping[str, Method]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Listener:
 
 def train(
     what: Any,
-    methods: Iterable[str] | Mapping[str, Method] | None = None,
+    methods: Methods | None = None,
     *,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -52,8 +55,9 @@ def train(
 
     Args:
         what: a `Recipe`, or anything that `read` takes.
-        methods: names of rungs or methods by name; all of the ladder by default. The baselines
-            `majority` and `tfidf` are always fitted.
+        methods: rungs, each as a method such as `Finetune(epochs=3)` or its name, or methods by
+            the names they are to have; all of the ladder by default. The baselines `majority`
+            and `tfidf` are always fitted.
         out: the run folder, which must not exist or be empty; the first free `runs/NAME`,
             `runs/NAME-2`, ... by default.
         seed: seed of every random choice; that of the recipe, or 0, by default.
@@ -65,13 +69,10 @@ def train(
     Raises:
         FinetextError: the data or a setting is not fit; nothing is written then.
     """
-    recipe = what if isinstance(what, Recipe) else Recipe(source=_source(what))
-    if methods is not None:
-        chosen = methods if isinstance(methods, Mapping) else ladder(methods)
-        recipe = replace(recipe, methods=chosen)
-    if seed is not None:
-        recipe = replace(recipe, seed=seed)
+    recipe = _recipe(what, methods, seed)
     listener = listener or Listener()
+    folder = new_run_folder(None if out is None else Path(out), _name(recipe))
+    stop_if_impossible(recipe)
 
     dataset = read(what if recipe.source is None else recipe.source, settings=recipe.read)
     listener.say(dataset.description)
@@ -81,12 +82,8 @@ def train(
     findings = _findings(dataset, splits, recipe)
     for finding in findings:
         listener.finding(finding)
-    stop_on_errors(findings)
+    _stop_on_errors(findings)
 
-    for method in recipe.methods.values():
-        method.check()
-
-    folder = new_run_folder(None if out is None else Path(out), _name(recipe))
     recipe = start_run(folder, recipe, dataset, splits, findings)
     context = FitContext(
         seed=recipe.seed,
@@ -103,12 +100,40 @@ def train(
     return _finish(folder, recipe, dataset, splits, findings, rungs)
 
 
-def stop_on_errors(findings: Iterable[Finding]) -> None:
-    """Raise what makes training impossible.
+def _recipe(
+    what: Any,
+    methods: Methods | None,
+    seed: int | None,
+) -> Recipe:
+    """The recipe of a run, with paths that hold wherever it is run again."""
+    if isinstance(what, Recipe) and what.source is None:
+        raise RecipeError("the recipe names no data; give it a source, or train on the data itself")
+    recipe = what if isinstance(what, Recipe) else Recipe(source=_source(what))
+    if methods is not None:
+        listed = [methods] if isinstance(methods, str | Method) else methods
+        chosen = listed if isinstance(listed, Mapping) else ladder(listed)
+        recipe = replace(recipe, methods=chosen)
+    if isinstance(recipe.read.label_names, str | Path):
+        names = absolute(str(recipe.read.label_names))
+        recipe = replace(recipe, read=replace(recipe.read, label_names=names))
+    seed = recipe.seed if seed is None else seed
+    return replace(recipe, source=_source(recipe.source), seed=seed)
+
+
+def stop_if_impossible(recipe: Recipe) -> None:
+    """Raise what makes a run impossible whatever the data.
 
     Raises:
-        DataError: with the messages of all findings that are errors.
+        FinetextError: the device or an encoder is not there, or does not suit a setting.
     """
+    if recipe.device not in ("auto", "cpu"):
+        choose_device(recipe.device)
+    for method in recipe.methods.values():
+        method.check()
+
+
+def _stop_on_errors(findings: Iterable[Finding]) -> None:
+    """Raise a `DataError` with the messages of all findings that are errors."""
     errors = [finding.message for finding in findings if finding.severity == "error"]
     if errors:
         raise DataError("\n".join(errors))
@@ -167,7 +192,7 @@ def _source(what: Any) -> Any:
     if isinstance(what, str | Path):
         return absolute(str(what))
     if isinstance(what, Mapping) and all(isinstance(v, str | Path) for v in what.values()):
-        return {str(split): absolute(str(path)) for split, path in what.items()}
+        return {str(part): absolute(str(path)) for part, path in what.items()}
     return None
 
 

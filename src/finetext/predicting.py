@@ -6,12 +6,14 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from finetext.arguments import check_place, read_data
+from finetext.data.decode import decode
 from finetext.errors import DataError
 from finetext.methods.base import Classifier
-from finetext.options import read_data
 from finetext.types import Dataset, decide
 
 Table = dict[str, list[Any]]
@@ -27,22 +29,22 @@ def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None
         settings: assignments `data.NAME=VALUE`.
 
     Raises:
-        DataError: the source looks like a file that is not there, or cannot be read.
+        DataError: the source looks like a file that is not there, cannot be read, or is empty.
     """
     if source == "-":
-        return _lines([line.rstrip("\r\n") for line in sys.stdin], "standard input")
+        return _standard_input()
     if _is_readable(source):
-        return read_data(source, given, settings, labelled=False)
-    if Path(source).suffix and " " not in source.strip():
-        raise DataError(f"there is no file {source}; put a text of one word in front of a space")
-    return _lines([source], "a text")
+        return read_data(source, {"labelled": False, **given}, settings)
+    if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
+        raise DataError(f"there is no file {source}; a text that looks like one needs a space")
+    return _lines([source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")], "a text")
 
 
 def predict_table(classifier: Classifier, dataset: Dataset) -> Table:
     """Predict every row.
 
     Returns:
-        columns `id`, `text`, `prediction` (label names joined by commas when multi-label),
+        columns `id`, `text`, `prediction` (a list of label names when multi-label),
         `probability` (of the likeliest label) and `probability:LABEL` for each label.
     """
     scheme = classifier.scheme
@@ -51,7 +53,7 @@ def predict_table(classifier: Classifier, dataset: Dataset) -> Table:
     table: Table = {
         "id": dataset.ids,
         "text": dataset.texts,
-        "prediction": [",".join(of) for of in labels] if scheme.multilabel else labels,
+        "prediction": labels,
         "probability": probabilities.max(axis=1).tolist() if len(probabilities) else [],
     }
     for column, name in enumerate(scheme.names):
@@ -67,8 +69,7 @@ def check_output(path: Path) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.absolute().parent}")
+    check_place(path)
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -101,7 +102,7 @@ def print_table(table: Table, file: TextIO) -> None:
         for name, values in table.items()
         if name.startswith("probability:")
     ]
-    print(f"prediction: {table['prediction'][0] or 'no label'}", file=file)
+    print(f"prediction: {_joined(table['prediction'][0]) or 'no label'}", file=file)
     for probability, name in sorted(found, key=lambda pair: -pair[0]):
         print(f"{probability:.4f}  {name}", file=file)
 
@@ -113,7 +114,7 @@ def _write_rows(table: Table, suffix: str, file: TextIO) -> None:
         return
     writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
     writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
+    writer.writerows(map(_joined, row) for row in zip(*table.values(), strict=True))
 
 
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
@@ -121,12 +122,26 @@ def rows_of(table: Table) -> Iterator[dict[str, Any]]:
     return (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
 
 
+def _joined(value: Any) -> Any:
+    """Several labels as one string."""
+    return ",".join(value) if isinstance(value, list) else value
+
+
 def _is_readable(source: str) -> bool:
     try:
-        exists = Path(source).exists()
+        exists = bool(source) and Path(source).exists()
     except (OSError, ValueError):
         exists = False
     return exists or source.startswith(("http://", "https://", "hub:"))
+
+
+def _standard_input() -> Dataset:
+    text, findings = decode(sys.stdin.buffer.read(), "standard input")
+    if not text:
+        raise DataError("standard input is empty; give one text a line")
+    lines = text.removesuffix("\n").split("\n")
+    dataset = _lines([line.removesuffix("\r") for line in lines], "standard input")
+    return replace(dataset, findings=tuple(findings))
 
 
 def _lines(texts: list[str], description: str) -> Dataset:

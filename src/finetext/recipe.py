@@ -27,7 +27,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 
 from finetext import registry
 from finetext.data.settings import ReadSettings
@@ -37,6 +37,7 @@ from finetext.methods.base import Method
 
 BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
+LARGEST_SEED: Final = 2**32 - 1
 Made = TypeVar("Made")
 
 
@@ -49,9 +50,9 @@ class Recipe:
             None when the data are handed over in Python.
         read: how to read it.
         split: how to divide it.
-        methods: the rungs by the name they have in the leaderboard. The baselines are added
-            where they are missing, in front.
-        seed: seed of every random choice.
+        methods: the rungs by the name they have in the leaderboard. The baselines come
+            first, and are added where they are missing.
+        seed: seed of every random choice, from 0 to 2**32 - 1.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         metric: the metric that chooses on validation rows, "macro_f1" by default.
         content_hash: hash of the data that a former run read, or None; another content is
@@ -68,10 +69,11 @@ class Recipe:
     content_hash: str | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
         registry.load("metrics", self.metric)
-        missing = [name for name in BASELINES if name not in self.methods]
         checked = {name: _validated(name, method) for name, method in self.methods.items()}
-        object.__setattr__(self, "methods", ladder(missing) | checked)
+        object.__setattr__(self, "methods", ladder(BASELINES) | checked)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
@@ -146,13 +148,17 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise RecipeError(f"the recipe {path} cannot be read: {error}") from None
 
 
-def ladder(names: Iterable[str]) -> dict[str, Method]:
-    """Methods with their default hyperparameters, by name.
+def ladder(methods: Iterable[str | Method]) -> dict[str, Method]:
+    """Methods by name: as they are given, or by a name, with their default hyperparameters.
 
     Raises:
         UnknownNameError: there is no method of that name.
     """
-    return {name: registry.load("methods", name)() for name in names}
+    given = [
+        registry.load("methods", method)() if isinstance(method, str) else method
+        for method in methods
+    ]
+    return {method.name: method for method in given}
 
 
 def _method(name: str, values: Mapping[str, Any]) -> Method:
@@ -178,20 +184,15 @@ def _made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     _refuse_unknown(where, values, [f.name for f in dataclasses.fields(kind)])  # type: ignore[arg-type]
-    types = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    from typing import get_type_hints
-
     hints = get_type_hints(kind, include_extras=True)
-    checked = {}
+    config = ConfigDict(arbitrary_types_allowed=True)
+    checked: dict[str, Any] = {}
     for name, value in values.items():
         if dataclasses.is_dataclass(value) or name == "methods":
             checked[name] = value
             continue
-        adapter: TypeAdapter[Any] = TypeAdapter(
-            hints[types[name].name], config=ConfigDict(arbitrary_types_allowed=True)
-        )
         try:
-            checked[name] = adapter.validate_python(value)
+            checked[name] = TypeAdapter(hints[name], config=config).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise RecipeError(f"{where}: {name} = {value!r}: {reason}") from None

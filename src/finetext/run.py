@@ -6,6 +6,7 @@ import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.methods.base import Classifier
 from finetext.types import LabelScheme, Predictions, SplitName
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,12 @@ class Run:
         try:
             entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-            return cls(folder, entries, **verdict)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"the run in {folder} is damaged: {error!r}") from None
+            run = cls(folder, entries, **verdict)
+            run._entry(run.cheapest)
+            run._entry(run.best)
+        except (OSError, ValueError, TypeError, UnknownNameError) as error:
+            raise RunError(f"the run in {folder} is damaged: {error}") from None
+        return run
 
     @property
     def report(self) -> Path:
@@ -76,12 +83,9 @@ class Run:
         return read_predictions(self.folder / entry.method / "predictions.parquet", split)
 
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
-        """The texts of the rows of `predictions`, in the same order."""
-        import pyarrow.parquet
-
+        """The texts of the rows of `predictions`, in the same order; raises the same."""
         path = self.folder / self._entry(method).method / "predictions.parquet"
-        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)], columns=["text"])
-        texts: list[str] = table["text"].to_pylist()
+        texts: list[str] = _rows(path, split)["text"].to_pylist()
         return texts
 
     def __call__(self, text: str) -> dict[str, float]:
@@ -117,14 +121,8 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
     Raises:
         RunError: the file is missing or damaged.
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
-        described = json.loads(table.schema.metadata[b"finetext"])
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise RunError(f"the predictions in {path} cannot be read: {error}") from None
+    table = _rows(path, split)
+    described = json.loads(table.schema.metadata[b"finetext"])
     scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
     limits = described["thresholds"]
     probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
@@ -136,3 +134,13 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
         thresholds=None if limits is None else np.array(limits),
         groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
     )
+
+
+def _rows(path: Path, split: SplitName) -> pyarrow.Table:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+    except (OSError, pyarrow.ArrowException) as error:
+        raise RunError(f"the predictions in {path} cannot be read: {error}") from None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from finetext.artefact.folder import write_json, write_text
+from finetext.data.settings import ReadSettings
 from finetext.environment import describe_environment
 from finetext.errors import RunError
 from finetext.evaluation.leaderboard import LeaderboardEntry
@@ -22,10 +23,13 @@ def new_run_folder(out: Path | None, name: str) -> Path:
     """The folder for a run: what was asked for, or the first free `runs/NAME`, `runs/NAME-2`, ...
 
     Raises:
-        RunError: the folder that was asked for is there and not empty.
+        RunError: the folder that was asked for is there and not empty, or cannot be made.
     """
     if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        above = next(place for place in (out, *out.absolute().parents) if place.exists())
+        if not above.is_dir():
+            raise RunError(f"the run folder cannot be {out}: {above} is a file")
+        if above == out and any(out.iterdir()):
             raise RunError(f"{out} is there already and not empty; choose another folder")
         return out
     folder, number = Path("runs") / name, 1
@@ -48,8 +52,8 @@ def write_predictions(
     """Write predictions of several parts into one Parquet file.
 
     Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
-    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the thresholds are
-    in the metadata of the file.
+    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the
+    thresholds are in the metadata of the file.
     """
     parts = by_split.items()
     some = next(iter(by_split.values()))
@@ -74,35 +78,64 @@ def write_predictions(
 
 
 def start_run(
-    folder: Path, recipe: Recipe, dataset: Dataset, splits: Splits, findings: list[Finding]
+    folder: Path, recipe: Recipe, dataset: Dataset, splits: Splits, findings: Sequence[Finding]
 ) -> Recipe:
-    """Make the run folder with all that is known before training; returns the recipe as written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = recipe.source
-    if source is None:
-        source = str((folder / "data.parquet").absolute())
-        dataset.table.to_parquet(source)
-    recipe = replace(recipe, source=source, content_hash=dataset.content_hash)
-    write_text(folder / "recipe.toml", recipe.to_toml())
-    write_splits(folder / "splits.parquet", splits)
-    write_json(folder / "environment.json", describe_environment(recipe.seed, recipe.device))
-    write_json(
-        folder / "data.json",
-        {
-            "source": source if isinstance(source, str) else dict(source),
-            "description": dataset.description,
-            "content_hash": dataset.content_hash,
-            "labels": list(splits.scheme.names),
-            "multilabel": splits.scheme.multilabel,
-            "rows": {name: len(part) for name, part in splits.items()},
-            "labels_by_split": class_counts(splits),
-            "findings": [
-                {"severity": f.severity, "code": f.code, "message": f.message, "rows": f.rows}
-                for f in findings
-            ],
-        },
-    )
+    """Make the run folder with all that is known before training.
+
+    Returns:
+        the recipe as written: with the content hash of the data, and with a copy of them as its
+        source if they were handed over in Python.
+
+    Raises:
+        RunError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = replace(recipe, content_hash=dataset.content_hash)
+        if recipe.source is None:
+            recipe = _with_copy(folder / "data.parquet", recipe, dataset)
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        write_splits(folder / "splits.parquet", splits)
+        write_json(folder / "environment.json", describe_environment(recipe.seed, recipe.device))
+        write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
+    except OSError as error:
+        raise RunError(f"the run folder {folder} cannot be written: {error}") from None
     return recipe
+
+
+def _with_copy(path: Path, recipe: Recipe, dataset: Dataset) -> Recipe:
+    """Write the data into the run folder; the recipe then says how to read them from there."""
+    names = dataset.table.column_names
+    _write_table(path, {name: dataset.column(name) for name in names})
+    scheme = dataset.scheme
+    read = ReadSettings(
+        text="text",
+        label="label",
+        group="group" if "group" in names else None,
+        id="id",
+        label_names=None if scheme is None else {name: name for name in scheme.names},
+        multilabel=None if scheme is None else scheme.multilabel,
+    )
+    return replace(recipe, source=str(path.absolute()), read=read)
+
+
+def _described(
+    recipe: Recipe, dataset: Dataset, splits: Splits, findings: Sequence[Finding]
+) -> dict[str, Any]:
+    """What `data.json` says."""
+    return {
+        "source": recipe.source,
+        "description": dataset.description,
+        "content_hash": dataset.content_hash,
+        "labels": list(splits.scheme.names),
+        "multilabel": splits.scheme.multilabel,
+        "rows": {name: len(part) for name, part in splits.items()},
+        "labels_by_split": class_counts(splits),
+        "findings": [
+            {"severity": f.severity, "code": f.code, "message": f.message, "rows": f.rows}
+            for f in findings
+        ],
+    }
 
 
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:

@@ -13,7 +13,7 @@ from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.run_folder import write_predictions
-from finetext.types import Predictions, SplitName, Splits
+from finetext.types import Dataset, Predictions, SplitName, Splits
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def climb(name: str, method: Method, splits: Splits, folder: Path, context: FitC
         splits.train, splits.validation, replace(context, log=place / "log.jsonl")
     )
     seconds = time.perf_counter() - started
-    classifier, on_validation = with_thresholds(classifier, splits)
+    classifier, on_validation = with_thresholds(classifier, splits.validation)
     started = time.perf_counter()
     on_test = predict(classifier, splits.test)
     rows_per_second = len(on_test) / (time.perf_counter() - started)
@@ -71,12 +71,12 @@ def climb(name: str, method: Method, splits: Splits, folder: Path, context: FitC
     return Rung(entry, predictions)
 
 
-def with_thresholds(classifier: Classifier, splits: Splits) -> tuple[Classifier, Predictions]:
+def with_thresholds(classifier: Classifier, validation: Dataset) -> tuple[Classifier, Predictions]:
     """The classifier with thresholds that suit the validation rows, and its predictions of them.
 
     With one label a text nothing is to be set: the likeliest class is taken.
     """
-    predictions = predict(classifier, splits.validation)
+    predictions = predict(classifier, validation)
     if not classifier.scheme.multilabel:
         return classifier, predictions
     limits = choose_thresholds(predictions.probabilities, predictions.targets)

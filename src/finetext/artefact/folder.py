@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext import registry
-from finetext.errors import ModelError, UnknownNameError
+from finetext.errors import DataError, ModelError, UnknownNameError
 from finetext.methods.base import Classifier
 from finetext.types import LabelScheme
 
@@ -58,16 +58,20 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     Raises:
         ModelError: it is no model folder, from a newer version, or damaged.
     """
+    from safetensors import SafetensorError
+
     described = _read_description(folder)
-    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
-    limits = described["thresholds"]
-    thresholds = None if limits is None else np.array(limits, dtype=np.float64)
     try:
-        kind = registry.load("classifiers", described["classifier"])
-        loaded: Classifier = kind.load_weights(folder, scheme, thresholds, device)
+        scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+        limits = described["thresholds"]
+        thresholds = None if limits is None else np.array(limits, dtype=np.float64)
+        if thresholds is not None and thresholds.shape != (len(scheme),):
+            raise ValueError(f"it has {thresholds.size} thresholds for {len(scheme)} labels")
+        kind = registry.load("classifiers", str(described["classifier"]))
+        loaded: Classifier = kind.load_weights(folder.absolute(), scheme, thresholds, device)
     except UnknownNameError as error:
         raise ModelError(f"{folder}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, DataError, SafetensorError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}") from None
     return loaded
 
@@ -133,7 +137,12 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             os.replace(folder, old / "old")
-            os.replace(unfinished, folder)
+            try:
+                os.replace(unfinished, folder)
+            except BaseException:
+                os.replace(old / "old", folder)
+                old.rmdir()
+                raise
             shutil.rmtree(old)
         else:
             os.replace(unfinished, folder)

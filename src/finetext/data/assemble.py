@@ -52,7 +52,7 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
         if not scheme.names and not settings.labelled:
             labels, scheme = None, None
         if settings.labelled and labels is not None and scheme is not None:
-            _refuse_odd_labels(labels, scheme, chosen)
+            _refuse_odd_labels(labels, scheme, chosen, settings)
     table = to_table(joined, labels, scheme, findings)
     description = describe(reading, parts, chosen, told, labels, scheme)
     return Dataset(table, scheme, description, tuple(findings))
@@ -168,7 +168,9 @@ def _drop(
     return kept(joined, keep), list(compress(labels, keep))
 
 
-def _refuse_odd_labels(labels: Labels, scheme: LabelScheme, chosen: Chosen) -> None:
+def _refuse_odd_labels(
+    labels: Labels, scheme: LabelScheme, chosen: Chosen, settings: ReadSettings
+) -> None:
     """Make sure that there are labels to tell apart.
 
     Raises:
@@ -177,6 +179,8 @@ def _refuse_odd_labels(labels: Labels, scheme: LabelScheme, chosen: Chosen) -> N
     shown = f"the label column {chosen.labels[0]!r}"
     if not labels or not scheme.names:
         raise DataError(f"{shown} has no labels")
+    if settings.classes is not None:
+        return
     same = len(scheme) == 1 and all(labels)
     if same:
         raise DataError(

@@ -27,6 +27,8 @@ class ReadSettings:
         label_delimiter: what joins several labels in one value; None finds it.
         drop_unlabelled: whether rows without a label are left out instead of being an error.
         labelled: whether labels are required; if not, they are read where they are found.
+        classes: the labels that there can be, if that is known, as it is to a trained model: then
+            one label only, or nearly as many as rows, are no sign of a wrong column.
     """
 
     text: str | None = None
@@ -41,6 +43,7 @@ class ReadSettings:
     label_delimiter: str | None = None
     drop_unlabelled: bool = False
     labelled: bool = True
+    classes: tuple[str, ...] | None = None
 
     @property
     def columns(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from finetext.encoders.catalogue import context_of, loading, resolve
-from finetext.errors import RecipeError
+from finetext.errors import ModelError, RecipeError
 from finetext.types import LabelScheme
 
 
@@ -16,12 +16,12 @@ def load_tokenizer(encoder: str) -> Any:
     """The fast tokenizer of an encoder, with a padding token.
 
     A tokenizer without one pads with its end-of-text token, and one without either gets a new
-    token `[PAD]`, for which `load_for_classification` makes room.
+    token `[PAD]`, for which the loaders below make room.
     """
     from transformers import AutoTokenizer
 
     with loading(encoder), quiet():
-        tokenizer = AutoTokenizer.from_pretrained(resolve(encoder).path)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(encoder).path, trust_remote_code=False)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             tokenizer.add_special_tokens({"pad_token": "[PAD]"})
@@ -62,7 +62,7 @@ def load_for_classification(
 
     with loading(encoder), quiet():
         path = resolve(encoder).path
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         config.id2label = dict(enumerate(scheme.names))
         config.label2id = dict(scheme.index)
         config.num_labels = len(scheme)
@@ -70,20 +70,62 @@ def load_for_classification(
         config.pad_token_id = tokenizer.pad_token_id
         _scale_dropout(config, dropout_multiplier)
         model = AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+            path,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
         )
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer))
+    _make_room(model, tokenizer)
     return model
 
 
-def load_encoder(encoder: str) -> Any:
-    """The bare encoder in fp32, in evaluation mode, without a pooling layer of its own."""
+def load_classifier(folder: str, scheme: LabelScheme) -> Any:
+    """A model with its trained classification head, in fp32.
+
+    Args:
+        folder: where `save_pretrained` wrote it.
+        scheme: names of the k outputs it must have.
+
+    Raises:
+        ModelError: weights are missing or of another shape, or the outputs are not k.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with loading(folder), quiet():
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelError(f"the model in {folder} is damaged: it lacks the weights {missing}")
+    if model.config.num_labels != len(scheme):
+        raise ModelError(
+            f"the model in {folder} is damaged: it has {model.config.num_labels} outputs for "
+            f"{len(scheme)} labels"
+        )
+    return model
+
+
+def load_encoder(encoder: str, tokenizer: Any) -> Any:
+    """The bare encoder in fp32, in evaluation mode, without a classification head.
+
+    Weights that the checkpoint lacks, as often those of a pooling layer, are the same each time.
+
+    Args:
+        encoder: alias, Hub name or folder.
+        tokenizer: what `load_tokenizer` gave for it.
+    """
     import torch
     from transformers import AutoModel
 
-    with loading(encoder), quiet():
-        model = AutoModel.from_pretrained(resolve(encoder).path, dtype=torch.float32)
+    with loading(encoder), quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModel.from_pretrained(
+            resolve(encoder).path, dtype=torch.float32, trust_remote_code=False
+        )
+    _make_room(model, tokenizer)
     return model.eval()
 
 
@@ -118,8 +160,35 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _make_room(model: Any, tokenizer: Any) -> None:
+    """Give tokens that were added to the tokenizer an embedding, of zeros."""
+    import torch
+
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
+        with torch.no_grad():
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+            model.get_input_embeddings().weight[known:] = 0
+
+
+def restore_dropout(model: Any, encoder: str) -> None:
+    """Put the dropout probabilities of the encoder back into the configuration that is saved."""
+    from transformers import AutoConfig
+
+    original = AutoConfig.from_pretrained(resolve(encoder).path, trust_remote_code=False)
+    for name, value in _dropouts(original).items():
+        setattr(model.config, name, value)
+
+
 def _scale_dropout(config: Any, multiplier: float) -> None:
-    for name, value in list(vars(config).items()):
-        is_dropout = "dropout" in name or name.endswith(("_pdrop", "_drop"))
-        if is_dropout and isinstance(value, float):
-            setattr(config, name, min(value * multiplier, 1.0))
+    for name, value in _dropouts(config).items():
+        setattr(config, name, min(value * multiplier, 1.0))
+
+
+def _dropouts(config: Any) -> dict[str, float]:
+    """The dropout probabilities of a configuration by name."""
+    return {
+        name: value
+        for name, value in vars(config).items()
+        if isinstance(value, float) and ("dropout" in name or name.endswith(("_pdrop", "_drop")))
+    }

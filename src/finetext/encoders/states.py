@@ -15,7 +15,7 @@ import numpy as np
 from finetext.encoders.load import fingerprint
 from finetext.methods.base import FitContext, ProgressEvent
 from finetext.training.batches import prediction_batches
-from finetext.training.tokens import tokenise
+from finetext.training.tokens import TokenTable, tokenise
 from finetext.types import Floats
 
 POSITIONS_A_BATCH: Final = 4_096
@@ -43,27 +43,26 @@ class FrozenEncoder:
         Args:
             texts: n texts.
             context: where to look for and keep states that were computed before (one file a list
-                of texts, named by the hash of texts, weights and length), and who hears of
-                progress; None keeps nothing and says nothing.
+                of texts, named by the hash of tokens and weights), and who hears of progress; None
+                keeps nothing and says nothing.
 
         Returns:
             (n, hidden size) in the order of the texts.
         """
+        table = tokenise(self.tokenizer, texts, self.max_length)
         if context is None or context.cache is None:
-            return self._compute(texts, context)
-        path = context.cache / "states" / f"{self._key(texts)}.npy"
-        try:
-            return np.asarray(np.load(path), dtype=np.float64)
-        except (OSError, ValueError):
-            states = self._compute(texts, context)
+            return self._compute(table, context)
+        path = context.cache / "states" / f"{self._key(table)}.npy"
+        states = _read_array(path)
+        if states is None or states.shape != (len(table), self.model.config.hidden_size):
+            states = self._compute(table, context)
             _write_array(path, states.astype(np.float32))
-            return states
+        return states
 
-    def _compute(self, texts: Sequence[str], context: FitContext | None) -> Floats:
+    def _compute(self, table: TokenTable, context: FitContext | None) -> Floats:
         import torch
 
-        table = tokenise(self.tokenizer, texts, self.max_length)
-        states = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        states = np.zeros((len(table), self.model.config.hidden_size), dtype=np.float32)
         done = 0
         with torch.inference_mode():
             for rows in prediction_batches(table.lengths, POSITIONS_A_BATCH):
@@ -74,14 +73,22 @@ class FrozenEncoder:
                 states[rows] = mean.float().cpu().numpy()
                 done += len(rows)
                 if context is not None:
-                    context.progress(ProgressEvent("probe: encoder states", done, len(texts)))
+                    context.progress(ProgressEvent("probe: encoder states", done, len(table)))
         return states.astype(np.float64)
 
-    def _key(self, texts: Sequence[str]) -> str:
-        digest = hashlib.sha256(f"{fingerprint(self.model)} mean {self.max_length}".encode())
-        for text in texts:
-            digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    def _key(self, table: TokenTable) -> str:
+        digest = hashlib.sha256(f"{fingerprint(self.model)} mean {table.padding}".encode())
+        for part in (table.starts, table.ids, table.kinds):
+            digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
+
+
+def _read_array(path: Path) -> Floats | None:
+    """The array in a file; None if it is missing or damaged."""
+    try:
+        return np.asarray(np.load(path), dtype=np.float64)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

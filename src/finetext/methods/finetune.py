@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from finetext.encoders.load import (
+    load_classifier,
     load_for_classification,
     load_tokenizer,
     longest_input,
     problem_type,
     quiet,
+    restore_dropout,
 )
 from finetext.errors import RecipeError
 from finetext.methods.base import Classifier, FitContext, Method
+from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
 from finetext.training.loop import train_model
@@ -59,20 +62,24 @@ class Finetune(Method):
 
     name: ClassVar[str] = "finetune"
     encoder: str = "minilm"
-    epochs: int | None = None
-    batch_size: int = 32
-    learning_rate: float | None = None
-    max_length: int | None = None
-    warmup_share: float = 0.06
-    weight_decay: float = 0.01
-    largest_gradient: float = 1.0
-    dropout_multiplier: float = 0.0
-    label_smoothing: float = 0.0
+    epochs: Count | None = None
+    batch_size: Count = 32
+    learning_rate: Positive | None = None
+    max_length: Tokens | None = None
+    warmup_share: Share = 0.06
+    weight_decay: NotNegative = 0.01
+    largest_gradient: Positive = 1.0
+    dropout_multiplier: NotNegative = 0.0
+    label_smoothing: ShareBelowOne = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     resample: Literal["none", "over", "under"] = "none"
-    evaluate_every: int | None = None
-    patience: int | None = None
+    evaluate_every: Count | None = None
+    patience: Count | None = None
     precision: Precision = "auto"
+
+    def check(self) -> None:
+        """Refuse an unknown encoder, or more tokens than it can see."""
+        longest_input(self.encoder, self.max_length)
 
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
@@ -100,6 +107,7 @@ class Finetune(Method):
                 class_weights=self.class_weights, label_smoothing=self.label_smoothing,
             )  # fmt: skip
             train_model(model, task, self, epochs, rate, context)
+        restore_dropout(model, self.encoder)
         model.eval()
         return classifier
 
@@ -153,8 +161,7 @@ class TransformerClassifier(Classifier):
     ) -> Self:
         """Read a folder in the standard layout."""
         tokenizer = load_tokenizer(str(folder))
-        model = load_for_classification(str(folder), tokenizer, scheme, dropout_multiplier=1.0)
-        model = model.to(choose_device(device)).eval()
+        model = load_classifier(str(folder), scheme).to(choose_device(device)).eval()
         return cls(scheme, thresholds, model, tokenizer, int(tokenizer.model_max_length))
 
     def provenance(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, 
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import LinearHead, fit_head
+from finetext.methods.ranges import Positive, Tokens
 from finetext.training.precision import choose_device
 from finetext.types import Dataset, Floats, LabelScheme
 
@@ -31,8 +32,8 @@ class Probe(Method):
 
     name: ClassVar[str] = "probe"
     encoder: str = "minilm"
-    max_length: int | None = None
-    inverse_regularisation: float | None = None
+    max_length: Tokens | None = None
+    inverse_regularisation: Positive | None = None
 
     def check(self) -> None:
         """Refuse an unknown encoder, or more tokens than it can see."""
@@ -42,9 +43,10 @@ class Probe(Method):
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
         assert train.scheme is not None
         device = choose_device(context.device)
+        tokenizer = load_tokenizer(self.encoder)
         encoder = FrozenEncoder(
-            load_encoder(self.encoder).to(device),
-            load_tokenizer(self.encoder),
+            load_encoder(self.encoder, tokenizer).to(device),
+            tokenizer,
             longest_input(self.encoder, self.max_length),
             device,
         )
@@ -104,8 +106,9 @@ class ProbeClassifier(Classifier):
         where = choose_device(device)
         path = str(folder / "encoder")
         max_length = json.loads((folder / "probe.json").read_text())["max_length"]
+        tokenizer = load_tokenizer(path)
         encoder = FrozenEncoder(
-            load_encoder(path).to(where), load_tokenizer(path), max_length, where
+            load_encoder(path, tokenizer).to(where), tokenizer, max_length, where
         )
         head, extra = LinearHead.load(folder / "head.safetensors")
         return cls(scheme, thresholds, encoder, head, extra["mean"], extra["scale"])

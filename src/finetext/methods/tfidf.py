@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from finetext.methods.base import Classifier, FitContext, Method
-from finetext.methods.linear import LinearHead, fit_head
+from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
+from finetext.methods.ranges import Count, Positive
 from finetext.types import Dataset, Floats, LabelScheme
 
 TOKENS = r"(?u)\b\w+\b|[^\w\s]"
@@ -22,7 +23,8 @@ class Tfidf(Method):
     """TF-IDF with sublinear term frequency, then logistic regression.
 
     Attributes:
-        longest_ngram: number of words in the longest n-gram, 2 by default.
+        longest_ngram: number of words in the longest n-gram; None (the default) chooses 1 or 2
+            together with C.
         minimum_documents: training texts in which an n-gram must occur to be counted, 2 by
             default.
         most_features: the most frequent n-grams that are kept, 200,000 by default.
@@ -31,23 +33,39 @@ class Tfidf(Method):
     """
 
     name: ClassVar[str] = "tfidf"
-    longest_ngram: int = 2
-    minimum_documents: int = 2
-    most_features: int = 200_000
-    inverse_regularisation: float | None = None
+    longest_ngram: Count | None = None
+    minimum_documents: Count = 2
+    most_features: Count = 200_000
+    inverse_regularisation: Positive | None = None
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> TfidfClassifier:
         """Learn vocabulary, document frequencies and weights from `train`; see `Method.fit`."""
         assert train.scheme is not None
-        vectorizer = _vectorizer(self.longest_ngram)
+        lengths = (1, 2) if self.longest_ngram is None else (self.longest_ngram,)
+        given = self.inverse_regularisation
+        candidates = CANDIDATES if given is None else (given,)
+        trials = []
+        for length in lengths:
+            vectorizer, features = self._features(train.texts, length)
+            chosen, score = candidates[0], 0.0
+            if len(lengths) * len(candidates) > 1:
+                chosen, score = choose_regularisation(
+                    features, train.targets, train.scheme, candidates, context
+                )
+            trials.append((score, -length, chosen, vectorizer, features))
+        _, _, chosen, vectorizer, features = max(trials, key=lambda trial: trial[:2])
+        head = fit_head(features, train.targets, train.scheme, chosen, context)
+        return TfidfClassifier(train.scheme, None, vectorizer, head)
+
+    def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
+        """A fitted vectoriser and its (n, d) features; rarer n-grams too if it must."""
+        vectorizer = _vectorizer(length)
         vectorizer.set_params(min_df=self.minimum_documents, max_features=self.most_features)
         try:
-            features = vectorizer.fit_transform(train.texts)
+            return vectorizer, vectorizer.fit_transform(texts)
         except ValueError:
             vectorizer.set_params(min_df=1, vocabulary=None)
-            features = _fit_any(vectorizer, train.texts)
-        head = fit_head(features, train.targets, train.scheme, self.inverse_regularisation, context)
-        return TfidfClassifier(train.scheme, None, vectorizer, head)
+            return vectorizer, _fit_any(vectorizer, texts)
 
 
 @dataclass(frozen=True, eq=False)

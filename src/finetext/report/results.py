@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.report.figures import short
 from finetext.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_LONGEST_NAME: Final = 30
+_GAP: Final = 2
 
 
 def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:
@@ -33,18 +37,22 @@ def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any
     ]
 
 
-def show_results(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print the rows as a table; what is wrong is marked."""
+def show_results(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the rows as a table, one line each; what is wrong is marked."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("", "truth", "prediction", "probability", "text", box=None, pad_edge=False)
+    lines = [("", "truth", "prediction", "probability")]
     for row in rows:
         mark = "" if row["truth"] == row["prediction"] else "x"
-        table.add_row(
-            mark, _name(row["truth"]), _name(row["prediction"]), f"{row['probability']:.3f}",
-            short(" ".join(row["text"].split()), 60),
-        )  # fmt: skip
-    console.print(table, markup=False)
+        names = (short(_name(row[key]), _LONGEST_NAME) for key in ("truth", "prediction"))
+        lines.append((mark, *names, f"{row['probability']:.3f}"))
+    taken = sum(max(map(len, column)) + _GAP for column in zip(*lines, strict=True))
+    room = max(console.width - taken, _LONGEST_NAME)
+    table = Table(*lines[0], "text", box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for line, row in zip(lines[1:], rows, strict=True):
+        table.add_row(*map(Text, (*line, short(row["text"], room))))
+    console.print(table)
 
 
 def _name(label: Any) -> str:

@@ -48,7 +48,9 @@ def train_model(
     accelerator = _accelerator(context.device, settings.precision)
     optimiser = make_optimiser(model, learning_rate, settings.weight_decay)
     schedule = linear_with_warmup(optimiser, sum(map(len, plan)), settings.warmup_share)
-    model, optimiser, schedule = accelerator.prepare(model, optimiser, schedule)
+    bare, model = model, accelerator.prepare(model)
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    optimiser, schedule = accelerator.prepare(optimiser, schedule)
 
     for batch in _batches(task, plan, accelerator):
         model.train()
@@ -62,14 +64,14 @@ def train_model(
         record.count(len(batch["input_ids"]), loss.item(), schedule.get_last_lr()[0], float(norm))
 
         if record.is_due(settings.evaluate_every):
-            score, figures = task.evaluate(accelerator.unwrap_model(model))
+            score, figures = task.evaluate(bare)
             record.evaluated(figures)
-            best.offer(score, accelerator.unwrap_model(model))
+            best.offer(score, bare)
             if best.is_stale:
                 record.stopped_early()
                 break
 
-    best.restore(accelerator.unwrap_model(model, keep_fp32_wrapper=False))
+    best.restore(bare)
 
 
 def _batches(task: Task, plan: list[list[list[int]]], accelerator: Any) -> Iterator[dict[str, Any]]:
@@ -83,8 +85,14 @@ def _batches(task: Task, plan: list[list[list[int]]], accelerator: Any) -> Itera
 
 
 def _accelerator(device_name: str, precision: Precision) -> Any:
+    import torch
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    # Device and precision belong to one training, not to the whole process.
+    AcceleratorState._reset_state(reset_partial_state=True)
     device = choose_device(device_name)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     mixed = "bf16" if choose_precision(precision, device) == "bf16" else "no"
     return Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)

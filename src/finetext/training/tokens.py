@@ -82,9 +82,12 @@ def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenTabl
     lengths: list[int] = []
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
         encoded = tokenizer(
-            list(texts[part]), truncation=True, max_length=max_length, padding=False,
+            [_encodable(text) for text in texts[part]],
+            truncation=True,
+            max_length=max_length,
+            padding=False,
             return_attention_mask=False,
-        )  # fmt: skip
+        )
         rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
         types = encoded.get("token_type_ids") or [[0]] * len(rows)
         types = [kind or [0] for kind in types]
@@ -99,3 +102,8 @@ def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenTabl
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         padding=(tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side),
     )
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates, which no tokenizer takes, as question marks."""
+    return text.encode("utf-8", "replace").decode()

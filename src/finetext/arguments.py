@@ -1,0 +1,257 @@
+"""What the options of a command say, as a recipe, a data set or a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetext import registry
+from finetext.data.samples import sample_recipe
+from finetext.errors import DataError, ModelError, RecipeError, UnknownNameError
+from finetext.methods.base import Classifier
+from finetext.recipe import LADDER, Recipe, read_toml
+from finetext.types import Dataset
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The options on how to read data; see `finetext.data.settings.ReadSettings`.
+
+    Attributes:
+        text: column of the texts.
+        label: column of the labels, or several joined by commas.
+        group: column of the groups.
+        id: column of the row names.
+        label_names: file of label names.
+        drop_unlabelled: whether rows without a label are left out.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    group: str | None = None
+    id: str | None = None
+    label_names: str | None = None
+    drop_unlabelled: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were given."""
+        label: Any = self.label
+        if label is not None and "," in label:
+            label = tuple(name.strip() for name in label.split(","))
+        values = dataclasses.asdict(self) | {"label": label}
+        return {name: value for name, value in values.items() if value not in (None, False)}
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """The options of `train` that concern methods.
+
+    Attributes:
+        names: rungs joined by commas, or None for those of the recipe or the whole ladder.
+        encoder: for every rung that has one.
+        max_length: for every rung that has one.
+        epochs: for every rung that has some.
+    """
+
+    names: str | None = None
+    encoder: str | None = None
+    max_length: int | None = None
+    epochs: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The hyperparameters that were given."""
+        values = {"encoder": self.encoder, "max_length": self.max_length, "epochs": self.epochs}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def recipe_values(
+    recipe: Path | None,
+    given: Mapping[str, Any],
+    methods: MethodOptions,
+    settings: list[str] | None,
+) -> dict[str, Any]:
+    """A recipe file, or that of a sample, with what the command line says put over it.
+
+    Args:
+        recipe: TOML file, or None.
+        given: values by section in the form of a recipe; None where an option was left out. The
+            source is a mapping from split to path, of those that were named.
+        methods: the options that concern methods.
+        settings: assignments `SECTION.NAME=VALUE`, where a section may also be a rung.
+
+    Raises:
+        RecipeError: no data are named, or an assignment is not one.
+        UnknownNameError: there is no such method.
+    """
+    values = {} if recipe is None else read_toml(recipe)
+    source = _source(given["data"]["source"], _table(values, "data").get("source"))
+    if recipe is None and isinstance(source, str):
+        values = sample_recipe(source)
+    elif any(given["data"]["source"].values()):
+        _table(values, "data").pop("content_hash", None)
+    _lay_over(values, {**given, "data": {**given["data"], "source": source}})
+    known = _table(values, "methods") or {name: {} for name in LADDER}
+    if methods.names is not None:
+        names = [name.strip() for name in methods.names.split(",") if name.strip()]
+        if not names:
+            raise RecipeError("--methods names no method; leave it out for the whole ladder")
+        known = {name: known.get(name, {}) for name in names}
+    values["methods"] = _with_options(known, methods)
+    for section, assignments in assigned(settings).items():
+        _assign(values, section, assignments)
+    return values
+
+
+def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None = None) -> Dataset:
+    """Read data as the options and assignments `data.NAME=VALUE` say.
+
+    Raises:
+        RecipeError: an assignment is not one.
+        DataError: the data cannot be read; see `finetext.read`.
+    """
+    from finetext.data.read import read
+
+    values = dict(given)
+    for section, assignments in assigned(settings).items():
+        if section != "data":
+            raise RecipeError(f"--set {section}: only data.NAME=VALUE can be set here")
+        values |= assignments
+    recipe = Recipe.from_values({"data": values, "methods": {"majority": {}}})
+    return read(source, settings=recipe.read)
+
+
+def open_model(folder: Path, device: str | None) -> Classifier:
+    """The classifier in a model folder, or the best one of a run folder.
+
+    Raises:
+        ModelError: it is neither, or damaged.
+        RunError: the run is damaged.
+        RecipeError: there is no such device.
+    """
+    from finetext.run import Run
+    from finetext.training.precision import choose_device
+
+    if not folder.is_dir():
+        raise ModelError(f"there is no model or run folder {folder}")
+    if device not in (None, "auto", "cpu"):
+        choose_device(str(device))
+    if (folder / "leaderboard.json").is_file():
+        return Run.open(folder).classifier(device=device or "auto")
+    return Classifier.load(folder, device or "auto")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file that could not be written, before any work is done.
+
+    Raises:
+        DataError: its folder is missing, or it is a folder itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder")
+
+
+def size(text: str | None) -> int | float | None:
+    """A share such as 0.2 or a count such as 500.
+
+    Raises:
+        RecipeError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise RecipeError(f"{text!r} is neither a share such as 0.2 nor a count of rows") from None
+
+
+def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
+    """Assignments `SECTION.NAME=VALUE` by section; values are read as TOML, else as text.
+
+    Raises:
+        RecipeError: one is not of that form.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for assignment in settings or []:
+        key, equals, text = assignment.partition("=")
+        section, dot, name = key.strip().rpartition(".")
+        if not (equals and dot and section and name):
+            raise RecipeError(f"--set {assignment}: write SECTION.NAME=VALUE, as finetune.epochs=3")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        values.setdefault(section, {})[name] = value
+    return values
+
+
+def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
+    """What to train on: what the recipe names, with the parts that were given put over it.
+
+    Raises:
+        RecipeError: neither names any data.
+    """
+    parts = {split: path for split, path in given.items() if path}
+    if "train" not in parts and isinstance(of_recipe, Mapping):
+        parts = {**of_recipe, **parts}
+    elif "train" not in parts and of_recipe is not None:
+        parts = {"train": of_recipe, **parts}
+    if "train" not in parts:
+        raise RecipeError("name the data to train on, or a recipe with --recipe; see --help")
+    return parts if len(parts) > 1 else parts["train"]
+
+
+def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]) -> None:
+    if section in ("data", "split"):
+        values[section] = {**values.get(section, {}), **assignments}
+        return
+    name = section.removeprefix("methods.")
+    if name not in values["methods"]:
+        raise UnknownNameError("section in this run", name, ["data", "split", *values["methods"]])
+    values["methods"][name] |= assignments
+
+
+def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str, Any]:
+    """The rungs, each with those of the given hyperparameters that it has.
+
+    Raises:
+        RecipeError: none of them has one that was given.
+        UnknownNameError: there is no such method.
+    """
+    given, used, values = options.given(), set(), {}
+    for name, of in known.items():
+        kind = of.get("method", name) if isinstance(of, Mapping) else name
+        fields = {f.name for f in dataclasses.fields(registry.load("methods", str(kind)))}
+        own = {key: value for key, value in given.items() if key in fields}
+        values[name] = {**of, **own} if isinstance(of, Mapping) else of
+        used |= set(own)
+    if idle := [f"--{key.replace('_', '-')}" for key in given if key not in used]:
+        raise RecipeError(f"{idle[0]} concerns none of the methods: {', '.join(known)}")
+    return values
+
+
+def _lay_over(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Put what was given over the values of a recipe, section by section."""
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            there = {name: of for name, of in value.items() if of is not None}
+            values[key] = {**_table(values, key), **there}
+        elif value is not None:
+            values[key] = value
+
+
+def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of a recipe, an empty one if it is missing.
+
+    Raises:
+        RecipeError: it is something else than a section.
+    """
+    section = values.get(name, {})
+    if not isinstance(section, dict):
+        raise RecipeError(f"{name} in the recipe must be a table, not {section!r}")
+    return section

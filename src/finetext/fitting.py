@@ -1,0 +1,96 @@
+"""`fit`: texts and labels in, a classifier out, and nothing on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Final
+
+import numpy as np
+
+from finetext.console import Screen
+from finetext.data import stratify
+from finetext.data.read import read
+from finetext.data.settings import ReadSettings
+from finetext.environment import cache_folder
+from finetext.errors import DataError
+from finetext.methods.base import Classifier, FitContext, Method
+from finetext.pipeline import Listener, stop_if_impossible
+from finetext.recipe import Recipe, ladder
+from finetext.rungs import with_thresholds
+from finetext.types import Dataset
+
+HELD_OUT: Final = 0.1
+
+
+def fit(
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    method: str | Method = "finetune",
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Classifier:
+    """Train one method on texts and labels.
+
+    A tenth of the rows is held out to choose the best checkpoint, and the thresholds where a
+    text can have several labels. For scores, intervals and a comparison with baselines use
+    `finetext.train`.
+
+    Args:
+        texts: n texts.
+        labels: n labels; n lists of labels if a text can have several.
+        method: a method with its hyperparameters, such as `Finetune(epochs=3)`, or the name of
+            one; "finetune" by default.
+        seed: seed of every random choice, 0 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        listener: who hears of progress; by default a progress bar, on a terminal or in a notebook.
+
+    Returns:
+        the classifier: called with a text it gives label to probability, likeliest first.
+
+    Raises:
+        DataError: there are no rows, more texts than labels or the reverse, or one class only.
+        RecipeError: a hyperparameter, the seed or the device is not fit.
+        UnknownNameError: there is no method of that name.
+    """
+    recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
+    name = method if isinstance(method, str) else method.name
+    stop_if_impossible(recipe)
+    if not len(texts):
+        raise DataError("there are no texts to learn from")
+    several = any(isinstance(label, list | tuple) for label in labels)
+    dataset = read((texts, labels), settings=ReadSettings(multilabel=several))
+    train, validation = _held_out(dataset, seed)
+    screen = Screen()
+    hears = listener or Listener(progress=screen.progress)
+    for finding in dataset.findings:
+        hears.finding(finding)
+    context = FitContext(
+        seed=seed, device=device, cache=cache_folder(), progress=hears.progress, say=hears.say
+    )
+    with nullcontext() if listener else screen.watching():
+        classifier = recipe.methods[name].fit(train, validation, context)
+        return with_thresholds(classifier, validation)[0]
+
+
+def _held_out(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """The rows to learn from, and those that choose: a tenth, with a row of each class.
+
+    A class of one row is learnt from. If that leaves nothing to hold out, all rows do both.
+    """
+    targets = dataset.targets
+    several = targets.ndim == 2
+    indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
+    alone = indicators.sum(axis=0) == 1
+    free = np.flatnonzero(~indicators[:, alone].any(axis=1))
+    classes = 1 if several else len(np.unique(targets[free]))
+    count = min(max(round(HELD_OUT * len(targets)), classes), len(free) - classes)
+    if count < 1:
+        return dataset, dataset
+    cut = stratify.iterative if several else stratify.stratified
+    parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
+    held = free[parts == 1]
+    rest = np.setdiff1d(np.arange(len(targets)), held)
+    return dataset.select(rest), dataset.select(held)

@@ -1,0 +1,236 @@
+"""Fine-tuning: its options, what it says, and that transformers reads what it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.errors import ModelError, RecipeError, UnknownNameError
+from finetext.methods.base import Classifier, FitContext
+from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for, rate_for
+from finetext.recipe import Recipe
+from finetext.types import Dataset
+
+CPU = FitContext(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def method(tiny_encoder: Path) -> Finetune:
+    return Finetune(encoder=str(tiny_encoder), epochs=2, batch_size=9, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def fitted(method: Finetune, topics: Dataset) -> TransformerClassifier:
+    return replace(method, epochs=25).fit(topics, topics, CPU)
+
+
+def test_it_learns_the_training_rows(fitted: TransformerClassifier, topics: Dataset) -> None:
+    decisions = fitted.predict_proba(topics.texts).argmax(axis=1)
+    assert (decisions == topics.targets).mean() > 0.9
+
+
+def test_it_learns_several_labels(method: Finetune, mixed_topics: Dataset) -> None:
+    fitted = replace(method, epochs=12).fit(mixed_topics, mixed_topics, CPU)
+    probabilities = fitted.predict_proba(mixed_topics.texts)
+    assert ((probabilities > 0.5) == mixed_topics.targets).mean() > 0.85
+    assert fitted.model.config.problem_type == "multi_label_classification"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("epochs", 0), ("epochs", 1.5), ("batch_size", 0), ("batch_size", -8),
+        ("learning_rate", 0), ("learning_rate", -1e-5), ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")), ("max_length", 3), ("warmup_share", 1.1),
+        ("warmup_share", -0.1), ("weight_decay", -0.1), ("largest_gradient", 0),
+        ("dropout_multiplier", -1), ("label_smoothing", 1.0), ("label_smoothing", -0.1),
+        ("class_weights", "heavy"), ("resample", "both"), ("evaluate_every", 0), ("patience", 0),
+        ("precision", "fp16"), ("epochs", "many"),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_by_name(setting: str, value: Any) -> None:
+    with pytest.raises(RecipeError, match=rf"\[methods.finetune\]: {setting} = "):
+        Recipe.from_values({"methods": {"finetune": {setting: value}}})
+    with pytest.raises(RecipeError, match=f"{setting} = "):
+        Recipe(methods={"finetune": Finetune(**{setting: value})})
+
+
+def test_settings_at_the_ends_of_their_ranges_are_taken() -> None:
+    settings = {
+        "epochs": 1, "batch_size": 1, "max_length": 4, "warmup_share": 1, "weight_decay": 0,
+        "dropout_multiplier": 0, "label_smoothing": 0, "evaluate_every": 1, "patience": 1,
+    }  # fmt: skip
+    recipe = Recipe.from_values({"methods": {"finetune": settings}})
+    assert recipe.methods["finetune"] == Finetune(**settings)  # type: ignore[arg-type]
+
+
+def test_an_unknown_encoder_and_too_long_an_input_are_refused_early(tiny_encoder: Path) -> None:
+    with pytest.raises(UnknownNameError, match="minilm"):
+        Finetune(encoder="minilmm").check()
+    with pytest.raises(RecipeError, match="takes from 4 to 64 tokens"):
+        Finetune(encoder=str(tiny_encoder), max_length=65).check()
+    Finetune(encoder=str(tiny_encoder), max_length=64).check()
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"),
+    [(1, 32, 10), (640, 32, 10), (1_600, 32, 4), (2_200, 32, 3), (3_200, 32, 2), (10**6, 32, 2)],
+)
+def test_small_data_are_seen_more_often(rows: int, batch_size: int, epochs: int) -> None:
+    assert epochs_for(rows, batch_size) == epochs
+
+
+def test_wider_encoders_learn_in_smaller_steps() -> None:
+    assert rate_for(384) == pytest.approx(1e-4)
+    assert rate_for(768) == pytest.approx(5e-5)
+    assert rate_for(8) == 1e-3
+
+
+def test_it_says_what_it_trains(method: Finetune, topics: Dataset) -> None:
+    said: list[str] = []
+    fitted = method.fit(topics, topics, replace(CPU, say=said.append))
+    count = sum(parameter.numel() for parameter in fitted.model.parameters())
+    assert len(said) == 1
+    assert "BertForSequenceClassification" in said[0]
+    assert f"{count / 1e6:.1f} M parameters" in said[0]
+    assert "up to 64 tokens, 2 epochs, learning rate 0.01, cpu" in said[0]
+
+
+def test_the_log_has_an_evaluation_an_epoch(
+    method: Finetune, topics: Dataset, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    method.fit(topics, topics, replace(CPU, log=log, metric="accuracy"))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [line["step"] for line in lines if "validation accuracy" in line.get("evaluation", {})]
+    assert steps == [3, 6]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"resample": "over"},
+        {"resample": "under"}, {"dropout_multiplier": 1.0}, {"weight_decay": 0.5},
+        {"warmup_share": 0.9}, {"largest_gradient": 1e-9}, {"max_length": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_option_makes_a_difference(
+    method: Finetune, topics: Dataset, options: dict[str, Any]
+) -> None:
+    uneven = topics.select([i for i, label in enumerate(topics.labels) if label != "food"] + [6])
+    plain, changed = (
+        made.fit(uneven, uneven, CPU).predict_proba(uneven.texts)
+        for made in (method, replace(method, **options))
+    )
+    assert np.isfinite(changed).all()
+    assert not np.allclose(plain, changed, atol=1e-5)
+
+
+def test_class_weights_favour_the_rare_class(
+    method: Finetune, topics: Dataset, make_dataset: Callable[..., Dataset]
+) -> None:
+    texts = topics.texts
+    rare = make_dataset(texts, ["rare" if i % 9 == 0 else "common" for i in range(len(texts))])
+    plain, weighted = (
+        replace(method, class_weights=how).fit(rare, rare, CPU).predict_proba(texts)[:, 1].mean()
+        for how in ("none", "balanced")
+    )
+    assert weighted > plain + 0.05
+
+
+def test_class_weights_work_with_several_labels(method: Finetune, mixed_topics: Dataset) -> None:
+    fitted = replace(method, class_weights="balanced").fit(mixed_topics, mixed_topics, CPU)
+    assert np.isfinite(fitted.predict_proba(mixed_topics.texts)).all()
+
+
+def test_resampling_several_labels_is_refused(method: Finetune, mixed_topics: Dataset) -> None:
+    with pytest.raises(RecipeError, match="use class_weights"):
+        replace(method, resample="over").fit(mixed_topics, mixed_topics, CPU)
+
+
+def test_the_seed_decides_and_the_surroundings_do_not(method: Finetune, topics: Dataset) -> None:
+    import torch
+
+    found = []
+    for seed, around in ((1, 10), (1, 11), (2, 12)):
+        torch.manual_seed(around)
+        state = torch.get_rng_state()
+        fitted = method.fit(topics, topics, replace(CPU, seed=seed))
+        assert torch.equal(torch.get_rng_state(), state)
+        found.append(fitted.predict_proba(topics.texts))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_pipeline_of_transformers_gives_the_same(
+    method: Finetune, topics: Dataset, mixed_topics: Dataset, several: bool, tmp_path: Path
+) -> None:
+    from transformers import pipeline
+
+    rows = mixed_topics if several else topics
+    fitted = replace(method, max_length=8).fit(rows, rows, CPU)
+    folder = fitted.save(tmp_path / "model")
+    ask = pipeline("text-classification", model=str(folder), top_k=None, device="cpu")
+    for text, said in zip(rows.texts, ask(rows.texts, truncation=True, batch_size=8), strict=True):
+        assert {of["label"]: of["score"] for of in said} == pytest.approx(fitted(text), abs=1e-5)
+
+
+def test_it_trains_on_from_its_own_folder(
+    fitted: TransformerClassifier,
+    method: Finetune,
+    topics: Dataset,
+    make_dataset: Callable[..., Dataset],
+    tmp_path: Path,
+) -> None:
+    encoder = fitted.save(tmp_path / "model")
+    other = make_dataset(topics.texts, ["long" if len(t) > 24 else "short" for t in topics.texts])
+    again = replace(method, encoder=str(encoder), epochs=1).fit(other, other, CPU)
+    assert again.predict_proba(["bread"]).shape == (1, 2)
+    assert again.model.config.id2label == {0: "long", 1: "short"}
+
+
+def test_a_folder_with_other_weights_than_labels_is_damaged(
+    fitted: TransformerClassifier, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = fitted.save(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    head = {name for name in weights if name.startswith("classifier")}
+    assert head
+    without = {name: of for name, of in weights.items() if name not in head}
+    save_file(without, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="lacks the weights classifier"):
+        Classifier.load(folder)
+    smaller = {name: of[:2].clone() if name in head else of for name, of in weights.items()}
+    save_file(smaller, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="damaged"):
+        Classifier.load(folder)
+    (folder / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="damaged"):
+        Classifier.load(folder)
+
+
+def test_labels_and_outputs_must_agree(fitted: TransformerClassifier, tmp_path: Path) -> None:
+    folder = fitted.save(tmp_path / "model")
+    described = json.loads((folder / "finetext.json").read_text())
+    described["labels"] = described["labels"][:2]
+    (folder / "finetext.json").write_text(json.dumps(described))
+    with pytest.raises(ModelError, match="3 outputs for 2 labels"):
+        Classifier.load(folder)
+
+
+def test_a_model_folder_wins_over_an_alias_of_the_same_name(
+    fitted: TransformerClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = Classifier.load(fitted.save("minilm"), device="cpu")
+    np.testing.assert_allclose(loaded.predict_proba(["a"]), fitted.predict_proba(["a"]), atol=1e-6)

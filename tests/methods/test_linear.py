@@ -1,0 +1,122 @@
+"""The linear head agrees with scikit-learn and copes with classes that do not occur."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from finetext.methods import linear
+from finetext.methods.base import FitContext
+from finetext.methods.linear import CANDIDATES, LinearHead, fit_head
+from finetext.types import LabelScheme
+
+CONTEXT = FitContext(metric="accuracy")
+FEATURES = np.random.default_rng(0).normal(size=(120, 6))
+NOISE = np.random.default_rng(1).normal(size=(120, 4))
+
+
+def scheme(classes: int, multilabel: bool = False) -> LabelScheme:
+    return LabelScheme(tuple("abcdefgh"[:classes]), multilabel)
+
+
+def classes_of(number: int) -> Any:
+    """The class of each row of FEATURES, with some noise."""
+    return (FEATURES[:, :number] + NOISE[:, :number]).argmax(axis=1)
+
+
+def reference(targets: Any, c: float) -> LogisticRegression:
+    return LogisticRegression(C=c, max_iter=2_000, tol=1e-7).fit(FEATURES, targets)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_probabilities_are_those_of_scikit_learn(number: int, dense: bool) -> None:
+    targets = classes_of(number)
+    features = FEATURES if dense else sparse.csr_matrix(FEATURES)
+    head = fit_head(features, targets, scheme(number), 1.0, CONTEXT)
+    assert head.weights.shape == (number, 6)
+    expected = reference(targets, 1.0).predict_proba(FEATURES)
+    np.testing.assert_allclose(head.probabilities(features, scheme(number)), expected, atol=1e-2)
+
+
+def test_each_of_several_labels_has_a_regression_of_its_own() -> None:
+    targets = (FEATURES[:, :3] + NOISE[:, :3] > 0.3).astype(int)
+    head = fit_head(FEATURES, targets, scheme(3, True), 1.0, CONTEXT)
+    found = head.probabilities(FEATURES, scheme(3, True))
+    for column in range(3):
+        expected = reference(targets[:, column], 1.0).predict_proba(FEATURES)[:, 1]
+        np.testing.assert_allclose(found[:, column], expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_class_without_rows_is_as_good_as_impossible(number: int) -> None:
+    targets = np.zeros(120, dtype=int) if number == 1 else classes_of(number)
+    head = fit_head(FEATURES, targets + 1, scheme(number + 2), 1.0, CONTEXT)
+    found = head.probabilities(FEATURES, scheme(number + 2))
+    assert found[:, [0, -1]].max() < 1e-6
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    if number > 1:
+        expected = reference(targets, 1.0).predict_proba(FEATURES)
+        np.testing.assert_allclose(found[:, 1:-1], expected, atol=1e-2)
+
+
+def test_labels_that_never_or_always_occur_are_constant() -> None:
+    targets = np.stack([np.zeros(120), np.ones(120), classes_of(2)], axis=1).astype(int)
+    head = fit_head(FEATURES, targets, scheme(3, True), None, CONTEXT)
+    found = head.probabilities(FEATURES, scheme(3, True))
+    assert found[:, 0].max() < 1e-6
+    assert found[:, 1].min() > 1 - 1e-6
+    assert np.ptp(found[:, 2]) > 0.1
+
+
+def test_c_is_the_best_in_cross_validation_and_the_smallest_of_equals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = {0.1: 1, 1.0: 5, 10.0: 5, 100.0: 3}
+    targets = classes_of(2)
+    folds: list[tuple[float, int]] = []
+    fit = linear._fit
+
+    def fitted(features: Any, targets: Any, of: LabelScheme, c: float, seed: int) -> Any:
+        folds.append((c, len(targets)))
+        weights, bias = fit(features, targets, of, 1.0, seed)
+        return (weights, bias) if wanted[c] == 5 else (-weights, -bias)
+
+    monkeypatch.setattr(linear, "_fit", fitted)
+    head = fit_head(FEATURES, targets, scheme(2), None, CONTEXT)
+    assert head.inverse_regularisation == 1.0
+    assert folds == [(c, 80) for c in CANDIDATES for _ in range(3)] + [(1.0, 120)]
+
+
+def test_noise_is_regularised_more_than_signal() -> None:
+    random = np.random.default_rng(0)
+    wide = random.normal(size=(90, 60))
+    noise = fit_head(
+        wide, random.integers(2, size=90), scheme(2), None, FitContext(metric="log_loss")
+    )
+    clean = fit_head(
+        FEATURES * 0.05, (FEATURES[:, 0] > 0).astype(int), scheme(2), None,
+        FitContext(metric="log_loss"),
+    )  # fmt: skip
+    assert noise.inverse_regularisation < clean.inverse_regularisation
+
+
+@pytest.mark.parametrize("targets", [[0, 1], [0, 0, 1], [0, 1, 2, 3]], ids=str)
+def test_c_can_be_chosen_on_very_few_rows(targets: list[int]) -> None:
+    head = fit_head(FEATURES[: len(targets)], np.array(targets), scheme(4), None, CONTEXT)
+    assert np.isfinite(head.probabilities(FEATURES, scheme(4))).all()
+
+
+def test_it_is_equal_after_saving(tmp_path: Path) -> None:
+    head = fit_head(FEATURES, classes_of(3), scheme(3), 0.3, CONTEXT)
+    head.save(tmp_path / "head.safetensors", mean=np.arange(4.0))
+    loaded, extra = LinearHead.load(tmp_path / "head.safetensors")
+    np.testing.assert_array_equal(loaded.weights, head.weights)
+    np.testing.assert_array_equal(loaded.bias, head.bias)
+    assert loaded.inverse_regularisation == 0.3
+    assert extra["mean"].tolist() == [0, 1, 2, 3]

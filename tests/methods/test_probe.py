@@ -1,0 +1,171 @@
+"""The frozen encoder: its states are right, and computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.encoders.load import load_encoder, load_tokenizer
+from finetext.encoders.states import FrozenEncoder
+from finetext.errors import RecipeError, UnknownNameError
+from finetext.methods.base import FitContext, ProgressEvent
+from finetext.methods.probe import Probe
+from finetext.recipe import Recipe
+from finetext.training.tokens import TokenTable
+from finetext.types import Dataset
+
+
+@pytest.fixture(scope="module")
+def frozen(tiny_encoder: Path) -> FrozenEncoder:
+    import torch
+
+    tokenizer = load_tokenizer(str(tiny_encoder))
+    return FrozenEncoder(
+        load_encoder(str(tiny_encoder), tokenizer), tokenizer, 64, torch.device("cpu")
+    )
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts each computation of states was asked for."""
+    counts: list[int] = []
+    compute = FrozenEncoder._compute
+
+    def counted(self: FrozenEncoder, table: TokenTable, context: FitContext | None) -> Any:
+        counts.append(len(table))
+        return compute(self, table, context)
+
+    monkeypatch.setattr(FrozenEncoder, "_compute", counted)
+    return counts
+
+
+def test_a_state_is_the_mean_over_the_tokens_of_a_text(frozen: FrozenEncoder) -> None:
+    import torch
+
+    texts = ["fresh bread", "", "the team won the match in the final game"]
+    for text, state in zip(texts, frozen.states(texts), strict=True):
+        with torch.no_grad():
+            hidden = frozen.model(**frozen.tokenizer(text, return_tensors="pt")).last_hidden_state
+        np.testing.assert_allclose(state, hidden[0].mean(dim=0).numpy(), atol=1e-5)
+
+
+def test_a_second_fit_computes_no_states(
+    tiny_encoder: Path, topics: Dataset, tmp_path: Path, computed: list[int]
+) -> None:
+    context = FitContext(device="cpu", cache=tmp_path)
+    probe = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0)
+    first = probe.fit(topics, topics, context)
+    assert computed == [27]
+    second = replace(probe, inverse_regularisation=10.0).fit(topics, topics, context)
+    third = probe.fit(topics, topics, context)
+    assert computed == [27]
+    texts = ["bread", "bank"]
+    np.testing.assert_array_equal(third.predict_proba(texts), first.predict_proba(texts))
+    assert not np.allclose(second.predict_proba(texts), first.predict_proba(texts))
+
+
+def test_other_texts_lengths_weights_and_tokenizers_have_states_of_their_own(
+    frozen: FrozenEncoder, tmp_path: Path, computed: list[int]
+) -> None:
+    import copy
+
+    import torch
+    from transformers import BertTokenizerFast
+
+    context = FitContext(cache=tmp_path)
+    texts = ["fresh bread", "the bank"]
+    frozen.states(texts, context)
+    frozen.states(texts[::-1], context)
+    frozen.states(["fresh", "bread the bank"], context)
+    replace(frozen, max_length=3).states(texts, context)
+    other = copy.deepcopy(frozen.model)
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-3)
+    replace(frozen, model=other).states(texts, context)
+    vocabulary = frozen.tokenizer.get_vocab()
+    swapped = {"bread": vocabulary["bank"], "bank": vocabulary["bread"]}
+    tokenizer = BertTokenizerFast(vocab=vocabulary | swapped)
+    replace(frozen, tokenizer=tokenizer).states(texts, context)
+    assert computed == [2] * 6
+    frozen.states(texts, context)
+    assert computed == [2] * 6
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "other rows", "pickle"])
+def test_a_damaged_file_is_computed_again(
+    frozen: FrozenEncoder, tmp_path: Path, computed: list[int], damage: str
+) -> None:
+    context = FitContext(cache=tmp_path)
+    texts = ["bread", "bank", "team"]
+    states = frozen.states(texts, context)
+    (file,) = (tmp_path / "states").iterdir()
+    whole = file.read_bytes()
+    if damage == "other rows":
+        np.save(file, np.zeros((2, 32), dtype=np.float32))
+    elif damage == "pickle":
+        np.save(file, np.array([{}, None]), allow_pickle=True)
+    else:
+        file.write_bytes({"empty": b"", "cut": whole[:-50], "text": b"no array"}[damage])
+    np.testing.assert_array_equal(frozen.states(texts, context), states)
+    assert computed == [3, 3]
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    frozen: FrozenEncoder, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    states = frozen.states(["bread"], FitContext(cache=tmp_path / "file"))
+    np.testing.assert_array_equal(states, frozen.states(["bread"]))
+
+
+def test_progress_counts_every_text(frozen: FrozenEncoder) -> None:
+    heard: list[ProgressEvent] = []
+    frozen.states(["bread " * 60] * 150, FitContext(progress=heard.append))
+    assert len(heard) > 1
+    assert (heard[-1].done, heard[-1].total) == (150, 150)
+
+
+def test_weights_that_a_checkpoint_lacks_do_not_spoil_the_cache(
+    frozen: FrozenEncoder, topics: Dataset, tmp_path: Path, computed: list[int]
+) -> None:
+    from transformers import BertModel
+
+    folder = tmp_path / "without-pooler"
+    BertModel(frozen.model.config, add_pooling_layer=False).save_pretrained(folder)
+    frozen.tokenizer.save_pretrained(folder)
+    probe = Probe(encoder=str(folder), inverse_regularisation=1.0)
+    for _ in range(2):
+        probe.fit(topics, topics, FitContext(device="cpu", cache=tmp_path / "cache"))
+    assert computed == [27]
+
+
+def test_it_chooses_c_and_says_which(tiny_encoder: Path, topics: Dataset) -> None:
+    fitted = Probe(encoder=str(tiny_encoder)).fit(topics, topics, FitContext(device="cpu"))
+    assert fitted.provenance()["inverse_regularisation"] in (0.1, 1.0, 10.0, 100.0)
+    assert fitted.provenance()["max_length"] == 64
+
+
+def test_states_are_standardised_with_the_training_rows(
+    tiny_encoder: Path, frozen: FrozenEncoder, topics: Dataset, make_dataset: Callable[..., Dataset]
+) -> None:
+    other = make_dataset(["something quite different"] * 3, ["food", "money", "sport"])
+    fitted = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0).fit(
+        topics, other, FitContext(device="cpu")
+    )
+    np.testing.assert_allclose(fitted.mean, frozen.states(topics.texts).mean(axis=0))
+
+
+def test_settings_and_encoders_are_checked(tiny_encoder: Path) -> None:
+    for settings in ({"max_length": 3}, {"inverse_regularisation": 0}):
+        with pytest.raises(RecipeError, match=next(iter(settings))):
+            Recipe.from_values({"methods": {"probe": settings}})
+    with pytest.raises(UnknownNameError, match="distilbert"):
+        Probe(encoder="distilbrt").check()
+    with pytest.raises(RecipeError, match="takes from 4 to 64 tokens"):
+        Probe(encoder=str(tiny_encoder), max_length=100).check()

@@ -1,0 +1,86 @@
+"""Predictions beside truths, scores and encoders in the terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from finetext.encoders.entries import ENTRIES
+from finetext.evaluation.intervals import evaluate, per_class
+from finetext.report.models import models_json, show_models
+from finetext.report.results import results_rows, show_results
+from finetext.report.scores import scores_json, show_scores
+from finetext.run import Run
+from finetext.types import LabelScheme, Predictions
+
+HOSTILE = "[bold]a[/] label that is longer than what a table can hold"
+
+
+def printed(show: Callable[..., None], *values: Any, width: int = 100) -> list[str]:
+    file = io.StringIO()
+    show(*values, Console(file=file, width=width, highlight=False))
+    return file.getvalue().splitlines()
+
+
+def test_rows_are_those_of_the_run(finished: Path) -> None:
+    run = Run.open(finished)
+    rows = results_rows(run, "majority", 4)
+    predictions = run.predictions("majority")
+    assert [row["id"] for row in rows] == list(predictions.ids[:4])
+    assert [row["text"] for row in rows] == run.texts("majority")[:4]
+    assert {row["prediction"] for row in rows} == {"good"}
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_each_row_is_one_line_and_errors_are_marked(width: int) -> None:
+    rows = [
+        {
+            "truth": "a",
+            "prediction": HOSTILE,
+            "probability": 0.5,
+            "text": "so [red]many\nwords " * 9,
+        },
+        {"truth": "b", "prediction": "b", "probability": 0.987, "text": "a text"},
+        {"truth": ["a", "b"], "prediction": [], "probability": 0.1, "text": ""},
+    ]
+    lines = printed(show_results, rows, width=max(width, 110))
+    assert len(lines) == 4
+    assert lines[1].startswith("x  a")
+    assert "[bold]a" in lines[1]
+    assert "so [red]many words" in lines[1]
+    assert not lines[2].startswith("x")
+    assert "0.987" in lines[2]
+    assert lines[3].split()[:4] == ["x", "a,", "b", "none"]
+
+
+def test_scores_of_all_and_of_each_label() -> None:
+    predictions = Predictions(
+        ids=tuple("1234"),
+        targets=np.array([0, 0, 1, 1]),
+        probabilities=np.array(
+            [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.1, 0.9, 0.0], [0.3, 0.7, 0.0]]
+        ),
+        scheme=LabelScheme(("a", "[b]", "never")),
+    )
+    scores, classes = evaluate(predictions), per_class(predictions)
+    lines = printed(show_scores, scores, classes)
+    assert lines[0] == "4 rows"
+    assert any(line.startswith("accuracy") and "0.750" in line for line in lines)
+    assert any(line.startswith("[b]") for line in lines)
+    told = scores_json(scores, classes)
+    assert told["metrics"]["accuracy"]["value"] == 0.75
+    assert [label["name"] for label in told["labels"]] == ["a", "[b]", "never"]
+
+
+def test_every_encoder_is_listed() -> None:
+    lines = printed(show_models)
+    told = models_json()
+    assert [entry["alias"] for entry in told] == [entry.alias for entry in ENTRIES]
+    for entry in ENTRIES:
+        assert f"{entry.alias}  {entry.source}" in lines

@@ -1,0 +1,85 @@
+"""The commands and the Python in `docs/` do what they say."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOT_RUN = ("finetext COMMAND", "finetext demo", "finetext train DATA")
+
+
+def commands(name: str) -> list[str]:
+    """The indented lines that begin with `finetext`."""
+    lines = re.findall(r"^    (finetext .+)$", (DOCS / name).read_text(), flags=re.MULTILINE)
+    return [line for line in lines if not line.startswith(NOT_RUN)]
+
+
+@pytest.fixture
+def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that the pages speak of, and a ladder of the quick rungs alone."""
+    monkeypatch.setattr("finetext.arguments.LADDER", ("majority", "tfidf"))
+    text = reviews.read_text()
+    for name in ("reviews.csv", "new.csv", "train.csv", "dev.csv", "test.csv"):
+        Path(name).write_text(text)
+    rows = [line.split(",") for line in text.splitlines()[1:]]
+    films = [f"n{n},{text},{label},{movie}" for n, (text, label, movie) in enumerate(rows)]
+    Path("films.csv").write_text("\n".join(["nr,text,label,movie", *films]) + "\n")
+    tags = [("1,0", "joy"), ("0,1", "anger"), ("1,1", "joy;anger")] * 20
+    tagged = [f"{row[0]},{both},{names}" for row, (both, names) in zip(rows, tags, strict=True)]
+    Path("tagged.csv").write_text("\n".join(["text,joy,anger,tags", *tagged]) + "\n")
+    Path("lines.txt").write_text("a fine film\na dull film\n")
+    shutil.copytree(finished, Path("runs") / "reviews")
+    return workplace
+
+
+@pytest.mark.parametrize("name", ["command-line.md", "data.md"])
+def test_the_commands_run(
+    command: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    lines = commands(name)
+    assert len(lines) > 5
+    for line in lines:
+        words, _, redirected = line.partition(" < ")
+        if redirected:
+            data = io.BytesIO(Path(redirected).read_bytes())
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+        seen = command(*shlex.split(words)[1:])
+        assert seen.status == 0, f"{line}: {seen.err}"
+        assert seen.out or "--out" in line
+
+
+def test_the_python_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "data.md").read_text(), re.S | re.M)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "data.md", "exec"), {})
+    assert "3 rows, 2 labels" in capsys.readouterr().out
+
+
+def test_the_line_on_what_was_chosen_is_the_one_shown(
+    command: Callable[..., Any], files: Path
+) -> None:
+    shown = re.search(r"^    (reviews\.csv: .*)$", (DOCS / "data.md").read_text(), re.M)
+    assert shown
+    said = command("train", "reviews.csv", "--methods", "majority").err.splitlines()[0]
+    assert said == shown[1]
+
+
+def test_the_recipe_in_the_manual_is_valid() -> None:
+    import tomllib
+
+    from finetext.recipe import Recipe
+
+    block = re.search(r"^```toml\n(.*?)^```", (DOCS / "command-line.md").read_text(), re.S | re.M)
+    assert block
+    recipe = Recipe.from_values(tomllib.loads(block[1]))
+    assert list(recipe.methods) == ["majority", "tfidf", "with-bert"]

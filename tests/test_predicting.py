@@ -1,0 +1,119 @@
+"""Texts to predict, and tables of predictions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.errors import DataError
+from finetext.methods.majority import MajorityClassifier
+from finetext.predicting import (
+    check_output,
+    predict_table,
+    print_table,
+    read_input,
+    rows_of,
+    write_table,
+)
+from finetext.types import Dataset, LabelScheme
+
+
+def classifier(names: Sequence[str], chances: Sequence[float], several: bool = False) -> Any:
+    return MajorityClassifier(LabelScheme(tuple(names), several), None, np.array(chances))
+
+
+def one(text: str) -> Dataset:
+    return read_input(text, {}, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "word", "two words", "see a.csv and b", "a\nb.csv", "3.5 %"]
+)
+def test_a_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
+    dataset = read_input(text, {}, None)
+    assert dataset.texts == [text]
+    assert dataset.ids == ["1"]
+
+
+@pytest.mark.parametrize("name", ["nothere.csv", "folder/nothere.txt", "nothere.parquet"])
+def test_what_looks_like_a_file_must_be_there(workplace: Path, name: str) -> None:
+    with pytest.raises(DataError, match="there is no file"):
+        read_input(name, {}, None)
+
+
+def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> None:
+    Path("in.csv").write_text("nr,review\nx,a fine film\ny,a dull film\n")
+    dataset = read_input("in.csv", {"text": "review", "id": "nr"}, None)
+    assert (dataset.ids, dataset.texts) == (["x", "y"], ["a fine film", "a dull film"])
+    assert len(read_input(str(reviews), {}, None)) == 60
+    Path("lines.txt").write_text("a fine film\na dull film\n")
+    assert read_input("lines.txt", {}, None).texts == ["a fine film", "a dull film"]
+    latin = read_input("in.csv", {}, ["data.encoding=latin-1", "data.header=false"])
+    assert len(latin) == 3
+
+
+def test_bytes_that_are_no_characters_do_not_stop(workplace: Path) -> None:
+    assert read_input("caf\udce9 noir", {}, None).texts == ["caf\ufffd noir"]
+
+
+def test_one_label() -> None:
+    table = predict_table(classifier(["b", "a"], [0.25, 0.75]), one("any text"))
+    assert list(rows_of(table)) == [
+        {
+            "id": "1", "text": "any text", "prediction": "a", "probability": 0.75,
+            "probability:b": 0.25, "probability:a": 0.75,
+        }
+    ]  # fmt: skip
+    out = io.StringIO()
+    print_table(table, out)
+    assert out.getvalue() == "prediction: a\n0.7500  a\n0.2500  b\n"
+
+
+@pytest.mark.parametrize(
+    ("chances", "given", "shown"),
+    [([0.9, 0.6], ["b", "a"], "b,a"), ([0.1, 0.7], ["a"], "a"), ([0.1, 0.2], [], "no label")],
+)
+def test_several_labels(chances: list[float], given: list[str], shown: str) -> None:
+    table = predict_table(classifier(["b", "a"], chances, several=True), one("any text"))
+    assert table["prediction"] == [given]
+    assert table["probability"] == [max(chances)]
+    out = io.StringIO()
+    print_table(table, out)
+    assert out.getvalue().startswith(f"prediction: {shown}\n")
+
+
+def test_an_output_that_cannot_be_written_is_refused(workplace: Path) -> None:
+    Path("folder.csv").mkdir()
+    for path, said in (
+        ("x.xlsx", "must be one of"),
+        ("x", "must be one of"),
+        ("no/x.csv", "there is no folder no"),
+        ("folder.csv", "it is a folder"),
+    ):
+        with pytest.raises(DataError, match=said):
+            check_output(Path(path))
+
+
+def test_a_failed_write_leaves_the_older_file(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = predict_table(classifier(["b", "a"], [0.25, 0.75]), one("any text"))
+    path = Path("out.csv")
+    path.write_text("old")
+
+    def fail(*arguments: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("finetext.predicting._write_rows", fail)
+        with pytest.raises(DataError, match="disk full"):
+            write_table(table, path)
+    assert path.read_text() == "old"
+    assert [file.name for file in workplace.iterdir()] == ["out.csv"]
+    write_table(table, path)
+    assert path.read_text().startswith("id,text,prediction,probability,probability:b")

@@ -1,0 +1,111 @@
+"""The README is true: its commands run, its Python runs, its figures are those of the record.
+
+The commands run on a small part of the sample, so that they take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from finetext import cli, registry
+from finetext.data.samples import bbc_news
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARTICLES_A_CLASS = 12
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The sample bbc-news cut to a few articles a class, and an empty folder to work in."""
+    few = tmp_path / "bbc-news"
+    for folder in sorted(bbc_news().iterdir()):
+        if folder.is_dir():
+            (few / folder.name).mkdir(parents=True)
+            for file in sorted(folder.glob("*.txt"))[:ARTICLES_A_CLASS]:
+                shutil.copy(file, few / folder.name)
+    monkeypatch.setattr(sys.modules[__name__], "few_articles", lambda: few, raising=False)
+    monkeypatch.setitem(registry.TABLES["samples"], "bbc-news", f"{__name__}:few_articles")
+    registry.table.cache_clear()
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path / "cache"))
+    yield work
+    registry.table.cache_clear()
+
+
+def run_line(line: str) -> None:
+    """Run one line of a bash block; what sets up the machine is only checked to be there."""
+    words = shlex.split(line, comments=True)
+    if not words:
+        return
+    if words[0] == "finetext":
+        cli.main(words[1:])
+    elif words[0] == "make":
+        plan = subprocess.run(
+            ["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        assert words[1] != "demo" or "finetext train bbc-news" in plan.stdout
+    elif words[0] == ".venv/bin/python":
+        command = [sys.executable, *words[1:], "--collect-only", "-q"]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    else:
+        subprocess.run(["bash", "-c", line], check=True)
+
+
+def test_the_commands_run(small_sample: Path) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert any(line.startswith("finetext train") for line in lines)
+    for line in lines:
+        try:
+            run_line(line)
+        except SystemExit as stop:
+            assert not stop.code, f"{line}: exit {stop.code}"
+    assert (small_sample / "runs" / "news" / "report.html").is_file()
+    assert (small_sample / "predicted.csv").read_text().startswith("id,text,prediction")
+
+
+def test_the_python_runs(small_sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = blocks("python")
+    assert found
+    for block in found:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "sports" in capsys.readouterr().out
+
+
+def test_the_figures_are_those_of_the_record() -> None:
+    record = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    section = README.split("## How good it is")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if re.match(r"\|.*\d\.\d", line)]
+    assert rows
+    for row in rows:
+        assert row in record, f"not in benchmarks/RESULTS.md: {row}"
+
+
+def test_the_tree_is_the_one_there_is() -> None:
+    tree = README.split("## How it is laid out")[1].split("```")[1]
+    for folder in (path for path in (ROOT / "src" / "finetext").iterdir() if path.is_dir()):
+        if folder.name != "__pycache__":
+            assert f"  {folder.name}/" in tree, f"{folder.name}/ is not in the tree"
+    for name in re.findall(r"^  (\w+\.py)", tree, flags=re.MULTILINE):
+        assert (ROOT / "src" / "finetext" / name).is_file(), f"{name} is in the tree only"
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or os.path.exists(ROOT / target), target

@@ -1,0 +1,94 @@
+"""Reading a finished run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetext.errors import FinetextError, RunError, UnknownNameError
+from finetext.evaluation.intervals import evaluate
+from finetext.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(finished: Path) -> Run:
+    return Run.open(finished)
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_it_knows_its_rungs(run: Run) -> None:
+    assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert run.best == "tfidf"
+    assert run.cheapest in ("majority", "tfidf")
+    assert run.metric == "macro_f1"
+    assert run.report.is_file()
+
+
+@pytest.mark.parametrize("method", ["majority", "tfidf"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_predictions_are_those_of_the_model_and_the_leaderboard(
+    run: Run, method: str, split: str
+) -> None:
+    predictions = run.predictions(method, split)  # type: ignore[arg-type]
+    texts = run.texts(method, split)  # type: ignore[arg-type]
+    assert len(predictions) == len(texts) == 9
+    np.testing.assert_allclose(
+        run.classifier(method).predict_proba(texts), predictions.probabilities, rtol=1e-12
+    )
+    entry = next(entry for entry in run.leaderboard if entry.method == method)
+    assert evaluate(predictions) == entry.metrics[split]
+
+
+def test_called_with_a_text_the_best_rung_answers(run: Run) -> None:
+    answer = run("a fine and moving film")
+    assert list(answer) == ["good", "bad"]
+    assert answer == run.classifier("tfidf")("a fine and moving film")
+
+
+def test_an_unknown_rung_is_offered_the_nearest(run: Run) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
+        run.classifier("tfdif")
+
+
+def test_it_can_be_moved(copy: Path) -> None:
+    assert Run.open(copy)("a dull and empty film")["bad"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["leaderboard.json", "verdict.json"])
+@pytest.mark.parametrize("content", ["", "[{}]", "{}", "3", '{"best": 1'])
+def test_a_damaged_run_is_one_message(copy: Path, name: str, content: str) -> None:
+    (copy / name).write_text(content)
+    with pytest.raises(RunError):
+        Run.open(copy)
+
+
+def test_an_unfinished_run_is_none(copy: Path) -> None:
+    (copy / "leaderboard.json").unlink()
+    with pytest.raises(RunError, match="not the folder of a finished run"):
+        Run.open(copy)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
+def test_damaged_predictions_are_one_message(copy: Path, content: bytes | None) -> None:
+    path = copy / "tfidf" / "predictions.parquet"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(FinetextError, match="predictions"):
+        Run.open(copy).predictions()
+    with pytest.raises(FinetextError, match="predictions"):
+        Run.open(copy).texts()
+
+
+def test_in_a_notebook_it_is_a_table_that_escapes_names(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "<b>run")
+    shown = Run.open(tmp_path / "<b>run")._repr_html_()
+    assert shown.count("<tr>") == 3
+    assert "<b>" not in shown
+    assert "&lt;b&gt;run" in shown
+    assert "tfidf" in shown

@@ -1,0 +1,140 @@
+"""Losses, class weights and the choice of the best weights."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from finetext.training.classification import (
+    ClassificationTask,
+    balanced_weights,
+    predict_logits,
+    probabilities_of,
+)
+from finetext.training.tokens import TokenTable
+from finetext.types import Dataset, LabelScheme
+
+ONE = LabelScheme(("a", "b", "c"))
+SEVERAL = LabelScheme(("a", "b", "c"), multilabel=True)
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 0.0]])
+
+
+class Lookup(nn.Module):
+    """Gives each text the row of logits that its first token says."""
+
+    device = torch.device("cpu")
+    config = SimpleNamespace(num_labels=3)
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits.clone())
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        return SimpleNamespace(logits=self.logits[input_ids[:, 0]])
+
+
+def table(rows: int) -> TokenTable:
+    """Texts of different lengths; the first token of each is its row number."""
+    ids = [[row] + [9] * (row % 4) for row in range(rows)]
+    starts = np.cumsum([0, *map(len, ids)])
+    return TokenTable(np.array([i for row in ids for i in row]), None, starts, (9, 0, "right"))
+
+
+def task(scheme: LabelScheme, targets: Any, validation: Dataset, **options: Any) -> Any:
+    return ClassificationTask(
+        table(len(targets)), np.array(targets), scheme, table(len(validation)), validation,
+        "accuracy" if not scheme.multilabel else "micro_f1", **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5]])
+def test_the_loss_of_one_label_is_cross_entropy(
+    topics: Dataset, smoothing: float, weights: list[float] | None
+) -> None:
+    made = task(ONE, [0, 2, 1], topics, label_smoothing=smoothing,
+                class_weights=None if weights is None else np.array(weights))  # fmt: skip
+    expected = nn.CrossEntropyLoss(
+        weight=None if weights is None else torch.tensor(weights), label_smoothing=smoothing
+    )(LOGITS, torch.tensor([0, 2, 1]))
+    loss = made.loss(Lookup(LOGITS), made.batch([0, 1, 2]))
+    torch.testing.assert_close(loss.detach(), expected)
+    loss.backward()
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5]])
+def test_the_loss_of_several_labels_is_binary_cross_entropy(
+    topics: Dataset, weights: list[float] | None
+) -> None:
+    targets = [[1, 0, 1], [0, 0, 0], [1, 1, 1]]
+    made = task(SEVERAL, targets, topics,
+                class_weights=None if weights is None else np.array(weights))  # fmt: skip
+    expected = nn.BCEWithLogitsLoss(pos_weight=None if weights is None else torch.tensor(weights))(
+        LOGITS, torch.tensor(targets, dtype=torch.float32)
+    )
+    loss = made.loss(Lookup(LOGITS), made.batch([0, 1, 2]))
+    torch.testing.assert_close(loss.detach(), expected)
+
+
+def test_smoothing_of_several_labels_moves_targets_towards_a_half(topics: Dataset) -> None:
+    made = task(SEVERAL, [[1, 0, 1]], topics, label_smoothing=0.2)
+    expected = nn.BCEWithLogitsLoss()(LOGITS[:1], torch.tensor([[0.9, 0.1, 0.9]]))
+    torch.testing.assert_close(made.loss(Lookup(LOGITS), made.batch([0])).detach(), expected)
+
+
+def test_logits_come_in_the_order_of_the_rows() -> None:
+    logits = torch.arange(60.0).reshape(20, 3)
+    model = Lookup(logits).train()
+    np.testing.assert_array_equal(predict_logits(model, table(20)), logits.numpy())
+    assert model.training
+
+
+def test_probabilities_are_softmax_or_sigmoid() -> None:
+    logits = LOGITS.double().numpy()
+    one, several = probabilities_of(logits, ONE), probabilities_of(logits, SEVERAL)
+    np.testing.assert_allclose(one, LOGITS.double().softmax(dim=1).numpy())
+    np.testing.assert_allclose(several, LOGITS.double().sigmoid().numpy())
+    extreme = np.array([[1e4, -1e4, 0.0]])
+    assert np.isfinite(probabilities_of(extreme, ONE)).all()
+    assert np.isfinite(probabilities_of(extreme, SEVERAL)).all()
+
+
+def test_the_evaluation_is_the_chosen_metric_on_validation(topics: Dataset) -> None:
+    assert topics.scheme is not None
+    logits = torch.full((len(topics), 3), -5.0)
+    right = np.arange(len(topics)) % 3 > 0
+    columns = np.where(right, topics.targets, (topics.targets + 1) % 3)
+    logits[torch.arange(len(topics)), torch.from_numpy(columns)] = 5.0
+    score, figures = task(topics.scheme, [0, 1, 2], topics).evaluate(Lookup(logits))
+    assert score == pytest.approx(right.mean())
+    assert figures == {"validation accuracy": score}
+
+
+def test_with_several_labels_thresholds_are_chosen_before_measuring(mixed_topics: Dataset) -> None:
+    assert mixed_topics.scheme is not None
+    logits = torch.from_numpy(mixed_topics.targets).float() - 4.0
+    made = task(mixed_topics.scheme, [[0, 0, 1]], mixed_topics)
+    assert made.evaluate(Lookup(logits))[0] == pytest.approx(1.0)
+
+
+def test_balanced_weights_agree_with_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    targets = np.repeat([0, 1, 2], [2, 5, 13])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    weights = balanced_weights(targets, ONE)
+    np.testing.assert_allclose(weights, expected)
+    assert weights[targets].mean() == pytest.approx(1.0)
+
+
+def test_balanced_weights_stay_finite_for_absent_and_rare_labels() -> None:
+    assert np.isfinite(balanced_weights(np.array([0, 0, 1]), ONE)).all()
+    targets = np.zeros((1_000, 3), dtype=int)
+    targets[:250, 0] = 1
+    targets[:900, 1] = 1
+    assert balanced_weights(targets, SEVERAL).tolist() == [3.0, 1.0, 100.0]

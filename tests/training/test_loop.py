@@ -1,0 +1,148 @@
+"""The training loop on a toy: it learns, stops, and ends with the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from finetext.errors import ModelError
+from finetext.methods.base import FitContext
+from finetext.training.loop import train_model
+from finetext.training.precision import Precision
+from finetext.types import Integers
+
+
+@dataclass(frozen=True)
+class Settings:
+    batch_size: int = 4
+    weight_decay: float = 0.0
+    warmup_share: float = 0.0
+    largest_gradient: float = 1.0
+    evaluate_every: int | None = None
+    patience: int | None = None
+    precision: Precision = "fp32"
+
+
+@dataclass
+class Line:
+    """y = 3 x, learnt by a model of one weight; scores of evaluations can be given."""
+
+    scores: list[float] | None = None
+    name: str = "toy"
+    weights: list[float] = field(default_factory=list)
+    seen: list[list[int]] = field(default_factory=list)
+    bad_at: int | None = None
+    losses: int = 0
+
+    @property
+    def lengths(self) -> Integers:
+        return np.arange(1, 19)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+        self.seen.append(list(rows))
+        return {"input_ids": torch.tensor(rows, dtype=torch.float32).unsqueeze(1) / 18}
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        loss = (model(batch["input_ids"]) - 3 * batch["input_ids"]).square().mean()
+        self.losses += 1
+        return loss * float("nan") if self.losses == self.bad_at else loss
+
+    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
+        self.weights.append(model.weight.item())
+        score = -abs(3 - model.weight.item())
+        if self.scores is not None:
+            score = self.scores[len(self.weights) - 1]
+        return score, {"validation error": -score}
+
+
+def trained(
+    task: Line, settings: Settings | None = None, epochs: int = 4, rate: float = 0.1, **context: Any
+) -> float:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    train_model(
+        model, task, settings or Settings(), epochs, rate, FitContext(device="cpu", **context)
+    )
+    return float(model.weight.item())
+
+
+def test_it_learns() -> None:
+    assert trained(Line(), epochs=30) == pytest.approx(3.0, abs=0.1)
+
+
+def test_every_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:
+    task = Line()
+    trained(task, epochs=2)
+    rows = [row for batch in task.seen for row in batch]
+    assert sorted(rows[:18]) == sorted(rows[18:]) == list(range(18))
+    assert rows[:18] != rows[18:]
+
+
+def test_it_ends_with_the_weights_that_scored_best() -> None:
+    task = Line(scores=[0.1, 0.9, 0.9, 0.2])
+    weight = trained(task)
+    assert len(task.weights) == 4
+    assert weight == task.weights[1]
+    assert weight not in (task.weights[0], task.weights[2], task.weights[3])
+
+
+def test_it_stops_early() -> None:
+    said: list[str] = []
+    task = Line(scores=[0.5, 0.4, 0.3, 0.9])
+    weight = trained(task, Settings(patience=2), say=said.append)
+    assert weight == task.weights[0]
+    assert len(task.weights) == 3
+    assert said == ["toy: stopped early at step 15 of 20"]
+
+
+def test_it_can_be_run_again_after_stopping_early() -> None:
+    trained(Line(scores=[0.5, 0.4]), Settings(patience=1, evaluate_every=2))
+    assert trained(Line()) == trained(Line())
+
+
+def test_it_evaluates_every_so_many_steps() -> None:
+    task = Line()
+    trained(task, Settings(evaluate_every=3), epochs=2)
+    assert len(task.weights) == 4
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None:
+    settings = Settings(evaluate_every=1)
+    runs = []
+    for seed in (1, 1, 2):
+        task = Line()
+        trained(task, settings, seed=seed)
+        runs.append(task.weights)
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_loss_that_is_no_number_stops_it() -> None:
+    with pytest.raises(ModelError, match="toy: the training loss became nan at step 4 of 20"):
+        trained(Line(bad_at=4))
+
+
+def test_each_training_has_a_precision_of_its_own() -> None:
+    weights = [
+        trained(Line(), replace(Settings(), precision=precision), epochs=30)
+        for precision in ("fp32", "bf16", "fp32")
+    ]
+    assert weights == pytest.approx([3.0] * 3, abs=0.2)
+    assert weights[0] == weights[2]
+    assert weights[0] != weights[1]
+
+
+def test_the_model_is_left_as_it_was_but_for_its_weights() -> None:
+    model = nn.Linear(1, 1, bias=False).train()
+    forward = type(model).forward
+    context = FitContext(device="cpu")
+    train_model(model, Line(), Settings(precision="bf16"), 1, 0.1, context)
+    assert model.forward.__func__ is forward
+    assert model.weight.dtype == torch.float32
+    assert model(torch.ones(1, 1)).dtype == torch.float32
