@@ -19,13 +19,14 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, quiet: bool) -> str:
+    """What a terminal is sent. The stream is put in place while the test runs, not before."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    return stream
+    report(Screen(quiet))
+    return stream.getvalue()
 
 
 def report(screen: Screen) -> None:
@@ -34,8 +35,8 @@ def report(screen: Screen) -> None:
         screen.finding(Finding("warning", "x", "look [here]"))
         screen.finding(Finding("note", "x", "not worth it"))
         for done in (0, 50, 100):
-            screen.progress(ProgressEvent("fit: epoch 1", done, 100, {"loss": 0.5}))
-        screen.progress(ProgressEvent("predict", 1, 2))
+            screen.progress(ProgressEvent("fit: epoch 1", done, 100))
+        screen.progress(ProgressEvent("predict", 1, 2, {"loss": 0.5}))
 
 
 def test_messages_go_to_standard_error_without_colour(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,18 +54,16 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_gets_colour_and_progress(terminal: Terminal) -> None:
-    report(Screen())
-    shown = terminal.getvalue()
+def test_a_terminal_gets_colour_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_a_terminal(monkeypatch, quiet=False)
     assert "\x1b[33m" in shown
     assert "fit: epoch 1" in shown
     assert "predict" in shown
     assert "loss 0.500" in shown
 
 
-def test_a_quiet_terminal_gets_nothing(terminal: Terminal) -> None:
-    report(Screen(quiet=True))
-    assert terminal.getvalue() == ""
+def test_a_quiet_terminal_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_a_terminal(monkeypatch, quiet=True) == ""
 
 
 def test_json_knows_no_nan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetext import Dataset, LabelScheme, Predictions, read
+from finetext import LabelScheme, Predictions, read
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -22,8 +22,7 @@ def test_a_data_set_shows_its_first_rows() -> None:
 
 
 def test_an_empty_data_set_shows_itself() -> None:
-    empty = read(["a text"]) if False else read(["one text"], settings=None).select([])
-    assert isinstance(empty, Dataset)
+    empty = read((["a text", "more"], ["x", "y"])).select([])
     assert "<th>text</th>" in empty._repr_html_()
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _STOPPED: Final = 130
 """The status that typer exits with at Ctrl-C, as shells expect."""
 
+_TABLE_WIDTH: Final = 100
+"""Columns that the leaderboard may take; a narrower terminal breaks its lines, cutting nothing."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -291,7 +294,9 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         screen.json({"run": str(run.folder)} | verdict | {"leaderboard": entries})
         return
     if screen.out.is_terminal:
-        screen.out.print(leaderboard_table(run.leaderboard, run.best, run.cheapest, run.metric))
+        table = leaderboard_table(run.leaderboard, run.best, run.cheapest, run.metric)
+        screen.out.width = max(screen.out.width, _TABLE_WIDTH)
+        screen.out.print(table)
     else:
         print("\n".join(leaderboard_lines(run.leaderboard, run.best, run.cheapest, run.metric)))
     print(f"\nreport: {run.report}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from finetext.data.check import check
 from finetext.data.read import read
+from finetext.data.samples import sample_recipe
 from finetext.data.split import split
 from finetext.environment import absolute, cache_folder, describe_environment
 from finetext.errors import DataError, RecipeError
@@ -108,7 +109,7 @@ def _recipe(
     """The recipe of a run, with paths that hold wherever it is run again."""
     if isinstance(what, Recipe) and what.source is None:
         raise RecipeError("the recipe names no data; give it a source, or train on the data itself")
-    recipe = what if isinstance(what, Recipe) else Recipe(source=_source(what))
+    recipe = what if isinstance(what, Recipe) else _recipe_for(_source(what))
     if methods is not None:
         listed = [methods] if isinstance(methods, str | Method) else methods
         chosen = listed if isinstance(listed, Mapping) else ladder(listed)
@@ -185,6 +186,12 @@ def _finish(
     verdict = {"best": best, "cheapest": cheapest, "metric": recipe.metric}
     write_leaderboard(folder, entries, verdict)
     return Run.open(folder)
+
+
+def _recipe_for(source: Any) -> Recipe:
+    """The recipe of a sample that is asked for by name, the default recipe for anything else."""
+    values = sample_recipe(source) if isinstance(source, str) else {}
+    return replace(Recipe.from_values(values), source=source)
 
 
 def _source(what: Any) -> Any:

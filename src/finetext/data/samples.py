@@ -15,7 +15,7 @@ _RECIPES: Final[dict[str, dict[str, Any]]] = {
             "majority": {},
             "tfidf": {},
             "probe": {"max_length": 64},
-            "finetune": {"max_length": 64, "epochs": 2},
+            "finetune": {"max_length": 64, "epochs": 1, "batch_size": 16},
         }
     }
 }

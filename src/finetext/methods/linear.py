@@ -122,7 +122,7 @@ def choose_regularisation(
 
 
 def _folds(targets: Integers, scheme: LabelScheme) -> list[tuple[Integers, Integers]]:
-    """Rows to fit on and rows to measure on, stratified where every class has enough rows; none of very few."""
+    """Rows to fit on and to measure on, stratified if every class has enough; none of few rows."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if len(targets) < FOLDS:

@@ -42,7 +42,7 @@ def show_results(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    lines = [("", "truth", "prediction", "probability")]
+    lines: list[tuple[str, ...]] = [("", "truth", "prediction", "probability")]
     for row in rows:
         mark = "" if row["truth"] == row["prediction"] else "x"
         names = (short(_name(row[key]), _LONGEST_NAME) for key in ("truth", "prediction"))
