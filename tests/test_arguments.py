@@ -105,7 +105,7 @@ def test_parts_of_the_data(
 def test_a_sample_brings_its_settings() -> None:
     values = recipe_values(None, given("bbc-news"), MethodOptions(max_length=32), None)
     assert values["methods"]["probe"] == {"max_length": 32}
-    assert values["methods"]["finetune"] == {"max_length": 32, "epochs": 2}
+    assert values["methods"]["finetune"] == {"max_length": 32, "epochs": 1, "batch_size": 16}
 
 
 def test_names_that_are_not_there() -> None:

@@ -82,7 +82,7 @@ TRAIN = {
     "train {}/numbers.csv": "numbers, not texts",
     "train {}/no-classes.csv": "60 different values in 60 rows",
     "train {}/ragged.csv": "line 62",
-    "train {}/same-ids.csv": "ids must be unique",
+    "train {}/same-ids.csv --id id": "ids must be unique",
     "train {}/broken.zip": "is a broken archive",
     "train {}/broken.csv.gz": "is broken",
     "train {}/climbing.zip": "leads out of the archive",

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from finetext.errors import DataError
+
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
 
@@ -51,6 +53,7 @@ def test_json_is_alone_and_quiet_says_nothing(
     assert seen.err == ""
     told = json.loads(seen.out)
     assert told["run"] == "here"
+    assert set(told["comparisons"]) == {"majority", "tfidf"} - {told["best"]}
     assert {told["best"], told["cheapest"]} <= {"majority", "tfidf"}
     assert {e["method"]: e["metrics"] for e in told["leaderboard"]} == metrics(Path("here"))
     assert command("show", "here", "--json").out == seen.out
@@ -139,7 +142,7 @@ def test_unlabelled_rows_can_be_dropped(command: Command, workplace: Path, revie
     assert not Path("runs").exists()
     seen = command("train", "gaps.csv", "--drop-unlabelled", *QUICK)
     assert seen.status == 0
-    assert "warning: 1 rows without a label are left out" in seen.err
+    assert "warning: 1 row without a label is left out" in seen.err
 
 
 def test_several_labels_go_through_the_whole_command(command: Command, workplace: Path) -> None:
@@ -179,3 +182,26 @@ def test_all_four_rungs(
         told = json.loads(command("predict", model, "a fine film", "--json").out)
         assert told[0]["prediction"] in ("good", "bad")
     assert (workplace / "run" / "finetune" / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (DataError("the loss is nan"), 2, "finetext: tfidf failed: the loss is nan"),
+        (KeyboardInterrupt(), 130, "tfidf was stopped"),
+    ],
+)
+def test_finished_rungs_outlast_one_that_fails(
+    command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch,
+    error: BaseException, status: int, said: str,
+) -> None:  # fmt: skip
+    def fail(*given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fail)
+    seen = command("train", reviews, "--methods", "tfidf", "--out", "run")
+    assert seen.status == status
+    assert said in seen.err
+    assert "what was finished before (majority) lies in run" in seen.err
+    assert list(metrics(Path("run"))) == ["majority"]
+    assert command("show", "run").status == 0

@@ -46,6 +46,24 @@ def test_explore_shows_tokens_and_a_batch(
     assert batches[0] != batches[2]
 
 
+def test_explore_looks_at_texts_without_labels(
+    command: Command, workplace: Path, tiny_encoder: Path
+) -> None:
+    Path("texts.txt").write_text("".join(f"{TEXT} number {n}\n" for n in range(30)))
+    Path("blank.csv").write_text("text,label\n" + "".join(f"{TEXT} {n},\n" for n in range(30)))
+    for name in ("texts.txt", "blank.csv"):
+        words = ("explore", name, "--encoder", tiny_encoder)
+        told = json.loads(command(*words, "--json").out)
+        assert (told["rows"], told["classes"]) == ({"all": 30}, {})
+        assert "words per text" in command(*words).out
+    Path("same.csv").write_text("text,label\n" + "".join(f"{TEXT} {n},good\n" for n in range(30)))
+    told = json.loads(command("explore", "same.csv", "--encoder", tiny_encoder, "--json").out)
+    assert told["classes"] == {"good": {"all": 30}}
+    seen = command("explore", "blank.csv", "--label", "label", "--encoder", tiny_encoder)
+    assert seen.status == 2
+    assert "missing in 30 of 30 rows" in seen.err
+
+
 def test_explore_writes_a_page(
     command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
 ) -> None:
@@ -110,6 +128,18 @@ def test_predict_standard_input_line_by_line(
     seen = command("predict", finished, "-")
     assert (seen.status, seen.out) == (2, "")
     assert "standard input is empty" in seen.err
+
+
+def test_a_file_or_standard_input_of_one_row_is_still_a_table(
+    command: Command, workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("one.csv").write_text(f"text,label\n{TEXT},good\n")
+    from_file = command("predict", finished, "one.csv").out
+    feed(monkeypatch, TEXT.encode())
+    assert command("predict", finished, "-").out == from_file
+    (row,) = csv.DictReader(io.StringIO(from_file))
+    assert list(row) == COLUMNS
+    assert row["prediction"] == "good"
 
 
 def test_predict_a_file_into_every_format(

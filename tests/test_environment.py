@@ -7,13 +7,28 @@ from pathlib import Path
 import pytest
 
 from finetext.environment import absolute, cache_folder, describe_environment
+from finetext.methods.finetune import Finetune
+from finetext.methods.tfidf import Tfidf
+from finetext.recipe import Recipe
 
 
 def test_versions_are_recorded() -> None:
-    described = describe_environment(3, "cpu")
+    described = describe_environment(Recipe(seed=3, methods={"tfidf": Tfidf()}))
     assert (described["seed"], described["device"]) == (3, "cpu")
+    assert "threads" not in described
     assert described["packages"]["finetext"]
     assert all(described["packages"].values())
+
+
+def test_what_is_computed_on_is_recorded_as_chosen() -> None:
+    import torch
+
+    methods = {"a": Finetune(precision="bf16"), "b": Finetune()}
+    described = describe_environment(Recipe(methods=methods))
+    assert torch.device(described["device"])
+    assert described["threads"] == torch.get_num_threads()
+    assert described["precision"]["a"] == "bf16"
+    assert described["precision"]["b"] in ("fp32", "bf16")
 
 
 def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

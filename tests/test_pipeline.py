@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,12 @@ import pytest
 
 import finetext
 from finetext import Finding, Majority, Recipe, Run, Tfidf
-from finetext.errors import DataError, FinetextError, RecipeError, UnknownNameError
+from finetext.data.settings import ReadSettings
+from finetext.data.split import SplitSettings
+from finetext.errors import DataError, FinetextError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import ProgressEvent
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.pipeline import Listener, train
+from finetext.pipeline import Listener, _findings, _heard, _recipe, train
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 
@@ -62,6 +67,39 @@ def test_every_source_of_the_same_rows_gives_the_same_result(
     expected = metrics(Run.open(finished))
     for name, source in sources.items():
         assert metrics(train(source, QUICK, out=tmp_path / name)) == expected, name
+
+
+def test_texts_that_an_encoder_will_not_see_whole_are_told(
+    reviews: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = {
+        "probe": finetext.Probe(encoder=str(tiny_encoder), max_length=6),
+        "finetune": finetext.Finetune(encoder=str(tiny_encoder), max_length=6),
+    }
+    recipe = Recipe(source=str(reviews), methods=methods)
+    dataset = finetext.read(reviews)
+    splits = finetext.split(dataset)
+    findings, (words, *pieces) = _findings(dataset, splits, recipe, lambda event: None)
+    assert words.unit == "words"
+    assert [each.context for each in pieces] == [6]
+    (cut,) = (finding for finding in findings if finding.code == "cut-texts")
+    assert cut.severity == "warning"
+    assert "60 texts (100.0%)" in cut.message
+    assert pieces[0].spreads["good"].cut == 1
+
+
+def test_no_tokenizer_is_loaded_without_an_encoder(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import sys, finetext\n"
+        "from finetext import Recipe, Tfidf\n"
+        "recipe = Recipe(source=sys.argv[1], device='cpu')\n"
+        "finetext.train(recipe, Tfidf(inverse_regularisation=1.0), out=sys.argv[2])\n"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    given = [sys.executable, "-c", program, str(reviews), str(tmp_path / "run")]
+    assert subprocess.run(given, capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_data_handed_over_are_kept_for_the_next_time(tmp_path: Path) -> None:
@@ -158,7 +196,101 @@ def test_errors_among_the_findings_stop(
     reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worst = [Finding("error", "a", "first wrong"), Finding("error", "b", "second wrong")]
-    monkeypatch.setattr("finetext.pipeline.check", lambda splits: worst)
+    monkeypatch.setattr("finetext.pipeline.check_material", lambda material: worst)
     with pytest.raises(DataError, match="first wrong\nsecond wrong"):
         train(reviews, Majority(), out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Broken(Tfidf):
+    """Fails, or is stopped."""
+
+    name = "broken"
+    stopped: bool = False
+
+    def fit(self, train: Any, validation: Any, context: Any) -> TfidfClassifier:
+        """Never succeed."""
+        raise KeyboardInterrupt if self.stopped else DataError("the loss is nan")
+
+
+def test_what_was_finished_before_a_rung_failed_is_kept(reviews: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    methods = {"majority": Majority(), "tfidf": QUICK, "ill": Broken(), "late": QUICK}
+    with pytest.raises(RunError, match=r"ill failed: the loss is nan\n.*majority, tfidf.*run"):
+        train(reviews, methods, out=place)
+    run = Run.open(place)
+    assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert "ill failed: the loss is nan" in run.report.read_text()
+
+
+def test_what_was_finished_before_a_stop_is_kept(reviews: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            reviews, {"tfidf": QUICK, "slow": Broken(stopped=True)}, out=tmp_path / "run",
+            listener=Listener(lines.append),
+        )  # fmt: skip
+    assert lines[-1].startswith("slow was stopped")
+    assert [e.method for e in Run.open(tmp_path / "run").leaderboard] == ["majority", "tfidf"]
+
+
+def test_nothing_is_written_if_a_setting_does_not_suit_the_labels(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
+    labels = [["1", "0"] if n % 3 else ["2"] for n in range(60)]
+    method = finetext.Finetune(resample="over")
+    with pytest.raises(RecipeError, match="resample needs one label a text"):
+        train((texts, labels), [method], out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_reading_and_splitting_can_be_given(reviews: Path, tmp_path: Path) -> None:
+    run = train(
+        reviews, Majority(), read=ReadSettings(group="movie"), split=SplitSettings(test=15),
+        out=tmp_path / "run",
+    )  # fmt: skip
+    recipe = Recipe.from_file(run.folder / "recipe.toml")
+    assert (recipe.read.group, recipe.split.test) == ("movie", 15)
+    assert run.predictions("majority").groups is not None
+
+
+def test_a_run_on_data_handed_over_can_be_moved(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 2 else 'dull'} kind" for n in range(40)]
+    run = train((texts, [str(n % 2) for n in range(40)]), Majority(), out=tmp_path / "here")
+    assert json.loads((run.folder / "data.json").read_text())["source"] == "data.parquet"
+    moved = run.folder.rename(tmp_path / "there")
+    again = train(Recipe.from_file(moved / "recipe.toml"), Majority(), out=tmp_path / "again")
+    assert metrics(again)[0] == metrics(run)[0]
+
+
+def test_a_sample_brings_its_settings_and_a_folder_of_its_name_does_not(workplace: Path) -> None:
+    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe(max_length=64)
+    assert _recipe("bbc-news", [finetext.Probe()], None).methods["probe"] == finetext.Probe()
+    (workplace / "bbc-news").mkdir()
+    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe()
+
+
+def test_models_and_scores_say_what_they_are(finished: Path) -> None:
+    described = json.loads((finished / "tfidf" / "model" / "finetext.json").read_text())
+    provenance = described["provenance"]
+    assert provenance["method"] == "tfidf"
+    assert provenance["hyperparameters"]["inverse_regularisation"] == 1.0
+    assert provenance["seed"] == 0
+    data = json.loads((finished / "data.json").read_text())
+    assert provenance["content_hash"] == data["content_hash"]
+    scores = json.loads((finished / "tfidf" / "scores.json").read_text())
+    assert [of["name"] for of in scores["labels"]] == ["bad", "good"]
+    assert sum(map(sum, scores["confusion"])) == 9
+
+
+def test_by_default_a_terminal_is_told_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, is_told in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        with _heard(None) as listener:
+            listener.say("something worth reading")
+        assert ("worth reading" in stream.getvalue()) == is_told

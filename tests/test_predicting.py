@@ -14,8 +14,9 @@ from finetext.errors import DataError
 from finetext.methods.majority import MajorityClassifier
 from finetext.predicting import (
     check_output,
+    is_text,
     predict_table,
-    print_table,
+    print_text,
     read_input,
     rows_of,
     write_table,
@@ -57,6 +58,19 @@ def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -
     assert len(latin) == 3
 
 
+@pytest.mark.parametrize("source", ["-", "one text"])
+def test_options_on_columns_are_refused_where_there_are_none(workplace: Path, source: str) -> None:
+    for given, assignments in (({"text": "review"}, None), ({}, ["data.encoding=latin-1"])):
+        with pytest.raises(DataError, match="--text, --id and --set are for files"):
+            read_input(source, given, assignments)
+
+
+def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path) -> None:
+    assert is_text("a fine film")
+    assert not is_text("-")
+    assert not is_text(str(reviews))
+
+
 def test_bytes_that_are_no_characters_do_not_stop(workplace: Path) -> None:
     assert read_input("caf\udce9 noir", {}, None).texts == ["caf\ufffd noir"]
 
@@ -70,7 +84,7 @@ def test_one_label() -> None:
         }
     ]  # fmt: skip
     out = io.StringIO()
-    print_table(table, out)
+    print_text(table, out)
     assert out.getvalue() == "prediction: a\n0.7500  a\n0.2500  b\n"
 
 
@@ -83,7 +97,7 @@ def test_several_labels(chances: list[float], given: list[str], shown: str) -> N
     assert table["prediction"] == [given]
     assert table["probability"] == [max(chances)]
     out = io.StringIO()
-    print_table(table, out)
+    print_text(table, out)
     assert out.getvalue().startswith(f"prediction: {shown}\n")
 
 

@@ -16,6 +16,7 @@ NAMES = {
     *("Dataset", "Splits", "LabelScheme", "Predictions", "Score", "Finding", "FinetextError"),
     *("read", "check", "split", "train", "fit", "predict", "evaluate", "compare", "load"),
     *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
+    *("ReadSettings", "SplitSettings", "Listener", "explore", "folds", "per_class", "confusion"),
     "__version__",
 }
 HEAVY = {

@@ -15,10 +15,14 @@ from finetext.data.split import SplitSettings
 from finetext.errors import RecipeError, UnknownNameError
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
-from finetext.recipe import LADDER, Recipe, ladder
+from finetext.recipe import LADDER, RUN_FILES, Recipe, ladder
 
 ROOT = Path(__file__).parent.parent
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+
+RUNGS = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
+    lambda name: name.lower() not in RUN_FILES
+)
 
 
 def again(recipe: Recipe) -> Recipe:
@@ -41,7 +45,7 @@ def test_the_baselines_come_first_and_are_added() -> None:
 
 @pytest.mark.parametrize("name", registry.names("methods"))
 def test_every_method_comes_back_from_toml(name: str) -> None:
-    recipe = Recipe(source="x.csv", methods={f"my {name}": registry.load("methods", name)()})
+    recipe = Recipe(source="x.csv", methods={f"my-{name}": registry.load("methods", name)()})
     assert again(recipe) == recipe
 
 
@@ -63,7 +67,7 @@ def test_every_section_comes_back_from_toml() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(source=NAMES, text=NAMES, name=NAMES, seed=st.integers(0, 2**32 - 1))
+@given(source=NAMES, text=NAMES, name=RUNGS, seed=st.integers(0, 2**32 - 1))
 def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: int) -> None:
     method = {} if name in registry.names("methods") else {name: Tfidf()}
     recipe = Recipe(source=source, read=ReadSettings(text=text), methods=method, seed=seed)
@@ -117,3 +121,29 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
 def test_the_recipes_that_come_along_are_valid(path: Path) -> None:
     assert set(Recipe.from_file(path).methods) > {"majority", "tfidf"}
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/x", "a/b", "", ".hidden", "-x", "a b"])
+def test_a_rung_stays_in_the_run_folder(name: str) -> None:
+    with pytest.raises(RecipeError, match="a rung is named with letters"):
+        Recipe(methods={name: Tfidf()})
+
+
+@pytest.mark.parametrize("name", ["report.html", "Recipe.toml", "data.parquet"])
+def test_a_rung_does_not_take_the_place_of_a_file(name: str) -> None:
+    with pytest.raises(RecipeError, match="name of a file of the run"):
+        Recipe.from_values({"methods": {name: {"method": "tfidf"}}})
+
+
+def test_methods_of_one_kind_are_numbered() -> None:
+    made = ladder([Finetune(), Finetune(encoder="bert"), Finetune(epochs=1), Finetune(), "tfidf"])
+    assert list(made) == ["finetune", "finetune-2", "finetune-3", "tfidf"]
+    assert made["finetune-3"] == Finetune(epochs=1)
+
+
+def test_a_source_beside_the_recipe_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[data.source]\ntrain = "own.csv"\ntest = "other.csv"\n')
+    source = {"train": str(tmp_path / "own.csv"), "test": "other.csv"}
+    assert Recipe.from_file(recipe).source == source

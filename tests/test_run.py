@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import finetext
 from finetext.errors import FinetextError, RunError, UnknownNameError
+from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.run import Run
 
@@ -29,6 +32,20 @@ def test_it_knows_its_rungs(run: Run) -> None:
     assert run.cheapest in ("majority", "tfidf")
     assert run.metric == "macro_f1"
     assert run.report.is_file()
+
+
+def test_the_comparisons_with_the_best_are_kept(run: Run, copy: Path) -> None:
+    expected = compare(run.predictions("majority"), run.predictions("tfidf"), "macro_f1")
+    assert run.comparisons == {"majority": expected}
+    verdict = json.loads((copy / "verdict.json").read_text())
+    (copy / "verdict.json").write_text(json.dumps(verdict | {"comparisons": {"majority": {}}}))
+    with pytest.raises(RunError, match="a comparison cannot be read"):
+        Run.open(copy)
+
+
+def test_load_takes_the_folder_of_a_run(run: Run, finished: Path) -> None:
+    text = "a fine and moving film"
+    assert finetext.load(finished)(text) == run(text)
 
 
 @pytest.mark.parametrize("method", ["majority", "tfidf"])

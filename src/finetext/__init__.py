@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from finetext.data.check import check
+    from finetext.data.explore import explore
     from finetext.data.read import read
-    from finetext.data.split import split
+    from finetext.data.settings import ReadSettings
+    from finetext.data.split import SplitSettings, folds, split
     from finetext.errors import FinetextError
     from finetext.evaluation.compare import compare
-    from finetext.evaluation.intervals import evaluate
+    from finetext.evaluation.intervals import confusion, evaluate, per_class
     from finetext.fitting import fit
     from finetext.methods.base import Classifier, Method, predict
     from finetext.methods.finetune import Finetune
     from finetext.methods.majority import Majority
     from finetext.methods.probe import Probe
     from finetext.methods.tfidf import Tfidf
-    from finetext.pipeline import train
+    from finetext.pipeline import Listener, train
     from finetext.recipe import Recipe
     from finetext.run import Run
     from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
@@ -43,21 +45,28 @@ __all__ = [
     "FinetextError",
     "Finetune",
     "LabelScheme",
+    "Listener",
     "Majority",
     "Method",
     "Predictions",
     "Probe",
+    "ReadSettings",
     "Recipe",
     "Run",
     "Score",
+    "SplitSettings",
     "Splits",
     "Tfidf",
     "__version__",
     "check",
     "compare",
+    "confusion",
     "evaluate",
+    "explore",
     "fit",
+    "folds",
     "load",
+    "per_class",
     "predict",
     "read",
     "split",
@@ -68,23 +77,30 @@ _PLACES: Final[dict[str, str]] = {
     "Classifier": "finetext.methods.base:Classifier",
     "Dataset": "finetext.types:Dataset",
     "Finding": "finetext.types:Finding",
-    "Finetune": "finetext.methods.finetune:Finetune",
     "FinetextError": "finetext.errors:FinetextError",
+    "Finetune": "finetext.methods.finetune:Finetune",
     "LabelScheme": "finetext.types:LabelScheme",
+    "Listener": "finetext.pipeline:Listener",
     "Majority": "finetext.methods.majority:Majority",
     "Method": "finetext.methods.base:Method",
     "Predictions": "finetext.types:Predictions",
     "Probe": "finetext.methods.probe:Probe",
+    "ReadSettings": "finetext.data.settings:ReadSettings",
     "Recipe": "finetext.recipe:Recipe",
     "Run": "finetext.run:Run",
     "Score": "finetext.types:Score",
+    "SplitSettings": "finetext.data.split:SplitSettings",
     "Splits": "finetext.types:Splits",
     "Tfidf": "finetext.methods.tfidf:Tfidf",
     "check": "finetext.data.check:check",
     "compare": "finetext.evaluation.compare:compare",
+    "confusion": "finetext.evaluation.intervals:confusion",
     "evaluate": "finetext.evaluation.intervals:evaluate",
+    "explore": "finetext.data.explore:explore",
     "fit": "finetext.fitting:fit",
+    "folds": "finetext.data.split:folds",
     "load": "finetext.methods.base:Classifier.load",
+    "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.methods.base:predict",
     "read": "finetext.data.read:read",
     "split": "finetext.data.split:split",

@@ -132,15 +132,12 @@ def open_model(folder: Path, device: str | None) -> Classifier:
         RunError: the run is damaged.
         RecipeError: there is no such device.
     """
-    from finetext.run import Run
     from finetext.training.precision import choose_device
 
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
-    if (folder / "leaderboard.json").is_file():
-        return Run.open(folder).classifier(device=device or "auto")
     return Classifier.load(folder, device or "auto")
 
 

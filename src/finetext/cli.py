@@ -10,7 +10,7 @@ import typer
 from finetext import arguments, options
 from finetext.arguments import DataOptions, MethodOptions
 from finetext.console import Screen
-from finetext.errors import FinetextError
+from finetext.errors import FinetextError, UnlabelledError
 from finetext.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -158,7 +158,12 @@ def explore(
     if page is not None:
         arguments.check_place(page)
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    dataset = arguments.read_data(data, reading.given(), settings)
+    try:
+        dataset = arguments.read_data(data, reading.given(), settings)
+    except UnlabelledError:
+        if label is not None:
+            raise
+        dataset = arguments.read_data(data, {"labelled": False} | reading.given(), settings)
     if tokens is not None or batch:
         _show_tokens(dataset, encoder, tokens, seed or 0, screen, as_json)
         return
@@ -245,7 +250,8 @@ def predict(
     if as_json:
         screen.json(list(predicting.rows_of(table)))
     elif out is None:
-        predicting.print_table(table, sys.stdout)
+        show = predicting.print_text if predicting.is_text(source) else predicting.print_table
+        show(table, sys.stdout)
 
 
 @app.command(epilog="Example: finetext models --json")
@@ -286,19 +292,22 @@ def show(
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
+    from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
 
     if as_json:
         entries = [entry.to_json() for entry in run.leaderboard]
         verdict = {"best": run.best, "cheapest": run.cheapest, "metric": run.metric}
-        screen.json({"run": str(run.folder)} | verdict | {"leaderboard": entries})
+        compared = {name: comparison_to_json(of) for name, of in run.comparisons.items()}
+        results = {"comparisons": compared, "leaderboard": entries}
+        screen.json({"run": str(run.folder)} | verdict | results)
         return
+    board = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
     if screen.out.is_terminal:
-        table = leaderboard_table(run.leaderboard, run.best, run.cheapest, run.metric)
         screen.out.width = max(screen.out.width, _TABLE_WIDTH)
-        screen.out.print(table)
+        screen.out.print(leaderboard_table(*board))
     else:
-        print("\n".join(leaderboard_lines(run.leaderboard, run.best, run.cheapest, run.metric)))
+        print("\n".join(leaderboard_lines(*board)))
     print(f"\nreport: {run.report}")
 
 

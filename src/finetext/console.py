@@ -53,6 +53,11 @@ class Screen:
         """A result for machines, alone on standard output; what is not a number is null."""
         print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether messages go to a terminal or a notebook and are wanted."""
+        return not self.quiet and (self.messages.is_terminal or self.messages.is_jupyter)
+
     @contextmanager
     def watching(self) -> Iterator[Screen]:
         """Show progress bars while the body runs, on a terminal or in a notebook."""

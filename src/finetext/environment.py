@@ -6,7 +6,10 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from finetext.recipe import Recipe
 
 PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
@@ -14,17 +17,34 @@ PACKAGES: Final = (
 )  # fmt: skip
 
 
-def describe_environment(seed: int, device: str) -> dict[str, Any]:
-    """Versions, processor, number of cores, device and seed."""
+def describe_environment(recipe: Recipe) -> dict[str, Any]:
+    """Versions, processor, number of cores, what the arithmetic is done on, and seed."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "device": device,
-        "seed": seed,
+        **_arithmetic(recipe),
+        "seed": recipe.seed,
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _arithmetic(recipe: Recipe) -> dict[str, Any]:
+    """The device that is used, its threads, and the number format in which each rung trains.
+
+    Without a rung that has an encoder all is done on the processor, and torch is not loaded.
+    """
+    if not any(hasattr(method, "encoder") for method in recipe.methods.values()):
+        return {"device": "cpu"}
+    import torch
+
+    from finetext.training.precision import choose_device, choose_precision
+
+    device = choose_device(recipe.device)
+    asked = {name: getattr(of, "precision", None) for name, of in recipe.methods.items()}
+    chosen = {name: choose_precision(of, device) for name, of in asked.items() if of is not None}
+    return {"device": str(device), "threads": torch.get_num_threads(), "precision": chosen}
 
 
 def cache_folder() -> Path:

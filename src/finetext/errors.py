@@ -2,6 +2,7 @@
 
     FinetextError
     ├── DataError         the data cannot be read, or cannot be used as asked
+    │   └── UnlabelledError  they have no labels to tell apart, where these are needed
     ├── RecipeError       a setting is wrong, or contradicts another one
     ├── UnknownNameError  no method, model, metric or sample has that name
     ├── MissingExtraError an optional package is not installed
@@ -24,6 +25,10 @@ class FinetextError(Exception):
 
 class DataError(FinetextError):
     """The data cannot be read, or cannot be used as asked."""
+
+
+class UnlabelledError(DataError):
+    """The data have no labels to tell apart, where these are needed."""
 
 
 class RecipeError(FinetextError):

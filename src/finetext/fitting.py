@@ -10,6 +10,7 @@ import numpy as np
 
 from finetext.console import Screen
 from finetext.data import stratify
+from finetext.data.labels import COLLECTIONS
 from finetext.data.read import read
 from finetext.data.settings import ReadSettings
 from finetext.environment import cache_folder
@@ -60,8 +61,9 @@ def fit(
     stop_if_impossible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
-    several = any(isinstance(label, list | tuple) for label in labels)
+    several = any(isinstance(label, COLLECTIONS) for label in labels)
     dataset = read((texts, labels), settings=ReadSettings(multilabel=several))
+    stop_if_impossible(recipe, dataset.scheme)
     train, validation = _held_out(dataset, seed)
     screen = Screen()
     hears = listener or Listener(progress=screen.progress)

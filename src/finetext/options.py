@@ -86,7 +86,7 @@ ExploredEncoder = Annotated[
 Tokens = Annotated[
     int | None, Option(metavar="ROW", help="Show how this row is tokenised, from 1.")
 ]
-Batch = Annotated[bool, Option("--batch", help="Show a training batch.")]
+Batch = Annotated[bool, Option("--batch", help="Show a batch of eight rows as in training.")]
 Page = Annotated[Path | None, Option("--html", metavar="FILE", help="Write a page with plots.")]
 TableOut = Annotated[
     Path | None,

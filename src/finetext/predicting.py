@@ -29,15 +29,24 @@ def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None
         settings: assignments `data.NAME=VALUE`.
 
     Raises:
-        DataError: the source looks like a file that is not there, cannot be read, or is empty.
+        DataError: the source looks like a file that is not there, cannot be read, or is empty, or
+            has no columns that an option could concern.
     """
-    if source == "-":
-        return _standard_input()
     if _is_readable(source):
         return read_data(source, {"labelled": False, **given}, settings)
+    if given or settings:
+        what = "standard input has one text a line" if source == "-" else "this is one text"
+        raise DataError(f"{what}: --text, --id and --set are for files; leave them out")
+    if source == "-":
+        return _standard_input()
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
     return _lines([source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")], "a text")
+
+
+def is_text(source: str) -> bool:
+    """Whether the source is itself the text to predict."""
+    return source != "-" and not _is_readable(source)
 
 
 def predict_table(classifier: Classifier, dataset: Dataset) -> Table:
@@ -93,10 +102,12 @@ def write_table(table: Table, path: Path) -> None:
 
 
 def print_table(table: Table, file: TextIO) -> None:
-    """One text as lines of label and probability, likeliest first; several as CSV."""
-    if len(table["id"]) != 1:
-        _write_rows(table, ".csv", file)
-        return
+    """Every row as a line of CSV, below a header."""
+    _write_rows(table, ".csv", file)
+
+
+def print_text(table: Table, file: TextIO) -> None:
+    """The only row as lines of label and probability, likeliest first."""
     found = [
         (values[0], name.removeprefix("probability:"))
         for name, values in table.items()

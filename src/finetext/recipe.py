@@ -23,6 +23,8 @@ encoder = "bert"
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +40,11 @@ from finetext.methods.base import Method
 BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
 LARGEST_SEED: Final = 2**32 - 1
+RUN_FILES: Final = frozenset({
+    "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
+    "leaderboard.json", "verdict.json", "report.html",
+})  # fmt: skip
+"""What a run folder holds beside the folders of the rungs."""
 Made = TypeVar("Made")
 
 
@@ -50,8 +57,9 @@ class Recipe:
             None when the data are handed over in Python.
         read: how to read it.
         split: how to divide it.
-        methods: the rungs by the name they have in the leaderboard. The baselines come
-            first, and are added where they are missing.
+        methods: the rungs by the name they have in the leaderboard and of their folder: letters,
+            digits, `_`, `-` and `.`. The baselines come first, and are added where they are
+            missing.
         seed: seed of every random choice, from 0 to 2**32 - 1.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         metric: the metric that chooses on validation rows, "macro_f1" by default.
@@ -72,6 +80,8 @@ class Recipe:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
         registry.load("metrics", self.metric)
+        for name in self.methods:
+            _check_name(name)
         checked = {name: _validated(name, method) for name, method in self.methods.items()}
         object.__setattr__(self, "methods", ladder(BASELINES) | checked)
 
@@ -115,14 +125,18 @@ class Recipe:
         )
 
     def to_toml(self) -> str:
-        """The recipe as a TOML file, with every setting that is not at its default."""
+        """The recipe as a TOML file.
+
+        All hyperparameters are in it, so that later defaults change nothing; of the settings of
+        reading and splitting only those that are not at their default.
+        """
         import tomli_w
 
         data = {"source": self.source, "content_hash": self.content_hash} | _set(self.read)
         methods = {}
         for name, method in self.methods.items():
             kind = {} if name == type(method).name else {"method": type(method).name}
-            methods[name] = kind | _hyperparameters(method)
+            methods[name] = kind | hyperparameters(method)
         values = {
             "seed": self.seed,
             "device": self.device,
@@ -135,30 +149,71 @@ class Recipe:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values in a TOML file.
+    """The values in a TOML file; a source that lies beside the file is made an absolute path.
 
     Raises:
         RecipeError: it is missing, or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe {path} cannot be read: {error}") from None
+    data = values.get("data")
+    if isinstance(data, dict) and "source" in data:
+        data["source"] = _found_beside(Path(path).absolute().parent, data["source"])
+    return values
 
 
-def ladder(methods: Iterable[str | Method]) -> dict[str, Method]:
-    """Methods by name: as they are given, or by a name, with their default hyperparameters.
+def ladder(
+    methods: Iterable[str | Method], known: Mapping[str, Method] | None = None
+) -> dict[str, Method]:
+    """Methods by name: as they are given, or those that a name stands for.
+
+    Methods of one kind with different hyperparameters are numbered: `finetune`, `finetune-2`, ...
+
+    Args:
+        methods: methods, and names of methods.
+        known: what a name stands for; for any other it is the method of that name with its
+            default hyperparameters.
 
     Raises:
         UnknownNameError: there is no method of that name.
     """
-    given = [
-        registry.load("methods", method)() if isinstance(method, str) else method
-        for method in methods
-    ]
-    return {method.name: method for method in given}
+    known, found = known or {}, dict[str, Method]()
+    for given in methods:
+        if not isinstance(given, str):
+            name, method = given.name, given
+        else:
+            name = given
+            method = known[name] if name in known else registry.load("methods", name)()
+        number = 1
+        while name in found and found[name] != method:
+            number += 1
+            name = f"{method.name}-{number}"
+        found[name] = method
+    return found
+
+
+def _found_beside(folder: Path, source: Any) -> Any:
+    """A source, or sources by split, with the absolute path of what lies in the folder."""
+    if isinstance(source, dict):
+        return {split: _found_beside(folder, of) for split, of in source.items()}
+    if isinstance(source, str) and source and os.path.exists(folder / source):
+        return str(folder / source)
+    return source
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that cannot be that of a folder in the run folder."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise RecipeError(
+            f"[methods.{name!r}]: a rung is named with letters, digits, '_', '-' and '.' only, "
+            "and neither '-' nor '.' comes first"
+        )
+    if name.lower() in RUN_FILES:
+        raise RecipeError(f"[methods.{name}]: a rung cannot have the name of a file of the run")
 
 
 def _method(name: str, values: Mapping[str, Any]) -> Method:
@@ -172,10 +227,11 @@ def _method(name: str, values: Mapping[str, Any]) -> Method:
 
 def _validated(name: str, method: Method) -> Method:
     """The method again, with the types and ranges of its hyperparameters checked."""
-    return _made(f"[methods.{name}]", type(method), _hyperparameters(method))
+    return _made(f"[methods.{name}]", type(method), hyperparameters(method))
 
 
-def _hyperparameters(method: Method) -> dict[str, Any]:
+def hyperparameters(method: Method) -> dict[str, Any]:
+    """The hyperparameters of a method, by name."""
     return {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
 
 

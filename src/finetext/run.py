@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from finetext.artefact.folder import load_model
 from finetext.errors import RunError, UnknownNameError
-from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.leaderboard import LeaderboardEntry, comparison_from_json
 from finetext.methods.base import Classifier
 from finetext.types import LabelScheme, Predictions, SplitName
 
@@ -30,6 +32,8 @@ class Run:
         best: the rung with the best metric on validation rows.
         cheapest: the rung that trains fastest among those not significantly worse on test rows.
         metric: name of the metric by which the two were chosen.
+        comparisons: rung to its paired comparison with the best on the test rows; none for the
+            best itself.
     """
 
     folder: Path
@@ -37,6 +41,12 @@ class Run:
     best: str
     cheapest: str
     metric: str
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+
+    @staticmethod
+    def is_at(folder: Path) -> bool:
+        """Whether a folder is that of a finished run."""
+        return (folder / "leaderboard.json").is_file()
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -47,15 +57,19 @@ class Run:
         """
         folder = Path(folder)
         path = folder / "leaderboard.json"
-        if not path.is_file():
+        if not cls.is_at(folder):
             raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
         try:
             entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-            run = cls(folder, entries, **verdict)
+            compared = {
+                name: comparison_from_json(of)
+                for name, of in dict(verdict.pop("comparisons", {})).items()
+            }
+            run = cls(folder, entries, **verdict, comparisons=compared)
             run._entry(run.cheapest)
             run._entry(run.best)
-        except (OSError, ValueError, TypeError, UnknownNameError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, UnknownNameError) as error:
             raise RunError(f"the run in {folder} is damaged: {error}") from None
         return run
 

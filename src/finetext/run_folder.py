@@ -83,8 +83,8 @@ def start_run(
     """Make the run folder with all that is known before training.
 
     Returns:
-        the recipe as written: with the content hash of the data, and with a copy of them as its
-        source if they were handed over in Python.
+        the recipe as written: with the content hash of the data, and with a copy of them in the
+        run folder as its source, relative to it, if they were handed over in Python.
 
     Raises:
         RunError: the folder cannot be made or written.
@@ -96,7 +96,7 @@ def start_run(
             recipe = _with_copy(folder / "data.parquet", recipe, dataset)
         write_text(folder / "recipe.toml", recipe.to_toml())
         write_splits(folder / "splits.parquet", splits)
-        write_json(folder / "environment.json", describe_environment(recipe.seed, recipe.device))
+        write_json(folder / "environment.json", describe_environment(recipe))
         write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
@@ -116,7 +116,7 @@ def _with_copy(path: Path, recipe: Recipe, dataset: Dataset) -> Recipe:
         label_names=None if scheme is None else {name: name for name in scheme.names},
         multilabel=None if scheme is None else scheme.multilabel,
     )
-    return replace(recipe, source=str(path.absolute()), read=read)
+    return replace(recipe, source=path.name, read=read)
 
 
 def _described(
@@ -150,7 +150,7 @@ def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
 
 
 def write_leaderboard(
-    folder: Path, entries: Sequence[LeaderboardEntry], verdict: Mapping[str, str]
+    folder: Path, entries: Sequence[LeaderboardEntry], verdict: Mapping[str, Any]
 ) -> None:
     """Write `leaderboard.json` and `verdict.json`; the run counts as finished from then on."""
     write_json(folder / "verdict.json", dict(verdict))

@@ -162,3 +162,9 @@ def test_damaged_weights_are_refused(
         path.write_bytes(b"nonsense" if damage == "nonsense" else path.read_bytes()[:-20])
     with pytest.raises(ModelError, match="damaged"):
         load_model(folder)
+
+
+def test_how_it_was_made_is_recorded(tmp_path: Path) -> None:
+    folder = save_model(classifier(), tmp_path / "m", {"method": "mine", "seed": 3})
+    provenance = json.loads((folder / "finetext.json").read_text())["provenance"]
+    assert {"method": "mine", "seed": 3}.items() <= provenance.items()

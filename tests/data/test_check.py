@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from finetext import registry
-from finetext.data.check import check
+from finetext.data import pieces
+from finetext.data.check import check, counting_pieces
 from finetext.data.checks.material import Material
 from finetext.data.neighbours import near_duplicates
 from finetext.data.tokens import tokens_of
@@ -121,6 +122,59 @@ def test_leakage_exact_near_and_by_group() -> None:
     assert found(data, "group-leakage")[0].rows == ("r75",)
     assert not found(data, "duplicates")
     assert not found(data, "near-duplicates")
+
+
+def test_leakage_of_all_pairs_of_parts_is_one_finding() -> None:
+    texts = sentences(90, words=40)
+    texts[35] = texts[65] = texts[66] = texts[5]
+    for row, like in ((40, 10), (70, 10), (71, 41)):
+        texts[row] = " ".join([*texts[like].split()[:-1], f"other{row}"])
+    split = [name for name in ("train", "validation", "test") for _ in range(30)]
+    data = make(texts, ["a", "b"] * 45, split=split)
+    (exact,) = found(data, "leakage")
+    assert exact.rows == ("r35", "r65", "r66")
+    assert "1 text of train in 1 row of validation" in exact.message
+    assert "1 text of train in 2 rows of test" in exact.message
+    assert "1 text of validation in 2 rows of test" in exact.message
+    (near,) = found(data, "near-leakage")
+    assert near.rows == ("r40", "r70", "r71")
+    assert "1 row of test like one of train" in near.message
+    assert "2 rows of test like one of validation" in near.message
+
+
+def test_few_groups_in_test_are_told() -> None:
+    split = ["train"] * 40 + ["test"] * 40
+
+    def message(groups: int) -> str:
+        group = [f"{part}{row % groups}" for row, part in enumerate(split)]
+        return " ".join(f.message for f in found(make(*clean(), split=split, group=group), code))
+
+    code = "few-groups"
+    assert "test has 1 group, fewer than 20" in message(1)
+    assert "test has 19 groups" in message(19)
+    assert not message(20)
+
+
+def test_texts_are_counted_once_and_cut_at_each_length(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    count = pieces.count_pieces
+    monkeypatch.setattr(pieces, "count_pieces", lambda *given: (counts.append(1), count(*given))[1])
+    texts = ["a b"] * 35 + ["a b c d e f g h"] * 5
+    encoder = str(tiny_encoder)
+    inputs = [(encoder, 6), (encoder, None), (encoder, 64), (encoder, 6)]
+    with counting_pieces(Material.of(make(texts, ["a", "b"] * 20)), inputs) as material:
+        assert [each.limit for each in material.inputs] == [6, 64]
+        (cut,) = registry.load("checks", "cut-texts")(material)
+    assert counts == [1]
+    assert cut.severity == "warning"
+    assert cut.rows == tuple(f"r{row}" for row in range(35, 40))
+    assert "5 texts (12.5%)" in cut.message
+    lost = 5 * (10 - 6) / (35 * 4 + 5 * 10)
+    assert f"{lost:.1%} of all pieces" in cut.message
+    few = check(make([*texts, *["a b"] * 20], ["a", "b"] * 30), encoder, 6)
+    assert [f.severity for f in few if f.code == "cut-texts"] == ["note"]
 
 
 def test_a_planted_token_is_found() -> None:

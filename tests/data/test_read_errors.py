@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from finetext.data.decode import decode
 from finetext.data.read import ReadSettings, read
 from finetext.errors import DataError, MissingExtraError
 
@@ -152,3 +153,26 @@ def test_excel_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingExtraError, match=r"finetext\[excel\]"):
         read(path)
+
+
+def test_lines_are_counted_without_the_end_of_the_last() -> None:
+    for end in (b"", b"\n"):
+        text, findings = decode(b"caf\xe9\nnoir" + end, "x.txt")
+        assert text.startswith("café\nnoir")
+        assert "1 of 2 lines is not UTF-8 (line 1)" in findings[0].message
+
+
+def test_the_hub_is_waited_for_only_if_it_can_help(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import datasets
+
+    monkeypatch.setattr("finetext.data.hub.hub_answers", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    with pytest.raises(DataError, match="the Hugging Face Hub cannot be reached"):
+        read("hub:nobody/nothing-at-all")
+    table = datasets.Dataset.from_dict({"text": ["a b", "c d"], "label": ["x", "y"]})
+    fetched = datasets.DatasetDict({"train": table})
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, config: fetched)
+    (tmp_path / "nobody___nothing-at-all").mkdir()
+    assert len(read("hub:nobody/nothing-at-all")) == 2

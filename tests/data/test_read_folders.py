@@ -122,6 +122,21 @@ def test_two_files_for_one_split_are_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("train.tsv", "dev.tsv"), ("sst.train", "sst.test"), ("train.txt", "a.csv"), ("a.csv",)],
+)
+def test_a_folder_of_data_sets_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    files = {f"{folder}/{name}": TABLE for folder in ("glue", "other") for name in names}
+    with pytest.raises(DataError, match=r"give one of these folders.*: glue, other$"):
+        read(fill(tmp_path, files | {"README.md": "about", "glue/readme.txt": "about"}))
+
+
+def test_documents_may_be_called_as_splits(tmp_path: Path) -> None:
+    files = {"bus/train.txt": "by bus", "bus/car.txt": "by car", "exam/test.txt": "an exam"}
+    assert read(fill(tmp_path, files)).labels == ["bus", "bus", "exam"]
+
+
 def test_the_only_data_file_of_a_folder(tmp_path: Path) -> None:
     data = read(fill(tmp_path, {"reviews.csv": TABLE, "readme.txt": "about", "LICENSE": "MIT"}))
     assert len(data) == 2

@@ -54,6 +54,47 @@ def test_joined_labels_are_detected(joiner: str) -> None:
     assert data.labels == [["joy", "love"], ["joy"], ["love"], ["fear"]]
 
 
+def test_classes_that_share_parts_are_taken_apart_with_a_warning() -> None:
+    labels = rows(*["positive, strong", "positive, weak", "negative, strong"] * 3)
+    data = read(labels)
+    assert data.labels[0] == ["positive", "strong"]
+    assert [finding.code for finding in data.findings] == ["labels-taken-apart"]
+    assert "--set data.multilabel=false" in data.findings[0].message
+    assert not read(labels, settings=ReadSettings(multilabel=True)).findings
+    assert not read(rows("joy,love", "joy", "love", "fear")).findings
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_a_blank_cell_among_joined_labels_can_mean_no_label(blank: str | None) -> None:
+    for labels in (rows("joy,love", "joy", "love", blank), rows(["joy", "love"], ["joy"], blank)):
+        with pytest.raises(DataError, match=r"--drop-unlabelled.*--set data.multilabel=true"):
+            read(labels)
+        assert read(labels, settings=ReadSettings(multilabel=True)).labels[-1] == []
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_of_labels(kind: Any) -> None:
+    labels = [kind(own) for own in (["b", "a"], ["c", "a", "b"], [])]
+    data = read((["a text", "other text", "third text"], labels))
+    assert data.labels == [["a", "b"], ["a", "b", "c"], []]
+
+
+def test_columns_of_0_and_1_are_not_chosen_from() -> None:
+    table = {"text": [f"text number {n}" for n in range(8)], "joy": [0, 1] * 4, "anger": [1, 0] * 4}
+    with pytest.raises(DataError, match=r"2 columns of 0 and 1.*--label joy,anger"):
+        read(table)
+    assert read({"text": table["text"], "joy": table["joy"]}).labels[1] == "1"
+    known = ReadSettings(classes=("anger", "joy"), multilabel=True)
+    assert read(table, settings=known).labels[:2] == [["anger"], ["joy"]]
+
+
+def test_a_column_of_splits_is_named_with_its_counts() -> None:
+    table = {"text": [f"text {n}" for n in range(6)], "label": ["x", "y"] * 3}
+    data = read(table | {"subset": ["train"] * 4 + ["dev", "test"]})
+    assert "splits of column 'subset'" in data.description
+    assert "6 rows (train 4, validation 1, test 1), 2 labels" in data.description
+
+
 def test_a_comma_within_a_label_is_no_joiner() -> None:
     data = read(rows("Arts, Culture", "Sports", "Arts, Culture", "Sports"))
     assert data.scheme is not None
@@ -148,9 +189,19 @@ def test_ids_are_found_given_and_unique() -> None:
     assert read(table).ids == ["r0", "r1", "r2", "r3"]
     assert read(table, id="key").ids == ["0", "1", "2", "3"]
     with pytest.raises(DataError, match=r"id 'r1' in column 'id' occurs 2 times"):
-        read([*table, table[1]])
+        read([*table, table[1]], id="id")
     with pytest.raises(DataError, match=r"'id' is empty in row 1"):
-        read([{**table[0], "id": None}, *table[1:]])
+        read([{**table[0], "id": None}, *table[1:]], id="id")
+
+
+@pytest.mark.parametrize(("first", "said"), [("r1", "occurs 2 times"), (None, "is empty in row 1")])
+def test_rows_are_numbered_if_the_id_column_found_is_none(first: str | None, said: str) -> None:
+    table = {"id": [first, "r1", "r2"], "text": ["a b", "c d", "e f"], "label": ["x", "y", "x"]}
+    data = read(table)
+    assert data.ids == ["1", "2", "3"]
+    assert [(one.severity, one.code) for one in data.findings] == [("warning", "odd-ids")]
+    assert said in data.findings[0].message
+    assert "id 'id'" not in data.description
 
 
 def test_ids_that_start_anew_in_each_split() -> None:

@@ -187,7 +187,7 @@ def test_random_needs_no_labels() -> None:
         (make(list("ab") * 10), SplitSettings(test=30), ["30", "20"]),
         (make(list("ab") * 10), SplitSettings(train=15), ["more than the 20 rows", "15"]),
         (make(list("ab") * 10), SplitSettings(validation=0.6, test=0.6), ["more than the 20"]),
-        (make(list("ab") * 3), SplitSettings(), ["1 rows", "2 classes"]),
+        (make(list("ab") * 3), SplitSettings(), ["1 row,", "2 classes"]),
         (make(list("ab") * 1), SplitSettings(strategy="random"), ["empty"]),
         (make(["a"] * 30), SplitSettings(), ["'a'", "two"]),
         (make(list("ab") * 9, group=list("xy") * 9), SplitSettings(), ["2 groups"]),
@@ -199,7 +199,7 @@ def test_random_needs_no_labels() -> None:
         (
             make(["a", "b", "b"] * 9, group=[f"g{i}" if i % 3 else "one" for i in range(27)]),
             SplitSettings(),
-            ["'a'", "9 rows in 1 groups"],
+            ["'a'", "9 rows in 1 group,"],
         ),
     ],
 )

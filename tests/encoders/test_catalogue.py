@@ -38,7 +38,7 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
-    monkeypatch.setattr(catalogue, "_hub_answers", lambda: False)
+    monkeypatch.setattr(catalogue, "hub_answers", lambda: False)
 
 
 def without_package(monkeypatch: pytest.MonkeyPatch) -> None:

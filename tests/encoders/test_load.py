@@ -93,6 +93,22 @@ def test_a_damaged_folder_is_refused(tiny_encoder: Path, tokenizer: Any, tmp_pat
         load_tokenizer(str(folder))
 
 
+def test_weights_of_another_architecture_are_refused(
+    tiny_encoder: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "renamed"
+    shutil.copytree(tiny_encoder, folder)
+    weights = load_file(folder / "model.safetensors")
+    renamed = {f"student.{name}": tensor for name, tensor in weights.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="do not fit its configuration"):
+        load_encoder(str(folder), tokenizer)
+    with pytest.raises(ModelError, match="do not fit its configuration"):
+        load_for_classification(str(folder), tokenizer, SCHEME, 0.0)
+
+
 def test_an_encoder_is_no_classifier(tiny_encoder: Path) -> None:
     with pytest.raises(ModelError, match="lacks the weights classifier"):
         load_classifier(str(tiny_encoder), SCHEME)

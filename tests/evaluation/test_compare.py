@@ -74,6 +74,14 @@ def test_accuracy_without_groups_uses_mcnemar() -> None:
     assert found.p_value == pytest.approx(binomtest(int(only_a), int(only_a + only_b)).pvalue)
 
 
+def test_one_group_gives_no_interval_and_no_evidence() -> None:
+    a, b = (replace(rung(25, 6, 0.8, own), groups=("a",) * 25) for own in (1, 2))
+    found = compare(a, b, "macro_f1", resamples=50)
+    assert np.isnan([found.difference.low, found.difference.high]).all()
+    assert found.p_value == 1
+    assert not found.worse()
+
+
 def test_copies_of_rows_in_groups_add_no_evidence() -> None:
     a, b = rung(60, 5, 0.2, 1), rung(60, 5, 1.0, 2)
     rows = np.repeat(np.arange(60), 20)

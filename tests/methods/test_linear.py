@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from finetext.methods import linear
 from finetext.methods.base import FitContext
-from finetext.methods.linear import CANDIDATES, LinearHead, fit_head
+from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
 from finetext.types import LabelScheme
 
 CONTEXT = FitContext(metric="accuracy")
@@ -120,3 +120,25 @@ def test_it_is_equal_after_saving(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.bias, head.bias)
     assert loaded.inverse_regularisation == 0.3
     assert extra["mean"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_folds_keep_groups_together(multilabel: bool) -> None:
+    groups = np.repeat([f"g{i}" for i in range(12)], 10)
+    several = (FEATURES[:, :3] > 0).astype(int)
+    folds = linear._folds(several if multilabel else classes_of(3), scheme(3, multilabel), groups)
+    assert len(folds) == linear.FOLDS
+    assert sorted(np.concatenate([held for _, held in folds])) == list(range(120))
+    for seen, held in folds:
+        assert not set(groups[seen]) & set(groups[held])
+
+
+def test_regularisation_is_chosen_for_new_groups() -> None:
+    """Rows of a group are all but copies, and groups have random classes: nothing is learnt."""
+    random = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), 3)
+    features = random.normal(size=(40, 60))[group] + 0.01 * random.normal(size=(120, 60))
+    targets = random.integers(2, size=40)[group]
+    given = (features, targets, scheme(2), CANDIDATES, CONTEXT)
+    assert choose_regularisation(*given)[1] > 0.9
+    assert choose_regularisation(*given, [str(g) for g in group])[1] < 0.7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from finetext.data.explore import ALL, Lengths, Spread
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
@@ -38,12 +39,17 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
     )
     cheapest, comparisons = cheapest_not_worse(predictions, SECONDS, "finetune", "macro_f1")
     counts = {name: int(c) for name, c in zip(scheme.names, truth.sum(axis=0), strict=True)}
+    spread = Spread(n, 12.0, 0.0, 1.0, 5.0, 10.0, 20.0, 40.0, 90.0, cut=0.125)
+
+    def lengths(unit: str, context: int | None = None, encoder: str | None = None) -> Lengths:
+        return Lengths(unit, dict.fromkeys((ALL, *scheme.names), spread), context, encoder)
+
     return ReportData(
         title=f"A run {HOSTILE}",
         description=f"file.csv {HOSTILE}",
         rows={"train": n, "validation": n, "test": n},
         class_counts=dict.fromkeys(("train", "validation", "test"), counts),
-        words=dict.fromkeys(scheme.names, (1.0, 5.0, 10.0, 20.0, 40.0)),
+        lengths=(lengths("words"), lengths("word pieces", 30, HOSTILE)),
         findings=(Finding("warning", "x", HOSTILE, ("1", HOSTILE)), Finding("error", "y", "bad")),
         entries=entries,
         predictions=predictions,

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from finetext.evaluation.compare import cheapest_not_worse
+from finetext.evaluation.intervals import evaluate
 from finetext.report import report
 from finetext.report.report import ReportData, render, write_report
+from finetext.types import Finding
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -104,12 +107,47 @@ def test_one_rung_without_findings_or_lengths(single: ReportData) -> None:
         comparisons={},
         cheapest="finetune",
         findings=(),
-        words={},
+        lengths=(),
     )
     page = render(alone)
     outline(page)
     assert "found nothing to object to" in page
     assert "Compared with" not in page
+
+
+def test_lengths_are_shown_in_words_and_pieces(page: str) -> None:
+    assert "How long the texts are" in page
+    assert "Word pieces in a text, counted with the tokenizer of &lt;script&gt;" in page
+    assert "The model is given 30 word pieces" in page
+    assert "<td>12.5%</td>" in page
+    assert ">12.5% cut</text>" in page
+
+
+def test_the_leaderboard_says_what_validation_scores_are_worth(
+    single: ReportData, several: ReportData
+) -> None:
+    for data in (single, several):
+        page = render(data)
+        assert "best on validation is a choice, and test is the measure" in page
+        assert ("each label is given" in page) == (data is several)
+
+
+def test_a_test_of_one_group_is_reported_without_intervals(single: ReportData) -> None:
+    alone = {
+        method: replace(predictions, groups=("a",) * len(predictions))
+        for method, predictions in single.predictions.items()
+    }
+    cost = dict.fromkeys(alone, 1.0)
+    _, comparisons = cheapest_not_worse(alone, cost, "finetune", "macro_f1")
+    scores = {method: evaluate(p, resamples=20) for method, p in alone.items()}
+    entries = [replace(e, metrics={"test": scores[e.method]}) for e in single.entries]
+    page = render(
+        replace(
+            single, entries=entries, predictions=alone, comparisons=comparisons, cheapest="tfidf"
+        )
+    )
+    assert "(without an interval" in page
+    assert not re.search(r"\bnan\b", page)
 
 
 def test_the_page_stays_small(page: str) -> None:
@@ -142,3 +180,9 @@ def test_a_failure_leaves_the_older_file(
         write_report(single, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_more_rows_than_a_finding_names_are_not_counted(single: ReportData) -> None:
+    rows = tuple(map(str, range(100)))
+    page = render(replace(single, findings=(Finding("note", "x", "many", rows),)))
+    assert "<summary>the first 100 rows</summary>" in page

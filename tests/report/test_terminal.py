@@ -14,7 +14,7 @@ from finetext.report.terminal import leaderboard_lines, leaderboard_table
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])
 def test_lines_fit_100_columns_even_with_long_names(single: ReportData, metric: str) -> None:
     entries = [replace(e, method=e.method + "-of-a-long-name" * 5) for e in single.entries]
-    lines = leaderboard_lines(entries, "x", "y", metric)
+    lines = leaderboard_lines(entries, "x", "y", metric, single.comparisons)
     assert max(map(len, lines)) <= 100
     assert sum("…" in line for line in lines) == 3
 
@@ -31,6 +31,13 @@ def test_scores_come_with_their_interval(single: ReportData) -> None:
     score = single.entries[-1].metrics["test"]["macro_f1"]
     line = next(x for x in leaderboard_lines(single.entries, "a", "b") if "finetune" in x)
     assert f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" in line
+
+
+def test_each_is_compared_with_the_best(single: ReportData) -> None:
+    lines = leaderboard_lines(single.entries, "finetune", "tfidf", comparisons=single.comparisons)
+    assert "p vs" in lines[0]
+    assert "< 0.001" in next(line for line in lines if "majority" in line)
+    assert "p vs" not in leaderboard_lines(single.entries, "finetune", "tfidf")[0]
 
 
 def test_several_labels_show_subset_accuracy(several: ReportData) -> None:

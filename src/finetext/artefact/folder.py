@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +27,15 @@ FORMAT_VERSION: Final = 1
 DESCRIPTION: Final = "finetext.json"
 
 
-def save_model(classifier: Classifier, folder: Path) -> Path:
+def save_model(
+    classifier: Classifier, folder: Path, made_by: Mapping[str, Any] | None = None
+) -> Path:
     """Write the model folder beside its place and rename it, so that it is never half there.
 
     Args:
         classifier: what to save.
         folder: where; a model folder that is there already is replaced.
+        made_by: what is known of how it was trained, for the provenance in `finetext.json`.
 
     Raises:
         ModelError: something else is there, or the place cannot be written.
@@ -42,7 +45,7 @@ def save_model(classifier: Classifier, folder: Path) -> Path:
     try:
         with replaced_folder(folder) as unfinished:
             classifier.save_weights(unfinished)
-            write_json(unfinished / DESCRIPTION, _describe(classifier))
+            write_json(unfinished / DESCRIPTION, _describe(classifier, made_by or {}))
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder
@@ -76,7 +79,7 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     return loaded
 
 
-def _describe(classifier: Classifier) -> dict[str, Any]:
+def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, Any]:
     from finetext import __version__
 
     limits = classifier.thresholds
@@ -88,7 +91,7 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
         "labels": list(classifier.scheme.names),
         "multilabel": classifier.scheme.multilabel,
         "thresholds": None if limits is None else [float(limit) for limit in limits],
-        "provenance": classifier.provenance(),
+        "provenance": {**made_by, **classifier.provenance()},
     }
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
-from finetext.data.joined import ROWS_SHOWN, Joined, has_column, join, kept, to_table
+from finetext.data.joined import (
+    ROWS_SHOWN,
+    Joined,
+    has_column,
+    join,
+    kept,
+    to_table,
+    with_usable_ids,
+)
 from finetext.data.labels import (
     Labels,
     ReadLabels,
@@ -20,7 +29,8 @@ from finetext.data.labels import (
 )
 from finetext.data.raw import Part, RawTable, Reading
 from finetext.data.settings import ReadSettings
-from finetext.errors import DataError
+from finetext.data.words import counted
+from finetext.errors import DataError, UnlabelledError
 from finetext.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 
 
@@ -39,10 +49,11 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
     parts, left_out = _with_labels(reading.parts, chosen, settings)
     for part in parts:
         _refuse_empty(part.table)
+    chosen, no_ids = with_usable_ids(parts, chosen, settings)
     joined = join(parts, chosen)
     for part in parts:
         refuse_odd_text(part.table, chosen.text, part.table.columns[named(part.table, chosen.text)])
-    findings = [*reading.findings, *left_out]
+    findings = [*reading.findings, *left_out, *no_ids]
     findings += [finding for part in parts for finding in part.table.findings]
     labels, scheme, told = None, None, ""
     if joined.labels:
@@ -54,7 +65,7 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
         if settings.labelled and labels is not None and scheme is not None:
             _refuse_odd_labels(labels, scheme, chosen, settings)
     table = to_table(joined, labels, scheme, findings)
-    description = describe(reading, parts, chosen, told, labels, scheme)
+    description = describe(reading, joined, chosen, told, scheme)
     return Dataset(table, scheme, description, tuple(findings))
 
 
@@ -78,8 +89,8 @@ def _with_labels(
         lacks = [name for name in chosen.labels if not has_column(part.table, name)]
         if lacks and settings.labelled and part.split not in (None, "train"):
             message = (
-                f"{part.table.name} has no label column {lacks[0]!r}: its {len(part.table):,} "
-                f"rows are left out, so there is no ready-made {part.split} split"
+                f"{part.table.name} has no label column {lacks[0]!r}: left out with its "
+                f"{counted(len(part.table), 'row')}, so there is no ready-made {part.split} split"
             )
             findings.append(Finding("warning", "split-without-labels", message))
         else:
@@ -116,7 +127,7 @@ def _labels(
             told.append(f"names from {source}")
     scheme = order_names(read, order)
     absent = [name for name in order or () if name not in scheme.index]
-    noticed = []
+    noticed = list(read.findings)
     if absent:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         noticed.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
@@ -157,15 +168,24 @@ def _drop(
     if not settings.drop_unlabelled:
         table = joined.where[absent[0]][0]
         own = [joined.where[row][1] for row in absent if joined.where[row][0] is table]
-        raise DataError(
-            f"{table.name}: the label is missing in {len(own):,} of {len(table):,} rows "
+        kind = UnlabelledError if len(absent) == len(labels) else DataError
+        blank = ", or say that a blank one means no label with --set data.multilabel=true"
+        raise kind(
+            f"{table.name}: the label is missing in {len(own):,} of {counted(len(table), 'row')} "
             f"({table.where(own)}); fill it in, or leave these rows out with --drop-unlabelled"
+            + (blank if _several_in_a_value(joined, labels) else "")
         )
     ids = tuple(joined.ids[row] for row in absent[:ROWS_SHOWN])
-    message = f"{len(absent):,} rows without a label are left out"
+    verb = "is" if len(absent) == 1 else "are"
+    message = f"{counted(len(absent), 'row')} without a label {verb} left out"
     findings.append(Finding("warning", "unlabelled-dropped", message, ids))
     keep = [own is not None for own in labels]
     return kept(joined, keep), list(compress(labels, keep))
+
+
+def _several_in_a_value(joined: Joined, labels: Labels) -> bool:
+    """Whether values of the one label column hold several labels."""
+    return len(joined.labels) == 1 and any(len(own) > 1 for own in labels if own)
 
 
 def _refuse_odd_labels(
@@ -178,12 +198,12 @@ def _refuse_odd_labels(
     """
     shown = f"the label column {chosen.labels[0]!r}"
     if not labels or not scheme.names:
-        raise DataError(f"{shown} has no labels")
+        raise UnlabelledError(f"{shown} has no labels")
     if settings.classes is not None:
         return
     same = len(scheme) == 1 and all(labels)
     if same:
-        raise DataError(
+        raise UnlabelledError(
             f"{shown} has one class only, {scheme.names[0]!r}; a classifier needs two or more"
         )
     if len(labels) >= 20 and len(scheme) > len(labels) / 2:
@@ -194,27 +214,21 @@ def _refuse_odd_labels(
 
 
 def describe(
-    reading: Reading,
-    parts: Sequence[Part],
-    chosen: Chosen,
-    told: str,
-    labels: Labels | None,
-    scheme: LabelScheme | None,
+    reading: Reading, joined: Joined, chosen: Chosen, told: str, scheme: LabelScheme | None
 ) -> str:
     """One line on what was read and chosen."""
-    head = f"{reading.title}: {parts[0].table.form}"
+    head = f"{reading.title}: {reading.parts[0].table.form}"
     columns = [f"text {chosen.text!r}"]
     if scheme is not None:
         shown = ", ".join(repr(name) for name in chosen.labels)
         columns.append(f"label {shown}" + (f" ({told})" if told else ""))
     columns += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
-    counted = {
-        split: sum(len(part.table) for part in parts if part.split == split)
-        for split in SPLIT_NAMES
-    }
-    splits = ", ".join(f"{split} {count:,}" for split, count in counted.items() if count)
-    rows = len(labels) if labels is not None else sum(len(part.table) for part in parts)
-    size = f"{rows:,} rows" + (f" ({splits})" if splits else "")
+    if chosen.split and not any(part.split for part in reading.parts):
+        columns.append(f"ready-made splits of column {chosen.split!r}")
+    counts = Counter(joined.splits)
+    splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLIT_NAMES if counts[split])
+    size = counted(len(joined.ids), "row") + (f" ({splits})" if splits else "")
     if scheme is not None:
-        size += f", {len(scheme)} labels" + (", several a row" if scheme.multilabel else "")
+        size += f", {counted(len(scheme), 'label')}"
+        size += ", several a row" if scheme.multilabel else ""
     return f"{head}; {', '.join(columns)}; {size}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -12,10 +13,11 @@ from finetext.data.labels import find_joiner, missing
 from finetext.data.raw import SPLIT_WORDS, RawTable
 from finetext.data.settings import ReadSettings
 from finetext.data.words import ID_NAMES, LABEL_NAMES, SPLIT_NAMES, TEXT_NAMES, plain_name
-from finetext.errors import DataError, nearest
+from finetext.errors import DataError, UnlabelledError, nearest
 
 _SAMPLE: Final = 2000
 _ENOUGH_TO_JUDGE: Final = 20
+_INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,14 @@ def _find_split(table: RawTable, taken: set[str]) -> str | None:
 
 
 def _find_label(table: RawTable, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
+    known = settings.classes if settings.multilabel else None
+    if known and all(name in free and _is_indicator(table.columns[name]) for name in known):
+        return tuple(known)
     found = _by_name(table, LABEL_NAMES, free)
     if found is None and settings.labelled:
         found = _few_values(table, free)
     if found is None and settings.labelled:
-        raise DataError(
+        raise UnlabelledError(
             f"{table.name} has no column that looks like labels; the columns are: "
             f"{', '.join(table.columns)}; name the one to take with --label"
         )
@@ -131,13 +136,30 @@ def _find_label(table: RawTable, free: Sequence[str], settings: ReadSettings) ->
 
 
 def _few_values(table: RawTable, free: Sequence[str]) -> str | None:
-    """The column with the fewest distinct values, if they are few beside the rows."""
+    """The column with the fewest distinct values, if they are few beside the rows.
+
+    Raises:
+        DataError: it is one of several columns of 0 and 1.
+    """
     counts = {name: _count_labels(table.columns[name]) for name in free}
     limit = max(3, min(500, len(table) // 4))
     few = {name: count for name, count in counts.items() if 2 <= count <= limit}
     if not few and len(counts) == 1 and set(counts.values()) == {1}:
         return free[0]
-    return min(few, key=lambda name: few[name], default=None)
+    found = min(few, key=lambda name: few[name], default=None)
+    indicators = [name for name in few if _is_indicator(table.columns[name])]
+    if found in indicators and len(indicators) > 1:
+        raise DataError(
+            f"{table.name} has {len(indicators)} columns of 0 and 1 that could be labels; name one "
+            f"with --label {shlex.quote(indicators[0])}, or all if a text can have several: "
+            f"--label {shlex.quote(','.join(indicators))}"
+        )
+    return found
+
+
+def _is_indicator(values: Sequence[Any]) -> bool:
+    """Whether a column holds nothing but 0 and 1."""
+    return {str(value).strip().lower() for value in values} <= _INDICATORS
 
 
 def _count_labels(values: Sequence[Any]) -> int:

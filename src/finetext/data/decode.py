@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
+from finetext.data.words import counted
 from finetext.errors import DataError
 from finetext.types import Finding
 
@@ -82,8 +83,10 @@ def _decode_lines(data: bytes, name: str) -> tuple[str, tuple[Finding, ...]]:
             lines.append(line.decode("latin-1").translate(_WINDOWS_1252))
             wrong.append(number)
     places = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    total = len(lines) - data.endswith(b"\n")
+    are = "is" if len(wrong) == 1 else "are"
     message = (
-        f"{name}: {len(wrong):,} of {len(lines):,} lines are not UTF-8 (line {places}) and were "
-        "read as Windows-1252; state the encoding if that is wrong"
+        f"{name}: {len(wrong):,} of {counted(total, 'line')} {are} not UTF-8 (line {places}), read "
+        "as Windows-1252; state the encoding if that is wrong"
     )
     return "\n".join(lines), (Finding("warning", "not-utf8", message),)

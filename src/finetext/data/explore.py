@@ -53,12 +53,14 @@ class Lengths:
     Attributes:
         unit: "words" or "word pieces".
         spreads: of "all rows" first, then of each class that has rows.
-        context: the most the model can see, or None.
+        context: the most the model is given of a text, or None.
+        encoder: the encoder whose word pieces were counted, or None for words.
     """
 
     unit: str
     spreads: Mapping[str, Spread]
     context: int | None = None
+    encoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,22 +111,37 @@ def explore(
     Raises:
         ModelError: the encoder's tokenizer cannot be loaded.
     """
-    with counting_pieces(Material.of(data), encoder, progress) as material:
+    inputs = [] if encoder is None else [(encoder, None)]
+    with counting_pieces(Material.of(data), inputs, progress) as material:
         findings = check_material(material)
-        pieces = material.pieces
-    words = np.array([len(text.split()) for text in material.texts], dtype=np.int64)
+        words, *pieces = length_tables(material)
     scheme = material.scheme
     return Exploration(
         description=material.parts[0][1].description if material.parts else "",
         rows={name: len(part) for name, part in material.parts},
         multilabel=scheme is not None and scheme.multilabel,
         classes=_class_table(material),
-        words=_lengths("words", words, material, None),
-        pieces=None
-        if pieces is None
-        else _lengths("word pieces", pieces, material, material.context),
+        words=words,
+        pieces=pieces[0] if pieces else None,
         encoder=encoder,
         findings=tuple(findings),
+    )
+
+
+def length_tables(material: Material) -> tuple[Lengths, ...]:
+    """Words of the texts by class, then word pieces for each of the material's inputs."""
+    words = np.array([len(text.split()) for text in material.texts], dtype=np.int64)
+    return (
+        Lengths("words", _spreads(words, material)),
+        *(
+            Lengths(
+                "word pieces",
+                _spreads(each.pieces, material, each.limit),
+                each.limit,
+                each.encoder,
+            )
+            for each in material.inputs
+        ),
     )
 
 
@@ -138,13 +155,15 @@ def _class_table(material: Material) -> dict[str, dict[str, int]]:
     }
 
 
-def _lengths(unit: str, lengths: Integers, material: Material, context: int | None) -> Lengths:
+def _spreads(
+    lengths: Integers, material: Material, context: int | None = None
+) -> dict[str, Spread]:
     spreads = {ALL: _spread(lengths, context)} if len(lengths) else {}
     for column, name in enumerate(material.scheme.names if material.scheme else ()):
         own = lengths[material.indicators[:, column] == 1]
         if len(own):
             spreads[name] = _spread(own, context)
-    return Lengths(unit, spreads, context)
+    return spreads
 
 
 def _spread(lengths: Integers, context: int | None) -> Spread:

@@ -13,7 +13,8 @@ from finetext.data.decode import decode
 from finetext.data.raw import SPLIT_WORDS, File, Part, RawTable, Reading
 from finetext.data.settings import ReadSettings
 from finetext.data.tables import TABLE_SUFFIXES, parse_table
-from finetext.errors import DataError
+from finetext.data.words import counted
+from finetext.errors import DataError, UnlabelledError
 from finetext.types import SPLIT_NAMES, Finding, SplitName
 
 NAME_STEMS: Final = {
@@ -163,7 +164,7 @@ def _read_flat(
     if not settings.labelled and all(file.path.suffix.lower() == ".txt" for file in data):
         return Reading(title, (Part(_documents(data, [], title, settings)),))
     names = ", ".join(file.path.name for file in data[:10])
-    raise DataError(
+    raise UnlabelledError(
         f"{title} has neither one folder for each class nor files named train, validation and "
         f"test; it has: {names}; give one of these files"
     )
@@ -176,13 +177,15 @@ def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> 
     ]
     findings: tuple[Finding, ...] = ()
     if len(kept) < len(files):
-        message = f"{title}: {len(files) - len(kept):,} files in folders without a class left out"
+        number = counted(len(files) - len(kept), "file")
+        message = f"{title}: {number} in folders without a class left out"
         findings = (Finding("note", "unlabelled-folder", message),)
     first = {file.path.parts[0].lower() for file in kept}
     in_splits = "train" in {SPLIT_WORDS.get(name) for name in first} and any(
         len(file.path.parts) > 2 for file in kept
     )
     if not in_splits:
+        _refuse_data_sets(kept, title)
         classes = [file.path.parts[0] for file in kept]
         return Reading(title, (Part(_documents(kept, classes, title, settings)),), (), findings)
     parts = []
@@ -196,6 +199,35 @@ def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> 
             classes = [file.path.parts[1] for file in own]
             parts.append(Part(_documents(own, classes, f"{title}/{split}", settings), split))
     return Reading(title, tuple(parts), (), findings)
+
+
+def _refuse_data_sets(files: Sequence[File], title: str) -> None:
+    """Make sure that folders hold documents of a class, not data sets.
+
+    Raises:
+        DataError: a folder holds nothing but tables, or files named as splits, train among them.
+    """
+    named = label_name_files(files)
+    inside: dict[PurePosixPath, list[PurePosixPath]] = {}
+    for file in files:
+        if file not in named and not _NOT_DATA.fullmatch(file.path.name):
+            inside.setdefault(file.path.parent, []).append(file.path)
+    found = [folder for folder, paths in inside.items() if _is_data_set(paths)]
+    if found:
+        shown = ", ".join(map(str, found[:10])) + (" and more" if len(found) > 10 else "")
+        raise DataError(
+            f"{title} has folders of tables, not of documents of one class (such as "
+            f"{inside[found[0]][0]}); give one of these folders, or a file in it: {shown}"
+        )
+
+
+def _is_data_set(paths: Sequence[PurePosixPath]) -> bool:
+    """Whether the files of a folder are tables, or named as splits, train among them."""
+    plain = [PurePosixPath(path.name.lower().removesuffix(".gz")) for path in paths]
+    tables = [path.suffix in _TABLES for path in plain]
+    splits = [path.stem in SPLIT_WORDS or path.suffix[1:] in SPLIT_WORDS for path in plain]
+    whole = all(table or split for table, split in zip(tables, splits, strict=True))
+    return whole and (all(tables) or "train" in map(split_of, plain))
 
 
 def _documents(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetext.data.raw import SPLIT_WORDS, Part, RawTable, Reading, column_names
 from finetext.data.records import from_columns, from_rows
+from finetext.data.words import counted
 from finetext.errors import DataError
 from finetext.types import SPLIT_NAMES, Finding
 
@@ -106,7 +107,7 @@ def reading_from_dict(source: Mapping[str, Any], title: str) -> Reading:
     for name, dataset in source.items():
         split = SPLIT_WORDS.get(str(name).lower())
         if split is None:
-            other.append(f"{name} ({len(dataset):,} rows)")
+            other.append(f"{name} ({counted(len(dataset), 'row')})")
         else:
             parts.append(Part(_from_datasets(dataset, f"{title}, split {name}"), split))
     parts.sort(key=lambda part: SPLIT_NAMES.index(part.split or "train"))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.data.columns import Chosen, named
 from finetext.data.labels import Labels, as_strings, missing
 from finetext.data.raw import SPLIT_WORDS, Part, RawTable
+from finetext.data.settings import ReadSettings
+from finetext.data.words import counted
 from finetext.errors import DataError
 from finetext.types import Finding, LabelScheme
 
@@ -61,6 +63,20 @@ def join(parts: Sequence[Part], chosen: Chosen) -> Joined:
         list(splits) or None,
         where,
     )
+
+
+def with_usable_ids(
+    parts: Sequence[Part], chosen: Chosen, settings: ReadSettings
+) -> tuple[Chosen, tuple[Finding, ...]]:
+    """Give up an id column that was found, not asked for, if it does not name every row."""
+    if chosen.id is None or settings.id is not None:
+        return chosen, ()
+    try:
+        _ids(parts, chosen.id)
+    except DataError as error:
+        message = f"the rows are numbered, since {error}"
+        return replace(chosen, id=None), (Finding("warning", "odd-ids", message),)
+    return chosen, ()
 
 
 def _ids(parts: Sequence[Part], name: str | None) -> list[str]:
@@ -152,7 +168,8 @@ def _groups(joined: Joined, findings: list[Finding]) -> list[str]:
     groups = as_strings(joined.groups or [])
     alone = tuple(one for one, group in zip(joined.ids, groups, strict=True) if group is None)
     if alone:
-        message = f"{len(alone):,} rows have no group; each counts as a group of its own"
+        have = "has" if len(alone) == 1 else "have"
+        message = f"{counted(len(alone), 'row')} {have} no group: each counts as one of its own"
         findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
     return [
         f"(row {one})" if group is None else group
@@ -176,6 +193,6 @@ def _strings(texts: list[str], findings: list[Finding]) -> Any:
             text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
         ]
         changed = sum(a != b for a, b in zip(texts, whole, strict=True))
-        message = f"{changed:,} texts have broken characters (half surrogate pairs), now mended"
+        message = f"broken characters (half surrogate pairs) mended in {counted(changed, 'text')}"
         findings.append(Finding("warning", "broken-characters", message))
         return pa.array(whole, pa.string())

@@ -17,11 +17,14 @@ from finetext.data.decode import decode
 from finetext.data.raw import File
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError
-from finetext.types import LabelScheme
+from finetext.types import Finding, LabelScheme
 
 _JOINERS: Final = (",", "|", ";")
 _NONE: Final = {"", "0", "false", "no", "none", "0.0"}
 _ONE: Final = {"1", "true", "yes", "1.0"}
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""The types of a value that holds several labels."""
 
 Labels = list[list[str] | None]
 
@@ -34,28 +37,32 @@ class ReadLabels:
         rows: (n,) names of each row, exactly one unless multilabel.
         multilabel: whether a row can have any number of labels.
         form: how several labels were joined, in words, or "".
+        findings: what is doubtful about them.
     """
 
     rows: Labels
     multilabel: bool
     form: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 def split_labels(values: Sequence[Any], settings: ReadSettings) -> ReadLabels:
-    """Labels of one column, whose values are names, lists of names, or names joined.
+    """Labels of one column, whose values are names, lists or sets of names, or names joined.
+
+    The names of a set are put in the order of the alphabet.
 
     Args:
         values: (n,) values of the label column.
         settings: multilabel and label_delimiter, where they are given.
     """
-    present = [value for value in values if not missing(value)]
-    if any(isinstance(value, list | tuple) for value in present):
-        rows = [None if value is None else _as_names(value) for value in values]
+    empty: list[str] | None = [] if settings.multilabel else None
+    if any(isinstance(value, COLLECTIONS) for value in values):
+        rows = [empty if missing(value) else _as_names(value) for value in values]
         return ReadLabels(rows, True, "lists")
     names = as_strings(values)
     told = [name for name in names if name is not None]
     if settings.multilabel is not False and _written_lists(told):
-        rows = [None if name is None else _as_names(ast.literal_eval(name)) for name in names]
+        rows = [empty if name is None else _as_names(ast.literal_eval(name)) for name in names]
         return ReadLabels(rows, True, "lists")
     joiner = settings.label_delimiter or (
         find_joiner(told, sure=bool(settings.multilabel))
@@ -64,9 +71,25 @@ def split_labels(values: Sequence[Any], settings: ReadSettings) -> ReadLabels:
     )
     if joiner is None and not settings.multilabel:
         return ReadLabels([None if name is None else [name] for name in names], False)
-    empty: list[str] | None = [] if settings.multilabel else None
     rows = [empty if name is None else _parts(name, joiner) for name in names]
-    return ReadLabels(rows, True, f"joined by {joiner!r}" if joiner else "")
+    form = f"joined by {joiner!r}" if joiner else ""
+    sure = settings.multilabel or settings.label_delimiter
+    return ReadLabels(rows, True, form, () if sure else _doubts(rows, form))
+
+
+def _doubts(rows: Labels, form: str) -> tuple[Finding, ...]:
+    """A warning if names that were taken apart might be whole: a part never stands alone."""
+    joined = {name: row for row in rows if row and len(row) > 1 for name in row}
+    alone = {row[0] for row in rows if row and len(row) == 1}
+    name = next((name for name in joined if name not in alone), None)
+    if name is None:
+        return ()
+    message = (
+        f"labels {form} are taken apart, though {name!r} never stands alone: a text can have "
+        f"several labels, such as {' and '.join(map(repr, joined[name]))}; if they are one, say "
+        "--set data.multilabel=false"
+    )
+    return (Finding("warning", "labels-taken-apart", message),)
 
 
 def missing(value: Any) -> bool:
@@ -89,8 +112,10 @@ def as_strings(values: Sequence[Any]) -> list[str | None]:
     return [told(value) for value in values]
 
 
-def _as_names(value: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(name for name in as_strings(list(value)) if name is not None))
+def _as_names(value: Any) -> list[str]:
+    several = list(value) if isinstance(value, COLLECTIONS) else [value]
+    names = dict.fromkeys(name for name in as_strings(several) if name is not None)
+    return sorted(names) if isinstance(value, set | frozenset) else list(names)
 
 
 def _written_lists(names: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What the model gets to see: the tokens of one row, and one training batch."""
+"""What the model gets to see: the tokens of one row, and one batch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TokenLook:
 
 @dataclass(frozen=True)
 class BatchLook:
-    """One training batch as the model sees it; b rows padded to length m.
+    """A batch as the model would see it; b rows padded to length m.
 
     Attributes:
         row_ids: id of each row.
@@ -98,15 +98,17 @@ def look_at_tokens(dataset: Dataset, row: int, tokenizer: Any, context: int) -> 
 def look_at_batch(
     dataset: Dataset, tokenizer: Any, context: int, size: int = 8, seed: int = 0
 ) -> BatchLook:
-    """Make the batch that training would begin with.
+    """Make a batch as training makes them: rows of like length, in random order.
 
-    Of large data the first 2,000 rows of a random order stand for all.
+    It is drawn from all the rows that are given, before any split, and its size is its own: it
+    shows what a batch looks like and is none that a run will see. Of large data the first 2,000
+    rows of a random order stand for all.
 
     Args:
-        dataset: the rows to train on.
+        dataset: the rows to draw from.
         tokenizer: a transformers tokenizer with a padding token.
         context: pieces to which texts are cut.
-        size: rows in the batch, b.
+        size: rows in the batch, b; 8 by default.
         seed: seed of the order of the rows.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +24,11 @@ _RECIPES: Final[dict[str, dict[str, Any]]] = {
 
 
 def sample_recipe(name: str) -> dict[str, Any]:
-    """The recipe values that go with a sample, a fresh copy; empty for anything else."""
-    return deepcopy(_RECIPES.get(name, {}))
+    """The recipe values that go with a sample, a fresh copy; empty for anything else.
+
+    A file or folder of the user that has the name of a sample is no sample.
+    """
+    return {} if os.path.exists(name) else deepcopy(_RECIPES.get(name, {}))
 
 
 def bbc_news() -> Path:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from finetext.data import stratify
+from finetext.data.checks.material import counted
 from finetext.errors import DataError, RecipeError
 from finetext.types import SPLIT_NAMES, Dataset, Integers, SplitName, Splits
 
@@ -116,7 +117,9 @@ def folds(
     rows = np.concatenate([pool for name, pool in _pools(dataset).items() if name != "test"])
     rows.sort()
     if len(rows) < k:
-        raise DataError(f"{len(rows)} rows cannot make {k} folds; give more rows or lower k")
+        raise DataError(
+            f"{counted(len(rows), 'row')} cannot make {k} folds; give more rows or lower k"
+        )
     counts = {f"fold {i + 1}": len(rows) // k + (i < len(rows) % k) for i in range(k)}
     cutter = _Cutter(dataset, strategy, _heeds_groups(dataset, grouped), seed)
     held_out = cutter.cut(rows, counts)
@@ -145,7 +148,8 @@ class _Cutter:
         for name, count in counts.items():
             if count < 1:
                 raise DataError(
-                    f"{name} would be empty: {len(pool)} rows are too few for the sizes asked"
+                    f"{name} would be empty: the sizes asked are too small for "
+                    f"{counted(len(pool), 'row')}"
                 )
         parts = self._assign(pool, counts)
         rows = {name: pool[parts == part] for part, name in enumerate(counts)}
@@ -179,8 +183,8 @@ class _Cutter:
         groups = [str(names[row]) for row in pool]
         if (different := len(set(groups))) < len(counts):
             raise DataError(
-                f"there are {different} groups, too few for {_and(counts)}, which may share none; "
-                "give more groups, or split without them"
+                f"there {'is' if different == 1 else 'are'} {counted(different, 'group')}, too few "
+                f"for {_and(counts)}, which may share none; give more groups, or split without them"
             )
         return groups
 
@@ -204,11 +208,11 @@ class _Cutter:
             rows = np.flatnonzero(targets[:, column])
             found = len(rows) if groups is None else len({groups[row] for row in rows})
             if 0 < found < len(counts):
-                what = "rows" if groups is None else "groups"
+                what = "row" if groups is None else "group"
                 raise DataError(
-                    f"the class {name!r} has {len(rows)} rows"
-                    + ("" if groups is None else f" in {found} groups")
-                    + f", but {_and(counts)} need {len(counts)} {what}, one each; "
+                    f"the class {name!r} has {counted(len(rows), 'row')}"
+                    + ("" if groups is None else f" in {counted(found, 'group')}")
+                    + f", but {_and(counts)} need {counted(len(counts), what)}, one each; "
                     f"collect more, {remedy}"
                 )
         if groups is None and self.dataset.targets.ndim != 2:
@@ -218,7 +222,7 @@ class _Cutter:
         for name, count in counts.items():
             if count < classes:
                 raise DataError(
-                    f"{name} would have {count} rows, fewer than the {classes} classes; "
+                    f"{name} would have {counted(count, 'row')}, fewer than the {classes} classes; "
                     f'make it larger, give more rows, or use the strategy "random"'
                 )
 
@@ -271,7 +275,7 @@ def _count(size: Size, rows: int) -> int:
     """
     count = int(size * rows + 0.5) if isinstance(size, float) else size
     if count > rows:
-        raise RecipeError(f"{count:,} rows are asked of a part that has {rows:,}")
+        raise RecipeError(f"{count:,} rows are asked of a part that has {counted(rows, 'row')}")
     return count
 
 
@@ -289,7 +293,7 @@ def _carved_counts(
     if left < 1 or wanted > left:
         asked = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         raise RecipeError(
-            f"the sizes add up to more than the {rows:,} rows there are"
+            f"the sizes add up to more than the {counted(rows, 'row')} at hand"
             f" (train {'the rest' if train is None else f'{wanted:,}'}, {asked}); lower one of them"
         )
     return {"train": wanted, **counts}

@@ -1,4 +1,4 @@
-"""The names that columns of text, labels, ids and splits usually have, likeliest first."""
+"""The names that columns of text, labels, ids and splits usually have; numbers with nouns."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ ID_NAMES: Final = (
 )
 SPLIT_NAMES: Final = ("split", "partition", "subset")
 KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + ID_NAMES + SPLIT_NAMES)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "1,200 rows"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def plain_name(name: str) -> str:

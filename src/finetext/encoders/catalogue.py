@@ -131,7 +131,7 @@ def loading(name: str) -> Iterator[str]:
         UnknownNameError: as `resolve`.
     """
     source = resolve(name)
-    if not source.on_machine and not _hub_answers():
+    if not source.on_machine and not hub_answers():
         raise ModelError(_unreachable(source))
     try:
         yield source.path
@@ -240,7 +240,7 @@ def _model_folder(name: str) -> Path:
     return folder
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether the Hub's address can be looked up: quick, where a failed download takes a minute."""
     from huggingface_hub.constants import ENDPOINT, is_offline_mode
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from finetext.encoders.catalogue import context_of, loading, resolve
 from finetext.errors import ModelError, RecipeError
 from finetext.types import LabelScheme
+
+SHARE_THAT_MAY_BE_MISSING: Final = 0.1
 
 
 def load_tokenizer(encoder: str) -> Any:
@@ -69,13 +71,15 @@ def load_for_classification(
         config.problem_type = problem_type(scheme)
         config.pad_token_id = tokenizer.pad_token_id
         _scale_dropout(config, dropout_multiplier)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             path,
             config=config,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
+    _refuse_random(encoder, model.base_model, report)
     _make_room(model, tokenizer)
     return model
 
@@ -122,9 +126,13 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
 
     with loading(encoder), quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModel.from_pretrained(
-            resolve(encoder).path, dtype=torch.float32, trust_remote_code=False
+        model, report = AutoModel.from_pretrained(
+            resolve(encoder).path,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
+    _refuse_random(encoder, model, report)
     _make_room(model, tokenizer)
     return model.eval()
 
@@ -158,6 +166,25 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _refuse_random(encoder: str, base: Any, report: Any) -> None:
+    """Refuse a checkpoint whose weights are not those of the architecture it names.
+
+    A head or a pooling layer may be fresh, but not a tenth of the encoder.
+
+    Raises:
+        ModelError: so many weights would be random.
+    """
+    own = {name for name, _ in base.named_parameters() if "pooler" not in name}
+    prefix = f"{base.base_model_prefix}."
+    absent = {str(key).removeprefix(prefix) for key in report["missing_keys"]} & own
+    if len(absent) > SHARE_THAT_MAY_BE_MISSING * len(own):
+        example = sorted(absent)[0]
+        raise ModelError(
+            f"the weights of {encoder} do not fit its configuration: {len(absent)} of {len(own)} "
+            f"are missing, such as {example}; training would start from random weights"
+        )
 
 
 def _make_room(model: Any, tokenizer: Any) -> None:

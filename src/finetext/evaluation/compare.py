@@ -75,7 +75,7 @@ def compare(
     chosen = metric_for(metric, a.scheme)
     draws = resample(a, resamples, seed)
     value = chosen(a) - chosen(b)
-    low, high = percentiles(chosen.replicates(a, draws) - chosen.replicates(b, draws))
+    low, high = percentiles(chosen.replicates(a, draws) - chosen.replicates(b, draws), draws.units)
     if metric == "accuracy" and a.groups is None:
         test, p_value = "McNemar, exact", _mcnemar(a, b)
     else:

@@ -13,6 +13,7 @@ from finetext.evaluation.resampling import Resampling, resample
 from finetext.types import Floats, Integers, Predictions, Score
 
 _TAIL: Final = 0.025
+_UNKNOWN: Final = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def evaluate(
     """Metrics with bootstrap 95% intervals, drawn by group where the predictions have groups.
 
     Intervals are bias-corrected and accelerated (Efron, Better bootstrap confidence intervals,
-    JASA 1987); that of mean average precision is bias-corrected only.
+    JASA 1987); that of mean average precision is bias-corrected only. A single row or group
+    says nothing of how far a score varies, so that its interval is nan.
 
     Args:
         predictions: what to judge.
@@ -68,6 +70,8 @@ def evaluate(
 
 def _score(metric: Metric, predictions: Predictions, draws: Resampling) -> Score:
     value = metric(predictions)
+    if draws.units < 2:
+        return Score(value, *_UNKNOWN, len(predictions))
     replicates = metric.replicates(predictions, draws)
     low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
     if metric.proportion:
@@ -97,6 +101,8 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
 
     def score(part: str, column: int) -> Score:
         value, replicates, left = (getattr(c, part)[..., column] for c in (whole, drawn, without))
+        if draws.units < 2:
+            return Score(float(value), *_UNKNOWN, len(predictions))
         low, high = interval(float(value), replicates, left)
         rests_on = whole.given if part == "precision" else whole.true
         low, high = widened(low, high, int(min(rests_on[column], draws.units)))
@@ -132,7 +138,7 @@ def interval(
 
     replicates = replicates[np.isfinite(replicates)]
     if np.isnan(value) or len(replicates) == 0:
-        return float("nan"), float("nan")
+        return _UNKNOWN
     below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
     least = 1 / (len(replicates) + 1)
     bias = ndtri(np.clip(below, least, 1 - least))
@@ -142,11 +148,16 @@ def interval(
     return min(float(low), value), max(float(high), value)
 
 
-def percentiles(replicates: Floats) -> tuple[float, float]:
-    """The bootstrap percentile 95% interval, for differences: bias correction harms there."""
+def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
+    """The bootstrap percentile 95% interval, for differences: bias correction harms there.
+
+    Args:
+        replicates: the difference on each resample, (resamples,); nan where not defined.
+        units: number of rows or groups drawn from; nan is returned for fewer than two.
+    """
     defined = replicates[np.isfinite(replicates)]
-    if len(defined) == 0:
-        return float("nan"), float("nan")
+    if len(defined) == 0 or units < 2:
+        return _UNKNOWN
     low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
 
@@ -186,21 +197,3 @@ def confusion(predictions: Predictions) -> Integers:
     missed, wrong = targets & (1 - decisions), decisions & (1 - targets)
     instead = missed.T.astype(np.float64) @ wrong
     return np.asarray(instead + np.diag((targets & decisions).sum(axis=0)), dtype=np.int64)
-
-
-def label_tables(predictions: Predictions) -> Integers:
-    """A two-by-two table for each label.
-
-    Returns:
-        (k, 2, 2) counts: [[has not and is not given, is given wrongly], [is missed, is given
-        rightly]].
-    """
-    k = len(predictions.scheme)
-    if predictions.scheme.multilabel:
-        targets, decisions = predictions.targets, predictions.decisions
-    else:
-        targets, decisions = np.eye(k, dtype=np.int64)[[predictions.targets, predictions.decisions]]
-    hits = (targets & decisions).sum(axis=0)
-    wrong, missed = decisions.sum(axis=0) - hits, targets.sum(axis=0) - hits
-    neither = len(predictions) - hits - wrong - missed
-    return np.stack([neither, wrong, missed, hits], axis=-1).reshape(k, 2, 2)

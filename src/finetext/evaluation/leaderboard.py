@@ -1,4 +1,4 @@
-"""One line of the leaderboard, as `leaderboard.json` of a run holds it."""
+"""Scores and comparisons as the JSON files of a run hold them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetext.errors import RunError
+from finetext.evaluation.compare import Comparison
 from finetext.types import Score
 
 
@@ -36,7 +37,7 @@ class LeaderboardEntry:
         return {
             "method": self.method,
             "metrics": {
-                split: {name: _score_to_json(score) for name, score in scores.items()}
+                split: {name: score_to_json(score) for name, score in scores.items()}
                 for split, scores in self.metrics.items()
             },
             "seconds_to_train": self.seconds_to_train,
@@ -70,7 +71,39 @@ class LeaderboardEntry:
             raise RunError(f"leaderboard.json: an entry cannot be read: {error}") from None
 
 
-def _score_to_json(score: Score) -> dict[str, float | int | None]:
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as JSON values; a figure that is not defined is null."""
+    p_value = comparison.p_value
+    return {
+        "metric": comparison.metric,
+        "difference": score_to_json(comparison.difference),
+        "p_value": p_value if math.isfinite(p_value) else None,
+        "test": comparison.test,
+        "n": comparison.n,
+    }
+
+
+def comparison_from_json(values: Mapping[str, Any]) -> Comparison:
+    """The inverse of `comparison_to_json`.
+
+    Raises:
+        RunError: a key is missing, or a value is not of the kind it should be.
+    """
+    try:
+        p_value = values["p_value"]
+        return Comparison(
+            metric=str(values["metric"]),
+            difference=_score_from_json(values["difference"]),
+            p_value=float("nan") if p_value is None else float(p_value),
+            test=str(values["test"]),
+            n=int(values["n"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"verdict.json: a comparison cannot be read: {error!r}") from None
+
+
+def score_to_json(score: Score) -> dict[str, float | int | None]:
+    """A score as JSON values; what is not defined is null."""
     ends = {"value": score.value, "low": score.low, "high": score.high}
     return {k: v if math.isfinite(v) else None for k, v in ends.items()} | {"n": score.n}
 

@@ -62,8 +62,12 @@ class Method(ABC):
 
     name: ClassVar[str]
 
-    def check(self) -> None:  # noqa: B027 (most methods have nothing to check)
-        """Raise a `FinetextError` if it could not be fitted whatever the data; called early."""
+    def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
+        """Raise a `FinetextError` if it could not be fitted; called before anything is trained.
+
+        Args:
+            scheme: labels of the data, or None as long as they are not known.
+        """
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
@@ -130,10 +134,19 @@ class Classifier(ABC):
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
-        """Read a model folder; see `finetext.artefact.folder`."""
-        from finetext.artefact.folder import load_model
+        """Read a model folder, or the best model of a run folder.
 
-        return load_model(Path(folder), device)
+        Raises:
+            ModelError: it is neither, or damaged.
+            RunError: the run is damaged.
+        """
+        from finetext.artefact.folder import load_model
+        from finetext.run import Run
+
+        folder = Path(folder)
+        if Run.is_at(folder):
+            return Run.open(folder).classifier(device=device)
+        return load_model(folder, device)
 
 
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:

@@ -77,9 +77,13 @@ class Finetune(Method):
     patience: Count | None = None
     precision: Precision = "auto"
 
-    def check(self) -> None:
-        """Refuse an unknown encoder, or more tokens than it can see."""
+    def check(self, scheme: LabelScheme | None = None) -> None:
+        """Refuse an unknown encoder, more tokens than it can see, or to resample several labels."""
         longest_input(self.encoder, self.max_length)
+        if self.resample != "none" and scheme is not None and scheme.multilabel:
+            raise RecipeError(
+                "finetune: resample needs one label a text; with several use class_weights"
+            )
 
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
@@ -114,10 +118,7 @@ class Finetune(Method):
     def _resampled(self, train: Dataset, seed: int) -> Dataset:
         if self.resample == "none":
             return train
-        if train.scheme is None or train.scheme.multilabel:
-            raise RecipeError(
-                "finetune: resample needs one label a text; with several use class_weights"
-            )
+        self.check(train.scheme)
         return train.select(resampled(train.targets, self.resample, seed))
 
 
@@ -195,5 +196,6 @@ def summary(encoder: str, model: Any, max_length: int, epochs: int, rate: float)
     return (
         f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
         f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
-        f"{epochs} epochs, learning rate {rate:.2g}, {model.device.type}"
+        f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rate:.2g}, "
+        f"{model.device.type}"
     )

@@ -64,6 +64,7 @@ def fit_head(
     scheme: LabelScheme,
     inverse_regularisation: float | None,
     context: FitContext,
+    groups: Sequence[str] | None = None,
 ) -> LinearHead:
     """Fit a logistic regression; one per label when the scheme is multi-label.
 
@@ -73,13 +74,14 @@ def fit_head(
         scheme: names of the k columns.
         inverse_regularisation: C, or None to choose it as `choose_regularisation` does.
         context: seed and metric.
+        groups: the group of each row, which `choose_regularisation` keeps together, or None.
 
     Returns:
         the head fitted on all rows.
     """
     chosen = inverse_regularisation
     if chosen is None:
-        chosen, _ = choose_regularisation(features, targets, scheme, CANDIDATES, context)
+        chosen, _ = choose_regularisation(features, targets, scheme, CANDIDATES, context, groups)
     weights, bias = _fit(features, targets, scheme, chosen, context.seed)
     return LinearHead(weights, bias, chosen)
 
@@ -90,6 +92,7 @@ def choose_regularisation(
     scheme: LabelScheme,
     candidates: Sequence[float],
     context: FitContext,
+    groups: Sequence[str] | None = None,
 ) -> tuple[float, float]:
     """The C with the best cross-validated metric, on at most 10,000 rows and in three folds.
 
@@ -99,13 +102,14 @@ def choose_regularisation(
         scheme: names of the k columns.
         candidates: values of C in rising order.
         context: seed and metric.
+        groups: the group of each row, or None; with three groups or more, each stays in one fold.
 
     Returns:
         the best candidate, the smallest among equals, and its metric, higher is better.
     """
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
-    folds = _folds(targets, scheme)
+    folds = _folds(targets, scheme, None if groups is None else np.asarray(groups)[order])
     metric = registry.load("metrics", context.metric)
     scores = []
     for candidate in candidates:
@@ -121,15 +125,20 @@ def choose_regularisation(
     return candidates[best], scores[best]
 
 
-def _folds(targets: Integers, scheme: LabelScheme) -> list[tuple[Integers, Integers]]:
+def _folds(
+    targets: Integers, scheme: LabelScheme, groups: Any | None
+) -> list[tuple[Integers, Integers]]:
     """Rows to fit on and to measure on, stratified if every class has enough; none of few rows."""
-    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     if len(targets) < FOLDS:
         return []
     smallest = 0 if scheme.multilabel else int(np.bincount(targets)[np.unique(targets)].min())
-    folds = StratifiedKFold(FOLDS) if smallest >= FOLDS else KFold(FOLDS)
-    return list(folds.split(np.zeros(len(targets)), targets))
+    if groups is not None and len(np.unique(groups)) >= FOLDS:
+        folds = StratifiedGroupKFold(FOLDS) if smallest >= FOLDS else GroupKFold(FOLDS)
+    else:
+        folds = StratifiedKFold(FOLDS) if smallest >= FOLDS else KFold(FOLDS)
+    return list(folds.split(np.zeros(len(targets)), targets, groups))
 
 
 def _fit(

@@ -35,7 +35,7 @@ class Probe(Method):
     max_length: Tokens | None = None
     inverse_regularisation: Positive | None = None
 
-    def check(self) -> None:
+    def check(self, scheme: LabelScheme | None = None) -> None:
         """Refuse an unknown encoder, or more tokens than it can see."""
         longest_input(self.encoder, self.max_length)
 
@@ -58,6 +58,7 @@ class Probe(Method):
             train.scheme,
             self.inverse_regularisation,
             context,
+            train.groups,
         )
         return ProbeClassifier(train.scheme, None, encoder, head, mean, scale)
 

@@ -50,11 +50,11 @@ class Tfidf(Method):
             chosen, score = candidates[0], 0.0
             if len(lengths) * len(candidates) > 1:
                 chosen, score = choose_regularisation(
-                    features, train.targets, train.scheme, candidates, context
+                    features, train.targets, train.scheme, candidates, context, train.groups
                 )
             trials.append((score, -length, chosen, vectorizer, features))
         _, _, chosen, vectorizer, features = max(trials, key=lambda trial: trial[:2])
-        head = fit_head(features, train.targets, train.scheme, chosen, context)
+        head = fit_head(features, train.targets, train.scheme, chosen, context, train.groups)
         return TfidfClassifier(train.scheme, None, vectorizer, head)
 
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:

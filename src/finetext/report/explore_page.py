@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetext.data.explore import Exploration, Lengths
+from finetext.data.explore import Exploration
 from finetext.errors import RunError
 from finetext.report import plots
+from finetext.report.page import render_page
 
 
 def write_explore_page(exploration: Exploration, path: str | Path) -> Path:
@@ -36,18 +37,7 @@ def write_explore_page(exploration: Exploration, path: str | Path) -> Path:
 
 def render(exploration: Exploration) -> str:
     """The page as HTML text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = Markup
-    return environment.get_template("explore_page.html.j2").render(_context(exploration))
+    return render_page("explore_page.html.j2", _context(exploration))
 
 
 def _context(exploration: Exploration) -> dict[str, Any]:
@@ -57,7 +47,7 @@ def _context(exploration: Exploration) -> dict[str, Any]:
         "data": exploration,
         "total": sum(exploration.rows.values()),
         "class_plot": plots.class_bars(_shares(exploration)) if classes else "",
-        "lengths": [(each, _boxes(each)) for each in lengths],
+        "lengths": [(each, plots.length_boxes(each, key)) for key, each in enumerate(lengths)],
         "most_bars": plots.MOST_BARS,
     }
 
@@ -68,13 +58,3 @@ def _shares(exploration: Exploration) -> dict[str, dict[str, float]]:
         part: {name: counts[part] / max(rows, 1) for name, counts in exploration.classes.items()}
         for part, rows in exploration.rows.items()
     }
-
-
-def _boxes(lengths: Lengths) -> str:
-    if not lengths.spreads:
-        return ""
-    five = {
-        name: (each.low, each.quarter, each.median, each.three_quarters, each.high)
-        for name, each in lengths.spreads.items()
-    }
-    return plots.word_boxes(five, lengths.unit, lengths.context)

@@ -38,7 +38,7 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
 
 
 def show_findings(findings: tuple[Finding, ...] | list[Finding], console: Console) -> None:
-    """Print each finding with its severity and the first ids of its rows."""
+    """Print each finding whole, with its severity and the first ids of its rows."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -52,7 +52,11 @@ def show_findings(findings: tuple[Finding, ...] | list[Finding], console: Consol
         message = Text(finding.message)
         if rows:
             message.append(f"\nrows: {rows}", style="dim")
-        console.print(Padding(message, (0, 0, 0, 2)))
+        if console.soft_wrap:
+            for own_line in message.split():
+                console.print(Text("  ").append_text(own_line))
+        else:
+            console.print(Padding(message, (0, 0, 0, 2)))
 
 
 def show_tokens(look: TokenLook, console: Console) -> None:

@@ -12,9 +12,9 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def ends(score: Score) -> str:
+def ends(score: Score, written: str = ".3f") -> str:
     """The 95% interval in brackets, or nothing when it is not defined."""
-    return "" if math.isnan(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"
+    return "" if math.isnan(score.low) else f"[{score.low:{written}}, {score.high:{written}}]"
 
 
 def p_value(value: float) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from finetext.data.explore import Lengths
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.registry import load
@@ -86,21 +87,23 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
     return _svg("classes", (6.4, 1.1 + height * len(labels)), draw)
 
 
-def word_boxes(
-    quantiles: Mapping[str, tuple[float, float, float, float, float]],
-    unit: str = "words",
-    context: int | None = None,
-) -> str:
+def length_boxes(lengths: Lengths, key: int = 0) -> str:
     """A box a label: the 5th, 25th, 50th, 75th and 95th percentile of words in a text.
 
+    The most that a model is given is drawn as a line, with the share of the texts cut there.
+
     Args:
-        quantiles: label to these five numbers.
-        unit: what texts are counted in.
-        context: the most a model can see, drawn as a line; None draws none.
+        lengths: of all rows and of each label; without any, there is no figure.
+        key: what makes this figure's element names unique in the page.
     """
-    shown = dict(list(quantiles.items())[:MOST_BARS])
+    shown = dict(list(lengths.spreads.items())[:MOST_BARS])
+    if not shown:
+        return ""
     keys = ("whislo", "q1", "med", "q3", "whishi")
-    boxes = [dict(zip(keys, five, strict=True)) for five in shown.values()]
+    boxes = [
+        dict(zip(keys, (s.low, s.quarter, s.median, s.three_quarters, s.high), strict=True))
+        for s in shown.values()
+    ]
     line = {"color": _INK, "linewidth": 1.0}
 
     def draw(figure: Figure) -> None:
@@ -119,11 +122,20 @@ def word_boxes(
         )
         _label_rows(axes, list(shown))
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"{unit} in a text")
-        if context is not None and context <= axes.get_xlim()[1]:
-            axes.axvline(context, color=_SERIES[1], linewidth=1.5, linestyle="--")
+        axes.set_xlabel(f"{lengths.unit} in a text")
+        if lengths.context is not None:
+            _cut_at(axes, lengths.context, [spread.cut or 0.0 for spread in shown.values()])
 
-    return _svg(unit.replace(" ", "-"), (6.4, 0.8 + 0.27 * len(boxes)), draw)
+    return _svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
+
+
+def _cut_at(axes: Axes, limit: int, shares: Sequence[float]) -> None:
+    """A line at the limit, if it is in the picture, and the share of each row beyond it."""
+    if limit <= axes.get_xlim()[1]:
+        axes.axvline(limit, color=_SERIES[1], linewidth=1.5, linestyle="--")
+    beside = axes.get_yaxis_transform()
+    for row, share in enumerate(shares):
+        axes.text(1.02, row, f"{share:.1%} cut", transform=beside, va="center")
 
 
 def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> str:

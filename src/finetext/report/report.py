@@ -12,11 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.data.checks.material import MOST_ROWS_NAMED
+from finetext.data.explore import Lengths
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.intervals import LabelScores, confusion, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.registry import load, names
 from finetext.report import figures, plots
+from finetext.report.page import render_page
 from finetext.types import Finding, Integers, Predictions, Score
 
 _MOST_PAIRS: Final = 30
@@ -32,7 +35,8 @@ class ReportData:
         description: one line on the data: where they came from, which columns were taken.
         rows: split to number of rows.
         class_counts: split to label to number of rows that have it.
-        words: label to the 5th, 25th, 50th, 75th and 95th percentile of words in a text.
+        lengths: how long the texts of each label are: in words, then in word pieces for each
+            encoder that reads them.
         findings: what reading and checking noticed.
         entries: the leaderboard, in the order to show.
         predictions: method to predictions on the test rows.
@@ -42,13 +46,14 @@ class ReportData:
         cheapest: the cheapest method that is not significantly worse on test.
         recipe: the recipe as TOML text.
         environment: versions, device and seeds; name to value.
+        seed: seed of the intervals of each label.
     """
 
     title: str
     description: str
     rows: Mapping[str, int]
     class_counts: Mapping[str, Mapping[str, int]]
-    words: Mapping[str, tuple[float, float, float, float, float]]
+    lengths: Sequence[Lengths]
     findings: Sequence[Finding]
     entries: Sequence[LeaderboardEntry]
     predictions: Mapping[str, Predictions]
@@ -58,6 +63,7 @@ class ReportData:
     cheapest: str
     recipe: str
     environment: Mapping[str, object]
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,13 @@ class LabelView:
         method: its name.
         predictions: on the test rows.
         key: a number that tells it from the other methods of the page.
+        seed: seed of the intervals.
     """
 
     method: str
     predictions: Predictions
     key: int
+    seed: int
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +90,7 @@ class LabelView:
     @cached_property
     def scores(self) -> list[LabelScores]:
         """Precision, recall and F1 of each label."""
-        return per_class(self.predictions)
+        return per_class(self.predictions, self.seed)
 
     @cached_property
     def counts(self) -> Integers:
@@ -143,27 +151,14 @@ def write_report(data: ReportData, path: str | Path) -> Path:
 
 def render(data: ReportData) -> str:
     """The report as HTML text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("number", "ends", "p_value", "duration", "speed", "size"):
-        environment.filters[name] = getattr(figures, name)
-    environment.filters["svg"] = Markup
-    return environment.get_template("page.html.j2").render(_context(data))
+    return render_page("page.html.j2", _context(data))
 
 
 def _context(data: ReportData) -> dict[str, Any]:
     multilabel = any(p.scheme.multilabel for p in data.predictions.values())
     shown = [n for n in names("metrics") if any(n in e.metrics["test"] for e in data.entries)]
     metrics = [n for n in shown if multilabel or n != "micro_f1" or n == data.metric]
-    views = [LabelView(m, p, key) for key, (m, p) in enumerate(data.predictions.items())]
+    views = [LabelView(m, p, key, data.seed) for key, (m, p) in enumerate(data.predictions.items())]
     views.sort(key=lambda view: view.method != data.best)
     labels = list(next(iter(data.class_counts.values())))
     shares = {
@@ -182,9 +177,10 @@ def _context(data: ReportData) -> dict[str, Any]:
         "views": views,
         "many_labels": len(labels) > plots.MOST_CELLS_WITH_NUMBERS,
         "most_bars": plots.MOST_BARS,
+        "most_rows": MOST_ROWS_NAMED,
         "findings": sorted(data.findings, key=lambda finding: _SEVERITIES.index(finding.severity)),
         "class_plot": plots.class_bars(shares),
-        "word_plot": plots.word_boxes(data.words) if data.words else "",
+        "lengths": [(each, plots.length_boxes(each, key)) for key, each in enumerate(data.lengths)],
         "board_plot": plots.leaderboard(data.entries, metrics),
     }
 
@@ -213,12 +209,18 @@ def _summary(
         f"The cheapest method that is not significantly worse is {data.cheapest}: it took "
         f"{figures.duration(cheapest.seconds_to_train)} to train instead of "
         f"{figures.duration(best.seconds_to_train)}, and differs from {data.best} by "
-        f"{against.difference.value:+.3f} (95% interval {against.difference.low:+.3f} to "
-        f"{against.difference.high:+.3f}, p = {figures.p_value(against.p_value)}).",
+        f"{against.difference.value:+.3f} "
+        f"({_interval(against.difference, '+.3f')}, p = {figures.p_value(against.p_value)}).",
     ]
 
 
 def _with_interval(score: Score | None) -> str:
     if score is None:
         return "an unknown score"
-    return f"{score.value:.3f} (95% interval {score.low:.3f} to {score.high:.3f})"
+    return f"{score.value:.3f} ({_interval(score, '.3f')})"
+
+
+def _interval(score: Score, written: str) -> str:
+    if np.isnan(score.low):
+        return "without an interval"
+    return f"95% interval {score.low:{written}} to {score.high:{written}}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.registry import load
 from finetext.report import figures
@@ -21,10 +22,15 @@ _ALSO: Final = {
 _WIDTH: Final = 100
 _GAP: Final = 2
 _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
+Comparisons = Mapping[str, Comparison]
 
 
 def leaderboard_table(
-    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str = "macro_f1"
+    entries: Sequence[LeaderboardEntry],
+    best: str,
+    cheapest: str,
+    metric: str = "macro_f1",
+    comparisons: Comparisons | None = None,
 ) -> Table:
     """The leaderboard as a table for a colour terminal, at most 100 columns wide.
 
@@ -33,11 +39,13 @@ def leaderboard_table(
         best: the method that is best on validation.
         cheapest: the cheapest method that is not significantly worse on test.
         metric: the metric by which rungs are chosen and compared.
+        comparisons: method to its paired comparison with the best, for a column of p-values;
+            none by default.
     """
     from rich.table import Table
     from rich.text import Text
 
-    header, rows = _cells(entries, best, cheapest, metric)
+    header, rows = _cells(entries, (best, cheapest), metric, comparisons or {})
     table = Table(
         caption=_legend(metric),
         caption_justify="left",
@@ -55,7 +63,11 @@ def leaderboard_table(
 
 
 def leaderboard_lines(
-    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str = "macro_f1"
+    entries: Sequence[LeaderboardEntry],
+    best: str,
+    cheapest: str,
+    metric: str = "macro_f1",
+    comparisons: Comparisons | None = None,
 ) -> list[str]:
     """The leaderboard as plain lines of at most 100 characters.
 
@@ -64,8 +76,10 @@ def leaderboard_lines(
         best: the method that is best on validation.
         cheapest: the cheapest method that is not significantly worse on test.
         metric: the metric by which rungs are chosen and compared.
+        comparisons: method to its paired comparison with the best, for a column of p-values;
+            none by default.
     """
-    header, rows = _cells(entries, best, cheapest, metric)
+    header, rows = _cells(entries, (best, cheapest), metric, comparisons or {})
     table = [*(list(line) for line in zip(*header, strict=True)), *rows]
     widths = _widths(table)
     laid_out = [
@@ -81,16 +95,20 @@ def leaderboard_lines(
 
 
 def _cells(
-    entries: Sequence[LeaderboardEntry], best: str, cheapest: str, metric: str
+    entries: Sequence[LeaderboardEntry],
+    marked: tuple[str, str],
+    metric: str,
+    comparisons: Comparisons,
 ) -> tuple[list[tuple[str, str]], list[list[str]]]:
     """Headers of two lines, and rows; names are cut so that all fits the width."""
     title = load("metrics", metric).title
     on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
-    also = [name for name in _ALSO if name in on_test and name != metric]
+    also = [name for name in _ALSO if name in on_test and name != metric][:1]
     header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
+    header += [("p vs", "best")] if comparisons else []
     header += [_ALSO[name] for name in also]
     header += [("time to", "train"), ("", "rows/s"), ("", "size")]
-    rows = [_row(entry, best, cheapest, metric, also) for entry in entries]
+    rows = [_row(entry, marked, metric, also, comparisons) for entry in entries]
     widths = _widths([*(list(line) for line in zip(*header, strict=True)), *rows])
     room = _WIDTH - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
     return header, [[row[0], figures.short(row[1], max(room, 8)), *row[2:]] for row in rows]
@@ -101,16 +119,24 @@ def _widths(table: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _row(
-    entry: LeaderboardEntry, best: str, cheapest: str, metric: str, also: Sequence[str]
+    entry: LeaderboardEntry,
+    marked: tuple[str, str],
+    metric: str,
+    also: Sequence[str],
+    comparisons: Comparisons,
 ) -> list[str]:
+    best, cheapest = marked
     mark = ("*" if entry.method == best else "") + ("+" if entry.method == cheapest else "")
     validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
     chosen = test.get(metric, _UNKNOWN)
+    against = comparisons.get(entry.method)
+    p_value = "-" if against is None else figures.p_value(against.p_value)
     return [
         mark,
         figures.short(entry.method, _WIDTH),
         figures.number(validation.get(metric, _UNKNOWN).value),
         f"{figures.number(chosen.value)} {figures.ends(chosen)}".rstrip(),
+        *([p_value] if comparisons else []),
         *(figures.number(test.get(name, _UNKNOWN).value) for name in also),
         figures.duration(entry.seconds_to_train),
         figures.speed(entry.rows_per_second),

@@ -2,70 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 
 from finetext.data.checks.material import Material, counted, quoted
 from finetext.types import Finding, Integers
 
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What pairs of parts share.
+
+    Attributes:
+        pairs: the pairs in words, with counts.
+        rows: positions of the rows of the second part of each pair, rising.
+    """
+
+    pairs: str
+    rows: Integers
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[Pair, int, Integers]], noun: str) -> Self | None:
+        """Put pairs, how much each shares and in which rows, together; None if there are none."""
+        found = list(found)
+        if not found:
+            return None
+        pairs = [
+            f"{counted(number, noun)} of {one} in {counted(len(rows), 'row')} of {other}"
+            for (one, other), number, rows in found
+        ]
+        return cls("; ".join(pairs), np.unique(np.concatenate([rows for _, _, rows in found])))
+
 
 def leakage(material: Material) -> list[Finding]:
     """Texts that stand word for word in two parts."""
-    return [
-        Finding(
-            "warning",
-            "leakage",
-            f"Word for word in {one} and in {other}: {counted(texts, 'text')} "
-            f"({counted(len(rows), 'row')} of {other}), such as "
-            f"{quoted(material.texts[rows[0]])}. Leave these rows out of {other}, or its scores "
-            "are too good.",
-            material.name(rows),
-        )
-        for one, other, texts, rows in _shared(material, material.copies)
-    ]
+    shared = Shared.of(shared_rows(material, material.copies), "text")
+    if shared is None:
+        return []
+    message = (
+        f"The same text word for word in two parts: {shared.pairs}, such as "
+        f"{quoted(material.texts[shared.rows[0]])}. Leave these rows out of one of the two, or "
+        "scores are too good."
+    )
+    return [Finding("warning", "leakage", message, material.name(shared.rows))]
 
 
 def near_leakage(material: Material) -> list[Finding]:
     """Texts that stand in two parts with a few words changed."""
-    exact = {(one, other): rows for one, other, _, rows in _shared(material, material.copies)}
-    findings = []
-    for one, other, _, rows in _shared(material, material.clusters):
-        rows = np.setdiff1d(rows, exact.get((one, other), rows[:0]))
-        if len(rows):
-            message = (
-                f"Nearly the same as a row of {one}: {counted(len(rows), 'row')} of {other}, such "
-                f"as {quoted(material.texts[rows[0]])}. Look at them, and leave copies out of "
-                f"{other}."
-            )
-            findings.append(Finding("warning", "near-leakage", message, material.name(rows)))
-    return findings
-
-
-def group_leakage(material: Material) -> list[Finding]:
-    """Groups with rows in two parts."""
-    if material.groups is None:
+    exact = {pair: rows for pair, _, rows in shared_rows(material, material.copies)}
+    near = (
+        (pair, np.setdiff1d(rows, exact.get(pair, rows[:0])))
+        for pair, _, rows in shared_rows(material, material.clusters)
+    )
+    pairs = [(pair, rows) for pair, rows in near if len(rows)]
+    if not pairs:
         return []
-    _, numbers = np.unique(np.asarray(material.groups, dtype=str), return_inverse=True)
-    return [
-        Finding(
-            "warning",
-            "group-leakage",
-            f"In {one} and in {other}: {counted(groups, 'group')} "
-            f"({counted(len(rows), 'row')} of {other}), such as "
-            f"{material.groups[rows[0]]!r}. Split by group, or scores on {other} do not tell how "
-            "the model does on groups it has never seen.",
-            material.name(rows),
-        )
-        for one, other, groups, rows in _shared(material, numbers.astype(np.int64))
-    ]
+    described = "; ".join(
+        f"{counted(len(rows), 'row')} of {other} like one of {one}" for (one, other), rows in pairs
+    )
+    rows = np.unique(np.concatenate([rows for _, rows in pairs]))
+    message = (
+        f"Nearly the same text in two parts: {described}, such as "
+        f"{quoted(material.texts[rows[0]])}. Look at them, and leave copies out of one of the two."
+    )
+    return [Finding("warning", "near-leakage", message, material.name(rows))]
 
 
-def _shared(material: Material, numbers: Integers) -> Iterator[tuple[str, str, int, Integers]]:
+def shared_rows(material: Material, numbers: Integers) -> Iterator[tuple[Pair, int, Integers]]:
     """Names of two parts, how many numbers they share, and the rows of the second with one."""
     for (i, (one, _)), (j, (other, _)) in combinations(enumerate(material.parts), 2):
         common = np.intersect1d(numbers[material.part == i], numbers[material.part == j])
         if len(common):
             rows = np.flatnonzero((material.part == j) & np.isin(numbers, common))
-            yield one, other, len(common), rows
+            yield (one, other), len(common), rows

@@ -17,18 +17,36 @@ MOST_ROWS_NAMED: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
+class ModelInput:
+    """The word pieces of the n texts for an encoder, and how many of them it is given.
+
+    Attributes:
+        encoder: alias, Hub name or folder of the encoder.
+        limit: word pieces of a text that the model is given; what comes after is cut.
+        counting: gives `pieces`, maybe after a wait.
+    """
+
+    encoder: str
+    limit: int
+    counting: Callable[[], Integers]
+
+    @cached_property
+    def pieces(self) -> Integers:
+        """(n,) word pieces of each text, special ones included."""
+        return self.counting()
+
+
+@dataclass(frozen=True, eq=False)
 class Material:
     """The n rows of all parts, one part after the other.
 
     Attributes:
         parts: name and rows of each part: "train", "validation", "test", or "all" alone.
-        context: word pieces the model can see, or None if unknown.
-        counting: gives `pieces`, maybe after a wait; None if they are unknown.
+        inputs: what models are given of the texts; none if word pieces are not counted.
     """
 
     parts: tuple[tuple[str, Dataset], ...]
-    context: int | None = None
-    counting: Callable[[], Integers] | None = None
+    inputs: tuple[ModelInput, ...] = ()
 
     @classmethod
     def of(cls, data: Dataset | Splits) -> Material:
@@ -85,11 +103,6 @@ class Material:
     def counts(self) -> Integers:
         """(parts, k) rows of each class in each part."""
         return np.array([self.indicators[self.part == p].sum(0) for p in range(len(self.parts))])
-
-    @cached_property
-    def pieces(self) -> Integers | None:
-        """(n,) word pieces of each text, special ones included, or None if unknown."""
-        return None if self.counting is None else self.counting()
 
     @cached_property
     def copies(self) -> Integers:

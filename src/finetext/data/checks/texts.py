@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from finetext.data.checks.material import Material, counted
+from finetext.data.checks.material import Material, ModelInput, counted
 from finetext.types import Finding
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-MANY_CUT: Final = 0.05
+MANY_CUT: Final = 0.1
 
 
 def blank_texts(material: Material) -> list[Finding]:
@@ -46,19 +46,24 @@ def control_characters(material: Material) -> list[Finding]:
 
 
 def cut_texts(material: Material) -> list[Finding]:
-    """Texts longer than the model's context, of which the end is not seen."""
-    if material.pieces is None or material.context is None:
-        return []
-    rows = np.flatnonzero(material.pieces > material.context)
+    """Texts longer than a model is given, of which the end is not seen."""
+    return [
+        finding for each in material.inputs for finding in _cut(each, material) if len(material)
+    ]
+
+
+def _cut(given: ModelInput, material: Material) -> list[Finding]:
+    rows = np.flatnonzero(given.pieces > given.limit)
     if not len(rows):
         return []
     share = len(rows) / len(material)
-    lost = 1 - np.minimum(material.pieces, material.context).sum() / material.pieces.sum()
+    lost = 1 - np.minimum(given.pieces, given.limit).sum() / given.pieces.sum()
+    verb = "is" if len(rows) == 1 else "are"
     message = (
-        f"Longer than the model's context of {material.context:,} word pieces: "
-        f"{counted(len(rows), 'text')} ({share:.1%}), which would be cut; {lost:.1%} of all "
-        "pieces would not be seen. If what matters stands at the end, shorten the texts or "
-        "take an encoder with a longer context."
+        f"Longer than the {given.limit:,} word pieces that {given.encoder} is given of a text: "
+        f"{counted(len(rows), 'text')} ({share:.1%}), which {verb} cut; {lost:.1%} of all pieces "
+        "are not seen. If what matters stands at the end, shorten the texts, raise max_length, "
+        "or take an encoder with a longer context."
     )
-    many = share >= MANY_CUT
+    many = share > MANY_CUT
     return [Finding("warning" if many else "note", "cut-texts", message, material.name(rows))]

@@ -1,0 +1,34 @@
+"""What the pages that finetext writes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from finetext.report import figures
+
+
+def render_page(template: str, context: Mapping[str, object]) -> str:
+    """A template of this folder, filled in; whatever the data hold is escaped.
+
+    Args:
+        template: file name of the template.
+        context: what it names; a name that is missing raises an error.
+
+    Returns:
+        HTML text.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "ends", "p_value", "duration", "speed", "size"):
+        environment.filters[name] = getattr(figures, name)
+    environment.filters["svg"] = Markup
+    return environment.get_template(template).render(context)
