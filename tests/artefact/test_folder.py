@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.artefact.folder import FORMAT_VERSION, load_model, save_model
+from finetext.artefact.folder import FORMAT_VERSION, load_model, save_model, write_text
 from finetext.errors import ModelError
 from finetext.methods.base import FitContext
 from finetext.methods.majority import MajorityClassifier
@@ -168,3 +168,10 @@ def test_how_it_was_made_is_recorded(tmp_path: Path) -> None:
     folder = save_model(classifier(), tmp_path / "m", {"method": "mine", "seed": 3})
     provenance = json.loads((folder / "finetext.json").read_text())["provenance"]
     assert {"method": "mine", "seed": 3}.items() <= provenance.items()
+
+
+def test_a_text_that_cannot_be_put_in_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_text(tmp_path / "taken", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from finetext.data import stratify
-from finetext.data.checks.material import counted
+from finetext.data.words import counted
 from finetext.errors import DataError, RecipeError
 from finetext.types import SPLIT_NAMES, Dataset, Integers, SplitName, Splits
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.artefact.folder import write_text
 from finetext.data.checks.material import MOST_ROWS_NAMED
 from finetext.data.explore import Lengths
 from finetext.evaluation.compare import Comparison
@@ -136,16 +135,7 @@ def write_report(data: ReportData, path: str | Path) -> Path:
         the path.
     """
     path = Path(path)
-    page = render(data)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(page)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    write_text(path, render(data))
     return path
 
 

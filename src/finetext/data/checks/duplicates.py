@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from finetext.data.checks.material import Material, counted, quoted
+from finetext.data.checks.material import Material, quoted
+from finetext.data.words import counted
 from finetext.types import Finding, Integers
 
 MANY: Final = 0.01

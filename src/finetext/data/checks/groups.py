@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from finetext.data.checks.leakage import Shared, shared_rows
-from finetext.data.checks.material import Material, counted
+from finetext.data.checks.material import Material
+from finetext.data.words import counted
 from finetext.types import Finding
 
 FEWEST_GROUPS: Final = 20

@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from finetext.data.checks.material import Material, counted, quoted
+from finetext.data.checks.material import Material, quoted
+from finetext.data.words import counted
 from finetext.types import Finding
 
 

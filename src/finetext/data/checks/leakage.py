@@ -9,7 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from finetext.data.checks.material import Material, counted, quoted
+from finetext.data.checks.material import Material, quoted
+from finetext.data.words import counted
 from finetext.types import Finding, Integers
 
 Pair = tuple[str, str]

@@ -127,11 +127,6 @@ class Material:
         return tuple(self.ids[row] for row, _ in zip(rows, range(MOST_ROWS_NAMED), strict=False))
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 row", "2,000 rows"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def quoted(text: str, most: int = 60) -> str:
     """The beginning of a text on one line, in quotes."""
     line = " ".join(text.split())

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from finetext.data.checks.material import Material, ModelInput, counted
+from finetext.data.checks.material import Material, ModelInput
+from finetext.data.words import counted
 from finetext.types import Finding
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
