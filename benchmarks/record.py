@@ -83,7 +83,8 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor and cores."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.exists() else []:
         if line.startswith("model name"):
             return f"{line.split(':')[1].strip()}, {os.cpu_count()} cores"
     return f"{os.cpu_count()} cores"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 import pytest
@@ -83,16 +84,13 @@ def mixed_topics(make_dataset: Callable[..., Dataset], topics: Dataset) -> Datas
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
     """The folder of a randomly initialised BERT: two layers, 32 wide, 64 positions."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.normalizer = normalizers.BertNormalizer()
-    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # Not trained: a trained vocabulary is another one in each process.
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    trained.train_from_iterator(topics.texts, trainer)
-    tokenizer = BertTokenizerFast(vocab=trained.get_vocab())
+    words = sorted({word for text in topics.texts for word in text.split()})
+    pieces = [*special, *ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase), *words]
+    tokenizer = BertTokenizerFast(vocab={p: i for i, p in enumerate(dict.fromkeys(pieces))})
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=64,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from finetext.arguments import DataOptions, MethodOptions, assigned, recipe_values, size
+from finetext.arguments import DataOptions, MethodOptions, assigned, names, recipe_values, size
 from finetext.errors import RecipeError, UnknownNameError
+from finetext.recipe import Recipe
 
 NOTHING = {"data": {"source": {"train": None, "validation": None, "test": None}}, "split": {}}
 
@@ -46,6 +47,18 @@ def test_assignments_are_read_as_toml_or_else_as_text() -> None:
 def test_what_is_no_assignment_is_refused(wrong: str) -> None:
     with pytest.raises(RecipeError, match=r"SECTION\.NAME=VALUE"):
         assigned([wrong])
+
+
+def test_settings_in_no_section_can_be_set() -> None:
+    assert assigned(["seed=3", "checkpoint_steps=5"]) == {"": {"seed": 3, "checkpoint_steps": 5}}
+    values = recipe_values(None, given("x.csv"), MethodOptions(), ["checkpoint_steps=5"])
+    assert values["checkpoint_steps"] == 5
+    assert Recipe.from_values(values).checkpoint_steps == 5
+
+
+def test_commas_join_names() -> None:
+    assert names(None) is None
+    assert names(" a, b,") == ["a", "b"]
 
 
 def test_without_anything_the_ladder_is_climbed() -> None:

@@ -79,7 +79,7 @@ def test_texts_that_an_encoder_will_not_see_whole_are_told(
     recipe = Recipe(source=str(reviews), methods=methods)
     dataset = finetext.read(reviews)
     splits = finetext.split(dataset)
-    findings, (words, *pieces) = _findings(dataset, splits, recipe, lambda event: None)
+    findings, (words, *pieces) = _findings(dataset, splits, recipe, Listener())
     assert words.unit == "words"
     assert [each.context for each in pieces] == [6]
     (cut,) = (finding for finding in findings if finding.code == "cut-texts")
@@ -221,17 +221,15 @@ def test_what_was_finished_before_a_rung_failed_is_kept(reviews: Path, tmp_path:
         train(reviews, methods, out=place)
     run = Run.open(place)
     assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert run.unfinished == ("ill", "late")
+    assert [finding.code for finding in run.findings] == ["unfinished"]
     assert "ill failed: the loss is nan" in run.report.read_text()
 
 
 def test_what_was_finished_before_a_stop_is_kept(reviews: Path, tmp_path: Path) -> None:
-    lines: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            reviews, {"tfidf": QUICK, "slow": Broken(stopped=True)}, out=tmp_path / "run",
-            listener=Listener(lines.append),
-        )  # fmt: skip
-    assert lines[-1].startswith("slow was stopped")
+    methods = {"tfidf": QUICK, "slow": Broken(stopped=True)}
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped(.|\n)*--resume --out .*run$"):
+        train(reviews, methods, out=tmp_path / "run")
     assert [e.method for e in Run.open(tmp_path / "run").leaderboard] == ["majority", "tfidf"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.data.stream import Chunk
 from finetext.errors import DataError
 from finetext.methods.majority import MajorityClassifier
 from finetext.predicting import (
@@ -19,26 +20,33 @@ from finetext.predicting import (
     print_text,
     read_input,
     rows_of,
-    write_table,
+    table_file,
 )
-from finetext.types import Dataset, LabelScheme
+from finetext.types import LabelScheme
+
+Rows = tuple[list[str], list[str]]
 
 
 def classifier(names: Sequence[str], chances: Sequence[float], several: bool = False) -> Any:
     return MajorityClassifier(LabelScheme(tuple(names), several), None, np.array(chances))
 
 
-def one(text: str) -> Dataset:
-    return read_input(text, {}, None)
+def one(text: str) -> Chunk:
+    (chunk,) = read_input(text, {}, None).chunks
+    return chunk
+
+
+def rows(source: str, given: dict[str, Any], settings: list[str] | None = None) -> Rows:
+    """Ids and texts of all chunks."""
+    chunks = list(read_input(source, given, settings).chunks)
+    return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "word", "two words", "see a.csv and b", "a\nb.csv", "3.5 %"]
 )
 def test_a_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
-    dataset = read_input(text, {}, None)
-    assert dataset.texts == [text]
-    assert dataset.ids == ["1"]
+    assert rows(text, {}) == (["1"], [text])
 
 
 @pytest.mark.parametrize("name", ["nothere.csv", "folder/nothere.txt", "nothere.parquet"])
@@ -49,13 +57,12 @@ def test_what_looks_like_a_file_must_be_there(workplace: Path, name: str) -> Non
 
 def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> None:
     Path("in.csv").write_text("nr,review\nx,a fine film\ny,a dull film\n")
-    dataset = read_input("in.csv", {"text": "review", "id": "nr"}, None)
-    assert (dataset.ids, dataset.texts) == (["x", "y"], ["a fine film", "a dull film"])
-    assert len(read_input(str(reviews), {}, None)) == 60
+    films = ["a fine film", "a dull film"]
+    assert rows("in.csv", {"text": "review", "id": "nr"}) == (["x", "y"], films)
+    assert len(rows(str(reviews), {})[0]) == 60
     Path("lines.txt").write_text("a fine film\na dull film\n")
-    assert read_input("lines.txt", {}, None).texts == ["a fine film", "a dull film"]
-    latin = read_input("in.csv", {}, ["data.encoding=latin-1", "data.header=false"])
-    assert len(latin) == 3
+    assert rows("lines.txt", {}) == (["1", "2"], films)
+    assert len(rows("in.csv", {}, ["data.encoding=latin-1", "data.header=false"])[0]) == 3
 
 
 @pytest.mark.parametrize("source", ["-", "one text"])
@@ -72,7 +79,7 @@ def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path)
 
 
 def test_bytes_that_are_no_characters_do_not_stop(workplace: Path) -> None:
-    assert read_input("caf\udce9 noir", {}, None).texts == ["caf\ufffd noir"]
+    assert rows("caf\udce9 noir", {}) == (["1"], ["caf\ufffd noir"])
 
 
 def test_one_label() -> None:
@@ -125,9 +132,12 @@ def test_a_failed_write_leaves_the_older_file(
 
     with monkeypatch.context() as broken:
         broken.setattr("finetext.predicting._write_rows", fail)
-        with pytest.raises(DataError, match="disk full"):
-            write_table(table, path)
+        with pytest.raises(DataError, match="disk full"), table_file(path) as write:
+            write(table)
     assert path.read_text() == "old"
     assert [file.name for file in workplace.iterdir()] == ["out.csv"]
-    write_table(table, path)
+    with table_file(path) as write:
+        write(table)
+        write(table)
+    assert len(path.read_text().splitlines()) == 3
     assert path.read_text().startswith("id,text,prediction,probability,probability:b")

@@ -62,6 +62,9 @@ def test_every_section_comes_back_from_toml() -> None:
         device="cpu",
         metric="accuracy",
         content_hash="abc",
+        track=("tensorboard", "wandb"),
+        checkpoint_seconds=5.0,
+        checkpoint_steps=100,
     )  # fmt: skip
     assert again(recipe) == recipe
 
@@ -81,6 +84,8 @@ def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: 
         ({"seed": -1}, "the seed is -1"),
         ({"seed": 2**32}, "the seed is 4294967296"),
         ({"seed": "x"}, "seed = 'x'"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds = -1"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0"),
         ({"data": {"txet": "a"}}, r"\[data\] has no setting 'txet'; did you mean 'text'"),
         ({"data": "x.csv"}, "data in the recipe must be a table"),
         ({"split": {"test": "many"}}, r"\[split\]: test = 'many'"),

@@ -102,6 +102,23 @@ def test_damaged_predictions_are_one_message(copy: Path, content: bytes | None) 
         Run.open(copy).texts()
 
 
+def test_a_log_is_read_as_far_as_it_goes(copy: Path) -> None:
+    assert Run.open(copy).training_log() == []
+    lines = '{"step": 1, "loss": 0.5}\n{"step": 2, "lo{"step": 3}\n[1]\n{"step": 4}\n{"ste'
+    (copy / "tfidf" / "log.jsonl").write_text(lines)
+    assert Run.open(copy).training_log("tfidf") == [{"step": 1, "loss": 0.5}, {"step": 4}]
+    with pytest.raises(UnknownNameError):
+        Run.open(copy).training_log("probe")
+
+
+def test_verdicts_of_earlier_versions_are_read(copy: Path) -> None:
+    verdict = json.loads((copy / "verdict.json").read_text())
+    del verdict["unfinished"], verdict["findings"]
+    (copy / "verdict.json").write_text(json.dumps(verdict))
+    run = Run.open(copy)
+    assert (run.unfinished, run.findings) == ((), ())
+
+
 def test_in_a_notebook_it_is_a_table_that_escapes_names(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "<b>run")
     shown = Run.open(tmp_path / "<b>run")._repr_html_()

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from finetext.errors import RunError
 from finetext.run import read_predictions
-from finetext.run_folder import new_run_folder, write_predictions
+from finetext.run_folder import write_predictions
 from finetext.types import LabelScheme, Predictions
 
 
-def test_the_first_free_name_is_taken(workplace: Path) -> None:
-    assert new_run_folder(None, "x") == Path("runs/x")
-    Path("runs/x").mkdir(parents=True)
-    assert new_run_folder(None, "x") == Path("runs/x-2")
-    Path("runs/x-2").mkdir()
-    assert new_run_folder(None, "x") == Path("runs/x-3")
-    assert not Path("runs/x-3").exists()
-
-
-def test_a_folder_that_was_asked_for(workplace: Path) -> None:
-    assert new_run_folder(Path("a/b"), "x") == Path("a/b")
-    Path("empty").mkdir()
-    assert new_run_folder(Path("empty"), "x") == Path("empty")
-    Path("file").write_text("x")
-    for taken in (Path("file"), Path("file/below/it")):
-        with pytest.raises(RunError, match="is a file"):
-            new_run_folder(taken, "x")
-    with pytest.raises(RunError, match="not empty"):
-        new_run_folder(workplace, "x")
+def no_space(table: Any, path: Path) -> None:
+    path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_predictions_come_back(tmp_path: Path, several: bool, grouped: bool) -> None:
+def test_predictions_come_back(
+    tmp_path: Path, several: bool, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scheme = LabelScheme(("b", "a", "probability:é"), multilabel=several)
     random = np.random.default_rng(0)
     parts = {
@@ -53,6 +40,10 @@ def test_predictions_come_back(tmp_path: Path, several: bool, grouped: bool) -> 
     path = tmp_path / "predictions.parquet"
     texts = {split: [f"text of {row}" for row in part.ids] for split, part in parts.items()}
     write_predictions(path, parts, texts)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr("pyarrow.parquet.write_table", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        write_predictions(path, parts, texts)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == [path]
     for split, part in parts.items():
         back = read_predictions(path, split)  # type: ignore[arg-type]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from finetext import registry
+from finetext.claiming import is_started
 from finetext.data.samples import sample_recipe
-from finetext.errors import DataError, ModelError, RecipeError, UnknownNameError
+from finetext.data.settings import ReadSettings
+from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import Classifier
-from finetext.recipe import LADDER, Recipe, read_toml
+from finetext.recipe import LADDER, TOP, Recipe, read_toml
 from finetext.types import Dataset
 
 
@@ -55,17 +57,19 @@ class MethodOptions:
         encoder: for every rung that has one.
         max_length: for every rung that has one.
         epochs: for every rung that has some.
+        precision: for every rung that has one.
     """
 
     names: str | None = None
     encoder: str | None = None
     max_length: int | None = None
     epochs: int | None = None
+    precision: str | None = None
 
     def given(self) -> dict[str, Any]:
         """The hyperparameters that were given."""
-        values = {"encoder": self.encoder, "max_length": self.max_length, "epochs": self.epochs}
-        return {name: value for name, value in values.items() if value is not None}
+        values = dataclasses.asdict(self)
+        return {k: of for k, of in values.items() if k != "names" and of is not None}
 
 
 def recipe_values(
@@ -95,11 +99,10 @@ def recipe_values(
         _table(values, "data").pop("content_hash", None)
     _lay_over(values, {**given, "data": {**given["data"], "source": source}})
     known = _table(values, "methods") or {name: {} for name in LADDER}
-    if methods.names is not None:
-        names = [name.strip() for name in methods.names.split(",") if name.strip()]
-        if not names:
+    if (chosen := names(methods.names)) is not None:
+        if not chosen:
             raise RecipeError("--methods names no method; leave it out for the whole ladder")
-        known = {name: known.get(name, {}) for name in names}
+        known = {name: known.get(name, {}) for name in chosen}
     values["methods"] = _with_options(known, methods)
     for section, assignments in assigned(settings).items():
         _assign(values, section, assignments)
@@ -115,30 +118,39 @@ def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None 
     """
     from finetext.data.read import read
 
+    return read(source, settings=read_settings(given, settings))
+
+
+def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:
+    """How to read data as the options and assignments `data.NAME=VALUE` say.
+
+    Raises:
+        RecipeError: an assignment is not one.
+    """
     values = dict(given)
     for section, assignments in assigned(settings).items():
         if section != "data":
-            raise RecipeError(f"--set {section}: only data.NAME=VALUE can be set here")
+            raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
-    recipe = Recipe.from_values({"data": values, "methods": {"majority": {}}})
-    return read(source, settings=recipe.read)
+    return Recipe.from_values({"data": values, "methods": {"majority": {}}}).read
 
 
-def open_model(folder: Path, device: str | None) -> Classifier:
+def open_model(folder: Path, device: str | None, precision: str | None = None) -> Classifier:
     """The classifier in a model folder, or the best one of a run folder.
 
     Raises:
         ModelError: it is neither, or damaged.
         RunError: the run is damaged.
-        RecipeError: there is no such device.
+        RecipeError: there is no such device or precision.
     """
-    from finetext.training.precision import choose_device
+    from finetext.training.precision import check_precision, choose_device
 
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
-    return Classifier.load(folder, device or "auto")
+    wanted = check_precision(precision or "auto")
+    return Classifier.load(folder, device or "auto").with_precision(wanted)
 
 
 def check_place(path: Path) -> None:
@@ -151,6 +163,24 @@ def check_place(path: Path) -> None:
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise DataError(f"{path} cannot be written: it is a folder")
+
+
+def recipe_of_run(folder: Path | None) -> Path | None:
+    """The recipe of the run to go on with, where no data are named; None without a folder.
+
+    Raises:
+        RunError: the folder holds no run.
+    """
+    if folder is None:
+        return None
+    if not is_started(folder):
+        raise RunError(f"{folder} holds no run to go on with; name the data to start one")
+    return folder / "recipe.toml"
+
+
+def names(text: str | None) -> list[str] | None:
+    """What commas join, or None if it was left out."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def size(text: str | None) -> int | float | None:
@@ -170,6 +200,8 @@ def size(text: str | None) -> int | float | None:
 def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
     """Assignments `SECTION.NAME=VALUE` by section; values are read as TOML, else as text.
 
+    The settings in no section, such as `seed=1`, are in the section "".
+
     Raises:
         RecipeError: one is not of that form.
     """
@@ -177,7 +209,8 @@ def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
     for assignment in settings or []:
         key, equals, text = assignment.partition("=")
         section, dot, name = key.strip().rpartition(".")
-        if not (equals and dot and section and name):
+        is_whole = section if dot else name in TOP
+        if not (equals and is_whole and name):
             raise RecipeError(f"--set {assignment}: write SECTION.NAME=VALUE, as finetune.epochs=3")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
@@ -204,6 +237,9 @@ def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
 
 
 def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]) -> None:
+    if not section:
+        values |= assignments
+        return
     if section in ("data", "split"):
         values[section] = {**values.get(section, {}), **assignments}
         return

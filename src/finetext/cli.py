@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -35,6 +38,20 @@ app = typer.Typer(
 @app.callback()
 def root(version: options.Version = False) -> None:
     """From a file of labelled text to a classifier one can trust."""
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Let SIGTERM stop a run as Ctrl-C does, and say how to go on with what was stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if str(stop):
+            print(f"finetext: {stop}", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -81,6 +98,7 @@ def train(
     encoder: options.Encoder = None,
     max_length: options.MaxLength = None,
     epochs: options.Epochs = None,
+    precision: options.Precision = None,
     train_size: options.TrainSize = None,
     validation_size: options.ValidationSize = None,
     test_size: options.TestSize = None,
@@ -88,6 +106,9 @@ def train(
     settings: options.Settings = None,
     recipe: options.RecipeFile = None,
     out: options.RunOut = None,
+    resume: options.Resume = False,
+    track: options.Track = None,
+    checkpoint_seconds: options.CheckpointSeconds = None,
     seed: options.Seed = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
@@ -107,19 +128,24 @@ def train(
         "seed": seed,
         "device": device,
         "metric": metric,
+        "track": arguments.names(track),
+        "checkpoint_seconds": checkpoint_seconds,
     }
-    chosen = MethodOptions(methods, encoder, max_length, epochs)
+    chosen = MethodOptions(methods, encoder, max_length, epochs, precision)
+    if resume and data is None and recipe is None:
+        recipe = arguments.recipe_of_run(out)
     values = arguments.recipe_values(recipe, given, chosen, settings)
     screen = Screen(quiet or as_json)
     listener = Listener(screen.say, screen.progress, screen.finding)
-    with screen.watching():
-        run = climb(Recipe.from_values(values), out=out, listener=listener)
+    with _stopping(), screen.watching():
+        run = climb(Recipe.from_values(values), out=out, resume=resume, listener=listener)
     _show_run(run, screen, as_json)
 
 
 @app.command(epilog="Example: finetext demo")
 def demo(
     out: options.RunOut = None,
+    resume: options.Resume = False,
     seed: options.Seed = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
@@ -127,7 +153,10 @@ def demo(
     debug: options.Debug = False,
 ) -> None:
     """Train on BBC News: the same as `finetext train bbc-news`."""
-    train("bbc-news", out=out, seed=seed, device=device, quiet=quiet, as_json=as_json, debug=debug)
+    train(
+        "bbc-news", out=out, resume=resume, seed=seed, device=device, quiet=quiet,
+        as_json=as_json, debug=debug,
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: finetext explore reviews.csv --tokens 3")
@@ -189,6 +218,7 @@ def evaluate(
     label_names: options.LabelNames = None,
     drop_unlabelled: options.DropUnlabelled = False,
     settings: options.DataSettings = None,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
@@ -202,7 +232,7 @@ def evaluate(
     from finetext.report.scores import scores_json, show_scores
 
     screen = Screen(quiet or as_json)
-    classifier = arguments.open_model(model, device)
+    classifier = arguments.open_model(model, device, precision)
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
@@ -227,6 +257,7 @@ def predict(
     row_id: options.RowId = None,
     settings: options.DataSettings = None,
     out: options.TableOut = None,
+    precision: options.Precision = None,
     device: options.Device = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -238,20 +269,26 @@ def predict(
     screen = Screen(quiet or as_json)
     if out is not None:
         predicting.check_output(out)
-    classifier = arguments.open_model(model, device)
-    reading = DataOptions(text, id=row_id)
-    dataset = predicting.read_input(source, reading.given(), settings)
-    for finding in dataset.findings:
+    classifier = arguments.open_model(model, device, precision)
+    texts = predicting.read_input(source, DataOptions(text, id=row_id).given(), settings)
+    rows = 0
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(predicting.table_file(out))] if out is not None else []
+        if as_json:
+            sinks.append(stack.enter_context(predicting.json_printer(sys.stdout)))
+        elif out is None:
+            one, file = predicting.is_text(source), sys.stdout
+            sinks.append(predicting.text_printer(file) if one else predicting.table_printer(file))
+        if out is not None or not sys.stdout.isatty():
+            stack.enter_context(screen.watching())
+        for table in predicting.predictions(classifier, texts, screen.progress):
+            for write in sinks:
+                write(table)
+            rows += len(table["id"])
+    for finding in texts.findings:
         screen.finding(finding)
-    table = predicting.predict_table(classifier, dataset)
     if out is not None:
-        predicting.write_table(table, out)
-        screen.say(f"{len(dataset):,} predictions: {out}")
-    if as_json:
-        screen.json(list(predicting.rows_of(table)))
-    elif out is None:
-        show = predicting.print_text if predicting.is_text(source) else predicting.print_table
-        show(table, sys.stdout)
+        screen.say(f"{rows:,} predictions: {out}")
 
 
 @app.command(epilog="Example: finetext models --json")
@@ -294,13 +331,19 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
+    from finetext.run import resume_command
+    from finetext.run_folder import finding_to_json
 
     if as_json:
         entries = [entry.to_json() for entry in run.leaderboard]
         verdict = {"best": run.best, "cheapest": run.cheapest, "metric": run.metric}
         compared = {name: comparison_to_json(of) for name, of in run.comparisons.items()}
         results = {"comparisons": compared, "leaderboard": entries}
-        screen.json({"run": str(run.folder)} | verdict | results)
+        noticed = {
+            "unfinished": run.unfinished,
+            "findings": list(map(finding_to_json, run.findings)),
+        }
+        screen.json({"run": str(run.folder)} | verdict | results | noticed)
         return
     board = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
     if screen.out.is_terminal:
@@ -308,6 +351,9 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         screen.out.print(leaderboard_table(*board))
     else:
         print("\n".join(leaderboard_lines(*board)))
+    if run.unfinished:
+        print(f"\nunfinished: {', '.join(run.unfinished)}")
+        print(f"to go on: {resume_command(run.folder)}")
     print(f"\nreport: {run.report}")
 
 

@@ -51,7 +51,7 @@ class Screen:
 
     def json(self, value: Any) -> None:
         """A result for machines, alone on standard output; what is not a number is null."""
-        print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json_text(value))
 
     @property
     def is_watched(self) -> bool:
@@ -85,7 +85,7 @@ class Screen:
         if self._task is None or event.stage.split(":")[0] != self._stage:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(event.stage, total=event.total, figures="")
+            self._task = self._progress.add_task(event.stage, total=event.total or None, figures="")
             self._stage = event.stage.split(":")[0]
         task = self._progress.tasks[-1]
         speed = f"{task.speed:,.0f} rows/s" if task.speed else ""
@@ -93,9 +93,14 @@ class Screen:
             [speed, *(f"{name} {value:.3f}" for name, value in event.values.items())]
         )
         self._progress.update(
-            self._task, completed=event.done, total=event.total, description=event.stage,
+            self._task, completed=event.done, total=event.total or None, description=event.stage,
             figures=figures,
         )  # fmt: skip
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON for people and machines; what is not a number is null."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

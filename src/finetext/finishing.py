@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from finetext.data.explore import Lengths
 from finetext.environment import describe_environment
-from finetext.errors import RunError
+from finetext.errors import FinetextError, RunError
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.leaderboard import comparison_to_json
 from finetext.evaluation.metrics import metric_for
 from finetext.recipe import Recipe
 from finetext.report.report import ReportData, write_report
-from finetext.run import Run
-from finetext.run_folder import class_counts, write_leaderboard
+from finetext.run import Run, read_log, resume_command
+from finetext.run_folder import class_counts, finding_to_json, write_leaderboard
 from finetext.rungs import Rung
 from finetext.types import Finding, Splits
 
@@ -30,6 +31,7 @@ class Started:
         splits: the frozen rows.
         findings: what reading and checking noticed.
         lengths: how long the texts are.
+        description: one line on the data.
     """
 
     folder: Path
@@ -37,14 +39,16 @@ class Started:
     splits: Splits
     findings: Sequence[Finding]
     lengths: Sequence[Lengths]
+    description: str
 
 
-def finish(started: Started, rungs: Mapping[str, Rung]) -> Run:
-    """Judge the rungs and write the leaderboard, the verdict and the report.
+def finish(started: Started, rungs: Mapping[str, Rung], unfinished: Sequence[Finding] = ()) -> Run:
+    """Judge the rungs and write the report, the leaderboard and the verdict.
 
     Args:
         started: the run.
         rungs: at least one, in the order of the ladder.
+        unfinished: why rungs of the recipe are missing; nothing if they are not.
 
     Raises:
         RunError: the folder cannot be written.
@@ -56,19 +60,22 @@ def finish(started: Started, rungs: Mapping[str, Rung]) -> Run:
     cost = {name: rung.entry.seconds_to_train for name, rung in rungs.items()}
     cheapest, comparisons = cheapest_not_worse(on_test, cost, best, recipe.metric, recipe.seed)
     entries = [rung.entry for rung in rungs.values()]
+    noticed = [*unfinished, *(finding for rung in rungs.values() for finding in rung.findings)]
     verdict = {
         "best": best,
         "cheapest": cheapest,
         "metric": recipe.metric,
         "comparisons": {name: comparison_to_json(of) for name, of in comparisons.items()},
+        "unfinished": [name for name in recipe.methods if name not in rungs],
+        "findings": list(map(finding_to_json, noticed)),
     }
     data = ReportData(
         title=folder.name,
-        description=splits.train.description,
+        description=started.description,
         rows={name: len(part) for name, part in splits.items()},
         class_counts=class_counts(splits),
         lengths=started.lengths,
-        findings=started.findings,
+        findings=[*noticed, *started.findings],
         entries=entries,
         predictions=on_test,
         comparisons=comparisons,
@@ -78,34 +85,43 @@ def finish(started: Started, rungs: Mapping[str, Rung]) -> Run:
         recipe=recipe.to_toml(),
         environment=describe_environment(recipe),
         seed=recipe.seed,
+        logs={name: read_log(folder / name / "log.jsonl") for name in rungs},
     )
     try:
-        write_leaderboard(folder, entries, verdict)
         write_report(data, folder / "report.html")
+        write_leaderboard(folder, entries, verdict)
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
     return Run.open(folder)
 
 
-def finish_without(
-    started: Started,
-    rungs: Mapping[str, Rung],
-    failed: str,
-    error: BaseException,
-) -> str:
-    """Keep what was finished before a rung failed or was stopped.
+def finish_without(started: Started, rungs: Mapping[str, Rung], error: BaseException) -> str:
+    """Keep what was finished before a run failed or was stopped.
+
+    Args:
+        started: the run.
+        rungs: those that were finished.
+        error: what ended it.
 
     Returns:
-        what happened, and where the rest lies.
+        what happened, where the rest lies, and how to go on.
     """
     reason = f"failed: {error}" if str(error) else f"was stopped ({type(error).__name__})"
-    if not rungs:
-        return f"{failed} {reason}"
+    happened = f"{_at(started, rungs)} {reason}"
+    lines = [happened]
     names = ", ".join(rungs)
-    lost = Finding(
-        "error",
-        "unfinished",
-        f"{failed} {reason}; the leaderboard has only what was finished before: {names}",
-    )
-    finish(replace(started, findings=[lost, *started.findings]), rungs)
-    return f"{failed} {reason}\nwhat was finished before ({names}) lies in {started.folder}"
+    if rungs and len(rungs) < len(started.recipe.methods):
+        lost = Finding(
+            "error",
+            "unfinished",
+            f"{happened}; the leaderboard has only what was finished before: {names}",
+        )
+        with suppress(FinetextError, KeyboardInterrupt):
+            finish(started, rungs, [lost])
+            lines.append(f"what was finished before ({names}) lies in {started.folder}")
+    return "\n".join([*lines, f"to go on: {resume_command(started.folder)}"])
+
+
+def _at(started: Started, rungs: Mapping[str, Rung]) -> str:
+    """What a run was about when it ended early: its next rung, or the end."""
+    return next((name for name in started.recipe.methods if name not in rungs), "the report")

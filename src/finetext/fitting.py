@@ -70,8 +70,9 @@ def fit(
     for finding in dataset.findings:
         hears.finding(finding)
     context = FitContext(
-        seed=seed, device=device, cache=cache_folder(), progress=hears.progress, say=hears.say
-    )
+        seed=seed, device=device, cache=cache_folder(), progress=hears.progress, say=hears.say,
+        find=hears.finding,
+    )  # fmt: skip
     with nullcontext() if listener else screen.watching():
         classifier = recipe.methods[name].fit(train, validation, context)
         return with_thresholds(classifier, validation)[0]

@@ -35,7 +35,7 @@ Text = Annotated[
 ]
 Label = Annotated[
     str | None,
-    Option(metavar="COLUMN", help="Column of the labels; 0/1 columns joined by commas."),
+    Option(metavar="COLUMN", help="Column of the labels, or several of 0 and 1."),
 ]
 Group = Annotated[
     str | None, Option(metavar="COLUMN", help="Column of groups never to be split up.")
@@ -56,10 +56,10 @@ Settings = Annotated[
 
 Methods = Annotated[
     str | None,
-    Option(metavar="NAMES", help="Rungs, joined by commas; the whole ladder by default."),
+    Option(metavar="NAMES", help="Rungs, joined by commas; all by default."),
 ]
 Encoder = Annotated[
-    str | None, Option(metavar="NAME", help="Alias, Hub name or folder; see finetext models.")
+    str | None, Option(metavar="NAME", help="Alias, Hub name or folder (finetext models).")
 ]
 MaxLength = Annotated[
     int | None, Option(metavar="TOKENS", help="Where texts are cut; the context by default.")
@@ -78,6 +78,17 @@ RecipeFile = Annotated[
 ]
 RunOut = Annotated[
     Path | None, Option("--out", metavar="FOLDER", help="Run folder; runs/NAME by default.")
+]
+Precision = Annotated[
+    str | None, Option(metavar="NAME", help="auto, fp32 or bf16; auto by default.")
+]
+Resume = Annotated[bool, Option("--resume", help="Go on with the run that was stopped or killed.")]
+Track = Annotated[
+    str | None, Option(metavar="NAMES", help="Trackers, joined by commas: tensorboard, ...")
+]
+CheckpointSeconds = Annotated[
+    float | None,
+    Option(metavar="SECONDS", help="Time between states to resume; 60 by default."),
 ]
 
 ExploredEncoder = Annotated[

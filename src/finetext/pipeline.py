@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from finetext.claiming import check_place, claimed, claimed_new, is_started, sweep
 from finetext.console import Screen
 from finetext.data.check import check_material, counting_pieces
 from finetext.data.checks.material import Material
@@ -23,11 +26,13 @@ from finetext.environment import absolute, cache_folder
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.metrics import metric_for
 from finetext.finishing import Started, finish, finish_without
-from finetext.methods.base import FitContext, Method, ProgressEvent, silent
+from finetext.methods.base import Checkpoints, FitContext, Method, ProgressEvent, silent
 from finetext.recipe import Recipe, ladder
-from finetext.run import Run
-from finetext.run_folder import new_run_folder, start_run
-from finetext.rungs import Rung, climb
+from finetext.resuming import Asked, begun, newest
+from finetext.run import Run, is_finished
+from finetext.run_folder import start_run
+from finetext.rungs import Rung, climb, climbed
+from finetext.tracking import check_installed
 from finetext.training.precision import choose_device
 from finetext.types import Dataset, Finding, LabelScheme, Splits
 
@@ -41,7 +46,7 @@ class Listener:
     Attributes:
         say: called with a line of text.
         progress: called with a `ProgressEvent` now and then.
-        finding: called with each `Finding` of reading and checking.
+        finding: called with each `Finding` of reading, checking and training.
     """
 
     say: Callable[[str], None] = lambda line: None
@@ -57,6 +62,7 @@ def train(
     split: SplitSettings | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    resume: bool = False,
     listener: Listener | None = None,
 ) -> Run:
     """Climb the ladder on frozen splits and write a run folder.
@@ -72,6 +78,10 @@ def train(
         out: the run folder, which must not exist or be empty; the first free `runs/NAME`,
             `runs/NAME-2`, ... by default.
         seed: seed of every random choice; that of the recipe, or 0, by default.
+        resume: go on with the run of the same settings and data that was stopped or killed: the
+            one in `out`, or the newest unfinished of `runs/NAME`, `runs/NAME-2`, ...; the result
+            is that of a run that was never stopped. A new one is started if there is none, and
+            one that is finished already is returned as it is.
         listener: who hears of progress; by default messages and a progress bar are shown, on a
             terminal or in a notebook. `Listener()` is silent.
 
@@ -81,17 +91,27 @@ def train(
     Raises:
         FinetextError: the data or a setting is not fit, and nothing is written; or a rung failed,
             and the run folder holds those that were finished before.
+        KeyboardInterrupt: it was stopped; the message says how to go on.
     """
     recipe = _recipe(what, methods, seed)
     recipe = replace(recipe, read=read or recipe.read, split=split or recipe.split)
     recipe = _with_absolute_paths(recipe)
     with _heard(listener) as hears:
-        return _train(what, recipe, None if out is None else Path(out), hears)
+        return _train(what, recipe, _Place(None if out is None else Path(out), resume), hears)
 
 
-def _train(what: Any, recipe: Recipe, out: Path | None, listener: Listener) -> Run:
+@dataclass(frozen=True)
+class _Place:
+    """Where a run is to be: the folder that was asked for, and whether to go on with one."""
+
+    out: Path | None
+    resume: bool
+
+
+def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     """The steps of a run, one after the other."""
-    folder = new_run_folder(out, _name(recipe))
+    if place.out is not None:
+        check_place(place.out, place.resume)
     stop_if_impossible(recipe)
 
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
@@ -100,38 +120,86 @@ def _train(what: Any, recipe: Recipe, out: Path | None, listener: Listener) -> R
     stop_if_impossible(recipe, splits.scheme)
     metric_for(recipe.metric, splits.scheme)
     listener.say(_counts(splits))
-    findings, lengths = _findings(dataset, splits, recipe, listener.progress)
-    for finding in findings:
-        listener.finding(finding)
+
+    asked = Asked(recipe, dataset, splits)
+    if place.resume and (folder := _to_go_on_with(place.out, asked, listener)) is not None:
+        return _resumed(folder, asked, listener)
+    findings, lengths = _findings(dataset, splits, recipe, listener)
     _stop_on_errors(findings)
+    with claimed_new(place.out, _name(recipe)) as folder:
+        recipe = start_run(folder, recipe, dataset, splits, findings)
+        description = splits.train.description
+        return _climb(Started(folder, recipe, splits, findings, lengths, description), listener)
 
-    recipe = start_run(folder, recipe, dataset, splits, findings)
-    started = Started(folder, recipe, splits, findings, lengths)
-    return finish(started, _climb(started, listener))
+
+def _to_go_on_with(out: Path | None, asked: Asked, listener: Listener) -> Path | None:
+    """The folder of the run to go on with, or None if there is none."""
+    folder, others = newest(_name(asked.recipe), asked) if out is None else (out, [])
+    if folder is not None and is_started(folder):
+        return folder
+    for line in others:
+        listener.say(line)
+    listener.say("there is no run of this kind to go on with, so a new one is started")
+    return None
 
 
-def _climb(started: Started, listener: Listener) -> Mapping[str, Rung]:
-    """The rungs one after the other; if one fails, those before it are kept in the run folder."""
-    recipe, rungs = started.recipe, dict[str, Rung]()
+def _resumed(folder: Path, asked: Asked, listener: Listener) -> Run:
+    """Go on with the run in a folder, or open it if it is finished."""
+    run = begun(folder, asked)
+    if is_finished(folder):
+        listener.say(f"the run in {folder} is finished already")
+        return Run.open(folder)
+    with claimed(folder):
+        listener.say(f"going on with the run in {folder}")
+        sweep(folder)
+        _, lengths = _findings(asked.dataset, asked.splits, run.recipe, listener, run.findings)
+        started = Started(folder, run.recipe, asked.splits, run.findings, lengths, run.description)
+        return _climb(started, listener)
+
+
+def _climb(started: Started, listener: Listener) -> Run:
+    """The rungs one after the other, then the verdict; what is finished outlasts what fails."""
+    recipe, folder, rungs = started.recipe, started.folder, dict[str, Rung]()
     data = {"content_hash": recipe.content_hash}
-    context = FitContext(
+    context = _context(started, listener)
+    try:
+        for name, method in recipe.methods.items():
+            rung = climbed(name, folder)
+            if rung is not None:
+                listener.say(f"{name} was finished before")
+            rungs[name] = rung or climb(name, method, started.splits, folder, context, data)
+        return finish(started, rungs)
+    except (Exception, KeyboardInterrupt) as error:
+        message = finish_without(started, rungs, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(message) from error
+        if isinstance(error, FinetextError):
+            raise RunError(message) from error
+        listener.say(message)
+        raise
+
+
+def _context(started: Started, listener: Listener) -> FitContext:
+    """What every rung is fitted with."""
+    recipe = started.recipe
+    rows = [recipe.content_hash, *(part.ids for _, part in started.splits.items())]
+    checkpoints = Checkpoints(
+        started.folder,
+        hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
+        recipe.checkpoint_seconds,
+        recipe.checkpoint_steps,
+    )
+    return FitContext(
         seed=recipe.seed,
         device=recipe.device,
         metric=recipe.metric,
         cache=cache_folder(),
+        checkpoints=checkpoints,
+        trackers=recipe.track,
         progress=listener.progress,
         say=listener.say,
+        find=listener.finding,
     )
-    for name, method in recipe.methods.items():
-        try:
-            rungs[name] = climb(name, method, started.splits, started.folder, context, data)
-        except (Exception, KeyboardInterrupt) as error:
-            message = finish_without(started, rungs, name, error)
-            if isinstance(error, FinetextError):
-                raise RunError(message) from error
-            listener.say(message)
-            raise
-    return rungs
 
 
 @contextmanager
@@ -180,9 +248,10 @@ def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> Non
         scheme: labels of the data, or None as long as they are not known.
 
     Raises:
-        FinetextError: the device or an encoder is not there, or a setting suits neither it nor
-            the labels.
+        FinetextError: the device, a tracker or an encoder is not there, or a setting suits
+            neither it nor the labels.
     """
+    check_installed(recipe.track)
     if recipe.device not in ("auto", "cpu"):
         choose_device(recipe.device)
     for method in recipe.methods.values():
@@ -200,9 +269,13 @@ def _findings(
     dataset: Dataset,
     splits: Splits,
     recipe: Recipe,
-    progress: Callable[[ProgressEvent], None],
-) -> tuple[list[Finding], Sequence[Lengths]]:
-    """What reading and checking found, whether the data changed, and how long the texts are."""
+    listener: Listener,
+    known: Sequence[Finding] | None = None,
+) -> tuple[Sequence[Finding], Sequence[Lengths]]:
+    """What reading and checking found, whether the data changed, and how long the texts are.
+
+    Nothing is looked for again where it is known.
+    """
     changed = Finding(
         "warning",
         "data-changed",
@@ -214,9 +287,13 @@ def _findings(
         for method in recipe.methods.values()
         if isinstance(encoder := getattr(method, "encoder", None), str)
     ]
-    with counting_pieces(Material.of(splits), inputs, progress) as material:
-        findings = ([changed] if is_changed else []) + check_material(material)
-        return findings, length_tables(material)
+    with counting_pieces(Material.of(splits), inputs, listener.progress) as material:
+        if known is None:
+            known = ([changed] if is_changed else []) + check_material(material)
+        lengths = length_tables(material)
+    for finding in known:
+        listener.finding(finding)
+    return known, lengths
 
 
 def _recipe_for(source: Any) -> Recipe:

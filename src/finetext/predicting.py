@@ -1,26 +1,32 @@
-"""Prediction of texts, files and standard input as tables of label and probabilities."""
+"""Prediction of texts, files and standard input as tables of label and probabilities.
+
+Everything goes in chunks of rows, so that memory does not grow with the input: `read_input` gives
+chunks of texts, `predictions` makes a table of each, and sinks write one table after the other.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, final
 
-from finetext.arguments import check_place, read_data
-from finetext.data.decode import decode
+from finetext.arguments import check_place, read_settings
+from finetext.data.stream import Chunk, Texts, all_of, lines_of, open_stream
 from finetext.errors import DataError
-from finetext.methods.base import Classifier
-from finetext.types import Dataset, decide
+from finetext.methods.base import Classifier, ProgressEvent, silent
+from finetext.types import decide
 
 Table = dict[str, list[Any]]
+Sink = Callable[[Table], None]
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None) -> Dataset:
+def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None) -> Texts:
     """The texts to predict: a file or anything else `read` takes, lines of standard input, a text.
 
     Args:
@@ -33,15 +39,25 @@ def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None
             has no columns that an option could concern.
     """
     if _is_readable(source):
-        return read_data(source, {"labelled": False, **given}, settings)
+        return _read(source, given, settings)
     if given or settings:
         what = "standard input has one text a line" if source == "-" else "this is one text"
         raise DataError(f"{what}: --text, --id and --set are for files; leave them out")
     if source == "-":
-        return _standard_input()
+        return lines_of(sys.stdin.buffer, "standard input")
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
-    return _lines([source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")], "a text")
+    text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Texts(iter([Chunk(["1"], [text], 1.0)]))
+
+
+def _read(source: str, given: Mapping[str, Any], settings: list[str] | None) -> Texts:
+    """The rows of a large file as they come, of anything else as a whole."""
+    from finetext.data.read import read
+
+    how = read_settings({"labelled": False, **given}, settings)
+    stream = open_stream(Path(source), how) if _exists(source) else None
+    return stream or all_of(read(source, settings=how))
 
 
 def is_text(source: str) -> bool:
@@ -49,7 +65,25 @@ def is_text(source: str) -> bool:
     return source != "-" and not _is_readable(source)
 
 
-def predict_table(classifier: Classifier, dataset: Dataset) -> Table:
+def predictions(
+    classifier: Classifier, texts: Texts, progress: Callable[[ProgressEvent], None] = silent
+) -> Iterator[Table]:
+    """A table of predictions for each chunk of texts.
+
+    Args:
+        classifier: any rung.
+        texts: the texts; what reading noticed is in their findings when all tables were taken.
+        progress: told the number of rows so far, and what it will be by the share that was read.
+    """
+    done = 0
+    for chunk in texts.chunks:
+        yield predict_table(classifier, chunk)
+        done += len(chunk.texts)
+        total = round(done / chunk.share) if chunk.share else 0
+        progress(ProgressEvent(f"predicting: {done:,} rows", done, total))
+
+
+def predict_table(classifier: Classifier, chunk: Chunk) -> Table:
     """Predict every row.
 
     Returns:
@@ -57,13 +91,13 @@ def predict_table(classifier: Classifier, dataset: Dataset) -> Table:
         `probability` (of the likeliest label) and `probability:LABEL` for each label.
     """
     scheme = classifier.scheme
-    probabilities = classifier.predict_proba(dataset.texts)
+    probabilities = classifier.predict_proba(chunk.texts)
     labels = scheme.decode(decide(probabilities, scheme, classifier.thresholds))
     table: Table = {
-        "id": dataset.ids,
-        "text": dataset.texts,
+        "id": list(chunk.ids),
+        "text": list(chunk.texts),
         "prediction": labels,
-        "probability": probabilities.max(axis=1).tolist() if len(probabilities) else [],
+        "probability": probabilities.max(axis=1).tolist(),
     }
     for column, name in enumerate(scheme.names):
         table[f"probability:{name}"] = probabilities[:, column].tolist()
@@ -81,29 +115,71 @@ def check_output(path: Path) -> None:
     check_place(path)
 
 
-def write_table(table: Table, path: Path) -> None:
-    """Write CSV, TSV, JSON lines or Parquet by the suffix, beside its place, and rename it."""
+@contextmanager
+def table_file(path: Path) -> Iterator[Sink]:
+    """A file of CSV, TSV, JSON lines or Parquet by the suffix, which tables are appended to.
+
+    It is written beside its place, and renamed when the body has ended without an error.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     check_output(path)
     unfinished = path.with_name(f".{path.name}.part")
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow
-            import pyarrow.parquet
+    with ExitStack() as stack:
+        stack.callback(unfinished.unlink, missing_ok=True)
+        with _blaming(str(path)):
+            kind = _ParquetFile if path.suffix == ".parquet" else _TextFile
+            file = kind(unfinished, path.suffix)
+        stack.callback(_close_anyhow, file)
 
-            pyarrow.parquet.write_table(pyarrow.table(table), unfinished)
-        else:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                _write_rows(table, path.suffix, file)
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        def write(table: Table) -> None:
+            with _blaming(str(path)):
+                file.write(table)
+
+        yield write
+        with _blaming(str(path)):
+            file.close()
+            unfinished.replace(path)
 
 
-def print_table(table: Table, file: TextIO) -> None:
+def table_printer(file: TextIO) -> Sink:
     """Every row as a line of CSV, below a header."""
-    _write_rows(table, ".csv", file)
+    headed = False
+
+    def write(table: Table) -> None:
+        nonlocal headed
+        with _blaming("standard output", file):
+            _write_rows(table, ".csv", file, not headed)
+            file.flush()
+        headed = True
+
+    return write
+
+
+@contextmanager
+def json_printer(file: TextIO) -> Iterator[Sink]:
+    """Every row as an item of one JSON list."""
+    from finetext.console import json_text
+
+    between = "["
+
+    def write(table: Table) -> None:
+        nonlocal between
+        with _blaming("standard output", file):
+            for row in rows_of(table):
+                file.write(f"{between}\n  " + json_text(row).replace("\n", "\n  "))
+                between = ","
+            file.flush()
+
+    yield write
+    with _blaming("standard output", file):
+        file.write("[]\n" if between == "[" else "\n]\n")
+
+
+def text_printer(file: TextIO) -> Sink:
+    """The only row as lines of label and probability, likeliest first."""
+    return lambda table: print_text(table, file)
 
 
 def print_text(table: Table, file: TextIO) -> None:
@@ -118,14 +194,76 @@ def print_text(table: Table, file: TextIO) -> None:
         print(f"{probability:.4f}  {name}", file=file)
 
 
-def _write_rows(table: Table, suffix: str, file: TextIO) -> None:
+def _write_rows(table: Table, suffix: str, file: TextIO, headed: bool) -> None:
     if suffix == ".jsonl":
         for row in rows_of(table):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
         return
     writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(map(_joined, row) for row in zip(*table.values(), strict=True))
+    if headed:
+        writer.writerow(table)
+    shown = table | {"prediction": list(map(_joined, table["prediction"]))}
+    writer.writerows(zip(*shown.values(), strict=True))
+
+
+@final
+class _TextFile:
+    """CSV, TSV or JSON lines."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._suffix = suffix
+        self._headed = False
+
+    def write(self, table: Table) -> None:
+        _write_rows(table, self._suffix, self._file, not self._headed)
+        self._headed = True
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@final
+class _ParquetFile:
+    """Parquet, a row group for each table."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self._file = path.open("wb")
+        self._writer: Any = None
+
+    def write(self, table: Table) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        several = any(isinstance(labels, list) for labels in table["prediction"][:1])
+        label = pyarrow.list_(pyarrow.string()) if several else pyarrow.string()
+        kinds = {"id": pyarrow.string(), "text": pyarrow.string(), "prediction": label}
+        schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in table])
+        if self._writer is None:
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)
+        self._writer.write_table(pyarrow.table(table, schema=schema))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._file.close()
+
+
+def _close_anyhow(file: _TextFile | _ParquetFile) -> None:
+    with suppress(OSError):
+        file.close()
+
+
+@contextmanager
+def _blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Make an error of writing one for people; what is left for a closed stream goes nowhere."""
+    try:
+        yield
+    except OSError as error:
+        if stream is not None:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise DataError(f"{what} cannot be written: {error}") from None
 
 
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
@@ -139,24 +277,11 @@ def _joined(value: Any) -> Any:
 
 
 def _is_readable(source: str) -> bool:
+    return _exists(source) or source.startswith(("http://", "https://", "hub:"))
+
+
+def _exists(source: str) -> bool:
     try:
-        exists = bool(source) and Path(source).exists()
+        return bool(source) and Path(source).exists()
     except (OSError, ValueError):
-        exists = False
-    return exists or source.startswith(("http://", "https://", "hub:"))
-
-
-def _standard_input() -> Dataset:
-    text, findings = decode(sys.stdin.buffer.read(), "standard input")
-    if not text:
-        raise DataError("standard input is empty; give one text a line")
-    lines = text.removesuffix("\n").split("\n")
-    dataset = _lines([line.removesuffix("\r") for line in lines], "standard input")
-    return replace(dataset, findings=tuple(findings))
-
-
-def _lines(texts: list[str], description: str) -> Dataset:
-    import datasets
-
-    columns = {"id": [str(number + 1) for number in range(len(texts))], "text": texts}
-    return Dataset(datasets.Dataset.from_dict(columns), description=description)
+        return False

@@ -36,6 +36,8 @@ from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
 from finetext.errors import RecipeError, UnknownNameError, nearest
 from finetext.methods.base import Method
+from finetext.methods.ranges import Count, Positive
+from finetext.tracking import check_names
 
 BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
@@ -45,6 +47,10 @@ RUN_FILES: Final = frozenset({
     "leaderboard.json", "verdict.json", "report.html",
 })  # fmt: skip
 """What a run folder holds beside the folders of the rungs."""
+KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
+"""The settings that change no result; a run can be gone on with under others."""
+TOP: Final = ("seed", "device", "metric", *KNOBS)
+"""The settings that are in no section."""
 Made = TypeVar("Made")
 
 
@@ -65,6 +71,12 @@ class Recipe:
         metric: the metric that chooses on validation rows, "macro_f1" by default.
         content_hash: hash of the data that a former run read, or None; another content is
             reported.
+        track: trackers that get the scalars of training beside `log.jsonl`, such as
+            "tensorboard"; none by default.
+        checkpoint_seconds: seconds between two states that training keeps for `resume`, 60 by
+            default.
+        checkpoint_steps: steps between two of them as well; None (the default) goes by the
+            seconds alone.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -75,11 +87,15 @@ class Recipe:
     device: str = "auto"
     metric: str = "macro_f1"
     content_hash: str | None = None
+    track: tuple[str, ...] = ()
+    checkpoint_seconds: Positive = 60.0
+    checkpoint_steps: Count | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
         registry.load("metrics", self.metric)
+        check_names(self.track)
         for name in self.methods:
             _check_name(name)
         checked = {name: _validated(name, method) for name, method in self.methods.items()}
@@ -106,7 +122,7 @@ class Recipe:
         source = data.pop("source", None)
         content_hash = data.pop("content_hash", None)
         top = {k: v for k, v in values.items() if k not in ("data", "split", "methods")}
-        _refuse_unknown("the recipe", top, ("seed", "device", "metric", "data", "split", "methods"))
+        _refuse_unknown("the recipe", top, (*TOP, "data", "split", "methods"))
         methods = {
             name: _method(name, _section(_section(values, "methods"), name))
             for name in _section(values, "methods")
@@ -141,6 +157,7 @@ class Recipe:
             "seed": self.seed,
             "device": self.device,
             "metric": self.metric,
+            **{name: of for name, of in _set(self).items() if name in KNOBS},
             "data": data,
             "split": _set(self.split),
             "methods": methods,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from finetext.artefact.folder import load_model
+from finetext.claiming import is_started
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import LeaderboardEntry, comparison_from_json
 from finetext.methods.base import Classifier
-from finetext.types import LabelScheme, Predictions, SplitName
+from finetext.run_folder import finding_from_json
+from finetext.types import Finding, LabelScheme, Predictions, SplitName
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,6 +37,8 @@ class Run:
         metric: name of the metric by which the two were chosen.
         comparisons: rung to its paired comparison with the best on the test rows; none for the
             best itself.
+        unfinished: rungs that failed, were stopped, or come after such a one.
+        findings: what training noticed, and what is to be known of rungs that are unfinished.
     """
 
     folder: Path
@@ -42,10 +47,12 @@ class Run:
     cheapest: str
     metric: str
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @staticmethod
     def is_at(folder: Path) -> bool:
-        """Whether a folder is that of a finished run."""
+        """Whether a folder is that of a run with a leaderboard."""
         return (folder / "leaderboard.json").is_file()
 
     @classmethod
@@ -58,18 +65,34 @@ class Run:
         folder = Path(folder)
         path = folder / "leaderboard.json"
         if not cls.is_at(folder):
-            raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
+            hint = ""
+            if is_started(folder):
+                hint = f"; go on with it: {resume_command(folder)}"
+            raise RunError(
+                f"{folder} is not the folder of a finished run: it has no {path.name}{hint}"
+            )
         try:
             entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-            compared = {
-                name: comparison_from_json(of)
-                for name, of in dict(verdict.pop("comparisons", {})).items()
-            }
-            run = cls(folder, entries, **verdict, comparisons=compared)
+            compared = dict(verdict.pop("comparisons", {})).items()
+            run = cls(
+                folder,
+                entries,
+                comparisons={name: comparison_from_json(of) for name, of in compared},
+                unfinished=tuple(verdict.pop("unfinished", ())),
+                findings=tuple(map(finding_from_json, verdict.pop("findings", ()))),
+                **verdict,
+            )
             run._entry(run.cheapest)
             run._entry(run.best)
-        except (OSError, ValueError, TypeError, AttributeError, UnknownNameError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            UnknownNameError,
+        ) as error:
             raise RunError(f"the run in {folder} is damaged: {error}") from None
         return run
 
@@ -102,6 +125,19 @@ class Run:
         texts: list[str] = _rows(path, split)["text"].to_pylist()
         return texts
 
+    def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
+        """What a rung, the best one by default, logged while it was trained.
+
+        A run that was resumed can have a step twice; the later line counts.
+
+        Returns:
+            one mapping a line, in the order of the file; none if it does not train step by step.
+
+        Raises:
+            UnknownNameError: the run has no such rung.
+        """
+        return read_log(self.folder / self._entry(method).method / "log.jsonl")
+
     def __call__(self, text: str) -> dict[str, float]:
         """Label to probability for one text by the best rung, likeliest first.
 
@@ -127,6 +163,33 @@ class Run:
         )
         caption = f"{self.folder}: test rows; best on validation: {self.best}"
         return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run with all of its rungs."""
+    try:
+        return Run.is_at(folder) and not Run.open(folder).unfinished
+    except RunError:
+        return False
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with the run in a folder."""
+    return f"finetext train --resume --out {shlex.quote(str(folder))}"
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of `log.jsonl`; what a kill cut short is left out, and no file is no lines."""
+    lines = []
+    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            lines.append(value)
+    return lines
 
 
 def read_predictions(path: Path, split: SplitName) -> Predictions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +19,17 @@ from finetext.recipe import Recipe
 from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
 
 
-def new_run_folder(out: Path | None, name: str) -> Path:
-    """The folder for a run: what was asked for, or the first free `runs/NAME`, `runs/NAME-2`, ...
-
-    Raises:
-        RunError: the folder that was asked for is there and not empty, or cannot be made.
-    """
-    if out is not None:
-        above = next(place for place in (out, *out.absolute().parents) if place.exists())
-        if not above.is_dir():
-            raise RunError(f"the run folder cannot be {out}: {above} is a file")
-        if above == out and any(out.iterdir()):
-            raise RunError(f"{out} is there already and not empty; choose another folder")
-        return out
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{number}"
-    return folder
-
-
 def write_splits(path: Path, splits: Splits) -> None:
     """Write which row is in which part: the columns `id` and `split`."""
-    ids = [row for _, part in splits.items() for row in part.ids]
-    names = [name for name, part in splits.items() for _ in range(len(part))]
-    _write_table(path, {"id": ids, "split": names})
+    _write_table(path, split_columns(splits))
+
+
+def split_columns(splits: Splits) -> dict[str, list[str]]:
+    """What `splits.parquet` says: the `id` of each row and its `split`."""
+    return {
+        "id": [row for _, part in splits.items() for row in part.ids],
+        "split": [name for name, part in splits.items() for _ in range(len(part))],
+    }
 
 
 def write_predictions(
@@ -80,24 +66,23 @@ def write_predictions(
 def start_run(
     folder: Path, recipe: Recipe, dataset: Dataset, splits: Splits, findings: Sequence[Finding]
 ) -> Recipe:
-    """Make the run folder with all that is known before training.
+    """Fill the run folder with all that is known before training, the recipe last.
 
     Returns:
         the recipe as written: with the content hash of the data, and with a copy of them in the
         run folder as its source, relative to it, if they were handed over in Python.
 
     Raises:
-        RunError: the folder cannot be made or written.
+        RunError: the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         recipe = replace(recipe, content_hash=dataset.content_hash)
         if recipe.source is None:
             recipe = _with_copy(folder / "data.parquet", recipe, dataset)
-        write_text(folder / "recipe.toml", recipe.to_toml())
         write_splits(folder / "splits.parquet", splits)
         write_json(folder / "environment.json", describe_environment(recipe))
         write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
+        write_text(folder / "recipe.toml", recipe.to_toml())
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
     return recipe
@@ -131,11 +116,23 @@ def _described(
         "multilabel": splits.scheme.multilabel,
         "rows": {name: len(part) for name, part in splits.items()},
         "labels_by_split": class_counts(splits),
-        "findings": [
-            {"severity": f.severity, "code": f.code, "message": f.message, "rows": f.rows}
-            for f in findings
-        ],
+        "findings": list(map(finding_to_json, findings)),
     }
+
+
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON values."""
+    return asdict(finding)
+
+
+def finding_from_json(values: Mapping[str, Any]) -> Finding:
+    """The inverse of `finding_to_json`.
+
+    Raises:
+        KeyError: a value is missing.
+    """
+    rows = tuple(map(str, values["rows"]))
+    return Finding(values["severity"], str(values["code"]), str(values["message"]), rows)
 
 
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
@@ -152,9 +149,9 @@ def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
 def write_leaderboard(
     folder: Path, entries: Sequence[LeaderboardEntry], verdict: Mapping[str, Any]
 ) -> None:
-    """Write `leaderboard.json` and `verdict.json`; the run counts as finished from then on."""
-    write_json(folder / "verdict.json", dict(verdict))
+    """Write `leaderboard.json`, then `verdict.json`; with the verdict the run can be opened."""
     write_json(folder / "leaderboard.json", [entry.to_json() for entry in entries])
+    write_json(folder / "verdict.json", dict(verdict))
 
 
 def _write_table(
@@ -166,5 +163,9 @@ def _write_table(
     metadata = {} if described is None else {b"finetext": json.dumps(described).encode()}
     table = pyarrow.table(dict(columns)).replace_schema_metadata(metadata)
     unfinished = path.with_suffix(".part")
-    pyarrow.parquet.write_table(table, unfinished)
-    unfinished.replace(path)
+    try:
+        pyarrow.parquet.write_table(table, unfinished)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

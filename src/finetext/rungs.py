@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from finetext.artefact.folder import save_model, write_json
-from finetext.errors import RunError
+from finetext.artefact.folder import DESCRIPTION, save_model, write_json
+from finetext.attempts import Attempts, forget
+from finetext.errors import FinetextError, RunError
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, score_to_json
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.recipe import hyperparameters
-from finetext.run_folder import write_predictions
-from finetext.types import Dataset, Predictions, SplitName, Splits
+from finetext.run import read_predictions
+from finetext.run_folder import finding_from_json, finding_to_json, write_predictions
+from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
+
+ENTRY: Final = "entry.json"
+"""What makes a rung count as finished: its line of the leaderboard, written last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +32,12 @@ class Rung:
     Attributes:
         entry: its line of the leaderboard.
         predictions: of the validation and test rows.
+        findings: what training noticed.
     """
 
     entry: LeaderboardEntry
     predictions: Mapping[SplitName, Predictions]
+    findings: tuple[Finding, ...] = ()
 
 
 def climb(
@@ -47,7 +55,7 @@ def climb(
         method: what to fit.
         splits: the frozen rows.
         folder: the run folder.
-        context: seed, device, cache and listeners.
+        context: seed, device, cache, checkpoints and listeners.
         made_from: what the provenance of the model is to say of the data.
 
     Raises:
@@ -55,35 +63,86 @@ def climb(
     """
     place = folder / name
     try:
-        place.mkdir()
+        place.mkdir(exist_ok=True)
+        attempts = Attempts(place, context)
+        classifier = _fitted(method, splits, attempts, place)
+        made_by = {
+            "method": method.name,
+            "hyperparameters": hyperparameters(method),
+            "seed": context.seed,
+            **made_from,
+        }
+        rung = _judged(classifier, splits, attempts, place, made_by)
+        found = list(map(finding_to_json, rung.findings))
+        write_json(place / ENTRY, {"entry": rung.entry.to_json(), "findings": found})
+        forget(place)
     except OSError as error:
-        raise RunError(f"{place} cannot be written: {error}") from None
-    started = time.perf_counter()
-    classifier = method.fit(
-        splits.train, splits.validation, replace(context, log=place / "log.jsonl")
-    )
-    seconds = time.perf_counter() - started
+        raise RunError(f"{place} cannot be written: {error}") from error
+    return rung
+
+
+def _fitted(method: Method, splits: Splits, attempts: Attempts, place: Path) -> Classifier:
+    """The fitted method; if that ends early, the seconds spent are kept."""
+    try:
+        return method.fit(splits.train, splits.validation, attempts.context(place))
+    except BaseException:
+        attempts.keep()
+        raise
+
+
+def _judged(
+    classifier: Classifier,
+    splits: Splits,
+    attempts: Attempts,
+    place: Path,
+    made_by: Mapping[str, Any],
+) -> Rung:
+    """Set thresholds on validation, predict test, measure, and write all but the entry."""
+    seconds = attempts.seconds
     classifier, on_validation = with_thresholds(classifier, splits.validation)
     started = time.perf_counter()
     on_test = predict(classifier, splits.test)
     rows_per_second = len(on_test) / (time.perf_counter() - started)
     predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-    made_by = {
-        "method": method.name,
-        "hyperparameters": hyperparameters(method),
-        "seed": context.seed,
-        **made_from,
-    }
     model = _save(classifier, predictions, splits, place, made_by)
     entry = LeaderboardEntry(
-        method=name,
-        metrics={part: evaluate(of, context.seed) for part, of in predictions.items()},
+        method=place.name,
+        metrics={part: evaluate(of, made_by["seed"]) for part, of in predictions.items()},
         seconds_to_train=seconds,
         rows_per_second=rows_per_second,
         bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
-        model=f"{name}/model",
+        model=f"{place.name}/model",
     )
-    return Rung(entry, predictions)
+    return Rung(entry, predictions, attempts.findings)
+
+
+def climbed(name: str, folder: Path) -> Rung | None:
+    """A rung that was finished before, or None if it is to be done, or done again.
+
+    Args:
+        name: of the rung.
+        folder: the run folder.
+
+    Raises:
+        RunError: what the rung no longer needs cannot be removed.
+    """
+    place = folder / name
+    try:
+        values = json.loads((place / ENTRY).read_text("utf-8"))
+        entry = LeaderboardEntry.from_json(values["entry"])
+        findings = tuple(map(finding_from_json, values["findings"]))
+        parts: tuple[SplitName, ...] = ("validation", "test")
+        path = place / "predictions.parquet"
+        predictions = {part: read_predictions(path, part) for part in parts}
+    except (OSError, ValueError, KeyError, TypeError, FinetextError):
+        return None
+    if not (folder / entry.model / DESCRIPTION).is_file():
+        return None
+    try:
+        forget(place)
+    except OSError as error:
+        raise RunError(f"{place} cannot be written: {error}") from None
+    return Rung(entry, predictions, findings)
 
 
 def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:
@@ -112,12 +171,9 @@ def _save(
 ) -> Path:
     """Write predictions, scores and the model; returns the model folder."""
     texts = {name: part.texts for name, part in splits.items() if name in predictions}
-    try:
-        write_predictions(place / "predictions.parquet", predictions, texts)
-        write_json(place / "scores.json", _label_scores(predictions["test"], made_by["seed"]))
-        return save_model(classifier, place / "model", made_by)
-    except OSError as error:
-        raise RunError(f"{place} cannot be written: {error}") from None
+    write_predictions(place / "predictions.parquet", predictions, texts)
+    write_json(place / "scores.json", _label_scores(predictions["test"], made_by["seed"]))
+    return save_model(classifier, place / "model", made_by)
 
 
 def with_thresholds(classifier: Classifier, validation: Dataset) -> tuple[Classifier, Predictions]:

@@ -14,6 +14,12 @@ from finetext.types import Finding, LabelScheme, Predictions
 
 HOSTILE = '<script>alert("x")</script> $a_1$ 你好 &amp;'
 SECONDS = {"majority": 0.01, "tfidf": 6.0, "finetune": 812.0}
+LOG = [
+    *({"step": n, "loss": 2 / n, "learning_rate": [1e-4 - n * 1e-6, 1e-3 - n * 1e-5],
+       "gradient_norm": 1 + n % 7} for n in range(5, 100, 5)),
+    {"step": 50, "event": f"resumed {HOSTILE}"},
+    {"step": 99, "loss": 0.02, "evaluation": {"validation macro_f1": 0.9}},
+]  # fmt: skip
 
 
 def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
@@ -57,6 +63,7 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
         metric="macro_f1",
         best="finetune",
         cheapest=cheapest,
+        logs={"finetune": LOG, "tfidf": []},
         recipe=f'source = "{HOSTILE}"',
         environment={"device": HOSTILE, "seed": 0},
     )

@@ -150,6 +150,13 @@ def test_a_test_of_one_group_is_reported_without_intervals(single: ReportData) -
     assert not re.search(r"\bnan\b", page)
 
 
+def test_training_is_shown_with_its_numbers_and_events(page: str, single: ReportData) -> None:
+    assert page.count('<a href="#training">') == page.count('<section id="training">') == 1
+    assert '<th scope="col">validation macro_f1</th>' in page
+    assert "step 50: resumed &lt;script&gt;" in page
+    assert 'id="training"' not in render(replace(single, logs={}))
+
+
 def test_the_page_stays_small(page: str) -> None:
     assert len(page.encode()) < 1_000_000
 

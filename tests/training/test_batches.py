@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,14 +14,19 @@ from finetext.training.batches import (
     BATCHES_SORTED_TOGETHER,
     prediction_batches,
     resampled,
+    shared_out,
     training_batches,
 )
 
 lengths = st.lists(st.integers(1, 500), max_size=300).map(lambda found: np.array(found, dtype=int))
 
 
-def padded(found: np.ndarray, batches: list[list[int]]) -> int:
+def padded(found: np.ndarray, batches: Sequence[np.ndarray]) -> int:
     return sum(len(rows) * int(found[rows].max()) for rows in batches)
+
+
+def as_lists(batches: Iterable[np.ndarray]) -> list[list[int]]:
+    return [rows.tolist() for rows in batches]
 
 
 @given(lengths, st.integers(1, 40), st.integers(0, 3), st.integers(0, 3))
@@ -29,8 +35,25 @@ def test_every_row_is_in_one_training_batch(
 ) -> None:
     batches = training_batches(found, size, seed, epoch)
     assert sorted(row for rows in batches for row in rows) == list(range(len(found)))
+    assert as_lists(batches) == as_lists(training_batches(found, size, seed, epoch))
+
+
+@given(lengths, st.integers(1, 40))
+def test_no_training_batch_is_larger_than_asked(found: np.ndarray, size: int) -> None:
+    batches = training_batches(found, size, seed=0, epoch=0)
     assert all(1 <= len(rows) <= size for rows in batches)
-    assert batches == training_batches(found, size, seed, epoch)
+
+
+@given(st.integers(0, 40), st.integers(1, 6))
+def test_processes_share_the_batches_out(count: int, processes: int) -> None:
+    batches = [np.array([row]) for row in range(count)]
+    shares = [as_lists(shared_out(batches, processes, index)) for index in range(processes)]
+    assert len({len(share) for share in shares}) == 1
+    rows = [row for share in shares for [row] in share]
+    if count >= processes:
+        assert len(set(rows)) == len(rows) > count - processes
+    else:
+        assert all(share == as_lists(batches) for share in shares)
 
 
 @given(lengths, st.integers(1, 40))
@@ -44,16 +67,16 @@ def test_batches_that_were_sorted_together_do_not_overlap_in_length(
 
 def test_sorting_saves_most_of_the_padding() -> None:
     found = np.random.default_rng(0).geometric(0.02, size=5_000)
-    order = np.random.default_rng(1).permutation(5_000).reshape(-1, 25).tolist()
+    order = np.random.default_rng(1).permutation(5_000).reshape(-1, 25)
     sorted_ = padded(found, training_batches(found, 25, seed=0, epoch=0))
     assert sorted_ < 1.1 * found.sum()
-    assert padded(found, order) > 2 * found.sum()
+    assert padded(found, list(order)) > 2 * found.sum()
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     found = np.arange(1, 1001)
     orders = [training_batches(found, 8, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
-    assert len({str(order) for order in orders}) == 4
+    assert len({str(as_lists(order)) for order in orders}) == 4
     means = [found[rows].mean() for rows in orders[0]]
     assert means != sorted(means)
     assert means != sorted(means, reverse=True)

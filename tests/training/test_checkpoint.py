@@ -1,21 +1,29 @@
-"""The best weights are kept."""
+"""The best weights are kept, and the state of a training is written when it is time."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
 
-from finetext.training.checkpoint import BestWeights
+from finetext.methods.base import Checkpoints
+from finetext.training import checkpoint
+from finetext.training.checkpoint import (
+    BestWeights,
+    CheckpointFile,
+    DamagedCheckpointError,
+    State,
+)
 
 
-def offered(scores: list[float], patience: int | None = None) -> tuple[BestWeights, nn.Linear]:
-    """Offer a model whose weight is the number of the offer."""
-    best, model = BestWeights(patience), nn.Linear(1, 1)
+def offered(scores: list[float], patience: int | None = None) -> BestWeights:
+    """Offer weights whose value is the number of the offer, of ten times that step."""
+    best = BestWeights(patience)
     for number, score in enumerate(scores):
-        nn.init.constant_(model.weight, number)
-        best.offer(score, model)
-    return best, model
+        best.offer(score, 10 * number, {"weight": torch.tensor(float(number))})
+    return best
 
 
 @pytest.mark.parametrize(
@@ -29,24 +37,23 @@ def offered(scores: list[float], patience: int | None = None) -> tuple[BestWeigh
     ],
 )
 def test_the_earliest_of_the_best_is_kept(scores: list[float], kept: int) -> None:
-    best, model = offered(scores)
-    best.restore(model)
-    assert model.weight.item() == kept
+    best = offered(scores)
+    assert best.weights["weight"].item() == kept
+    assert best.step == 10 * kept
+    assert best.score == scores[kept]
+    assert best.is_good == (max(scores) > float("-inf"))
 
 
 def test_what_is_kept_does_not_change_with_the_model() -> None:
-    best, model = offered([1.0])
-    with torch.no_grad():
-        model.weight.fill_(5)
-    best.restore(model)
-    assert model.weight.item() == 0
+    best, weight = BestWeights(None), torch.zeros(2)
+    best.offer(1.0, 5, {"weight": weight})
+    weight.fill_(5)
+    assert best.weights["weight"].tolist() == [0, 0]
 
 
-def test_without_an_offer_nothing_is_restored() -> None:
-    model = nn.Linear(1, 1)
-    before = model.weight.item()
-    BestWeights(None).restore(model)
-    assert model.weight.item() == before
+def test_without_an_offer_there_is_nothing() -> None:
+    best = BestWeights(1)
+    assert (best.weights, best.is_good, best.is_stale) == ({}, False, False)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +68,105 @@ def test_without_an_offer_nothing_is_restored() -> None:
     ],
 )
 def test_patience(scores: list[float], patience: int | None, stale: bool) -> None:
-    assert offered(scores, patience)[0].is_stale is stale
+    assert offered(scores, patience).is_stale is stale
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set in its only item."""
+    now = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    return now
+
+
+def state(value: float, best_step: int = 3) -> State:
+    tensors = {"weight/a": torch.full((2, 2), value), "random/cpu": torch.get_rng_state()}
+    return State(tensors, {"value": value}, {"a": torch.full((2, 2), -value)}, best_step)
+
+
+def test_it_is_due_every_so_many_seconds(tmp_path: Path, clock: list[float]) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60), {})
+    assert not file.is_due(10_000)
+    clock[0] += 59
+    assert not file.is_due(10_000)
+    clock[0] += 1
+    assert file.is_due(1)
+    file.write(state(1.0), 1)
+    assert not file.is_due(2)
+    clock[0] += 60
+    assert file.is_due(2)
+
+
+def test_it_is_due_every_so_many_steps(tmp_path: Path, clock: list[float]) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60, every_steps=4), {})
+    due = []
+    for step in range(1, 13):
+        if file.is_due(step):
+            due.append(step)
+            file.write(state(1.0), step)
+    assert due == [4, 8, 12]
+
+
+def test_a_slow_disk_is_written_to_less_often(
+    tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60), {})
+    write = checkpoint._write
+
+    def slowly(*arguments: Any) -> None:
+        clock[0] += 5
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "_write", slowly)
+    file.write(state(1.0), 1)
+    clock[0] += 499
+    assert not file.is_due(2)
+    clock[0] += 1
+    assert file.is_due(2)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there"
+    CheckpointFile(Checkpoints(folder, "data"), {"seed": 1}).write(state(2.0), 5)
+    found = CheckpointFile(Checkpoints(folder, "data"), {"seed": 1}).read()
+    assert found is not None
+    assert found.facts == {"value": 2.0}
+    assert found.tensors["weight/a"].tolist() == [[2, 2], [2, 2]]
+    assert torch.equal(found.tensors["random/cpu"], torch.get_rng_state())
+    assert (found.best["a"].tolist(), found.best_step) == ([[-2, -2], [-2, -2]], 3)
+
+
+def test_only_the_latest_and_the_best_are_kept(tmp_path: Path) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path), {})
+    for step, best_step in ((1, 0), (2, 2), (5, 2), (7, 6)):
+        file.write(state(float(step), best_step), step)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "latest.safetensors", f"best-{best_step}.safetensors",
+        }  # fmt: skip
+
+
+def test_other_best_weights_of_the_same_step_replace_the_former(tmp_path: Path) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path), {})
+    for value in (1.0, 2.0):
+        file.write(state(value), 5)
+    found = file.read()
+    assert found is not None
+    assert found.best["a"].tolist() == [[-2, -2], [-2, -2]]
+
+
+def test_before_the_first_evaluation_there_is_no_best(tmp_path: Path) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path), {})
+    assert file.read() is None
+    file.write(State({"weight/a": torch.ones(1)}, {}), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["latest.safetensors"]
+    found = file.read()
+    assert found is not None
+    assert found.best == {}
+
+
+def test_a_state_whose_best_weights_are_gone_is_damaged(tmp_path: Path) -> None:
+    file = CheckpointFile(Checkpoints(tmp_path), {})
+    file.write(state(1.0), 5)
+    (tmp_path / "best-3.safetensors").unlink()
+    with pytest.raises(DamagedCheckpointError, match=r"best-3.safetensors is damaged"):
+        file.read()

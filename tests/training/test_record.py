@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from finetext.errors import ModelError
 from finetext.methods.base import FitContext, ProgressEvent
 from finetext.training import record as module
 from finetext.training.record import Record
@@ -30,25 +29,53 @@ def test_a_line_is_logged_every_five_seconds_and_at_each_evaluation(
     tmp_path: Path, clock: list[float]
 ) -> None:
     log = tmp_path / "log.jsonl"
-    record = Record("toy", [4, 4], 32, FitContext(log=log))
+    record = Record("toy", [4_000, 4_000], 32_000, FitContext(log=log))
     for _ in range(4):
         clock[0] += 2
-        record.count(8, 0.5, 1e-3, 2.0)
+        record.count(8, 0.5, [1e-3, 2e-3], 2.0)
     record.evaluated({"validation accuracy": 0.75})
     timed, evaluated = lines(log)
     assert timed == {
-        "step": 3, "loss": 0.5, "learning_rate": 1e-3, "gradient_norm": 2.0,
+        "step": 3, "loss": 0.5, "learning_rate": [1e-3, 2e-3], "gradient_norm": 2.0,
         "rows_per_second": 4.0,
     }  # fmt: skip
     assert evaluated == {"step": 4, "loss": 0.5, "evaluation": {"validation accuracy": 0.75}}
 
 
+def test_a_short_training_is_logged_in_two_hundred_lines(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    record = Record("toy", [300, 300], 600, FitContext(log=log))
+    for _ in range(600):
+        clock[0] += 1e-3
+        record.count(1, 0.5, [1e-3], 2.0)
+    assert [line["step"] for line in lines(log)] == list(range(3, 601, 3))
+
+
+def test_trackers_get_what_is_logged(clock: list[float]) -> None:
+    tracked: list[tuple[dict[str, float], int]] = []
+    record = Record(
+        "toy", [1, 1], 5, FitContext(), lambda values, step: tracked.append((dict(values), step))
+    )
+    clock[0] += 2
+    record.count(5, 0.5, [1e-3, 2e-3], 2.0)
+    record.evaluated({"validation accuracy": 0.75})
+    assert tracked == [
+        ({
+            "loss": 0.5, "learning_rate/0": 1e-3, "learning_rate/1": 2e-3, "gradient_norm": 2.0,
+            "rows_per_second": 2.5,
+        }, 1),
+        ({"validation accuracy": 0.75}, 1),
+    ]  # fmt: skip
+
+
 def test_the_listener_hears_of_every_step() -> None:
     heard: list[ProgressEvent] = []
     record = Record("toy", [1, 2], 10, FitContext(progress=heard.append))
-    record.count(10, 1.0, 0.1, 1.0)
+    record.count(10, 1.0, [0.1], 1.0)
     record.evaluated({"validation accuracy": 0.5})
-    record.count(6, 0.0, 0.1, 1.0)
+    record.count(6, 0.0, [0.1], 1.0)
     assert [(event.stage, event.done, event.total) for event in heard] == [
         ("toy: epoch 1 of 2", 10, 20), ("toy: epoch 2 of 2", 16, 20),
     ]  # fmt: skip
@@ -66,23 +93,62 @@ def test_evaluation_is_due_after_each_epoch_or_every_so_many_steps_and_at_the_en
     record = Record("toy", [3, 2], 5, FitContext())
     due = []
     for _ in range(5):
-        record.count(1, 1.0, 0.1, 1.0)
+        record.count(1, 1.0, [0.1], 1.0)
         if record.is_due(every):
             due.append(record.step)
+            record.evaluated({})
+            assert not record.is_due(every)
     assert due == expected
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_with_advice(loss: float) -> None:
-    record = Record("toy", [3], 5, FitContext())
-    record.count(1, 1.0, 0.1, 1.0)
-    with pytest.raises(ModelError, match="at step 2 of 3; try a lower learning rate"):
-        record.count(1, loss, 0.1, 1.0)
+@pytest.mark.parametrize(
+    ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)]
+)
+def test_what_is_no_number_is_not_sound_until_it_goes_back(loss: float, norm: float) -> None:
+    record = Record("toy", [5], 5, FitContext())
+    record.count(1, 1.0, [0.1], 1.0)
+    assert record.is_sound
+    record.count(1, loss, [0.1], norm)
+    assert not record.is_sound
+    record.go_back(1, 1)
+    record.count(1, 1.0, [0.1], 1.0)
+    assert record.is_sound
+    assert record.step == 2
 
 
-def test_early_stopping_is_said() -> None:
+def test_an_event_is_logged_and_said(tmp_path: Path) -> None:
     said: list[str] = []
-    record = Record("toy", [3], 5, FitContext(say=said.append))
-    record.count(1, 1.0, 0.1, 1.0)
-    record.stopped_early()
-    assert said == ["toy: stopped early at step 1 of 3"]
+    log = tmp_path / "log.jsonl"
+    record = Record("toy", [3], 5, FitContext(say=said.append, log=log))
+    record.happened("resumed at step 0 of 3")
+    assert said == ["toy: resumed at step 0 of 3"]
+    assert lines(log) == [{"step": 0, "event": "resumed at step 0 of 3"}]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    record = Record("toy", [3], 5, FitContext(say=said.append, log=tmp_path / "no" / "log.jsonl"))
+    record.count(1, 1.0, [0.1], 1.0)
+    assert record.step == 1
+    assert "cannot be written" in said[0]
+
+
+def test_it_goes_on_where_it_was(clock: list[float]) -> None:
+    heard: list[ProgressEvent] = []
+    first = Record("toy", [2, 2], 10, FitContext())
+    clock[0] += 10
+    first.count(5, 1.0, [0.1], 1.0)
+    first.count(5, 2.0, [0.1], 1.0)
+    first.evaluated({"validation accuracy": 0.5})
+    state = json.loads(json.dumps(first.state()))
+    clock[0] += 1_000
+    second = Record("toy", [2, 2], 10, FitContext(progress=heard.append))
+    second.load_state(state)
+    clock[0] += 5
+    assert second.seconds == 15
+    assert not second.is_due(None)
+    for record in (first, second):
+        record.count(4, 0.5, [0.1], 1.0)
+    assert (heard[0].stage, heard[0].done) == ("toy: epoch 2 of 2", 14)
+    assert heard[0].values["validation accuracy"] == 0.5
+    assert second.state() | {"seconds": 0} == first.state() | {"seconds": 0}

@@ -91,6 +91,39 @@ def test_a_batch_is_as_wide_as_its_longest_row() -> None:
     assert table.batch(np.array([1, 0]))["input_ids"].shape == (2, 2)
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=9), min_size=1, max_size=9),
+    st.sampled_from(["left", "right"]),
+    st.booleans(),
+    st.data(),
+)
+def test_a_batch_is_what_a_plain_loop_makes(
+    texts: list[list[int]], side: str, with_kinds: bool, data: st.DataObject
+) -> None:
+    flat = np.array([token for text in texts for token in text], dtype=np.int32)
+    kinds = (flat % 3).astype(np.int8)
+    starts = np.cumsum([0, *map(len, texts)])
+    table = TokenTable(flat, kinds if with_kinds else None, starts, (100, 5, side))
+    rows = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1, max_size=12))
+    longest = max(len(texts[row]) for row in rows)
+
+    def padded(found: list[int], fill: int) -> list[int]:
+        padding = [fill] * (longest - len(found))
+        return padding + found if side == "left" else found + padding
+
+    expected = {
+        "input_ids": [padded(texts[row], 100) for row in rows],
+        "attention_mask": [padded([1] * len(texts[row]), 0) for row in rows],
+    }
+    if with_kinds:
+        expected["token_type_ids"] = [
+            padded([token % 3 for token in texts[row]], 5) for row in rows
+        ]
+    batch = table.batch(rows)
+    assert {name: of.tolist() for name, of in batch.items()} == expected
+    assert {str(of.dtype) for of in batch.values()} == {"torch.int64"}
+
+
 def test_a_real_tokenizer_adds_special_tokens_within_the_limit(tiny_encoder: Any) -> None:
     from finetext.encoders.load import load_tokenizer
 

@@ -40,13 +40,15 @@ def save_model(
     Raises:
         ModelError: something else is there, or the place cannot be written.
     """
+    from safetensors import SafetensorError
+
     if folder.exists() and not (folder / DESCRIPTION).is_file():
         raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
     try:
         with replaced_folder(folder) as unfinished:
             classifier.save_weights(unfinished)
             write_json(unfinished / DESCRIPTION, _describe(classifier, made_by or {}))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder
 

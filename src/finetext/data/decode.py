@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import Final
+from typing import Final, final
 
 from finetext.data.words import counted
 from finetext.errors import DataError
@@ -41,52 +41,110 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tu
     Raises:
         DataError: the file is binary, or not in the encoding that was given.
     """
-    given = encoding or next((codec for mark, codec in _BOMS if data.startswith(mark)), None)
-    if given:
-        return _decode_as(data, name, given), ()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        _refuse_binary(data, name)
-        return _decode_lines(data, name)
-    if "\0" in text:
-        _refuse_binary(data, name)
-    return text, ()
+    decoder = Decoder(name, encoding)
+    return decoder.decode(data, last=True), decoder.findings
 
 
-def _decode_as(data: bytes, name: str, encoding: str) -> str:
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except LookupError:
-        raise DataError(f"there is no encoding named {encoding!r}") from None
-    except UnicodeError as error:
-        raise DataError(f"{name} is not {encoding} text: {error}") from None
+@final
+class Decoder:
+    """What `decode` does, for a file that comes piece by piece."""
+
+    def __init__(self, name: str, encoding: str | None = None) -> None:
+        """See `decode`."""
+        self._name = name
+        self._encoding = encoding
+        self._beginning: bytes | None = None
+        self._incremental: codecs.IncrementalDecoder | None = None
+        self._rest = b""
+        self._lines = 0
+        self._unended = False
+        self._odd: list[int] = []
+        self._odd_lines = 0
+
+    def decode(self, data: bytes, last: bool) -> str:
+        """The text of the next piece, as far as it is complete.
+
+        Args:
+            data: bytes; the first piece has four or more, unless it is the last one.
+            last: whether no more bytes follow.
+
+        Raises:
+            DataError: see `decode`.
+        """
+        first = self._beginning is None
+        if first:
+            self._begin(data)
+        if self._incremental is not None:
+            return self._as_given(data, last).removeprefix("\ufeff" if first else "")
+        data = self._rest + data
+        end = len(data) if last else data.rfind(b"\n") + 1
+        data, self._rest = data[:end], data[end:]
+        text = self._plain(data)
+        self._lines += data.count(b"\n")
+        self._unended = self._unended if not data else not data.endswith(b"\n")
+        return text
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning if any line so far was not UTF-8."""
+        if not self._odd_lines:
+            return ()
+        places = ", ".join(map(str, self._odd)) + (", ..." if self._odd_lines > 5 else "")
+        are = "is" if self._odd_lines == 1 else "are"
+        message = (
+            f"{self._name}: {self._odd_lines:,} of "
+            f"{counted(self._lines + self._unended, 'line')} {are} not UTF-8 (line {places}), read "
+            "as Windows-1252; state the encoding if that is wrong"
+        )
+        return (Finding("warning", "not-utf8", message),)
+
+    def _begin(self, data: bytes) -> None:
+        self._beginning = data[:65536]
+        marked = next((codec for mark, codec in _BOMS if data.startswith(mark)), None)
+        given = self._encoding or marked
+        if given:
+            try:
+                b"".decode(given)
+                self._incremental = codecs.getincrementaldecoder(given)()
+            except LookupError:
+                raise DataError(f"there is no encoding named {given!r}") from None
+            self._encoding = given
+
+    def _as_given(self, data: bytes, last: bool) -> str:
+        assert self._incremental is not None
+        try:
+            return self._incremental.decode(data, last)
+        except UnicodeError as error:
+            raise DataError(f"{self._name} is not {self._encoding} text: {error}") from None
+
+    def _plain(self, data: bytes) -> str:
+        """Whole lines of UTF-8, or of Windows-1252 where they are not."""
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            _refuse_binary(self._beginning or b"", self._name)
+            return self._line_by_line(data)
+        if "\0" in text:
+            _refuse_binary(self._beginning or b"", self._name)
+        return text
+
+    def _line_by_line(self, data: bytes) -> str:
+        lines = []
+        for number, line in enumerate(data.split(b"\n"), start=self._lines + 1):
+            try:
+                lines.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                lines.append(line.decode("latin-1").translate(_WINDOWS_1252))
+                self._odd_lines += 1
+                self._odd += [number] if self._odd_lines <= 5 else []
+        return "\n".join(lines)
 
 
 def _refuse_binary(data: bytes, name: str) -> None:
     """Raise DataError if too many bytes are ones that no text has."""
-    sample = data[:65536]
-    if len(sample) - len(sample.translate(None, _CONTROL_BYTES)) > 0.02 * len(sample):
+    if len(data) - len(data.translate(None, _CONTROL_BYTES)) > 0.02 * len(data):
         raise DataError(
             f"{name} is not a text file, nor a format known by its ending "
             "(.csv .tsv .txt .json .jsonl .parquet .xlsx .zip .tar .tar.gz, and .gz of these); "
             "if it is text, state its encoding"
         )
-
-
-def _decode_lines(data: bytes, name: str) -> tuple[str, tuple[Finding, ...]]:
-    lines, wrong = [], []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            lines.append(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            lines.append(line.decode("latin-1").translate(_WINDOWS_1252))
-            wrong.append(number)
-    places = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
-    total = len(lines) - data.endswith(b"\n")
-    are = "is" if len(wrong) == 1 else "are"
-    message = (
-        f"{name}: {len(wrong):,} of {counted(total, 'line')} {are} not UTF-8 (line {places}), read "
-        "as Windows-1252; state the encoding if that is wrong"
-    )
-    return "\n".join(lines), (Finding("warning", "not-utf8", message),)

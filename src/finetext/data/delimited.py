@@ -14,8 +14,9 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import compress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import compress, islice
 from typing import Final
 
 from finetext.data.raw import RawTable, column_names
@@ -25,6 +26,7 @@ from finetext.types import Finding
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
+_LONGEST_RECORD: Final = 1 << 22
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _RETURN: Final = re.compile(r"\r(?!\r*\n)")
 _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
@@ -32,12 +34,23 @@ _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": 
 
 @dataclass(frozen=True)
 class Rows:
-    """The records of a text table and the line each begins on."""
+    """The records of a text table and the line each begins on.
+
+    Attributes:
+        records: the fields of each record.
+        lines: the line each begins on.
+        quoted: whether quotes were taken as such, not as characters like any other.
+        blank: number of blank lines passed over.
+        rest: text of a record at the end that is not complete.
+        settled: whether no further record could show that `quoted` is wrong.
+    """
 
     records: list[list[str]]
     lines: list[int]
     quoted: bool
     blank: int = 0
+    rest: str = ""
+    settled: bool = True
 
     @property
     def width(self) -> int:
@@ -57,19 +70,20 @@ def spoken(delimiter: str) -> str:
     return _SPOKEN.get(delimiter, repr(delimiter))
 
 
-def sniff(text: str, prefer: str | None) -> tuple[str | None, float]:
+def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None, float]:
     """Find the delimiter of a text table from its beginning.
 
     Args:
-        text: the whole file.
+        text: the file, or lines at its beginning.
         prefer: the delimiter that the file's ending suggests, or None.
+        whole: whether the text is the whole file.
 
     Returns:
         the delimiter, or None if none makes two fields of most lines; and the share of records
         that have the usual number of fields.
     """
     sample = text[:_SAMPLE]
-    whole = len(sample) == len(text)
+    whole = whole and len(sample) == len(text)
     best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
     for delimiter in DELIMITERS:
         rows = _best_rows(sample, delimiter, whole)
@@ -99,33 +113,65 @@ def parse_delimited(
     delimiter: str,
     header: bool | None = None,
     asked: Collection[str] = (),
+    whole: bool = True,
 ) -> RawTable:
     """Read a text table whose delimiter is known.
 
     Args:
-        text: the whole file.
+        text: the file, or lines at its beginning.
         name: what messages call the file.
         delimiter: one character.
         header: whether the first record holds column names; None finds out.
         asked: column names given by the user, which tell a header.
+        whole: whether the text is the whole file.
 
     Raises:
         DataError: a record has more or fewer fields than the first; the message has its line.
     """
-    rows = read_rows(text, name, delimiter)
-    _refuse_ragged(rows, name, delimiter)
+    rows = read_rows(text, name, delimiter, whole)
+    if not rows.records:
+        return RawTable(name, {}, "", rest=rows.rest)
+    _refuse_ragged(rows, name, delimiter, len(rows.records[0]))
     headed = looks_headed(rows.records, asked) if header is None else header
     names = column_names(rows.records[0] if headed else range(1, len(rows.records[0]) + 1))
     body = rows.records[1:] if headed else rows.records
-    columns = [list(values) for values in zip(*body, strict=True)] or [[] for _ in names]
+    quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
+    more = partial(_more_rows, name, delimiter, quoted, names)
     form = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
     return RawTable(
         name,
-        dict(zip(names, columns, strict=True)),
+        _columns(names, body),
         form + ("" if rows.quoted or '"' not in text else ", quotes taken as they are"),
         rows.lines[1:] if headed else rows.lines,
         findings=blank_lines(rows.blank, name) + _quotes_kept(rows, name),
+        rest=rows.rest,
+        proceed=more if rows.settled and not _returns_end_lines(text) else None,
     )
+
+
+def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    return {name: [record[place] for record in records] for place, name in enumerate(names)}
+
+
+def _more_rows(
+    name: str, delimiter: str, quoted: bool, names: list[str], text: str, first: int, last: bool
+) -> RawTable:
+    """Further records of a table, read as those before.
+
+    Raises:
+        DataError: the quotes are not well-formed, or a record has more or fewer fields.
+    """
+    try:
+        rows = (
+            quoted_rows(text, delimiter, last, first)
+            if quoted and '"' in text
+            else unquoted_rows(text, delimiter, first)
+        )
+    except csv.Error as error:
+        raise DataError(f"{name}, {error}") from None
+    rows = _without_blank(rows, len(names))
+    _refuse_ragged(rows, name, delimiter, len(names))
+    return RawTable(name, _columns(names, rows.records), "", rows.lines, rest=rows.rest)
 
 
 def _quotes_kept(rows: Rows, name: str) -> tuple[Finding, ...]:
@@ -149,8 +195,8 @@ def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
     return (Finding("note", "blank-lines", message),)
 
 
-def read_rows(text: str, name: str, delimiter: str) -> Rows:
-    """The records of a whole text table, quoted if the quotes are well-formed throughout.
+def read_rows(text: str, name: str, delimiter: str, whole: bool = True) -> Rows:
+    """The records of a text table, quoted if the quotes are well-formed throughout.
 
     Raises:
         DataError: the quotes are not well-formed, and without quoting the records are uneven.
@@ -158,7 +204,7 @@ def read_rows(text: str, name: str, delimiter: str) -> Rows:
     if '"' not in text:
         return _without_blank(unquoted_rows(text, delimiter))
     try:
-        quoted = _without_blank(quoted_rows(text, delimiter))
+        quoted = _without_blank(quoted_rows(text, delimiter, whole))
     except csv.Error as error:
         plain = _without_blank(unquoted_rows(text, delimiter))
         if plain.width > 1 and plain.consistency == 1.0:
@@ -168,19 +214,24 @@ def read_rows(text: str, name: str, delimiter: str) -> Rows:
         return quoted
     plain = _without_blank(unquoted_rows(text, delimiter))
     even = plain.width > 1 and plain.consistency == 1.0
-    return plain if even and not _quotes_on_purpose(plain) else quoted
+    return plain if even and not _quotes_on_purpose(plain) else replace(quoted, settled=not even)
 
 
-def _without_blank(rows: Rows) -> Rows:
-    """Leave out lines of nothing but spaces, unless the table has one column only."""
+def _without_blank(rows: Rows, width: int | None = None) -> Rows:
+    """Leave out lines of nothing but spaces, unless the table has one column only.
+
+    Args:
+        rows: the records.
+        width: number of columns; None counts.
+    """
     full = [len(record) > 1 or record[0].strip() != "" for record in rows.records]
-    if all(full) or rows.width < 2:
+    if all(full) or (width or rows.width) < 2:
         return rows
-    return Rows(
-        list(compress(rows.records, full)),
-        list(compress(rows.lines, full)),
-        rows.quoted,
-        rows.blank + full.count(False),
+    return replace(
+        rows,
+        records=list(compress(rows.records, full)),
+        lines=list(compress(rows.lines, full)),
+        blank=rows.blank + full.count(False),
     )
 
 
@@ -193,33 +244,36 @@ def _quotes_on_purpose(rows: Rows) -> bool:
     return any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True))
 
 
-def unquoted_rows(text: str, delimiter: str) -> Rows:
-    """Split lines at every delimiter; a quote is a character like any other."""
-    if "\n" not in text:
+def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Rows:
+    """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
+    if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
     found = [
         (number, line.rstrip("\r").split(delimiter))
-        for number, line in enumerate(text.split("\n"), start=1)
+        for number, line in enumerate(text.split("\n"), start=first)
         if line.rstrip("\r")
     ]
     blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
     return Rows([fields for _, fields in found], [number for number, _ in found], False, blank)
 
 
-def quoted_rows(text: str, delimiter: str, complete: bool = True) -> Rows:
+def quoted_rows(text: str, delimiter: str, complete: bool = True, first: int = 1) -> Rows:
     """Read records with quotes by RFC 4180.
 
     Args:
         text: the table, or its beginning.
         delimiter: one character.
-        complete: whether a quote that stays open at the end is an error.
+        complete: whether a quote that stays open at the end is an error; if not, the record that
+            it begins is left over, unless it is longer than any text.
+        first: the number of the first line.
 
     Raises:
         csv.Error: text follows a closing quote, or a quote stays open; the message has the line.
     """
-    text, mark = _mark_returns(text)
-    records, lines, blank, line = [], [], 0, 1
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    text, mark = _mark_returns(text, further=first > 1)
+    records, lines, blank, line, end = [], [], 0, first, len(text)
+    stream = io.StringIO(text, newline="")
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
     with _long_fields():
         try:
             for record in reader:
@@ -227,31 +281,43 @@ def quoted_rows(text: str, delimiter: str, complete: bool = True) -> Rows:
                     records.append(record)
                     lines.append(line)
                 blank += not record
-                line = reader.line_num + 1
+                line = first + reader.line_num
         except csv.Error as error:
-            if complete or "unexpected end" not in str(error):
+            stream.seek(0)
+            end = sum(map(len, islice(stream, line - first)))
+            if complete or len(text) - end > _LONGEST_RECORD or "unexpected end" not in str(error):
                 raise csv.Error(
                     f"line {line}: the quotes are not well-formed ({error}); "
                     "a quote inside a quoted field must be doubled"
                 ) from None
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
-    return Rows(records, lines, True, blank)
+    rest = text[end:].replace(mark, "\r") if mark else text[end:]
+    return Rows(records, lines, True, blank, rest)
 
 
-def _mark_returns(text: str) -> tuple[str, str]:
+def _mark_returns(text: str, further: bool) -> tuple[str, str]:
     """Replace carriage returns that end no line by a character that the text does not have.
 
     Some writers leave them unquoted, and the csv module would end the row there.
 
+    Args:
+        text: a text table, or a part of it.
+        further: whether this is a further part of a file in which line feeds end the lines.
+
     Returns:
         the text and that character, or "" if nothing was replaced.
     """
-    alone = len(_RETURN.findall(text)) if "\r" in text else 0
-    if not alone or alone >= text.count("\n"):
+    if not _RETURN.search(text) or (not further and _returns_end_lines(text)):
         return text, ""
     mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
     return _RETURN.sub(mark, text), mark
+
+
+def _returns_end_lines(text: str) -> bool:
+    """Whether there are as many carriage returns that stand alone as line feeds."""
+    alone = len(_RETURN.findall(text)) if "\r" in text else 0
+    return alone > 0 and alone >= text.count("\n")
 
 
 @contextmanager
@@ -264,8 +330,7 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def _refuse_ragged(rows: Rows, name: str, delimiter: str) -> None:
-    expected = len(rows.records[0])
+def _refuse_ragged(rows: Rows, name: str, delimiter: str, expected: int) -> None:
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
     if not wrong:
         return

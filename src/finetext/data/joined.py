@@ -146,7 +146,7 @@ def to_table(
     import datasets
     import pyarrow as pa
 
-    texts = ["" if missing_text(text) else str(text) for text in joined.texts]
+    texts = as_texts(joined.texts)
     columns: dict[str, pa.Array] = {
         "id": pa.array(joined.ids, pa.string()),
         "text": _strings(texts, findings),
@@ -177,6 +177,11 @@ def _groups(joined: Joined, findings: list[Finding]) -> list[str]:
     ]
 
 
+def as_texts(values: Sequence[Any]) -> list[str]:
+    """Values as texts; what is absent reads as the empty text."""
+    return ["" if missing_text(value) else str(value) for value in values]
+
+
 def missing_text(text: Any) -> bool:
     """Whether a text is absent, which reads as the empty text."""
     return not isinstance(text, str) and missing(text)
@@ -186,13 +191,24 @@ def _strings(texts: list[str], findings: list[Finding]) -> Any:
     """Texts as an Arrow array; halves of surrogate pairs, which are no characters, are replaced."""
     import pyarrow as pa
 
+    texts, changed = whole_characters(texts)
+    if changed:
+        findings.append(broken_characters(changed))
+    return pa.array(texts, pa.string())
+
+
+def whole_characters(texts: list[str]) -> tuple[list[str], int]:
+    """Texts with halves of surrogate pairs replaced, and in how many there were any."""
     try:
-        return pa.array(texts, pa.string())
+        "".join(texts).encode()
+        return texts, 0
     except UnicodeEncodeError:
-        whole = [
-            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
-        ]
-        changed = sum(a != b for a, b in zip(texts, whole, strict=True))
-        message = f"broken characters (half surrogate pairs) mended in {counted(changed, 'text')}"
-        findings.append(Finding("warning", "broken-characters", message))
-        return pa.array(whole, pa.string())
+        pass
+    whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+    return whole, sum(a != b for a, b in zip(texts, whole, strict=True))
+
+
+def broken_characters(count: int) -> Finding:
+    """The warning on texts that were mended."""
+    message = f"broken characters (half surrogate pairs) mended in {counted(count, 'text')}"
+    return Finding("warning", "broken-characters", message)

@@ -101,6 +101,8 @@ def missing(value: Any) -> bool:
 
 def as_strings(values: Sequence[Any]) -> list[str | None]:
     """Values as strings, None where missing; whole floats such as 1.0 lose the point."""
+    if {str}.issuperset(map(type, values)):
+        return [value if value.strip() else None for value in values]
     floats = [value for value in values if isinstance(value, float) and value == value]
     whole = all(value.is_integer() for value in floats)
 

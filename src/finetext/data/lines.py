@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from finetext.data.delimited import blank_lines, spoken
@@ -16,30 +17,31 @@ _FORMS: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", 
 _MOST_LABELS: Final = 200
 
 
-def numbered_lines(text: str, name: str) -> tuple[list[int], list[str], tuple[Finding, ...]]:
-    """The lines that are not blank, with their numbers from 1, and a note on those that are.
+def numbered_lines(
+    text: str, name: str, first: int = 1
+) -> tuple[list[int], list[str], tuple[Finding, ...]]:
+    """The lines that are not blank, with their numbers from `first`, and a note on those that are.
 
     Only a line feed ends a line, or a carriage return in a file without line feeds.
     """
-    if "\n" not in text:
+    if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
-    lines = text.rstrip("\r\n").split("\n")
     kept = [
         (number, line.removesuffix("\r"))
-        for number, line in enumerate(lines, start=1)
+        for number, line in enumerate(text.split("\n"), start=first)
         if line.strip()
     ]
-    note = blank_lines(len(lines) - len(kept), name)
+    note = blank_lines(text.rstrip("\r\n").count("\n") + 1 - len(kept), name)
     return [number for number, _ in kept], [line for _, line in kept], note
 
 
-def parse_fasttext(text: str, name: str) -> RawTable:
+def parse_fasttext(text: str, name: str, first: int = 1) -> RawTable:
     """Read `__label__a __label__b the text`, one a line.
 
     Raises:
         DataError: a line does not begin with a label.
     """
-    numbers, lines, note = numbered_lines(text, name)
+    numbers, lines, note = numbered_lines(text, name, first)
     labels, texts = [], []
     for number, line in zip(numbers, lines, strict=True):
         own, rest = [], line.strip()
@@ -53,7 +55,10 @@ def parse_fasttext(text: str, name: str) -> RawTable:
         texts.append(rest)
     several = any(len(own) > 1 for own in labels)
     columns = {"label": labels if several else [own[0] for own in labels], "text": texts}
-    return RawTable(name, columns, "fastText lines", numbers, findings=note)
+    return RawTable(
+        name, columns, "fastText lines", numbers, findings=note,
+        proceed=lambda more, line, last: parse_fasttext(more, name, line),
+    )  # fmt: skip
 
 
 def parse_edge_label(text: str, name: str) -> RawTable | None:
@@ -74,8 +79,29 @@ def parse_edge_label(text: str, name: str) -> RawTable | None:
         shown = "label TEXT" if side == "first" else "TEXT label"
         form = f"lines of {shown}, {spoken(separator)} between".replace("TEXT", "text")
         places = numbers[1:] if headed else numbers
-        return RawTable(name, columns, form, places, findings=note)
+        more = partial(_more_edge_labels, name, separator, side)
+        return RawTable(name, columns, form, places, findings=note, proceed=more)
     return None
+
+
+def _more_edge_labels(
+    name: str, separator: str, side: str, text: str, first: int, last: bool
+) -> RawTable:
+    """Further lines of a text and a label.
+
+    Raises:
+        DataError: a line holds no label.
+    """
+    numbers, lines, note = numbered_lines(text, name, first)
+    pairs = [_split_at(line, separator, side) for line in lines]
+    for number, (label, _) in zip(numbers, pairs, strict=True):
+        if not _could_label(label):
+            raise DataError(
+                f"{name}, line {number}: no label {'before' if side == 'first' else 'after'} the "
+                f"text, {spoken(separator)} between, as in the lines above"
+            )
+    columns = {"label": [label for label, _ in pairs], "text": [part for _, part in pairs]}
+    return RawTable(name, columns, "", numbers, findings=note)
 
 
 def _split_at(line: str, separator: str, side: str) -> tuple[str, str]:
@@ -94,12 +120,18 @@ def is_closed(labels: Sequence[str], rows_each: int = 3) -> bool:
     return (
         2 <= len(distinct) <= few
         and len(distinct) < len(labels)
-        and "" not in distinct
-        and all(len(label) <= 40 and label.count(" ") <= 3 for label in distinct)
+        and all(map(_could_label, distinct))
     )
 
 
-def parse_texts(text: str, name: str) -> RawTable:
+def _could_label(value: str) -> bool:
+    return value != "" and len(value) <= 40 and value.count(" ") <= 3
+
+
+def parse_texts(text: str, name: str, first: int = 1) -> RawTable:
     """Read every line that is not blank as a text without a label."""
-    numbers, lines, note = numbered_lines(text, name)
-    return RawTable(name, {"text": lines}, "one text a line", numbers, findings=note)
+    numbers, lines, note = numbered_lines(text, name, first)
+    return RawTable(
+        name, {"text": lines}, "one text a line", numbers, findings=note,
+        proceed=lambda more, line, last: parse_texts(more, name, line),
+    )  # fmt: skip

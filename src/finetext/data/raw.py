@@ -47,6 +47,10 @@ class RawTable:
         lines: (n,) line at which each row begins, for messages; None counts rows from 1.
         classes: column name to the names of its classes in their own order, where known.
         findings: what reading noticed.
+        rest: text at the end that is no whole row yet, where more of the file is to come.
+        proceed: reads more of the same file in the same way: text from the beginning of a row,
+            the number of its first line, and whether it is the last of the file; None where the
+            form can only be settled on the whole file.
     """
 
     name: str
@@ -55,6 +59,8 @@ class RawTable:
     lines: Sequence[int] | None = None
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    rest: str = ""
+    proceed: Callable[[str, int, bool], RawTable] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))

@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from finetext.data.delimited import looks_headed
@@ -14,14 +15,14 @@ from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, MissingExtraError
 
 
-def parse_json_lines(text: str, name: str) -> RawTable:
+def parse_json_lines(text: str, name: str, first: int = 1) -> RawTable:
     """Read one JSON object a line.
 
     Raises:
         DataError: a line is not a JSON object; the message has its number.
     """
     rows, lines = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
         try:
@@ -32,7 +33,10 @@ def parse_json_lines(text: str, name: str) -> RawTable:
             raise DataError(f"{name}, line {number}: not a JSON object but {line.strip()[:40]!r}")
         rows.append(row)
         lines.append(number)
-    return from_rows(rows, name, "JSON lines", lines)
+    return replace(
+        from_rows(rows, name, "JSON lines", lines),
+        proceed=lambda more, line, last: parse_json_lines(more, name, line),
+    )
 
 
 def parse_json(text: str, name: str) -> RawTable:

@@ -50,11 +50,25 @@ def parse_table(file: File, settings: ReadSettings) -> RawTable:
     text, findings = decode(data, file.name, settings.encoding)
     if not text.strip():
         raise DataError(f"{file.name} is empty")
-    table = _parse_text(text, file.name, suffix, settings)
+    table = parse_text(text, file.name, suffix, settings)
     return replace(table, findings=findings + table.findings)
 
 
-def _parse_text(text: str, name: str, suffix: str, settings: ReadSettings) -> RawTable:
+def parse_text(
+    text: str, name: str, suffix: str, settings: ReadSettings, whole: bool = True
+) -> RawTable:
+    """Read a text file into named columns.
+
+    Args:
+        text: the file, or lines at its beginning.
+        name: what messages call the file.
+        suffix: its ending in lower case, which says what to expect.
+        settings: delimiter and header, where they are given.
+        whole: whether the text is the whole file; if not, the table says how to proceed.
+
+    Raises:
+        DataError: the text is in no known form.
+    """
     if suffix == ".json":
         return parse_json(text, name)
     if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
@@ -62,21 +76,23 @@ def _parse_text(text: str, name: str, suffix: str, settings: ReadSettings) -> Ra
     if text.lstrip().startswith(FASTTEXT):
         return parse_fasttext(text, name)
     if settings.delimiter:
-        return _delimited(text, name, settings.delimiter, settings)
-    delimiter, share = sniff(text, DELIMITED.get(suffix))
+        return _delimited(text, name, settings.delimiter, settings, whole)
+    delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
     if suffix not in DELIMITED:
-        return _parse_lines(text, name, delimiter if share >= 0.9 else None, settings)
+        return _parse_lines(text, name, delimiter if share >= 0.9 else None, settings, whole)
     if delimiter is None or share < 0.5:
         delimiter = DELIMITED[suffix]
-    return _delimited(text, name, delimiter, settings)
+    return _delimited(text, name, delimiter, settings, whole)
 
 
-def _parse_lines(text: str, name: str, delimiter: str | None, settings: ReadSettings) -> RawTable:
+def _parse_lines(
+    text: str, name: str, delimiter: str | None, settings: ReadSettings, whole: bool
+) -> RawTable:
     """Read a file whose ending promises nothing: even fields, an edge label, or texts alone."""
     uneven = None
     if delimiter is not None:
         try:
-            table = _delimited(text, name, delimiter, settings)
+            table = _delimited(text, name, delimiter, settings, whole)
             if settings.labelled or delimiter == "\t" or _clearly_table(table):
                 return table
         except DataError as error:
@@ -93,7 +109,9 @@ def _clearly_table(table: RawTable) -> bool:
     return not KNOWN_NAMES.isdisjoint(names) or any(map(is_closed, table.columns.values()))
 
 
-def _delimited(text: str, name: str, delimiter: str, settings: ReadSettings) -> RawTable:
+def _delimited(
+    text: str, name: str, delimiter: str, settings: ReadSettings, whole: bool
+) -> RawTable:
     if len(delimiter) != 1:
         raise DataError(f"the delimiter must be one character, not {delimiter!r}")
-    return parse_delimited(text, name, delimiter, settings.header, settings.columns)
+    return parse_delimited(text, name, delimiter, settings.header, settings.columns, whole)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
+from finetext.caching import kept
 from finetext.encoders.load import fingerprint
 from finetext.methods.base import FitContext, ProgressEvent
 from finetext.training.batches import prediction_batches
+from finetext.training.memory import in_parts
+from finetext.training.precision import Precision, reading_copy
 from finetext.training.tokens import TokenTable, tokenise
-from finetext.types import Floats
+from finetext.types import Floats, Integers
 
 POSITIONS_A_BATCH: Final = 4_096
 
@@ -30,12 +31,15 @@ class FrozenEncoder:
         tokenizer: its tokenizer.
         max_length: tokens to cut texts to.
         device: the `torch.device` the model is on.
+        precision: number format of the arithmetic; "auto" (the default) takes bf16 where the
+            hardware is fast at it.
     """
 
     model: Any
     tokenizer: Any
     max_length: int
     device: Any
+    precision: Precision = "auto"
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
         """The mean of the last hidden states over the tokens of each text.
@@ -49,54 +53,42 @@ class FrozenEncoder:
         Returns:
             (n, hidden size) in the order of the texts.
         """
-        table = tokenise(self.tokenizer, texts, self.max_length)
-        if context is None or context.cache is None:
-            return self._compute(table, context)
-        path = context.cache / "states" / f"{self._key(table)}.npy"
-        states = _read_array(path)
-        if states is None or states.shape != (len(table), self.model.config.hidden_size):
-            states = self._compute(table, context)
-            _write_array(path, states.astype(np.float32))
-        return states
+        cache = None if context is None else context.cache
+        table = tokenise(self.tokenizer, texts, self.max_length, cache)
+        key = "" if cache is None else self._key(table)
+        arrays = kept(cache, "states", key, lambda: {"states": self._compute(table, context)})
+        return np.asarray(arrays["states"], dtype=np.float64)
 
-    def _compute(self, table: TokenTable, context: FitContext | None) -> Floats:
+    def _compute(self, table: TokenTable, context: FitContext | None) -> np.ndarray[Any, Any]:
         import torch
 
         states = np.zeros((len(table), self.model.config.hidden_size), dtype=np.float32)
         done = 0
+
+        def forward(rows: Integers) -> None:
+            nonlocal done
+            batch = {name: part.to(self.device) for name, part in table.batch(rows).items()}
+            hidden = self._reader(**batch).last_hidden_state.float()
+            weights = batch["attention_mask"].unsqueeze(-1)
+            mean = (hidden * weights).sum(1) / weights.sum(1)
+            states[rows] = mean.cpu().numpy()
+            done += len(rows)
+            if context is not None:
+                context.progress(ProgressEvent("probe: encoder states", done, len(table)))
+
         with torch.inference_mode():
             for rows in prediction_batches(table.lengths, POSITIONS_A_BATCH):
-                batch = {name: part.to(self.device) for name, part in table.batch(rows).items()}
-                hidden = self.model(**batch).last_hidden_state
-                weights = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-                mean = (hidden * weights).sum(1) / weights.sum(1)
-                states[rows] = mean.float().cpu().numpy()
-                done += len(rows)
-                if context is not None:
-                    context.progress(ProgressEvent("probe: encoder states", done, len(table)))
-        return states.astype(np.float64)
+                in_parts(forward, rows)
+        return states
+
+    @cached_property
+    def _reader(self) -> Any:
+        """The model in the number format of prediction."""
+        return reading_copy(self.model, self.precision)
 
     def _key(self, table: TokenTable) -> str:
-        digest = hashlib.sha256(f"{fingerprint(self.model)} mean {table.padding}".encode())
+        described = (fingerprint(self.model), "mean", table.padding, self._reader.dtype)
+        digest = hashlib.sha256(" ".join(map(str, described)).encode())
         for part in (table.starts, table.ids, table.kinds):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
-
-
-def _read_array(path: Path) -> Floats | None:
-    """The array in a file; None if it is missing or damaged."""
-    try:
-        return np.asarray(np.load(path), dtype=np.float64)
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
-    """Write beside and rename; a cache that cannot be written is done without."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.save(file, array)
-        os.replace(file.name, path)
-    except OSError:
-        return

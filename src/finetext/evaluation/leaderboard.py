@@ -19,7 +19,7 @@ class LeaderboardEntry:
     Attributes:
         method: name of the method.
         metrics: "validation" and "test" to metric name to score.
-        seconds_to_train: wall time of fitting.
+        seconds_to_train: wall time of fitting; with that before a kill, if it went on from there.
         rows_per_second: speed of predicting the test rows.
         bytes: size of the model folder.
         model: the model folder, relative to the run folder.

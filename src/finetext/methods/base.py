@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from finetext.types import Dataset, Floats, LabelScheme, Predictions
+from finetext.training.precision import Precision
+from finetext.types import Dataset, Finding, Floats, LabelScheme, Predictions
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,23 @@ def silent(event: ProgressEvent) -> None:
 
 
 @dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often training keeps its state, so that a killed run can go on.
+
+    Attributes:
+        folder: where the state lies; made when it is first written.
+        data: hash of the data and the split that are trained on; a state of others is refused.
+        every_seconds: seconds between two states.
+        every_steps: steps between two states, or None to go by the seconds alone.
+    """
+
+    folder: Path
+    data: str = ""
+    every_seconds: float = 60.0
+    every_steps: int | None = None
+
+
+@dataclass(frozen=True)
 class FitContext:
     """What a method needs beside the data and its own hyperparameters.
 
@@ -44,8 +62,12 @@ class FitContext:
         metric: name of the metric by which the best checkpoint is chosen on validation rows.
         cache: folder for frozen encoder states, or None for no cache on disk.
         log: file to which training appends one JSON object a line, or None.
+        checkpoints: where training keeps its state and finds that of a killed run, or None.
+        trackers: names of the trackers that get the scalars too, such as "tensorboard"; their
+            files lie beside the log.
         progress: called with a `ProgressEvent` now and then.
         say: called with a line of text worth reading once, such as the model's summary.
+        find: called with what the report must tell of the training, such as that it diverged.
     """
 
     seed: int = 0
@@ -53,8 +75,11 @@ class FitContext:
     metric: str = "macro_f1"
     cache: Path | None = None
     log: Path | None = None
+    checkpoints: Checkpoints | None = None
+    trackers: tuple[str, ...] = ()
     progress: Callable[[ProgressEvent], None] = silent
     say: Callable[[str], None] = lambda line: None
+    find: Callable[[Finding], None] = lambda finding: None
 
 
 class Method(ABC):
@@ -120,6 +145,14 @@ class Classifier(ABC):
     def with_thresholds(self, thresholds: Floats | None) -> Self:
         """The same classifier with other decision thresholds, (k,)."""
         return replace(self, thresholds=thresholds)  # type: ignore[type-var]
+
+    def with_precision(self, precision: Precision) -> Self:
+        """The same classifier predicting in another number format; most have only one.
+
+        Args:
+            precision: "fp32", "bf16", or "auto" for bf16 where the hardware is fast at it.
+        """
+        return self
 
     def __call__(self, text: str) -> dict[str, float]:
         """Label to probability for one text, likeliest first."""

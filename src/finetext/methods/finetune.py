@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -23,8 +24,9 @@ from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBe
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
 from finetext.training.loop import train_model
-from finetext.training.precision import Precision, choose_device
+from finetext.training.precision import Precision, choose_device, reading_copy
 from finetext.training.tokens import tokenise
+from finetext.training.vocabulary import vocabulary_in_use
 from finetext.types import Dataset, Floats, LabelScheme
 
 FEWEST_STEPS: Final = 200
@@ -57,7 +59,9 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement after which training stops; None (the default)
             never stops early.
-        precision: "fp32", "bf16" or "auto" (the default): bf16 where the hardware is fast at it.
+        precision: number format of training and prediction, "fp32", "bf16" or "auto" (the
+            default), which takes bf16 where the hardware is fast at it, by measurement where the
+            training is long enough. The saved weights are fp32.
     """
 
     name: ClassVar[str] = "finetune"
@@ -101,7 +105,7 @@ class Finetune(Method):
             )
             classifier = TransformerClassifier(
                 train.scheme, None, model.to(choose_device(context.device)), tokenizer,
-                longest_input(self.encoder, self.max_length),
+                longest_input(self.encoder, self.max_length), self.precision,
             )  # fmt: skip
             epochs = self.epochs or epochs_for(len(train), self.batch_size)
             rate = self.learning_rate or rate_for(model.config.hidden_size)
@@ -110,7 +114,8 @@ class Finetune(Method):
                 classifier, train, validation, context,
                 class_weights=self.class_weights, label_smoothing=self.label_smoothing,
             )  # fmt: skip
-            train_model(model, task, self, epochs, rate, context)
+            with vocabulary_in_use(model, task.tables) as tables:
+                train_model(model, task.with_tables(tables), self, epochs, rate, context)
         restore_dropout(model, self.encoder)
         model.eval()
         return classifier
@@ -132,6 +137,8 @@ class TransformerClassifier(Classifier):
         model: a `PreTrainedModel` with k outputs.
         tokenizer: its tokenizer.
         max_length: tokens to cut texts to.
+        precision: number format of prediction; "auto" (the default) takes bf16 where the
+            hardware is fast at it.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -140,14 +147,24 @@ class TransformerClassifier(Classifier):
     model: Any
     tokenizer: Any
     max_length: int
+    precision: Precision = "auto"
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """The outputs before softmax or sigmoid, (n, k) in the order of the texts."""
-        return predict_logits(self.model, tokenise(self.tokenizer, texts, self.max_length))
+        return predict_logits(self._reader, tokenise(self.tokenizer, texts, self.max_length))
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
         return probabilities_of(self.logits(texts), self.scheme)
+
+    @cached_property
+    def _reader(self) -> Any:
+        """The model in the number format of prediction."""
+        return reading_copy(self.model, self.precision)
+
+    def with_precision(self, precision: Precision) -> Self:
+        """See `Classifier.with_precision`."""
+        return replace(self, precision=precision)
 
     def save_weights(self, folder: Path) -> None:
         """Write the standard layout of transformers, so that `pipeline` loads the folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from finetext.encoders.states import FrozenEncoder
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.methods.ranges import Positive, Tokens
-from finetext.training.precision import choose_device
+from finetext.training.precision import Precision, choose_device
 from finetext.types import Dataset, Floats, LabelScheme
 
 
@@ -28,12 +28,15 @@ class Probe(Method):
         max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
+        precision: number format of the encoder, "fp32", "bf16" or "auto" (the default): bf16
+            where the hardware is fast at it.
     """
 
     name: ClassVar[str] = "probe"
     encoder: str = "minilm"
     max_length: Tokens | None = None
     inverse_regularisation: Positive | None = None
+    precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
         """Refuse an unknown encoder, or more tokens than it can see."""
@@ -49,6 +52,7 @@ class Probe(Method):
             tokenizer,
             longest_input(self.encoder, self.max_length),
             device,
+            self.precision,
         )
         states = encoder.states(train.texts, context)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
@@ -90,6 +94,10 @@ class ProbeClassifier(Classifier):
             return np.zeros((0, len(self.scheme)))
         states = (self.encoder.states(texts) - self.mean) / self.scale
         return self.head.probabilities(states, self.scheme)
+
+    def with_precision(self, precision: Precision) -> Self:
+        """See `Classifier.with_precision`."""
+        return replace(self, encoder=replace(self.encoder, precision=precision))
 
     def save_weights(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
+from finetext.methods.ngrams import NgramFeatures
 from finetext.methods.ranges import Count, Positive
 from finetext.types import Dataset, Floats, LabelScheme
 
@@ -87,9 +89,22 @@ class TfidfClassifier(Classifier):
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
-        if not len(texts):
-            return np.zeros((0, len(self.scheme)))
-        return self.head.probabilities(self.vectorizer.transform(texts), self.scheme)
+        probabilities = np.zeros((len(texts), len(self.scheme)))
+        done = 0
+        for features in self._features.blocks(texts):
+            stop = done + features.shape[0]
+            probabilities[done:stop] = self._head.probabilities(features, self.scheme)
+            done = stop
+        return probabilities
+
+    @cached_property
+    def _features(self) -> NgramFeatures:
+        return NgramFeatures(self.vectorizer.get_feature_names_out().tolist(), self.vectorizer.idf_)
+
+    @cached_property
+    def _head(self) -> LinearHead:
+        """The head, its weights in the order in which a sparse product needs no copy of them."""
+        return replace(self.head, weights=np.asfortranarray(self.head.weights))
 
     def save_weights(self, folder: Path) -> None:
         """Write `vocabulary.json` (n-grams in column order) and `model.safetensors`."""

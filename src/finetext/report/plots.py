@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 MOST_BARS: Final = 30
 MOST_CELLS_WITH_NUMBERS: Final = 20
 _MOST_TICKS: Final = 40
-_INK: Final = "#010203"
+INK: Final = "#010203"
 _GRID: Final = "#010204"
 _ON_ACCENT: Final = "#010205"
-_SERIES: Final = ("#010211", "#010212", "#010213")
+SERIES: Final = ("#010211", "#010212", "#010213")
 _CSS: Final = {
-    _INK: "currentColor",
+    INK: "currentColor",
     _GRID: "var(--line)",
     _ON_ACCENT: "var(--on-accent)",
-    **{colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES, 1)},
+    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
 }
 _STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
     "axes.edgecolor": _GRID,
     "axes.titlesize": 10,
     "axes.facecolor": "none",
@@ -55,8 +55,8 @@ _STYLE: Final[dict[str, Any]] = {
     "savefig.facecolor": "none",
     "grid.color": _GRID,
     "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
@@ -79,12 +79,12 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
         for number, (split, of_labels) in enumerate(shares.items()):
             values = [100 * of_labels.get(label, 0.0) for label in labels]
             offset = (number - (len(shares) - 1) / 2) * thickness
-            axes.barh(rows + offset, values, thickness * 0.9, color=_SERIES[number], label=split)
+            axes.barh(rows + offset, values, thickness * 0.9, color=SERIES[number], label=split)
         _label_rows(axes, labels)
         axes.set_xlabel("% of the rows of the split")
         figure.legend(loc="outside upper left", ncols=3)
 
-    return _svg("classes", (6.4, 1.1 + height * len(labels)), draw)
+    return svg("classes", (6.4, 1.1 + height * len(labels)), draw)
 
 
 def length_boxes(lengths: Lengths, key: int = 0) -> str:
@@ -104,7 +104,7 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
         dict(zip(keys, (s.low, s.quarter, s.median, s.three_quarters, s.high), strict=True))
         for s in shown.values()
     ]
-    line = {"color": _INK, "linewidth": 1.0}
+    line = {"color": INK, "linewidth": 1.0}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -115,7 +115,7 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
             showfliers=False,
             patch_artist=True,
             widths=0.6,
-            boxprops={"facecolor": _SERIES[0], "edgecolor": _SERIES[0]},
+            boxprops={"facecolor": SERIES[0], "edgecolor": SERIES[0]},
             medianprops={"color": _ON_ACCENT, "linewidth": 2},
             whiskerprops=line,
             capprops=line,
@@ -126,13 +126,13 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
         if lengths.context is not None:
             _cut_at(axes, lengths.context, [spread.cut or 0.0 for spread in shown.values()])
 
-    return _svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
+    return svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
 
 
 def _cut_at(axes: Axes, limit: int, shares: Sequence[float]) -> None:
     """A line at the limit, if it is in the picture, and the share of each row beyond it."""
     if limit <= axes.get_xlim()[1]:
-        axes.axvline(limit, color=_SERIES[1], linewidth=1.5, linestyle="--")
+        axes.axvline(limit, color=SERIES[1], linewidth=1.5, linestyle="--")
     beside = axes.get_yaxis_transform()
     for row, share in enumerate(shares):
         axes.text(1.02, row, f"{share:.1%} cut", transform=beside, va="center")
@@ -163,7 +163,7 @@ def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> 
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
 
-    return _svg("leaderboard", (6.8, lines * (0.85 + 0.24 * len(entries))), draw)
+    return svg("leaderboard", (6.8, lines * (0.85 + 0.24 * len(entries))), draw)
 
 
 def label_f1(rows: Sequence[LabelScores]) -> str:
@@ -178,7 +178,7 @@ def label_f1(rows: Sequence[LabelScores]) -> str:
         axes.set_xlim(0, 1)
         axes.set_xlabel("F1 on test rows")
 
-    return _svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
+    return svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
 
 
 def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
@@ -201,10 +201,10 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
         for i, j in zip(*np.nonzero(counts), strict=True):
             strength = min(1.0, float(shares[i, j]))
             axes.add_patch(
-                Rectangle((j - 0.5, i - 0.5), 1, 1, color=_SERIES[0], alpha=strength, lw=0)
+                Rectangle((j - 0.5, i - 0.5), 1, 1, color=SERIES[0], alpha=strength, lw=0)
             )
             if k <= MOST_CELLS_WITH_NUMBERS:
-                ink = _ON_ACCENT if strength > 0.5 else _INK
+                ink = _ON_ACCENT if strength > 0.5 else INK
                 small = 8 if k <= 12 else 6.5
                 axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, size=small)
         axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
@@ -214,15 +214,15 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
         axes.grid(False)
         axes.spines[["top", "right"]].set_visible(True)
 
-    return _svg(f"confusion-{key}", (side, side * 0.95), draw)
+    return svg(f"confusion-{key}", (side, side * 0.95), draw)
 
 
 def _dot(axes: Axes, row: int, value: float, low: float, high: float) -> None:
     if np.isfinite(low):
-        axes.plot([low, high], [row, row], color=_SERIES[0], linewidth=1.5)
-        axes.plot([low, high], [row, row], "|", color=_SERIES[0], markersize=7)
+        axes.plot([low, high], [row, row], color=SERIES[0], linewidth=1.5)
+        axes.plot([low, high], [row, row], "|", color=SERIES[0], markersize=7)
     if np.isfinite(value):
-        axes.plot([value], [row], "o", color=_SERIES[0], markersize=4)
+        axes.plot([value], [row], "o", color=SERIES[0], markersize=4)
 
 
 def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
@@ -232,7 +232,7 @@ def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """Draw on a figure of the given size; the SVG text without prolog, in the page's colours."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from finetext.evaluation.intervals import LabelScores, confusion, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.registry import load, names
 from finetext.report import figures, plots
+from finetext.report.curves import curves_of
 from finetext.report.page import render_page
 from finetext.types import Finding, Integers, Predictions, Score
 
@@ -36,7 +37,7 @@ class ReportData:
         class_counts: split to label to number of rows that have it.
         lengths: how long the texts of each label are: in words, then in word pieces for each
             encoder that reads them.
-        findings: what reading and checking noticed.
+        findings: what reading, checking and training noticed.
         entries: the leaderboard, in the order to show.
         predictions: method to predictions on the test rows.
         comparisons: method to its paired difference to the best; none for the best itself.
@@ -46,6 +47,7 @@ class ReportData:
         recipe: the recipe as TOML text.
         environment: versions, device and seeds; name to value.
         seed: seed of the intervals of each label.
+        logs: method to the lines that it logged while it was trained.
     """
 
     title: str
@@ -63,6 +65,7 @@ class ReportData:
     recipe: str
     environment: Mapping[str, object]
     seed: int = 0
+    logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,11 @@ def _context(data: ReportData) -> dict[str, Any]:
         "findings": sorted(data.findings, key=lambda finding: _SEVERITIES.index(finding.severity)),
         "class_plot": plots.class_bars(shares),
         "lengths": [(each, plots.length_boxes(each, key)) for key, each in enumerate(data.lengths)],
+        "trainings": [
+            curves
+            for key, (method, lines) in enumerate(data.logs.items())
+            if (curves := curves_of(method, lines, key)) is not None
+        ],
         "board_plot": plots.leaderboard(data.entries, metrics),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from finetext.types import Integers
 BATCHES_SORTED_TOGETHER = 50
 
 
-def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) -> list[Integers]:
     """All rows once, in random batches of texts of like length.
 
     The rows are shuffled, sorted by length inside mega-batches of fifty batches, cut into
-    batches, and the batches are shuffled.
+    batches, and the batches are shuffled. Batches of about as many tokens, with more rows where
+    they are short, were no faster and learnt worse: see `benchmarks/LOG.md`.
 
     Args:
         lengths: (n,) tokens of each row.
@@ -25,13 +26,25 @@ def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) 
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
-    batches: list[list[int]] = []
     together = batch_size * BATCHES_SORTED_TOGETHER
+    batches: list[Integers] = []
     for start in range(0, len(order), together):
         rows = order[start : start + together]
         rows = rows[np.argsort(-lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size].tolist() for i in range(0, len(rows), batch_size)]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def shared_out(batches: Sequence[Integers], processes: int, index: int) -> list[Integers]:
+    """The batches of one process of several; each gets as many as the others.
+
+    Args:
+        batches: those of all.
+        processes: how many there are.
+        index: which one it is, from 0.
+    """
+    share = len(batches) // processes
+    return list(batches[index::processes][:share] if share else batches)
 
 
 def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integers]:

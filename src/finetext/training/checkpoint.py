@@ -1,8 +1,26 @@
-"""Keeping the weights that were best on validation rows."""
+"""The state of a training: kept at intervals, whole or not at all, and found again.
+
+Two files, neither with pickle: `latest.safetensors` has everything needed to go on to the last bit,
+`best-STEP.safetensors` the weights that were best on validation so far. The latest names the best
+that belongs to it, so a run that is killed between the two writes loses nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.errors import ModelError
+from finetext.methods.base import Checkpoints
+
+FORMAT_VERSION: Final = 1
+LATEST: Final = "latest.safetensors"
+LARGEST_SHARE_OF_TIME: Final = 0.02
 
 
 class BestWeights:
@@ -15,25 +33,179 @@ class BestWeights:
             patience: evaluations without improvement after which training should stop, or None.
         """
         self._patience = patience
-        self._score = float("-inf")
-        self._weights: dict[str, Any] | None = None
-        self._since_best = 0
+        self.weights: dict[str, Any] = {}
+        self.score = float("-inf")
+        self.step = 0
+        self.since = 0
 
-    def offer(self, score: float, model: Any) -> None:
-        """Take the weights of `model` if `score` beats what is kept."""
-        self._since_best += 1
-        if score > self._score or self._weights is None:
-            self._score, self._since_best = score, 0
-            self._weights = {
-                name: tensor.detach().clone() for name, tensor in model.state_dict().items()
-            }
+    def offer(self, score: float, step: int, weights: Mapping[str, Any]) -> None:
+        """Take a copy of the weights of a step if `score` beats what is kept."""
+        self.since += 1
+        if score > self.score or not self.weights:
+            self.score, self.step, self.since = score, step, 0
+            self.weights = {name: tensor.clone() for name, tensor in weights.items()}
+
+    @property
+    def is_good(self) -> bool:
+        """Whether any weights had a finite score."""
+        return self.score > float("-inf")
 
     @property
     def is_stale(self) -> bool:
         """Whether patience has run out."""
-        return self._patience is not None and self._since_best >= self._patience
+        return self._patience is not None and self.since >= self._patience
 
-    def restore(self, model: Any) -> None:
-        """Put the best weights back into `model`."""
-        if self._weights is not None:
-            model.load_state_dict(self._weights)
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a training stands.
+
+    Attributes:
+        tensors: weights, moments of the optimiser and states of the random generators, by name.
+        facts: everything else, in the types of JSON.
+        best: the best weights so far by name; empty before the first evaluation.
+        best_step: the step they are of.
+    """
+
+    tensors: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    best: Mapping[str, Any] = field(default_factory=dict)
+    best_step: int = 0
+
+
+class CheckpointFile:
+    """Where a training keeps its state, and when."""
+
+    def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
+        """Nothing is written yet.
+
+        Args:
+            checkpoints: the folder and the intervals.
+            identity: what must be the same for a state to be gone on from: name to a value in
+                the types of JSON.
+        """
+        from finetext import __version__
+
+        self._folder = checkpoints.folder
+        self._every = checkpoints
+        self._identity = {
+            "format_version": FORMAT_VERSION,
+            "finetext_version": __version__,
+            "data": checkpoints.data,
+            **identity,
+        }
+        self._last = time.monotonic()
+        self._last_step = 0
+        self._best: Mapping[str, Any] = {}
+        self._cost = 0.0
+
+    def is_due(self, step: int) -> bool:
+        """Whether to write now, by steps or by time; writing takes a fiftieth of the time at most.
+
+        Args:
+            step: steps done.
+        """
+        steps = self._every.every_steps
+        if steps is not None and step - self._last_step >= steps:
+            return True
+        waited = time.monotonic() - self._last
+        return waited >= max(self._every.every_seconds, self._cost / LARGEST_SHARE_OF_TIME)
+
+    def write(self, state: State, step: int) -> None:
+        """Write the state beside its place and rename it.
+
+        Raises:
+            OSError: it cannot be written; the former state is still there.
+        """
+        started = time.monotonic()
+        self._last, self._last_step = started, step
+        self._folder.mkdir(parents=True, exist_ok=True)
+        best = f"best-{state.best_step}.safetensors" if state.best else ""
+        if best and state.best is not self._best:
+            _write(self._folder / best, state.best, {})
+            self._best = state.best
+        kept = {"identity": self._identity, "best": best, "facts": state.facts}
+        _write(self._folder / LATEST, state.tensors, {"finetext": json.dumps(kept)})
+        for old in self._folder.glob("best-*.safetensors"):
+            if old.name != best:
+                old.unlink(missing_ok=True)
+        self._last = time.monotonic()
+        self._cost = self._last - started
+
+    def read(self) -> State | None:
+        """The state that was last written; None if there is none.
+
+        Raises:
+            ModelError: it is damaged, or of another training.
+        """
+        path = self._folder / LATEST
+        if not path.exists():
+            return None
+        tensors, metadata = _read(path)
+        try:
+            kept = json.loads(metadata["finetext"])
+            identity, best, facts = kept["identity"], kept["best"], kept["facts"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise DamagedCheckpointError(path, repr(error)) from None
+        self._refuse_other(path, identity)
+        if not best:
+            return State(tensors, facts)
+        step = int(best.removeprefix("best-").removesuffix(".safetensors"))
+        return State(tensors, facts, _read(self._folder / best)[0], step)
+
+    def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Refuse the state of another training.
+
+        Raises:
+            ModelError: the version, the data or a setting is another.
+        """
+        for name, value in self._identity.items():
+            if identity.get(name) != value:
+                title = name.replace("_", " ")
+                shown = "" if name == "data" else f" ({identity.get(name)}, now {value})"
+                raise ModelError(
+                    f"the checkpoint {path} was made with another {title}{shown}; go on with what "
+                    f"it was made with, or delete {path.parent} to train from the beginning"
+                )
+
+
+class DamagedCheckpointError(ModelError):
+    """A checkpoint cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """Compose the message.
+
+        Args:
+            path: the file.
+            reason: what is wrong with it.
+        """
+        super().__init__(f"the checkpoint {path} is damaged: {reason}")
+
+
+def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write tensors beside their place, down to the disk, and rename the file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(ready, beside, metadata=dict(metadata))
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
+            return tensors, file.metadata() or {}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DamagedCheckpointError(path, str(error)) from None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from finetext import registry
+from finetext.encoders.first_token import only_first_token
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import FitContext
 from finetext.training.batches import prediction_batches
+from finetext.training.memory import in_parts
+from finetext.training.task import Evaluation
 from finetext.training.tokens import TokenTable, tokenise
 from finetext.types import Dataset, Floats, Integers, LabelScheme, Predictions
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from finetext.methods.finetune import TransformerClassifier
 
 POSITIONS_A_BATCH: Final = 4_096
+LEARNT_SOMETHING: Final = 0.98
+"""Log loss, as a share of that of the class frequencies, below which something was learnt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +65,10 @@ class ClassificationTask:
         """Tokenise both parts and weigh the classes."""
         tokenizer, length = classifier.tokenizer, classifier.max_length
         return cls(
-            tokens=tokenise(tokenizer, train.texts, length),
+            tokens=tokenise(tokenizer, train.texts, length, context.cache),
             targets=train.targets,
             scheme=classifier.scheme,
-            validation_tokens=tokenise(tokenizer, validation.texts, length),
+            validation_tokens=tokenise(tokenizer, validation.texts, length, context.cache),
             validation=validation,
             metric=context.metric,
             label_smoothing=label_smoothing,
@@ -75,11 +80,20 @@ class ClassificationTask:
         )
 
     @property
+    def tables(self) -> list[TokenTable]:
+        """The training and the validation texts."""
+        return [self.tokens, self.validation_tokens]
+
+    def with_tables(self, tables: Sequence[TokenTable]) -> ClassificationTask:
+        """The same task with the texts in other numbers, in the order of `tables`."""
+        return replace(self, tokens=tables[0], validation_tokens=tables[1])
+
+    @property
     def lengths(self) -> Integers:
         """(n,) tokens of each training row."""
         return self.tokens.lengths
 
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+    def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Padded tokens and `labels` of the rows."""
         import torch
 
@@ -92,7 +106,8 @@ class ClassificationTask:
 
         labels = batch["labels"]
         inputs = {name: part for name, part in batch.items() if name != "labels"}
-        logits = model(**inputs).logits.float()
+        with only_first_token(model):
+            logits = model(**inputs).logits.float()
         weights = None
         if self.class_weights is not None:
             weights = torch.as_tensor(self.class_weights, dtype=torch.float32, device=logits.device)
@@ -103,8 +118,8 @@ class ClassificationTask:
         smoothed = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
-    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
-        """The chosen metric on validation, higher is better, and its value to show."""
+    def evaluate(self, model: Any) -> Evaluation:
+        """The chosen metric on validation, and whether all predictions fell into one class."""
         logits = predict_logits(model, self.validation_tokens)
         predictions = Predictions(
             tuple(self.validation.ids),
@@ -116,15 +131,41 @@ class ClassificationTask:
             limits = choose_thresholds(predictions.probabilities, predictions.targets)
             predictions = replace(predictions, thresholds=limits)
         metric = registry.load("metrics", self.metric)
-        return metric.goodness(predictions), {f"validation {self.metric}": metric(predictions)}
+        figures = {f"validation {self.metric}": metric(predictions)}
+        return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))
 
 
-def predict_logits(model: Any, tokens: TokenTable) -> Floats:
-    """The outputs of a model for every row, computed in fp32 without gradients.
+def collapse_of(predictions: Predictions) -> str:
+    """What is wrong if a model has learnt nothing that tells texts apart; "" otherwise.
+
+    That is: all decisions are the same though the truths are not, and the log loss is no better
+    than that of the class frequencies. A model that merely prefers the largest class of very
+    uneven ones has a lower loss, and passes.
+    """
+    scheme, targets = predictions.scheme, predictions.targets
+    if scheme.multilabel or len(np.unique(targets)) < 2:
+        return ""
+    decided = np.unique(predictions.decisions)
+    if len(decided) > 1 and np.isfinite(predictions.probabilities).all():
+        return ""
+    shares = np.bincount(targets, minlength=len(scheme)) / len(targets)
+    entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
+    truths = predictions.probabilities[np.arange(len(targets)), targets]
+    if -float(np.log(np.maximum(truths, 1e-12)).mean()) < LEARNT_SOMETHING * entropy:
+        return ""
+    only = scheme.names[int(decided[0])]
+    return f"all {len(targets):,} validation rows are predicted as {only!r}"
+
+
+def predict_logits(
+    model: Any, tokens: TokenTable, progress: Callable[[int], None] = lambda rows: None
+) -> Floats:
+    """The outputs of a model for every row, in the number format of its weights, no gradients.
 
     Args:
         model: a transformers model with k outputs.
         tokens: n texts.
+        progress: called with the number of rows that were done since it was called last.
 
     Returns:
         (n, k) in the order of the rows.
@@ -134,10 +175,15 @@ def predict_logits(model: Any, tokens: TokenTable) -> Floats:
     logits = np.zeros((len(tokens), model.config.num_labels))
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+
+    def forward(rows: Integers) -> None:
+        batch = {name: part.to(model.device) for name, part in tokens.batch(rows).items()}
+        logits[rows] = model(**batch).logits.float().cpu().numpy()
+        progress(len(rows))
+
+    with torch.inference_mode(), only_first_token(model):
         for rows in prediction_batches(tokens.lengths, POSITIONS_A_BATCH):
-            batch = {name: part.to(model.device) for name, part in tokens.batch(rows).items()}
-            logits[rows] = model(**batch).logits.float().cpu().numpy()
+            in_parts(forward, rows)
     model.train(was_training)
     return logits
 

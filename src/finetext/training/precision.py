@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import copy
+from typing import Any, Literal, cast, get_args
 
 from finetext.errors import RecipeError
 
@@ -38,6 +39,17 @@ def choose_device(name: str) -> Any:
     return device
 
 
+def check_precision(name: str) -> Precision:
+    """The precision of a name.
+
+    Raises:
+        RecipeError: there is none of that name.
+    """
+    if name not in get_args(Precision):
+        raise RecipeError(f"{name!r} is not a precision; use {', '.join(get_args(Precision))}")
+    return cast(Precision, name)
+
+
 def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16"]:
     """The number format of matrix products in training.
 
@@ -55,6 +67,33 @@ def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16
     if device.type == "cpu" and _processor_has_bf16():
         return "bf16"
     return "fp32"
+
+
+def cast_weights(model: Any, precision: Literal["fp32", "bf16"]) -> None:
+    """Put the weights of a model into a number format.
+
+    Buffers stay as they are: tables of positions lose too much in bf16.
+    """
+    import torch
+
+    wanted = torch.bfloat16 if precision == "bf16" else torch.float32
+    for weight in model.parameters():
+        if weight.dtype != wanted and weight.is_floating_point():
+            weight.data = weight.data.to(wanted)
+
+
+def reading_copy(model: Any, precision: Precision) -> Any:
+    """The model as it predicts: itself in fp32, a copy in bf16 where that is faster.
+
+    Args:
+        model: a transformers model in fp32, on its device.
+        precision: what was asked for; see `choose_precision`.
+    """
+    if choose_precision(precision, model.device) == "fp32":
+        return model
+    copied = copy.deepcopy(model)
+    cast_weights(copied, "bf16")
+    return copied
 
 
 def _processor_has_bf16() -> bool:

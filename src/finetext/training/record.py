@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
-from finetext.errors import ModelError
 from finetext.methods.base import FitContext, ProgressEvent
 
 SECONDS_BETWEEN_LINES: Final = 5.0
+LINES: Final = 200
 MEMORY: Final = 0.98
 
 
 class Record:
     """Where training stands.
 
-    `log.jsonl` gets a line every five seconds and one for each evaluation; the listener to
-    progress hears of every step.
+    `log.jsonl` gets a line every five seconds, at the least two hundred over the training, and
+    one for each evaluation and each event; so do the trackers. The listener to progress hears of
+    every step.
     """
 
-    def __init__(self, name: str, plan: list[int], rows: int, context: FitContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        plan: Sequence[int],
+        rows: int,
+        context: FitContext,
+        track: Callable[[Mapping[str, float], int], None] = lambda values, step: None,
+    ) -> None:
         """Start at step 0.
 
         Args:
@@ -29,76 +39,121 @@ class Record:
             plan: steps of each epoch.
             rows: rows of one epoch.
             context: the log file and the listeners.
+            track: called with scalars by name and the step.
         """
         self.step = 0
+        self.evaluated_at = 0
         self._name = name
-        self._plan = plan
+        self._ends = list(accumulate(plan))
         self._rows_in_all = rows * len(plan)
         self._context = context
+        self._track = track
         self._rows = 0
         self._loss = math.nan
+        self._norm = 0.0
         self._shown: dict[str, float] = {}
+        self._seconds_before = 0.0
         self._start = self._last_line = time.monotonic()
 
-    def count(self, rows: int, loss: float, learning_rate: float, gradient_norm: float) -> None:
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self._ends[-1]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    def count(self, rows: int, loss: float, rates: Sequence[float], gradient_norm: float) -> None:
         """Take one step into account.
 
         Args:
             rows: rows of the batch.
             loss: mean loss of the batch.
-            learning_rate: rate after the step.
+            rates: learning rate of each group of weights after the step.
             gradient_norm: norm of the gradient before clipping.
-
-        Raises:
-            ModelError: the loss is infinite or not a number.
         """
         self.step += 1
         self._rows += rows
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"{self._name}: the training loss became {loss} at step {self.step} of "
-                f"{sum(self._plan)}; try a lower learning rate, or precision fp32"
-            )
+        self._norm = gradient_norm
         self._loss = loss if math.isnan(self._loss) else MEMORY * self._loss + (1 - MEMORY) * loss
         figures = {"loss": self._loss} | self._shown
-        stage = f"{self._name}: epoch {self._epoch} of {len(self._plan)}"
+        stage = f"{self._name}: epoch {self._epoch} of {len(self._ends)}"
         self._context.progress(ProgressEvent(stage, self._rows, self._rows_in_all, figures))
         now = time.monotonic()
-        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+        is_on_grid = self.step % max(1, self.steps // LINES) == 0
+        if now - self._last_line >= SECONDS_BETWEEN_LINES or is_on_grid:
             self._last_line = now
-            self._write(
-                {
-                    "step": self.step,
-                    "loss": self._loss,
-                    "learning_rate": learning_rate,
-                    "gradient_norm": gradient_norm,
-                    "rows_per_second": self._rows / (now - self._start),
-                }
-            )
+            speed = self._rows / max(self.seconds, 1e-9)
+            line = {"loss": self._loss, "gradient_norm": gradient_norm, "rows_per_second": speed}
+            self._write(line | {"learning_rate": list(rates)})
+            named = {f"learning_rate/{group}": rate for group, rate in enumerate(rates)}
+            self._track(line | named, self.step)
 
-    def evaluated(self, figures: dict[str, float]) -> None:
+    def evaluated(self, figures: Mapping[str, float]) -> None:
         """Log an evaluation and show its figures from now on."""
-        self._shown = figures
-        self._write({"step": self.step, "loss": self._loss, "evaluation": figures})
+        self.evaluated_at = self.step
+        self._shown = dict(figures)
+        self._write({"loss": self._loss, "evaluation": dict(figures)})
+        self._track(figures, self.step)
+
+    def happened(self, event: str) -> None:
+        """Log something worth knowing, such as that training was resumed, and say it."""
+        self._write({"event": event})
+        self._context.say(f"{self._name}: {event}")
 
     def is_due(self, every: int | None) -> bool:
         """Whether to evaluate now: every so many steps or after each epoch; always at the end."""
-        ends = [sum(self._plan[: epoch + 1]) for epoch in range(len(self._plan))]
-        return self.step in ends[-1:] or (
-            self.step in ends if every is None else self.step % every == 0
-        )
+        if self.step in (0, self.evaluated_at):
+            return False
+        if every is None or self.step == self.steps:
+            return self.step in self._ends
+        return self.step % every == 0
 
-    def stopped_early(self) -> None:
-        """Say that patience ran out."""
-        self._context.say(f"{self._name}: stopped early at step {self.step} of {sum(self._plan)}")
+    @property
+    def is_sound(self) -> bool:
+        """Whether the losses so far and the last gradient were finite numbers."""
+        return math.isfinite(self._loss) and math.isfinite(self._norm)
+
+    def go_back(self, step: int, rows: int) -> None:
+        """Stand at another step again, whose evaluation is done.
+
+        Args:
+            step: steps done.
+            rows: rows done.
+        """
+        self.step = self.evaluated_at = step
+        self._rows, self._loss = rows, math.nan
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs, in the types of JSON."""
+        return {
+            "step": self.step,
+            "evaluated_at": self.evaluated_at,
+            "rows": self._rows,
+            "loss": self._loss,
+            "shown": self._shown,
+            "seconds": self.seconds,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.step, self.evaluated_at = state["step"], state["evaluated_at"]
+        self._rows, self._loss, self._shown = state["rows"], state["loss"], state["shown"]
+        self._seconds_before = state["seconds"]
+        self._start = self._last_line = time.monotonic()
 
     @property
     def _epoch(self) -> int:
         """The number of the epoch that the last step belongs to, from 1."""
-        ends = [sum(self._plan[: epoch + 1]) for epoch in range(len(self._plan))]
-        return next(number for number, end in enumerate(ends, 1) if self.step <= end)
+        return next(number for number, end in enumerate(self._ends, 1) if self.step <= end)
 
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._context.log is not None:
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._context.log is None:
+            return
+        try:
             with self._context.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps({"step": self.step, **line}) + "\n")
+        except OSError as error:
+            self._context.say(f"{self._context.log} cannot be written: {error}")

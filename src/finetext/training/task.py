@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetext.training.precision import Precision
 from finetext.types import Integers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation on validation rows found.
+
+    Attributes:
+        score: higher is better; chooses the best weights.
+        figures: what to show, by name.
+        collapse: a sentence if the model tells nothing apart, such as that all predictions are
+            of one class; "" if all is well.
+    """
+
+    score: float
+    figures: Mapping[str, float]
+    collapse: str = ""
 
 
 class Task(Protocol):
@@ -20,14 +37,14 @@ class Task(Protocol):
     def lengths(self) -> Integers:
         """(n,) tokens of each training row."""
 
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+    def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Tensors for the rows, `input_ids` of shape (rows, longest) among them."""
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """The mean loss of a batch, a scalar tensor."""
 
-    def evaluate(self, model: Any) -> tuple[float, dict[str, float]]:
-        """The score on validation rows, higher is better, and the figures to show."""
+    def evaluate(self, model: Any) -> Evaluation:
+        """How good the model is on validation rows."""
 
 
 class Hyperparameters(Protocol):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from finetext.caching import Arrays, kept
 from finetext.methods.base import batches_of
 from finetext.types import Integers
 
@@ -47,36 +51,48 @@ class TokenTable:
         """
         import torch
 
-        lengths = self.lengths[rows]
-        shape = (len(rows), int(lengths.max()))
+        rows = np.asarray(rows)
+        lengths, longest = self.lengths[rows], int(self.lengths[rows].max())
         fill_id, fill_kind, side = self.padding
-        ids = np.full(shape, fill_id, dtype=np.int64)
-        kinds = np.full(shape, fill_kind, dtype=np.int64)
-        mask = np.zeros(shape, dtype=np.int64)
-        for line, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            there = slice(shape[1] - length, None) if side == "left" else slice(0, length)
-            here = slice(self.starts[row], self.starts[row] + length)
-            ids[line, there] = self.ids[here]
-            mask[line, there] = 1
-            if self.kinds is not None:
-                kinds[line, there] = self.kinds[here]
+        there = np.arange(longest) < lengths[:, None]
+        if side == "left":
+            there = there[:, ::-1]
+        # The tokens of a row lie one after another: `places` names those of all rows in order.
+        begins = np.repeat(self.starts[rows] - np.cumsum(lengths) + lengths, lengths)
+        places = begins + np.arange(int(lengths.sum()))
+        ids = np.full(there.shape, fill_id, dtype=np.int64)
+        ids[there] = self.ids[places]
+        mask = there.astype(np.int64)
         tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         if self.kinds is not None:
+            kinds = np.full(there.shape, fill_kind, dtype=np.int64)
+            kinds[there] = self.kinds[places]
             tensors["token_type_ids"] = torch.from_numpy(kinds)
         return tensors
 
 
-def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenTable:
-    """Tokenise texts, cut to `max_length` tokens with the special ones.
+def tokenise(
+    tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
+) -> TokenTable:
+    """Tokenise texts, cut to `max_length` tokens with the special ones, on all processor cores.
 
     Args:
         tokenizer: a transformers tokenizer with a padding token.
         texts: n texts; one without any token becomes a single padding token that is attended to.
         max_length: most tokens a text, special tokens included.
+        cache: folder in which the tokens are looked for and kept, or None.
 
     Returns:
         a table of n rows.
     """
+    padding = (tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    key = "" if cache is None else _key(tokenizer, texts, max_length)
+    arrays = kept(cache, "tokens", key, lambda: _tokens(tokenizer, texts, max_length))
+    return TokenTable(arrays["ids"], arrays.get("kinds"), arrays["starts"], padding)
+
+
+def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
+    """The arrays of a `TokenTable` by name; `kinds` only where they are not all 0."""
     ids: list[np.ndarray[Any, Any]] = []
     kinds: list[np.ndarray[Any, Any]] = []
     lengths: list[int] = []
@@ -94,14 +110,25 @@ def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> TokenTabl
         lengths += [len(row) for row in rows]
         ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
         kinds.append(np.concatenate([np.asarray(kind, dtype=np.int8) for kind in types]))
-    flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    arrays = {"ids": np.concatenate(ids) if ids else np.zeros(0, np.int32), "starts": starts}
     types = np.concatenate(kinds) if kinds else np.zeros(0, dtype=np.int8)
-    return TokenTable(
-        ids=flat,
-        kinds=types if types.any() else None,
-        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        padding=(tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side),
-    )
+    return arrays | {"kinds": types} if types.any() else arrays
+
+
+def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
+    """Hash of everything that the tokens depend on."""
+    described = json.loads(tokenizer.backend_tokenizer.to_str())
+    # What the tokenizer was last asked to do is no part of what it is.
+    described.pop("truncation", None)
+    described.pop("padding", None)
+    digest = hashlib.sha256(json.dumps(described).encode())
+    digest.update(f"{type(tokenizer).__name__} {max_length} {tokenizer.padding_side}".encode())
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()
 
 
 def _encodable(text: str) -> str:

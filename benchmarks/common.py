@@ -1,0 +1,265 @@
+"""What the benchmarks share: data, jobs in processes of their own, tables and records.
+
+A benchmark runs its contenders by turns (A B C A B C ...), each turn in a fresh process, so that
+threads, caches and peak memory are its own and a slow minute of the machine hits all alike. A
+script calls itself with `--job FILE`: the file holds the job and then takes the answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from record import RESULTS, commit, machine
+
+import finetext
+from finetext.data.words import counted
+
+LONGEST_JOB: Final = 6 * 3600
+INSTRUCTION_SETS: Final = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+SOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "emotion": ("emotion", {}),
+    "films": ("rotten_tomatoes_movies/rotten_tomatoes_movies.csv", {"group": "movie"}),
+    "imdb": ("imdb", {"text": "text", "label": "label"}),
+}
+SHAPES: Final = {"tiny": (32, 2, 2, 64), "bert-base": (768, 12, 12, 3072)}
+MODELS: Final = ("minilm", *SHAPES)
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Rows(NamedTuple):
+    """Training rows, rows to choose a checkpoint on, and rows to measure accuracy on."""
+
+    train: finetext.Dataset
+    validation: finetext.Dataset
+    held_out: finetext.Dataset
+
+
+def rows_of(name: str, train: int, validation: int, held_out: int) -> Rows:
+    """Rows of a data set of `SOURCES`, always the same; test rows are never touched.
+
+    Films are split by film, so that counts are met as nearly as whole films allow. The rows to
+    measure on and those to choose a checkpoint on are a random cut of the validation part.
+    """
+    import numpy as np
+
+    folder = os.environ.get("FINETEXT_DATA")
+    if not folder:
+        raise SystemExit("set FINETEXT_DATA to the folder of the data (benchmarks/README.md)")
+    path, settings = SOURCES[name]
+    data = finetext.read(Path(folder) / path, **settings)
+    sizes = finetext.SplitSettings(train=train, validation=validation + held_out)
+    parts = finetext.split(data, sizes, seed=0)
+    order = np.random.default_rng(0).permutation(len(parts.validation))
+    return Rows(
+        parts.train,
+        parts.validation.select(np.sort(order[:validation])),
+        parts.validation.select(np.sort(order[validation:])),
+    )
+
+
+def model_folder(name: str, scratch: Path) -> str:
+    """The folder of an encoder of `MODELS`; all have the tokenizer of MiniLM.
+
+    "bert-base" (110 M parameters) and "tiny" (two layers, 32 wide) are randomly initialised and
+    written below `scratch`.
+    """
+    from finetext.encoders.catalogue import resolve
+
+    minilm = resolve("minilm").path
+    if name == "minilm":
+        return minilm
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    width, layers, heads, between = SHAPES[name]
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers,
+        num_attention_heads=heads, intermediate_size=between,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    folder = scratch / name
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    cores = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    made.add_argument("--threads", type=int, default=cores, help=f"of each process ({cores})")
+    made.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    made.add_argument("--record", action="store_true", help="append the tables to RESULTS.md")
+    made.add_argument("--note", default="", help="a sentence for the record")
+    return made
+
+
+def served(work: Callable[[Job], Answer]) -> bool:
+    """In a process started by `alone`, do the job and write its answer; else say no."""
+    if sys.argv[1:2] != ["--job"]:
+        return False
+    path = Path(sys.argv[2])
+    path.write_text(json.dumps(work(json.loads(path.read_text()))))
+    return True
+
+
+def alone(script: str, job: Job, threads: int) -> Answer:
+    """Do a job in a fresh process of `script`, without network, and return its answer."""
+    count = str(threads)
+    environment = os.environ | {
+        "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "RAYON_NUM_THREADS": count,
+        "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.json"
+        path.write_text(json.dumps(job))
+        done = subprocess.run(
+            [sys.executable, script, "--job", str(path)],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            timeout=LONGEST_JOB,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"{done.stderr[-3000:]}\nthis job failed: {job}")
+        return json.loads(path.read_text())
+
+
+@contextmanager
+def measured() -> Iterator[Answer]:
+    """Seconds of a block, memory (MiB) before it and at its peak, threads of torch after it."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    reset_peak()
+    found: Answer = {"before_mib": memory("VmRSS")}
+    started = time.perf_counter()
+    yield found
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        found["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    found["seconds"] = time.perf_counter() - started
+    found["peak_mib"] = memory("VmHWM")
+    found["threads"] = torch.get_num_threads()
+
+
+def reset_peak() -> None:
+    """Give freed memory back and let the peak begin anew, where the system can do that."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    switch = Path("/proc/self/clear_refs")
+    if switch.exists():
+        switch.write_text("5")
+
+
+def memory(field: str) -> float:
+    """Resident memory of this process in MiB: "VmRSS" now, "VmHWM" at its peak.
+
+    Where there is no /proc it is the peak in either case.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        unit = 2**20 if platform.system() == "Darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 2**10
+
+
+def instruction_sets() -> list[str]:
+    """Which of `INSTRUCTION_SETS` the processor has."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return [name for name in INSTRUCTION_SETS if name in flags]
+
+
+def bf16_is_fast(device: str) -> bool:
+    """Whether the hardware multiplies bf16: AMX, AVX512-BF16, or CUDA from Ampere on."""
+    if on_gpu(device):
+        import torch
+
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool({"amx_bf16", "avx512_bf16"} & set(instruction_sets()))
+
+
+def on_gpu(device: str) -> bool:
+    """Whether a device of the options is a GPU."""
+    import torch
+
+    return device != "cpu" and torch.cuda.is_available()
+
+
+def surroundings(threads: int, device: str) -> str:
+    """Date, commit, processor or GPU, threads and versions, for a record."""
+    import torch
+
+    place = f"{machine()} ({', '.join(instruction_sets()) or 'no vector extensions known'})"
+    if on_gpu(device):
+        place += f", {torch.cuda.get_device_name()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {place}, "
+        f"{counted(threads, 'thread')}, {versions}."
+    )
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    lines = [
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in (titles, *rows)
+    ]
+    return [lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]]
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """The median, and the least and the greatest if there are several."""
+    middle = f"{median(values):.{digits}f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
+
+
+def say(text: str) -> None:
+    """Tell how far it has come, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def finish(options: argparse.Namespace, title: str, what: str, tables: Sequence[list[str]]) -> None:
+    """Print the results and, with `--record`, append them to RESULTS.md."""
+    arguments = " ".join(word for word in sys.argv[1:] if word != "--record")
+    body = "\n\n".join("\n".join(lines) for lines in tables)
+    section = (
+        f"## {title}\n\n    python benchmarks/{Path(sys.argv[0]).name} {arguments}".rstrip()
+        + f"\n\n{surroundings(options.threads, options.device)} {what} {options.note}".rstrip()
+        + f"\n\n{body}\n"
+    )
+    print(section)
+    if options.record:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(f"{section}\n")

@@ -1,0 +1,315 @@
+"""Ids and texts of a large file or of standard input, some rows at a time.
+
+`open_stream` gives what `read` would, without holding the file: what there is to decide (form,
+delimiter, quoting, header, columns) is decided on its beginning, and a later row that does not fit
+is an error. Where only the whole file can decide, there is no stream. If rows have names of their
+own, the file is read once more, first, to see that these differ.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Final, cast
+
+import numpy as np
+
+from finetext.data.columns import Chosen, choose_columns, refuse_odd_text
+from finetext.data.decode import Decoder
+from finetext.data.joined import as_texts, broken_characters, whole_characters
+from finetext.data.labels import as_strings
+from finetext.data.raw import RawTable, column_names
+from finetext.data.settings import ReadSettings
+from finetext.data.tables import EXCEL, parse_text
+from finetext.errors import DataError
+from finetext.types import Dataset, Finding, Integers
+
+ROWS: Final = 20_000
+"""Rows in a chunk: enough to sort by length, and little memory."""
+
+BYTES: Final = 1 << 23
+"""Bytes read at a time; a file of no more is not worth a stream."""
+
+_OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
+_Tables = Iterator[tuple[RawTable, float]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows.
+
+    Attributes:
+        ids: (m,) the name of each row.
+        texts: (m,) the text of each.
+        share: share of the source that has been read by now, 0 if unknown.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Rows to predict.
+
+    Attributes:
+        chunks: the rows in the order of the source, once.
+        findings: what reading noticed; complete when all chunks have been taken.
+    """
+
+    chunks: Iterator[Chunk]
+    findings: list[Finding] = field(default_factory=list)
+
+
+def all_of(dataset: Dataset) -> Texts:
+    """The rows of a data set."""
+
+    def chunks() -> Iterator[Chunk]:
+        for start in range(0, len(dataset), ROWS):
+            part = slice(start, start + ROWS)
+            share = min(1.0, part.stop / len(dataset))
+            yield Chunk(dataset.ids[part], dataset.texts[part], share)
+
+    return Texts(chunks(), list(dataset.findings))
+
+
+def lines_of(file: BinaryIO, name: str) -> Texts:
+    """Every line of a stream of bytes, blank ones too, numbered from 1.
+
+    Raises:
+        DataError: there is nothing in it; or, when its chunks are taken, it is no text.
+    """
+    decoder = Decoder(name)
+    pieces = _pieces(file, decoder)
+    first = next(pieces)
+    if not first[0]:
+        raise DataError(f"{name} is empty; give one text a line")
+    findings: list[Finding] = []
+    return Texts(_chunks_of_lines(chain([first], pieces), decoder, findings), findings)
+
+
+def _chunks_of_lines(
+    pieces: Iterable[tuple[str, bool]], decoder: Decoder, findings: list[Finding]
+) -> Iterator[Chunk]:
+    done = 0
+    for piece, _ in pieces:
+        lines = piece.removesuffix("\n").split("\n") if piece else []
+        for start in range(0, len(lines), ROWS):
+            texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
+            ids = [str(done + number) for number in range(1, len(texts) + 1)]
+            yield Chunk(ids, texts)
+            done += len(texts)
+    findings.extend(decoder.findings)
+
+
+def open_stream(path: Path, settings: ReadSettings) -> Texts | None:
+    """The rows of a large file; None if it is small, or has to be read whole.
+
+    Args:
+        path: a file: delimited text, lines or JSON lines, gzipped or not, or Parquet.
+        settings: how to read it.
+
+    Raises:
+        DataError: it cannot be read; also when its chunks are taken.
+    """
+    if settings.labelled or settings.drop_unlabelled:
+        return None
+    tables = _tables_of(path, settings)
+    beginning = next(tables(()), None) if tables else None
+    if tables is None or beginning is None or not len(beginning[0]):
+        return None
+    table = beginning[0]
+    chosen = choose_columns(table, settings)
+    refuse_odd_text(table, chosen.text, table.columns[chosen.text])
+    findings: list[Finding] = []
+    if chosen.id is not None:
+        if float in set(map(type, table.columns[chosen.id])):
+            return None
+        problem = _problem_of_ids(tables((chosen.id,)), chosen.id, str(path))
+        if problem and settings.id is not None:
+            raise DataError(f"{problem}; ids must be unique: name another column with --id")
+        if problem:
+            message = f"the rows are numbered, since {problem}"
+            findings.append(Finding("warning", "odd-ids", message))
+            chosen = replace(chosen, id=None)
+    return Texts(_chunks_of_tables(tables, chosen, findings), findings)
+
+
+def _tables_of(path: Path, settings: ReadSettings) -> Callable[..., _Tables] | None:
+    """A function that reads a large file as tables of some rows, if its form allows that.
+
+    The function takes the names of the columns that are needed, none for all, and where to put
+    what it notices.
+    """
+    if not path.is_file():
+        return None
+    with _opened(path) as (file, _):
+        beginning = file.read(BYTES + 1)
+    suffix = PurePosixPath(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
+    if len(beginning) <= BYTES or suffix in _OTHER or beginning[257:262] == b"ustar":
+        return None
+    if suffix == ".parquet" or beginning.startswith(b"PAR1"):
+        return None if _is_gzipped(path) else partial(_tables_of_parquet, path)
+    if b"\n" not in beginning:
+        return None
+    return partial(_tables_of_text, path, suffix, settings)
+
+
+def _tables_of_text(
+    path: Path,
+    suffix: str,
+    settings: ReadSettings,
+    only: Sequence[str],
+    findings: list[Finding] | None = None,
+) -> _Tables:
+    """The rows of a text file; none if only the whole file says how to read it."""
+    decoder = Decoder(str(path), settings.encoding)
+    rest, line, table = "", 1, None
+    with _opened(path) as (file, share):
+        for piece, last in _pieces(file, decoder):
+            text = rest + piece
+            if table is None:
+                if last:
+                    return
+                table = _beginning(text, path, suffix, settings)
+                proceed = table.proceed
+            elif proceed is not None:
+                table = proceed(text, line, last)
+            if proceed is None:
+                return
+            rest = table.rest
+            line += text.count("\n") - rest.count("\n")
+            yield table, share()
+    if findings is not None:
+        findings.extend(decoder.findings)
+
+
+def _beginning(text: str, path: Path, suffix: str, settings: ReadSettings) -> RawTable:
+    """The first rows of a text file, which settle its form.
+
+    Raises:
+        DataError: it has none; other than for JSON, of which the beginning alone says little.
+    """
+    try:
+        return parse_text(text, str(path), suffix, settings, whole=False)
+    except DataError:
+        if suffix != ".json":
+            raise
+        return RawTable(str(path), {}, "")
+
+
+def _tables_of_parquet(
+    path: Path, only: Sequence[str], findings: list[Finding] | None = None
+) -> _Tables:
+    """The rows of a Parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    done = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            names = column_names(file.schema_arrow.names)
+            for batch in file.iter_batches(ROWS):
+                columns = {
+                    name: batch.column(place).to_pylist()
+                    for place, name in enumerate(names)
+                    if name in only or not only
+                }
+                done += len(batch)
+                yield RawTable(str(path), columns, "Parquet"), done / file.metadata.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file: {error}") from None
+
+
+def _problem_of_ids(tables: _Tables, column: str, name: str) -> str | None:
+    """What keeps a column from naming the rows, such as a repeated value; None if nothing."""
+    found: list[Integers] = []
+    done = 0
+    for table, _ in tables:
+        values = _column(table, column)
+        if float in set(map(type, values)):
+            return f"{name}: the id column {column!r} holds fractions after row {done:,}"
+        ids = as_strings(values)
+        if None in ids:
+            row = done + ids.index(None) + 1
+            return f"{name}: the id column {column!r} is empty in row {row:,}"
+        found.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
+        done += len(ids)
+    hashes = np.concatenate(found)
+    order = np.argsort(hashes, kind="stable")
+    same = np.flatnonzero(np.diff(hashes[order]) == 0)
+    if not len(same):
+        return None
+    first, second = order[same[0]] + 1, order[same[0] + 1] + 1
+    return f"{name}: the id in column {column!r} is the same in rows {first:,} and {second:,}"
+
+
+def _chunks_of_tables(
+    tables: Callable[..., _Tables], chosen: Chosen, findings: list[Finding]
+) -> Iterator[Chunk]:
+    done, changed = 0, 0
+    needed = (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
+    for table, share in tables(needed, findings):
+        texts, broken = whole_characters(as_texts(_column(table, chosen.text)))
+        changed += broken
+        ids: Sequence[Any] = range(done + 1, done + len(texts) + 1)
+        if chosen.id is not None:
+            ids = as_strings(_column(table, chosen.id))
+        done += len(texts)
+        for start in range(0, len(texts), ROWS):
+            part = slice(start, start + ROWS)
+            yield Chunk(list(map(str, ids[part])), texts[part], share)
+    if changed:
+        findings.append(broken_characters(changed))
+
+
+def _column(table: RawTable, name: str) -> list[Any]:
+    """A column; no values where none of some JSON lines has it."""
+    count = len(table) if table.lines is None else len(table.lines)
+    return table.columns.get(name, [None] * count)
+
+
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b" or path.suffix.lower() == ".gz"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
+    """A file, unzipped if it is gzipped, and the share of it that has been read.
+
+    Raises:
+        DataError: it cannot be read, or is broken.
+    """
+    zipped = False
+    try:
+        zipped = _is_gzipped(path)
+        with path.open("rb") as raw:
+            size = max(1, path.stat().st_size)
+            plain = cast(BinaryIO, gzip.GzipFile(fileobj=raw) if zipped else raw)
+            yield plain, lambda: min(1.0, raw.tell() / size)
+    except (OSError, EOFError, zlib.error) as error:
+        if zipped:
+            raise DataError(f"{path} is broken: {error}") from None
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def _pieces(file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
+    """Whole lines of text, and whether they are the last ones."""
+    rest, last = "", False
+    while not last:
+        data = file.read(BYTES)
+        last = not data
+        text = rest + decoder.decode(data, last)
+        end = len(text) if last else text.rfind("\n") + 1
+        text, rest = text[:end], text[end:]
+        if text or last:
+            yield text, last

@@ -1,0 +1,195 @@
+"""What is fastest on this machine, found by a short measurement and remembered.
+
+Number format, attention implementation and threads change the speed, and the last bits of the
+result. So they are measured once for a kind of model and length of text, kept in the cache folder,
+and are the same in every later run on the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from finetext.artefact.folder import write_json
+from finetext.training.precision import Precision, cast_weights, choose_precision
+from finetext.training.task import Task
+from finetext.types import Integers
+
+FEWEST_STEPS: Final = 100
+REPEATS: Final = 3
+MOST_POSITIONS: Final = 1_024
+WORTH_A_CHANGE: Final = 0.95
+"""A candidate must take at most this share of the time of what is used by default."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the arithmetic is done.
+
+    Attributes:
+        precision: number format of weights and products.
+        attention: name that transformers has for the implementation; "" leaves the model's own.
+        threads: threads of the processor.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    attention: str
+    threads: int
+
+
+def default_choice(model: Any, precision: Precision, device: Any) -> Choice:
+    """What is taken without a measurement: what the hardware is built for, all threads."""
+    import torch
+
+    attention = getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
+    return Choice(choose_precision(precision, device), attention, torch.get_num_threads())
+
+
+def fastest_choice(
+    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
+) -> Choice:
+    """The fastest way to train on this machine.
+
+    Args:
+        model: on the device where it is to be trained; it is not changed.
+        task: what is learned.
+        batches: the rows of every step.
+        precision: what was asked for; "auto" measures bf16 where the hardware has it, and fp32.
+        cache: folder where the outcome is kept. Without one, and for less than a hundred steps,
+            nothing is measured and the default is taken.
+    """
+    device = next(model.parameters()).device
+    default = default_choice(model, precision, device)
+    if cache is None or not hasattr(model, "set_attn_implementation"):
+        return default
+    path = cache / "choices.json"
+    known = _known(path)
+    key = _key(model, task, batches, precision, default)
+    if key in known:
+        return known[key]
+    if len(batches) < FEWEST_STEPS:
+        return default
+    choice = _measured(model, task, batches, precision, default)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {name: asdict(of) for name, of in {**_known(path), key: choice}.items()})
+    except OSError:
+        return default
+    return choice
+
+
+@contextmanager
+def applied(choice: Choice, model: Any) -> Iterator[None]:
+    """Use the attention and the threads of a choice; afterwards all is as before."""
+    before = default_choice(model, "fp32", None)
+    _use(choice, model)
+    try:
+        yield
+    finally:
+        _use(before, model)
+
+
+def _use(choice: Choice, model: Any) -> None:
+    import torch
+
+    torch.set_num_threads(choice.threads)
+    if choice.attention and hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation(choice.attention)
+
+
+def _measured(
+    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
+) -> Choice:
+    """The fastest of the candidates on the batch of median size."""
+    by_size = sorted(batches, key=lambda rows: len(rows) * int(task.lengths[rows].max()))
+    rows = by_size[len(by_size) // 2]
+    rows = rows[: max(1, MOST_POSITIONS // int(task.lengths[rows].max()))]
+    best, seconds = default, WORTH_A_CHANGE * _seconds(model, task, rows, default)
+    for candidate in _candidates(model, precision, default):
+        taken = _seconds(model, task, rows, candidate)
+        if taken < seconds:
+            best, seconds = candidate, taken
+    device = next(model.parameters()).device
+    if device.type == "cpu" and default.threads > 1 and "OMP_NUM_THREADS" not in os.environ:
+        fewer = replace(best, threads=default.threads // 2)
+        if _seconds(model, task, rows, fewer) < WORTH_A_CHANGE * seconds:
+            best = fewer
+    return best
+
+
+def _candidates(model: Any, precision: Precision, default: Choice) -> list[Choice]:
+    """Other number formats and attention implementations than the default."""
+    from transformers.utils.import_utils import is_flash_attn_2_available
+
+    formats = {default.precision, "fp32"} if precision == "auto" else {default.precision}
+    found = []
+    for number_format in sorted(formats):
+        names = ["eager", "sdpa"]
+        if number_format == "bf16" and is_flash_attn_2_available():
+            names.append("flash_attention_2")
+        found += [replace(default, precision=number_format, attention=name) for name in names]
+    return [candidate for candidate in found if candidate != default]
+
+
+def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
+    """The shortest time of a forward and backward pass; infinite if the model cannot do it."""
+    import torch
+
+    device = next(model.parameters()).device
+    threads = torch.get_num_threads()
+    times = []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            trial = copy.deepcopy(model).train()
+            _use(choice, trial)
+            cast_weights(trial, choice.precision)
+            for _ in range(REPEATS):
+                started = time.perf_counter()
+                batch = {name: of.to(device) for name, of in task.batch(rows).items()}
+                task.loss(trial, batch).backward()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                times.append(time.perf_counter() - started)
+        except (ValueError, ImportError, RuntimeError):
+            return float("inf")
+        finally:
+            torch.set_num_threads(threads)
+    return min(times)
+
+
+def _key(
+    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
+) -> str:
+    """What the fastest way depends on, in words."""
+    import torch
+
+    device = next(model.parameters()).device
+    where = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    config = model.config
+    shape = (getattr(config, name, "") for name in ("hidden_size", "num_hidden_layers"))
+    length = 1 << int(task.lengths.mean() - 1).bit_length()
+    rows = 1 << (sum(map(len, batches)) // len(batches) - 1).bit_length()
+    words = (
+        where, os.cpu_count(), torch.__version__, type(model).__name__, *shape, length, rows,
+        precision, default.precision, default.threads,
+    )  # fmt: skip
+    return " ".join(map(str, words))
+
+
+def _known(path: Path) -> dict[str, Choice]:
+    """What was measured before; nothing if the file is missing or damaged."""
+    try:
+        kept: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {key: Choice(**of) for key, of in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,369 @@
+"""What a training has at hand while it goes on: it can be kept, found again and begun anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Final, Self
+
+from finetext.errors import ModelError
+from finetext.methods.base import FitContext
+from finetext.training.checkpoint import (
+    BestWeights,
+    CheckpointFile,
+    DamagedCheckpointError,
+    State,
+)
+from finetext.training.choices import Choice, applied, fastest_choice
+from finetext.training.dropout import with_cheap_dropout
+from finetext.training.memory import SHARE_TO_USE, activation_bytes, free_bytes
+from finetext.training.optimiser import Optimiser, linear_with_warmup
+from finetext.training.precision import choose_device
+from finetext.training.record import Record
+from finetext.training.task import Hyperparameters, Task
+from finetext.types import Finding, Integers
+
+FACTOR_OF_SECOND_TRY: Final = 0.1
+BYTES_OF_A_LEARNT_WEIGHT: Final = 12
+"""Gradient and two moments, in fp32."""
+
+
+class Diverged(Exception):
+    """Training went wrong in a way that a smaller learning rate may mend."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        name: what to call the training in messages.
+        batches: the rows of every step of every epoch, those of this process.
+        rows: rows of an epoch, those of all processes.
+        learning_rate: highest learning rate.
+        settings: the hyperparameters of the loop.
+    """
+
+    name: str
+    batches: Sequence[Sequence[Integers]]
+    rows: int
+    learning_rate: float
+    settings: Hyperparameters
+
+    @cached_property
+    def steps(self) -> list[Integers]:
+        """The rows of every step."""
+        return [rows for epoch in self.batches for rows in epoch]
+
+    @property
+    def rows_in_all(self) -> int:
+        """Rows of all epochs."""
+        return self.rows * len(self.batches)
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a training to be gone on with."""
+        settings = self.settings
+        described = asdict(settings) if hasattr(settings, "__dataclass_fields__") else {}  # type: ignore[call-overload]
+        described.pop("precision", None)
+        return {
+            **described,
+            "learning_rate": self.learning_rate,
+            "number of steps": len(self.steps),
+        }
+
+
+class Training:
+    """A training that goes on: model, optimiser, schedule, record and best weights."""
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Plan,
+        accelerator: Any,
+        choice: Choice,
+        context: FitContext,
+    ) -> None:
+        """Before its first step; see `begun`.
+
+        Args:
+            model: in fp32, on the device of the accelerator.
+            plan: what is to be done.
+            accelerator: an `accelerate.Accelerator`.
+            choice: how the arithmetic is done.
+            context: checkpoints and listeners.
+        """
+        self.bare = model
+        self.model = accelerator.prepare(model)
+        self.plan = plan
+        self.accelerator = accelerator
+        self.device = accelerator.device
+        self.parts = 1
+        self.best = BestWeights(plan.settings.patience)
+        self.record = Record(
+            plan.name, [len(epoch) for epoch in plan.batches], plan.rows, context, self._track
+        )
+        self._context = context
+        self._file = _checkpoint_file(plan, context)
+        self._choice = choice
+        self._factor = 1.0
+        self._random = _random_states(self.device)
+        self._make_optimiser()
+        self._first_weights = {name: of.clone() for name, of in self.optimiser.weights.items()}
+
+    @classmethod
+    @contextmanager
+    def begun(
+        cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext
+    ) -> Iterator[Self]:
+        """A training that is ready for its next step, the first one or that of a killed training.
+
+        Args:
+            model: a `torch.nn.Module` in fp32; it is in fp32 again in the end.
+            task: what is learned.
+            plan: what is to be done.
+            accelerator: an `accelerate.Accelerator`.
+            context: checkpoints and listeners.
+
+        Raises:
+            ModelError: the state of a killed training is of other data, settings or versions.
+        """
+        model.to(accelerator.device)
+        state = _found(plan, context)
+        if state is None:
+            choice = fastest_choice(model, task, plan.steps, plan.settings.precision, context.cache)
+        else:
+            choice = Choice(**state.facts["choice"])
+        with applied(choice, model), with_cheap_dropout(model):
+            training = cls(model, plan, accelerator, choice, context)
+            try:
+                if state is None:
+                    training.parts = parts_that_fit(model.train(), task, plan.steps)
+                else:
+                    training._load(state)
+                yield training
+            finally:
+                training.optimiser.release()
+                accelerator.end_training()
+
+    def remaining_batches(self) -> Iterator[Integers]:
+        """The rows of the steps that are still to be made."""
+        yield from self.plan.steps[self.record.step :]
+
+    def count(self, rows: int, loss: float, gradient_norm: float) -> None:
+        """Take a finished step into account; see `Record.count`."""
+        self._random = _random_states(self.device)
+        rates = self.schedule.get_last_lr()
+        self.record.count(rows * self.accelerator.num_processes, loss, rates, gradient_norm)
+
+    def halve_parts(self) -> None:
+        """From now on go through a batch in twice as many parts; the result stays the same."""
+        self.parts *= 2
+        self.record.happened(f"memory ran out, so a batch is done in {self.parts} parts")
+
+    def start_again(self, reason: str) -> None:
+        """Go back to the best weights, in fp32 and with a smaller learning rate; once only.
+
+        Args:
+            reason: what went wrong, a clause.
+
+        Raises:
+            ModelError: it is the second time, and there are no weights worth keeping.
+        """
+        name = self.plan.name
+        if self._factor < 1.0:
+            if not self.best.weights:
+                raise ModelError(
+                    f"{name}: {reason}, and again in fp32 with a tenth of the learning rate; look "
+                    "at the labels, and try a lower learning rate or another encoder"
+                )
+            self.tell(f"{reason}, again; the best weights, of step {self.best.step}, are kept")
+            self.record.go_back(self.record.steps, self.plan.rows_in_all)
+            return
+        step = self.best.step if self.best.is_good else 0
+        self.best.since = 0
+        self._factor = FACTOR_OF_SECOND_TRY
+        self._choice = replace(self._choice, precision="fp32")
+        weights = self.best.weights if self.best.is_good else self._first_weights
+        self.optimiser.release()
+        self._make_optimiser()
+        self.optimiser.load_weights(weights)
+        self._make_schedule(step)
+        self.record.go_back(step, sum(map(len, self.plan.steps[:step])))
+        self.tell(
+            f"{reason}; tried again from step {step} in fp32 with a tenth of the learning rate"
+        )
+
+    def take_best_weights(self) -> None:
+        """Put the weights that were best on validation into the model, if there are any."""
+        if self.best.weights:
+            self.optimiser.load_weights(self.best.weights)
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint, if it is time."""
+        if self._file is not None and self._file.is_due(self.record.step):
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint; where that fails, say so and go on without.
+
+        A state before the first step, or one that is not sound, is not worth keeping.
+        """
+        worth_it = self.record.step > 0 and self.record.is_sound
+        if self._file is None or not worth_it or not self.accelerator.is_main_process:
+            return
+        state = State(
+            tensors=self.optimiser.state() | self._random,
+            facts={
+                "record": self.record.state(),
+                "choice": asdict(self._choice),
+                "parts": self.parts,
+                "factor": self._factor,
+                "best": {"score": self.best.score, "since": self.best.since},
+            },
+            best=self.best.weights,
+            best_step=self.best.step,
+        )
+        try:
+            self._file.write(state, self.record.step)
+        except OSError as error:
+            self.tell(
+                f"no checkpoint could be written at step {self.record.step}: {error}; training "
+                "goes on, and the checkpoint before it, if there is one, is still there"
+            )
+
+    def _load(self, state: State) -> None:
+        """Go on from a state."""
+        facts = state.facts
+        self._factor, self.parts = facts["factor"], facts["parts"]
+        self.optimiser.release()
+        self._make_optimiser()
+        self.record.load_state(facts["record"])
+        self._make_schedule(self.record.step)
+        self.optimiser.load_state(state.tensors)
+        if state.best:
+            self.best.weights = {name: of.to(self.device) for name, of in state.best.items()}
+            self.best.score, self.best.since = facts["best"]["score"], facts["best"]["since"]
+            self.best.step = state.best_step
+        _set_random_states(state.tensors, self.device)
+        self._random = _random_states(self.device)
+        self.record.happened(f"resumed at step {self.record.step} of {self.record.steps}")
+
+    def _make_optimiser(self) -> None:
+        """A new optimiser and its schedule, from the beginning."""
+        settings, rate = self.plan.settings, self.plan.learning_rate * self._factor
+        self.optimiser = Optimiser(self.bare, rate, settings.weight_decay, self._choice.precision)
+        self._make_schedule(0)
+
+    def _make_schedule(self, done: int) -> None:
+        self.schedule = linear_with_warmup(
+            self.optimiser.adamw, self.record.steps, self.plan.settings.warmup_share, done
+        )
+
+    def _track(self, values: Mapping[str, float], step: int) -> None:
+        if self._context.trackers:
+            self.accelerator.log(dict(values), step=step)
+
+    def tell(self, message: str) -> None:
+        """Say what the report must tell, too."""
+        self.record.happened(message)
+        sentence = f"{self.plan.name}: {message}"
+        self._context.find(Finding("warning", "training", sentence))
+
+
+def make_accelerator(context: FitContext) -> Any:
+    """The device, the processes and the trackers of one training."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # The device belongs to one training, not to the whole process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    device = choose_device(context.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    is_on_processor = device.type == "cpu"
+    if context.log is None or not context.trackers:
+        return Accelerator(cpu=is_on_processor)
+    accelerator = Accelerator(
+        cpu=is_on_processor, log_with=list(context.trackers), project_dir=context.log.parent
+    )
+    accelerator.init_trackers("tracked")
+    return accelerator
+
+
+def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
+    """Parts in which to go through a batch, so that the largest one fits into memory.
+
+    Estimated from what the longest row keeps for the backward pass. Where that is too little, the
+    loop halves the parts when memory runs out.
+
+    Args:
+        model: on the device where it is to be trained.
+        task: what is learned.
+        steps: the rows of every step.
+    """
+    device = next(model.parameters()).device
+    longest = int(task.lengths.argmax())
+    batch = {name: of.to(device) for name, of in task.batch([longest]).items()}
+    with _same_random_states(device):
+        a_row = activation_bytes(model, lambda: task.loss(model, batch))
+    a_token = a_row / max(1, int(task.lengths[longest]))
+    most = max(len(rows) * int(task.lengths[rows].max()) for rows in steps)
+    weights = sum(weight.numel() * BYTES_OF_A_LEARNT_WEIGHT for weight in model.parameters())
+    free = max(1, SHARE_TO_USE * free_bytes(device) - weights)
+    parts = 1
+    while a_token * most / parts > free and parts < max(map(len, steps)):
+        parts *= 2
+    return parts
+
+
+def _checkpoint_file(plan: Plan, context: FitContext) -> CheckpointFile | None:
+    if context.checkpoints is None:
+        return None
+    return CheckpointFile(context.checkpoints, plan.identity() | {"seed": context.seed})
+
+
+def _found(plan: Plan, context: FitContext) -> State | None:
+    """The state of a killed training, if there is one that can be read.
+
+    Raises:
+        ModelError: it is of other data, settings or versions.
+    """
+    file = _checkpoint_file(plan, context)
+    try:
+        return None if file is None else file.read()
+    except DamagedCheckpointError as error:
+        message = f"{plan.name}: {error}; training starts from the beginning"
+        context.say(message)
+        context.find(Finding("warning", "damaged-checkpoint", message))
+        return None
+
+
+def _random_states(device: Any) -> dict[str, Any]:
+    """The states of the random generators that training uses, as tensors."""
+    import torch
+
+    states = {"random/cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random/cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_states(states: Mapping[str, Any], device: Any) -> None:
+    import torch
+
+    torch.set_rng_state(states["random/cpu"])
+    if "random/cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["random/cuda"], device)
+
+
+@contextmanager
+def _same_random_states(device: Any) -> Iterator[None]:
+    """Leave the random generators as they were before the body."""
+    before = _random_states(device)
+    try:
+        yield
+    finally:
+        _set_random_states(before, device)

@@ -1,0 +1,267 @@
+"""Files that come in pieces: the rows that reading it whole gives, or an error."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetext.data import stream
+from finetext.data.read import read
+from finetext.data.settings import ReadSettings
+from finetext.errors import DataError
+
+Rows = tuple[list[str], list[str]]
+UNLABELLED = ReadSettings(labelled=False)
+SIGNS = ["a", "b", " ", '"', ",", "\n", "\r\n", "\t", ";", "é", "😀", "\u2028", "'"]
+CELLS = st.lists(st.sampled_from(SIGNS), max_size=12).map("".join)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "BYTES", 400)
+    monkeypatch.setattr(stream, "ROWS", 3)
+
+
+def streamed(path: Path, how: ReadSettings = UNLABELLED) -> Rows:
+    texts = stream.open_stream(path, how)
+    assert texts is not None, "the file was not streamed"
+    chunks = list(texts.chunks)
+    assert all(0 < len(chunk.ids) == len(chunk.texts) <= 3 for chunk in chunks)
+    assert chunks[-1].share == 1.0
+    return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
+
+
+def whole(path: Path, how: ReadSettings = UNLABELLED) -> Rows:
+    dataset = read(path, settings=how)
+    return dataset.ids, dataset.texts
+
+
+def put(path: Path, content: str | bytes) -> Path:
+    data = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+PLAIN = [f"film{number} was good{number}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stream")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(CELLS, CELLS), min_size=20, max_size=40),
+    st.sampled_from([",", ";", "|"]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_quoted_table(
+    place: Path,
+    cells: list[tuple[str, str]],
+    delimiter: str,
+    ending: str,
+    quoting: Any,
+    blank_lines: bool,
+    ended: bool,
+) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=ending, quoting=quoting)
+    writer.writerow(["label", "text"])
+    for row in [(word, text) for text in PLAIN for word in ["odd", "even"]] + cells:
+        writer.writerow(row)
+        if blank_lines:
+            out.write(ending if row[0] == "odd" else " " + ending)
+    content = out.getvalue() if ended else out.getvalue().removesuffix(ending)
+    path = put(place / "in.csv", content)
+    assert streamed(path) == whole(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(CELLS, min_size=1, max_size=30), st.booleans())
+def test_plain_lines_and_json_lines(place: Path, cells: list[str], gzipped: bool) -> None:
+    end = ".gz" if gzipped else ""
+    texts = PLAIN + cells
+    lines = put(place / f"in.txt{end}", "\n".join(texts))
+    assert streamed(lines) == whole(lines)
+    rows = [{"text": text, "n": 1} if n % 7 else {"other": n} for n, text in enumerate(texts)]
+    for name in ("in.jsonl", "in.json"):
+        content = "\n".join(json.dumps(row) + "\n" * (n % 3) for n, row in enumerate(rows))
+        path = put(place / f"{name}{end}", content)
+        assert streamed(path) == whole(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CELLS.map(lambda c: " ".join(c.split())), min_size=1, max_size=30))
+def test_a_table_without_quoting(place: Path, cells: list[str]) -> None:
+    rows = "".join(f"{number}\t{text}\n" for number, text in enumerate(PLAIN + cells))
+    path = put(place / "in.tsv", "nr\ttext\n" + rows)
+    assert streamed(path) == whole(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(st.none(), CELLS), min_size=1, max_size=30))
+def test_parquet(place: Path, cells: list[str | None]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    texts = PLAIN + cells
+    path = place / "in.parquet"
+    columns = {"id": range(len(texts)), "text": texts, "more": [[1, 2]] * len(texts)}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    assert streamed(path) == whole(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252", "mixed"])
+@pytest.mark.parametrize("name", ["in.csv", "in.txt.gz"])
+def test_other_encodings(tmp_path: Path, encoding: str, name: str) -> None:
+    lines = ["text", *PLAIN, *(f"Käse {number} schön" for number in range(30)), "so größe"]
+    content = "\n".join(lines).encode("utf-8" if encoding == "mixed" else encoding)
+    if encoding == "mixed":
+        content = content.replace("ö".encode(), b"\xf6")
+    path = put(tmp_path / name, content)
+    assert streamed(path) == whole(path)
+    texts = stream.open_stream(path, UNLABELLED)
+    assert texts is not None
+    list(texts.chunks)
+    seen = read(path, settings=UNLABELLED).findings
+    assert texts.findings == [finding for finding in seen if finding.severity == "warning"]
+
+
+def test_a_stated_encoding_and_delimiter_and_columns(tmp_path: Path) -> None:
+    rows = [f"{n}#x{n}#a fine café {n}" for n in range(90)]
+    path = put(tmp_path / "in.dat", "\n".join(["a#key#said", *rows]).encode("latin-1"))
+    how = ReadSettings(
+        text="said", id="key", delimiter="#", encoding="latin-1", header=True, labelled=False
+    )
+    assert streamed(path, how) == whole(path, how)
+    assert streamed(path, how)[0][-1] == "x89"
+
+
+def test_half_surrogate_pairs_are_mended(tmp_path: Path) -> None:
+    path = put(tmp_path / "in.jsonl", "".join(
+        json.dumps({"text": f"{text} \ud800"}) + "\n" for text in PLAIN))  # fmt: skip
+    assert streamed(path) == whole(path)
+    texts = stream.open_stream(path, UNLABELLED)
+    assert texts is not None
+    list(texts.chunks)
+    assert [finding.message for finding in texts.findings] == [
+        "broken characters (half surrogate pairs) mended in 30 texts"
+    ]
+
+
+def table(ids: Iterator[Any] | range | list[Any]) -> str:
+    return "".join(f"{one},a fine film number\n" for one in ["id", *ids]).replace(
+        "id,a fine film number", "id,text"
+    )
+
+
+@pytest.mark.parametrize("odd", ["7", ""], ids=["repeated", "empty"])
+def test_ids_that_do_not_name_the_rows(tmp_path: Path, odd: str) -> None:
+    path = put(tmp_path / "in.csv", table([*range(60), odd]))
+    assert streamed(path) == whole(path)
+    assert streamed(path)[0][-1] == "61"
+    texts = stream.open_stream(path, UNLABELLED)
+    assert texts is not None
+    assert "the rows are numbered, since" in texts.findings[0].message
+    asked = ReadSettings(id="id", labelled=False)
+    with pytest.raises(DataError, match="unique: name another column with --id"):
+        stream.open_stream(path, asked)
+
+
+def test_fasttext_and_edge_labels(tmp_path: Path) -> None:
+    for number, form in enumerate(["__label__{} {}", "{}\t{}", "{1};{0}"]):
+        lines = [form.format(["good", "bad"][n % 2], text) for n, text in enumerate(PLAIN)]
+        path = put(tmp_path / f"in{number}.txt", "\n".join(lines))
+        assert streamed(path) == whole(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("in.csv", "a,b,c", "line 61: 2 comma-separated fields expected"),
+        ("in.csv", '1,"a" b', "line 61: the quotes are not well-formed"),
+        ("in.csv", '1,"never closed', "line 61: the quotes are not well-formed"),
+        ("in.tsv", "a\tb\tc", "line 61: 2 tab-separated fields expected"),
+        ("in.jsonl", '{"text": ', "line 61: not valid JSON"),
+        ("in.jsonl", "[1]", "line 61: not a JSON object"),
+    ],
+)
+def test_a_later_row_that_does_not_fit(tmp_path: Path, name: str, line: str, said: str) -> None:
+    separator = "," if name == "in.csv" else "\t"
+    row = '{"text": "a fine film"}' if name == "in.jsonl" else f"1{separator}a fine film"
+    head = [] if name == "in.jsonl" else [f"nr{separator}text"]
+    lines = [*head, *[row] * (60 - len(head)), line, *[row] * 60]
+    texts = stream.open_stream(put(tmp_path / name, "\n".join(lines)), UNLABELLED)
+    assert texts is not None
+    seen = [next(texts.chunks)]
+    with pytest.raises(DataError, match=said):
+        seen.extend(texts.chunks)
+    assert seen[0].texts == ["a fine film"] * 3
+
+
+def test_a_broken_gzip_file(tmp_path: Path) -> None:
+    path = put(
+        tmp_path / "in.txt.gz", "\n".join(f"{text} {n * n}" for n, text in enumerate(PLAIN * 50))
+    )
+    path.write_bytes(path.read_bytes()[:-40])
+    texts = stream.open_stream(path, UNLABELLED)
+    assert texts is not None
+    with pytest.raises(DataError, match="is broken"):
+        list(texts.chunks)
+
+
+def _quoted_tabs() -> str:
+    return "nr\ttext\n" + "".join(f'"{n}"\t"{text}"\n' for n, text in enumerate(PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("small.csv", lambda: "text\na fine film\n"),
+        ("list.json", lambda: json.dumps([{"text": text} for text in PLAIN], indent=1)),
+        ("old.txt", lambda: "\r".join(PLAIN)),
+        ("quoted.tsv", _quoted_tabs),
+        ("returns.csv", lambda: "nr,text\n" + "\r".join(f"1,{text}" for text in PLAIN) + "\n"),
+        ("in.zip", lambda: "\n".join(PLAIN)),
+    ],
+)
+def test_what_only_the_whole_file_can_decide(
+    tmp_path: Path, name: str, content: Callable[[], str]
+) -> None:
+    assert stream.open_stream(put(tmp_path / name, content()), UNLABELLED) is None
+
+
+def test_settings_that_need_the_whole_file(tmp_path: Path) -> None:
+    path = put(tmp_path / "in.csv", table(range(60)))
+    assert stream.open_stream(path, ReadSettings()) is None
+    assert stream.open_stream(path, ReadSettings(labelled=False, drop_unlabelled=True)) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CELLS, max_size=60), st.booleans())
+def test_lines_of_standard_input(cells: list[str], marked: bool) -> None:
+    content = "\n".join(["first", *cells]).encode("utf-16" if marked else "utf-8")
+    chunks = list(stream.lines_of(io.BytesIO(content), "standard input").chunks)
+    texts = [text for chunk in chunks for text in chunk.texts]
+    expected = "\n".join(["first", *cells]).removesuffix("\n").split("\n")
+    assert texts == [line.removesuffix("\r") for line in expected]
+    assert [i for chunk in chunks for i in chunk.ids] == [str(n + 1) for n in range(len(texts))]
+
+
+@pytest.mark.parametrize("content", [b"", "\ufeff".encode()])
+def test_empty_standard_input(content: bytes) -> None:
+    with pytest.raises(DataError, match="standard input is empty"):
+        stream.lines_of(io.BytesIO(content), "standard input")

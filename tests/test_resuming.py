@@ -1,0 +1,339 @@
+"""Going on with a run: which one, whether it is the same, what is done again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetext
+from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, SplitSettings, Tfidf
+from finetext.errors import DataError, FinetextError, RecipeError, RunError
+from finetext.methods.majority import MajorityClassifier
+from finetext.report.report import ReportData
+from finetext.run import is_finished
+
+QUICK = Tfidf(inverse_regularisation=1.0)
+NOTICED = Finding("warning", "odd", "training was odd")
+
+
+@dataclass(frozen=True)
+class Moody(Majority):
+    """Notices something, counts its fits in a file, and fails as long as a file `ill` is there."""
+
+    name = "moody"
+    strength: int | None = None
+
+    def fit(self, train: Any, validation: Any, context: Any) -> MajorityClassifier:
+        """Append to `fits` in the run folder."""
+        context.find(NOTICED)
+        context.find(NOTICED)
+        folder = context.log.parent.parent
+        with (folder / "fits").open("a") as file:
+            file.write(context.log.parent.name + "\n")
+        if (folder / "ill").exists():
+            raise {"stop": KeyboardInterrupt(), "": DataError("no mood")}[
+                (folder / "ill").read_text()
+            ]
+        return super().fit(train, validation, context)
+
+
+METHODS = {"tfidf": QUICK, "first": Moody(), "second": Moody()}
+
+
+@pytest.fixture(autouse=True)
+def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of the findings alone, which takes no time."""
+
+    def render(data: ReportData) -> str:
+        return "\n".join([data.description, *(finding.message for finding in data.findings)])
+
+    monkeypatch.setattr("finetext.report.report.render", render)
+
+
+@pytest.fixture(scope="module")
+def whole(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run. Not to be changed."""
+    return finetext.train(reviews, METHODS, out=tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def folder(whole: Run, tmp_path: Path) -> Path:
+    """The folder of a run that was killed at its last rung."""
+    return unfinished(whole, tmp_path / "run")
+
+
+def scores(run: Run) -> Any:
+    return [(entry.method, entry.metrics) for entry in run.leaderboard]
+
+
+def unfinished(whole: Run, folder: Path) -> Path:
+    """A copy of a run, as if it was killed at its last rung."""
+    shutil.copytree(whole.folder, folder)
+    for name in ("leaderboard.json", "verdict.json", "report.html", "second/entry.json"):
+        (folder / name).unlink()
+    (folder / "fits").unlink()
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_only_what_is_missing_is_done(reviews: Path, whole: Run, folder: Path) -> None:
+    lines: list[str] = []
+    heard: list[Finding] = []
+    run = finetext.train(
+        reviews, METHODS, out=folder, resume=True,
+        listener=Listener(lines.append, finding=heard.append),
+    )  # fmt: skip
+    assert (folder / "fits").read_text() == "second\n"
+    assert f"going on with the run in {folder}" in lines
+    assert "first was finished before" in lines
+    assert heard.count(NOTICED) == 1
+    assert scores(run) == scores(whole)
+    assert run.findings == whole.findings == (NOTICED, NOTICED)
+    assert "training was odd" in run.report.read_text()
+    names = set(content(folder))
+    assert names == set(content(whole.folder))
+
+
+def test_a_finished_run_is_left_as_it_is(reviews: Path, whole: Run) -> None:
+    run = whole
+    before, lines = content(run.folder), list[str]()
+    again = finetext.train(
+        reviews, METHODS, out=run.folder, resume=True, listener=Listener(lines.append)
+    )
+    assert again == run
+    assert lines[-1] == f"the run in {run.folder} is finished already"
+    assert content(run.folder) == before
+
+
+@pytest.mark.parametrize("leave", [1, 2, 3])
+def test_a_damaged_rung_is_done_again(reviews: Path, folder: Path, leave: int) -> None:
+    if leave == 1:
+        (folder / "first" / "entry.json").write_text("{")
+    elif leave == 2:
+        (folder / "first" / "predictions.parquet").write_bytes(b"PAR1")
+    else:
+        shutil.rmtree(folder / "first" / "model")
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert (folder / "fits").read_text() == "first\nsecond\n"
+    assert not run.unfinished
+
+
+def test_a_run_without_a_failed_rung_is_completed(reviews: Path, folder: Path) -> None:
+    for kind, raised in (("", RunError), ("stop", KeyboardInterrupt)):
+        (folder / "ill").write_text(kind)
+        with pytest.raises(raised, match=r"to go on: finetext train --resume --out \S*run"):
+            finetext.train(reviews, METHODS, out=folder, resume=True)
+        run = Run.open(folder)
+        assert run.unfinished == ("second",)
+        assert not is_finished(folder)
+    (folder / "ill").unlink()
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert [entry.method for entry in run.leaderboard] == ["majority", *METHODS]
+    assert run.unfinished == ()
+    assert "unfinished" not in run.report.read_text()
+
+
+DIFFERENT: list[tuple[dict[str, Any], type[FinetextError], str]] = [
+    ({"seed": 1}, RecipeError, "seed was 0 and is 1"),
+    ({"metric": "accuracy"}, RecipeError, "metric was macro_f1 and is accuracy"),
+    (
+        {"methods": METHODS | {"third": Moody()}},
+        RecipeError,
+        "methods was first, majority, second, tfidf and is first, majority, second, tfidf, third",
+    ),
+    ({"split": SplitSettings(test=12)}, RecipeError, "split.test was not set and is 12"),
+    ({"read": ReadSettings(group="movie")}, RunError, "data.group was not set and is movie"),
+    (
+        {"methods": {**METHODS, "first": Moody(strength=1)}},
+        RecipeError,
+        "methods.first.strength was not set and is 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "said"), DIFFERENT)
+def test_another_run_is_refused_and_nothing_is_touched(
+    reviews: Path, folder: Path, change: dict[str, Any], kind: type[FinetextError], said: str
+) -> None:
+    before = content(folder)
+    recipe = replace(Recipe(source=str(reviews), methods=METHODS), **change)
+    with pytest.raises(kind, match=said):
+        finetext.train(recipe, out=folder, resume=True)
+    assert content(folder) == before
+
+
+def test_other_data_are_refused(reviews: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    shutil.copy(reviews, own)
+    folder = finetext.train(own, METHODS, out=tmp_path / "run").folder
+    (folder / "verdict.json").unlink()
+    with own.open("a") as file:
+        file.write("one more fine film,good,x\n")
+    with pytest.raises(RunError, match="the data are not the ones"):
+        finetext.train(own, METHODS, out=folder, resume=True)
+    elsewhere = tmp_path / "elsewhere.csv"
+    shutil.copy(reviews, elsewhere)
+    assert not finetext.train(elsewhere, METHODS, out=folder, resume=True).unfinished
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "data.json", "splits.parquet"])
+def test_a_damaged_folder_is_one_message(reviews: Path, folder: Path, name: str) -> None:
+    (folder / name).write_text("[")
+    with pytest.raises(RunError, match=r"the run in \S*run is damaged"):
+        finetext.train(reviews, METHODS, out=folder, resume=True)
+
+
+def test_settings_that_change_no_result_may_differ(reviews: Path, folder: Path) -> None:
+    recipe = Recipe(source=str(reviews), methods=METHODS, checkpoint_seconds=5.0)
+    assert not finetext.train(recipe, out=folder, resume=True).unfinished
+
+
+def test_data_handed_over_are_known_again(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
+    source = (texts, [str(n % 3 > 0) for n in range(60)])
+    whole = finetext.train(source, METHODS, out=tmp_path / "whole")
+    kept = ReadSettings(text="text", label="label", id="id")
+    read_again = Recipe(source=str(whole.folder / "data.parquet"), methods=METHODS, read=kept)
+    for number, given in enumerate((source, read_again)):
+        folder = unfinished(whole, tmp_path / f"run-{number}")
+        run = finetext.train(given, METHODS, out=folder, resume=True)
+        assert scores(run) == scores(whole)
+        assert run.report.read_text() == whole.report.read_text()
+
+
+def test_without_a_folder_the_newest_unfinished_is_gone_on_with(
+    workplace: Path, reviews: Path, whole: Run
+) -> None:
+    def resume(seed: int = 0) -> tuple[Path, str]:
+        lines: list[str] = []
+        run = finetext.train(
+            reviews, METHODS, seed=seed, resume=True, listener=Listener(lines.append)
+        )
+        return run.folder, "\n".join(lines)
+
+    folder, said = resume()
+    assert folder == Path("runs/reviews")
+    assert "no run of this kind to go on with, so a new one is started" in said
+    folder, said = resume()
+    assert folder == Path("runs/reviews")
+    assert "finished already" in said
+    unfinished(whole, Path("runs/reviews-4"))
+    recipe = unfinished(whole, Path("runs/reviews-2")) / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("seed = 0", "seed = 1"))
+    folder, said = resume(seed=0)
+    assert folder == Path("runs/reviews-4")
+    assert "going on with the run in runs/reviews-4" in said
+    folder, said = resume(seed=2)
+    assert folder == Path("runs/reviews-3")
+    assert "runs/reviews-2 is not gone on with" in said
+    assert "seed was 1 and is 2" in said
+
+
+Break = Callable[[pytest.MonkeyPatch, Any], None]
+
+
+def full_disk(*given: Any, **named: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def at_rename(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    rename = os.replace
+
+    def replace_or_fail(source: Any, target: Any) -> None:
+        if str(target).endswith(name):
+            full_disk()
+        rename(source, target)
+
+    monkeypatch.setattr("os.replace", replace_or_fail)
+
+
+def at_save(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from safetensors import SafetensorError
+
+    def fail(*given: Any, **named: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+
+
+def at_table(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("pyarrow.parquet.write_table", full_disk)
+
+
+FULL: list[tuple[Break, str, bool]] = [
+    (at_table, "splits", False),
+    (at_rename, "recipe.toml", False),
+    (at_rename, "data.json", False),
+    (at_save, "weights", True),
+    (at_rename, "first/scores.json", True),
+    (at_rename, "first/model", True),
+    (at_rename, "first/entry.json", True),
+    (at_rename, "report.html", True),
+    (at_rename, "leaderboard.json", True),
+    (at_rename, "verdict.json", True),
+]
+
+
+@pytest.mark.parametrize(("fill", "name", "is_begun"), FULL, ids=[name for _, name, _ in FULL])
+def test_a_full_disk_loses_nothing(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fill: Break, name: str, is_begun: bool,
+) -> None:  # fmt: skip
+    folder = tmp_path / "run"
+    with monkeypatch.context() as full:
+        fill(full, name)
+        with pytest.raises(RunError, match="No space left on device"):
+            finetext.train(reviews, METHODS, out=folder)
+    assert folder.exists() == is_begun
+    hidden = [str(path) for path in folder.rglob(".*") if path.name != ".lock"]
+    assert hidden == []
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert [entry.method for entry in run.leaderboard] == ["majority", *METHODS]
+    assert not run.unfinished
+
+
+def test_a_full_disk_keeps_the_leaderboard_that_is_there(
+    reviews: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "ill").write_text("")
+    with pytest.raises(RunError):
+        finetext.train(reviews, METHODS, out=folder, resume=True)
+    (folder / "ill").unlink()
+    for name in ("report.html", "leaderboard.json", "verdict.json"):
+        with monkeypatch.context() as full:
+            at_rename(full, name)
+            with pytest.raises(RunError, match="No space left"):
+                finetext.train(reviews, METHODS, out=folder, resume=True)
+        assert Run.open(folder).unfinished == ("second",)
+    assert not finetext.train(reviews, METHODS, out=folder, resume=True).unfinished
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.methods.majority.Majority.fit", full_disk)
+    with pytest.raises(RunError, match="the run folder /proc/run cannot be written"):
+        finetext.train(reviews, Majority(), out="/proc/run")
+
+
+def test_what_was_noticed_is_in_the_verdict(reviews: Path, tmp_path: Path) -> None:
+    run = finetext.train(reviews, {"moody": Moody()}, out=tmp_path / "run")
+    verdict = json.loads((run.folder / "verdict.json").read_text())
+    assert [finding["code"] for finding in verdict["findings"]] == ["odd"]
+    entry = json.loads((run.folder / "moody" / "entry.json").read_text())
+    assert entry["findings"] == verdict["findings"]
