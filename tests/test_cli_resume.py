@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from finetext.claiming import claimed
-from finetext.run import Run
+from finetext.runs.claiming import claimed
+from finetext.runs.run import Run
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
@@ -133,7 +133,7 @@ def test_precision_trackers_and_checkpoints_are_in_the_recipe(
     monkeypatch.setattr("finetext.pipeline.finish", lambda *given: 1 / 0)
     monkeypatch.setattr("finetext.methods.finetune.Finetune.check", lambda *given: None)
     monkeypatch.setattr("finetext.tracking.find_spec", lambda name: True)
-    monkeypatch.setattr("finetext.finishing.finish", lambda *given: None)
+    monkeypatch.setattr("finetext.runs.finishing.finish", lambda *given: None)
     command(
         "train", reviews, "--methods", "tfidf,finetune", "--precision", "fp32",
         "--track", "tensorboard, mlflow", "--checkpoint-seconds", "5",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from finetext.methods.tfidf import Tfidf
     from finetext.pipeline import Listener, train
     from finetext.recipe import Recipe
-    from finetext.run import Run
+    from finetext.runs.run import Run
     from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
 
     load = Classifier.load
@@ -87,7 +87,7 @@ _PLACES: Final[dict[str, str]] = {
     "Probe": "finetext.methods.probe:Probe",
     "ReadSettings": "finetext.data.settings:ReadSettings",
     "Recipe": "finetext.recipe:Recipe",
-    "Run": "finetext.run:Run",
+    "Run": "finetext.runs.run:Run",
     "Score": "finetext.types:Score",
     "SplitSettings": "finetext.data.split:SplitSettings",
     "Splits": "finetext.types:Splits",

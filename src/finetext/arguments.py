@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from finetext import registry
-from finetext.claiming import is_started
 from finetext.data.samples import sample_recipe
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import Classifier
 from finetext.recipe import LADDER, TOP, Recipe, read_toml
+from finetext.runs.claiming import is_started
 from finetext.types import Dataset
 
 

@@ -17,7 +17,7 @@ from finetext.errors import FinetextError, UnlabelledError
 from finetext.recipe import Recipe
 
 if TYPE_CHECKING:
-    from finetext.run import Run
+    from finetext.runs.run import Run
     from finetext.types import Dataset
 
 _STOPPED: Final = 130
@@ -313,7 +313,7 @@ def show(
 ) -> None:
     """Show the leaderboard of RUN, or predictions beside truths."""
     from finetext.report.results import results_rows, show_results
-    from finetext.run import Run
+    from finetext.runs.run import Run
 
     screen = Screen()
     opened = Run.open(run)
@@ -331,8 +331,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
-    from finetext.run import resume_command
-    from finetext.run_folder import finding_to_json
+    from finetext.runs.folder import finding_to_json
+    from finetext.runs.run import resume_command
 
     if as_json:
         entries = [entry.to_json() for entry in run.leaderboard]

@@ -18,7 +18,7 @@ from finetext.errors import DataError
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.pipeline import Listener, stop_if_impossible
 from finetext.recipe import Recipe, ladder
-from finetext.rungs import with_thresholds
+from finetext.runs.rungs import with_thresholds
 from finetext.types import Dataset
 
 HELD_OUT: Final = 0.1

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetext.claiming import check_place, claimed, claimed_new, is_started, sweep
 from finetext.console import Screen
 from finetext.data.check import check_material, counting_pieces
 from finetext.data.checks.material import Material
@@ -25,13 +24,14 @@ from finetext.data.words import counted
 from finetext.environment import absolute, cache_folder
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.metrics import metric_for
-from finetext.finishing import Started, finish, finish_without
 from finetext.methods.base import Checkpoints, FitContext, Method, ProgressEvent, silent
 from finetext.recipe import Recipe, ladder
-from finetext.resuming import Asked, begun, newest
-from finetext.run import Run, is_finished
-from finetext.run_folder import start_run
-from finetext.rungs import Rung, climb, climbed
+from finetext.runs.claiming import check_place, claimed, claimed_new, is_started, sweep
+from finetext.runs.finishing import Started, finish, finish_without
+from finetext.runs.folder import start_run
+from finetext.runs.resuming import Asked, begun, newest
+from finetext.runs.run import Run, is_finished
+from finetext.runs.rungs import Rung, climb, climbed
 from finetext.tracking import check_installed
 from finetext.training.precision import choose_device
 from finetext.types import Dataset, Finding, LabelScheme, Splits

@@ -174,7 +174,7 @@ class Classifier(ABC):
             RunError: the run is damaged.
         """
         from finetext.artefact.folder import load_model
-        from finetext.run import Run
+        from finetext.runs.run import Run
 
         folder = Path(folder)
         if Run.is_at(folder):

@@ -50,7 +50,7 @@ class Finetune(Method):
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
         dropout_multiplier: factor on every dropout probability of the encoder; 0 by default, as
-            dropout costs a fifth of a step and changed no result measured over two epochs.
+            dropout takes time and changed no result that was measured over two epochs.
         label_smoothing: share of the target spread over all classes, 0 by default.
         class_weights: "balanced" weighs each class by the inverse of its frequency; "none" by
             default.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.report.figures import short
-from finetext.run import Run
+from finetext.runs.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console

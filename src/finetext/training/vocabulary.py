@@ -40,9 +40,9 @@ def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list
     numbers = np.zeros(whole.num_embeddings, dtype=np.int32)
     numbers[used] = np.arange(len(used))
     rows = torch.from_numpy(used).to(whole.weight.device)
-    cut = torch.nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
-        whole.weight.detach()[rows], not whole.weight.requires_grad, whole.padding_idx
-    )
+    size = (len(used), whole.embedding_dim, whole.padding_idx)
+    cut = torch.nn.Embedding(*size, device="meta")  # draws no random numbers
+    cut.weight = torch.nn.Parameter(whole.weight.detach()[rows], whole.weight.requires_grad)
     model.set_input_embeddings(cut)
     try:
         yield [

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from finetext.artefact.folder import write_json
 from finetext.methods.base import FitContext, ProgressEvent
-from finetext.run_folder import finding_from_json, finding_to_json
+from finetext.runs.folder import finding_from_json, finding_to_json
 from finetext.types import Finding
 
 CHECKPOINT: Final = "checkpoint"

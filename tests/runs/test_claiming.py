@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from finetext.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
+from finetext.runs.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
 from finetext.errors import RunError
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from finetext.claiming import claimed\n"
+    "import sys, time; from pathlib import Path; from finetext.runs.claiming import claimed\n"
     "with claimed(Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    time.sleep(60)"

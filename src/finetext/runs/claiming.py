@@ -56,7 +56,7 @@ def check_place(out: Path, resume: bool) -> None:
         return
     if not is_started(out):
         raise RunError(f"{out} is there already and not empty; choose another folder")
-    from finetext.run import is_finished
+    from finetext.runs.run import is_finished
 
     if resume and is_finished(out):
         return

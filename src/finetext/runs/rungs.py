@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.artefact.folder import DESCRIPTION, save_model, write_json
-from finetext.attempts import Attempts, forget
+from finetext.runs.attempts import Attempts, forget
 from finetext.errors import FinetextError, RunError
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, score_to_json
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.recipe import hyperparameters
-from finetext.run import read_predictions
-from finetext.run_folder import finding_from_json, finding_to_json, write_predictions
+from finetext.runs.run import read_predictions
+from finetext.runs.folder import finding_from_json, finding_to_json, write_predictions
 from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
 
 ENTRY: Final = "entry.json"

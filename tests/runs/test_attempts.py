@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetext.attempts import Attempts, clear, forget
+from finetext.runs.attempts import Attempts, clear, forget
 from finetext.methods.base import Checkpoints, FitContext, ProgressEvent
 from finetext.types import Finding
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetext.artefact.folder import load_model
-from finetext.claiming import is_started
+from finetext.runs.claiming import is_started
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import LeaderboardEntry, comparison_from_json
 from finetext.methods.base import Classifier
-from finetext.run_folder import finding_from_json
+from finetext.runs.folder import finding_from_json
 from finetext.types import Finding, LabelScheme, Predictions, SplitName
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def read_predictions(path: Path, split: SplitName) -> Predictions:
-    """The rows of one part out of what `run_folder.write_predictions` wrote.
+    """The rows of one part out of what `folder.write_predictions` wrote.
 
     Raises:
         RunError: the file is missing or damaged.

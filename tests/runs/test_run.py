@@ -13,7 +13,7 @@ import finetext
 from finetext.errors import FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
-from finetext.run import Run
+from finetext.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, Spl
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.methods.majority import MajorityClassifier
 from finetext.report.report import ReportData
-from finetext.run import is_finished
+from finetext.runs.run import is_finished
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 NOTICED = Finding("warning", "odd", "training was odd")

@@ -15,9 +15,9 @@ from finetext.evaluation.leaderboard import comparison_to_json
 from finetext.evaluation.metrics import metric_for
 from finetext.recipe import Recipe
 from finetext.report.report import ReportData, write_report
-from finetext.run import Run, read_log, resume_command
-from finetext.run_folder import class_counts, finding_to_json, write_leaderboard
-from finetext.rungs import Rung
+from finetext.runs.run import Run, read_log, resume_command
+from finetext.runs.folder import class_counts, finding_to_json, write_leaderboard
+from finetext.runs.rungs import Rung
 from finetext.types import Finding, Splits
 
 

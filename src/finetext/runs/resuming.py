@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.claiming import is_started
+from finetext.runs.claiming import is_started
 from finetext.errors import FinetextError, RecipeError, RunError
 from finetext.recipe import KNOBS, Recipe
-from finetext.run_folder import finding_from_json, split_columns
+from finetext.runs.folder import finding_from_json, split_columns
 from finetext.types import Dataset, Finding, Splits
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
@@ -110,7 +110,7 @@ def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
         the newest unfinished run that is the one asked for, else the newest finished one, or None
         if there is none; and a line on each unfinished run that is another.
     """
-    from finetext.run import is_finished
+    from finetext.runs.run import is_finished
 
     found: list[Path] = []
     others: list[str] = []
