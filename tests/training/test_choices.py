@@ -60,6 +60,7 @@ def timed(four_threads: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             return seconds.get(choice, 99.0)
 
         monkeypatch.setattr(choices, "_seconds", take)
+        monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.0)
         return measured
 
     return pretend
@@ -179,3 +180,20 @@ def test_what_was_applied_is_taken_back(model: Any) -> None:
     with pytest.raises(ValueError, match="of the body"), applied(choice, model):
         raise ValueError("an error of the body")
     assert default_choice(model, "fp32", torch.device("cpu")) == before
+
+
+def test_a_measurement_that_others_disturbed_is_not_believed(
+    model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed({DEFAULT: 1.0, EAGER: 0.5})
+    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.3)
+    assert chosen(model, tmp_path) == DEFAULT
+    assert not (tmp_path / "choices.json").exists()
+    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.05)
+    assert chosen(model, tmp_path) == EAGER
+
+
+def test_the_work_of_others_is_a_share_of_the_processor() -> None:
+    others = choices.OtherWork()
+    sum(range(10**6))
+    assert 0.0 <= others.share() <= 1.0

@@ -26,6 +26,7 @@ from finetext.types import Integers
 FEWEST_STEPS: Final = 100
 REPEATS: Final = 3
 MOST_POSITIONS: Final = 1_024
+MOST_OTHER_WORK: Final = 0.1
 WORTH_A_CHANGE: Final = 0.95
 """A candidate must take at most this share of the time of what is used by default."""
 
@@ -64,7 +65,8 @@ def fastest_choice(
         batches: the rows of every step.
         precision: what was asked for; "auto" measures bf16 where the hardware has it, and fp32.
         cache: folder where the outcome is kept. Without one, and for less than a hundred steps,
-            nothing is measured and the default is taken.
+            nothing is measured and the default is taken; nor is a measurement believed that
+            other programs disturbed.
     """
     device = next(model.parameters()).device
     default = default_choice(model, precision, device)
@@ -77,13 +79,40 @@ def fastest_choice(
         return known[key]
     if len(batches) < FEWEST_STEPS:
         return default
+    others = OtherWork()
     choice = _measured(model, task, batches, precision, default)
+    if others.share() > MOST_OTHER_WORK:
+        return default
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {name: asdict(of) for name, of in {**_known(path), key: choice}.items()})
     except OSError:
         return default
     return choice
+
+
+class OtherWork:
+    """What other programs do with the processor from now on."""
+
+    def __init__(self) -> None:
+        """Start to look."""
+        self._start = self._seconds()
+
+    def share(self) -> float:
+        """Their share of the processor's time so far, all cores together."""
+        all_work, idle, own = (
+            now - then for now, then in zip(self._seconds(), self._start, strict=True)
+        )
+        return max(0.0, all_work - own) / max(all_work + idle, 1e-9)
+
+    @staticmethod
+    def _seconds() -> tuple[float, float, float]:
+        """Seconds of all programs, of nobody, and of this process, over all cores."""
+        import psutil
+
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        work = times.user + times.system + getattr(times, "nice", 0.0)
+        return work, times.idle + getattr(times, "iowait", 0.0), own.user + own.system
 
 
 @contextmanager

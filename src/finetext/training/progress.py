@@ -107,6 +107,7 @@ class Training:
         self._context = context
         self._file = _checkpoint_file(plan, context)
         self._choice = choice
+        self._can_save = True
         self._factor = 1.0
         self._random = _random_states(self.device)
         self._make_optimiser()
@@ -228,10 +229,12 @@ class Training:
         try:
             self._file.write(state, self.record.step)
         except OSError as error:
-            self.tell(
-                f"no checkpoint could be written at step {self.record.step}: {error}; training "
-                "goes on, and the checkpoint before it, if there is one, is still there"
-            )
+            if self._can_save:
+                self.tell(
+                    f"no checkpoint could be written at step {self.record.step}: {error}; training "
+                    "goes on, and the checkpoint before it, if there is one, is still there"
+                )
+            self._can_save = False
 
     def _load(self, state: State) -> None:
         """Go on from a state."""
