@@ -11,15 +11,17 @@ import argparse
 import ctypes
 import gc
 import json
+import math
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,8 +32,10 @@ from record import RESULTS, commit, machine
 
 import finetext
 from finetext.data.words import counted
+from finetext.methods.base import FitContext, ProgressEvent
 
 LONGEST_JOB: Final = 6 * 3600
+TRIES_TO_CHOOSE: Final = 3
 INSTRUCTION_SETS: Final = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
 SOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "emotion": ("emotion", {}),
@@ -143,6 +147,96 @@ def alone(script: str, job: Job, threads: int) -> Answer:
         if done.returncode:
             raise SystemExit(f"{done.stderr[-3000:]}\nthis job failed: {job}")
         return json.loads(path.read_text())
+
+
+class FirstStepEnded(Exception):
+    """Ends a training after its first step."""
+
+
+def chosen_by_finetext(method: finetext.Finetune, train: Any, validation: Any, job: Job) -> Answer:
+    """Let `Finetune` find out what is fastest here and keep it in the folder `job["cache"]`.
+
+    That is the beginning of a training, up to its first step; it is tried again where other
+    programs disturbed the measurement.
+
+    Returns:
+        "choice", what is fastest, or nothing if none was measured; "why" not; and "seconds" that
+        it took.
+    """
+    from finetext.training.choices import FEWEST_STEPS
+
+    steps = math.ceil(len(train) / method.batch_size) * (method.epochs or 1)
+    if steps < FEWEST_STEPS:
+        return {"choice": {}, "why": f"it measures nothing for fewer than {FEWEST_STEPS} steps"}
+
+    def seconds(cache: Path | None) -> float:
+        context = FitContext(device=job["device"], cache=cache, progress=stop)
+        started = time.perf_counter()
+        with threads_not_fixed(), suppress(FirstStepEnded):
+            method.fit(train, validation, context)
+        return time.perf_counter() - started
+
+    def stop(event: ProgressEvent) -> None:
+        if event.done:
+            raise FirstStepEnded
+
+    seconds(None)  # imports and the first reading of the weights
+    cache, usual = Path(job["cache"]), seconds(None)
+    kept = cache / "choices.json"
+    for _ in range(TRIES_TO_CHOOSE):
+        taken = seconds(cache)
+        if kept.exists():
+            [choice] = json.loads(kept.read_text(encoding="utf-8")).values()
+            return {"choice": choice, "seconds": max(0.0, taken - usual)}
+    return {"choice": {}, "why": "other programs disturbed its measurement"}
+
+
+@contextmanager
+def threads_not_fixed() -> Iterator[None]:
+    """Take OMP_NUM_THREADS away, with which finetext does not try fewer threads.
+
+    torch has read it before and keeps to it.
+    """
+    import torch
+
+    torch.get_num_threads()
+    fixed = os.environ.pop("OMP_NUM_THREADS", None)
+    try:
+        yield
+    finally:
+        if fixed is not None:
+            os.environ["OMP_NUM_THREADS"] = fixed
+
+
+@contextmanager
+def choice_alone(job: Job) -> Iterator[Path | None]:
+    """A cache folder that holds what finetext chose before and nothing else, no tokens above all.
+
+    None if nothing was chosen, as finetext would then measure within what is timed.
+    """
+    if job["cache"] is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(job["cache"]) / "choices.json"
+        after = Path(shutil.copy(before, folder))
+        with threads_not_fixed():
+            yield Path(folder)
+        if after.read_bytes() != before.read_bytes():
+            raise SystemExit("finetext chose again within what is timed")
+
+
+def choice_in_words(found: Answer) -> str:
+    """A sentence on what finetext chose and how long that took."""
+    if not found["choice"]:
+        return f"finetext runs with its defaults, as {found['why']}."
+    words = ", ".join(f"{name} {value}" for name, value in found["choice"].items())
+    return f"finetext runs with {words}, chosen in {found['seconds']:.1f} s before, not timed."
+
+
+def threads_in_words(threads: int) -> str:
+    """A sentence on the threads that every contender has."""
+    return f"Every process has OMP_NUM_THREADS={threads}, MKL and Rayon (tokenizers) the same."
 
 
 @contextmanager

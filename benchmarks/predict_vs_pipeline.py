@@ -7,12 +7,15 @@ probabilities are not all alike):
   pipeline-1, pipeline-32  pipeline("text-classification", top_k=None), batches of 1 and 32
   torch-sorted             a plain loop: texts sorted by length, at most 4,096 padded word pieces
                            a batch, the model as transformers loads it
-  finetext                 predict_proba of the loaded classifier
+  torch-sorted-bf16        the same with the weights in bf16, where the hardware is fast at it
+  finetext                 predict_proba of the loaded classifier, in bf16 where the hardware is
+                           fast at it
   onnx-fp32, onnx-int8     ONNX Runtime on the exported model, weights as they are and dynamically
                            quantised, batches as in torch-sorted; left out, and said so, where
                            onnx, onnxruntime and onnxscript are not installed
 Contenders that compute the states of the frozen rung:
   encode                   SentenceTransformer.encode, batches of 32
+  encode-bf16              the same with the weights in bf16, where the hardware is fast at it
   states                   FrozenEncoder.states of finetext
 
 Timed: tokenisation and everything up to the probabilities or states of all texts as one array.
@@ -40,9 +43,10 @@ from finetext.data.words import counted
 from finetext.methods.base import FitContext
 
 CLASSIFIERS: Final = (
-    "pipeline-1", "pipeline-32", "torch-sorted", "finetext", "onnx-fp32", "onnx-int8"
+    "pipeline-1", "pipeline-32", "torch-sorted", "torch-sorted-bf16", "finetext", "onnx-fp32",
+    "onnx-int8",
 )  # fmt: skip
-ENCODERS: Final = ("encode", "states")
+ENCODERS: Final = ("encode", "encode-bf16", "states")
 ONNX_NEEDS: Final = ("onnx", "onnxruntime", "onnxscript")
 SHORT: Final = "i feel strangely happy about this film"
 POSITIONS_A_BATCH: Final = 4_096
@@ -62,10 +66,20 @@ def main() -> None:
         options.contenders = [name for name in options.contenders if "onnx" not in name]
     if find_spec("sentence_transformers") is None:
         common.say("skipped encode: not installed: sentence-transformers")
-        options.contenders = [name for name in options.contenders if name != "encode"]
+        options.contenders = [name for name in options.contenders if "encode" not in name]
+    if not takes_bf16(options.device):
+        common.say("skipped those in bf16: the hardware is not fast at it")
+        options.contenders = [name for name in options.contenders if "bf16" not in name]
     with tempfile.TemporaryDirectory() as scratch:
         for data in options.data:
             compare(options, data, Path(scratch) / data)
+
+
+def takes_bf16(device: str) -> bool:
+    """Whether finetext predicts in bf16 on this hardware."""
+    from finetext.training.precision import choose_device, choose_precision
+
+    return choose_precision("auto", choose_device(device)) == "bf16"
 
 
 def arguments() -> argparse.Namespace:
@@ -104,7 +118,9 @@ def compare(options: argparse.Namespace, data: str, folder: Path) -> None:
     what = (
         f"{data}: {counted(options.rows, 'text')}, MiniLM, {counted(len(turns), 'turn')}; "
         "rows/s and ratios within a turn as median [least, greatest]. Tokenisation included, "
-        f"loading the model not; one text: median of {options.calls} calls."
+        f"loading the model not; one text: median of {options.calls} calls. "
+        f"{common.threads_in_words(options.threads)} "
+        f"finetext predicts in {'bf16' if takes_bf16(options.device) else 'fp32'}."
     )
     names = [name for name in options.contenders if name in CLASSIFIERS]
     frozen = [name for name in options.contenders if name in ENCODERS]
@@ -205,8 +221,9 @@ def contender(job: Job) -> tuple[Predict, Callable[[str], Any]]:
         classifier = finetext.load(model, device=job["device"])
         return classifier.predict_proba, classifier
     makers = {
-        "torch-sorted": torch_sorted, "onnx-fp32": onnx_runtime, "onnx-int8": onnx_runtime,
-        "encode": encode, "states": states,
+        "torch-sorted": torch_sorted, "torch-sorted-bf16": torch_sorted,
+        "onnx-fp32": onnx_runtime, "onnx-int8": onnx_runtime,
+        "encode": encode, "encode-bf16": encode, "states": states,
     }  # fmt: skip
     predict = makers[name](model, job)
     return predict, lambda text: predict([text])
@@ -237,12 +254,13 @@ def torch_sorted(folder: str, job: Job) -> Predict:
 
     place = "cuda" if common.on_gpu(job["device"]) else "cpu"
     model = AutoModelForSequenceClassification.from_pretrained(folder).to(place).eval()
+    if job["task"].endswith("bf16"):
+        model = model.bfloat16()
 
     def logits(batch: dict[str, Any]) -> Any:
         with torch.inference_mode():
-            return model(
-                **{k: torch.from_numpy(v).to(place) for k, v in batch.items()}
-            ).logits.cpu()
+            tensors = {name: torch.from_numpy(of).to(place) for name, of in batch.items()}
+            return model(**tensors).logits.float().cpu()
 
     return sorted_batches(folder, logits)
 
@@ -290,6 +308,8 @@ def encode(folder: str, job: Job) -> Predict:
     place = "cuda" if common.on_gpu(job["device"]) else "cpu"
     encoder = SentenceTransformer(common.model_folder("minilm", Path()), device=place)
     encoder.max_seq_length = 512
+    if job["task"].endswith("bf16"):
+        encoder = encoder.bfloat16()
     return lambda texts: encoder.encode(list(texts), batch_size=32, normalize_embeddings=False)
 
 

@@ -5,7 +5,9 @@
 By turns, in one process of its own each: the greatest rate of matrix products (several square
 and skinny shapes, fp32 and, where the hardware has it, bf16), and the second epoch of
 `Finetune.fit` on emotion tweets, everything between its steps included. A last turn runs the same
-training under torch.profiler, with the first epoch as warm-up.
+training under torch.profiler, with the first epoch as warm-up. finetext has a cache folder that
+holds what it found before to be the fastest number format, attention and threads on this machine,
+if there are 100 steps at least (1,600 rows); for fewer it takes its defaults.
 
 Useful operations are counted from the shapes of the model: 6 for each weight of a linear layer
 and real token (2 forward, 4 backward), 12 x length^2 x width a layer for the products of
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import common
-from common import Answer, Job
+from common import Answer, Job, Rows
 
 import finetext
 from finetext.data.words import counted
@@ -62,8 +64,11 @@ def main() -> None:
         job = {
             "folder": common.model_folder(options.model, Path(scratch)), "device": options.device,
             "rows": options.rows, "data": options.data, "max_length": options.max_length,
-            "precision": options.precision,
+            "precision": options.precision, "cache": str(Path(scratch) / "choice"),
         }  # fmt: skip
+        choice = common.alone(__file__, job | {"task": "choose"}, options.threads)
+        common.say(common.choice_in_words(choice))
+        job["cache"] = job["cache"] if choice["choice"] else None
         turns = []
         for number in range(options.rounds * options.seeds):
             turn = job | {"seed": number % options.seeds}
@@ -80,7 +85,8 @@ def main() -> None:
         f"Second epoch of {counted(options.rows, 'text')} ({options.data}), {options.model}, "
         f"precision {options.precision}; median [least, greatest] of "
         f"{counted(len(turns), 'turn')}. The profile covers "
-        f"{profile['seconds']:.1f} s and {counted(profile['rows'], 'row')}."
+        f"{profile['seconds']:.1f} s and {counted(profile['rows'], 'row')}. "
+        f"{common.choice_in_words(choice)} {common.threads_in_words(options.threads)}"
     )
     tables = [shares(turns, profile), times(profile)]
     common.finish(options, f"Roofline of training: {options.model}", what, tables)
@@ -133,9 +139,12 @@ def times(profile: Answer) -> list[str]:
 
 
 def work(job: Job) -> Answer:
-    """One of the three tasks."""
+    """One of the four tasks."""
     if job["task"] == "peak":
         return peaks_of(job["device"])
+    if job["task"] == "choose":
+        method, rows = what_to_train(job)
+        return common.chosen_by_finetext(method, rows.train, rows.validation, job)
     return step(job) if job["task"] == "step" else profiled_step(job)
 
 
@@ -206,16 +215,22 @@ class SecondEpoch:
         return self.last[0] - self.first[0], self.last[1] - self.first[1]
 
 
+def what_to_train(job: Job) -> tuple[finetext.Finetune, Rows]:
+    """The method and its rows."""
+    method = finetext.Finetune(
+        encoder=job["folder"], epochs=2, max_length=job["max_length"], precision=job["precision"]
+    )
+    return method, common.rows_of(job["data"], job["rows"], 50, 50)
+
+
 def fit(job: Job, progress: Callable[[ProgressEvent], None]) -> list[int]:
     """Train for two epochs; the number of tokens of each training text."""
     from transformers import AutoTokenizer
 
-    rows = common.rows_of(job["data"], job["rows"], 50, 50)
-    method = finetext.Finetune(
-        encoder=job["folder"], epochs=2, max_length=job["max_length"], precision=job["precision"]
-    )
-    context = FitContext(seed=job["seed"], device=job["device"], progress=progress)
-    method.fit(rows.train, rows.validation, context)
+    method, rows = what_to_train(job)
+    with common.choice_alone(job) as cache:
+        context = FitContext(seed=job["seed"], device=job["device"], cache=cache, progress=progress)
+        method.fit(rows.train, rows.validation, context)
     tokenizer = AutoTokenizer.from_pretrained(job["folder"])
     tokens = tokenizer(list(rows.train.texts), truncation=True, max_length=job["max_length"])
     return [len(ids) for ids in tokens["input_ids"]]

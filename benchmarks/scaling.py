@@ -9,10 +9,14 @@ process of its own:
            machine and memory that grows with rows shows as well
   lengths  the longest IMDb reviews, each cut to exactly so many word pieces; MiniLM
 
+finetext has, for each point, a cache folder that holds what it found before to be the fastest
+number format, attention and threads on this machine, from at most 4,000 of the rows; for fewer
+than 100 steps it measures nothing and takes its defaults.
+
 Timed: all of `Finetune.fit`, that is loading the model, tokenisation, training and evaluating a
-few validation rows; and all of `predict_proba`. Not timed: imports and reading the data. Memory
-is resident memory of the process: before the step (with imports and texts in it), and how much
-higher its peak was during the step.
+few validation rows; and all of `predict_proba`. Not timed: imports, reading the data and that
+trial. Memory is resident memory of the process: before the step (with imports and texts in it),
+and how much higher its peak was during the step.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ TITLES: Final = (
 )  # fmt: skip
 SHORTEST_OF_IMDB: Final = 2_500
 """Characters; reviews that long have more than 512 word pieces, all but a few."""
+MOST_ROWS_TO_CHOOSE: Final = 4_000
 
 
 def main() -> None:
@@ -85,8 +90,8 @@ def measure_rows(options: argparse.Namespace, scratch: Path) -> None:
         f"{options.max_length} word pieces; medians of {counted(turns, 'turn')}. The "
         "exponent is of the number of rows, from the line above."
     )
-    lines = points(options, jobs, "rows")
-    common.finish(options, f"Scaling with rows: {options.rows_model}", what, [lines])
+    lines, choices = points(options, jobs, "rows", scratch)
+    common.finish(options, f"Scaling with rows: {options.rows_model}", f"{what} {choices}", [lines])
 
 
 def measure_lengths(options: argparse.Namespace, scratch: Path) -> None:
@@ -104,17 +109,21 @@ def measure_lengths(options: argparse.Namespace, scratch: Path) -> None:
         f"cut to exactly so many word pieces; medians of {counted(turns, 'turn')}. The exponent "
         "is of the length, from the line above."
     )
-    lines = points(options, jobs, "max_length")
-    common.finish(options, f"Scaling with length: {options.lengths_model}", what, [lines])
+    lines, choices = points(options, jobs, "max_length", scratch)
+    title = f"Scaling with length: {options.lengths_model}"
+    common.finish(options, title, f"{what} {choices}", [lines])
 
 
-def points(options: argparse.Namespace, jobs: list[Job], axis: str) -> list[str]:
-    """Measure the jobs by turns; one line of a table for each."""
+def points(
+    options: argparse.Namespace, jobs: list[Job], axis: str, scratch: Path
+) -> tuple[list[str], str]:
+    """Measure the jobs by turns; a table with a line for each, and what finetext chose."""
+    jobs, choices = with_choices(options, jobs, axis, scratch)
     answers: list[list[Answer]] = [[] for _ in jobs]
     for number in range(options.rounds * options.seeds):
         for job, found in zip(jobs, answers, strict=True):
-            extra = {"seed": number % options.seeds, "device": options.device}
-            found.append(common.alone(__file__, job | extra, options.threads))
+            turn = job | {"task": "train", "seed": number % options.seeds}
+            found.append(common.alone(__file__, turn, options.threads))
             seconds = found[-1]["training"]["seconds"]
             common.say(f"{axis} {job[axis]:,}, turn {number + 1}: {seconds:.1f} s of training")
     rows: list[list[str]] = []
@@ -125,7 +134,22 @@ def points(options: argparse.Namespace, jobs: list[Job], axis: str) -> list[str]
             [f"{job[axis]:,}", *cells(job["rows"], found, growth(last, job[axis], seconds))]
         )
         last = (job[axis], seconds)
-    return common.table([axis.replace("max_", ""), *TITLES], rows)
+    return common.table([axis.replace("max_", ""), *TITLES], rows), choices
+
+
+def with_choices(
+    options: argparse.Namespace, jobs: list[Job], axis: str, scratch: Path
+) -> tuple[list[Job], str]:
+    """The jobs with the folders of what finetext chose for each, and its choices in words."""
+    done, words = [], []
+    for job in jobs:
+        folder = str(scratch / f"choice for {axis} {job[axis]}")
+        job = job | {"device": options.device, "cache": folder}
+        found = common.alone(__file__, job | {"task": "choose"}, options.threads)
+        words.append(f"{job[axis]:,}: {common.choice_in_words(found)}")
+        common.say(f"{axis} {words[-1]}")
+        done.append(job | {"cache": folder if found["choice"] else None})
+    return done, " ".join([*words, common.threads_in_words(options.threads)])
 
 
 def growth(last: tuple[int, float] | None, size: int, seconds: float) -> str:
@@ -153,7 +177,7 @@ def cells(rows: int, answers: list[Answer], exponent: str) -> list[str]:
 
 
 def work(job: Job) -> Answer:
-    """Train for one epoch, then predict the same texts."""
+    """Choose how to train, or train for one epoch, then predict the same texts."""
     import accelerate  # noqa: F401
     from transformers import AutoModelForSequenceClassification
 
@@ -161,9 +185,13 @@ def work(job: Job) -> Answer:
     few = data.select(np.arange(min(16, len(data))))
     AutoModelForSequenceClassification.from_pretrained(job["folder"])
     method = finetext.Finetune(encoder=job["folder"], epochs=1, max_length=job["max_length"])
-    context = FitContext(seed=job["seed"], device=job["device"])
-    with common.measured() as training:
-        classifier = method.fit(data, few, context)
+    if job["task"] == "choose":
+        some = data.select(np.arange(min(MOST_ROWS_TO_CHOOSE, len(data))))
+        return common.chosen_by_finetext(method, some, few, job)
+    with common.choice_alone(job) as cache:
+        context = FitContext(seed=job["seed"], device=job["device"], cache=cache)
+        with common.measured() as training:
+            classifier = method.fit(data, few, context)
     texts = data.texts
     with common.measured() as prediction:
         classifier.predict_proba(texts)

@@ -5,18 +5,20 @@
 Contenders, which get the same rows, the same model and the same number of epochs:
   trainer       Trainer as its documentation shows it for text classification: fp32, batches of
                 16 in random order, learning rate 2e-5
-  trainer-best  Trainer with its fastest options: batches of 32 grouped by length, fused AdamW,
-                and, as a short measurement on this machine says, bf16, the attention
-                implementation and workers that load data; learning rate, warm-up and schedule
-                of finetext
-  trainer-best-no-dropout  (on request) the same with the dropout of the model set to 0, which
-                finetext does by default
-  finetext      Finetune with its defaults
+  trainer-best  Trainer with its fastest options: batches grouped by length, fused AdamW, and, as
+                a trial on this machine says, bf16, the attention implementation, workers that
+                load data, batches of 32, 64 or 96 and half of the threads; learning rate,
+                warm-up and schedule of finetext, whatever the batch, which shows in accuracy
+  trainer-best-no-dropout  the same with the dropout of the model set to 0, which finetext does
+                by default
+  finetext      Finetune with its defaults, and a cache folder that holds what it found to be the
+                fastest number format, attention and threads on this machine, if there are
+                100 steps at least; for fewer it takes its defaults
 
 Timed: loading the model from disk, tokenisation, training, and an evaluation on a few validation
-rows after each epoch. Not timed: imports, reading the data, the measurement for trainer-best,
-and the predictions of which accuracy is taken. Nobody writes checkpoints. Each turn is a process
-of its own.
+rows after each epoch. Not timed: imports, reading the data, the trial for trainer-best and that
+of finetext itself, whose seconds are told, and the predictions of which accuracy is taken.
+Nobody finds tokens in a cache or writes checkpoints. Each turn is a process of its own.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ import finetext
 from finetext.data.words import counted
 from finetext.methods.base import FitContext
 
-CONTENDERS: Final = ("trainer", "trainer-best", "finetext", "trainer-best-no-dropout")
+CONTENDERS: Final = ("trainer", "trainer-best", "trainer-best-no-dropout", "finetext")
 SIZES: Final = {"emotion": 2_000, "films": 2_000, "imdb": 300}
+TRIAL_SIZES: Final = {"emotion": 640, "films": 640, "imdb": 96}
+WORTH_A_REPEAT: Final = 1.05
 RATE_AT_WIDTH: Final = (1e-4, 384)
 WARMUP_SHARE: Final = 0.06
 
@@ -49,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = common.model_folder(options.model, Path(scratch))
         for data in options.data:
-            compare(options, data, folder)
+            compare(options, data, folder, Path(scratch) / f"choice for {data}")
 
 
 def arguments() -> argparse.Namespace:
@@ -57,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser = common.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=["emotion"], choices=list(common.SOURCES))
     parser.add_argument("--model", default="minilm", choices=common.MODELS)
-    parser.add_argument("--contenders", nargs="+", default=CONTENDERS[:3], choices=CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     parser.add_argument("--rows", type=int, help="to train on (2000; imdb 300)")
     parser.add_argument("--epochs", type=int, default=2, help="(2)")
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
@@ -65,41 +69,61 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=512, help="word pieces (512)")
     parser.add_argument("--validation", type=int, default=50, help="rows after each epoch (50)")
     parser.add_argument("--held-out", type=int, default=1_000, help="rows for accuracy (1000)")
-    parser.add_argument("--best-batch", type=int, default=32, help="of trainer-best (32)")
-    parser.add_argument("--trial-rows", type=int, default=64, help="to choose its options on (64)")
+    parser.add_argument(
+        "--trial-rows", type=int, help="to choose the options of trainer-best on (640; imdb 96)"
+    )
     return parser.parse_args()
 
 
-def compare(options: argparse.Namespace, data: str, folder: str) -> None:
+def compare(options: argparse.Namespace, data: str, folder: str, cache: Path) -> None:
     """All turns on one data set, and its table."""
     job = {
         "data": data, "rows": options.rows or SIZES[data], "validation": options.validation,
         "held_out": options.held_out, "folder": folder, "epochs": options.epochs,
-        "max_length": options.max_length, "device": options.device, "batch": options.best_batch,
+        "max_length": options.max_length, "device": options.device, "cache": str(cache),
     }  # fmt: skip
-    if any(name.startswith("trainer-best") for name in options.contenders):
-        trial = job | {"task": "choose", "rows": min(options.trial_rows, job["rows"])}
-        job["chosen"] = common.alone(__file__, trial, options.threads)
-        common.say(f"{data}: trainer-best runs with {job['chosen']}")
+    trials = with_trials(options, job)
     turns: list[dict[str, Answer]] = []
     for number in range(options.rounds * options.seeds):
         seed = number % options.seeds
         turn = {}
         for name in options.contenders:
-            task = job | {"task": "train", "contender": name, "seed": seed}
+            task = job | trials | {"task": "train", "contender": name, "seed": seed}
             turn[name] = common.alone(__file__, task, options.threads)
             rate = turn[name]["rate"]
             common.say(f"{data}, turn {number + 1}, seed {seed}, {name}: {rate:.1f} rows/s")
         turns.append(turn)
-    report(options, job, turns)
+    report(options, job | trials, turns)
+
+
+def with_trials(options: argparse.Namespace, job: Job) -> Job:
+    """What the trials found, which no turn pays for: options of trainer-best, finetext's own."""
+    found: Job = {"words": []}
+    if any(name.startswith("trainer-best") for name in options.contenders):
+        size = options.trial_rows or TRIAL_SIZES[job["data"]]
+        trial = job | {"task": "choose for Trainer", "rows": min(size, job["rows"])}
+        answer = common.alone(__file__, trial, options.threads)
+        found["chosen"] = answer["chosen"]
+        words = ", ".join(f"{name} {value}" for name, value in answer["chosen"].items())
+        found["words"].append(
+            f"trainer-best runs with {words}, chosen on {counted(trial['rows'], 'row')} in "
+            f"{answer['seconds']:.1f} s before, not timed."
+        )
+    if "finetext" in options.contenders:
+        answer = common.alone(__file__, job | {"task": "choose for finetext"}, options.threads)
+        found["cache"] = job["cache"] if answer["choice"] else None
+        found["words"].append(common.choice_in_words(answer))
+    for sentence in found["words"]:
+        common.say(f"{job['data']}: {sentence}")
+    return found
 
 
 def report(options: argparse.Namespace, job: Job, turns: list[dict[str, Answer]]) -> None:
     """The table of one data set."""
     first = next(iter(turns[0].values()))
-    references = [name for name in ("trainer", "trainer-best") if name in turns[0]]
+    references = [name for name in CONTENDERS[:3] if name in turns[0]]
     titles = ["contender", "rows/s", *(f"times {name}" for name in references)]
-    titles += ["accuracy", "macro F1", "peak MiB", "threads"]
+    titles += ["accuracy", "macro F1", "peak MiB"]
     rows = []
     for name in turns[0]:
         answers = [turn[name] for turn in turns]
@@ -110,8 +134,7 @@ def report(options: argparse.Namespace, job: Job, turns: list[dict[str, Answer]]
         ]
         scores = [over_seeds(answers, key, options.seeds) for key in ("accuracy", "macro_f1")]
         memory = f"{median(answer['peak_mib'] for answer in answers):.0f}"
-        threads = str(answers[0]["threads"])
-        rows.append([name, common.spread(rates), *ratios, *scores, memory, threads])
+        rows.append([name, common.spread(rates), *ratios, *scores, memory])
     what = (
         f"{job['data']}: {counted(first['rows'], 'row')}, {counted(job['epochs'], 'epoch')}, "
         f"{options.model}, at most {job['max_length']} word pieces, "
@@ -119,7 +142,7 @@ def report(options: argparse.Namespace, job: Job, turns: list[dict[str, Answer]]
         f"rows/s and ratios within a turn as median [least, greatest]; accuracy and macro F1 on "
         f"{first['held_out']:,} validation rows as mean ± standard deviation over seeds. Loading "
         f"the model, tokenising and evaluating {job['validation']} rows an epoch included. "
-        f"trainer-best: {job.get('chosen', 'not run')}, batch {job['batch']}."
+        f"{' '.join([*job['words'], common.threads_in_words(options.threads)])}"
     )
     title = f"Training against Trainer: {job['data']}, {options.model}"
     common.finish(options, title, what, [common.table(titles, rows)])
@@ -132,10 +155,12 @@ def over_seeds(answers: list[Answer], key: str, seeds: int) -> str:
 
 
 def work(job: Job) -> Answer:
-    """Train one contender, or choose the options of trainer-best."""
+    """Train one contender, or make one of the two trials."""
     rows = common.rows_of(job["data"], job["rows"], job["validation"], job["held_out"])
+    if job["task"] == "choose for finetext":
+        return common.chosen_by_finetext(method_of(job), rows.train, rows.validation, job)
     import_all(job, rows)
-    if job["task"] == "choose":
+    if job["task"] == "choose for Trainer":
         return choose(job, rows)
     train = train_finetext if job["contender"] == "finetext" else train_trainer
     found, guesses = train(job, rows)
@@ -165,22 +190,31 @@ def import_all(job: Job, rows: Rows) -> None:
         torch.zeros(1, device="cuda")
 
 
-def train_finetext(job: Job, rows: Rows) -> tuple[Answer, Any]:
-    """Time `Finetune.fit`; guesses on the rows held out."""
-    method = finetext.Finetune(
+def method_of(job: Job) -> finetext.Finetune:
+    """Finetune with its defaults."""
+    return finetext.Finetune(
         encoder=job["folder"], epochs=job["epochs"], max_length=job["max_length"]
     )
-    context = FitContext(seed=job["seed"], device=job["device"])
-    with common.measured() as found:
-        classifier = method.fit(rows.train, rows.validation, context)
+
+
+def train_finetext(job: Job, rows: Rows) -> tuple[Answer, Any]:
+    """Time `Finetune.fit`; guesses on the rows held out."""
+    method = method_of(job)
+    with common.choice_alone(job) as cache:
+        context = FitContext(seed=job["seed"], device=job["device"], cache=cache)
+        with common.measured() as found:
+            classifier = method.fit(rows.train, rows.validation, context)
     return found, classifier.predict_proba(rows.held_out.texts).argmax(axis=1)
 
 
 def train_trainer(job: Job, rows: Rows) -> tuple[Answer, Any]:
     """Time loading, tokenisation and `Trainer.train`; guesses on the rows held out."""
+    import torch
     from transformers import set_seed
 
     set_seed(job["seed"])
+    if job["contender"] != "trainer":
+        torch.set_num_threads(job["chosen"]["threads"])
     with common.measured() as found, tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(job, rows, folder)
         trainer.train()
@@ -201,6 +235,7 @@ def make_trainer(job: Job, rows: Rows, folder: str) -> Any:
 
     scheme = rows.train.scheme
     options = {} if job["contender"] == "trainer" else best_options(job)
+    options.pop("threads", None)  # of the process
     attention = options.pop("attn_implementation", None)
     dropout = {}
     if job["contender"] == "trainer-best-no-dropout":
@@ -241,7 +276,6 @@ def best_options(job: Job) -> dict[str, Any]:
         "learning_rate": rate * width / AutoConfig.from_pretrained(job["folder"]).hidden_size,
         "warmup_steps": WARMUP_SHARE,
         "lr_scheduler_type": "linear",
-        "per_device_train_batch_size": job["batch"],
         "per_device_eval_batch_size": 64,
         "train_sampling_strategy": "group_by_length",
         "optim": "adamw_torch_fused",
@@ -264,30 +298,48 @@ def tokenised(dataset: finetext.Dataset, tokenizer: Any, max_length: int) -> Any
     return datasets.Dataset.from_dict(columns).map(encode, batched=True, new_fingerprint="tokens")
 
 
-def choose(job: Job, rows: Rows) -> dict[str, Any]:
+def choose(job: Job, rows: Rows) -> Answer:
     """The fastest options of Trainer on a few rows, chosen one after another."""
+    import torch
+
+    threads = torch.get_num_threads()
     chosen: dict[str, Any] = {
         "bf16": False, "attn_implementation": "sdpa", "dataloader_num_workers": 0,
+        "per_device_train_batch_size": 32, "threads": threads,
     }  # fmt: skip
     others: list[tuple[str, Any]] = [
         ("attn_implementation", "eager"),
         ("dataloader_num_workers", 2),
+        ("per_device_train_batch_size", 64),
+        ("per_device_train_batch_size", 96),
     ]
     if common.bf16_is_fast(job["device"]):
         others.insert(0, ("bf16", True))
-    fastest = seconds(job, rows, chosen)
+    if threads > 1 and not common.on_gpu(job["device"]):
+        others.append(("threads", threads // 2))
+    started = time.perf_counter()
+    few = rows._replace(train=rows.train.select(range(min(32, len(rows.train)))))
+    seconds(job, few, chosen, 0.0)  # what is slow but once
+    fastest = seconds(job, rows, chosen, float("inf"))
     for name, value in others:
-        taken = seconds(job, rows, chosen | {name: value})
+        taken = seconds(job, rows, chosen | {name: value}, fastest)
         if taken < fastest:
             fastest, chosen = taken, chosen | {name: value}
-    return chosen
+    return {"chosen": chosen, "seconds": time.perf_counter() - started}
 
 
-def seconds(job: Job, rows: Rows, chosen: dict[str, Any]) -> float:
-    """The shorter of two trainings of one epoch with these options."""
-    trial = job | {"contender": "trainer-best", "chosen": chosen, "epochs": 1, "seed": 0}
-    times = []
-    for _ in range(2):
+def seconds(job: Job, rows: Rows, chosen: dict[str, Any], fastest: float) -> float:
+    """The shorter of two trainings of one epoch with these options, without evaluation.
+
+    Where the first takes clearly longer than the fastest so far, there is no second.
+    """
+    import torch
+
+    trial = job | {"contender": "trainer-best", "epochs": 1, "seed": 0}
+    trial["chosen"] = chosen | {"eval_strategy": "no"}
+    torch.set_num_threads(chosen["threads"])
+    times: list[float] = []
+    while len(times) < 2 and min(times, default=0.0) <= WORTH_A_REPEAT * fastest:
         with tempfile.TemporaryDirectory() as folder:
             trainer = make_trainer(trial, rows, folder)
             started = time.perf_counter()

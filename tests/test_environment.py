@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetext.environment import absolute, cache_folder, describe_environment
+from finetext.environment import absolute, cache_folder, describe_environment, processor_name
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
 from finetext.recipe import Recipe
@@ -20,15 +20,16 @@ def test_versions_are_recorded() -> None:
     assert all(described["packages"].values())
 
 
-def test_what_is_computed_on_is_recorded_as_chosen() -> None:
+def test_what_is_computed_on_is_recorded() -> None:
     import torch
 
-    methods = {"a": Finetune(precision="bf16"), "b": Finetune()}
-    described = describe_environment(Recipe(methods=methods))
+    described = describe_environment(Recipe(methods={"a": Finetune()}))
     assert torch.device(described["device"])
     assert described["threads"] == torch.get_num_threads()
-    assert described["precision"]["a"] == "bf16"
-    assert described["precision"]["b"] in ("fp32", "bf16")
+
+
+def test_the_processor_has_a_name() -> None:
+    assert processor_name().strip()
 
 
 def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

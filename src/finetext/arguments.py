@@ -149,8 +149,9 @@ def open_model(folder: Path, device: str | None, precision: str | None = None) -
         raise ModelError(f"there is no model or run folder {folder}")
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
-    wanted = check_precision(precision or "auto")
-    return Classifier.load(folder, device or "auto").with_precision(wanted)
+    wanted = None if precision is None else check_precision(precision)
+    classifier = Classifier.load(folder, device or "auto")
+    return classifier if wanted is None else classifier.with_precision(wanted)
 
 
 def check_place(path: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from finetext.durable import put_in_place
+
 MOST_BYTES: Final = 4 * 2**30
 """What one kind of array may take on disk; those that were not used for longest go first."""
+OLDEST_PART: Final = 86_400.0
+"""Seconds after which a file that is not whole was left by a process that was killed."""
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -61,7 +66,7 @@ def _write(path: Path, arrays: Arrays) -> None:
         handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
         os.close(handle)
         save_file({name: np.ascontiguousarray(of) for name, of in arrays.items()}, beside)
-        os.replace(beside, path)
+        put_in_place(Path(beside), path)
         _make_room(path.parent)
     except (OSError, SafetensorError):
         if beside is not None:
@@ -69,7 +74,10 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 
 def _make_room(folder: Path) -> None:
-    """Delete what was not used for longest, until the rest is within `MOST_BYTES`."""
+    """Delete leftovers, and what was not used for longest until the rest is within `MOST_BYTES`."""
+    for path in folder.glob("*.part"):
+        if time.time() - path.stat().st_mtime > OLDEST_PART:
+            path.unlink(missing_ok=True)
     files = [(path, path.stat()) for path in folder.glob("*.safetensors")]
     total = 0
     for path, facts in sorted(files, key=lambda file: -file[1].st_mtime):

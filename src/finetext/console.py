@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from finetext.finite import finite
 from finetext.methods.base import ProgressEvent
 from finetext.types import Finding
 
@@ -100,13 +100,4 @@ class Screen:
 
 def json_text(value: Any) -> str:
     """A value as JSON for people and machines; what is not a number is null."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    """Nested mappings and sequences with None in the place of nan and infinity."""
-    if isinstance(value, Mapping):
-        return {key: _finite(of) for key, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(of) for of in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)

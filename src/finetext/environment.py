@@ -22,7 +22,7 @@ def describe_environment(recipe: Recipe) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "processor": platform.machine(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         **_arithmetic(recipe),
         "seed": recipe.seed,
@@ -31,7 +31,7 @@ def describe_environment(recipe: Recipe) -> dict[str, Any]:
 
 
 def _arithmetic(recipe: Recipe) -> dict[str, Any]:
-    """The device that is used, its threads, and the number format in which each rung trains.
+    """The device that is used and the threads; how a rung was trained says its model folder.
 
     Without a rung that has an encoder all is done on the processor, and torch is not loaded.
     """
@@ -39,12 +39,19 @@ def _arithmetic(recipe: Recipe) -> dict[str, Any]:
         return {"device": "cpu"}
     import torch
 
-    from finetext.training.precision import choose_device, choose_precision
+    from finetext.training.precision import choose_device
 
-    device = choose_device(recipe.device)
-    asked = {name: getattr(of, "precision", None) for name, of in recipe.methods.items()}
-    chosen = {name: choose_precision(of, device) for name, of in asked.items() if of is not None}
-    return {"device": str(device), "threads": torch.get_num_threads(), "precision": chosen}
+    return {"device": str(choose_device(recipe.device)), "threads": torch.get_num_threads()}
+
+
+def processor_name() -> str:
+    """What the maker calls the processor, or the kind of machine if that is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor()])[0] or platform.machine()
 
 
 def cache_folder() -> Path:

@@ -14,7 +14,6 @@ from finetext.training.batches import (
     BATCHES_SORTED_TOGETHER,
     prediction_batches,
     resampled,
-    shared_out,
     training_batches,
 )
 
@@ -42,18 +41,6 @@ def test_every_row_is_in_one_training_batch(
 def test_no_training_batch_is_larger_than_asked(found: np.ndarray, size: int) -> None:
     batches = training_batches(found, size, seed=0, epoch=0)
     assert all(1 <= len(rows) <= size for rows in batches)
-
-
-@given(st.integers(0, 40), st.integers(1, 6))
-def test_processes_share_the_batches_out(count: int, processes: int) -> None:
-    batches = [np.array([row]) for row in range(count)]
-    shares = [as_lists(shared_out(batches, processes, index)) for index in range(processes)]
-    assert len({len(share) for share in shares}) == 1
-    rows = [row for share in shares for [row] in share]
-    if count >= processes:
-        assert len(set(rows)) == len(rows) > count - processes
-    else:
-        assert all(share == as_lists(batches) for share in shares)
 
 
 @given(lengths, st.integers(1, 40))

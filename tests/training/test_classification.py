@@ -83,6 +83,19 @@ def test_the_loss_of_several_labels_is_binary_cross_entropy(
     torch.testing.assert_close(loss.detach(), expected)
 
 
+def test_parts_of_a_batch_make_up_its_loss(topics: Dataset) -> None:
+    targets = np.array([0, 0, 0, 0, 0, 0, 1, 2])
+    weights = np.array([0.4, 2.7, 2.7])
+    balanced = task(topics.scheme, targets, topics, class_weights=weights, label_smoothing=0.1)
+    model, rows = Lookup(torch.randn(8, 3, generator=torch.manual_seed(0))), np.arange(8)
+    whole = balanced.loss(model, balanced.batch(rows)).item()
+    parts = [
+        balanced.loss(model, balanced.batch(part)).item() * balanced.weight(part)
+        for part in np.array_split(rows, 3)
+    ]
+    assert sum(parts) / balanced.weight(rows) == pytest.approx(whole)
+
+
 def test_smoothing_of_several_labels_moves_targets_towards_a_half(topics: Dataset) -> None:
     made = task(SEVERAL, [[1, 0, 1]], topics, label_smoothing=0.2)
     expected = nn.BCEWithLogitsLoss()(LOGITS[:1], torch.tensor([[0.9, 0.1, 0.9]]))

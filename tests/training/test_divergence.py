@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from toys import Line, Settings, interrupt, trained
 from finetext.errors import ModelError
 from finetext.methods.base import Checkpoints
 from finetext.training import loop
+from finetext.training.checkpoint import BestWeights
 from finetext.types import Finding
 
 AGAIN = "in fp32 with a tenth of the learning rate"
@@ -88,7 +90,7 @@ def test_a_loss_that_stays_no_number_leaves_the_best_weights(heard: Heard) -> No
     weight = trained(task, **heard.context)
     heard.check(
         f"the training loss became nan at step 7; tried again from step 5 {AGAIN}",
-        "the training loss became nan at step 6, again; the best weights, of step 5, are kept",
+        "the training loss became nan at step 6, again; the best weights, those of step 5 are kept",
     )
     assert task.weights == [weight]
 
@@ -112,6 +114,40 @@ def test_a_collapse_at_the_end_of_few_steps_is_only_told(heard: Heard) -> None:
     trained(task, **heard.context)
     heard.check(f"{ALIKE}: 20 steps were too few to learn anything")
     assert len(task.weights) == 4
+
+
+def test_patience_does_not_hide_a_collapse(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MANY_STEPS", 20)
+    task = Line(collapses=dict.fromkeys(range(1, 5), ALIKE))
+    trained(task, Settings(patience=2), **heard.context)
+    heard.check(f"{ALIKE} at step 20; tried again from step 0 {AGAIN}")
+
+
+def test_stopped_in_the_evaluation_that_finds_a_collapse_it_is_tried_again_later(
+    heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task() -> Line:
+        return Line(scores=[0.5, 0.9, 0.6, 0.7, 0.2], collapses={2: ALIKE})
+
+    whole = trained(task())
+    offer = BestWeights.offer
+
+    def stopped_offer(best: BestWeights, score: float, *rest: Any) -> None:
+        offer(best, score, *rest)
+        if score == -math.inf:
+            signal.raise_signal(signal.SIGINT)
+
+    checkpoints = Checkpoints(tmp_path / "checkpoint")
+    with monkeypatch.context() as patched:
+        patched.setattr(BestWeights, "offer", stopped_offer)
+        with pytest.raises(KeyboardInterrupt):
+            trained(task(), checkpoints=checkpoints)
+    rest = Line(scores=[0.6, 0.7, 0.2])
+    assert trained(rest, checkpoints=checkpoints, **heard.context) == whole
+    assert heard.events == [
+        "resumed at step 10 of 20",
+        f"{ALIKE} at step 10; tried again from step 5 {AGAIN}",
+    ]
 
 
 def test_a_collapse_that_passes_is_nothing_to_tell(heard: Heard) -> None:
@@ -158,5 +194,5 @@ def test_weights_that_are_no_numbers_are_never_written(how: str, tmp_path: Path)
     checkpoints = Checkpoints(tmp_path / "checkpoint")
     with pytest.raises(KeyboardInterrupt):
         trained(Line(**{how: [4]}), checkpoints=checkpoints, progress=listen)
-    assert not checkpoints.folder.exists()
+    assert list(checkpoints.folder.glob("*.safetensors")) == []
     assert trained(Line(), checkpoints=checkpoints) == trained(Line())

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from toys import Curve, fitted
 
-from finetext.training import memory, progress
+from finetext.training import memory, state
 from finetext.training.memory import activation_bytes, free_bytes, in_parts, is_out_of_memory
-from finetext.training.progress import parts_that_fit
+from finetext.training.state import parts_that_fit
 
 CANNOT = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 ERRORS = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CANNOT), MemoryError()]
@@ -98,13 +98,13 @@ def test_what_is_kept_grows_with_the_rows_and_does_not_count_weights() -> None:
 
 def longest_batch(free: int, monkeypatch: pytest.MonkeyPatch, sizes: list[int]) -> int:
     """Parts for batches of these sizes, if so many bytes are free."""
-    monkeypatch.setattr(progress, "free_bytes", lambda device: free)
+    monkeypatch.setattr(state, "free_bytes", lambda device: free)
     model = nn.Sequential(nn.Linear(3, 100), nn.Tanh(), nn.Dropout(0.5), nn.Linear(100, 1))
     return parts_that_fit(model, Curve(), [np.arange(size) for size in sizes])
 
 
 def test_batches_are_cut_so_that_the_longest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = 501 * progress.BYTES_OF_A_LEARNT_WEIGHT
+    weights = 501 * state.BYTES_OF_A_LEARNT_WEIGHT
     assert longest_batch(10**9, monkeypatch, [4, 16]) == 1
     parts = [
         longest_batch(int((weights + room) / 0.8), monkeypatch, [4, 16])
@@ -123,7 +123,7 @@ def test_looking_at_the_memory_leaves_the_random_numbers_alone(
             torch.rand(3)
             return super().loss(model, batch)
 
-    monkeypatch.setattr(progress, "free_bytes", lambda device: 10**9)
+    monkeypatch.setattr(state, "free_bytes", lambda device: 10**9)
     model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5), nn.Linear(2, 1)).train()
     before = torch.get_rng_state()
     parts_that_fit(model, Random(), [np.arange(4)])
@@ -133,7 +133,7 @@ def test_looking_at_the_memory_leaves_the_random_numbers_alone(
 
 def test_a_training_begins_in_the_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fitted(Curve())
-    monkeypatch.setattr(progress, "free_bytes", lambda device: 0)
+    monkeypatch.setattr(state, "free_bytes", lambda device: 0)
     task = Curve()
     weights = fitted(task)
     assert max(rows for rows in task.seen if rows < 18) == 1

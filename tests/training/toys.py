@@ -55,6 +55,9 @@ class Line:
         self.seen.append([int(row) for row in rows])
         return {"input_ids": torch.tensor(self.seen[-1], dtype=torch.float32).unsqueeze(1) / ROWS}
 
+    def weight(self, rows: Integers) -> float:
+        return float(len(rows))
+
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         inputs = batch["input_ids"].to(model.weight.dtype)
         loss = (model(inputs) - 3 * inputs).square().mean()
@@ -119,6 +122,9 @@ class Curve:
         self.seen.append(len(rows))
         numbers = torch.tensor([[int(row)] for row in rows], dtype=torch.float32)
         return {"input_ids": torch.sin(numbers * torch.tensor([1.0, 2.0, 5.0]))}
+
+    def weight(self, rows: Integers) -> float:
+        return float(len(rows))
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         self.losses += 1

@@ -19,8 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from finetext import registry
+from finetext.durable import put_in_place
 from finetext.errors import DataError, ModelError, UnknownNameError
 from finetext.methods.base import Classifier
+from finetext.training.precision import check_precision
 from finetext.types import LabelScheme
 
 FORMAT_VERSION: Final = 1
@@ -78,7 +80,8 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
         raise ModelError(f"{folder}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, DataError, SafetensorError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}") from None
-    return loaded
+    precision = described.get("precision")
+    return loaded if precision is None else loaded.with_precision(check_precision(precision))
 
 
 def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, A
         "labels": list(classifier.scheme.names),
         "multilabel": classifier.scheme.multilabel,
         "thresholds": None if limits is None else [float(limit) for limit in limits],
+        "precision": classifier.number_format,
         "provenance": {**made_by, **classifier.provenance()},
     }
 
@@ -117,18 +121,18 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside its place and rename it."""
+    """Write JSON as `write_text` does."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text beside its place and rename it; nothing is left behind if that fails."""
+    """Write UTF-8 text beside its place, down to the disk, and rename it, or leave nothing."""
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
         os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        put_in_place(Path(beside), path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
@@ -136,7 +140,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `folder` when all went well."""
+    """An empty folder to fill; when all went well it is on the disk, in the place of `folder`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -146,13 +150,13 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             os.replace(folder, old / "old")
             try:
-                os.replace(unfinished, folder)
+                put_in_place(unfinished, folder)
             except BaseException:
                 os.replace(old / "old", folder)
                 old.rmdir()
                 raise
             shutil.rmtree(old)
         else:
-            os.replace(unfinished, folder)
+            put_in_place(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -6,20 +6,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from finetext.caching import kept
 from finetext.encoders.load import fingerprint
 from finetext.methods.base import FitContext, ProgressEvent
-from finetext.training.batches import prediction_batches
+from finetext.training.batches import positions_a_batch, prediction_batches
 from finetext.training.memory import in_parts
 from finetext.training.precision import Precision, reading_copy
 from finetext.training.tokens import TokenTable, tokenise
 from finetext.types import Floats, Integers
-
-POSITIONS_A_BATCH: Final = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ class FrozenEncoder:
                 context.progress(ProgressEvent("probe: encoder states", done, len(table)))
 
         with torch.inference_mode():
-            for rows in prediction_batches(table.lengths, POSITIONS_A_BATCH):
+            for rows in prediction_batches(table.lengths, positions_a_batch(self.device)):
                 in_parts(forward, rows)
         return states
 

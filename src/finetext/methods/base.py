@@ -115,6 +115,11 @@ class Classifier(ABC):
     scheme: LabelScheme
     thresholds: Floats | None
 
+    @property
+    def number_format(self) -> Precision | None:
+        """The precision that prediction was asked to have; None where there is no choice."""
+        return None
+
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities of every class for every text.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
@@ -115,10 +115,11 @@ class Finetune(Method):
                 class_weights=self.class_weights, label_smoothing=self.label_smoothing,
             )  # fmt: skip
             with vocabulary_in_use(model, task.tables) as tables:
-                train_model(model, task.with_tables(tables), self, epochs, rate, context)
+                task = task.with_tables(tables)
+                choice = train_model(model, task, self, epochs, rate, context)
         restore_dropout(model, self.encoder)
         model.eval()
-        return classifier
+        return replace(classifier, trained_with=asdict(choice))
 
     def _resampled(self, train: Dataset, seed: int) -> Dataset:
         if self.resample == "none":
@@ -139,6 +140,7 @@ class TransformerClassifier(Classifier):
         max_length: tokens to cut texts to.
         precision: number format of prediction; "auto" (the default) takes bf16 where the
             hardware is fast at it.
+        trained_with: number format, attention and threads of its training, where that is known.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -148,6 +150,7 @@ class TransformerClassifier(Classifier):
     tokenizer: Any
     max_length: int
     precision: Precision = "auto"
+    trained_with: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """The outputs before softmax or sigmoid, (n, k) in the order of the texts."""
@@ -161,6 +164,11 @@ class TransformerClassifier(Classifier):
     def _reader(self) -> Any:
         """The model in the number format of prediction."""
         return reading_copy(self.model, self.precision)
+
+    @property
+    def number_format(self) -> Precision:
+        """See `Classifier.number_format`."""
+        return self.precision
 
     def with_precision(self, precision: Precision) -> Self:
         """See `Classifier.with_precision`."""
@@ -183,12 +191,13 @@ class TransformerClassifier(Classifier):
         return cls(scheme, thresholds, model, tokenizer, int(tokenizer.model_max_length))
 
     def provenance(self) -> dict[str, Any]:
-        """Architecture, parameters and the length of input."""
+        """Architecture, parameters, the length of input, and how it was trained."""
         return {
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "max_length": self.max_length,
             "problem_type": problem_type(self.scheme),
+            "trained_with": dict(self.trained_with),
         }
 
 

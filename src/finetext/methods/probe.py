@@ -95,6 +95,11 @@ class ProbeClassifier(Classifier):
         states = (self.encoder.states(texts) - self.mean) / self.scale
         return self.head.probabilities(states, self.scheme)
 
+    @property
+    def number_format(self) -> Precision:
+        """See `Classifier.number_format`."""
+        return self.encoder.precision
+
     def with_precision(self, precision: Precision) -> Self:
         """See `Classifier.with_precision`."""
         return replace(self, encoder=replace(self.encoder, precision=precision))

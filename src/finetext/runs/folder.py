@@ -12,6 +12,7 @@ import numpy as np
 
 from finetext.artefact.folder import write_json, write_text
 from finetext.data.settings import ReadSettings
+from finetext.durable import put_in_place, sync
 from finetext.environment import describe_environment
 from finetext.errors import RunError
 from finetext.evaluation.leaderboard import LeaderboardEntry
@@ -83,6 +84,7 @@ def start_run(
         write_json(folder / "environment.json", describe_environment(recipe))
         write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
         write_text(folder / "recipe.toml", recipe.to_toml())
+        sync(folder.parent)
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
     return recipe
@@ -165,7 +167,7 @@ def _write_table(
     unfinished = path.with_suffix(".part")
     try:
         pyarrow.parquet.write_table(table, unfinished)
-        unfinished.replace(path)
+        put_in_place(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.artefact.folder import DESCRIPTION, save_model, write_json
+from finetext.artefact.folder import save_model, write_json
 from finetext.runs.attempts import Attempts, forget
+from finetext.durable import sync
 from finetext.errors import FinetextError, RunError
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, score_to_json
@@ -23,6 +24,7 @@ from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
 
 ENTRY: Final = "entry.json"
 """What makes a rung count as finished: its line of the leaderboard, written last."""
+_RESULTS: Final = ("predictions.parquet", "scores.json", "model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,7 @@ def climb(
     place = folder / name
     try:
         place.mkdir(exist_ok=True)
+        sync(folder)
         attempts = Attempts(place, context)
         classifier = _fitted(method, splits, attempts, place)
         made_by = {
@@ -74,7 +77,8 @@ def climb(
         }
         rung = _judged(classifier, splits, attempts, place, made_by)
         found = list(map(finding_to_json, rung.findings))
-        write_json(place / ENTRY, {"entry": rung.entry.to_json(), "findings": found})
+        written = {"entry": rung.entry.to_json(), "findings": found, "files": _sizes(place)}
+        write_json(place / ENTRY, written)
         forget(place)
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error}") from error
@@ -119,6 +123,8 @@ def _judged(
 def climbed(name: str, folder: Path) -> Rung | None:
     """A rung that was finished before, or None if it is to be done, or done again.
 
+    It is done again if one of its files is missing or has another size than when it was written.
+
     Args:
         name: of the rung.
         folder: the run folder.
@@ -129,20 +135,30 @@ def climbed(name: str, folder: Path) -> Rung | None:
     place = folder / name
     try:
         values = json.loads((place / ENTRY).read_text("utf-8"))
+        if not values["files"].items() <= _sizes(place).items():
+            return None
         entry = LeaderboardEntry.from_json(values["entry"])
         findings = tuple(map(finding_from_json, values["findings"]))
         parts: tuple[SplitName, ...] = ("validation", "test")
         path = place / "predictions.parquet"
         predictions = {part: read_predictions(path, part) for part in parts}
-    except (OSError, ValueError, KeyError, TypeError, FinetextError):
-        return None
-    if not (folder / entry.model / DESCRIPTION).is_file():
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError):
         return None
     try:
         forget(place)
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error}") from None
     return Rung(entry, predictions, findings)
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    """File to size in bytes, of all results of a rung but its entry."""
+    return {
+        path.relative_to(place).as_posix(): path.stat().st_size
+        for name in _RESULTS
+        for path in (place / name, *(place / name).rglob("*"))
+        if path.is_file()
+    }
 
 
 def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:

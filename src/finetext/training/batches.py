@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -35,16 +36,9 @@ def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) 
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def shared_out(batches: Sequence[Integers], processes: int, index: int) -> list[Integers]:
-    """The batches of one process of several; each gets as many as the others.
-
-    Args:
-        batches: those of all.
-        processes: how many there are.
-        index: which one it is, from 0.
-    """
-    share = len(batches) // processes
-    return list(batches[index::processes][:share] if share else batches)
+def positions_a_batch(device: Any) -> int:
+    """Padded tokens of a batch of prediction that keep a `torch.device` busy."""
+    return 65_536 if device.type == "cuda" else 4_096
 
 
 def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integers]:

@@ -10,16 +10,21 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.artefact.folder import write_json
 from finetext.errors import ModelError
 from finetext.methods.base import Checkpoints
+from finetext.training.choices import Choice
 
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"
+CHOICE: Final = "choice.json"
 LARGEST_SHARE_OF_TIME: Final = 0.02
 
 
@@ -52,8 +57,8 @@ class BestWeights:
 
     @property
     def is_stale(self) -> bool:
-        """Whether patience has run out."""
-        return self._patience is not None and self.since >= self._patience
+        """Whether patience has run out; it begins with the first weights that are any good."""
+        return self.is_good and self._patience is not None and self.since >= self._patience
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +96,7 @@ class CheckpointFile:
         self._identity = {
             "format_version": FORMAT_VERSION,
             "finetext_version": __version__,
+            **{f"version of {name}": version(name) for name in ("torch", "transformers")},
             "data": checkpoints.data,
             **identity,
         }
@@ -100,16 +106,31 @@ class CheckpointFile:
         self._cost = 0.0
 
     def is_due(self, step: int) -> bool:
-        """Whether to write now, by steps or by time; writing takes a fiftieth of the time at most.
+        """Whether to write now, by steps or by time; by time, it takes a fiftieth of it at most.
 
         Args:
             step: steps done.
         """
         steps = self._every.every_steps
-        if steps is not None and step - self._last_step >= steps:
+        if steps is not None and abs(step - self._last_step) >= steps:
             return True
         waited = time.monotonic() - self._last
         return waited >= max(self._every.every_seconds, self._cost / LARGEST_SHARE_OF_TIME)
+
+    def choice(self, make: Callable[[], Choice]) -> Choice:
+        """The choice that was made when this training began, made now if it begins now.
+
+        It changes the last bits of the result, so it is kept before the first step.
+        """
+        path = self._folder / CHOICE
+        try:
+            return Choice(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            choice = make()
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(path, asdict(choice))
+        return choice
 
     def write(self, state: State, step: int) -> None:
         """Write the state beside its place and rename it.
@@ -162,7 +183,9 @@ class CheckpointFile:
         for name, value in self._identity.items():
             if identity.get(name) != value:
                 title = name.replace("_", " ")
-                shown = "" if name == "data" else f" ({identity.get(name)}, now {value})"
+                shown = (
+                    "" if name in ("data", "encoder") else f" ({identity.get(name)}, now {value})"
+                )
                 raise ModelError(
                     f"the checkpoint {path} was made with another {title}{shown}; go on with what "
                     f"it was made with, or delete {path.parent} to train from the beginning"

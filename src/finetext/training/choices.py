@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from finetext.artefact.folder import write_json
-from finetext.training.precision import Precision, cast_weights, choose_precision
+from finetext.environment import processor_name
+from finetext.training.optimiser import Optimiser
+from finetext.training.precision import Precision, choose_precision
 from finetext.training.task import Task
 from finetext.types import Integers
 
@@ -70,15 +71,14 @@ def fastest_choice(
     """
     device = next(model.parameters()).device
     default = default_choice(model, precision, device)
-    if cache is None or not hasattr(model, "set_attn_implementation"):
+    can_choose = hasattr(model, "set_attn_implementation")
+    if cache is None or not can_choose or len(batches) < FEWEST_STEPS:
         return default
     path = cache / "choices.json"
     known = _known(path)
     key = _key(model, task, batches, precision, default)
     if key in known:
         return known[key]
-    if len(batches) < FEWEST_STEPS:
-        return default
     others = OtherWork()
     choice = _measured(model, task, batches, precision, default)
     if others.share() > MOST_OTHER_WORK:
@@ -118,15 +118,22 @@ class OtherWork:
 @contextmanager
 def applied(choice: Choice, model: Any) -> Iterator[None]:
     """Use the attention and the threads of a choice; afterwards all is as before."""
-    before = default_choice(model, "fp32", None)
-    _use(choice, model)
+    before = default_choice(model, "fp32", next(model.parameters()).device)
+    use(choice, model)
     try:
         yield
     finally:
-        _use(before, model)
+        use(before, model)
 
 
-def _use(choice: Choice, model: Any) -> None:
+def in_fp32(choice: Choice) -> Choice:
+    """The choice with fp32 arithmetic; flash attention, which cannot do that, becomes SDPA."""
+    attention = "sdpa" if choice.attention.startswith("flash") else choice.attention
+    return replace(choice, precision="fp32", attention=attention)
+
+
+def use(choice: Choice, model: Any) -> None:
+    """Use the attention and the threads of a choice."""
     import torch
 
     torch.set_num_threads(choice.threads)
@@ -138,9 +145,10 @@ def _measured(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
 ) -> Choice:
     """The fastest of the candidates on the batch of median size."""
-    by_size = sorted(batches, key=lambda rows: len(rows) * int(task.lengths[rows].max()))
+    lengths = task.lengths
+    by_size = sorted(batches, key=lambda rows: len(rows) * int(lengths[rows].max()))
     rows = by_size[len(by_size) // 2]
-    rows = rows[: max(1, MOST_POSITIONS // int(task.lengths[rows].max()))]
+    rows = rows[: max(1, MOST_POSITIONS // int(lengths[rows].max()))]
     best, seconds = default, WORTH_A_CHANGE * _seconds(model, task, rows, default)
     for candidate in _candidates(model, precision, default):
         taken = _seconds(model, task, rows, candidate)
@@ -169,7 +177,7 @@ def _candidates(model: Any, precision: Precision, default: Choice) -> list[Choic
 
 
 def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
-    """The shortest time of a forward and backward pass; infinite if the model cannot do it."""
+    """The shortest time of a step; infinite if the model cannot do it in this way."""
     import torch
 
     device = next(model.parameters()).device
@@ -178,16 +186,15 @@ def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             trial = copy.deepcopy(model).train()
-            _use(choice, trial)
-            cast_weights(trial, choice.precision)
+            use(choice, trial)
+            optimiser = Optimiser(trial, 0.0, 0.0, choice.precision)
             for _ in range(REPEATS):
                 started = time.perf_counter()
                 batch = {name: of.to(device) for name, of in task.batch(rows).items()}
                 task.loss(trial, batch).backward()
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
+                float(optimiser.step(1.0))
                 times.append(time.perf_counter() - started)
-        except (ValueError, ImportError, RuntimeError):
+        except (ValueError, ImportError, RuntimeError, AssertionError):
             return float("inf")
         finally:
             torch.set_num_threads(threads)
@@ -199,18 +206,20 @@ def _key(
 ) -> str:
     """What the fastest way depends on, in words."""
     import torch
+    import transformers
 
     device = next(model.parameters()).device
-    where = platform.processor() or platform.machine()
+    where = f"{processor_name()} {torch.backends.cpu.get_cpu_capability()}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     config = model.config
-    shape = (getattr(config, name, "") for name in ("hidden_size", "num_hidden_layers"))
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    shape = (getattr(config, name, "") for name in names)
     length = 1 << int(task.lengths.mean() - 1).bit_length()
     rows = 1 << (sum(map(len, batches)) // len(batches) - 1).bit_length()
     words = (
-        where, os.cpu_count(), torch.__version__, type(model).__name__, *shape, length, rows,
-        precision, default.precision, default.threads,
+        where, os.cpu_count(), torch.__version__, transformers.__version__,
+        type(model).__name__, *shape, length, rows, precision, default.precision, default.threads,
     )  # fmt: skip
     return " ".join(map(str, words))
 

@@ -12,7 +12,7 @@ from finetext import registry
 from finetext.encoders.first_token import only_first_token
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import FitContext
-from finetext.training.batches import prediction_batches
+from finetext.training.batches import positions_a_batch, prediction_batches
 from finetext.training.memory import in_parts
 from finetext.training.task import Evaluation
 from finetext.training.tokens import TokenTable, tokenise
@@ -21,7 +21,6 @@ from finetext.types import Dataset, Floats, Integers, LabelScheme, Predictions
 if TYPE_CHECKING:
     from finetext.methods.finetune import TransformerClassifier
 
-POSITIONS_A_BATCH: Final = 4_096
 LEARNT_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which something was learnt."""
 
@@ -99,6 +98,12 @@ class ClassificationTask:
 
         return self.tokens.batch(rows) | {"labels": torch.from_numpy(self.targets[rows])}
 
+    def weight(self, rows: Integers) -> float:
+        """The sum of the weights of the rows' classes; with several labels a text their number."""
+        if self.class_weights is None or self.scheme.multilabel:
+            return float(len(rows))
+        return float(self.class_weights[self.targets[rows]].sum())
+
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Mean cross-entropy, binary per label when multi-label."""
         import torch
@@ -140,13 +145,14 @@ def collapse_of(predictions: Predictions) -> str:
 
     That is: all decisions are the same though the truths are not, and the log loss is no better
     than that of the class frequencies. A model that merely prefers the largest class of very
-    uneven ones has a lower loss, and passes.
+    uneven ones has a lower loss, and passes. Where a text can have several labels, only
+    predictions that are not numbers are noticed.
     """
     scheme, targets = predictions.scheme, predictions.targets
-    if scheme.multilabel or len(np.unique(targets)) < 2:
-        return ""
+    if not np.isfinite(predictions.probabilities).all():
+        return "predictions are not numbers"
     decided = np.unique(predictions.decisions)
-    if len(decided) > 1 and np.isfinite(predictions.probabilities).all():
+    if scheme.multilabel or len(np.unique(targets)) < 2 or len(decided) > 1:
         return ""
     shares = np.bincount(targets, minlength=len(scheme)) / len(targets)
     entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
@@ -182,7 +188,7 @@ def predict_logits(
         progress(len(rows))
 
     with torch.inference_mode(), only_first_token(model):
-        for rows in prediction_batches(tokens.lengths, POSITIONS_A_BATCH):
+        for rows in prediction_batches(tokens.lengths, positions_a_batch(model.device)):
             in_parts(forward, rows)
     model.train(was_training)
     return logits

@@ -2,7 +2,7 @@
 
 It knows nothing of texts or labels: a `Task` says how rows become batches, what the loss is and
 how good the model is. The hyperparameters are those of the method that calls it. What a training
-has at hand, and how it is kept and found again, is in `finetext.training.progress`.
+has at hand, and how it is kept and found again, is in `finetext.training.state`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.methods.base import FitContext
-from finetext.training.batches import shared_out, training_batches
+from finetext.training.batches import training_batches
+from finetext.training.choices import Choice
 from finetext.training.interrupts import uninterrupted
 from finetext.training.memory import give_back, is_out_of_memory
-from finetext.training.progress import Diverged, Plan, Training, make_accelerator
+from finetext.training.state import Diverged, Plan, Training, floats, make_accelerator
 from finetext.training.task import Hyperparameters, Task
 from finetext.types import Integers
 
@@ -31,10 +32,11 @@ def train_model(
     epochs: int,
     learning_rate: float,
     context: FitContext,
-) -> None:
+) -> Choice:
     """Train a model in place; it ends with the weights that were best on validation.
 
-    A state that a killed training left in `context.checkpoints` is gone on from, to the last bit.
+    A state that a killed training left in `context.checkpoints` is gone on from, on the processor
+    to the last bit; on a GPU some kernels add up in an order of their own.
     A training that diverges is tried once more, from the best weights so far, in fp32 and with a
     tenth of the learning rate.
 
@@ -46,17 +48,16 @@ def train_model(
         learning_rate: highest learning rate, reached after warm-up.
         context: seed, device, checkpoints and listeners.
 
+    Returns:
+        in which number format, with which attention and on how many threads it was trained.
+
     Raises:
         ModelError: the loss became infinite or not a number twice, or the state in
             `context.checkpoints` is of another training.
     """
     accelerator = make_accelerator(context)
     batches = [
-        shared_out(
-            training_batches(task.lengths, settings.batch_size, context.seed, epoch),
-            accelerator.num_processes,
-            accelerator.process_index,
-        )
+        training_batches(task.lengths, settings.batch_size, context.seed, epoch)
         for epoch in range(epochs)
     ]
     plan = Plan(task.name, batches, len(task.lengths), learning_rate, settings)
@@ -71,6 +72,7 @@ def train_model(
                 training.save()
                 raise
         training.take_best_weights()
+        return training.choice
 
 
 def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
@@ -79,67 +81,75 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
     Raises:
         Diverged: the loss became infinite or not a number, or the model tells nothing apart.
     """
+    record = training.record
     _evaluate_if_due(training, task, settings)
     for rows in training.remaining_batches():
+        _refuse_collapse(training)
         if training.best.is_stale:
-            training.record.happened(
-                f"stopped early at step {training.record.step} of {training.record.steps}"
-            )
+            record.happened(f"stopped early at step {record.step} of {record.steps}")
             return
         training.model.train()
         loss = _gradients(training, task, rows)
         with uninterrupted():
-            norm = float(training.optimiser.step(settings.largest_gradient))
+            norm = training.optimiser.step(settings.largest_gradient)
             training.schedule.step()
-            training.count(len(rows), loss, norm)
-        if not math.isfinite(loss):
-            raise Diverged(f"the training loss became {loss} at step {training.record.step}")
-        if not math.isfinite(norm):
-            raise Diverged(f"the gradient became {norm} at step {training.record.step}")
+            # One look at the device a step, when all of its work has been handed over.
+            mean_loss, gradient_norm = floats(loss, norm)
+            training.count(len(rows), mean_loss, gradient_norm)
+        if not math.isfinite(mean_loss):
+            raise Diverged(f"the training loss became {mean_loss} at step {record.step}")
+        if not math.isfinite(gradient_norm):
+            raise Diverged(f"the gradient became {gradient_norm} at step {record.step}")
         _evaluate_if_due(training, task, settings)
         training.save_if_due()
+    _refuse_collapse(training)
 
 
-def _gradients(training: Training, task: Task, rows: Integers) -> float:
+def _gradients(training: Training, task: Task, rows: Integers) -> Any:
     """The mean loss of a batch, with its gradients; in smaller parts where memory runs out."""
     while True:
         parts = np.array_split(rows, min(training.parts, len(rows)))
         try:
-            return sum(_gradients_of_part(training, task, part, len(rows)) for part in parts)
+            return sum(_gradients_of_part(training, task, part, rows) for part in parts)
         except (RuntimeError, MemoryError) as error:
             if len(parts) == len(rows) or not is_out_of_memory(error):
                 raise
         training.optimiser.forget_gradients()
         give_back()
-        training.halve_parts()
+        training.use_smaller_parts()
 
 
-def _gradients_of_part(training: Training, task: Task, rows: Integers, of: int) -> float:
-    """The share of a part in the mean loss of a batch of so many rows, with its gradients."""
-    batch = {name: part.to(training.device) for name, part in task.batch(rows).items()}
-    loss = task.loss(training.model, batch)
-    training.accelerator.backward(loss * (len(rows) / of))
-    return float(loss.detach()) * len(rows) / of
+def _gradients_of_part(training: Training, task: Task, part: Integers, rows: Integers) -> Any:
+    """The share of a part in the mean loss of a batch, with its gradients."""
+    share = 1.0 if len(part) == len(rows) else task.weight(part) / task.weight(rows)
+    batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
+    loss = task.loss(training.model, batch) * share
+    training.accelerator.backward(loss)
+    return loss.detach()
 
 
 def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) -> None:
-    """Measure on validation rows, and keep the weights if they are the best so far.
-
-    Raises:
-        Diverged: the model tells nothing apart, though it did before, or after many steps.
-    """
+    """Measure on validation rows, and keep the weights if they are the best so far."""
     record = training.record
     if not record.is_due(settings.evaluate_every):
         return
     found = task.evaluate(training.bare)
     score = -math.inf if found.collapse else found.score
     with uninterrupted():
-        record.evaluated(found.figures)
+        record.evaluated(found.figures, found.collapse)
         training.best.offer(score, record.step, training.optimiser.weights)
-    if not found.collapse:
-        return
+
+
+def _refuse_collapse(training: Training) -> None:
+    """Refuse to go on with a model that tells nothing apart.
+
+    Raises:
+        Diverged: it did before, or has not learnt to in many steps.
+    """
+    record = training.record
     is_last = record.step == record.steps
-    if training.best.is_good or (is_last and record.steps >= MANY_STEPS):
-        raise Diverged(f"{found.collapse} at step {record.step}")
-    if is_last:
-        training.tell(f"{found.collapse}: {record.steps} steps were too few to learn anything")
+    if not record.collapse or not (training.best.is_good or is_last):
+        return
+    if training.best.is_good or record.steps >= MANY_STEPS:
+        raise Diverged(f"{record.collapse} at step {record.step}")
+    training.tell(f"{record.collapse}: {record.steps} steps were too few to learn anything")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from finetext.finite import finite
 from finetext.methods.base import FitContext, ProgressEvent
 
 SECONDS_BETWEEN_LINES: Final = 5.0
@@ -43,6 +44,7 @@ class Record:
         """
         self.step = 0
         self.evaluated_at = 0
+        self.collapse = ""
         self._name = name
         self._ends = list(accumulate(plan))
         self._rows_in_all = rows * len(plan)
@@ -91,9 +93,14 @@ class Record:
             named = {f"learning_rate/{group}": rate for group, rate in enumerate(rates)}
             self._track(line | named, self.step)
 
-    def evaluated(self, figures: Mapping[str, float]) -> None:
-        """Log an evaluation and show its figures from now on."""
-        self.evaluated_at = self.step
+    def evaluated(self, figures: Mapping[str, float], collapse: str = "") -> None:
+        """Log an evaluation and show its figures from now on.
+
+        Args:
+            figures: by name.
+            collapse: see `Evaluation`.
+        """
+        self.evaluated_at, self.collapse = self.step, collapse
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
         self._track(figures, self.step)
@@ -124,6 +131,7 @@ class Record:
             rows: rows done.
         """
         self.step = self.evaluated_at = step
+        self.collapse = ""
         self._rows, self._loss = rows, math.nan
 
     def state(self) -> dict[str, Any]:
@@ -131,6 +139,7 @@ class Record:
         return {
             "step": self.step,
             "evaluated_at": self.evaluated_at,
+            "collapse": self.collapse,
             "rows": self._rows,
             "loss": self._loss,
             "shown": self._shown,
@@ -140,6 +149,7 @@ class Record:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.step, self.evaluated_at = state["step"], state["evaluated_at"]
+        self.collapse = state["collapse"]
         self._rows, self._loss, self._shown = state["rows"], state["loss"], state["shown"]
         self._seconds_before = state["seconds"]
         self._start = self._last_line = time.monotonic()
@@ -152,8 +162,9 @@ class Record:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._context.log is None:
             return
+        line = finite({"step": self.step, **line})
         try:
             with self._context.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": self.step, **line}) + "\n")
+                file.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
             self._context.say(f"{self._context.log} cannot be written: {error}")

@@ -40,6 +40,9 @@ class Task(Protocol):
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Tensors for the rows, `input_ids` of shape (rows, longest) among them."""
 
+    def weight(self, rows: Integers) -> float:
+        """What the rows count in the mean loss of a batch; their number, if all count alike."""
+
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """The mean loss of a batch, a scalar tensor."""
 

@@ -1,14 +1,15 @@
-"""What a training has at hand while it goes on: it can be kept, found again and begun anew."""
+"""The state of a training: what it has at hand, how that is kept, found again and begun anew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final, Self
 
-from finetext.errors import ModelError
+from finetext.encoders.load import fingerprint
+from finetext.errors import ModelError, RecipeError
 from finetext.methods.base import FitContext
 from finetext.training.checkpoint import (
     BestWeights,
@@ -16,18 +17,20 @@ from finetext.training.checkpoint import (
     DamagedCheckpointError,
     State,
 )
-from finetext.training.choices import Choice, applied, fastest_choice
+from finetext.training.choices import Choice, applied, fastest_choice, in_fp32, use
 from finetext.training.dropout import with_cheap_dropout
-from finetext.training.memory import SHARE_TO_USE, activation_bytes, free_bytes
+from finetext.training.memory import SHARE_TO_USE, activation_bytes, free_bytes, give_back
 from finetext.training.optimiser import Optimiser, linear_with_warmup
 from finetext.training.precision import choose_device
+from finetext.training.randomness import random_states, same_random_states, set_random_states
 from finetext.training.record import Record
 from finetext.training.task import Hyperparameters, Task
 from finetext.types import Finding, Integers
 
 FACTOR_OF_SECOND_TRY: Final = 0.1
-BYTES_OF_A_LEARNT_WEIGHT: Final = 12
-"""Gradient and two moments, in fp32."""
+BYTES_OF_A_LEARNT_WEIGHT: Final = 28
+"""In fp32: gradient, two moments, the first weights, the best, and a copy of these while they
+change; in bf16 weights and gradients once more."""
 
 
 class Diverged(Exception):
@@ -40,8 +43,8 @@ class Plan:
 
     Attributes:
         name: what to call the training in messages.
-        batches: the rows of every step of every epoch, those of this process.
-        rows: rows of an epoch, those of all processes.
+        batches: the rows of every step of every epoch.
+        rows: rows of an epoch.
         learning_rate: highest learning rate.
         settings: the hyperparameters of the loop.
     """
@@ -99,18 +102,19 @@ class Training:
         self.plan = plan
         self.accelerator = accelerator
         self.device = accelerator.device
+        self.choice = choice
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
         self.record = Record(
             plan.name, [len(epoch) for epoch in plan.batches], plan.rows, context, self._track
         )
+        self.optimiser = self._made_optimiser(1.0)
+        self.schedule = self._made_schedule(0)
         self._context = context
-        self._file = _checkpoint_file(plan, context)
-        self._choice = choice
-        self._can_save = True
+        self._file: CheckpointFile | None = None
+        self._failure_was_told = False
         self._factor = 1.0
-        self._random = _random_states(self.device)
-        self._make_optimiser()
+        self._random = random_states(self.device)
         self._first_weights = {name: of.clone() for name, of in self.optimiser.weights.items()}
 
     @classmethod
@@ -131,13 +135,20 @@ class Training:
             ModelError: the state of a killed training is of other data, settings or versions.
         """
         model.to(accelerator.device)
-        state = _found(plan, context)
-        if state is None:
-            choice = fastest_choice(model, task, plan.steps, plan.settings.precision, context.cache)
-        else:
+        file = _checkpoint_file(model, plan, context)
+        state = _found(file, plan, context)
+
+        def measured() -> Choice:
+            precision = plan.settings.precision
+            return fastest_choice(model, task, plan.steps, precision, context.cache)
+
+        if state is not None:
             choice = Choice(**state.facts["choice"])
+        else:
+            choice = measured() if file is None else file.choice(measured)
         with applied(choice, model), with_cheap_dropout(model):
             training = cls(model, plan, accelerator, choice, context)
+            training._file = file
             try:
                 if state is None:
                     training.parts = parts_that_fit(model.train(), task, plan.steps)
@@ -154,12 +165,11 @@ class Training:
 
     def count(self, rows: int, loss: float, gradient_norm: float) -> None:
         """Take a finished step into account; see `Record.count`."""
-        self._random = _random_states(self.device)
-        rates = self.schedule.get_last_lr()
-        self.record.count(rows * self.accelerator.num_processes, loss, rates, gradient_norm)
+        self._random = random_states(self.device)
+        self.record.count(rows, loss, self.schedule.get_last_lr(), gradient_norm)
 
-    def halve_parts(self) -> None:
-        """From now on go through a batch in twice as many parts; the result stays the same."""
+    def use_smaller_parts(self) -> None:
+        """From now on go through a batch in twice as many parts; the mean loss is the same."""
         self.parts *= 2
         self.record.happened(f"memory ran out, so a batch is done in {self.parts} parts")
 
@@ -172,25 +182,26 @@ class Training:
         Raises:
             ModelError: it is the second time, and there are no weights worth keeping.
         """
-        name = self.plan.name
+        name, best = self.plan.name, self.best
         if self._factor < 1.0:
-            if not self.best.weights:
+            if not best.weights:
                 raise ModelError(
                     f"{name}: {reason}, and again in fp32 with a tenth of the learning rate; look "
                     "at the labels, and try a lower learning rate or another encoder"
                 )
-            self.tell(f"{reason}, again; the best weights, of step {self.best.step}, are kept")
+            which = "best weights, those" if best.is_good else "weights"
+            self.tell(f"{reason}, again; the {which} of step {best.step} are kept")
             self.record.go_back(self.record.steps, self.plan.rows_in_all)
             return
-        step = self.best.step if self.best.is_good else 0
-        self.best.since = 0
+        step = best.step if best.is_good else 0
+        best.since = 0
         self._factor = FACTOR_OF_SECOND_TRY
-        self._choice = replace(self._choice, precision="fp32")
-        weights = self.best.weights if self.best.is_good else self._first_weights
+        self.choice = in_fp32(self.choice)
+        use(self.choice, self.bare)
         self.optimiser.release()
-        self._make_optimiser()
-        self.optimiser.load_weights(weights)
-        self._make_schedule(step)
+        self.optimiser = self._made_optimiser(self._factor)
+        self.optimiser.load_weights(best.weights if best.is_good else self._first_weights)
+        self.schedule = self._made_schedule(step)
         self.record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.tell(
             f"{reason}; tried again from step {step} in fp32 with a tenth of the learning rate"
@@ -212,13 +223,13 @@ class Training:
         A state before the first step, or one that is not sound, is not worth keeping.
         """
         worth_it = self.record.step > 0 and self.record.is_sound
-        if self._file is None or not worth_it or not self.accelerator.is_main_process:
+        if self._file is None or not worth_it:
             return
         state = State(
             tensors=self.optimiser.state() | self._random,
             facts={
                 "record": self.record.state(),
-                "choice": asdict(self._choice),
+                "choice": asdict(self.choice),
                 "parts": self.parts,
                 "factor": self._factor,
                 "best": {"score": self.best.score, "since": self.best.since},
@@ -228,41 +239,41 @@ class Training:
         )
         try:
             self._file.write(state, self.record.step)
+            self._failure_was_told = False
         except OSError as error:
-            if self._can_save:
+            if not self._failure_was_told:
                 self.tell(
                     f"no checkpoint could be written at step {self.record.step}: {error}; training "
                     "goes on, and the checkpoint before it, if there is one, is still there"
                 )
-            self._can_save = False
+            self._failure_was_told = True
 
     def _load(self, state: State) -> None:
         """Go on from a state."""
         facts = state.facts
         self._factor, self.parts = facts["factor"], facts["parts"]
-        self.optimiser.release()
-        self._make_optimiser()
         self.record.load_state(facts["record"])
-        self._make_schedule(self.record.step)
+        self.optimiser.release()
+        self.optimiser = self._made_optimiser(self._factor)
         self.optimiser.load_state(state.tensors)
+        self.schedule = self._made_schedule(self.record.step)
         if state.best:
             self.best.weights = {name: of.to(self.device) for name, of in state.best.items()}
             self.best.score, self.best.since = facts["best"]["score"], facts["best"]["since"]
             self.best.step = state.best_step
-        _set_random_states(state.tensors, self.device)
-        self._random = _random_states(self.device)
+        set_random_states(state.tensors, self.device)
+        self._random = random_states(self.device)
         self.record.happened(f"resumed at step {self.record.step} of {self.record.steps}")
 
-    def _make_optimiser(self) -> None:
-        """A new optimiser and its schedule, from the beginning."""
-        settings, rate = self.plan.settings, self.plan.learning_rate * self._factor
-        self.optimiser = Optimiser(self.bare, rate, settings.weight_decay, self._choice.precision)
-        self._make_schedule(0)
+    def _made_optimiser(self, factor: float) -> Optimiser:
+        """An optimiser before its first step, at a share of the learning rate of the plan."""
+        rate, decay = self.plan.learning_rate * factor, self.plan.settings.weight_decay
+        return Optimiser(self.bare, rate, decay, self.choice.precision)
 
-    def _make_schedule(self, done: int) -> None:
-        self.schedule = linear_with_warmup(
-            self.optimiser.adamw, self.record.steps, self.plan.settings.warmup_share, done
-        )
+    def _made_schedule(self, done: int) -> Any:
+        """The schedule of the optimiser after some steps."""
+        share = self.plan.settings.warmup_share
+        return linear_with_warmup(self.optimiser.adamw, self.record.steps, share, done)
 
     def _track(self, values: Mapping[str, float], step: int) -> None:
         if self._context.trackers:
@@ -276,7 +287,11 @@ class Training:
 
 
 def make_accelerator(context: FitContext) -> Any:
-    """The device, the processes and the trackers of one training."""
+    """The device and the trackers of one training.
+
+    Raises:
+        RecipeError: the device is not there, or several processes were started.
+    """
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -286,13 +301,16 @@ def make_accelerator(context: FitContext) -> Any:
     device = choose_device(context.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    is_on_processor = device.type == "cpu"
+    cpu = device.type == "cpu"
     if context.log is None or not context.trackers:
-        return Accelerator(cpu=is_on_processor)
-    accelerator = Accelerator(
-        cpu=is_on_processor, log_with=list(context.trackers), project_dir=context.log.parent
-    )
-    accelerator.init_trackers("tracked")
+        accelerator = Accelerator(cpu=cpu)
+    else:
+        accelerator = Accelerator(
+            cpu=cpu, log_with=list(context.trackers), project_dir=context.log.parent
+        )
+        accelerator.init_trackers("tracked")
+    if accelerator.num_processes > 1:
+        raise RecipeError("finetext trains in one process: start it without torchrun or accelerate")
     return accelerator
 
 
@@ -308,13 +326,15 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
         steps: the rows of every step.
     """
     device = next(model.parameters()).device
-    longest = int(task.lengths.argmax())
+    lengths = task.lengths
+    longest = int(lengths.argmax())
     batch = {name: of.to(device) for name, of in task.batch([longest]).items()}
-    with _same_random_states(device):
+    with same_random_states(device):
         a_row = activation_bytes(model, lambda: task.loss(model, batch))
-    a_token = a_row / max(1, int(task.lengths[longest]))
-    most = max(len(rows) * int(task.lengths[rows].max()) for rows in steps)
+    a_token = a_row / max(1, int(lengths[longest]))
+    most = max(len(rows) * int(lengths[rows].max()) for rows in steps)
     weights = sum(weight.numel() * BYTES_OF_A_LEARNT_WEIGHT for weight in model.parameters())
+    give_back()
     free = max(1, SHARE_TO_USE * free_bytes(device) - weights)
     parts = 1
     while a_token * most / parts > free and parts < max(map(len, steps)):
@@ -322,19 +342,19 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
     return parts
 
 
-def _checkpoint_file(plan: Plan, context: FitContext) -> CheckpointFile | None:
+def _checkpoint_file(model: Any, plan: Plan, context: FitContext) -> CheckpointFile | None:
     if context.checkpoints is None:
         return None
-    return CheckpointFile(context.checkpoints, plan.identity() | {"seed": context.seed})
+    begun_with = {"seed": context.seed, "metric": context.metric, "encoder": fingerprint(model)}
+    return CheckpointFile(context.checkpoints, plan.identity() | begun_with)
 
 
-def _found(plan: Plan, context: FitContext) -> State | None:
+def _found(file: CheckpointFile | None, plan: Plan, context: FitContext) -> State | None:
     """The state of a killed training, if there is one that can be read.
 
     Raises:
         ModelError: it is of other data, settings or versions.
     """
-    file = _checkpoint_file(plan, context)
     try:
         return None if file is None else file.read()
     except DamagedCheckpointError as error:
@@ -344,29 +364,8 @@ def _found(plan: Plan, context: FitContext) -> State | None:
         return None
 
 
-def _random_states(device: Any) -> dict[str, Any]:
-    """The states of the random generators that training uses, as tensors."""
+def floats(*scalars: Any) -> list[float]:
+    """Scalar tensors as numbers, all in one go, as each look at a GPU waits for all its work."""
     import torch
 
-    states = {"random/cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["random/cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_random_states(states: Mapping[str, Any], device: Any) -> None:
-    import torch
-
-    torch.set_rng_state(states["random/cpu"])
-    if "random/cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["random/cuda"], device)
-
-
-@contextmanager
-def _same_random_states(device: Any) -> Iterator[None]:
-    """Leave the random generators as they were before the body."""
-    before = _random_states(device)
-    try:
-        yield
-    finally:
-        _set_random_states(before, device)
+    return [float(number) for number in torch.stack([of.float() for of in scalars]).tolist()]
