@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,16 @@ def test_what_was_not_used_for_longest_makes_room(
     kept(tmp_path, "states", "a", make)
     kept(tmp_path, "states", "c", make)
     assert sorted(path.stem for path in (tmp_path / "states").iterdir()) == ["a", "c"]
+
+
+def test_what_killed_processes_left_is_swept_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "states"
+    folder.mkdir()
+    for name, hours in (("old.part", 25), ("new.part", 23), ("old.txt", 25)):
+        (folder / name).write_text("half")
+        written = time.time() - hours * 3600
+        os.utime(folder / name, (written, written))
+    kept(tmp_path, "states", "a", Maker())
+    assert {path.name for path in folder.iterdir()} == {"a.safetensors", "new.part", "old.txt"}

@@ -11,36 +11,48 @@ _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBAD
 
 
 def put_in_place(unfinished: Path, place: Path) -> None:
-    """Rename a file or a folder of files, of which all is then on the disk, the new name too.
+    """Rename a file, down to the disk before and its new name after.
 
     Args:
-        unfinished: what was written, on the same file system; closed.
+        unfinished: what was written and closed, in the same folder.
         place: its name from now on; a file that is there is replaced.
 
     Raises:
         OSError: it cannot be written or renamed.
     """
-    for path in unfinished.rglob("*"):
-        sync(path)
     sync(unfinished)
     os.replace(unfinished, place)
-    sync(place.parent)
+    sync_names(place.parent)
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder where the platform can do that, down to the disk.
+    """Bring a file, or a folder with all that is in it, down to the disk.
 
     Raises:
         OSError: it cannot be written.
     """
-    is_folder = path.is_dir()
-    if is_folder and os.name == "nt":
+    if path.is_dir():
+        for inside in path.iterdir():
+            sync(inside)
+        sync_names(path)
         return
-    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR | getattr(os, "O_BINARY", 0))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_names(folder: Path) -> None:
+    """Bring the names in a folder down to the disk, where the platform can do that.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if not is_folder or error.errno not in _NOT_FOR_FOLDERS:
+        if error.errno not in _NOT_FOR_FOLDERS:
             raise
     finally:
         os.close(handle)

@@ -24,6 +24,8 @@ def test_each_figure_becomes_a_curve() -> None:
         {"kind": "unknown"},
         {"step": "x", "loss": 1},
         {"step": 30, "loss": math.nan},
+        {"step": 40, "loss": None, "gradient_norm": None, "learning_rate": [None]},
+        {"step": 40, "loss": None, "evaluation": {"validation f1": None}},
     ]  # fmt: skip
     curves = curves_of("finetune", lines)
     assert curves is not None

@@ -120,14 +120,25 @@ def test_a_finished_run_is_left_as_it_is(reviews: Path, whole: Run) -> None:
     assert content(run.folder) == before
 
 
-@pytest.mark.parametrize("leave", [1, 2, 3])
-def test_a_damaged_rung_is_done_again(reviews: Path, folder: Path, leave: int) -> None:
-    if leave == 1:
-        (folder / "first" / "entry.json").write_text("{")
-    elif leave == 2:
-        (folder / "first" / "predictions.parquet").write_bytes(b"PAR1")
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("entry.json", b"{"), ("entry.json", b"[]"), ("entry.json", b'{"files": []}'),
+        ("predictions.parquet", b"PAR1"), ("scores.json", None), ("model", None),
+        ("model/finetext.json", b"{"), ("model/frequencies.json", None),
+        ("model/frequencies.json", b"[0.5"),
+    ],
+)  # fmt: skip
+def test_a_damaged_rung_is_done_again(
+    reviews: Path, folder: Path, name: str, left: bytes | None
+) -> None:
+    path = folder / "first" / name
+    if left is not None:
+        path.write_bytes(left)
+    elif path.is_dir():
+        shutil.rmtree(path)
     else:
-        shutil.rmtree(folder / "first" / "model")
+        path.unlink()
     run = finetext.train(reviews, METHODS, out=folder, resume=True)
     assert (folder / "fits").read_text() == "first\nsecond\n"
     assert not run.unfinished

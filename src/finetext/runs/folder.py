@@ -12,7 +12,7 @@ import numpy as np
 
 from finetext.artefact.folder import write_json, write_text
 from finetext.data.settings import ReadSettings
-from finetext.durable import put_in_place, sync
+from finetext.durable import put_in_place, sync_names
 from finetext.environment import describe_environment
 from finetext.errors import RunError
 from finetext.evaluation.leaderboard import LeaderboardEntry
@@ -84,7 +84,7 @@ def start_run(
         write_json(folder / "environment.json", describe_environment(recipe))
         write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
         write_text(folder / "recipe.toml", recipe.to_toml())
-        sync(folder.parent)
+        sync_names(folder.parent)
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
     return recipe

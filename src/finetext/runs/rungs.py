@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.artefact.folder import save_model, write_json
-from finetext.runs.attempts import Attempts, forget
-from finetext.durable import sync
+from finetext.durable import sync_names
 from finetext.errors import FinetextError, RunError
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, score_to_json
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.recipe import hyperparameters
-from finetext.runs.run import read_predictions
+from finetext.runs.attempts import Attempts, forget
 from finetext.runs.folder import finding_from_json, finding_to_json, write_predictions
+from finetext.runs.run import read_predictions
 from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
 
 ENTRY: Final = "entry.json"
@@ -66,7 +66,7 @@ def climb(
     place = folder / name
     try:
         place.mkdir(exist_ok=True)
-        sync(folder)
+        sync_names(folder)
         attempts = Attempts(place, context)
         classifier = _fitted(method, splits, attempts, place)
         made_by = {

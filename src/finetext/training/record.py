@@ -21,8 +21,8 @@ class Record:
     """Where training stands.
 
     `log.jsonl` gets a line every five seconds, at the least two hundred over the training, and
-    one for each evaluation and each event; so do the trackers. The listener to progress hears of
-    every step.
+    one for each evaluation and each event; so do the trackers. What is not a finite number is
+    null there. The listener to progress hears of every step.
     """
 
     def __init__(
@@ -54,18 +54,13 @@ class Record:
         self._loss = math.nan
         self._norm = 0.0
         self._shown: dict[str, float] = {}
-        self._seconds_before = 0.0
-        self._start = self._last_line = time.monotonic()
+        self._rows_since_line, self._seconds_since_line = 0, 0.0
+        self._last_line = self._last_step = time.monotonic()
 
     @property
     def steps(self) -> int:
         """Steps in all."""
         return self._ends[-1]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far, those before an interruption included."""
-        return self._seconds_before + time.monotonic() - self._start
 
     def count(self, rows: int, loss: float, rates: Sequence[float], gradient_norm: float) -> None:
         """Take one step into account.
@@ -84,10 +79,14 @@ class Record:
         stage = f"{self._name}: epoch {self._epoch} of {len(self._ends)}"
         self._context.progress(ProgressEvent(stage, self._rows, self._rows_in_all, figures))
         now = time.monotonic()
+        self._rows_since_line += rows
+        self._seconds_since_line += now - self._last_step
+        self._last_step = now
         is_on_grid = self.step % max(1, self.steps // LINES) == 0
         if now - self._last_line >= SECONDS_BETWEEN_LINES or is_on_grid:
             self._last_line = now
-            speed = self._rows / max(self.seconds, 1e-9)
+            speed = self._rows_since_line / max(self._seconds_since_line, 1e-9)
+            self._rows_since_line, self._seconds_since_line = 0, 0.0
             line = {"loss": self._loss, "gradient_norm": gradient_norm, "rows_per_second": speed}
             self._write(line | {"learning_rate": list(rates)})
             named = {f"learning_rate/{group}": rate for group, rate in enumerate(rates)}
@@ -104,6 +103,7 @@ class Record:
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
         self._track(figures, self.step)
+        self._last_step = time.monotonic()
 
     def happened(self, event: str) -> None:
         """Log something worth knowing, such as that training was resumed, and say it."""
@@ -133,6 +133,7 @@ class Record:
         self.step = self.evaluated_at = step
         self.collapse = ""
         self._rows, self._loss = rows, math.nan
+        self._restart_clock()
 
     def state(self) -> dict[str, Any]:
         """What `load_state` needs, in the types of JSON."""
@@ -143,7 +144,6 @@ class Record:
             "rows": self._rows,
             "loss": self._loss,
             "shown": self._shown,
-            "seconds": self.seconds,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -151,8 +151,13 @@ class Record:
         self.step, self.evaluated_at = state["step"], state["evaluated_at"]
         self.collapse = state["collapse"]
         self._rows, self._loss, self._shown = state["rows"], state["loss"], state["shown"]
-        self._seconds_before = state["seconds"]
-        self._start = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
+        """Measure the speed from now on, over steps alone: evaluations are left out."""
+        self._rows_since_line, self._seconds_since_line = 0, 0.0
+        self._last_step = time.monotonic()
 
     @property
     def _epoch(self) -> int:
