@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 
 from finetext import Finetune, Listener, Recipe, Tfidf, train
-from finetext.runs.claiming import is_free, is_started
 from finetext.report import curves, plots
+from finetext.runs.claiming import is_free, is_started
 from finetext.runs.run import Run, is_finished, read_log
 
 KILLS: Final = 20

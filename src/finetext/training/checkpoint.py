@@ -8,7 +8,6 @@ that belongs to it, so a run that is killed between the two writes loses nothing
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.artefact.folder import write_json
+from finetext.durable import put_in_place
 from finetext.errors import ModelError
 from finetext.methods.base import Checkpoints
 from finetext.training.choices import Choice
@@ -103,6 +103,7 @@ class CheckpointFile:
         self._last = time.monotonic()
         self._last_step = 0
         self._best: Mapping[str, Any] = {}
+        self._best_of_latest = ""
         self._cost = 0.0
 
     def is_due(self, step: int) -> bool:
@@ -146,10 +147,14 @@ class CheckpointFile:
             _write(self._folder / best, state.best, {})
             self._best = state.best
         kept = {"identity": self._identity, "best": best, "facts": state.facts}
-        _write(self._folder / LATEST, state.tensors, {"finetext": json.dumps(kept)})
-        for old in self._folder.glob("best-*.safetensors"):
-            if old.name != best:
-                old.unlink(missing_ok=True)
+        try:
+            _write(self._folder / LATEST, state.tensors, {"finetext": json.dumps(kept)})
+        except OSError:
+            self._clear(self._best_of_latest)
+            self._best = {}
+            raise
+        self._clear(best)
+        self._best_of_latest = best
         self._last = time.monotonic()
         self._cost = self._last - started
 
@@ -171,8 +176,15 @@ class CheckpointFile:
         self._refuse_other(path, identity)
         if not best:
             return State(tensors, facts)
+        self._best_of_latest = best
         step = int(best.removeprefix("best-").removesuffix(".safetensors"))
         return State(tensors, facts, _read(self._folder / best)[0], step)
+
+    def _clear(self, best: str) -> None:
+        """Remove all best weights but those in the file of this name."""
+        for old in self._folder.glob("best-*.safetensors"):
+            if old.name != best:
+                old.unlink(missing_ok=True)
 
     def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Refuse the state of another training.
@@ -214,9 +226,7 @@ def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) 
     try:
         ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(ready, beside, metadata=dict(metadata))
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        put_in_place(beside, path)
     except SafetensorError as error:
         raise OSError(str(error)) from None
     finally:

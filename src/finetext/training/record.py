@@ -45,6 +45,7 @@ class Record:
         self.step = 0
         self.evaluated_at = 0
         self.collapse = ""
+        self._failure_was_told = False
         self._name = name
         self._ends = list(accumulate(plan))
         self._rows_in_all = rows * len(plan)
@@ -105,9 +106,13 @@ class Record:
         self._track(figures, self.step)
         self._last_step = time.monotonic()
 
-    def happened(self, event: str) -> None:
-        """Log something worth knowing, such as that training was resumed, and say it."""
+    def note(self, event: str) -> None:
+        """Log something worth knowing, such as that training was resumed."""
         self._write({"event": event})
+
+    def happened(self, event: str) -> None:
+        """Log something worth knowing, and say it."""
+        self.note(event)
         self._context.say(f"{self._name}: {event}")
 
     def is_due(self, every: int | None) -> bool:
@@ -172,4 +177,6 @@ class Record:
             with self._context.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
-            self._context.say(f"{self._context.log} cannot be written: {error}")
+            if not self._failure_was_told:
+                self._context.say(f"{self._context.log} cannot be written: {error}")
+            self._failure_was_told = True

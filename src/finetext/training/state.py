@@ -280,8 +280,8 @@ class Training:
             self.accelerator.log(dict(values), step=step)
 
     def tell(self, message: str) -> None:
-        """Say what the report must tell, too."""
-        self.record.happened(message)
+        """Log it, and have it told in the report, too."""
+        self.record.note(message)
         sentence = f"{self.plan.name}: {message}"
         self._context.find(Finding("warning", "training", sentence))
 
@@ -359,7 +359,6 @@ def _found(file: CheckpointFile | None, plan: Plan, context: FitContext) -> Stat
         return None if file is None else file.read()
     except DamagedCheckpointError as error:
         message = f"{plan.name}: {error}; training starts from the beginning"
-        context.say(message)
         context.find(Finding("warning", "damaged-checkpoint", message))
         return None
 
