@@ -219,6 +219,8 @@ def train_trainer(job: Job, rows: Rows) -> tuple[Answer, Any]:
         trainer = make_trainer(job, rows, folder)
         trainer.train()
     held_out = tokenised(rows.held_out, trainer.processing_class, job["max_length"])
+    # Grouped by length, Trainer would predict in another order than that of the rows.
+    trainer.args.train_sampling_strategy = "random"
     return found, trainer.predict(held_out).predictions.argmax(axis=1)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from finetext.errors import ModelError
 from finetext.runs.claiming import claimed
 from finetext.runs.run import Run
 
@@ -103,13 +105,61 @@ def test_who_is_stopped_says_how_to_go_on(
         "to go on: finetext train --resume --out 'my run'\nfinetext: stopped\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
+    assert ("stopping; what is finished is written" in seen.err) != quiet
     shown = command("show", "my run")
+    assert "report:" not in shown.out
     assert "unfinished: tfidf\nto go on: finetext train --resume --out 'my run'" in shown.out
     told = json.loads(command("show", "my run", "--json").out)
     assert told["unfinished"] == ["tfidf"]
     assert told["findings"][0]["code"] == "unfinished"
     assert command("train", "--resume", "--out", "my run").status == 0
     assert json.loads(command("show", "my run", "--json").out)["unfinished"] == []
+
+
+def test_a_stop_that_a_finaliser_swallows_is_repeated(
+    command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closing:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def fit(*given: Any) -> None:
+        Closing()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fit)
+    seen = command("train", reviews, *QUICK, "--out", "run")
+    assert seen.status == 130
+    assert "tfidf was stopped" in seen.err
+    assert "ignored" not in seen.err
+
+
+def test_a_rung_that_fails_is_not_to_be_gone_on_with(
+    command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*given: Any) -> None:
+        raise ModelError("tfidf: the loss is nan")
+
+    monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fit)
+    seen = command("train", reviews, *QUICK, "--out", "run")
+    assert seen.status == 2
+    assert "finetext: tfidf failed: the loss is nan\n" in seen.err
+    assert "start a new run in another folder" in seen.err
+    for said in (seen.err, command("show", "run").out):
+        assert "to go on" not in said
+    assert "report: run/report.html" in command("show", "run").out
+
+
+def test_only_what_is_given_is_compared_with_the_run(
+    command: Command, workplace: Path, reviews: Path, run: Path
+) -> None:
+    seen = command("train", reviews, "--resume", "--out", "run")
+    assert seen.status == 0
+    assert "going on with the run in run" in seen.err
+    seen = command("train", reviews, "--resume", "--out", "run", "--test-size", 12)
+    assert seen.status == 2
+    assert "other settings: split.test was not set and is 12. Give it" in seen.err
 
 
 def test_stopped_before_anything_was_begun_there_is_nothing_to_go_on_with(

@@ -16,6 +16,7 @@ import pytest
 from finetext.data import stream
 
 Command = Callable[..., Any]
+LARGE = "large.csv: comma-separated, with header; text 'text', id 'id'"
 TEXTS = [f"a fine film of {number} parts" for number in range(100)]
 
 
@@ -40,13 +41,18 @@ def test_chunks_make_the_same_tables(
     names = ("out.csv", "out.tsv", "out.jsonl", "out.parquet")
     for name in names:
         assert command("predict", finished, large, "--out", f"whole.{name}").status == 0
+    assert command("predict", finished, large).err == f"{LARGE}; 100 rows\n"
     printed = command("predict", finished, large).out
     told = command("predict", finished, large, "--json").out
     monkeypatch.setattr(stream, "BYTES", 500)
     monkeypatch.setattr(stream, "ROWS", 7)
     for name in names:
         seen = command("predict", finished, large, "--out", name)
-        assert (seen.status, seen.out, seen.err) == (0, "", f"100 predictions: {name}\n")
+        assert (seen.status, seen.out, seen.err) == (
+            0,
+            "",
+            f"{LARGE}\n100 predictions: {name}\n",
+        )
     for name in names[:3]:
         assert Path(name).read_text() == Path(f"whole.{name}").read_text()
     one, two = (pyarrow.parquet.read_table(name) for name in ("whole.out.parquet", "out.parquet"))
@@ -98,7 +104,7 @@ def test_ids_that_repeat_are_numbers_instead_and_said(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 def test_a_full_disk_is_said_in_one_message(finished: Path, large: Path) -> None:
-    words = [sys.executable, "-m", "finetext", "predict", str(finished), str(large)]
+    words = [sys.executable, "-m", "finetext", "predict", "-q", str(finished), str(large)]
     with Path("/dev/full").open("w") as full:
         seen = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert seen.returncode == 2

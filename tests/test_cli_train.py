@@ -188,7 +188,7 @@ def test_all_four_rungs(
     ("error", "status", "said"),
     [
         (DataError("the loss is nan"), 2, "finetext: tfidf failed: the loss is nan"),
-        (KeyboardInterrupt(), 130, "tfidf was stopped"),
+        (KeyboardInterrupt(), 130, "tfidf was stopped\n"),
     ],
 )
 def test_finished_rungs_outlast_one_that_fails(

@@ -150,9 +150,10 @@ def test_predict_a_file_into_every_format(
     texts = ["b film, fine", 'a "dull"\nfilm', "tab\there"]
     columns = {"nr": ["x", "y", "z"], "text": texts}
     pyarrow.parquet.write_table(pyarrow.table(columns), "in.parquet")
+    told = "in.parquet: Parquet; text 'text', id 'nr'; 3 rows"
     for name in ("out.csv", "out.tsv", "out.jsonl", "out.parquet"):
         seen = command("predict", finished, "in.parquet", "--id", "nr", "--out", name)
-        assert (seen.status, seen.out, seen.err) == (0, "", f"3 predictions: {name}\n")
+        assert (seen.status, seen.out, seen.err) == (0, "", f"{told}\n3 predictions: {name}\n")
     tables = [
         list(csv.DictReader(io.StringIO(Path("out.csv").read_text()))),
         list(csv.DictReader(io.StringIO(Path("out.tsv").read_text()), delimiter="\t")),

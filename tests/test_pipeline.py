@@ -18,8 +18,16 @@ from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
 from finetext.errors import DataError, FinetextError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import ProgressEvent
+from finetext.methods.probe import Probe
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.pipeline import Listener, _findings, _heard, _recipe, train
+from finetext.pipeline import (
+    Listener,
+    _findings,
+    _heard,
+    _recipe,
+    _with_absolute_paths,
+    train,
+)
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 
@@ -211,26 +219,58 @@ class Broken(Tfidf):
 
     def fit(self, train: Any, validation: Any, context: Any) -> TfidfClassifier:
         """Never succeed."""
-        raise KeyboardInterrupt if self.stopped else DataError("the loss is nan")
+        context.log.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n')
+        raise KeyboardInterrupt if self.stopped else DataError("broken: the loss is nan")
 
 
 def test_what_was_finished_before_a_rung_failed_is_kept(reviews: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     methods = {"majority": Majority(), "tfidf": QUICK, "ill": Broken(), "late": QUICK}
-    with pytest.raises(RunError, match=r"ill failed: the loss is nan\n.*majority, tfidf.*run"):
+    with pytest.raises(
+        RunError,
+        match=r"^ill failed: the loss is nan\n.*majority, tfidf.*run\n.*new run in another folder$",
+    ):
         train(reviews, methods, out=place)
     run = Run.open(place)
     assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
     assert run.unfinished == ("ill", "late")
-    assert [finding.code for finding in run.findings] == ["unfinished"]
-    assert "ill failed: the loss is nan" in run.report.read_text()
+    assert [finding.code for finding in run.findings] == ["failed"]
+    report = run.report.read_text()
+    assert "ill failed: the loss is nan" in report
+    assert "How training went" in report
 
 
 def test_what_was_finished_before_a_stop_is_kept(reviews: Path, tmp_path: Path) -> None:
-    methods = {"tfidf": QUICK, "slow": Broken(stopped=True)}
-    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped(.|\n)*--resume --out .*run$"):
-        train(reviews, methods, out=tmp_path / "run")
-    assert [e.method for e in Run.open(tmp_path / "run").leaderboard] == ["majority", "tfidf"]
+    methods, lines = {"tfidf": QUICK, "slow": Broken(stopped=True)}, list[str]()
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\n(.|\n)*--resume --out .*run$"):
+        train(reviews, methods, out=tmp_path / "run", listener=Listener(lines.append))
+    run = Run.open(tmp_path / "run")
+    assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert not run.report.exists()
+    assert lines[-1].startswith("stopping; what is finished is written")
+
+
+def test_a_second_stop_ends_at_once(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetext.runs.finishing.cheapest_not_worse", stop)
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\nto go on: "):
+        train(reviews, {"slow": Broken(stopped=True)}, out=tmp_path / "run")
+    assert not Run.is_at(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["enc", "minilm"])
+def test_the_folder_of_an_encoder_is_found_from_elsewhere(
+    workplace: Path, tiny_encoder: Path, reviews: Path, name: str
+) -> None:
+    Path(name).symlink_to(tiny_encoder)
+    recipe = _with_absolute_paths(Recipe(source=str(reviews), methods={"probe": Probe(name)}))
+    known = {"enc": str(workplace / "enc"), "minilm": "minilm"}
+    assert recipe.methods["probe"] == Probe(known[name])
+    assert recipe.methods["tfidf"] == Tfidf()
 
 
 def test_nothing_is_written_if_a_setting_does_not_suit_the_labels(tmp_path: Path) -> None:

@@ -166,17 +166,21 @@ def check_place(path: Path) -> None:
         raise DataError(f"{path} cannot be written: it is a folder")
 
 
-def recipe_of_run(folder: Path | None) -> Path | None:
-    """The recipe of the run to go on with, where no data are named; None without a folder.
+def recipe_of_run(folder: Path | None, is_needed: bool) -> Path | None:
+    """The recipe of the run to go on with; None without a folder or a run in it.
+
+    Args:
+        folder: the run folder that was asked for.
+        is_needed: whether a run must be there, since no data are named to start one.
 
     Raises:
-        RunError: the folder holds no run.
+        RunError: the folder holds no run, but must.
     """
-    if folder is None:
-        return None
-    if not is_started(folder):
+    if folder is not None and is_started(folder):
+        return folder / "recipe.toml"
+    if folder is not None and is_needed:
         raise RunError(f"{folder} holds no run to go on with; name the data to start one")
-    return folder / "recipe.toml"
+    return None
 
 
 def names(text: str | None) -> list[str] | None:

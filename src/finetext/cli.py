@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
+from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from finetext import arguments, options
+from finetext.__main__ import STOPPED
 from finetext.arguments import DataOptions, MethodOptions
-from finetext.console import Screen
+from finetext.console import Screen, whole_output
 from finetext.errors import FinetextError, UnlabelledError
 from finetext.recipe import Recipe
 
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from finetext.runs.run import Run
     from finetext.types import Dataset
 
-_STOPPED: Final = 130
-"""The status that typer exits with at Ctrl-C, as shells expect."""
+_UNREAD: Final = 141
+"""The status where nobody reads standard output to its end, as of `head`; shells expect it."""
 
 _TABLE_WIDTH: Final = 100
 """Columns that the leaderboard may take; a narrower terminal breaks its lines, cutting nothing."""
@@ -42,8 +45,9 @@ def root(version: options.Version = False) -> None:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """Let SIGTERM stop a run as Ctrl-C does, and say how to go on with what was stopped."""
+    """Let SIGTERM stop a command as Ctrl-C does, and say how to go on with what was stopped."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    unraisable, sys.unraisablehook = sys.unraisablehook, _stop_again
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -52,6 +56,15 @@ def _stopping() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = unraisable
+
+
+def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that came while Python was in a finaliser, where it would be lost."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        Timer(0.1, interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -61,9 +74,12 @@ def main(words: list[str] | None = None) -> None:
     """
     words = sys.argv[1:] if words is None else words
     try:
-        app(words, prog_name="finetext")
+        with _stopping(), whole_output():
+            app(words, prog_name="finetext")
+    except BrokenPipeError:
+        raise SystemExit(_UNREAD) from None
     except SystemExit as end:
-        if end.code == _STOPPED:
+        if end.code == STOPPED:
             print("finetext: stopped", file=sys.stderr)
         raise
     except Exception as error:
@@ -132,8 +148,8 @@ def train(
         "checkpoint_seconds": checkpoint_seconds,
     }
     chosen = MethodOptions(methods, encoder, max_length, epochs, precision)
-    if resume and data is None and recipe is None:
-        recipe = arguments.recipe_of_run(out)
+    if resume and recipe is None:
+        recipe = arguments.recipe_of_run(out, is_needed=data is None)
     values = arguments.recipe_values(recipe, given, chosen, settings)
     screen = Screen(quiet or as_json)
     listener = Listener(screen.say, screen.progress, screen.finding)
@@ -267,13 +283,15 @@ def predict(
     from finetext import predicting
 
     screen = Screen(quiet or as_json)
-    if out is not None:
-        predicting.check_output(out)
-    classifier = arguments.open_model(model, device, precision)
-    texts = predicting.read_input(source, DataOptions(text, id=row_id).given(), settings)
     rows = 0
     with ExitStack() as stack:
-        sinks = [stack.enter_context(predicting.table_file(out))] if out is not None else []
+        sinks = []
+        if out is not None:
+            sinks.append(stack.enter_context(predicting.table_file(out, source)))
+        classifier = arguments.open_model(model, device, precision)
+        texts = predicting.read_input(source, DataOptions(text, id=row_id).given(), settings)
+        if texts.description:
+            screen.say(texts.description)
         if as_json:
             sinks.append(stack.enter_context(predicting.json_printer(sys.stdout)))
         elif out is None:
@@ -331,6 +349,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
+    from finetext.runs.finishing import FAILED
     from finetext.runs.folder import finding_to_json
     from finetext.runs.run import resume_command
 
@@ -353,8 +372,10 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         print("\n".join(leaderboard_lines(*board)))
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
-        print(f"to go on: {resume_command(run.folder)}")
-    print(f"\nreport: {run.report}")
+        if all(finding.code != FAILED for finding in run.findings):
+            print(f"to go on: {resume_command(run.folder)}")
+    if run.report.is_file():
+        print(f"\nreport: {run.report}")
 
 
 def _show_tokens(

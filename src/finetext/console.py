@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from finetext.errors import DataError
 from finetext.finite import finite
 from finetext.methods.base import ProgressEvent
 from finetext.types import Finding
@@ -101,3 +103,45 @@ class Screen:
 def json_text(value: Any) -> str:
     """A value as JSON for people and machines; what is not a number is null."""
     return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+@contextmanager
+def blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Make an error of writing one for people; what is left for a closed stream goes nowhere.
+
+    Args:
+        what: what is written, for the message.
+        stream: it, if it is one of the standard streams.
+
+    Raises:
+        BrokenPipeError: nobody reads the stream any more, which is no error to tell.
+        DataError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if stream is not None:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise DataError(f"{what} cannot be written: {error}") from None
+
+
+@contextmanager
+def whole_output() -> Iterator[None]:
+    """Write standard output to its end when typer exits, which else hides that this fails.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        DataError: it cannot be written.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        with blaming("standard output", sys.stdout):
+            if isinstance(end.__context__, BrokenPipeError):
+                raise end.__context__ from None
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        raise

@@ -21,12 +21,20 @@ from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
 from finetext.data.split import split as split_rows
 from finetext.data.words import counted
+from finetext.encoders.catalogue import is_alias
 from finetext.environment import absolute, cache_folder
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.base import Checkpoints, FitContext, Method, ProgressEvent, silent
-from finetext.recipe import Recipe, ladder
-from finetext.runs.claiming import check_place, claimed, claimed_new, is_started, sweep
+from finetext.recipe import Recipe, hyperparameters, ladder
+from finetext.runs.claiming import (
+    check_place,
+    check_writable,
+    claimed,
+    claimed_new,
+    is_started,
+    sweep,
+)
 from finetext.runs.finishing import Started, finish, finish_without
 from finetext.runs.folder import start_run
 from finetext.runs.resuming import Asked, begun, newest
@@ -112,6 +120,8 @@ def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     """The steps of a run, one after the other."""
     if place.out is not None:
         check_place(place.out, place.resume)
+    elif not place.resume:
+        check_writable(Path("runs"))
     stop_if_impossible(recipe)
 
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
@@ -170,7 +180,7 @@ def _climb(started: Started, listener: Listener) -> Run:
             rungs[name] = rung or climb(name, method, started.splits, folder, context, data)
         return finish(started, rungs)
     except (Exception, KeyboardInterrupt) as error:
-        message = finish_without(started, rungs, error)
+        message = finish_without(started, rungs, error, listener.say)
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(message) from error
         if isinstance(error, FinetextError):
@@ -237,7 +247,16 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
     if isinstance(recipe.read.label_names, str | Path):
         names = absolute(str(recipe.read.label_names))
         recipe = replace(recipe, read=replace(recipe.read, label_names=names))
-    return replace(recipe, source=_source(recipe.source))
+    methods = {name: _with_absolute_encoder(of) for name, of in recipe.methods.items()}
+    return replace(recipe, source=_source(recipe.source), methods=methods)
+
+
+def _with_absolute_encoder(method: Method) -> Method:
+    """The method with the whole path of its encoder, if it has one that is a folder."""
+    encoder = hyperparameters(method).get("encoder")
+    if not isinstance(encoder, str) or is_alias(encoder):
+        return method
+    return replace(method, encoder=absolute(encoder))  # type: ignore[type-var]
 
 
 def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:

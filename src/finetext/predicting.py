@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from finetext.arguments import check_place, read_settings
+from finetext.console import blaming, json_text
 from finetext.data.stream import Chunk, Texts, all_of, lines_of, open_stream
 from finetext.errors import DataError
 from finetext.methods.base import Classifier, ProgressEvent, silent
@@ -35,14 +37,16 @@ def read_input(source: str, given: Mapping[str, Any], settings: list[str] | None
         settings: assignments `data.NAME=VALUE`.
 
     Raises:
-        DataError: the source looks like a file that is not there, cannot be read, or is empty, or
-            has no columns that an option could concern.
+        DataError: the source looks like a file that is not there, cannot be read, is empty or
+            closed, or has no columns that an option could concern.
     """
     if _is_readable(source):
         return _read(source, given, settings)
     if given or settings:
         what = "standard input has one text a line" if source == "-" else "this is one text"
         raise DataError(f"{what}: --text, --id and --set are for files; leave them out")
+    if source == "-" and sys.stdin is None:
+        raise DataError("standard input is closed; give one text a line")
     if source == "-":
         return lines_of(sys.stdin.buffer, "standard input")
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
@@ -104,43 +108,66 @@ def predict_table(classifier: Classifier, chunk: Chunk) -> Table:
     return table
 
 
-def check_output(path: Path) -> None:
-    """Refuse a file that could not be written, before any work is done.
+def check_output(path: Path, source: str = "-") -> None:
+    """Refuse a file that could not or should not be written, before any work is done.
+
+    Args:
+        path: the file.
+        source: what is predicted; see `read_input`.
 
     Raises:
-        DataError: the suffix is unknown, or the folder is missing.
+        DataError: the suffix is unknown, the folder is missing, or the file is the source.
     """
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
     check_place(path)
+    if _exists(source) and path.exists() and path.samefile(source):
+        raise DataError(f"{path} is the input itself; write the predictions to another file")
 
 
 @contextmanager
-def table_file(path: Path) -> Iterator[Sink]:
+def table_file(path: Path, source: str = "-") -> Iterator[Sink]:
     """A file of CSV, TSV, JSON lines or Parquet by the suffix, which tables are appended to.
 
-    It is written beside its place, and renamed when the body has ended without an error.
+    It is written beside its place, and renamed when the body has ended without an error. The
+    place of a link is what it leads to.
+
+    Args:
+        path: the file.
+        source: what is predicted; see `read_input`.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot or should not be written.
     """
-    check_output(path)
-    unfinished = path.with_name(f".{path.name}.part")
+    check_output(path, source)
+    place = Path(os.path.realpath(path))
     with ExitStack() as stack:
-        stack.callback(unfinished.unlink, missing_ok=True)
-        with _blaming(str(path)):
+        with blaming(str(path)):
+            unfinished = stack.enter_context(_part_of(place))
             kind = _ParquetFile if path.suffix == ".parquet" else _TextFile
             file = kind(unfinished, path.suffix)
         stack.callback(_close_anyhow, file)
 
         def write(table: Table) -> None:
-            with _blaming(str(path)):
+            with blaming(str(path)):
                 file.write(table)
 
         yield write
-        with _blaming(str(path)):
+        with blaming(str(path)):
             file.close()
-            unfinished.replace(path)
+            unfinished.replace(place)
+
+
+@contextmanager
+def _part_of(place: Path) -> Iterator[Path]:
+    """A new file beside a place, of a name of its own, that is gone at the end unless renamed."""
+    unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    unfinished.open("xb").close()
+    try:
+        yield unfinished
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def table_printer(file: TextIO) -> Sink:
@@ -149,7 +176,7 @@ def table_printer(file: TextIO) -> Sink:
 
     def write(table: Table) -> None:
         nonlocal headed
-        with _blaming("standard output", file):
+        with blaming("standard output", file):
             _write_rows(table, ".csv", file, not headed)
             file.flush()
         headed = True
@@ -160,26 +187,29 @@ def table_printer(file: TextIO) -> Sink:
 @contextmanager
 def json_printer(file: TextIO) -> Iterator[Sink]:
     """Every row as an item of one JSON list."""
-    from finetext.console import json_text
-
     between = "["
 
     def write(table: Table) -> None:
         nonlocal between
-        with _blaming("standard output", file):
+        with blaming("standard output", file):
             for row in rows_of(table):
                 file.write(f"{between}\n  " + json_text(row).replace("\n", "\n  "))
                 between = ","
             file.flush()
 
     yield write
-    with _blaming("standard output", file):
+    with blaming("standard output", file):
         file.write("[]\n" if between == "[" else "\n]\n")
 
 
 def text_printer(file: TextIO) -> Sink:
     """The only row as lines of label and probability, likeliest first."""
-    return lambda table: print_text(table, file)
+
+    def write(table: Table) -> None:
+        with blaming("standard output", file):
+            print_text(table, file)
+
+    return write
 
 
 def print_text(table: Table, file: TextIO) -> None:
@@ -252,18 +282,6 @@ class _ParquetFile:
 def _close_anyhow(file: _TextFile | _ParquetFile) -> None:
     with suppress(OSError):
         file.close()
-
-
-@contextmanager
-def _blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
-    """Make an error of writing one for people; what is left for a closed stream goes nowhere."""
-    try:
-        yield
-    except OSError as error:
-        if stream is not None:
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise DataError(f"{what} cannot be written: {error}") from None
 
 
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:

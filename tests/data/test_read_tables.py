@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetext.data.read import ReadSettings, read
+from finetext.errors import DataError
 from finetext.types import Dataset
 
 TEXTS = st.text(
@@ -246,10 +247,50 @@ def test_asked_names_tell_a_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["One line, with a comma", "I like it; a lot\nI do not; at all", "0 is a number\n1 too"]
+    "text",
+    [
+        "One line, with a comma",
+        "I like it; a lot\nI do not; at all",
+        "0 is a number\n1 too",
+        "\n".join(["i feel fine", "im glad of it", "i am not"] * 10),
+        "\n".join(["yes, a lot", "no, not me", "yes, often"] * 10),
+        "\n".join(["yes, a lot"] * 19 + ["no, no, no"]),
+        "\n".join([f"i feel fine; more of it {n}" for n in range(30)] + ["i do; a; b"]),
+    ],
 )
 def test_lines_to_predict_are_never_cut(text: str) -> None:
-    assert read_text(text, ".txt", labelled=False).texts == text.split("\n")
+    data = read_text(text, ".txt", labelled=False)
+    assert data.texts == text.split("\n")
+    assert "one text a line" in data.description
+
+
+@pytest.mark.parametrize("form", ["__label__{1} {0}", "{0}\t{1}", "{0};{1}", "{1}\t{0}\tand more"])
+def test_lines_to_predict_may_have_labels(form: str) -> None:
+    lines = [form.format("i feel fine", ["good", "bad"][n % 2]) for n in range(30)]
+    data = read_text("\n".join(lines), ".txt", labelled=False)
+    assert set(data.texts) == {"i feel fine"}
+
+
+def test_a_text_with_the_separator_keeps_the_label_apart() -> None:
+    lines = ["i feel fine;good", "i do not;bad"] * 15 + ["so; so;bad"]
+    assert read_text("\n".join(lines), ".txt", labelled=False).texts[-1] == "so; so"
+
+
+@pytest.mark.parametrize("how", [{"text": "2"}, {"header": False, "text": "2"}])
+def test_commas_part_fields_where_that_is_told(how: dict[str, Any]) -> None:
+    assert read_text("a b,c d\ne f,g h", ".txt", labelled=False, **how).texts == ["c d", "g h"]
+    assert read_text("id,text\n1,g h", ".txt", labelled=False).texts == ["g h"]
+
+
+def test_missing_texts_are_told_and_lists_refused() -> None:
+    lines = ['{"text": "a b"}', '{"text": null}', '{"n": 1}', '{"text": ""}'] * 4
+    (seen,) = read_text("\n".join(lines), ".jsonl", labelled=False).findings
+    assert (seen.severity, seen.code) == ("warning", "missing-texts")
+    assert "missing in 8 rows (line 2, line 3, line 6, line 7, line 10, ...)" in seen.message
+    for value, what in (('["a"]', "a list"), ('{"a": 1}', "an object")):
+        odd = "\n".join([*lines, f'{{"text": {value}}}'])
+        with pytest.raises(DataError, match=f"line 17: the text is {what}, not a string"):
+            read_text(odd, ".jsonl", labelled=False)
 
 
 def test_rows_without_a_group_are_reported() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from finetext.runs.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
 from finetext.errors import RunError
+from finetext.runs.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
 
 HOLD = (
     "import sys, time; from pathlib import Path; from finetext.runs.claiming import claimed\n"
@@ -96,6 +96,11 @@ def test_an_unfinished_run_is_named_as_one(workplace: Path) -> None:
     with pytest.raises(RunError, match="unfinished run: go on with it by --resume"):
         check_place(folder, resume=False)
     check_place(folder, resume=True)
+
+
+def test_a_finished_run_is_named_as_one(finished: Path) -> None:
+    with pytest.raises(RunError, match="holds a finished run: choose another folder"):
+        check_place(finished, resume=False)
 
 
 def test_a_second_process_is_refused_until_the_first_is_dead(workplace: Path) -> None:

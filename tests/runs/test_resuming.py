@@ -145,9 +145,10 @@ def test_a_damaged_rung_is_done_again(
 
 
 def test_a_run_without_a_failed_rung_is_completed(reviews: Path, folder: Path) -> None:
+    advice = {"": "start a new run in another folder", "stop": "to go on: finetext train --resume"}
     for kind, raised in (("", RunError), ("stop", KeyboardInterrupt)):
         (folder / "ill").write_text(kind)
-        with pytest.raises(raised, match=r"to go on: finetext train --resume --out \S*run"):
+        with pytest.raises(raised, match=advice[kind]):
             finetext.train(reviews, METHODS, out=folder, resume=True)
         run = Run.open(folder)
         assert run.unfinished == ("second",)
@@ -308,8 +309,9 @@ def test_a_full_disk_loses_nothing(
     folder = tmp_path / "run"
     with monkeypatch.context() as full:
         fill(full, name)
-        with pytest.raises(RunError, match="No space left on device"):
+        with pytest.raises(RunError, match="No space left on device") as refused:
             finetext.train(reviews, METHODS, out=folder)
+    assert ("to go on: finetext train --resume" in str(refused.value)) == is_begun
     assert folder.exists() == is_begun
     hidden = [str(path) for path in folder.rglob(".*") if path.name != ".lock"]
     assert hidden == []
@@ -334,12 +336,15 @@ def test_a_full_disk_keeps_the_leaderboard_that_is_there(
     assert not finetext.train(reviews, METHODS, out=folder, resume=True).unfinished
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_training(
+def test_a_place_that_cannot_be_written_is_refused_before_reading(
     reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.methods.majority.Majority.fit", full_disk)
+    monkeypatch.setattr("finetext.pipeline.read_data", full_disk)
     with pytest.raises(RunError, match="the run folder /proc/run cannot be written"):
         finetext.train(reviews, Majority(), out="/proc/run")
+    monkeypatch.chdir("/proc")
+    with pytest.raises(RunError, match="the run folder runs cannot be written"):
+        finetext.train(reviews, Majority())
 
 
 def test_what_was_noticed_is_in_the_verdict(reviews: Path, tmp_path: Path) -> None:

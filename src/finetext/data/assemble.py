@@ -11,6 +11,7 @@ from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.joined import (
     ROWS_SHOWN,
     Joined,
+    TextWatch,
     has_column,
     join,
     kept,
@@ -51,9 +52,7 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
         _refuse_empty(part.table)
     chosen, no_ids = with_usable_ids(parts, chosen, settings)
     joined = join(parts, chosen)
-    for part in parts:
-        refuse_odd_text(part.table, chosen.text, part.table.columns[named(part.table, chosen.text)])
-    findings = [*reading.findings, *left_out, *no_ids]
+    findings = [*reading.findings, *left_out, *no_ids, *_odd_texts(parts, chosen, settings)]
     findings += [finding for part in parts for finding in part.table.findings]
     labels, scheme, told = None, None, ""
     if joined.labels:
@@ -78,6 +77,22 @@ def _refuse_empty(table: RawTable) -> None:
     if not len(table):
         header = f" but a header ({', '.join(table.columns)})" if table.columns else ""
         raise DataError(f"{table.name} has no rows{header}")
+
+
+def _odd_texts(parts: Sequence[Part], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
+    """Warnings on texts that are absent; before training, the checks count those as blank.
+
+    Raises:
+        DataError: a column does not hold texts, or a list among them.
+    """
+    findings: list[Finding] = []
+    for part in parts:
+        values = part.table.columns[named(part.table, chosen.text)]
+        refuse_odd_text(part.table, chosen.text, values)
+        watch = TextWatch()
+        watch.look(part.table, values)
+        findings += () if settings.labelled else watch.findings
+    return findings
 
 
 def _with_labels(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from finetext.data.columns import Chosen, named
 from finetext.data.labels import Labels, as_strings, missing
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import datasets
 
 ROWS_SHOWN: Final = 100
+_PLACES_SHOWN: Final = 5
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,52 @@ def as_texts(values: Sequence[Any]) -> list[str]:
 def missing_text(text: Any) -> bool:
     """Whether a text is absent, which reads as the empty text."""
     return not isinstance(text, str) and missing(text)
+
+
+@final
+class TextWatch:
+    """Looks at the texts of a file, table by table, for what is no text."""
+
+    def __init__(self) -> None:
+        """Nothing seen so far."""
+        self._rows = 0
+        self._absent = 0
+        self._places: list[str] = []
+        self._name = ""
+
+    def look(self, table: RawTable, values: Sequence[Any]) -> None:
+        """Count the texts that are absent.
+
+        Args:
+            table: the next rows of the file.
+            values: (n,) their texts.
+
+        Raises:
+            DataError: one is a list or an object.
+        """
+        odd = () if set(map(type, values)) <= {str} else enumerate(values)
+        for row, value in odd:
+            place = f"line {table.lines[row]}" if table.lines else f"row {self._rows + row + 1}"
+            if isinstance(value, list | tuple | set | dict):
+                what = "an object" if isinstance(value, dict) else "a list"
+                raise DataError(f"{table.name}, {place}: the text is {what}, not a string")
+            if missing_text(value):
+                self._absent += 1
+                self._places += [place] if self._absent <= _PLACES_SHOWN else []
+        self._rows += len(values)
+        self._name = table.name
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning if any text so far was absent."""
+        if not self._absent:
+            return ()
+        more = ", ..." if self._absent > _PLACES_SHOWN else ""
+        message = (
+            f"{self._name}: the text is missing in {counted(self._absent, 'row')} "
+            f"({', '.join(self._places)}{more}), read as the empty text"
+        )
+        return (Finding("warning", "missing-texts", message),)
 
 
 def _strings(texts: list[str], findings: list[Finding]) -> Any:

@@ -61,14 +61,21 @@ def parse_fasttext(text: str, name: str, first: int = 1) -> RawTable:
     )  # fmt: skip
 
 
-def parse_edge_label(text: str, name: str) -> RawTable | None:
+def parse_edge_label(text: str, name: str, only: str | None = None) -> RawTable | None:
     """Read lines that hold a text and, before or after it, one of a few labels.
+
+    Args:
+        text: the file, or lines at its beginning.
+        name: what messages call the file.
+        only: the separator to try; None tries tab, semicolon and space.
 
     Returns:
         the columns label and text, or None if no form fits all lines.
     """
     numbers, lines, note = numbered_lines(text, name)
     for separator, side, rows_each in _FORMS:
+        if only not in (None, separator):
+            continue
         pairs = [_split_at(line, separator, side) for line in lines]
         names = pairs[0]
         headed = plain_name(names[0]) in LABEL_NAMES and plain_name(names[1]) in TEXT_NAMES

@@ -26,7 +26,8 @@ class ReadSettings:
         multilabel: whether a text can have several labels; None finds out.
         label_delimiter: what joins several labels in one value; None finds it.
         drop_unlabelled: whether rows without a label are left out instead of being an error.
-        labelled: whether labels are required; if not, they are read where they are found.
+        labelled: whether labels are required; if not, they are read where they are found, and lines
+            that only might begin or end with a label are texts as they are.
         classes: the labels that there can be, if that is known, as it is to a trained model: then
             one label only, or nearly as many as rows, are no sign of a wrong column.
     """

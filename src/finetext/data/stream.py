@@ -23,7 +23,7 @@ import numpy as np
 
 from finetext.data.columns import Chosen, choose_columns, refuse_odd_text
 from finetext.data.decode import Decoder
-from finetext.data.joined import as_texts, broken_characters, whole_characters
+from finetext.data.joined import TextWatch, as_texts, broken_characters, whole_characters
 from finetext.data.labels import as_strings
 from finetext.data.raw import RawTable, column_names
 from finetext.data.settings import ReadSettings
@@ -63,10 +63,12 @@ class Texts:
     Attributes:
         chunks: the rows in the order of the source, once.
         findings: what reading noticed; complete when all chunks have been taken.
+        description: one line on what was read and chosen; empty where there was no choice.
     """
 
     chunks: Iterator[Chunk]
     findings: list[Finding] = field(default_factory=list)
+    description: str = ""
 
 
 def all_of(dataset: Dataset) -> Texts:
@@ -78,7 +80,7 @@ def all_of(dataset: Dataset) -> Texts:
             share = min(1.0, part.stop / len(dataset))
             yield Chunk(dataset.ids[part], dataset.texts[part], share)
 
-    return Texts(chunks(), list(dataset.findings))
+    return Texts(chunks(), list(dataset.findings), dataset.description)
 
 
 def lines_of(file: BinaryIO, name: str) -> Texts:
@@ -140,7 +142,10 @@ def open_stream(path: Path, settings: ReadSettings) -> Texts | None:
             message = f"the rows are numbered, since {problem}"
             findings.append(Finding("warning", "odd-ids", message))
             chosen = replace(chosen, id=None)
-    return Texts(_chunks_of_tables(tables, chosen, findings), findings)
+    named = [("text", chosen.text), ("id", chosen.id)]
+    columns = ", ".join(f"{what} {name!r}" for what, name in named if name)
+    description = f"{path.name}: {table.form}; {columns}"
+    return Texts(_chunks_of_tables(tables, chosen, findings), findings, description)
 
 
 def _tables_of(path: Path, settings: ReadSettings) -> Callable[..., _Tables] | None:
@@ -255,10 +260,12 @@ def _problem_of_ids(tables: _Tables, column: str, name: str) -> str | None:
 def _chunks_of_tables(
     tables: Callable[..., _Tables], chosen: Chosen, findings: list[Finding]
 ) -> Iterator[Chunk]:
-    done, changed = 0, 0
+    done, changed, watch = 0, 0, TextWatch()
     needed = (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
     for table, share in tables(needed, findings):
-        texts, broken = whole_characters(as_texts(_column(table, chosen.text)))
+        values = _column(table, chosen.text)
+        watch.look(table, values)
+        texts, broken = whole_characters(as_texts(values))
         changed += broken
         ids: Sequence[Any] = range(done + 1, done + len(texts) + 1)
         if chosen.id is not None:
@@ -267,6 +274,7 @@ def _chunks_of_tables(
         for start in range(0, len(texts), ROWS):
             part = slice(start, start + ROWS)
             yield Chunk(list(map(str, ids[part])), texts[part], share)
+    findings.extend(watch.findings)
     if changed:
         findings.append(broken_characters(changed))
 

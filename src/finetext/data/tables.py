@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from finetext.data.decode import decode
-from finetext.data.delimited import parse_delimited, sniff
+from finetext.data.delimited import looks_headed, parse_delimited, sniff
 from finetext.data.lines import (
     FASTTEXT,
     is_closed,
@@ -17,7 +17,6 @@ from finetext.data.lines import (
 from finetext.data.raw import File, RawTable
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
 from finetext.data.settings import ReadSettings
-from finetext.data.words import KNOWN_NAMES, plain_name
 from finetext.errors import DataError
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -89,24 +88,29 @@ def _parse_lines(
     text: str, name: str, delimiter: str | None, settings: ReadSettings, whole: bool
 ) -> RawTable:
     """Read a file whose ending promises nothing: even fields, an edge label, or texts alone."""
+    told = _is_told(text, delimiter, settings)
+    if not settings.labelled and (delimiter is None or (delimiter == "," and not told)):
+        return parse_texts(text, name)
+    sure = settings.labelled or told or delimiter == "\t"
     uneven = None
     if delimiter is not None:
         try:
             table = _delimited(text, name, delimiter, settings, whole)
-            if settings.labelled or delimiter == "\t" or _clearly_table(table):
+            if sure or any(map(is_closed, table.columns.values())):
                 return table
         except DataError as error:
             uneven = error
-    edge = parse_edge_label(text, name)
-    if uneven is not None and edge is None:
+    edge = parse_edge_label(text, name, None if settings.labelled else delimiter)
+    if uneven is not None and edge is None and sure:
         raise uneven
     return edge or parse_texts(text, name)
 
 
-def _clearly_table(table: RawTable) -> bool:
-    """Whether there is a header or a column of labels, so that the delimiter is no mere comma."""
-    names = [plain_name(name) for name in table.columns]
-    return not KNOWN_NAMES.isdisjoint(names) or any(map(is_closed, table.columns.values()))
+def _is_told(text: str, delimiter: str | None, settings: ReadSettings) -> bool:
+    """Whether the user, or a header of known names, says that lines are fields, not mere texts."""
+    cells = text.lstrip().split("\n", 1)[0].split(delimiter or "\n")
+    headed = looks_headed([[cell.strip().strip('"') for cell in cells]], settings.columns)
+    return (headed and len(cells) > 1) or settings.header is not None or bool(settings.columns)
 
 
 def _delimited(

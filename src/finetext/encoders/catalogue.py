@@ -32,6 +32,7 @@ __all__ = [
     "EncoderSource",
     "context_from",
     "context_of",
+    "is_alias",
     "loading",
     "on_this_machine",
     "resolve",
@@ -102,6 +103,11 @@ def resolve(name: str) -> EncoderSource:
             "Hub name of the form owner/name"
         )
     raise UnknownNameError("model", name, _names())
+
+
+def is_alias(name: str) -> bool:
+    """Whether a name is that of an encoder in the catalogue, which wins over a folder."""
+    return name.lower() in _names()
 
 
 def on_this_machine(entry: EncoderEntry) -> bool:

@@ -6,10 +6,12 @@ that ends, so a file that is left behind blocks nobody.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from finetext.errors import RunError
@@ -47,12 +49,11 @@ def check_place(out: Path, resume: bool) -> None:
         resume: whether the run in it may be gone on with.
 
     Raises:
-        RunError: it is a file, holds something else, or another run is writing into it.
+        RunError: it is a file, holds something else, cannot be written, or another run is writing
+            into it.
     """
-    above = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not above.is_dir():
-        raise RunError(f"the run folder cannot be {out}: {above} is a file")
-    if is_free(out):
+    if not os.path.isdir(out) or is_free(out):
+        check_writable(out)
         return
     if not is_started(out):
         raise RunError(f"{out} is there already and not empty; choose another folder")
@@ -63,8 +64,28 @@ def check_place(out: Path, resume: bool) -> None:
     if resume:
         with claimed(out):
             return
-    holds = "a finished run" if is_finished(out) else "an unfinished run: go on with it by --resume"
-    raise RunError(f"{out} is there already and holds {holds}, or choose another folder")
+    if is_finished(out):
+        raise RunError(f"{out} is there already and holds a finished run: choose another folder")
+    raise RunError(
+        f"{out} is there already and holds an unfinished run: go on with it by --resume, or choose "
+        "another folder"
+    )
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a folder if no file can be made in what is there of its path.
+
+    Raises:
+        RunError: it cannot be written, or it or a folder above it is a file.
+    """
+    above = next(place for place in (out, *out.absolute().parents) if os.path.exists(place))
+    if not above.is_dir():
+        raise RunError(f"the run folder cannot be {out}: {above} is a file")
+    try:
+        with TemporaryFile(dir=above):
+            return
+    except OSError as error:
+        raise RunError(f"the run folder {out} cannot be written: {error.strerror}") from None
 
 
 @contextmanager

@@ -65,23 +65,25 @@ def begun(folder: Path, asked: Asked) -> Begun:
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
         description = str(described["description"])
     except _UNREADABLE as error:
-        raise RunError(f"the run in {folder} is damaged: {error}; start a new one") from None
+        raise RunError(
+            f"the run in {folder} is damaged: {error}; start a new one in another folder"
+        ) from None
     if differing := differences(values, asked.recipe):
         raise RecipeError(
             f"the run in {folder} has other settings: {'; '.join(differing)}. Give it the same "
-            "settings to go on, or start a new run without --resume"
+            "settings to go on, or start a new run in another folder"
         )
     scheme = asked.splits.scheme
     if known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
         raise RunError(
             f"the data are not the ones that the run in {folder} was begun with"
             f"{_ways_of_reading(values, asked.recipe)}. Put those back to go on, or start a new "
-            "run without --resume"
+            "run in another folder"
         )
     if not same_split:
         raise RunError(
             f"the rows are divided in another way than in the run in {folder}: another version of "
-            "finetext began it. Start a new run without --resume"
+            "finetext began it. Start a new run in another folder"
         )
     return Begun(recipe, description, findings)
 

@@ -69,6 +69,8 @@ def train_model(
             except Diverged as reason:
                 training.start_again(str(reason))
             except KeyboardInterrupt:
+                if context.checkpoints is not None:
+                    context.say("stopping; the state of training is written")
                 training.save()
                 raise
         training.take_best_weights()
