@@ -5,7 +5,7 @@
 Contenders that classify, all with the same saved model (MiniLM, trained on 64 rows, so that its
 probabilities are not all alike):
   pipeline-1, pipeline-32  pipeline("text-classification", top_k=None), batches of 1 and 32
-  torch-sorted             a plain loop: texts sorted by length, at most 4,096 padded word pieces
+  torch-sorted             a plain loop: texts sorted by length, at most 1,024 padded word pieces
                            a batch, the model as transformers loads it
   torch-sorted-bf16        the same with the weights in bf16, where the hardware is fast at it
   finetext                 predict_proba of the loaded classifier, in bf16 where the hardware is
@@ -49,7 +49,7 @@ CLASSIFIERS: Final = (
 ENCODERS: Final = ("encode", "encode-bf16", "states")
 ONNX_NEEDS: Final = ("onnx", "onnxruntime", "onnxscript")
 SHORT: Final = "i feel strangely happy about this film"
-POSITIONS_A_BATCH: Final = 4_096
+POSITIONS_A_BATCH: Final = 1_024
 ROWS_TO_LEARN: Final = 64
 
 Predict = Callable[[Sequence[str]], Any]

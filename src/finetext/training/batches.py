@@ -37,8 +37,8 @@ def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) 
 
 
 def positions_a_batch(device: Any) -> int:
-    """Padded tokens of a batch of prediction that keep a `torch.device` busy."""
-    return 65_536 if device.type == "cuda" else 4_096
+    """Padded tokens of a batch of prediction: what fits the caches, or keeps a GPU busy."""
+    return 65_536 if device.type == "cuda" else 1_024
 
 
 def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integers]:
