@@ -111,3 +111,13 @@ def test_a_full_disk_is_said_in_one_message(finished: Path, large: Path) -> None
     assert seen.stderr == (
         "finetext: standard output cannot be written: [Errno 28] No space left on device\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_full_disk_is_no_fault_of_finetext() -> None:
+    words = [sys.executable, "-m", "finetext", "models"]
+    with Path("/dev/full").open("w") as full:
+        seen = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert seen.returncode == 2
+    assert "No space left on device" in seen.stderr
+    assert "fault of finetext" not in seen.stderr

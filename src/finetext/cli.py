@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from _thread import interrupt_main
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Timer
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -18,6 +14,7 @@ from finetext.arguments import DataOptions, MethodOptions
 from finetext.console import Screen, whole_output
 from finetext.errors import FinetextError, UnlabelledError
 from finetext.recipe import Recipe
+from finetext.stopping import stopping, told_how_to_go_on
 
 if TYPE_CHECKING:
     from finetext.runs.run import Run
@@ -25,6 +22,9 @@ if TYPE_CHECKING:
 
 _UNREAD: Final = 141
 """The status where nobody reads standard output to its end, as of `head`; shells expect it."""
+
+_OF_USERS: Final = (FinetextError, OSError)
+"""What a user can mend; an OSError that got here is the system's, such as a full disk."""
 
 _TABLE_WIDTH: Final = 100
 """Columns that the leaderboard may take; a narrower terminal breaks its lines, cutting nothing."""
@@ -43,30 +43,6 @@ def root(version: options.Version = False) -> None:
     """From a file of labelled text to a classifier one can trust."""
 
 
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Let SIGTERM stop a command as Ctrl-C does, and say how to go on with what was stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    unraisable, sys.unraisablehook = sys.unraisablehook, _stop_again
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if str(stop):
-            print(f"finetext: {stop}", file=sys.stderr)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.unraisablehook = unraisable
-
-
-def _stop_again(lost: sys.UnraisableHookArgs) -> None:
-    """Repeat a Ctrl-C that came while Python was in a finaliser, where it would be lost."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        Timer(0.1, interrupt_main).start()
-    else:
-        sys.__unraisablehook__(lost)
-
-
 def main(words: list[str] | None = None) -> None:
     """Run a command.
 
@@ -74,7 +50,7 @@ def main(words: list[str] | None = None) -> None:
     """
     words = sys.argv[1:] if words is None else words
     try:
-        with _stopping(), whole_output():
+        with stopping(), whole_output():
             app(words, prog_name="finetext")
     except BrokenPipeError:
         raise SystemExit(_UNREAD) from None
@@ -86,11 +62,11 @@ def main(words: list[str] | None = None) -> None:
         if "--debug" in words:
             raise
         print(f"finetext: {_message(error)}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, FinetextError) else 1) from None
+        raise SystemExit(2 if isinstance(error, _OF_USERS) else 1) from None
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, FinetextError):
+    if isinstance(error, _OF_USERS):
         return str(error)
     first_line = f"{type(error).__name__}: {error}".split("\n")[0]
     return (
@@ -153,7 +129,7 @@ def train(
     values = arguments.recipe_values(recipe, given, chosen, settings)
     screen = Screen(quiet or as_json)
     listener = Listener(screen.say, screen.progress, screen.finding)
-    with _stopping(), screen.watching():
+    with told_how_to_go_on(), screen.watching():
         run = climb(Recipe.from_values(values), out=out, resume=resume, listener=listener)
     _show_run(run, screen, as_json)
 

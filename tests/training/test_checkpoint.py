@@ -14,7 +14,7 @@ from finetext.training.checkpoint import (
     BestWeights,
     CheckpointFile,
     DamagedCheckpointError,
-    State,
+    Snapshot,
 )
 
 
@@ -79,9 +79,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def state(value: float, best_step: int = 3) -> State:
+def state(value: float, best_step: int = 3) -> Snapshot:
     tensors = {"weight/a": torch.full((2, 2), value), "random/cpu": torch.get_rng_state()}
-    return State(tensors, {"value": value}, {"a": torch.full((2, 2), -value)}, best_step)
+    return Snapshot(tensors, {"value": value}, {"a": torch.full((2, 2), -value)}, best_step)
 
 
 def test_it_is_due_every_so_many_seconds(tmp_path: Path, clock: list[float]) -> None:
@@ -157,7 +157,7 @@ def test_other_best_weights_of_the_same_step_replace_the_former(tmp_path: Path) 
 def test_before_the_first_evaluation_there_is_no_best(tmp_path: Path) -> None:
     file = CheckpointFile(Checkpoints(tmp_path), {})
     assert file.read() is None
-    file.write(State({"weight/a": torch.ones(1)}, {}), 1)
+    file.write(Snapshot({"weight/a": torch.ones(1)}, {}), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["latest.safetensors"]
     found = file.read()
     assert found is not None

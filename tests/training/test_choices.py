@@ -193,7 +193,7 @@ def test_a_measurement_that_others_disturbed_is_not_believed(
     assert chosen(model, tmp_path) == EAGER
 
 
-def test_the_work_of_others_is_a_share_of_the_processor() -> None:
-    others = choices.OtherWork()
-    sum(range(10**6))
-    assert 0.0 <= others.share() <= 1.0
+def test_the_work_of_others_is_a_share_of_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([(100.0, 50.0, 10.0), (107.0, 53.0, 15.0)])
+    monkeypatch.setattr(choices.OtherWork, "_seconds", staticmethod(lambda: next(seconds)))
+    assert choices.OtherWork().share() == pytest.approx((7 - 5) / (7 + 3))

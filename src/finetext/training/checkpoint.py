@@ -62,7 +62,7 @@ class BestWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class Snapshot:
     """Where a training stands.
 
     Attributes:
@@ -133,7 +133,7 @@ class CheckpointFile:
             write_json(path, asdict(choice))
         return choice
 
-    def write(self, state: State, step: int) -> None:
+    def write(self, state: Snapshot, step: int) -> None:
         """Write the state beside its place and rename it.
 
         Raises:
@@ -158,7 +158,7 @@ class CheckpointFile:
         self._last = time.monotonic()
         self._cost = self._last - started
 
-    def read(self) -> State | None:
+    def read(self) -> Snapshot | None:
         """The state that was last written; None if there is none.
 
         Raises:
@@ -175,10 +175,10 @@ class CheckpointFile:
             raise DamagedCheckpointError(path, repr(error)) from None
         self._refuse_other(path, identity)
         if not best:
-            return State(tensors, facts)
+            return Snapshot(tensors, facts)
         self._best_of_latest = best
         step = int(best.removeprefix("best-").removesuffix(".safetensors"))
-        return State(tensors, facts, _read(self._folder / best)[0], step)
+        return Snapshot(tensors, facts, _read(self._folder / best)[0], step)
 
     def _clear(self, best: str) -> None:
         """Remove all best weights but those in the file of this name."""

@@ -15,7 +15,7 @@ from finetext.training.checkpoint import (
     BestWeights,
     CheckpointFile,
     DamagedCheckpointError,
-    State,
+    Snapshot,
 )
 from finetext.training.choices import Choice, applied, fastest_choice, in_fp32, use
 from finetext.training.dropout import with_cheap_dropout
@@ -66,12 +66,11 @@ class Plan:
         return self.rows * len(self.batches)
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a training to be gone on with."""
-        settings = self.settings
-        described = asdict(settings) if hasattr(settings, "__dataclass_fields__") else {}  # type: ignore[call-overload]
-        described.pop("precision", None)
+        """What must be the same for a training to be gone on with; its precision is kept anyway."""
+        settings = asdict(self.settings)  # type: ignore[call-overload]
+        del settings["precision"]
         return {
-            **described,
+            **settings,
             "learning_rate": self.learning_rate,
             "number of steps": len(self.steps),
         }
@@ -225,7 +224,7 @@ class Training:
         worth_it = self.record.step > 0 and self.record.is_sound
         if self._file is None or not worth_it:
             return
-        state = State(
+        state = Snapshot(
             tensors=self.optimiser.state() | self._random,
             facts={
                 "record": self.record.state(),
@@ -248,7 +247,7 @@ class Training:
                 )
             self._failure_was_told = True
 
-    def _load(self, state: State) -> None:
+    def _load(self, state: Snapshot) -> None:
         """Go on from a state."""
         facts = state.facts
         self._factor, self.parts = facts["factor"], facts["parts"]
@@ -349,7 +348,7 @@ def _checkpoint_file(model: Any, plan: Plan, context: FitContext) -> CheckpointF
     return CheckpointFile(context.checkpoints, plan.identity() | begun_with)
 
 
-def _found(file: CheckpointFile | None, plan: Plan, context: FitContext) -> State | None:
+def _found(file: CheckpointFile | None, plan: Plan, context: FitContext) -> Snapshot | None:
     """The state of a killed training, if there is one that can be read.
 
     Raises:
