@@ -55,7 +55,9 @@ def test_it_learns_several_labels(method: Finetune, mixed_topics: Dataset) -> No
         ("warmup_share", -0.1), ("weight_decay", -0.1), ("largest_gradient", 0),
         ("dropout_multiplier", -1), ("label_smoothing", 1.0), ("label_smoothing", -0.1),
         ("class_weights", "heavy"), ("resample", "both"), ("evaluate_every", 0), ("patience", 0),
-        ("precision", "fp16"), ("epochs", "many"),
+        ("precision", "fp16"), ("epochs", "many"), ("unfreeze", "slowly"), ("head", "mean"),
+        ("discriminative", 0), ("schedule", "cosine"), ("stage_epochs", (1, 1, 2)),
+        ("stage_epochs", (1, 1, 1, 0)), ("stage_rates", (1, 1, 1, 0)),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(setting: str, value: Any) -> None:
@@ -88,6 +90,39 @@ def test_an_unknown_encoder_and_too_long_an_input_are_refused_early(tiny_encoder
 )
 def test_small_data_are_seen_more_often(rows: int, batch_size: int, epochs: int) -> None:
     assert epochs_for(rows, batch_size) == epochs
+
+
+def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset) -> None:
+    said: list[str] = []
+    method = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", learning_rate=1e-3)
+    method.fit(topics, topics, replace(CPU, say=said.append))
+    assert "5 epochs, learning rate 0.02, 0.01, 0.005, 0.001" in said[0]
+    assert [line.partition(": ")[2] for line in said[1:]] == [
+        "stage 1 of 4: 1 of 4 layer groups learn, learning rate 0.02",
+        "stage 2 of 4: 2 of 4 layer groups learn, learning rate 0.01",
+        "stage 3 of 4: 3 of 4 layer groups learn, learning rate 0.005",
+        "stage 4 of 4: 4 of 4 layer groups learn, learning rate 0.001",
+    ]
+
+
+def test_a_stage_of_no_epochs_is_left_out(tiny_encoder: Path, topics: Dataset) -> None:
+    said: list[str] = []
+    method = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", stage_epochs=(1, 0, 0, 1))
+    method.fit(topics, topics, replace(CPU, say=said.append))
+    assert [line.partition(":")[2][:13] for line in said[1:]] == [" stage 1 of 2", " stage 2 of 2"]
+
+
+def test_epochs_and_stages_do_not_go_together(tiny_encoder: Path) -> None:
+    method = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", epochs=3)
+    with pytest.raises(RecipeError, match="set stage_epochs instead of epochs"):
+        method.check()
+
+
+def test_stages_survive_a_recipe_file(tmp_path: Path) -> None:
+    method = Finetune(unfreeze="gradual", stage_epochs=(2, 0, 1, 3), stage_rates=(4, 3, 2, 1))
+    path = tmp_path / "recipe.toml"
+    path.write_text(Recipe(methods={"finetune": method}).to_toml())
+    assert Recipe.from_file(path).methods["finetune"] == method
 
 
 def test_wider_encoders_learn_in_smaller_steps() -> None:
@@ -123,6 +158,8 @@ def test_the_log_has_an_evaluation_an_epoch(
         {"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"resample": "over"},
         {"resample": "under"}, {"dropout_multiplier": 1.0}, {"weight_decay": 0.5},
         {"warmup_share": 0.9}, {"largest_gradient": 1e-9}, {"max_length": 5},
+        {"discriminative": 2.6}, {"schedule": "one-cycle"}, {"schedule": "slanted-triangular"},
+        {"head": "concat"}, {"unfreeze": "gradual", "epochs": None},
     ],
     ids=str,
 )  # fmt: skip

@@ -232,7 +232,7 @@ def begun(tmp_path: Path) -> Folder:
         ({"settings": {"weight_decay": 0.1}}, r"another weight decay \(0.0, now 0.1\)"),
         ({"settings": {"evaluate_every": None}}, r"another evaluate every \(2, now None\)"),
         ({"rate": 0.3}, r"another learning rate \(0.2, now 0.3\)"),
-        ({"epochs": 4}, "another number of steps"),
+        ({"epochs": 4}, r"another epochs \(2, now 4\)"),
         ({"context": {"seed": 7}}, r"another seed \(0, now 7\)"),
         ({"version": "0.0.0"}, r"another finetext version \(.*, now 0.0.0\)"),
     ],

@@ -11,6 +11,7 @@ from toys import Line, Settings, trained
 
 from finetext.methods.base import FitContext
 from finetext.training.loop import train_model
+from finetext.training.stages import Stage
 
 
 def test_it_learns() -> None:
@@ -78,7 +79,7 @@ def test_the_model_is_left_as_it_was_but_for_its_weights() -> None:
     model = nn.Linear(1, 1, bias=False).train()
     forward = type(model).forward
     context = FitContext(device="cpu")
-    train_model(model, Line(), Settings(precision="bf16"), 1, 0.1, context)
+    train_model(model, Line(), Settings(precision="bf16"), [Stage(1, 0.1)], context)
     assert model.forward.__func__ is forward
     assert model.weight.dtype == torch.float32
     assert model(torch.ones(1, 1)).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Decay on matrices only, and the learning rate over time."""
+"""Decay on matrices only, masters in fp32, groups of layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetext.training.optimiser import Optimiser, linear_with_warmup
+from finetext.training.optimiser import Optimiser
 
 
 def test_biases_and_normalisation_do_not_decay_and_frozen_weights_are_left_out() -> None:
@@ -29,36 +29,6 @@ def test_decay_is_decoupled_from_the_gradient() -> None:
     optimiser.step(1.0)
     torch.testing.assert_close(model.weight.detach(), before[0] * (1 - 0.1 * 0.5))
     torch.testing.assert_close(model.bias.detach(), before[1])
-
-
-def rates(steps: int, share: float, done: int = 0) -> list[float]:
-    """The learning rate after each step that is still to be made."""
-    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule = linear_with_warmup(optimiser, steps, share, done)
-    found = []
-    for _ in range(done, steps):
-        optimiser.step()
-        schedule.step()
-        found.append(schedule.get_last_lr()[0])
-    return found
-
-
-def test_the_rate_rises_to_the_highest_and_falls_to_zero() -> None:
-    assert rates(10, 0.2) == pytest.approx([1.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25, 0.0])
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_every_share_of_warm_up_gives_rates_in_range(share: float) -> None:
-    assert all(0 <= rate <= 2.0 for rate in rates(7, share))
-
-
-def test_no_warm_up_starts_at_the_highest_rate() -> None:
-    assert rates(4, 0.0) == pytest.approx([1.5, 1.0, 0.5, 0.0])
-
-
-@pytest.mark.parametrize("done", range(1, 11))
-def test_a_schedule_goes_on_where_it_was(done: int) -> None:
-    assert rates(10, 0.3, done) == rates(10, 0.3)[done:]
 
 
 def pushed(model: nn.Module, optimiser: Optimiser, steps: int, first: int = 0) -> None:

@@ -114,7 +114,7 @@ def test_trackers_get_what_is_logged(clock: list[float]) -> None:
 
 def test_the_listener_hears_of_every_step() -> None:
     heard: list[ProgressEvent] = []
-    record = Record("toy", [1, 2], 10, FitContext(progress=heard.append))
+    record = Record("toy", [1, 2], 20, FitContext(progress=heard.append))
     record.count(10, 1.0, [0.1], 1.0)
     record.evaluated({"validation accuracy": 0.5})
     record.count(6, 0.0, [0.1], 1.0)

@@ -12,8 +12,11 @@ import torch
 from torch import nn
 
 from finetext.methods.base import FitContext
+from finetext.training.batches import training_batches
 from finetext.training.loop import train_model
 from finetext.training.precision import Precision
+from finetext.training.schedules import ScheduleName
+from finetext.training.stages import Stage
 from finetext.training.task import Evaluation
 from finetext.types import Integers
 
@@ -24,7 +27,9 @@ ROWS = 18
 class Settings:
     batch_size: int = 4
     weight_decay: float = 0.0
-    warmup_share: float = 0.0
+    schedule: ScheduleName = "linear"
+    warmup_share: float | None = 0.0
+    discriminative: float = 1.0
     largest_gradient: float = 1.0
     evaluate_every: int | None = None
     patience: int | None = None
@@ -50,6 +55,15 @@ class Line:
     @property
     def lengths(self) -> Integers:
         return np.full(ROWS, 5)
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
+        return training_batches(self.lengths, batch_size, seed, epoch)
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        pass
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         self.seen.append([int(row) for row in rows])
@@ -82,7 +96,11 @@ def trained(
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
     train_model(
-        model, task, settings or Settings(), epochs, rate, FitContext(device="cpu", **context)
+        model,
+        task,
+        settings or Settings(),
+        [Stage(epochs, rate)],
+        FitContext(device="cpu", **context),
     )
     return float(model.weight.item())
 
@@ -117,6 +135,15 @@ class Curve:
     @property
     def lengths(self) -> Integers:
         return np.arange(ROWS) % 7 + 3
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
+        return training_batches(self.lengths, batch_size, seed, epoch)
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        pass
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         self.seen.append(len(rows))
@@ -161,7 +188,11 @@ def fitted(
         torch.manual_seed(5)
         model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 1))
         train_model(
-            model, task, settings or Settings(), epochs, rate, FitContext(device="cpu", **context)
+            model,
+            task,
+            settings or Settings(),
+            [Stage(epochs, rate)],
+            FitContext(device="cpu", **context),
         )
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}
 

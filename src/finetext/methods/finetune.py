@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +19,24 @@ from finetext.encoders.load import (
     quiet,
     restore_dropout,
 )
+from finetext.encoders.random import initialised
 from finetext.errors import RecipeError
 from finetext.methods.base import Classifier, FitContext, Method
-from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
+from finetext.methods.ranges import (
+    Count,
+    NotNegative,
+    NotNegativeCount,
+    Positive,
+    Share,
+    ShareBelowOne,
+    Tokens,
+)
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
 from finetext.training.loop import train_model
 from finetext.training.precision import Precision, choose_device, reading_copy
+from finetext.training.schedules import ScheduleName
+from finetext.training.stages import Stage
 from finetext.training.tokens import tokenise
 from finetext.training.vocabulary import vocabulary_in_use
 from finetext.types import Dataset, Floats, LabelScheme
@@ -32,6 +44,16 @@ from finetext.types import Dataset, Floats, LabelScheme
 FEWEST_STEPS: Final = 200
 EPOCHS: Final = (2, 10)
 RATE_AT_WIDTH: Final = (1e-4, 384)
+LARGEST_RATE: Final = 1e-3
+RECURRENT: Final = frozenset({"awd_lstm"})
+"""Model types that take the highest learning rate, at which ULMFiT ends."""
+GROUPS_OF_STAGES: Final = (1, 2, 3, None)
+"""Layer groups that learn in each stage of gradual unfreezing, from the top."""
+STAGE_EPOCHS: Final = (1, 1, 1, 2)
+STAGE_RATES: Final = (20.0, 10.0, 5.0, 1.0)
+
+StageEpochs = tuple[NotNegativeCount, NotNegativeCount, NotNegativeCount, Count]
+StageRates = tuple[Positive, Positive, Positive, Positive]
 
 
 @dataclass(frozen=True)
@@ -44,9 +66,25 @@ class Finetune(Method):
             that make 200 steps.
         batch_size: rows a step, 32 by default.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
-            384 and falls in proportion for wider encoders (5e-5 for 768).
+            384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM.
         max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
-        warmup_share: share of the steps in which the learning rate rises, 0.06 by default.
+        head: "standard" (the default) is that of the architecture; "concat" joins the state of the
+            first token (the last, if the encoder reads one way), the maximum and the mean over
+            all tokens (Howard and Ruder 2018, section 3.3).
+        unfreeze: "gradual" trains in four stages: the head, then the last two layer groups, the
+            last three, and all (Howard and Ruder 2018, section 3.3); `epochs` is left out then.
+            "none" (the default) trains all weights from the start.
+        stage_epochs: epochs of each stage; 1, 1, 1 and 2 by default.
+        stage_rates: highest learning rate of each stage, as a multiple of `learning_rate`; 20, 10,
+            5 and 1 by default.
+        discriminative: by how much the learning rate falls from one layer group to the one below:
+            2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
+            0.9; 1 (the default) gives all groups the same.
+        schedule: how the learning rate goes in each stage: "linear" (the default) rises and falls
+            in straight lines, "one-cycle" along cosines, "slanted-triangular" rises shortly and
+            falls long; the last two move the momentum against it.
+        warmup_share: share of the steps in which the learning rate rises; None (the default) is
+            0.06 for "linear", 0.25 for "one-cycle", 0.1 for "slanted-triangular".
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
         dropout_multiplier: factor on every dropout probability of the encoder; 0 by default, as
@@ -70,7 +108,13 @@ class Finetune(Method):
     batch_size: Count = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
-    warmup_share: Share = 0.06
+    head: Literal["standard", "concat"] = "standard"
+    unfreeze: Literal["none", "gradual"] = "none"
+    stage_epochs: StageEpochs = STAGE_EPOCHS
+    stage_rates: StageRates = STAGE_RATES
+    discriminative: Positive = 1.0
+    schedule: ScheduleName = "linear"
+    warmup_share: Share | None = None
     weight_decay: NotNegative = 0.01
     largest_gradient: Positive = 1.0
     dropout_multiplier: NotNegative = 0.0
@@ -82,8 +126,13 @@ class Finetune(Method):
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Refuse an unknown encoder, more tokens than it can see, or to resample several labels."""
+        """Refuse an unknown encoder, more tokens than it can see, or settings that clash."""
         longest_input(self.encoder, self.max_length)
+        if self.unfreeze == "gradual" and self.epochs is not None:
+            raise RecipeError(
+                'finetune: with unfreeze = "gradual" the epochs are those of the stages: set '
+                "stage_epochs instead of epochs"
+            )
         if self.resample != "none" and scheme is not None and scheme.multilabel:
             raise RecipeError(
                 "finetune: resample needs one label a text; with several use class_weights"
@@ -93,35 +142,80 @@ class Finetune(Method):
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """Train on `train`, keep the weights that are best on `validation`; see `Method.fit`."""
-        import torch
-
-        train = self._resampled(train, context.seed)
-        assert train.scheme is not None
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(context.seed)
-            tokenizer = load_tokenizer(self.encoder)
-            model = load_for_classification(
-                self.encoder, tokenizer, train.scheme, self.dropout_multiplier
-            )
-            classifier = TransformerClassifier(
-                train.scheme, None, model.to(choose_device(context.device)), tokenizer,
-                longest_input(self.encoder, self.max_length), self.precision,
-            )  # fmt: skip
-            epochs = self.epochs or epochs_for(len(train), self.batch_size)
-            rate = self.learning_rate or rate_for(model.config.hidden_size)
-            context.say(summary(self.encoder, model, classifier.max_length, epochs, rate))
-            task = ClassificationTask.prepare(
-                classifier, train, validation, context,
-                class_weights=self.class_weights, label_smoothing=self.label_smoothing,
-            )  # fmt: skip
+        train = self.resampled(train, context.seed)
+        with self.begun(train, context) as classifier:
+            model = classifier.model
+            stages = self._stages(len(train), model.config)
+            context.say(summary(self.encoder, model, classifier.max_length, stages))
+            task = self.task(classifier, train, validation, context)
             with vocabulary_in_use(model, task.tables) as tables:
                 task = task.with_tables(tables)
-                choice = train_model(model, task, self, epochs, rate, context)
-        restore_dropout(model, self.encoder)
+                choice = train_model(model, task, self, stages, context)
         model.eval()
         return replace(classifier, trained_with=asdict(choice))
 
-    def _resampled(self, train: Dataset, seed: int) -> Dataset:
+    @contextmanager
+    def begun(self, train: Dataset, context: FitContext) -> Iterator[TransformerClassifier]:
+        """The classifier before its training, which is done in the body.
+
+        Meanwhile the random generators are those of the seed; afterwards they are as before, and
+        the configuration has its dropout probabilities back.
+        """
+        import torch
+
+        with (
+            initialised(self.encoder, train.texts, context.seed, context.say) as encoder,
+            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
+        ):
+            torch.manual_seed(context.seed)
+            classifier = self._untrained(encoder, train, context)
+            yield classifier
+            restore_dropout(classifier.model, encoder)
+
+    def task(
+        self,
+        classifier: TransformerClassifier,
+        train: Dataset,
+        validation: Dataset,
+        context: FitContext,
+    ) -> ClassificationTask:
+        """What the classifier is to learn."""
+        return ClassificationTask.prepare(
+            classifier, train, validation, context,
+            class_weights=self.class_weights, label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+
+    def _untrained(
+        self, encoder: str, train: Dataset, context: FitContext
+    ) -> TransformerClassifier:
+        """The pretrained encoder with a fresh head for the labels of `train`."""
+        assert train.scheme is not None
+        tokenizer = load_tokenizer(encoder)
+        model = load_for_classification(
+            encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head
+        )
+        return TransformerClassifier(
+            train.scheme, None, model.to(choose_device(context.device)), tokenizer,
+            longest_input(encoder, self.max_length), self.precision,
+        )  # fmt: skip
+
+    def _stages(self, rows: int, config: Any) -> list[Stage]:
+        """The stages of a training on so many rows."""
+        is_recurrent = config.model_type in RECURRENT
+        suitable = LARGEST_RATE if is_recurrent else rate_for(config.hidden_size)
+        rate = self.learning_rate or suitable
+        if self.unfreeze == "none":
+            return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
+        return [
+            Stage(epochs, rate * factor, groups)
+            for epochs, factor, groups in zip(
+                self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True
+            )
+            if epochs
+        ]
+
+    def resampled(self, train: Dataset, seed: int) -> Dataset:
+        """The rows to train on, those of rare or frequent classes repeated or left out."""
         if self.resample == "none":
             return train
         self.check(train.scheme)
@@ -210,18 +304,20 @@ def epochs_for(rows: int, batch_size: int) -> int:
 def rate_for(hidden_size: int) -> float:
     """The learning rate in inverse proportion to the hidden size, at most 1e-3."""
     rate, width = RATE_AT_WIDTH
-    return min(1e-3, rate * width / hidden_size)
+    return min(LARGEST_RATE, rate * width / hidden_size)
 
 
-def summary(encoder: str, model: Any, max_length: int, epochs: int, rate: float) -> str:
+def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
     """One line on the model that is about to be trained."""
     sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
     total = sum(count for count, _, _ in sizes)
     trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)
     megabytes = sum(count * width for count, _, width in sizes) / 1e6
+    epochs = sum(stage.epochs for stage in stages)
+    rates = ", ".join(f"{stage.learning_rate:.2g}" for stage in stages)
     return (
         f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
         f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
-        f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rate:.2g}, "
+        f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rates}, "
         f"{model.device.type}"
     )

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
+from finetext.encoders.random import is_random
 from finetext.encoders.states import FrozenEncoder
+from finetext.errors import RecipeError
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.methods.ranges import Positive, Tokens
@@ -39,7 +41,12 @@ class Probe(Method):
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Refuse an unknown encoder, or more tokens than it can see."""
+        """Refuse an unknown encoder, random weights, or more tokens than it can see."""
+        if is_random(self.encoder):
+            raise RecipeError(
+                f"probe: {self.encoder} has random weights, and frozen they tell nothing; leave "
+                "probe out with --methods finetune"
+            )
         longest_input(self.encoder, self.max_length)
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:

@@ -9,6 +9,8 @@ from annotated_types import Ge, Gt, Interval
 
 Count = Annotated[int, Gt(0)]
 """1, 2, 3, ..."""
+NotNegativeCount = Annotated[int, Ge(0)]
+"""0, 1, 2, ..."""
 Positive = Annotated[float, Interval(gt=0, lt=inf)]
 """Any finite number above 0."""
 NotNegative = Annotated[float, Interval(ge=0, lt=inf)]

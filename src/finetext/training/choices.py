@@ -219,7 +219,8 @@ def _key(
     rows = 1 << (sum(map(len, batches)) // len(batches) - 1).bit_length()
     words = (
         where, os.cpu_count(), torch.__version__, transformers.__version__,
-        type(model).__name__, *shape, length, rows, precision, default.precision, default.threads,
+        type(model).__name__, type(getattr(model, "base_model", model)).__name__, *shape,
+        length, rows, precision, default.precision, default.threads,
     )  # fmt: skip
     return " ".join(map(str, words))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -12,7 +12,7 @@ from finetext import registry
 from finetext.encoders.first_token import only_first_token
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import FitContext
-from finetext.training.batches import positions_a_batch, prediction_batches
+from finetext.training.batches import positions_a_batch, prediction_batches, training_batches
 from finetext.training.memory import in_parts
 from finetext.training.task import Evaluation
 from finetext.training.tokens import TokenTable, tokenise
@@ -92,6 +92,10 @@ class ClassificationTask:
         """(n,) tokens of each training row."""
         return self.tokens.lengths
 
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
+        """All rows once, those of like length together."""
+        return training_batches(self.lengths, batch_size, seed, epoch)
+
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Padded tokens and `labels` of the rows."""
         import torch
@@ -138,6 +142,13 @@ class ClassificationTask:
         metric = registry.load("metrics", self.metric)
         figures = {f"validation {self.metric}": metric(predictions)}
         return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))
+
+    def state(self) -> dict[str, Any]:
+        """Nothing is carried from step to step."""
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        """Nothing is carried from step to step."""
 
 
 def collapse_of(predictions: Predictions) -> str:

@@ -8,16 +8,19 @@ has at hand, and how it is kept and found again, is in `finetext.training.state`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from finetext.methods.base import FitContext
-from finetext.training.batches import training_batches
 from finetext.training.choices import Choice
 from finetext.training.interrupts import uninterrupted
 from finetext.training.memory import give_back, is_out_of_memory
-from finetext.training.state import Diverged, Plan, Training, floats, make_accelerator
+from finetext.training.plan import Plan
+from finetext.training.schedules import schedule
+from finetext.training.stages import Stage
+from finetext.training.state import Diverged, Training, floats, make_accelerator
 from finetext.training.task import Hyperparameters, Task
 from finetext.types import Integers
 
@@ -29,8 +32,7 @@ def train_model(
     model: Any,
     task: Task,
     settings: Hyperparameters,
-    epochs: int,
-    learning_rate: float,
+    stages: Sequence[Stage],
     context: FitContext,
 ) -> Choice:
     """Train a model in place; it ends with the weights that were best on validation.
@@ -43,9 +45,8 @@ def train_model(
     Args:
         model: a `torch.nn.Module` in fp32.
         task: batches, loss and evaluation.
-        settings: batch size, decay, warm-up, clipping, evaluation and precision.
-        epochs: passes over the rows.
-        learning_rate: highest learning rate, reached after warm-up.
+        settings: batch size, schedule, decay, clipping, evaluation and precision.
+        stages: one after the other; each has a cycle of the schedule of its own.
         context: seed, device, checkpoints and listeners.
 
     Returns:
@@ -56,11 +57,8 @@ def train_model(
             `context.checkpoints` is of another training.
     """
     accelerator = make_accelerator(context)
-    batches = [
-        training_batches(task.lengths, settings.batch_size, context.seed, epoch)
-        for epoch in range(epochs)
-    ]
-    plan = Plan(task.name, batches, len(task.lengths), learning_rate, settings)
+    shape = schedule(settings.schedule, settings.warmup_share)
+    plan = Plan.made(task, stages, shape, settings, context.seed)
     with Training.begun(model, task, plan, accelerator, context) as training:
         while True:
             try:
@@ -87,17 +85,11 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
     _evaluate_if_due(training, task, settings)
     for rows in training.remaining_batches():
         _refuse_collapse(training)
-        if training.best.is_stale:
+        training.enter_stage()
+        if training.best.is_stale and training.is_last_stage:
             record.happened(f"stopped early at step {record.step} of {record.steps}")
             return
-        training.model.train()
-        loss = _gradients(training, task, rows)
-        with uninterrupted():
-            norm = training.optimiser.step(settings.largest_gradient)
-            training.schedule.step()
-            # One look at the device a step, when all of its work has been handed over.
-            mean_loss, gradient_norm = floats(loss, norm)
-            training.count(len(rows), mean_loss, gradient_norm)
+        mean_loss, gradient_norm = make_step(training, task, settings, rows)
         if not math.isfinite(mean_loss):
             raise Diverged(f"the training loss became {mean_loss} at step {record.step}")
         if not math.isfinite(gradient_norm):
@@ -105,6 +97,21 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
         _evaluate_if_due(training, task, settings)
         training.save_if_due()
     _refuse_collapse(training)
+
+
+def make_step(
+    training: Training, task: Task, settings: Hyperparameters, rows: Integers
+) -> tuple[float, float]:
+    """One step of the optimiser: the mean loss of the batch and the norm of its gradient."""
+    training.model.train()
+    loss = _gradients(training, task, rows)
+    with uninterrupted():
+        training.set_pace()
+        norm = training.optimiser.step(settings.largest_gradient)
+        # One look at the device a step, when all of its work has been handed over.
+        mean_loss, gradient_norm = floats(loss, norm)
+        training.count(len(rows), mean_loss, gradient_norm)
+    return mean_loss, gradient_norm
 
 
 def _gradients(training: Training, task: Task, rows: Integers) -> Any:

@@ -1,8 +1,8 @@
-"""AdamW and the learning rate over time."""
+"""AdamW over layer groups, with fp32 masters of weights in bf16."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetext.training.precision import cast_weights
@@ -17,15 +17,21 @@ class Optimiser:
     """
 
     def __init__(
-        self, model: Any, learning_rate: float, weight_decay: float, precision: str = "fp32"
+        self,
+        model: Any,
+        learning_rate: float,
+        weight_decay: float,
+        precision: str = "fp32",
+        groups: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Take over the weights of a model.
 
         Args:
             model: in fp32; its parameters that require a gradient are updated.
-            learning_rate: highest learning rate.
+            learning_rate: of all groups, until `set_pace` says otherwise.
             weight_decay: decoupled decay of the matrices.
             precision: "bf16" keeps the weights of the model in bf16 until `release`.
+            groups: names of the parameters that share a learning rate; all in one by default.
         """
         import torch
 
@@ -37,13 +43,32 @@ class Optimiser:
                 for name, weight in self._weights.items()
             }
             cast_weights(model, "bf16")
-        learning = [weight for weight in self._masters.values() if weight.requires_grad]
-        groups = [
-            {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        names = [list(self._weights)] if groups is None else groups
+        self._groups = [[name for name in of if self._weights[name].requires_grad] for of in names]
+        learning = [self._masters[name] for of in self._groups for name in of]
+        parts = [part for of in self._groups for part in self._parts(of, weight_decay)]
         self._fused = all(weight.device.type in ("cpu", "cuda") for weight in learning)
-        self.adamw = torch.optim.AdamW(groups, lr=learning_rate, fused=self._fused)
+        self.adamw = torch.optim.AdamW(parts, lr=learning_rate, fused=self._fused)
+
+    def _parts(self, names: Sequence[str], weight_decay: float) -> list[dict[str, Any]]:
+        """Matrices, which decay, and the rest of a group, which does not."""
+        weights = [self._masters[name] for name in names]
+        return [
+            {"params": [of for of in weights if of.ndim > 1], "weight_decay": weight_decay},
+            {"params": [of for of in weights if of.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def set_pace(self, rates: Sequence[float], momentum: float) -> None:
+        """Set the learning rate of each group and the first beta, for the next step."""
+        for number, part in enumerate(self.adamw.param_groups):
+            part["lr"] = rates[number // 2]
+            part["betas"] = (momentum, part["betas"][1])
+
+    def freeze_below(self, first: int) -> None:
+        """Let only the groups from this number on learn; the others need no gradients, either."""
+        for number, names in enumerate(self._groups):
+            for name in names:
+                self._weights[name].requires_grad_(number >= first)
 
     def step(self, largest_gradient: float) -> Any:
         """Clip the gradients, update the weights and forget the gradients.
@@ -65,7 +90,8 @@ class Optimiser:
         return norm
 
     def release(self) -> None:
-        """Give the model its weights back in fp32; nothing can be updated from then on."""
+        """Give the model its weights back in fp32, unfrozen; nothing is updated from then on."""
+        self.freeze_below(0)
         for weight, master in self._copied():
             weight.data = master.data
         self.forget_gradients()
@@ -119,21 +145,3 @@ class Optimiser:
         with torch.no_grad():
             for weight, master in self._copied():
                 weight.copy_(master)
-
-
-def linear_with_warmup(optimiser: Any, steps: int, warmup_share: float, done: int = 0) -> Any:
-    """A schedule that rises linearly over the first share of the steps, then falls to zero.
-
-    Args:
-        optimiser: a torch optimiser; its learning rates are the highest.
-        steps: steps in all.
-        warmup_share: share of the steps in which the rate rises.
-        done: steps that were made before.
-    """
-    from transformers import get_linear_schedule_with_warmup
-
-    for group in optimiser.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    return get_linear_schedule_with_warmup(
-        optimiser, round(steps * warmup_share), steps, last_epoch=done - 1
-    )

@@ -29,7 +29,7 @@ class Record:
         self,
         name: str,
         plan: Sequence[int],
-        rows: int,
+        rows_in_all: int,
         context: FitContext,
         track: Callable[[Mapping[str, float], int], None] = lambda values, step: None,
     ) -> None:
@@ -38,7 +38,7 @@ class Record:
         Args:
             name: what to call the training in messages.
             plan: steps of each epoch.
-            rows: rows of one epoch.
+            rows_in_all: rows of all epochs.
             context: the log file and the listeners.
             track: called with scalars by name and the step.
         """
@@ -48,7 +48,7 @@ class Record:
         self._failure_was_told = False
         self._name = name
         self._ends = list(accumulate(plan))
-        self._rows_in_all = rows * len(plan)
+        self._rows_in_all = rows_in_all
         self._context = context
         self._track = track
         self._rows = 0
@@ -69,7 +69,7 @@ class Record:
         Args:
             rows: rows of the batch.
             loss: mean loss of the batch.
-            rates: learning rate of each group of weights after the step.
+            rates: learning rate of each group of weights in the step, bottom group first.
             gradient_norm: norm of the gradient before clipping.
         """
         self.step += 1

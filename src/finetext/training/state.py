@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from typing import Any, Final, Self
 
 from finetext.encoders.load import fingerprint
@@ -19,15 +18,19 @@ from finetext.training.checkpoint import (
 )
 from finetext.training.choices import Choice, applied, fastest_choice, in_fp32, use
 from finetext.training.dropout import with_cheap_dropout
+from finetext.training.groups import layer_groups
 from finetext.training.memory import SHARE_TO_USE, activation_bytes, free_bytes, give_back
-from finetext.training.optimiser import Optimiser, linear_with_warmup
+from finetext.training.optimiser import Optimiser
+from finetext.training.plan import Plan
 from finetext.training.precision import choose_device
 from finetext.training.randomness import random_states, same_random_states, set_random_states
 from finetext.training.record import Record
-from finetext.training.task import Hyperparameters, Task
+from finetext.training.task import Task
 from finetext.types import Finding, Integers
 
 FACTOR_OF_SECOND_TRY: Final = 0.1
+CARRIED: Final = "carried/"
+"""Before the names of the task's own tensors in a checkpoint."""
 BYTES_OF_A_LEARNT_WEIGHT: Final = 28
 """In fp32: gradient, two moments, the first weights, the best, and a copy of these while they
 change; in bf16 weights and gradients once more."""
@@ -37,51 +40,13 @@ class Diverged(Exception):
     """Training went wrong in a way that a smaller learning rate may mend."""
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is to be done.
-
-    Attributes:
-        name: what to call the training in messages.
-        batches: the rows of every step of every epoch.
-        rows: rows of an epoch.
-        learning_rate: highest learning rate.
-        settings: the hyperparameters of the loop.
-    """
-
-    name: str
-    batches: Sequence[Sequence[Integers]]
-    rows: int
-    learning_rate: float
-    settings: Hyperparameters
-
-    @cached_property
-    def steps(self) -> list[Integers]:
-        """The rows of every step."""
-        return [rows for epoch in self.batches for rows in epoch]
-
-    @property
-    def rows_in_all(self) -> int:
-        """Rows of all epochs."""
-        return self.rows * len(self.batches)
-
-    def identity(self) -> dict[str, Any]:
-        """What must be the same for a training to be gone on with; its precision is kept anyway."""
-        settings = asdict(self.settings)  # type: ignore[call-overload]
-        del settings["precision"]
-        return {
-            **settings,
-            "learning_rate": self.learning_rate,
-            "number of steps": len(self.steps),
-        }
-
-
 class Training:
     """A training that goes on: model, optimiser, schedule, record and best weights."""
 
     def __init__(
         self,
         model: Any,
+        task: Task,
         plan: Plan,
         accelerator: Any,
         choice: Choice,
@@ -91,6 +56,7 @@ class Training:
 
         Args:
             model: in fp32, on the device of the accelerator.
+            task: what is learned.
             plan: what is to be done.
             accelerator: an `accelerate.Accelerator`.
             choice: how the arithmetic is done.
@@ -105,10 +71,17 @@ class Training:
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
         self.record = Record(
-            plan.name, [len(epoch) for epoch in plan.batches], plan.rows, context, self._track
+            plan.name,
+            [len(epoch) for epoch in plan.batches],
+            plan.rows_in_all,
+            context,
+            self._track,
         )
-        self.optimiser = self._made_optimiser(1.0)
-        self.schedule = self._made_schedule(0)
+        self.groups = _groups(model, plan)
+        self.optimiser = self._made_optimiser()
+        self._task = task
+        self._carried: Mapping[str, Any] = {}
+        self._stage = -1
         self._context = context
         self._file: CheckpointFile | None = None
         self._failure_was_told = False
@@ -146,11 +119,12 @@ class Training:
         else:
             choice = measured() if file is None else file.choice(measured)
         with applied(choice, model), with_cheap_dropout(model):
-            training = cls(model, plan, accelerator, choice, context)
+            training = cls(model, task, plan, accelerator, choice, context)
             training._file = file
             try:
                 if state is None:
                     training.parts = parts_that_fit(model.train(), task, plan.steps)
+                    task.load_state({})
                 else:
                     training._load(state)
                 yield training
@@ -165,11 +139,40 @@ class Training:
     def count(self, rows: int, loss: float, gradient_norm: float) -> None:
         """Take a finished step into account; see `Record.count`."""
         self._random = random_states(self.device)
-        self.record.count(rows, loss, self.schedule.get_last_lr(), gradient_norm)
+        self._carried = self._task.state()
+        self.record.count(rows, loss, self._rates(), gradient_norm)
+
+    def set_pace(self) -> None:
+        """Set learning rates and momentum for the next step."""
+        self.optimiser.set_pace(self._rates(), self.plan.pace(self.record.step).momentum)
+
+    def enter_stage(self) -> None:
+        """Freeze and unfreeze what the stage of the next step asks for, if it is another one."""
+        plan, number = self.plan, self.plan.stage_of(self.record.step)
+        if number == self._stage:
+            return
+        self._stage = number
+        if plan.is_first_of_stage(self.record.step):
+            self.best.since = 0
+        stage = plan.stages[number]
+        there = len(self.groups)
+        learning = there if stage.groups is None else min(stage.groups, there)
+        self.optimiser.freeze_below(there - learning)
+        if len(plan.stages) > 1:
+            self.record.happened(
+                f"stage {number + 1} of {len(plan.stages)}: {learning} of {there} layer groups "
+                f"learn, learning rate {stage.learning_rate * self._factor:.2g}"
+            )
+
+    @property
+    def is_last_stage(self) -> bool:
+        """Whether the next step belongs to the last stage."""
+        return self.plan.stage_of(self.record.step) == len(self.plan.stages) - 1
 
     def use_smaller_parts(self) -> None:
         """From now on go through a batch in twice as many parts; the mean loss is the same."""
         self.parts *= 2
+        self._task.load_state(self._carried)
         self.record.happened(f"memory ran out, so a batch is done in {self.parts} parts")
 
     def start_again(self, reason: str) -> None:
@@ -192,15 +195,16 @@ class Training:
             self.tell(f"{reason}, again; the {which} of step {best.step} are kept")
             self.record.go_back(self.record.steps, self.plan.rows_in_all)
             return
+        self._carried, self._stage = {}, -1
+        self._task.load_state({})
         step = best.step if best.is_good else 0
         best.since = 0
         self._factor = FACTOR_OF_SECOND_TRY
         self.choice = in_fp32(self.choice)
         use(self.choice, self.bare)
         self.optimiser.release()
-        self.optimiser = self._made_optimiser(self._factor)
+        self.optimiser = self._made_optimiser()
         self.optimiser.load_weights(best.weights if best.is_good else self._first_weights)
-        self.schedule = self._made_schedule(step)
         self.record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.tell(
             f"{reason}; tried again from step {step} in fp32 with a tenth of the learning rate"
@@ -225,7 +229,7 @@ class Training:
         if self._file is None or not worth_it:
             return
         state = Snapshot(
-            tensors=self.optimiser.state() | self._random,
+            tensors=self.optimiser.state() | self._random | self._carried_by_name(),
             facts={
                 "record": self.record.state(),
                 "choice": asdict(self.choice),
@@ -253,9 +257,15 @@ class Training:
         self._factor, self.parts = facts["factor"], facts["parts"]
         self.record.load_state(facts["record"])
         self.optimiser.release()
-        self.optimiser = self._made_optimiser(self._factor)
+        self.optimiser = self._made_optimiser()
         self.optimiser.load_state(state.tensors)
-        self.schedule = self._made_schedule(self.record.step)
+        carried = {
+            name.removeprefix(CARRIED): of.to(self.device)
+            for name, of in state.tensors.items()
+            if name.startswith(CARRIED)
+        }
+        self._task.load_state(carried)
+        self._carried = carried
         if state.best:
             self.best.weights = {name: of.to(self.device) for name, of in state.best.items()}
             self.best.score, self.best.since = facts["best"]["score"], facts["best"]["since"]
@@ -264,15 +274,18 @@ class Training:
         self._random = random_states(self.device)
         self.record.happened(f"resumed at step {self.record.step} of {self.record.steps}")
 
-    def _made_optimiser(self, factor: float) -> Optimiser:
-        """An optimiser before its first step, at a share of the learning rate of the plan."""
-        rate, decay = self.plan.learning_rate * factor, self.plan.settings.weight_decay
-        return Optimiser(self.bare, rate, decay, self.choice.precision)
+    def _made_optimiser(self) -> Optimiser:
+        """An optimiser before its first step."""
+        decay = self.plan.settings.weight_decay
+        return Optimiser(self.bare, 0.0, decay, self.choice.precision, self.groups)
 
-    def _made_schedule(self, done: int) -> Any:
-        """The schedule of the optimiser after some steps."""
-        share = self.plan.settings.warmup_share
-        return linear_with_warmup(self.optimiser.adamw, self.record.steps, share, done)
+    def _rates(self) -> list[float]:
+        """The learning rates of the next step, bottom layer group first."""
+        rates = self.plan.rates(self.record.step, len(self.groups))
+        return [self._factor * rate for rate in rates]
+
+    def _carried_by_name(self) -> dict[str, Any]:
+        return {f"{CARRIED}{name}": of for name, of in self._carried.items()}
 
     def _track(self, values: Mapping[str, float], step: int) -> None:
         if self._context.trackers:
@@ -339,6 +352,11 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
     while a_token * most / parts > free and parts < max(map(len, steps)):
         parts *= 2
     return parts
+
+
+def _groups(model: Any, plan: Plan) -> list[list[str]]:
+    """The parameters that share a learning rate at all times."""
+    return [[name for name, _ in model.named_parameters()]] if plan.is_flat else layer_groups(model)
 
 
 def _checkpoint_file(model: Any, plan: Plan, context: FitContext) -> CheckpointFile | None:

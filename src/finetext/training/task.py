@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetext.training.precision import Precision
+from finetext.training.schedules import ScheduleName
 from finetext.types import Integers
 
 
@@ -37,8 +38,14 @@ class Task(Protocol):
     def lengths(self) -> Integers:
         """(n,) tokens of each training row."""
 
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
+        """The rows of every step of an epoch."""
+
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """Tensors for the rows, `input_ids` of shape (rows, longest) among them."""
+        """Tensors for the rows, `input_ids` of shape (rows, longest) among them.
+
+        Random choices come from torch's generator of the processor, whose state is kept.
+        """
 
     def weight(self, rows: Integers) -> float:
         """What the rows count in the mean loss of a batch; their number, if all count alike."""
@@ -48,6 +55,12 @@ class Task(Protocol):
 
     def evaluate(self, model: Any) -> Evaluation:
         """How good the model is on validation rows."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors that are carried from step to step, by name; they are not changed in place."""
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; from nothing, as before the first step."""
 
 
 class Hyperparameters(Protocol):
@@ -62,8 +75,16 @@ class Hyperparameters(Protocol):
         """Decoupled decay of the matrices."""
 
     @property
-    def warmup_share(self) -> float:
-        """Share of the steps in which the learning rate rises."""
+    def schedule(self) -> ScheduleName:
+        """How the learning rate rises and falls."""
+
+    @property
+    def warmup_share(self) -> float | None:
+        """Share of the steps in which the learning rate rises; None is that of the schedule."""
+
+    @property
+    def discriminative(self) -> float:
+        """By how much the learning rate falls from a layer group to the one below it."""
 
     @property
     def largest_gradient(self) -> float:

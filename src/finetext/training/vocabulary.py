@@ -71,7 +71,7 @@ def _used(model: Any, tables: Sequence[TokenTable]) -> Integers:
         there[table.ids] = True
     named = [
         value
-        for name, value in vars(model.config).items()
+        for name, value in vars(model.config.get_text_config()).items()
         if name.endswith("_token_id") and isinstance(value, int)
     ]
     there[: max([table.padding[0] for table in tables] + named, default=0) + 1] = True
