@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
+from finetext.encoders.auto import register_for
 from finetext.encoders.entries import DEFAULT_ENCODER, ENTRIES, EncoderEntry
+from finetext.encoders.presets import PRESETS
+from finetext.encoders.random import is_random, original, preset_of
 from finetext.errors import MissingExtraError, ModelError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -77,10 +80,12 @@ def resolve(name: str) -> EncoderSource:
 
     Args:
         name: an alias, a Hub name ("owner/name", or the part after the slash of one in the
-            catalogue), or a folder with a `config.json`. An alias wins over a folder.
+            catalogue), or a folder with a `config.json`. An alias wins over a folder. One of
+            these or a preset after `random:` stands for random weights.
 
     Returns:
-        its source; models from a package or in the Hub's cache have a local folder as path.
+        its source; models from a package or in the Hub's cache have a local folder as path, and
+        random weights have their name.
 
     Raises:
         UnknownNameError: no alias or folder has that name; the message offers the nearest.
@@ -88,6 +93,8 @@ def resolve(name: str) -> EncoderSource:
             published ones.
     """
     name = str(name)
+    if is_random(name):
+        return EncoderSource(name, name, _on_machine(name), None)
     entry = _names().get(name.lower())
     if entry is not None:
         folder = _packaged(entry, check=True) or _cached(entry.source)
@@ -131,14 +138,20 @@ def loading(name: str) -> Iterator[str]:
         what `from_pretrained` takes: a local folder or a Hub name.
 
     Raises:
-        ModelError: it must be fetched and the Hub cannot be reached, it does not exist, or its
-            files are damaged or of no known architecture.
+        ModelError: it must be fetched and the Hub cannot be reached, it does not exist, its
+            files are damaged or of no known architecture, or it has random weights.
         MissingExtraError: its tokenizer needs a package that is not installed.
         UnknownNameError: as `resolve`.
     """
     source = resolve(name)
+    if is_random(name):
+        raise ModelError(
+            f"{name} is an encoder with random weights, which only finetune can begin with; there "
+            "is nothing to load"
+        )
     if not source.on_machine and not hub_answers():
         raise ModelError(_unreachable(source))
+    register_for(source.path)
     try:
         yield source.path
     except (
@@ -161,9 +174,11 @@ def context_of(name: str) -> int:
     Raises:
         ModelError: its configuration or tokenizer cannot be loaded.
     """
+    if (sizes := preset_of(name)) is not None:
+        return sizes.context
     from transformers import AutoConfig, AutoTokenizer
 
-    with loading(name) as path:
+    with loading(original(name) or name) as path:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     return context_from(config, tokenizer.model_max_length)
@@ -182,6 +197,7 @@ def context_from(config: PretrainedConfig, model_max_length: int) -> int:
     Returns:
         the smaller of both limits; 512 when there is none, and never more than 8,192.
     """
+    config = config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or -1
     if config.model_type in _POSITIONS_AFTER_PADDING:
         positions -= (config.pad_token_id or 0) + 1
@@ -237,6 +253,23 @@ def _cached(repository: str) -> Path | None:
     folder = Path(config).parent
     whole = all(any((folder / n).is_file() for n in names) for names in (_WEIGHTS, _TOKENIZERS))
     return folder if whole else None
+
+
+def _on_machine(random: str) -> bool:
+    """Whether a `random:` name needs no network: that of a preset, or of an encoder that is here.
+
+    Raises:
+        UnknownNameError: it is neither.
+        ModelError: it is a folder without a model.
+    """
+    source = original(random)
+    if source is None:
+        return True
+    try:
+        return resolve(source).on_machine
+    except UnknownNameError:
+        known = [*(sizes.name for sizes in PRESETS), *_names()]
+        raise UnknownNameError("preset or model", source, known) from None
 
 
 def _model_folder(name: str) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from finetext.encoders.catalogue import context_of, loading, resolve
 from finetext.errors import ModelError, RecipeError
 from finetext.types import LabelScheme
 
 SHARE_THAT_MAY_BE_MISSING: Final = 0.1
+ARE_CONCAT_POOLED: Final = frozenset({"awd_lstm", "finetext-concat-pooled"})
+"""Model types whose classifier has concat pooling already."""
 
 
 def load_tokenizer(encoder: str) -> Any:
@@ -49,7 +51,11 @@ def longest_input(encoder: str, max_length: int | None) -> int:
 
 
 def load_for_classification(
-    encoder: str, tokenizer: Any, scheme: LabelScheme, dropout_multiplier: float
+    encoder: str,
+    tokenizer: Any,
+    scheme: LabelScheme,
+    dropout_multiplier: float,
+    head: Literal["standard", "concat"] = "standard",
 ) -> Any:
     """An encoder with a fresh classification head of k outputs, in fp32.
 
@@ -58,20 +64,25 @@ def load_for_classification(
         tokenizer: what `load_tokenizer` gave for it.
         scheme: names and number of the outputs; kept in the model's configuration.
         dropout_multiplier: factor on every dropout probability of the configuration.
+        head: "standard" is that of the architecture, "concat" is concat pooling (see
+            `finetext.encoders.pooled`), which an architecture that has it anyway keeps.
+
+    Raises:
+        ModelError: concat pooling is asked for on an encoder-decoder, or the weights do not fit.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     with loading(encoder), quiet():
         path = resolve(encoder).path
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        config.id2label = dict(enumerate(scheme.names))
-        config.label2id = dict(scheme.index)
-        config.num_labels = len(scheme)
-        config.problem_type = problem_type(scheme)
-        config.pad_token_id = tokenizer.pad_token_id
+        is_concat = head == "concat" and config.model_type not in ARE_CONCAT_POOLED
+        if not is_concat:
+            _name_outputs(config, scheme)
+        config.get_text_config().pad_token_id = tokenizer.pad_token_id
         _scale_dropout(config, dropout_multiplier)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        kind = AutoModel if is_concat else AutoModelForSequenceClassification
+        model, report = kind.from_pretrained(
             path,
             config=config,
             dtype=torch.float32,
@@ -80,8 +91,35 @@ def load_for_classification(
             output_loading_info=True,
         )
     _refuse_random(encoder, model.base_model, report)
+    if is_concat:
+        model = _with_concat_pooling(encoder, model, scheme, dropout_multiplier)
     _make_room(model, tokenizer)
     return model
+
+
+def _with_concat_pooling(
+    encoder: str, model: Any, scheme: LabelScheme, dropout_multiplier: float
+) -> Any:
+    """The bare model under a fresh head with concat pooling."""
+    from finetext.encoders.pooled import ConcatPooledConfig, ConcatPooledForSequenceClassification
+
+    if model.config.is_encoder_decoder:
+        raise ModelError(
+            f'{encoder} has an encoder and a decoder; head = "concat" is for models that have one '
+            "of them"
+        )
+    config = ConcatPooledConfig(encoder=model.config)
+    config.head_dropout = min(config.head_dropout * dropout_multiplier, 1.0)
+    _name_outputs(config, scheme)
+    return ConcatPooledForSequenceClassification(config, model)
+
+
+def _name_outputs(config: Any, scheme: LabelScheme) -> None:
+    """Say in a configuration what the k outputs mean."""
+    config.id2label = dict(enumerate(scheme.names))
+    config.label2id = dict(scheme.index)
+    config.num_labels = len(scheme)
+    config.problem_type = problem_type(scheme)
 
 
 def load_classifier(folder: str, scheme: LabelScheme) -> Any:
@@ -202,14 +240,27 @@ def restore_dropout(model: Any, encoder: str) -> None:
     """Put the dropout probabilities of the encoder back into the configuration that is saved."""
     from transformers import AutoConfig
 
+    from finetext.encoders.pooled import ConcatPooledConfig
+
     original = AutoConfig.from_pretrained(resolve(encoder).path, trust_remote_code=False)
-    for name, value in _dropouts(original).items():
-        setattr(model.config, name, value)
+    kinds = isinstance(model.config, ConcatPooledConfig), isinstance(original, ConcatPooledConfig)
+    if kinds == (True, False):
+        original = ConcatPooledConfig(encoder=original)
+    for config, of_original in zip(_parts(model.config), _parts(original), strict=True):
+        for name, value in _dropouts(of_original).items():
+            setattr(config, name, value)
 
 
 def _scale_dropout(config: Any, multiplier: float) -> None:
-    for name, value in _dropouts(config).items():
-        setattr(config, name, min(value * multiplier, 1.0))
+    for part in _parts(config):
+        for name, value in _dropouts(part).items():
+            setattr(part, name, min(value * multiplier, 1.0))
+
+
+def _parts(config: Any) -> list[Any]:
+    """A configuration and those that it holds."""
+    inner = (getattr(config, name) for name in config.sub_configs)
+    return [config, *(part for part in inner if part is not None)]
 
 
 def _dropouts(config: Any) -> dict[str, float]:

@@ -1,0 +1,183 @@
+"""Language models go on with a text: our own and those of transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.encoders.auto import register
+from finetext.errors import ModelError, RecipeError
+from finetext.generating import generate
+from finetext.types import Dataset
+
+PROMPT = "The bank raised its"
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
+    """The folder of an AWD-LSTM with random weights that are large enough to prefer some words."""
+    import torch
+
+    from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
+    from finetext.encoders.word_tokenizer import train_word_tokenizer
+
+    tokenizer = train_word_tokenizer([text.capitalize() for text in topics.texts])
+    sizes = {"vocab_size": len(tokenizer), "embedding_size": 8, "inner_size": 12}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AwdLstmForCausalLM(AwdLstmConfig(**sizes))
+        torch.nn.init.normal_(model.model.embedding.weight, std=3)
+        model.lm_head.bias.data[:3] = 100  # what is never to be drawn would be drawn always
+    folder = tmp_path_factory.mktemp("recurrent")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
+    """The folder of a randomly initialised GPT-2: two layers, 16 wide, 64 positions."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    words = sorted({f"\u0120{word}" for text in topics.texts for word in text.split()})
+    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
+    numbers = {piece: n for n, piece in enumerate(["<end>", "<pad>", *signs, *words])}
+    backend = Tokenizer(models.BPE(vocab=numbers, merges=[], unk_token=None))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<end>", pad_token="<pad>", model_max_length=64
+    )
+    config = GPT2Config(
+        vocab_size=len(numbers), n_positions=64, n_embd=16, n_layer=2, n_head=2,
+        bos_token_id=0, eos_token_id=0, pad_token_id=1,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config)
+        torch.nn.init.normal_(model.transformer.wte.weight, std=0.5)
+    folder = tmp_path_factory.mktemp("transformer")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=["recurrent", "transformer"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    return Path(request.getfixturevalue(request.param))
+
+
+def test_so_many_words_are_added(folder: Path) -> None:
+    (text,) = generate(folder, PROMPT, words=4, device="cpu")
+    assert text.startswith(PROMPT)
+    assert len(text.removeprefix(PROMPT).split()) <= 4
+    assert len(text) > len(PROMPT)
+
+
+def test_the_seed_decides_and_the_surroundings_do_not(folder: Path) -> None:
+    import torch
+
+    def written(seed: int, around: int) -> list[str]:
+        torch.manual_seed(around)
+        before = torch.get_rng_state()
+        texts = generate(folder, PROMPT, words=6, temperature=1.0, seed=seed, device="cpu")
+        assert torch.equal(torch.get_rng_state(), before)
+        return texts
+
+    assert written(1, 2) == written(1, 3)
+    assert len({written(seed, 0)[0] for seed in range(5)}) > 1
+
+
+def test_a_temperature_of_0_takes_the_likeliest(folder: Path) -> None:
+    texts = {generate(folder, PROMPT, 5, 0, seed, device="cpu")[0] for seed in range(3)}
+    assert len(texts) == 1
+    nearly = generate(folder, PROMPT, 5, 1e-4, device="cpu")
+    assert set(nearly) == texts
+
+
+def test_several_texts_differ(folder: Path) -> None:
+    texts = generate(folder, PROMPT, 6, 1.5, count=4, device="cpu")
+    assert len(texts) == 4
+    assert len(set(texts)) > 1
+
+
+def test_no_special_token_is_ever_written(folder: Path) -> None:
+    for text in generate(folder, "A loan", 30, 2.0, count=3, device="cpu"):
+        assert "xx" not in text
+        assert "<pad>" not in text
+
+
+def test_a_prompt_may_be_empty_or_end_in_a_space(folder: Path) -> None:
+    assert generate(folder, "", 3, device="cpu")[0][:1].strip()
+    (text,) = generate(folder, "The bank ", 3, device="cpu")
+    assert text.startswith("The bank ")
+    assert "  " not in text
+
+
+def test_recurrent_words_follow_the_prompt_as_the_model_says(recurrent: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    register()
+    model = AutoModelForCausalLM.from_pretrained(recurrent).eval()
+    tokenizer = AutoTokenizer.from_pretrained(recurrent)
+    ids = tokenizer(PROMPT)["input_ids"]
+    start = len(ids)
+    with torch.no_grad():
+        for _ in range(20):  # the whole text is read again for each word: no state is carried
+            logits = model(torch.tensor([ids])).logits[0, -1]
+            logits[:3] = -torch.inf
+            ids.append(int(logits.argmax()))
+    wanted = tokenizer.decode(ids).split()
+    (text,) = generate(recurrent, PROMPT, words=3, temperature=0, device="cpu")
+    assert wanted[1 : 1 + len(text.split())] == text.split()
+    assert len(ids) == start + 20
+
+
+def test_a_masked_model_and_a_classifier_are_refused(
+    tiny_encoder: Path, recurrent: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with pytest.raises(ModelError, match="predicts words that are masked"):
+        generate(tiny_encoder, PROMPT)
+    register()
+    AutoModelForSequenceClassification.from_pretrained(recurrent).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(recurrent).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no language-model head"):
+        generate(tmp_path, PROMPT)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"words": 0}, {"words": 10**6}, {"count": 0}, {"temperature": -0.1}, {"temperature": 1e999}],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(recurrent: Path, setting: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"{next(iter(setting))} = "):
+        generate(recurrent, PROMPT, **setting)
+
+
+def test_a_prompt_that_fills_the_context_is_refused(transformer: Path) -> None:
+    with pytest.raises(RecipeError, match="the model sees 64"):
+        generate(transformer, "x" * 64, device="cpu")
+    (text,) = generate(transformer, "x" * 63, device="cpu")
+    assert text.startswith("x" * 63)
+
+
+def test_the_command_prints_the_text(command: Callable[..., Any], recurrent: Path) -> None:
+    words = ("generate", recurrent, PROMPT, "--words", 4, "--seed", 3, "--device", "cpu")
+    seen = command(*words)
+    assert seen.status == 0
+    assert seen.out == generate(recurrent, PROMPT, 4, seed=3, device="cpu")[0] + "\n"
+    several = command(*words, "--count", 2, "--temperature", 1.5, "--json")
+    found = json.loads(several.out)
+    assert found["prompt"] == PROMPT
+    assert len(found["texts"]) == 2
+    assert command("generate", "none/such/folder", PROMPT).status == 2
