@@ -1,0 +1,85 @@
+"""`finetext find-lr`: suggest a learning rate for `finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetext import arguments, options
+from finetext.arguments import DataOptions, MethodOptions
+from finetext.console import Screen
+
+if TYPE_CHECKING:
+    from finetext.training.rate_finder import RateCurve
+
+
+def find_lr(
+    data: options.OptionalData = None,
+    validation: options.Validation = None,
+    test: options.Test = None,
+    text: options.Text = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    row_id: options.RowId = None,
+    label_names: options.LabelNames = None,
+    drop_unlabelled: options.DropUnlabelled = False,
+    encoder: options.Encoder = None,
+    max_length: options.MaxLength = None,
+    train_size: options.TrainSize = None,
+    validation_size: options.ValidationSize = None,
+    test_size: options.TestSize = None,
+    settings: options.Settings = None,
+    recipe: options.RecipeFile = None,
+    lowest: options.LowestRate = 1e-7,
+    highest: options.HighestRate = 1.0,
+    steps: options.RangeSteps = 100,
+    out: options.PictureOut = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Suggest a learning rate for fine-tuning on DATA."""
+    from finetext.finding import RangeTest, finetune_rung
+    from finetext.finding import find_lr as find
+    from finetext.pipeline import Listener
+    from finetext.recipe import Recipe
+    from finetext.report.rate_curve import check_picture, write_rate_curve
+
+    if out is not None:
+        arguments.check_place(out)
+        check_picture(out)
+    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
+    source = {"train": data, "validation": validation, "test": test}
+    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
+    given = {
+        "data": {"source": source} | reading.given(),
+        "split": {name: arguments.size(of) for name, of in sizes.items()},
+        "seed": seed,
+        "device": device,
+    }
+    chosen = MethodOptions("finetune" if recipe is None else None, encoder, max_length)
+    asked = Recipe.from_values(arguments.recipe_values(recipe, given, chosen, settings))
+    rung, method = finetune_rung(asked)
+    screen = Screen(quiet or as_json)
+    with screen.watching():
+        listener = Listener(screen.say, screen.progress, screen.finding)
+        curve = find(asked, method, RangeTest(lowest, highest, steps), listener=listener)
+    if out is not None:
+        write_rate_curve(curve, out)
+    _show(curve, rung, out, screen, as_json)
+
+
+def _show(curve: RateCurve, rung: str, out: Path | None, screen: Screen, as_json: bool) -> None:
+    """The number, and how to use it."""
+    from dataclasses import asdict
+
+    if as_json:
+        screen.json(asdict(curve) | {"rung": rung, "picture": None if out is None else str(out)})
+        return
+    rate = f"{curve.suggestion:.2g}"
+    print(f"learning rate: {rate} (more careful: {curve.valley:.2g})")
+    print(f"to train with it: finetext train ... --set {rung}.learning_rate={rate}")
+    if out is not None:
+        print(f"picture: {out}")

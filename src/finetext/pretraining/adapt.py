@@ -1,0 +1,192 @@
+"""`adapt`: an encoder goes on learning language from unlabelled text of the domain at hand.
+
+Gururangan et al. 2020, "Don't Stop Pretraining: Adapt Language Models to Domains and Tasks".
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.encoders.catalogue import is_alias
+from finetext.encoders.language import STREAMED, load_for_language_model, objective_of
+from finetext.encoders.load import load_tokenizer, longest_input
+from finetext.environment import absolute
+from finetext.methods.base import FitContext
+from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
+from finetext.pipeline import Listener
+from finetext.pretraining.corpus import Corpus, CorpusSettings
+from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
+from finetext.pretraining.request import Request, carry_out
+from finetext.recipe import made
+from finetext.training.precision import Precision
+from finetext.training.schedules import ScheduleName
+
+LONGEST_ROW: Final = 512
+RATE_AT_WIDTH: Final = (5e-4, 384)
+RATE_OF_STREAMS: Final = 2e-3
+
+__all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How an encoder is adapted.
+
+    Attributes:
+        encoder: alias, Hub name or folder of the encoder to start from, "minilm" by default.
+        epochs: passes over the corpus, 1 by default.
+        batch_size: rows a step, 16 by default; the number of streams of an AWD-LSTM.
+        learning_rate: highest learning rate; None (the default) is 5e-4 for a hidden size of 384,
+            falls in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
+        max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
+        masked_share: share of the tokens that a masked language model is asked about, 0.15 by
+            default.
+        schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
+            "slanted-triangular".
+        warmup_share: share of the steps in which the learning rate rises; None (the default) is
+            that of the schedule, 0.06 for "linear".
+        discriminative: by how much the learning rate falls from a layer group to the one below
+            it, 1.0 (not at all) by default.
+        weight_decay: decoupled decay of the matrices, 0.01 by default.
+        largest_gradient: norm to which gradients are clipped, 1.0 by default.
+        dropout_multiplier: factor on every dropout probability of the encoder; None (the default)
+            is 0, as one pass over much text hardly overfits, and 1 for AWD-LSTM.
+        evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
+        patience: evaluations without improvement after which training stops; None (the default)
+            never stops early.
+        precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
+    """
+
+    encoder: str = "minilm"
+    epochs: Count = 1
+    batch_size: Count = 16
+    learning_rate: Positive | None = None
+    max_length: Tokens | None = None
+    masked_share: ShareBelowOne = 0.15
+    schedule: ScheduleName = "linear"
+    warmup_share: Share | None = None
+    discriminative: Positive = 1.0
+    weight_decay: NotNegative = 0.01
+    largest_gradient: Positive = 1.0
+    dropout_multiplier: NotNegative | None = None
+    evaluate_every: Count | None = None
+    patience: Count | None = None
+    precision: Precision = "auto"
+
+
+def adapt(
+    corpus: Any,
+    out: str | Path,
+    settings: Adaptation | None = None,
+    *,
+    read: CorpusSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    track: tuple[str, ...] = (),
+    checkpoint_seconds: float = 60.0,
+    listener: Listener | None = None,
+) -> Adapted:
+    """Train an encoder on unlabelled text and save it as an encoder folder.
+
+    Masked language modelling of whole words, or the next token for models that read from left to
+    right. Loss, accuracy and perplexity are measured on held-out text before, during and after.
+
+    Args:
+        corpus: whatever `finetext.read` takes, labels ignored; lines of text; a list of texts; a
+            run folder; a tuple of several of these by path; or a `Corpus`. Test rows are left
+            out; see `finetext.pretraining.corpus.read_corpus`.
+        out: the encoder folder, which must not exist or be empty.
+        settings: the encoder to start from, and the hyperparameters.
+        read: how to read the corpus, and what to leave out of it.
+        seed: seed of every random choice, 0 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        resume: go on with what was stopped or killed in `out`; the result is that of a training
+            that was never stopped. What is finished is given back as it is.
+        track: trackers that get the scalars of training, such as "tensorboard".
+        checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
+        listener: who hears of progress; by default messages and a progress bar are shown, on a
+            terminal or in a notebook.
+
+    Returns:
+        the folder, and what was found.
+
+    Raises:
+        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to go on.
+    """
+    asked = checked(settings or Adaptation())
+    request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
+    return carry_out(
+        request,
+        corpus,
+        read,
+        lambda texts, context: adapt_to(texts, request.out, asked, context, resume),
+        listener,
+    )
+
+
+def adapt_to(
+    corpus: Corpus, out: Path, settings: Adaptation, context: FitContext, resume: bool = False
+) -> Adapted:
+    """Adapt an encoder to a corpus that was read.
+
+    Args:
+        corpus: what to learn from.
+        out: the encoder folder; see `adapt`.
+        settings: the encoder to start from, and the hyperparameters.
+        context: seed, device, cache, trackers and listeners; of its checkpoints, how often.
+        resume: whether what is in the folder may be gone on with.
+
+    Raises:
+        FinetextError: as `adapt`.
+    """
+    settings = checked(settings)
+    return make_encoder(out, lambda place: _loaded(settings), corpus, settings, context, resume)
+
+
+def checked(settings: Adaptation) -> Adaptation:
+    """The settings with their types and ranges checked, and an encoder in a folder by its path.
+
+    Raises:
+        RecipeError: a setting does not fit, or more tokens are asked for than the encoder takes.
+        FinetextError: there is no such encoder, or none that can be adapted.
+    """
+    values = asdict(settings)
+    if not is_alias(settings.encoder):
+        values["encoder"] = absolute(settings.encoder)
+    settings = made("adapt", Adaptation, values)
+    objective_of(settings.encoder)
+    longest_input(settings.encoder, settings.max_length)
+    return settings
+
+
+def _loaded(settings: Adaptation) -> LanguageModel:
+    """The model to start from."""
+    from transformers import AutoConfig
+
+    from finetext.encoders.catalogue import loading
+
+    with loading(settings.encoder) as path:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    is_streamed = config.model_type == STREAMED
+    dropout = settings.dropout_multiplier
+    if dropout is None:
+        dropout = 1.0 if is_streamed else 0.0
+    tokenizer = load_tokenizer(settings.encoder)
+    model, is_fresh = load_for_language_model(settings.encoder, tokenizer, dropout)
+    rate, width = RATE_AT_WIDTH
+    usual = RATE_OF_STREAMS if is_streamed else min(1e-3, rate * width / model.config.hidden_size)
+    length = longest_input(settings.encoder, settings.max_length)
+    return LanguageModel(
+        kind="adapted",
+        base=settings.encoder,
+        model=model,
+        tokenizer=tokenizer,
+        objective=objective_of(settings.encoder),
+        max_length=length if settings.max_length else min(length, LONGEST_ROW),
+        learning_rate=settings.learning_rate or usual,
+        head_is_fresh=is_fresh,
+    )

@@ -1,0 +1,300 @@
+"""The corpus: unlabelled text to learn a language model from, without what is to be tested on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from finetext.data.read import read
+from finetext.data.settings import ReadSettings
+from finetext.data.split import SplitSettings, split
+from finetext.data.words import counted
+from finetext.environment import absolute
+from finetext.errors import DataError, UnlabelledError
+from finetext.methods.ranges import Count, ShareBelowOne
+from finetext.pretraining.origin import Hashes, text_hashes
+from finetext.recipe import Recipe, read_toml
+from finetext.runs.claiming import is_started
+from finetext.types import Dataset
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """How a corpus is read, and what is left out of it.
+
+    Attributes:
+        read: how to read it.
+        validation: where the held-out texts come from; None (the default) chooses them from the
+            corpus by the seed.
+        held_out: share of the texts that are held out, 0.05 by default.
+        most_held_out: the most texts held out, 2,000 by default.
+        exclude: data whose texts are left out of the corpus.
+        with_test: whether test rows are taken, too; they are left out by default.
+        test: texts of test rows that are known already, and always left out.
+    """
+
+    read: ReadSettings = field(default_factory=ReadSettings)
+    validation: Any = None
+    held_out: ShareBelowOne = 0.05
+    most_held_out: Count = 2_000
+    exclude: tuple[Any, ...] = ()
+    with_test: bool = False
+    test: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Texts to learn from, and texts to measure on.
+
+    Attributes:
+        texts: the documents, each once, none of them blank.
+        held_out: others, that nothing is learnt from.
+        source: what it was read from, one or several; "texts" if handed over in Python.
+        excluded: reason to number of texts left out, as "blank", "repeated", "test".
+        with_test: whether test rows were taken.
+        description: one line on how it was read.
+    """
+
+    texts: list[str]
+    held_out: list[str]
+    source: str | list[str] = "texts"
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    with_test: bool = False
+    description: str = ""
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of the texts, in their order."""
+        digest = hashlib.sha256()
+        for mark, texts in (("\x1d", self.texts), ("\x1c", self.held_out)):
+            for text in texts:
+                digest.update(f"{mark}{text}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def described(self) -> dict[str, Any]:
+        """What `origin.json` says of it, but for the number of tokens."""
+        return {
+            "source": self.source,
+            "content_hash": self.content_hash,
+            "documents": len(self.texts),
+            "held_out": len(self.held_out),
+            "excluded": dict(self.excluded),
+            "with_test": self.with_test,
+        }
+
+    def summary(self) -> str:
+        """One line on its size and what was left out."""
+        words = {"blank": "blank", "repeated": "repeated", "test": "that occur in test rows"}
+        left_out = [
+            f"{number:,} {words.get(reason, reason)}" for reason, number in self.excluded.items()
+        ]
+        return (
+            f"corpus: {counted(len(self.texts), 'text')}, {len(self.held_out):,} more held out; "
+            f"left out: {', '.join(left_out) or 'none'}"
+            + ("; test rows are in it, as you asked" if self.with_test else "")
+        )
+
+
+class _Rows(NamedTuple):
+    """All texts of a source, those of its test rows, and a line on how it was read."""
+
+    texts: Sequence[str]
+    test: Sequence[str]
+    description: str
+
+
+def read_corpus(
+    source: Any,
+    settings: CorpusSettings | None = None,
+    seed: int = 0,
+    test: Sequence[str] = (),
+) -> Corpus:
+    """Read texts to learn a language model from; labels are ignored.
+
+    Test rows are left out, and every text that is word for word one of theirs: those of a
+    ready-made test part; those of labelled data without one, as `finetext train` with the same
+    seed and default sizes takes them; and those of a run, if its folder is given.
+
+    Args:
+        source: whatever `finetext.read` takes, lines of text and lists of texts among them; the
+            folder of a run; or a tuple of several such sources, by path or name.
+        settings: how to read it and what to leave out.
+        seed: chooses the held-out texts, and the test rows as `finetext train` does.
+        test: texts of test rows that are known from elsewhere.
+
+    Raises:
+        DataError: the source cannot be read, or no two texts are left.
+    """
+    settings = settings or CorpusSettings()
+    sources = source if _is_several(source) else (source,)
+    parts = [_rows(one, settings.read, seed) for one in sources]
+    texts = [text for part in parts for text in part.texts]
+    sieve = _Sieve(text_hashes(texts))
+    sieve.leave_out("blank", text_hashes([""]))
+    sieve.leave_out("test", text_hashes(settings.test))
+    if not settings.with_test:
+        known = [*test, *(text for part in parts for text in part.test)]
+        sieve.leave_out("test", text_hashes(known))
+    for other in settings.exclude:
+        found = text_hashes(_rows(other, ReadSettings(), seed).texts)
+        sieve.leave_out(f"that occur in {_name(other)}", found)
+    held_out: list[str] = []
+    if settings.validation is not None:
+        held_out = _distinct(_rows(settings.validation, settings.read, seed).texts)
+        sieve.leave_out("held out", text_hashes(held_out))
+    sieve.leave_out_repeated()
+    rows = np.flatnonzero(sieve.kept)
+    if settings.validation is None:
+        held, rows = _chosen(rows, settings, seed)
+        held_out = [texts[row] for row in held]
+    if not len(rows) or not held_out:
+        raise DataError(_too_few(sieve, settings))
+    names = [_name(one) for one in sources]
+    return Corpus(
+        [texts[row] for row in rows],
+        held_out,
+        names if len(names) > 1 else names[0],
+        sieve.excluded,
+        settings.with_test,
+        "; ".join(part.description for part in parts),
+    )
+
+
+class _Sieve:
+    """Which of n texts are kept, and why the others are not."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.kept = np.ones(len(hashes), dtype=bool)
+        self.excluded: dict[str, int] = {}
+        self._hashes = hashes
+
+    def leave_out(self, reason: str, hashes: Hashes) -> None:
+        """Leave out the texts of these hashes."""
+        self._drop(reason, np.isin(self._hashes, hashes))
+
+    def leave_out_repeated(self) -> None:
+        """Leave out every text that was there before."""
+        first = np.unique(np.where(self.kept, self._hashes, 0), return_index=True)[1]
+        self._drop("repeated", ~np.isin(np.arange(len(self._hashes)), first))
+
+    def _drop(self, reason: str, found: Any) -> None:
+        number = int((self.kept & found).sum())
+        if number:
+            self.excluded[reason] = self.excluded.get(reason, 0) + number
+        self.kept &= ~found
+
+
+def _chosen(rows: Any, settings: CorpusSettings, seed: int) -> tuple[Any, Any]:
+    """The rows that are held out, and the others, both in their order."""
+    wanted = min(max(1, round(settings.held_out * len(rows))), settings.most_held_out)
+    count = min(wanted, len(rows) - 1)
+    held = np.zeros(len(rows), dtype=bool)
+    held[np.random.default_rng(seed).permutation(len(rows))[: max(0, count)]] = True
+    return rows[held], rows[~held]
+
+
+def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
+    left = int(sieve.kept.sum())
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in sieve.excluded.items())
+    needed = "one text to learn from" if settings.validation is not None else "two texts"
+    return (
+        f"the corpus has {counted(left, 'text')} that can be used, and at least {needed} "
+        f"is needed{f'; left out: {reasons}' if reasons else ''}"
+    )
+
+
+def _is_several(source: Any) -> bool:
+    """Whether it is a tuple of paths or names; a pair of texts and labels is one source."""
+    return (
+        isinstance(source, tuple)
+        and bool(source)
+        and all(isinstance(one, str | Path) for one in source)
+    )
+
+
+def _distinct(texts: Sequence[str]) -> list[str]:
+    """The texts that are not blank, each once."""
+    return list(dict.fromkeys(text for text in texts if text.strip()))
+
+
+def _name(source: Any) -> str:
+    return absolute(str(source)) if isinstance(source, str | Path) else "texts"
+
+
+def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
+    """All texts of a source, and those of its test rows."""
+    if isinstance(source, str | Path) and is_started(Path(source).expanduser()):
+        return _rows_of_run(Path(source).expanduser())
+    texts, labelled = _read(source, settings)
+    return _Rows(texts.texts, _test_texts(labelled or texts, seed), texts.description)
+
+
+def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:
+    """All rows of a source, and those with a label, as training would read them.
+
+    Where some rows have labels and some have none, these are two data sets.
+
+    Raises:
+        DataError: it cannot be read, whether labels are needed or not.
+    """
+    without = replace(settings, labelled=False, label=None, drop_unlabelled=False)
+    if not settings.labelled:
+        return read(source, settings=without), None
+    try:
+        dataset = read(source, settings=settings)
+        return dataset, dataset
+    except UnlabelledError:
+        return read(source, settings=without), None
+    except DataError:
+        dataset = read(source, settings=without)
+    try:
+        return dataset, read(source, settings=replace(settings, drop_unlabelled=True))
+    except DataError:
+        return dataset, None
+
+
+def _test_texts(dataset: Dataset, seed: int) -> list[str]:
+    """The texts of the test rows that `finetext train` would have."""
+    if dataset.scheme is not None:
+        try:
+            return split(dataset, SplitSettings(), seed).test.texts
+        except DataError:
+            pass  # it cannot be trained on as it is, and so has no test rows but ready-made ones
+    if "split" not in dataset.table.column_names:
+        return []
+    parts = zip(dataset.texts, dataset.column("split"), strict=True)
+    return [text for text, part in parts if part == "test"]
+
+
+def _rows_of_run(folder: Path) -> _Rows:
+    """The texts of a run.
+
+    Raises:
+        DataError: its data are not the ones it was begun with, or it is damaged.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    recipe = Recipe.from_values({"data": read_toml(folder / "recipe.toml")["data"]})
+    dataset = read(recipe.source, settings=recipe.read)
+    try:
+        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
+        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
+        parts = dict(zip(table["id"], table["split"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        raise DataError(f"the run in {folder} is damaged: {error}") from None
+    if known != dataset.content_hash:
+        raise DataError(
+            f"the data of the run in {folder} are not the ones it was begun with, so its test rows "
+            "cannot be told; give the data themselves, and the test rows with --exclude"
+        )
+    pairs = zip(dataset.texts, dataset.ids, strict=True)
+    test = [text for text, name in pairs if parts.get(name) == "test"]
+    return _Rows(dataset.texts, test, f"run {folder}: {dataset.description}")

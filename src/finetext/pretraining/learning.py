@@ -1,0 +1,336 @@
+"""What adapting and pretraining have in common: a model and a corpus in, an encoder folder out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from finetext.encoders.language import (
+    STREAMED,
+    Objective,
+    begin_with_frequencies,
+    save_language_model,
+)
+from finetext.encoders.load import quiet
+from finetext.errors import ModelError, RunError
+from finetext.methods.base import FitContext, batches_of
+from finetext.pretraining.corpus import Corpus
+from finetext.pretraining.folder import Workplace, is_finished, workplace
+from finetext.pretraining.objectives import CausalTask, MaskedTask
+from finetext.pretraining.origin import Origin, read_origin, write_corpus_hashes, write_origin
+from finetext.pretraining.packing import (
+    SPECIAL,
+    TEXTS_AT_A_TIME,
+    PackedTexts,
+    kept_apart,
+    pack,
+    reads_ahead,
+)
+from finetext.pretraining.streams import StreamTask
+from finetext.runs.attempts import CHECKPOINT, Attempts
+from finetext.training.loop import train_model
+from finetext.training.precision import choose_device
+from finetext.training.stages import Stage
+from finetext.training.task import Evaluation, Hyperparameters, Task
+
+FIGURES: Final = {
+    "loss": "validation loss", "accuracy": "validation accuracy", "perplexity": "perplexity"
+}  # fmt: skip
+
+PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
+
+
+class LanguageSettings(Hyperparameters, Protocol):
+    """The hyperparameters of language-model training, as `Adaptation` explains them."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the corpus."""
+
+    @property
+    def masked_share(self) -> float:
+        """Share of the tokens that are asked about."""
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model that is about to be trained.
+
+    Attributes:
+        kind: "adapted" from another encoder, or "pretrained" from random weights.
+        base: the encoder it comes from; "" for random weights.
+        model: with its language-model head, in fp32.
+        tokenizer: its tokenizer.
+        objective: what it predicts.
+        max_length: most tokens of a row.
+        learning_rate: the highest one.
+        head_is_fresh: whether its head has random weights.
+    """
+
+    kind: Literal["adapted", "pretrained"]
+    base: str
+    model: Any
+    tokenizer: Any
+    objective: Objective
+    max_length: int
+    learning_rate: float
+    head_is_fresh: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call its training in messages."""
+        return "adapt" if self.kind == "adapted" else "pretrain"
+
+    @cached_property
+    def is_streamed(self) -> bool:
+        """Whether it carries a state from window to window."""
+        return bool(self.model.config.model_type == STREAMED)
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An encoder that was made.
+
+    Attributes:
+        folder: what `--encoder` and `Finetune(encoder=...)` take.
+        origin: what it was made from, and what that achieved.
+    """
+
+    folder: Path
+    origin: Origin
+
+
+class Learnt(NamedTuple):
+    """Figures on held-out text before and after training, and the tokens of an epoch."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    tokens: int
+
+
+def make_encoder(
+    out: Path,
+    make: Callable[[Workplace], LanguageModel],
+    corpus: Corpus,
+    settings: LanguageSettings,
+    context: FitContext,
+    resume: bool = False,
+) -> Adapted:
+    """Train a language model and leave an encoder folder, whole or not at all.
+
+    What was begun in the folder is gone on with if `resume` says so, and an encoder that is
+    finished is given back as it is.
+
+    Args:
+        out: the folder.
+        make: gives the model; on the processor, the same one each time it is called. What takes
+            long or is not the same each time it may keep in the `state` of the workplace.
+        corpus: what to learn from and to measure on.
+        settings: the hyperparameters.
+        context: seed, device, cache, trackers and listeners; of its checkpoints, how often.
+        resume: whether what is in the folder may be gone on with.
+
+    Raises:
+        RunError: the folder cannot be used.
+        RecipeError: what was begun in it has other settings.
+        ModelError: the training failed.
+    """
+    import torch
+
+    if (finished := finished_encoder(out, resume, context)) is not None:
+        return finished
+    identity = {name: of for name, of in asdict(settings).items() if name != "precision"}  # type: ignore[call-overload]
+    asked = {**identity, "seed": context.seed, "corpus": corpus.content_hash}
+    with workplace(out, resume, asked) as place:
+        attempts = Attempts(place.state, context)
+        try:
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                torch.manual_seed(context.seed)
+                language = make(place)
+                language.model.to(choose_device(context.device))
+                heard = _context(attempts.context(place.state), out, corpus)
+                learnt = _learn(language, corpus, settings, place, heard)
+        except BaseException as error:
+            attempts.keep()
+            if isinstance(error, Exception) and not (place.state / CHECKPOINT).is_dir():
+                shutil.rmtree(place.state, ignore_errors=True)  # nothing to go on with
+            raise
+        origin = _origin(language, corpus, settings, context, learnt)
+        origin = replace(origin, seconds=attempts.seconds)
+        place.finish(lambda folder: _write(folder, language, corpus, origin))
+    return Adapted(out, origin)
+
+
+def _origin(
+    language: LanguageModel,
+    corpus: Corpus,
+    settings: LanguageSettings,
+    context: FitContext,
+    learnt: Learnt,
+) -> Origin:
+    """Where the encoder comes from, but for the seconds it took."""
+    chosen = {"learning_rate": language.learning_rate, "max_length": language.max_length}
+    return Origin(
+        kind=language.kind,
+        base=language.base,
+        corpus=corpus.described() | {"tokens": learnt.tokens},
+        seconds=0.0,
+        before=learnt.before,
+        after=learnt.after,
+        settings=asdict(settings) | chosen,  # type: ignore[call-overload]
+        seed=context.seed,
+        versions={name: version(name) for name in PACKAGES},
+        head_is_fresh=language.head_is_fresh,
+    )
+
+
+def _write(folder: Path, language: LanguageModel, corpus: Corpus, origin: Origin) -> None:
+    """Write all files of an encoder."""
+    language.model.to("cpu")
+    save_language_model(language.model, language.tokenizer, folder, language.base)
+    write_corpus_hashes(folder, corpus.texts)
+    write_origin(folder, origin)
+
+
+def finished_encoder(out: Path, resume: bool, context: FitContext) -> Adapted | None:
+    """The encoder in a folder if it is finished and may be taken as it is.
+
+    Raises:
+        RunError: its record is gone.
+    """
+    if not (resume and is_finished(out)):
+        return None
+    origin = read_origin(out)
+    if origin is None:
+        raise RunError(f"{out} does not tell how its encoder was made")
+    context.say(f"the encoder in {out} is finished already")
+    return Adapted(out, origin)
+
+
+def _context(context: FitContext, out: Path, corpus: Corpus) -> FitContext:
+    """The context of the training: with its log in the folder, and states of this corpus only."""
+    kept = context.checkpoints
+    kept = None if kept is None else replace(kept, data=corpus.content_hash)
+    return replace(context, log=out / "log.jsonl", checkpoints=kept)
+
+
+def _learn(
+    language: LanguageModel,
+    corpus: Corpus,
+    settings: LanguageSettings,
+    place: Workplace,
+    context: FitContext,
+) -> Learnt:
+    """Measure, train, and measure again."""
+    task, tokens = _task(language, corpus, settings, context)
+    context.say(_summary(language, settings, tokens))
+    before: dict[str, float] | None = place.recalled("before")
+    if before is None:
+        before = _figures(task.evaluate(language.model.eval()))
+        place.remember("before", before)
+    context.say(f"{language.name}: before, {shown(before)}")
+    stages = [Stage(settings.epochs, language.learning_rate)]
+    train_model(language.model, task, settings, stages, context)
+    after = _figures(task.evaluate(language.model.eval()))
+    context.say(f"{language.name}: after, {shown(after)}")
+    return Learnt(before, after, tokens)
+
+
+def _task(
+    language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
+) -> tuple[Task, int]:
+    """The task of a model on a corpus, and the tokens of an epoch."""
+    named: dict[str, Any] = {"name": language.name, "seed": context.seed}
+    if language.is_streamed:
+        documents, held_out = (
+            _numbered(language.tokenizer, texts) for texts in (corpus.texts, corpus.held_out)
+        )
+        stream = StreamTask(
+            documents, held_out, streams=settings.batch_size, epochs=settings.epochs,
+            bptt=language.model.config.bptt, **named,
+        )  # fmt: skip
+        return stream, sum(map(len, documents))
+    packed, held = _packed(language, corpus, context)
+    if language.head_is_fresh:
+        ordinary = packed.ids[packed.words != SPECIAL]
+        counts = np.bincount(ordinary, minlength=len(language.tokenizer))
+        begin_with_frequencies(language.model, counts)
+    if language.objective == "masked":
+        task: Task = MaskedTask.of(language.tokenizer, packed, held, settings.masked_share, **named)
+    else:
+        task = CausalTask(packed, held, **named)
+    return task, len(packed.ids)
+
+
+def _numbered(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
+    """The token ids of each text, all of it."""
+    with quiet():
+        return [
+            np.asarray(ids, dtype=np.int32)
+            for part in batches_of(len(texts), TEXTS_AT_A_TIME)
+            for ids in tokenizer(texts[part])["input_ids"]
+        ]
+
+
+def _packed(
+    language: LanguageModel, corpus: Corpus, context: FitContext
+) -> tuple[PackedTexts, PackedTexts]:
+    """The texts of a corpus and those held out, as the model can read them.
+
+    Raises:
+        ModelError: there is no word in them, or a model from left to right reads ahead.
+    """
+    model, causal = language.model.eval(), language.objective == "causal"
+    packed, held = (
+        pack(language.tokenizer, texts, language.max_length)
+        for texts in (corpus.texts, corpus.held_out)
+    )
+    if not len(packed) or not len(held):
+        raise ModelError("the tokenizer finds no word in the corpus, or none in what is held out")
+    if causal and reads_ahead(model, packed):
+        raise ModelError(
+            f"{language.base} reads in both directions and cannot predict the next word; choose "
+            "another encoder"
+        )
+    rows = len(packed)
+    packed = kept_apart(model, packed, causal)
+    apart = len(packed) == rows
+    held = replace(held, first_position=packed.first_position) if apart else held.alone()
+    how = "packed" if apart else "not packed, since the model would mix them"
+    chunks = len(packed.chunks) - 1
+    context.say(
+        f"{language.name}: {chunks:,} pieces of text in {len(packed):,} rows of up to "
+        f"{language.max_length} tokens, {how}"
+    )
+    return packed, held
+
+
+def _figures(found: Evaluation) -> dict[str, float]:
+    return {name: found.figures[figure] for name, figure in FIGURES.items()}
+
+
+def shown(figures: Mapping[str, float]) -> str:
+    """Figures on held-out text in words."""
+    return (
+        f"on held-out text: loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.3f}, "
+        f"perplexity {figures['perplexity']:,.1f}"
+    )
+
+
+def _summary(language: LanguageModel, settings: LanguageSettings, tokens: int) -> str:
+    """One line on the model and how it is trained."""
+    parameters = sum(of.numel() for of in language.model.parameters())
+    head = ", its head fresh" if language.head_is_fresh else ""
+    epochs = "1 epoch" if settings.epochs == 1 else f"{settings.epochs} epochs"
+    return (
+        f"{language.name}: {language.base or 'random weights'} ({type(language.model).__name__}"
+        f"{head}), {parameters / 1e6:.1f} M parameters; {tokens:,} tokens, {epochs}, "
+        f"learning rate {language.learning_rate:.2g}, {language.model.device.type}"
+    )

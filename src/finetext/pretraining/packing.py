@@ -1,0 +1,299 @@
+"""Texts as rows of full length: cut into chunks, packed together, and kept apart all the same.
+
+Several chunks share a row, so that little is padded. Nothing crosses their borders: attention has
+a block for each chunk, and positions begin anew (Krell et al. 2021, "Efficient sequence packing
+without cross-contamination").
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from finetext.errors import ModelError
+from finetext.methods.base import batches_of
+from finetext.types import Integers
+
+SPECIAL, BEGINS, GOES_ON = 0, 1, 2
+"""What a token is: special, the first of a word, or a later one."""
+
+TEXTS_AT_A_TIME: Final = 1_000
+TOLERANCE: Final = 1e-3
+"""How far the states of a chunk in a row may be from those of the chunk alone."""
+
+
+class Layout(NamedTuple):
+    """Where the tokens of a batch are.
+
+    Attributes:
+        places: (m,) positions in the flat arrays of the table, row by row.
+        there: (rows, longest) whether a place of the batch holds a token.
+    """
+
+    places: Integers
+    there: Any
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTexts:
+    """The tokens of chunks, end to end, and which chunks share a row.
+
+    Attributes:
+        ids: (m,) all token ids, int32.
+        words: (m,) `SPECIAL`, `BEGINS` or `GOES_ON`, int8.
+        chunks: (c + 1,) where each chunk begins in `ids`; the last is the end.
+        rows: (n + 1,) the first chunk of each row; the last is c.
+        padding: token id of padding.
+        first_position: position that the model gives to the first token of a text.
+    """
+
+    ids: np.ndarray[Any, Any]
+    words: np.ndarray[Any, Any]
+    chunks: Integers
+    rows: Integers
+    padding: int
+    first_position: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) - 1
+
+    @cached_property
+    def lengths(self) -> Integers:
+        """(n,) tokens of each row."""
+        return np.diff(self.chunks[self.rows])
+
+    @cached_property
+    def chunk_of(self) -> Integers:
+        """(m,) the number of the chunk of each token."""
+        return np.repeat(np.arange(len(self.chunks) - 1), np.diff(self.chunks))
+
+    def layout(self, rows: Sequence[int] | Integers) -> Layout:
+        """Where the tokens of some rows are."""
+        rows = np.asarray(rows)
+        lengths = self.lengths[rows]
+        begins = self.chunks[self.rows[rows]] - np.cumsum(lengths) + lengths
+        places = np.repeat(begins, lengths) + np.arange(int(lengths.sum()))
+        return Layout(places, np.arange(int(lengths.max())) < lengths[:, None])
+
+    def batch(self, layout: Layout, ids: Integers) -> dict[str, Any]:
+        """The rows as tensors, padded on the right.
+
+        Args:
+            layout: of the rows.
+            ids: (m,) what the model is to see in the places.
+
+        Returns:
+            `input_ids` and `attention_mask` of shape (rows, longest); where some row has several
+            chunks, also `segments`, the number of the chunk from 1, and `position_ids`.
+        """
+        places, there = layout
+        tensors = {
+            "input_ids": _filled(there, ids, self.padding),
+            "attention_mask": _filled(there, np.ones_like(places), 0),
+        }
+        chunk = self.chunk_of[places]
+        firsts = np.flatnonzero(np.diff(chunk, prepend=-1))
+        if len(firsts) > len(there):
+            positions = places - self.chunks[chunk] + self.first_position
+            tensors["segments"] = _filled(there, chunk + 1, 0)
+            tensors["position_ids"] = _filled(there, positions, self.first_position)
+        return tensors
+
+    def alone(self) -> PackedTexts:
+        """The same chunks, each in a row of its own."""
+        return replace(self, rows=np.arange(len(self.chunks)))
+
+
+def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
+    """Cut texts into chunks and put these into as few rows as are easily found.
+
+    A chunk has the special tokens that the tokenizer puts around a text. The longest chunks are
+    placed first, each where it leaves the least room.
+
+    Args:
+        tokenizer: a fast transformers tokenizer with a padding token.
+        texts: n documents; all of each is used.
+        max_length: most tokens of a chunk and of a row.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one.
+    """
+    if not tokenizer.is_fast:
+        raise ModelError(f"{type(tokenizer).__name__} has no fast form, which adapting needs")
+    ids: list[Any] = []
+    words: list[Any] = []
+    for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+        for chunk in _chunks(tokenizer, texts[part], max_length):
+            kinds = _word_marks(chunk)
+            if kinds.any():
+                ids.append(np.asarray(chunk.ids, dtype=np.int32))
+                words.append(kinds)
+    lengths = np.array([len(chunk) for chunk in ids], dtype=np.int64)
+    order, rows = _places(lengths, max_length)
+    empty = np.zeros(0, dtype=np.int32)
+    return PackedTexts(
+        ids=np.concatenate([ids[chunk] for chunk in order]) if ids else empty,
+        words=np.concatenate([words[chunk] for chunk in order]) if ids else empty,
+        chunks=np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64),
+        rows=rows,
+        padding=int(tokenizer.pad_token_id),
+    )
+
+
+def block_mask(segments: Any, causal: bool, dtype: Any) -> Any:
+    """The attention mask that keeps chunks apart, to be added to the scores.
+
+    Padding attends to padding, since attention to nothing is not a number.
+
+    Args:
+        segments: (rows, longest) the chunk of each token.
+        causal: whether a token sees only those before it.
+        dtype: number format of the model.
+
+    Returns:
+        (rows, 1, longest, longest) of 0 and the lowest number.
+    """
+    import torch
+
+    seen = segments[:, None, :, None] == segments[:, None, None, :]
+    if causal:
+        seen = seen.tril()
+    mask = torch.zeros(seen.shape, dtype=dtype, device=segments.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)
+
+
+def model_inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, Any]:
+    """What the model takes of a batch.
+
+    Raises:
+        ValueError: the attention of the model is of a kind that takes no mask of blocks.
+    """
+    names = ("input_ids", "attention_mask", "position_ids")
+    inputs = {name: batch[name] for name in names if name in batch}
+    if "segments" in batch:
+        kind = getattr(model.config, "_attn_implementation", None) or ""
+        if kind not in ("", "eager", "sdpa"):
+            raise ValueError(f"the attention {kind} cannot keep chunks apart")
+        dtype = next(model.parameters()).dtype
+        inputs["attention_mask"] = block_mask(batch["segments"], causal, dtype)
+    return inputs | ({"use_cache": False} if causal else {})
+
+
+def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
+    """The texts as the model can read them: packed if it keeps chunks apart, else one a row.
+
+    That is tried on the row with the longest chunk among those of several, for both positions
+    that models give to the first token.
+
+    Args:
+        model: a transformers language model in evaluation mode.
+        texts: packed.
+        causal: whether it reads from left to right.
+    """
+    shared = np.flatnonzero(np.diff(texts.rows) > 1)
+    if not len(shared):
+        return texts
+    longest = np.maximum.reduceat(np.diff(texts.chunks), texts.rows[:-1])
+    row = int(shared[longest[shared].argmax()])
+    for first in (0, texts.padding + 1):
+        candidate = replace(texts, first_position=first)
+        if _is_kept_apart(model, candidate, row, causal):
+            return candidate
+    return texts.alone()
+
+
+def reads_ahead(model: Any, texts: PackedTexts) -> bool:
+    """Whether the states of a text change with what comes later in it."""
+    chunk = int(np.diff(texts.chunks).argmax())
+    ids = texts.ids[texts.chunks[chunk] : texts.chunks[chunk + 1]]
+    whole, beginning = _states(model, ids), _states(model, ids[:-1])
+    return len(ids) > 1 and not _alike(whole[:, :-1], beginning)
+
+
+def _is_kept_apart(model: Any, texts: PackedTexts, row: int, causal: bool) -> bool:
+    import torch
+
+    layout = texts.layout([row])
+    batch = texts.batch(layout, texts.ids[layout.places])
+    batch = {name: of.to(model.device) for name, of in batch.items()}
+    chunks = range(texts.rows[row], texts.rows[row + 1])
+    alone = [_states(model, texts.ids[texts.chunks[c] : texts.chunks[c + 1]]) for c in chunks]
+    try:
+        with torch.inference_mode():
+            together = model.base_model(**model_inputs(model, batch, causal)).last_hidden_state
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return False
+    return _alike(together, torch.cat(alone, dim=1))
+
+
+def _states(model: Any, ids: Any) -> Any:
+    """(1, length, width) the last hidden states of a text alone."""
+    import torch
+
+    inputs = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
+    with torch.inference_mode():
+        return model.base_model(input_ids=inputs).last_hidden_state
+
+
+def _alike(one: Any, other: Any) -> bool:
+    import torch
+
+    return one.shape == other.shape and torch.allclose(one, other, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def _filled(there: Any, values: Any, fill: int) -> Any:
+    """A tensor of the shape of `there` with the values in its places."""
+    import torch
+
+    whole = np.full(there.shape, fill, dtype=np.int64)
+    whole[there] = values
+    return torch.from_numpy(whole)
+
+
+def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
+    """The encodings of the pieces of texts, special tokens around each."""
+    encoded = tokenizer(
+        [text.encode("utf-8", "replace").decode() for text in texts],
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_overflowing_tokens=True,
+    )
+    return list(encoded.encodings)
+
+
+def _word_marks(chunk: Any) -> np.ndarray[Any, Any]:
+    """(length,) int8: which tokens are special, begin a word, or go on with one."""
+    numbers = np.array([-1 if word is None else word for word in chunk.word_ids], dtype=np.int64)
+    marks = np.where(np.diff(numbers, prepend=-2) != 0, BEGINS, GOES_ON)
+    special = np.asarray(chunk.special_tokens_mask, dtype=bool) | (numbers < 0)
+    return np.where(special, SPECIAL, marks).astype(np.int8)
+
+
+def _places(lengths: Integers, most: int) -> tuple[Integers, Integers]:
+    """Which chunks share rows of at most `most` tokens.
+
+    Returns:
+        (c,) the numbers of the chunks, row by row, and (n + 1,) the first of each row therein.
+    """
+    rows: list[list[int]] = []
+    room: list[tuple[int, int]] = []
+    shortest = int(lengths.min()) if len(lengths) else 0
+    for chunk in np.argsort(-lengths, kind="stable"):
+        length = int(lengths[chunk])
+        place = bisect_left(room, (length, -1))
+        if place < len(room):
+            left, row = room.pop(place)
+            rows[row].append(int(chunk))
+        else:
+            left, row = most, len(rows)
+            rows.append([int(chunk)])
+        if left - length >= shortest:
+            insort(room, (left - length, row))
+    order = np.array([chunk for row in rows for chunk in row], dtype=np.int64)
+    return order, np.cumsum([0, *map(len, rows)]).astype(np.int64)

@@ -1,0 +1,264 @@
+"""`pretrain`: a tokenizer and an encoder of one's own, from nothing but text."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.durable import sync
+from finetext.encoders.load import _dropouts, _scale_dropout, load_tokenizer, quiet
+from finetext.encoders.presets import Architecture, Preset, check_sizes, configuration, preset
+from finetext.encoders.random import fresh_model, train_tokenizer
+from finetext.errors import FinetextError, RecipeError
+from finetext.methods.base import FitContext
+from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
+from finetext.pipeline import Listener
+from finetext.pretraining.corpus import Corpus, CorpusSettings
+from finetext.pretraining.folder import Workplace
+from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
+from finetext.pretraining.request import Request, carry_out
+from finetext.pretraining.tokenizer import TokenizerKind
+from finetext.recipe import made
+from finetext.training.precision import Precision
+from finetext.training.schedules import ScheduleName
+
+AWD_LSTM: Final = "awd-lstm"
+HIGHEST_RATE: Final = 1e-3
+RATE_AT_WIDTH: Final = (5e-4, 384)
+RATE_OF_STREAMS: Final = 3e-3
+BLANK: Final = "blank"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How an encoder is grown from random weights.
+
+    Attributes:
+        preset: architecture and sizes, "tiny" by default: 6 layers of 8 heads, 128 wide, context
+            128, up to 25,000 pieces; see `finetext.encoders.presets`. What follows changes it.
+        architecture: "bert", "roberta", "distilbert", "electra", "modernbert" or "awd-lstm"; None
+            (the default) is that of the preset, as for all sizes.
+        layers: number of layers.
+        heads: attention heads a layer.
+        width: size of the embeddings, and of the states that a classifier reads.
+        feed_forward: size of the inner layer of the feed-forward blocks, or of the states of all
+            layers but the last of AWD-LSTM.
+        context: longest input in tokens.
+        tokenizer: "wordpiece", "bpe" or "unigram"; None (the default) is WordPiece. AWD-LSTM has
+            whole words.
+        pieces: most entries of the vocabulary.
+        lower_case: whether the tokenizer takes upper and lower case as the same, True by default.
+            The words of AWD-LSTM always are in lower case, with markers for capitals.
+        epochs: passes over the corpus, 10 by default.
+        batch_size: rows a step, 32 by default; the number of streams of an AWD-LSTM.
+        learning_rate: highest learning rate; None (the default) is 1e-3 for widths up to 192,
+            falls in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
+        max_length: tokens of a row; None (the default) is the context.
+        masked_share: share of the tokens that a masked language model is asked about, 0.15 by
+            default.
+        schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
+            "slanted-triangular".
+        warmup_share: share of the steps in which the learning rate rises; None (the default) is
+            that of the schedule, 0.06 for "linear".
+        weight_decay: decoupled decay of the matrices, 0.01 by default.
+        largest_gradient: norm to which gradients are clipped, 1.0 by default.
+        dropout_multiplier: factor on every dropout probability of the architecture; None (the
+            default) is 0, as masks differ in each epoch, and 1 for AWD-LSTM. The encoder is saved
+            with the whole ones.
+        evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
+            The weights of the best one are kept.
+        patience: evaluations without improvement after which training stops; None (the default)
+            never stops early.
+        precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
+    """
+
+    preset: str = "tiny"
+    architecture: Architecture | None = None
+    layers: Count | None = None
+    heads: Count | None = None
+    width: Count | None = None
+    feed_forward: Count | None = None
+    context: Tokens | None = None
+    tokenizer: TokenizerKind | None = None
+    pieces: Count | None = None
+    lower_case: bool = True
+    epochs: Count = 10
+    batch_size: Count = 32
+    learning_rate: Positive | None = None
+    max_length: Tokens | None = None
+    masked_share: ShareBelowOne = 0.15
+    schedule: ScheduleName = "linear"
+    warmup_share: Share | None = None
+    weight_decay: NotNegative = 0.01
+    largest_gradient: Positive = 1.0
+    dropout_multiplier: NotNegative | None = None
+    evaluate_every: Count | None = None
+    patience: Count | None = None
+    precision: Precision = "auto"
+
+    @property
+    def discriminative(self) -> float:
+        """All layers learn at the same rate: none knows more than another yet."""
+        return 1.0
+
+    @property
+    def sizes(self) -> Preset:
+        """The preset with what was changed of it.
+
+        Raises:
+            UnknownNameError: there is no such preset.
+            RecipeError: the sizes do not go together.
+        """
+        names = ("architecture", "layers", "heads", "width", "feed_forward", "context", "pieces")
+        changed = {name: of for name in names if (of := getattr(self, name)) is not None}
+        sizes = replace(preset(self.preset), **changed)
+        check_sizes(sizes)
+        return sizes
+
+
+def pretrain(
+    corpus: Any,
+    out: str | Path,
+    settings: Pretraining | None = None,
+    *,
+    read: CorpusSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    track: tuple[str, ...] = (),
+    checkpoint_seconds: float = 60.0,
+    listener: Listener | None = None,
+) -> Adapted:
+    """Train a tokenizer on unlabelled text, then an encoder from random weights.
+
+    Masked language modelling of whole words (Devlin et al. 2019), or the next word for AWD-LSTM.
+    Loss, accuracy and perplexity are measured on held-out text before, during and after. Whether
+    it paid tells `finetext.train`, which puts the same encoder with random weights beside it.
+
+    Args:
+        corpus: what to learn from, labels ignored; see `finetext.adapt`.
+        out: the encoder folder, which must not exist or be empty.
+        settings: the sizes of the encoder, and the hyperparameters.
+        read: how to read the corpus, and what to leave out of it.
+        seed: seed of every random choice, 0 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        resume: go on with what was stopped or killed in `out`; the result is that of a training
+            that was never stopped. What is finished is given back as it is.
+        track: trackers that get the scalars of training, such as "tensorboard".
+        checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
+        listener: who hears of progress; by default messages and a progress bar are shown, on a
+            terminal or in a notebook.
+
+    Returns:
+        the folder, and what was found.
+
+    Raises:
+        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to go on.
+    """
+    asked = checked(settings or Pretraining())
+    request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
+    return carry_out(
+        request,
+        corpus,
+        read,
+        lambda texts, context: make_encoder(
+            request.out,
+            lambda place: _begun(asked, texts, place, context),
+            texts,
+            asked,
+            context,
+            resume,
+        ),
+        listener,
+    )
+
+
+def checked(settings: Pretraining) -> Pretraining:
+    """The settings with their types and ranges checked.
+
+    Raises:
+        RecipeError: a setting does not fit, or does not suit another.
+        UnknownNameError: there is no such preset.
+    """
+    settings = made("pretrain", Pretraining, asdict(settings))
+    sizes = settings.sizes
+    if settings.tokenizer is not None and sizes.architecture == AWD_LSTM:
+        raise RecipeError("pretrain: AWD-LSTM reads whole words; leave the tokenizer out")
+    if settings.max_length is not None and settings.max_length > sizes.context:
+        raise RecipeError(
+            f"pretrain: max_length is {settings.max_length}, but the context {sizes.context}"
+        )
+    return settings
+
+
+def _begun(
+    settings: Pretraining, corpus: Corpus, place: Workplace, context: FitContext
+) -> LanguageModel:
+    """The model with random weights, and its tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    sizes = settings.sizes
+    blank = place.state / BLANK
+    if not blank.is_dir():
+        try:
+            _write_blank(blank, settings, corpus, context)
+        except FinetextError:  # nothing is learnt yet, so the folder is free again
+            shutil.rmtree(place.state, ignore_errors=True)
+            raise
+    tokenizer = load_tokenizer(str(blank))
+    config = AutoConfig.from_pretrained(blank, trust_remote_code=False)
+    is_streamed = sizes.architecture == AWD_LSTM
+    kind = AutoModelForCausalLM if is_streamed else AutoModelForMaskedLM
+    dropout = settings.dropout_multiplier
+    if dropout is None:
+        dropout = 1.0 if is_streamed else 0.0
+    return LanguageModel(
+        kind="pretrained",
+        base="",
+        model=_with_dropout(config, kind, dropout, context.seed),
+        tokenizer=tokenizer,
+        objective="causal" if is_streamed else "masked",
+        max_length=settings.max_length or sizes.context,
+        learning_rate=settings.learning_rate or rate_for(sizes),
+    )
+
+
+def rate_for(sizes: Preset) -> float:
+    """The learning rate for random weights, in inverse proportion to the width."""
+    if sizes.architecture == AWD_LSTM:
+        return RATE_OF_STREAMS
+    rate, width = RATE_AT_WIDTH
+    return min(HIGHEST_RATE, rate * width / sizes.width)
+
+
+def _write_blank(blank: Path, settings: Pretraining, corpus: Corpus, context: FitContext) -> None:
+    """Train the tokenizer, and keep it and the configuration in a folder, whole or not at all."""
+    sizes = settings.sizes
+    tokenizer = train_tokenizer(
+        sizes, corpus.texts, context.say, settings.tokenizer or "wordpiece", settings.lower_case
+    )
+    unfinished = blank.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with quiet():
+        configuration(sizes, tokenizer).save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+    sync(unfinished)
+    os.replace(unfinished, blank)
+
+
+def _with_dropout(config: Any, kind: Any, multiplier: float, seed: int) -> Any:
+    """A model with random weights whose dropouts are multiplied, but not in its configuration.
+
+    The modules take their dropout from the configuration when they are made.
+    """
+    scaled = copy.deepcopy(config)
+    _scale_dropout(scaled, multiplier)
+    model = fresh_model(scaled, kind, seed)
+    for name, value in _dropouts(config).items():
+        setattr(model.config, name, value)
+    return model

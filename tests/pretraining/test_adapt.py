@@ -1,0 +1,273 @@
+"""Adapting an encoder: what it leaves, and that nothing is lost when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import finetext
+from finetext.encoders.load import load_encoder, load_tokenizer
+from finetext.errors import FinetextError, RecipeError, RunError
+from finetext.methods.base import ProgressEvent
+from finetext.pipeline import Listener
+from finetext.pretraining import learning
+from finetext.pretraining.adapt import Adaptation, adapt
+from finetext.pretraining.origin import read_origin, texts_in_corpus
+
+TEXTS = [
+    f"{text} {word} {number}"
+    for number in "abcd"
+    for word in ("today", "once again")
+    for text in ("the team won the match", "the bank raised its rates", "soup with bread and salt")
+]
+
+
+@pytest.fixture
+def settings(tiny_encoder: Path) -> Adaptation:
+    return Adaptation(
+        encoder=str(tiny_encoder), epochs=6, batch_size=2, learning_rate=1e-2, max_length=32,
+        evaluate_every=5, dropout_multiplier=1.0, precision="fp32",
+    )  # fmt: skip
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def stopping_at(rows: int) -> Listener:
+    """Ctrl-C when so many rows were read."""
+
+    def stop(event: ProgressEvent) -> None:
+        if event.done >= rows:
+            raise KeyboardInterrupt
+
+    return Listener(progress=stop)
+
+
+def test_it_leaves_an_encoder_that_predicts_better(settings: Adaptation, tmp_path: Path) -> None:
+    said: list[str] = []
+    out = tmp_path / "adapted"
+    done = adapt([*TEXTS, " "], out, settings, seed=2, listener=Listener(say=said.append))
+    assert names(out) == {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *("origin.json", "corpus.npy", "log.jsonl", ".lock"),
+    }
+    origin = done.origin
+    assert read_origin(out) == origin
+    assert origin.kind == "adapted"
+    assert origin.base == settings.encoder
+    assert origin.head_is_fresh
+    assert origin.after["loss"] < origin.before["loss"] - 0.3
+    assert origin.after["perplexity"] < origin.before["perplexity"]
+    assert origin.corpus["documents"] == 23
+    assert origin.corpus["held_out"] == 1
+    assert origin.corpus["excluded"] == {"blank": 1}
+    assert origin.corpus["tokens"] > 100
+    assert origin.settings["learning_rate"] == 1e-2
+    assert origin.seed == 2
+    assert texts_in_corpus(out, TEXTS) == 23
+    assert "packed" in " ".join(said)
+    assert sum("on held-out text: loss" in line for line in said) == 2
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert {"validation loss", "validation accuracy", "perplexity"} == set(
+        next(line["evaluation"] for line in log if "evaluation" in line)
+    )
+
+
+def test_the_result_is_taken_by_path(
+    settings: Adaptation, tmp_path: Path, topics: finetext.Dataset
+) -> None:
+    out = tmp_path / "adapted"
+    first = adapt(TEXTS, out, settings, listener=Listener())
+    encoder = load_encoder(str(out), load_tokenizer(str(out)))
+    assert not torch.equal(
+        encoder.embeddings.word_embeddings.weight,
+        load_encoder(
+            settings.encoder, load_tokenizer(settings.encoder)
+        ).embeddings.word_embeddings.weight,
+    )
+    for method in (finetext.Finetune, finetext.Probe):
+        classifier = finetext.fit(
+            topics.texts, topics.labels, method(encoder=str(out)), listener=Listener()
+        )
+        assert set(classifier("the team")) == {"sport", "money", "food"}
+    again = replace(settings, encoder=str(out))
+    second = adapt(TEXTS, tmp_path / "again", again, listener=Listener())
+    assert not second.origin.head_is_fresh
+    assert second.origin.before == first.origin.after
+
+
+@pytest.mark.parametrize("rows", [2, 7, 20, 31])
+def test_stopped_and_gone_on_with_it_ends_the_same(
+    settings: Adaptation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    usual = adapt(TEXTS, whole, settings, listener=Listener())
+    with pytest.raises(KeyboardInterrupt, match="the same command with --resume goes on"):
+        adapt(TEXTS, parts, settings, listener=stopping_at(rows))
+    assert {".lock", ".training"} <= names(parts) <= {".lock", ".training", "log.jsonl"}
+    before: list[Any] = []
+    figures = learning._figures
+    monkeypatch.setattr(learning, "_figures", lambda found: before.append(found) or figures(found))
+    resumed = adapt(TEXTS, parts, settings, resume=True, listener=Listener())
+    assert weights(parts) == weights(whole)
+    assert resumed.origin.before == usual.origin.before
+    assert resumed.origin.after == usual.origin.after
+    assert len(before) == 1
+    assert names(parts) == names(whole)
+
+
+@pytest.mark.parametrize("name", ["save_language_model", "write_corpus_hashes", "write_origin"])
+def test_killed_while_it_is_saved_it_is_no_encoder_and_goes_on(
+    settings: Adaptation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def killed(*given: Any) -> None:
+        raise SystemExit(9)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, name, killed)
+        with pytest.raises(SystemExit):
+            adapt(TEXTS, out, settings, listener=Listener())
+    assert "config.json" not in names(out)
+    with pytest.raises(FinetextError):
+        load_tokenizer(str(out))
+    adapt(TEXTS, out, settings, resume=True, listener=Listener())
+    whole = tmp_path / "whole"
+    adapt(TEXTS, whole, settings, listener=Listener())
+    assert weights(out) == weights(whole)
+
+
+def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = adapt(TEXTS, out, settings, listener=Listener())
+    before = weights(out)
+    said: list[str] = []
+    again = adapt(TEXTS, out, settings, resume=True, listener=Listener(say=said.append))
+    assert again == done
+    assert said == [f"the encoder in {out} is finished already"]
+    assert weights(out) == before
+    with pytest.raises(RunError, match="holds a finished encoder"):
+        adapt(TEXTS, out, settings, listener=Listener())
+
+
+def test_a_folder_with_something_else_is_refused(settings: Adaptation, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(RunError, match="not empty; choose another folder"):
+            adapt(TEXTS, tmp_path, settings, resume=resume, listener=Listener())
+    assert names(tmp_path) == {"mine.txt"}
+
+
+def test_an_unfinished_encoder_is_not_overwritten_nor_gone_on_with_otherwise(
+    settings: Adaptation, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        adapt(TEXTS, out, settings, listener=stopping_at(5))
+    with pytest.raises(RunError, match="unfinished encoder: go on with it by --resume"):
+        adapt(TEXTS, out, settings, listener=Listener())
+    with pytest.raises(RecipeError, match="epochs was 6 and is 7"):
+        adapt(TEXTS, out, replace(settings, epochs=7), resume=True, listener=Listener())
+    with pytest.raises(RecipeError, match="corpus was"):
+        adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
+
+
+def test_what_cannot_be_leaves_nothing(settings: Adaptation, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    for wrong in (
+        {"encoder": "no-such"},
+        {"epochs": 0},
+        {"max_length": 5_000},
+        {"masked_share": 1.5},
+        {"schedule": "square"},
+    ):
+        with pytest.raises(FinetextError):
+            adapt(TEXTS, out, replace(settings, **wrong), listener=Listener())
+    with pytest.raises(FinetextError, match="at least two texts"):
+        adapt(["one"], out, settings, listener=Listener())
+    with pytest.raises(FinetextError, match="finds no word"):
+        adapt(["\u200b", "\u200b\u200b"], out, settings, listener=Listener())
+    assert not out.parent.exists()
+
+
+def test_a_decoder_learns_the_next_token(
+    settings: Adaptation, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "gpt"
+    tokenizer = load_tokenizer(str(tiny_encoder))
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64,
+        bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    done = adapt(TEXTS, tmp_path / "out", replace(settings, encoder=str(base)), listener=Listener())
+    assert done.origin.after["loss"] < done.origin.before["loss"] - 0.5
+    assert not done.origin.head_is_fresh
+
+
+@pytest.fixture
+def awd_lstm(tmp_path: Path) -> Path:
+    from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
+    from finetext.encoders.word_tokenizer import train_word_tokenizer
+
+    tokenizer = train_word_tokenizer(TEXTS, minimum_frequency=1)
+    torch.manual_seed(0)
+    config = AwdLstmConfig(
+        vocab_size=len(tokenizer), embedding_size=16, inner_size=24, num_hidden_layers=2, bptt=8
+    )
+    AwdLstmForCausalLM(config).save_pretrained(tmp_path / "awd")
+    tokenizer.save_pretrained(tmp_path / "awd")
+    return tmp_path / "awd"
+
+
+def test_a_recurrent_model_learns_over_streams_and_resumes(awd_lstm: Path, tmp_path: Path) -> None:
+    settings = Adaptation(str(awd_lstm), epochs=8, batch_size=2, learning_rate=2e-2)
+    done = adapt(TEXTS, tmp_path / "whole", settings, listener=Listener())
+    assert done.origin.after["loss"] < done.origin.before["loss"] - 0.2
+    with pytest.raises(KeyboardInterrupt):
+        adapt(TEXTS, tmp_path / "parts", settings, listener=stopping_at(25))
+    adapt(TEXTS, tmp_path / "parts", settings, resume=True, listener=Listener())
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+def test_the_command(
+    command: Callable[..., Any], tiny_encoder: Path, reviews: Path, workplace: Path
+) -> None:
+    words = ("adapt", reviews, "--encoder", tiny_encoder, "--out", "mine", "--epochs", "2")
+    more = ("--set", "adapt.masked_share=0.3", "--learning-rate", "0.01", "--max-length", "32")
+    seen = command(*words, *more)
+    assert seen.status == 0, seen.err
+    assert "left out: 9 that occur in test rows" in seen.err
+    for name in ("loss", "accuracy", "perplexity", "seconds", "encoder: mine", "was fresh"):
+        assert name in seen.out
+    origin = read_origin("mine")
+    assert origin is not None
+    assert origin.settings["masked_share"] == 0.3
+    assert origin.settings["epochs"] == 2
+    assert origin.corpus["excluded"] == {"test": 9}
+    told = json.loads(command(*words, *more, "--resume", "--json").out)
+    assert told["after"] == origin.after
+    shutil.rmtree("mine")
+    seen = command(*words, "--with-test", "--exclude", reviews)
+    assert seen.status == 2
+    assert "60 that occur in" in seen.err
+    assert command(*words, "--with-test", "--json").status == 0
+    assert read_origin("mine").corpus["with_test"]  # type: ignore[union-attr]
+    seen = command("adapt", reviews, "--out", "other", "--set", "finetune.epochs=3")
+    assert seen.status == 2
+    assert "only adapt.NAME=VALUE and data.NAME=VALUE" in seen.err

@@ -1,0 +1,183 @@
+"""What is in a corpus, and what is left out of it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetext
+from finetext.data.settings import ReadSettings
+from finetext.errors import DataError
+from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
+
+LINES = [f"line {number} of a long text" for number in range(50)]
+CLASSES = ["good", "bad", "good"]
+
+
+def everything(corpus: Corpus) -> set[str]:
+    return {*corpus.texts, *corpus.held_out}
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """60 rows with a label each, two of them with the same text."""
+    rows = [f"film {number} was seen,{CLASSES[number % 3]}" for number in range(58)]
+    rows += ["film 0  was seen,good", "film 1 was seen,bad"]
+    path = tmp_path / "labelled.csv"
+    path.write_text("\n".join(["text,label", *rows]) + "\n")
+    return path
+
+
+def test_plain_lines_zipped_lines_lists_and_folders_are_read(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.txt"
+    plain.write_text("\n\n".join(LINES))
+    zipped = tmp_path / "zipped.txt.gz"
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number, line in enumerate(LINES):
+        (folder / f"{number}.txt").write_text(line)
+    for source in (plain, str(zipped), folder, LINES):
+        assert everything(read_corpus(source)) == set(LINES)
+
+
+def test_several_sources_are_joined(tmp_path: Path) -> None:
+    parts = (tmp_path / "one.txt", tmp_path / "two.txt")
+    for path, lines in zip(parts, (LINES[:30], LINES[20:]), strict=True):
+        path.write_text("\n".join(lines))
+    corpus = read_corpus(parts)
+    assert everything(corpus) == set(LINES)
+    assert corpus.excluded == {"repeated": 10}
+    assert corpus.source == [str(path) for path in parts]
+
+
+def test_blank_and_repeated_texts_are_left_out_and_counted() -> None:
+    corpus = read_corpus([*LINES, " ", "\t\n", LINES[0], f" {LINES[1]}  "])
+    assert everything(corpus) == set(LINES)
+    assert corpus.excluded == {"blank": 2, "repeated": 2}
+    assert "left out: 2 blank, 2 repeated" in corpus.summary()
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        (CorpusSettings(), 2),
+        (CorpusSettings(held_out=0.5), 25),
+        (CorpusSettings(held_out=0.5, most_held_out=3), 3),
+        (CorpusSettings(held_out=0.0), 1),
+    ],
+)
+def test_whole_texts_are_held_out_by_the_seed(settings: CorpusSettings, count: int) -> None:
+    corpus = read_corpus(LINES, settings, seed=4)
+    assert len(corpus.held_out) == count
+    assert sorted(corpus.texts + corpus.held_out) == sorted(LINES)
+    assert corpus.held_out == read_corpus(LINES, settings, seed=4).held_out
+    others = [read_corpus(LINES, settings, seed=seed).held_out for seed in range(5, 10)]
+    assert corpus.held_out not in others or count == 1
+
+
+def test_ready_made_held_out_texts_are_taken_and_not_learnt_from() -> None:
+    corpus = read_corpus(LINES, CorpusSettings(validation=[*LINES[:5], "another", "another"]))
+    assert corpus.held_out == [*LINES[:5], "another"]
+    assert corpus.texts == LINES[5:]
+    assert corpus.excluded == {"held out": 5}
+
+
+def test_a_ready_made_test_part_is_left_out(tmp_path: Path) -> None:
+    for name, lines in (("train", LINES[:40]), ("valid", LINES[35:45]), ("test", LINES[39:])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    corpus = read_corpus(tmp_path)
+    assert everything(corpus) == set(LINES[:39])
+    # 40 to 44 stand in the validation part, too, and 39 in all three.
+    assert corpus.excluded["test"] == 11 + 5 + 2
+    assert not corpus.with_test
+    whole = read_corpus(tmp_path, CorpusSettings(with_test=True))
+    assert everything(whole) == set(LINES)
+    assert whole.with_test
+    assert "test rows are in it" in whole.summary()
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_labelled_data_lose_the_test_rows_that_train_would_have(labelled: Path, seed: int) -> None:
+    dataset = finetext.read(labelled)
+    parts = finetext.split(dataset, seed=seed)
+    corpus = read_corpus(labelled, seed=seed)
+    test = {" ".join(text.split()) for text in parts.test.texts}
+    kept = [text for text in dataset.texts if " ".join(text.split()) not in test]
+    assert everything(corpus) <= set(kept)
+    assert len(everything(corpus)) == len({" ".join(text.split()) for text in kept})
+    assert corpus.excluded["test"] == len(dataset) - len(kept)
+
+
+def test_rows_without_a_label_stay_and_the_test_rows_of_the_others_go(labelled: Path) -> None:
+    rows = labelled.read_text() + "".join(f"unseen {number},\n" for number in range(20))
+    path = labelled.with_name("some.csv")
+    path.write_text(rows)
+    test = finetext.split(finetext.read(path, settings=ReadSettings(drop_unlabelled=True))).test
+    found = everything(read_corpus(path))
+    assert {f"unseen {number}" for number in range(20)} <= found
+    assert not found & set(test.texts)
+
+
+def test_data_that_cannot_be_split_are_taken_whole(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    rows = [f"text {n},{'ab'[n % 2]}" for n in range(20)] + ["the only one,c"]
+    path.write_text("\n".join(["text,label", *rows]))
+    assert len(everything(read_corpus(path))) == 21
+
+
+def test_a_run_loses_its_own_test_rows(finished: Path) -> None:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(finished / "splits.parquet").to_pydict()
+    test = {row for row, part in zip(table["id"], table["split"], strict=True) if part == "test"}
+    assert len(test) == 9
+    corpus = read_corpus(finished, seed=7)
+    assert corpus.excluded == {"test": 9}
+    assert len(everything(corpus)) == 51
+    assert not everything(corpus) & set(finetext.Run.open(finished).texts(split="test"))
+
+
+def test_a_run_of_changed_data_is_refused(
+    command: Callable[..., Any], reviews: Path, workplace: Path
+) -> None:
+    path = workplace / "mine.csv"
+    path.write_text(reviews.read_text())
+    assert command("train", path, "--methods", "majority", "--out", "run").status == 0
+    path.write_text(reviews.read_text().replace("number 3", "number three"))
+    with pytest.raises(DataError, match="not the ones it was begun with"):
+        read_corpus(workplace / "run")
+
+
+def test_texts_of_other_data_are_excluded(labelled: Path) -> None:
+    texts = [*LINES, "film  3 was seen", "film 4 was seen"]
+    corpus = read_corpus(texts, CorpusSettings(exclude=(labelled, LINES[:3])))
+    assert everything(corpus) == set(LINES[3:])
+    assert corpus.excluded == {f"that occur in {labelled}": 2, "that occur in texts": 3}
+
+
+def test_test_rows_known_from_elsewhere_are_left_out() -> None:
+    corpus = read_corpus(LINES, test=LINES[:4])
+    assert corpus.excluded == {"test": 4}
+    assert everything(corpus) == set(LINES[4:])
+    assert read_corpus(LINES, CorpusSettings(with_test=True), test=LINES[:4]).excluded == {}
+
+
+@pytest.mark.parametrize("texts", [["one text", "one text"], ["one text", " "], [" "]])
+def test_too_few_texts_are_refused(texts: list[str]) -> None:
+    with pytest.raises(DataError, match="at least two texts"):
+        read_corpus(texts)
+
+
+def test_the_hash_tells_contents_and_parts_apart() -> None:
+    hashes = {
+        Corpus(["a", "b"], ["c"]).content_hash,
+        Corpus(["a"], ["b", "c"]).content_hash,
+        Corpus(["b", "a"], ["c"]).content_hash,
+    }
+    assert len(hashes) == 3
+    assert Corpus(["a"], ["\ud800"]).content_hash
