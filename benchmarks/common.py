@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any, Final, NamedTuple
 
 from record import RESULTS, commit, machine
@@ -41,6 +41,7 @@ SOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "emotion": ("emotion", {}),
     "films": ("rotten_tomatoes_movies/rotten_tomatoes_movies.csv", {"group": "movie"}),
     "imdb": ("imdb", {"text": "text", "label": "label"}),
+    "sst2": ("sst2/sentences/stsa.binary.train", {}),
 }
 SHAPES: Final = {"tiny": (32, 2, 2, 64), "bert-base": (768, 12, 12, 3072)}
 MODELS: Final = ("minilm", *SHAPES)
@@ -116,6 +117,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, default=cores, help=f"of each process ({cores})")
     made.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     made.add_argument("--record", action="store_true", help="append the tables to RESULTS.md")
+    made.add_argument(
+        "--ledgers", type=Path, default=Path("runs/ledgers"), metavar="FOLDER",
+        help="where long benchmarks keep what they have found, to go on later (runs/ledgers)",
+    )  # fmt: skip
     made.add_argument("--note", default="", help="a sentence for the record")
     return made
 
@@ -332,6 +337,57 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         for row in (titles, *rows)
     ]
     return [lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]]
+
+
+class Ledger:
+    """Answers that were found before, so that a benchmark of hours can be gone on with.
+
+    One JSON object a line in FOLDER/NAME.jsonl. Delete the file to measure anew.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Open it; the folder is made if need be.
+
+        Args:
+            name: of the benchmark.
+            folder: of all ledgers.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"{name}.jsonl"
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        self._known = [json.loads(line) for line in lines]
+
+    def get(self, job: Job, work: Callable[[], Answer]) -> Answer:
+        """The answer to a job: the one that is known, or what `work` gives now."""
+        for line in self._known:
+            if line["job"] == job:
+                return line["answer"]
+        answer = work()
+        line = {"job": job, "answer": answer, "found": f"{datetime.now(UTC):%Y-%m-%d %H:%M}"}
+        self._known.append(line)
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        return answer
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and standard deviation over seeds."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float], digits: int = 3) -> str:
+    """Mean difference over paired seeds with its 95% interval by Student's t."""
+    from scipy import stats
+
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    middle = fmean(differences)
+    if len(differences) == 1:
+        return f"{middle:+.{digits}f}"
+    error = stdev(differences) / math.sqrt(len(differences))
+    half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return f"{middle:+.{digits}f} [{middle - half:+.{digits}f}, {middle + half:+.{digits}f}]"
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

@@ -30,8 +30,11 @@ def section(command: str) -> str:
 
 
 def test_the_commands_are_the_documented_ones() -> None:
-    assert set(COMMANDS) == {"train", "demo", "explore", "evaluate", "predict", "models", "show"}
-    assert re.findall(r"^## (\w+)", MANUAL, flags=re.MULTILINE) == list(COMMANDS)
+    assert set(COMMANDS) == {
+        *("train", "demo", "explore", "evaluate", "predict", "models", "show"),
+        *("find-lr", "adapt", "pretrain", "generate", "convert"),
+    }
+    assert re.findall(r"^## ([\w-]+)", MANUAL, flags=re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -73,7 +76,7 @@ def test_the_version(command: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian", "x"], "Did you mean 'train'?"),
+        (["trian", "x"], "Did you mean 'train', 'pretrain'?"),
         (["train", "--epocs", "3"], "--epochs"),
         (["train", "x.csv", "more"], "(more)"),
         (["train", "x.csv", "--epochs", "many"], "'--epochs'"),

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-NOT_RUN = ("finetext COMMAND", "finetext demo", "finetext train DATA")
+NOT_RUN = (
+    "finetext COMMAND",
+    "finetext demo",
+    "finetext train DATA",
+    "finetext adapt CORPUS",
+    "finetext find-lr",
+    "finetext generate",
+    "finetext convert",
+)
 
 
 def commands(name: str) -> list[str]:
@@ -83,3 +91,17 @@ def test_the_recipe_in_the_manual_is_valid() -> None:
     assert block
     recipe = Recipe.from_values(tomllib.loads(block[1]))
     assert list(recipe.methods) == ["majority", "tfidf", "with-bert"]
+
+
+def test_the_commands_on_language_models_have_the_options_that_are_shown() -> None:
+    import typer
+
+    from finetext.cli import app
+
+    known = typer.main.get_command(app)
+    text = (DOCS / "language-models.md").read_text()
+    lines = re.findall(r"^(?:    )?(finetext [^#\n]+)", text, flags=re.MULTILINE)
+    assert len(lines) >= 10
+    for line in lines:
+        _, name, *words = shlex.split(line.replace("...", "DATA"))
+        known.commands[name].make_context(name, words)

@@ -23,11 +23,12 @@ from finetext.methods.tfidf import TfidfClassifier
 from finetext.pipeline import (
     Listener,
     _findings,
-    _heard,
     _recipe,
     _with_absolute_paths,
+    heard,
     train,
 )
+from finetext.runs.resuming import Asked
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 
@@ -87,7 +88,7 @@ def test_texts_that_an_encoder_will_not_see_whole_are_told(
     recipe = Recipe(source=str(reviews), methods=methods)
     dataset = finetext.read(reviews)
     splits = finetext.split(dataset)
-    findings, (words, *pieces) = _findings(dataset, splits, recipe, Listener())
+    findings, (words, *pieces) = _findings(Asked(recipe, dataset, splits), Listener())
     assert words.unit == "words"
     assert [each.context for each in pieces] == [6]
     (cut,) = (finding for finding in findings if finding.code == "cut-texts")
@@ -329,6 +330,6 @@ def test_by_default_a_terminal_is_told_and_nothing_else(monkeypatch: pytest.Monk
     for stream, is_told in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("TERM", "xterm")
-        with _heard(None) as listener:
+        with heard(None) as listener:
             listener.say("something worth reading")
         assert ("worth reading" in stream.getvalue()) == is_told

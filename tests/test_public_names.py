@@ -17,6 +17,8 @@ NAMES = {
     *("read", "check", "split", "train", "fit", "predict", "evaluate", "compare", "load"),
     *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
     *("ReadSettings", "SplitSettings", "Listener", "explore", "folds", "per_class", "confusion"),
+    *("find_lr", "RangeTest"),
+    *("adapt", "Adaptation", "pretrain", "Pretraining"),
     "__version__",
 }
 HEAVY = {

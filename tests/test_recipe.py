@@ -94,6 +94,15 @@ def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: 
         ({"methods": {"tfidf": {"ngram": 3}}}, r"\[methods.tfidf\] has no setting 'ngram'"),
         ({"methods": {"finetune": {"epochs": "many"}}}, r"\[methods.finetune\]: epochs = 'many'"),
         ({"methods": {"finetune": {"resample": "both"}}}, "resample = 'both'"),
+        ({"adapt": {"corpos": "a.txt"}}, r"\[adapt\] has no setting 'corpos'"),
+        ({"adapt": {"corpus": 3}}, r"\[adapt\]: corpus = 3 must be a path or a list of paths"),
+        ({"adapt": {"corpus": []}}, r"corpus = \[\] must be a path or a list of paths"),
+        ({"adapt": {"epochs": 0}}, r"\[adapt\]: epochs = 0"),
+        ({"adapt": "a.txt"}, "adapt in the recipe must be a table"),
+        (
+            {"methods": {"finetune": {"encoder": "adapted"}}},
+            r'\[methods.finetune\]: encoder = "adapted" is what the section \[adapt\] makes',
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, Any], said: str) -> None:
@@ -134,7 +143,7 @@ def test_a_rung_stays_in_the_run_folder(name: str) -> None:
         Recipe(methods={name: Tfidf()})
 
 
-@pytest.mark.parametrize("name", ["report.html", "Recipe.toml", "data.parquet"])
+@pytest.mark.parametrize("name", ["report.html", "Recipe.toml", "data.parquet", "adapted"])
 def test_a_rung_does_not_take_the_place_of_a_file(name: str) -> None:
     with pytest.raises(RecipeError, match="name of a file of the run"):
         Recipe.from_values({"methods": {name: {"method": "tfidf"}}})
@@ -152,3 +161,32 @@ def test_a_source_beside_the_recipe_is_found(tmp_path: Path) -> None:
     recipe.write_text('[data.source]\ntrain = "own.csv"\ntest = "other.csv"\n')
     source = {"train": str(tmp_path / "own.csv"), "test": "other.csv"}
     assert Recipe.from_file(recipe).source == source
+
+
+@pytest.mark.parametrize(
+    ("corpus", "found"),
+    [('"own.txt"', "{}/own.txt"), ('["own.txt", "other.txt"]', ("{}/own.txt", "other.txt"))],
+)
+def test_a_corpus_beside_the_recipe_is_found(tmp_path: Path, corpus: str, found: Any) -> None:
+    (tmp_path / "own.txt").write_text("")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[adapt]\ncorpus = {corpus}\nepochs = 3\n")
+    read = Recipe.from_file(recipe)
+    assert read.adapt is not None
+    paths = [found] if isinstance(found, str) else found
+    expected = tuple(path.format(tmp_path) for path in paths)
+    assert read.adapt.corpus == (expected[0] if isinstance(found, str) else expected)
+    assert read.adapt.settings.epochs == 3
+    assert again(read) == read
+
+
+def test_adapted_is_a_folder_where_no_run_makes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {"methods": {"finetune": {"encoder": "adapted"}}}
+    with pytest.raises(RecipeError, match="nor is there a folder of this name"):
+        Recipe.from_values(values)
+    (tmp_path / "adapted").mkdir()
+    method = Recipe.from_values(values).methods["finetune"]
+    assert method == Finetune(encoder=str(tmp_path / "adapted"))

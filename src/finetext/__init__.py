@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finetext.errors import FinetextError
     from finetext.evaluation.compare import compare
     from finetext.evaluation.intervals import confusion, evaluate, per_class
+    from finetext.finding import RangeTest, find_lr
     from finetext.fitting import fit
     from finetext.methods.base import Classifier, Method, predict
     from finetext.methods.finetune import Finetune
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from finetext.methods.probe import Probe
     from finetext.methods.tfidf import Tfidf
     from finetext.pipeline import Listener, train
+    from finetext.pretraining.adapt import Adaptation, adapt
+    from finetext.pretraining.pretrain import Pretraining, pretrain
     from finetext.recipe import Recipe
     from finetext.runs.run import Run
     from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adaptation",
     "Classifier",
     "Dataset",
     "Finding",
@@ -49,7 +53,9 @@ __all__ = [
     "Majority",
     "Method",
     "Predictions",
+    "Pretraining",
     "Probe",
+    "RangeTest",
     "ReadSettings",
     "Recipe",
     "Run",
@@ -58,22 +64,26 @@ __all__ = [
     "Splits",
     "Tfidf",
     "__version__",
+    "adapt",
     "check",
     "compare",
     "confusion",
     "evaluate",
     "explore",
+    "find_lr",
     "fit",
     "folds",
     "load",
     "per_class",
     "predict",
+    "pretrain",
     "read",
     "split",
     "train",
 ]
 
 _PLACES: Final[dict[str, str]] = {
+    "Adaptation": "finetext.pretraining.adapt:Adaptation",
     "Classifier": "finetext.methods.base:Classifier",
     "Dataset": "finetext.types:Dataset",
     "Finding": "finetext.types:Finding",
@@ -84,7 +94,9 @@ _PLACES: Final[dict[str, str]] = {
     "Majority": "finetext.methods.majority:Majority",
     "Method": "finetext.methods.base:Method",
     "Predictions": "finetext.types:Predictions",
+    "Pretraining": "finetext.pretraining.pretrain:Pretraining",
     "Probe": "finetext.methods.probe:Probe",
+    "RangeTest": "finetext.finding:RangeTest",
     "ReadSettings": "finetext.data.settings:ReadSettings",
     "Recipe": "finetext.recipe:Recipe",
     "Run": "finetext.runs.run:Run",
@@ -92,16 +104,19 @@ _PLACES: Final[dict[str, str]] = {
     "SplitSettings": "finetext.data.split:SplitSettings",
     "Splits": "finetext.types:Splits",
     "Tfidf": "finetext.methods.tfidf:Tfidf",
+    "adapt": "finetext.pretraining.adapt:adapt",
     "check": "finetext.data.check:check",
     "compare": "finetext.evaluation.compare:compare",
     "confusion": "finetext.evaluation.intervals:confusion",
     "evaluate": "finetext.evaluation.intervals:evaluate",
     "explore": "finetext.data.explore:explore",
+    "find_lr": "finetext.finding:find_lr",
     "fit": "finetext.fitting:fit",
     "folds": "finetext.data.split:folds",
     "load": "finetext.methods.base:Classifier.load",
     "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.methods.base:predict",
+    "pretrain": "finetext.pretraining.pretrain:pretrain",
     "read": "finetext.data.read:read",
     "split": "finetext.data.split:split",
     "train": "finetext.pipeline:train",

@@ -14,7 +14,7 @@ from finetext.data.samples import sample_recipe
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import Classifier
-from finetext.recipe import LADDER, TOP, Recipe, read_toml
+from finetext.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.runs.claiming import is_started
 from finetext.types import Dataset
 
@@ -54,7 +54,8 @@ class MethodOptions:
 
     Attributes:
         names: rungs joined by commas, or None for those of the recipe or the whole ladder.
-        encoder: for every rung that has one.
+        encoder: for every rung that has one; for one that takes the adapted encoder it is what
+            that starts from.
         max_length: for every rung that has one.
         epochs: for every rung that has some.
         precision: for every rung that has one.
@@ -104,6 +105,8 @@ def recipe_values(
             raise RecipeError("--methods names no method; leave it out for the whole ladder")
         known = {name: known.get(name, {}) for name in chosen}
     values["methods"] = _with_options(known, methods)
+    if methods.encoder not in (None, ADAPTED) and "adapt" in values:
+        values["adapt"] = {**_table(values, "adapt"), "encoder": methods.encoder}
     for section, assignments in assigned(settings).items():
         _assign(values, section, assignments)
     return values
@@ -245,12 +248,13 @@ def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]
     if not section:
         values |= assignments
         return
-    if section in ("data", "split"):
+    if section in ("data", "split", "adapt"):
         values[section] = {**values.get(section, {}), **assignments}
         return
     name = section.removeprefix("methods.")
     if name not in values["methods"]:
-        raise UnknownNameError("section in this run", name, ["data", "split", *values["methods"]])
+        known = [*SECTIONS[:-1], *values["methods"]]
+        raise UnknownNameError("section in this run", name, known)
     values["methods"][name] |= assignments
 
 
@@ -266,6 +270,8 @@ def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str,
         kind = of.get("method", name) if isinstance(of, Mapping) else name
         fields = {f.name for f in dataclasses.fields(registry.load("methods", str(kind)))}
         own = {key: value for key, value in given.items() if key in fields}
+        if "encoder" in own and isinstance(of, Mapping) and of.get("encoder") == ADAPTED:
+            own["encoder"] = ADAPTED
         values[name] = {**of, **own} if isinstance(of, Mapping) else of
         used |= set(own)
     if idle := [f"--{key.replace('_', '-')}" for key in given if key not in used]:

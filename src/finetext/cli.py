@@ -11,6 +11,11 @@ import typer
 from finetext import arguments, options
 from finetext.__main__ import STOPPED
 from finetext.arguments import DataOptions, MethodOptions
+from finetext.commands.adapt import adapt
+from finetext.commands.convert import convert
+from finetext.commands.find_lr import find_lr
+from finetext.commands.generate import generate
+from finetext.commands.pretrain import pretrain
 from finetext.console import Screen, whole_output
 from finetext.errors import FinetextError, UnlabelledError
 from finetext.recipe import Recipe
@@ -324,6 +329,7 @@ def show(
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.evaluation.leaderboard import comparison_to_json
+    from finetext.report.paying import paid_lines
     from finetext.report.terminal import leaderboard_lines, leaderboard_table
     from finetext.runs.finishing import FAILED
     from finetext.runs.folder import finding_to_json
@@ -333,7 +339,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         entries = [entry.to_json() for entry in run.leaderboard]
         verdict = {"best": run.best, "cheapest": run.cheapest, "metric": run.metric}
         compared = {name: comparison_to_json(of) for name, of in run.comparisons.items()}
-        results = {"comparisons": compared, "leaderboard": entries}
+        paid = [pair.to_json() for pair in run.paid]
+        results = {"comparisons": compared, "paid": paid, "leaderboard": entries}
         noticed = {
             "unfinished": run.unfinished,
             "findings": list(map(finding_to_json, run.findings)),
@@ -346,6 +353,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         screen.out.print(leaderboard_table(*board))
     else:
         print("\n".join(leaderboard_lines(*board)))
+    for line in paid_lines(run.paid):
+        print(line)
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
         if all(finding.code != FAILED for finding in run.findings):
@@ -371,3 +380,10 @@ def _show_tokens(
     else:
         batch = look_at_batch(dataset, tokenizer, context, seed=seed)
         screen.json(asdict(batch)) if as_json else show_batch(batch, screen.out)
+
+
+app.command("find-lr", epilog="Example: finetext find-lr reviews.csv --out curve.png")(find_lr)
+app.command(epilog="Example: finetext adapt reviews.csv --out adapted")(adapt)
+app.command(epilog="Example: finetext pretrain reviews.csv --out own")(pretrain)
+app.command(epilog='Example: finetext generate gpt2 "The film was" --words 30')(generate)
+app.command(epilog="Example: finetext convert wt103.pth --vocabulary itos.pkl --out wt103")(convert)

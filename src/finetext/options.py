@@ -91,6 +91,17 @@ CheckpointSeconds = Annotated[
     Option(metavar="SECONDS", help="Time between states to resume; 60 by default."),
 ]
 
+LowestRate = Annotated[
+    float, Option("--lowest", metavar="RATE", help="Learning rate to begin with.")
+]
+HighestRate = Annotated[
+    float, Option("--highest", metavar="RATE", help="Learning rate to end with.")
+]
+RangeSteps = Annotated[int, Option("--steps", metavar="NUMBER", help="Steps of the test.")]
+PictureOut = Annotated[
+    Path | None, Option("--out", metavar="FILE", help="Draw the curve here, as .png or .svg.")
+]
+
 ExploredEncoder = Annotated[
     str, Option("--encoder", metavar="NAME", help="Whose tokens are counted.")
 ]
@@ -108,6 +119,66 @@ Results = Annotated[
 ]
 OneMethod = Annotated[
     str | None, Option("--method", metavar="NAME", help="Whose predictions; the best by default.")
+]
+
+Corpus = Annotated[
+    list[str],
+    Argument(metavar="CORPUS", help="Unlabelled text: as DATA, labels ignored; or a run folder."),
+]
+EncoderOut = Annotated[
+    Path, Option("--out", metavar="FOLDER", help="Folder of the encoder, new or empty.")
+]
+HeldOut = Annotated[
+    str | None,
+    Option("--validation", metavar="DATA", help="Held-out texts; chosen from CORPUS by default."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    Option("--exclude", metavar="DATA", help="Leave out texts that occur in DATA; repeatable."),
+]
+WithTest = Annotated[bool, Option("--with-test", help="Take the test rows of CORPUS, too.")]
+RowLength = Annotated[
+    int | None,
+    Option("--max-length", metavar="TOKENS", help="Tokens of a row; the context, or 512."),
+]
+CorpusEpochs = Annotated[
+    int | None, Option("--epochs", metavar="NUMBER", help="Passes over CORPUS; 1 by default.")
+]
+BatchSize = Annotated[
+    int | None, Option("--batch-size", metavar="ROWS", help="Rows a step; 16 by default.")
+]
+LearningRate = Annotated[
+    float | None,
+    Option("--learning-rate", metavar="RATE", help="The highest; by the width by default."),
+]
+LanguageSettings = Annotated[
+    list[str] | None,
+    Option("--set", metavar="KEY=VALUE", help="Any hyperparameter: adapt.masked_share=0.2"),
+]
+Preset = Annotated[
+    str | None, Option(metavar="NAME", help="Sizes: tiny (the default), ..., awd-lstm.")
+]
+Architecture = Annotated[str | None, Option(metavar="NAME", help="bert, roberta, ..., modernbert.")]
+Subwords = Annotated[
+    str | None, Option("--tokenizer", metavar="NAME", help="wordpiece, bpe or unigram.")
+]
+Pieces = Annotated[int | None, Option(metavar="NUMBER", help="Most entries of the vocabulary.")]
+OwnRowLength = Annotated[
+    int | None, Option("--max-length", metavar="TOKENS", help="Tokens of a row; the context.")
+]
+OwnEpochs = Annotated[
+    int | None, Option("--epochs", metavar="NUMBER", help="Passes over CORPUS; 10 by default.")
+]
+OwnBatchSize = Annotated[
+    int | None, Option("--batch-size", metavar="ROWS", help="Rows a step; 32 by default.")
+]
+EvaluateEvery = Annotated[int | None, Option(metavar="STEPS", help="Steps between evaluations.")]
+OwnSettings = Annotated[
+    list[str] | None,
+    Option("--set", metavar="KEY=VALUE", help="Any size or hyperparameter: pretrain.layers=4"),
+]
+ResumeEncoder = Annotated[
+    bool, Option("--resume", help="Go on with what was stopped or killed in FOLDER.")
 ]
 
 Seed = Annotated[

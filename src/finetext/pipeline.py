@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetext.console import Screen
 from finetext.data.check import check_material, counting_pieces
@@ -21,12 +21,21 @@ from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
 from finetext.data.split import split as split_rows
 from finetext.data.words import counted
-from finetext.encoders.catalogue import is_alias
 from finetext.environment import absolute, cache_folder
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.base import Checkpoints, FitContext, Method, ProgressEvent, silent
-from finetext.recipe import Recipe, hyperparameters, ladder
+from finetext.recipe import ADAPTED, Recipe, encoder_of, ladder
+from finetext.runs.adapting import (
+    absolute_encoder,
+    adapt_first,
+    adapted_in,
+    check_adapting,
+    model_inputs,
+    with_absolute_corpus,
+    with_corpus,
+    with_encoder,
+)
 from finetext.runs.claiming import (
     check_place,
     check_writable,
@@ -40,9 +49,13 @@ from finetext.runs.folder import start_run
 from finetext.runs.resuming import Asked, begun, newest
 from finetext.runs.run import Run, is_finished
 from finetext.runs.rungs import Rung, climb, climbed
+from finetext.runs.twins import seen_test_rows, with_twins
 from finetext.tracking import check_installed
 from finetext.training.precision import choose_device
-from finetext.types import Dataset, Finding, LabelScheme, Splits
+from finetext.types import Finding, LabelScheme, Splits
+
+if TYPE_CHECKING:
+    from finetext.pretraining.corpus import Corpus
 
 Methods = str | Method | Iterable[str | Method] | Mapping[str, Method]
 
@@ -104,7 +117,7 @@ def train(
     recipe = _recipe(what, methods, seed)
     recipe = replace(recipe, read=read or recipe.read, split=split or recipe.split)
     recipe = _with_absolute_paths(recipe)
-    with _heard(listener) as hears:
+    with heard(listener) as hears:
         return _train(what, recipe, _Place(None if out is None else Path(out), resume), hears)
 
 
@@ -122,6 +135,7 @@ def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
         check_place(place.out, place.resume)
     elif not place.resume:
         check_writable(Path("runs"))
+    recipe, noticed = with_twins(recipe)
     stop_if_impossible(recipe)
 
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
@@ -131,15 +145,18 @@ def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     metric_for(recipe.metric, splits.scheme)
     listener.say(_counts(splits))
 
-    asked = Asked(recipe, dataset, splits)
+    recipe, corpus, changed = with_corpus(recipe, splits)
+    asked = Asked(recipe, dataset, splits, corpus)
     if place.resume and (folder := _to_go_on_with(place.out, asked, listener)) is not None:
         return _resumed(folder, asked, listener)
-    findings, lengths = _findings(dataset, splits, recipe, listener)
+    noticed += [*changed, *seen_test_rows(recipe, splits.test)]
+    findings, lengths = _findings(asked, listener, noticed)
     _stop_on_errors(findings)
     with claimed_new(place.out, _name(recipe)) as folder:
         recipe = start_run(folder, recipe, dataset, splits, findings)
         description = splits.train.description
-        return _climb(Started(folder, recipe, splits, findings, lengths, description), listener)
+        started = Started(folder, recipe, splits, findings, lengths, description)
+        return _climb(started, corpus, listener)
 
 
 def _to_go_on_with(out: Path | None, asked: Asked, listener: Listener) -> Path | None:
@@ -162,18 +179,23 @@ def _resumed(folder: Path, asked: Asked, listener: Listener) -> Run:
     with claimed(folder):
         listener.say(f"going on with the run in {folder}")
         sweep(folder)
-        _, lengths = _findings(asked.dataset, asked.splits, run.recipe, listener, run.findings)
+        _, lengths = _findings(replace(asked, recipe=run.recipe), listener, known=run.findings)
         started = Started(folder, run.recipe, asked.splits, run.findings, lengths, run.description)
-        return _climb(started, listener)
+        return _climb(started, asked.corpus, listener)
 
 
-def _climb(started: Started, listener: Listener) -> Run:
-    """The rungs one after the other, then the verdict; what is finished outlasts what fails."""
+def _climb(started: Started, corpus: Corpus | None, listener: Listener) -> Run:
+    """Adapt, if there is a corpus for it, then the rungs one after the other, then the verdict.
+
+    What is finished outlasts what fails.
+    """
     recipe, folder, rungs = started.recipe, started.folder, dict[str, Rung]()
     data = {"content_hash": recipe.content_hash}
     context = _context(started, listener)
     try:
-        for name, method in recipe.methods.items():
+        if corpus is not None:
+            adapt_first(folder, recipe, corpus, context)
+        for name, method in with_encoder(recipe, adapted_in(folder)).items():
             rung = climbed(name, folder)
             if rung is not None:
                 listener.say(f"{name} was finished before")
@@ -213,7 +235,7 @@ def _context(started: Started, listener: Listener) -> FitContext:
 
 
 @contextmanager
-def _heard(listener: Listener | None) -> Iterator[Listener]:
+def heard(listener: Listener | None) -> Iterator[Listener]:
     """The listener; by default the screen, where somebody looks at it."""
     if listener is not None:
         yield listener
@@ -248,15 +270,16 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
         names = absolute(str(recipe.read.label_names))
         recipe = replace(recipe, read=replace(recipe.read, label_names=names))
     methods = {name: _with_absolute_encoder(of) for name, of in recipe.methods.items()}
-    return replace(recipe, source=_source(recipe.source), methods=methods)
+    adapt = None if recipe.adapt is None else with_absolute_corpus(recipe.adapt)
+    return replace(recipe, source=_source(recipe.source), methods=methods, adapt=adapt)
 
 
 def _with_absolute_encoder(method: Method) -> Method:
     """The method with the whole path of its encoder, if it has one that is a folder."""
-    encoder = hyperparameters(method).get("encoder")
-    if not isinstance(encoder, str) or is_alias(encoder):
+    encoder = encoder_of(method)
+    if encoder is None or encoder == ADAPTED:
         return method
-    return replace(method, encoder=absolute(encoder))  # type: ignore[type-var]
+    return replace(method, encoder=absolute_encoder(encoder))  # type: ignore[type-var]
 
 
 def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
@@ -273,7 +296,8 @@ def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> Non
     check_installed(recipe.track)
     if recipe.device not in ("auto", "cpu"):
         choose_device(recipe.device)
-    for method in recipe.methods.values():
+    check_adapting(recipe)
+    for method in with_encoder(recipe).values():
         method.check(scheme)
 
 
@@ -285,30 +309,26 @@ def _stop_on_errors(findings: Iterable[Finding]) -> None:
 
 
 def _findings(
-    dataset: Dataset,
-    splits: Splits,
-    recipe: Recipe,
+    asked: Asked,
     listener: Listener,
+    noticed: Sequence[Finding] = (),
     known: Sequence[Finding] | None = None,
 ) -> tuple[Sequence[Finding], Sequence[Lengths]]:
-    """What reading and checking found, whether the data changed, and how long the texts are.
+    """What is to be known before training, and how long the texts are.
 
-    Nothing is looked for again where it is known.
+    That is what was noticed before, whether the data changed, and what reading and checking
+    found; nothing is looked for again where it is known.
     """
     changed = Finding(
         "warning",
         "data-changed",
         "the data are not the ones this recipe was run on before, so the results will differ",
     )
-    is_changed = recipe.content_hash not in (None, dataset.content_hash)
-    inputs = [
-        (encoder, getattr(method, "max_length", None))
-        for method in recipe.methods.values()
-        if isinstance(encoder := getattr(method, "encoder", None), str)
-    ]
-    with counting_pieces(Material.of(splits), inputs, listener.progress) as material:
+    is_changed = asked.recipe.content_hash not in (None, asked.dataset.content_hash)
+    inputs = model_inputs(asked.recipe)
+    with counting_pieces(Material.of(asked.splits), inputs, listener.progress) as material:
         if known is None:
-            known = ([changed] if is_changed else []) + check_material(material)
+            known = [*noticed, *([changed] if is_changed else []), *check_material(material)]
         lengths = length_tables(material)
     for finding in known:
         listener.finding(finding)

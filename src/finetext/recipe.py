@@ -18,6 +18,14 @@ epochs = 3
 [methods.with-bert]           # any other name says which method it is
 method = "finetune"
 encoder = "bert"
+
+[adapt]                       # before the rungs, train an encoder on unlabelled text
+corpus = "unlabelled.txt"
+encoder = "minilm"
+
+[methods.on-adapted]          # a rung that takes what comes out
+method = "finetune"
+encoder = "adapted"
 """
 
 from __future__ import annotations
@@ -29,21 +37,27 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 from finetext import registry
 from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
+from finetext.environment import absolute
 from finetext.errors import RecipeError, UnknownNameError, nearest
 from finetext.methods.base import Method
 from finetext.methods.ranges import Count, Positive
 from finetext.tracking import check_names
 
+if TYPE_CHECKING:
+    from finetext.pretraining.adapt import Adaptation
+
 BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
 LARGEST_SEED: Final = 2**32 - 1
+ADAPTED: Final = "adapted"
+"""The encoder that a run adapts itself, as rungs name it, and its folder in the run folder."""
 RUN_FILES: Final = frozenset({
-    "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
+    ADAPTED, "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
     "leaderboard.json", "verdict.json", "report.html",
 })  # fmt: skip
 """What a run folder holds beside the folders of the rungs."""
@@ -51,7 +65,36 @@ KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
 """The settings that change no result; a run can be gone on with under others."""
 TOP: Final = ("seed", "device", "metric", *KNOBS)
 """The settings that are in no section."""
+SECTIONS: Final = ("data", "split", "adapt", "methods")
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Adapting:
+    """The section `[adapt]`: what a run does before its rungs.
+
+    Attributes:
+        settings: the encoder to start from, and the hyperparameters.
+        corpus: file, folder or data set of unlabelled text, or several; None (the default) takes
+            the texts of the training rows.
+        content_hash: hash of the corpus that a former run read, or None; another content is
+            reported.
+    """
+
+    settings: Adaptation
+    corpus: str | tuple[str, ...] | None = None
+    content_hash: str | None = None
+
+    @property
+    def encoder(self) -> str:
+        """The encoder to start from."""
+        encoder: str = self.settings.encoder
+        return encoder
+
+    def to_values(self) -> dict[str, Any]:
+        """The section as it is written, all hyperparameters in it."""
+        paths = {"corpus": self.corpus, "content_hash": self.content_hash}
+        return paths | hyperparameters(self.settings)
 
 
 @dataclass(frozen=True)
@@ -77,6 +120,8 @@ class Recipe:
             default.
         checkpoint_steps: steps between two of them as well; None (the default) goes by the
             seconds alone.
+        adapt: how to adapt an encoder to unlabelled text first, for the rungs whose encoder is
+            "adapted"; None (the default) does not.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -90,15 +135,19 @@ class Recipe:
     track: tuple[str, ...] = ()
     checkpoint_seconds: Positive = 60.0
     checkpoint_steps: Count | None = None
+    adapt: Adapting | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
         registry.load("metrics", self.metric)
         check_names(self.track)
-        for name in self.methods:
+        methods = dict(self.methods)
+        for name, method in self.methods.items():
             _check_name(name)
-        checked = {name: _validated(name, method) for name, method in self.methods.items()}
+            if encoder_of(method) == ADAPTED and self.adapt is None:
+                methods[name] = _with_folder(name, method)
+        checked = {name: _validated(name, method) for name, method in methods.items()}
         object.__setattr__(self, "methods", ladder(BASELINES) | checked)
 
     @classmethod
@@ -121,23 +170,24 @@ class Recipe:
         data = dict(_section(values, "data"))
         source = data.pop("source", None)
         content_hash = data.pop("content_hash", None)
-        top = {k: v for k, v in values.items() if k not in ("data", "split", "methods")}
-        _refuse_unknown("the recipe", top, (*TOP, "data", "split", "methods"))
+        top = {k: v for k, v in values.items() if k not in SECTIONS}
+        _refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
         methods = {
             name: _method(name, _section(_section(values, "methods"), name))
             for name in _section(values, "methods")
         }
-        return _made(
+        return made(
             "the recipe",
             cls,
             top
             | {
                 "source": source,
-                "read": _made("[data]", ReadSettings, data),
-                "split": _made("[split]", SplitSettings, _section(values, "split")),
+                "read": made("[data]", ReadSettings, data),
+                "split": made("[split]", SplitSettings, _section(values, "split")),
                 "methods": methods or ladder(LADDER),
                 "content_hash": content_hash,
-            },
+            }
+            | ({"adapt": _adapting(_section(values, "adapt"))} if "adapt" in values else {}),
         )
 
     def to_toml(self) -> str:
@@ -160,13 +210,14 @@ class Recipe:
             **{name: of for name, of in _set(self).items() if name in KNOBS},
             "data": data,
             "split": _set(self.split),
+            **({} if self.adapt is None else {"adapt": self.adapt.to_values()}),
             "methods": methods,
         }
         return tomli_w.dumps(_without_none(values))
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values in a TOML file; a source that lies beside the file is made an absolute path.
+    """The values in a TOML file; a source that lies beside it is made an absolute path.
 
     Raises:
         RecipeError: it is missing, or is not TOML.
@@ -177,9 +228,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise RecipeError(f"there is no recipe {path}") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe {path} cannot be read: {error}") from None
-    data = values.get("data")
-    if isinstance(data, dict) and "source" in data:
-        data["source"] = _found_beside(Path(path).absolute().parent, data["source"])
+    for section, name in (("data", "source"), ("adapt", "corpus")):
+        table = values.get(section)
+        if isinstance(table, dict) and name in table:
+            table[name] = _found_beside(Path(path).absolute().parent, table[name])
     return values
 
 
@@ -214,9 +266,11 @@ def ladder(
 
 
 def _found_beside(folder: Path, source: Any) -> Any:
-    """A source, or sources by split, with the absolute path of what lies in the folder."""
+    """A source, or several, with the absolute path of what lies in the folder."""
     if isinstance(source, dict):
         return {split: _found_beside(folder, of) for split, of in source.items()}
+    if isinstance(source, list):
+        return [_found_beside(folder, of) for of in source]
     if isinstance(source, str) and source and os.path.exists(folder / source):
         return str(folder / source)
     return source
@@ -233,26 +287,61 @@ def _check_name(name: str) -> None:
         raise RecipeError(f"[methods.{name}]: a rung cannot have the name of a file of the run")
 
 
+def _with_folder(name: str, method: Method) -> Method:
+    """A rung that takes the encoder "adapted" with the folder of this name, as no run makes one.
+
+    Raises:
+        RecipeError: there is no such folder.
+    """
+    if not os.path.isdir(ADAPTED):
+        raise RecipeError(
+            f'[methods.{name}]: encoder = "{ADAPTED}" is what the section [adapt] makes, and the '
+            "recipe has none; nor is there a folder of this name"
+        )
+    return dataclasses.replace(method, encoder=absolute(ADAPTED))  # type: ignore[call-arg]
+
+
 def _method(name: str, values: Mapping[str, Any]) -> Method:
     settings = dict(values)
     kind = settings.pop("method", name)
     if kind not in registry.names("methods"):
         raise UnknownNameError("method", str(kind), registry.names("methods"))
-    made: Method = _made(f"[methods.{name}]", registry.load("methods", kind), settings)
-    return made
+    method: Method = made(f"[methods.{name}]", registry.load("methods", kind), settings)
+    return method
 
 
 def _validated(name: str, method: Method) -> Method:
     """The method again, with the types and ranges of its hyperparameters checked."""
-    return _made(f"[methods.{name}]", type(method), hyperparameters(method))
+    return made(f"[methods.{name}]", type(method), hyperparameters(method))
 
 
-def hyperparameters(method: Method) -> dict[str, Any]:
-    """The hyperparameters of a method, by name."""
-    return {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+def hyperparameters(of: Any) -> dict[str, Any]:
+    """The hyperparameters of a method or an adaptation, by name."""
+    return {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
 
 
-def _made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
+def encoder_of(method: Method) -> str | None:
+    """The encoder that a method names, or None if it has none."""
+    encoder = getattr(method, "encoder", None)
+    return encoder if isinstance(encoder, str) else None
+
+
+def _adapting(section: Mapping[str, Any]) -> Adapting:
+    """The section `[adapt]`, checked."""
+    from finetext.pretraining.adapt import Adaptation
+
+    own = {name: of for name, of in section.items() if name in ("corpus", "content_hash")}
+    corpus = own.get("corpus")
+    paths = corpus if isinstance(corpus, list) else [corpus or "."]
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        raise RecipeError(f"[adapt]: corpus = {corpus!r} must be a path or a list of paths")
+    if isinstance(corpus, list):
+        own["corpus"] = tuple(corpus)
+    rest = {name: of for name, of in section.items() if name not in own}
+    return Adapting(made("[adapt]", Adaptation, rest), **own)
+
+
+def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
     """An instance of a dataclass, with unknown settings and wrong types refused by name."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from finetext.runs.attempts import Attempts, clear, forget
 from finetext.methods.base import Checkpoints, FitContext, ProgressEvent
+from finetext.runs.attempts import Attempts, clear, forget
 from finetext.types import Finding
 
 ODD = Finding("warning", "odd", "it was odd", ("1", "2"))

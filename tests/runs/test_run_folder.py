@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.runs.run import read_predictions
 from finetext.runs.folder import write_predictions
+from finetext.runs.run import read_predictions
 from finetext.types import LabelScheme, Predictions
 
 

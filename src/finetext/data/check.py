@@ -14,6 +14,7 @@ from typing import Final
 
 from finetext import registry
 from finetext.data.checks.material import Material, ModelInput
+from finetext.encoders.random import original
 from finetext.methods.base import ProgressEvent, silent
 from finetext.types import Dataset, Finding, Splits
 
@@ -55,10 +56,11 @@ def counting_pieces(
         material: what to count in.
         inputs: encoders (alias, Hub name or folder), each with the word pieces of a text that
             it is given, None for its whole context; none leaves the material as it is. Texts
-            are cut into pieces once for each encoder, however many lengths it is asked with.
+            are cut into pieces once for each encoder, however many lengths it is asked with,
+            and not at all for one that has no tokenizer before it is trained.
         progress: told how many texts are done.
     """
-    inputs = tuple(inputs)
+    inputs = [(name, most) for encoder, most in inputs if (name := original(encoder)) is not None]
     if not inputs:
         yield material
         return

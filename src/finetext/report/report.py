@@ -16,10 +16,12 @@ from finetext.data.explore import Lengths
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.intervals import LabelScores, confusion, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.paying import Paid
 from finetext.registry import load, names
 from finetext.report import figures, plots
 from finetext.report.curves import curves_of
 from finetext.report.page import render_page
+from finetext.report.paying import paid_sentence
 from finetext.types import Finding, Integers, Predictions, Score
 
 _MOST_PAIRS: Final = 30
@@ -48,6 +50,7 @@ class ReportData:
         environment: versions, device and seeds; name to value.
         seed: seed of the intervals of each label.
         logs: method to the lines that it logged while it was trained.
+        paid: methods with an encoder of one's own, each beside the same without.
     """
 
     title: str
@@ -66,6 +69,7 @@ class ReportData:
     environment: Mapping[str, object]
     seed: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    paid: Sequence[Paid] = ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,10 @@ def _context(data: ReportData) -> dict[str, Any]:
             curves
             for key, (method, lines) in enumerate(data.logs.items())
             if (curves := curves_of(method, lines, key)) is not None
+        ],
+        "paid": [
+            (pair, by_method[pair.method], by_method[pair.beside], paid_sentence(pair))
+            for pair in data.paid
         ],
         "board_plot": plots.leaderboard(data.entries, metrics),
     }

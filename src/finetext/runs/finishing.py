@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from finetext.data.explore import Lengths
 from finetext.environment import describe_environment
 from finetext.errors import FinetextError, MissingExtraError, RunError
-from finetext.evaluation.compare import cheapest_not_worse
+from finetext.evaluation.compare import Comparison, cheapest_not_worse
 from finetext.evaluation.leaderboard import comparison_to_json
 from finetext.evaluation.metrics import metric_for
-from finetext.recipe import Recipe
+from finetext.evaluation.paying import Paid
+from finetext.recipe import ADAPTED, Recipe
 from finetext.report.report import ReportData, write_report
-from finetext.runs.run import Run, read_log, resume_command
+from finetext.runs.adapting import found_adapting, is_adapting
 from finetext.runs.folder import class_counts, finding_to_json, write_leaderboard
+from finetext.runs.run import Run, read_log, resume_command
 from finetext.runs.rungs import Rung
+from finetext.runs.twins import seconds_before, what_paid
 from finetext.types import Finding, Splits
 
 FAILED: Final = "failed"
@@ -65,49 +68,83 @@ def finish(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder, recipe, splits = started.folder, started.recipe, started.splits
-    metric = metric_for(recipe.metric, splits.scheme)
+    folder, judged = started.folder, _judged(started, rungs, unfinished)
+    try:
+        if with_report:
+            write_report(_report(started, rungs, judged), folder / "report.html")
+        else:
+            (folder / "report.html").unlink(missing_ok=True)
+        entries = [rung.entry for rung in rungs.values()]
+        write_leaderboard(folder, entries, judged.verdict(started.recipe, rungs))
+    except OSError as error:
+        raise RunError(f"the run folder {folder} cannot be written: {error}") from None
+    return Run.open(folder)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What is to be said of the rungs; see `Run`."""
+
+    best: str
+    cheapest: str
+    comparisons: Mapping[str, Comparison]
+    paid: Sequence[Paid]
+    noticed: Sequence[Finding]
+
+    def verdict(self, recipe: Recipe, rungs: Mapping[str, Rung]) -> dict[str, Any]:
+        """What `verdict.json` says."""
+        compared = self.comparisons.items()
+        return {
+            "best": self.best,
+            "cheapest": self.cheapest,
+            "metric": recipe.metric,
+            "comparisons": {name: comparison_to_json(of) for name, of in compared},
+            "paid": [pair.to_json() for pair in self.paid],
+            "unfinished": [name for name in recipe.methods if name not in rungs],
+            "findings": list(map(finding_to_json, self.noticed)),
+        }
+
+
+def _judged(started: Started, rungs: Mapping[str, Rung], unfinished: Sequence[Finding]) -> _Judged:
+    """The best on validation, and what test rows say of the others.
+
+    What adapting or pretraining an encoder took is a cost of the rungs that use it.
+    """
+    recipe = started.recipe
+    metric = metric_for(recipe.metric, started.splits.scheme)
     best = max(rungs, key=lambda name: metric.goodness(rungs[name].predictions["validation"]))
     on_test = {name: rung.predictions["test"] for name, rung in rungs.items()}
-    cost = {name: rung.entry.seconds_to_train for name, rung in rungs.items()}
+    before = seconds_before(recipe, started.folder / ADAPTED)
+    cost = {name: before[name] + rung.entry.seconds_to_train for name, rung in rungs.items()}
     cheapest, comparisons = cheapest_not_worse(on_test, cost, best, recipe.metric, recipe.seed)
-    entries = [rung.entry for rung in rungs.values()]
-    noticed = [*unfinished, *(finding for rung in rungs.values() for finding in rung.findings)]
-    verdict = {
-        "best": best,
-        "cheapest": cheapest,
-        "metric": recipe.metric,
-        "comparisons": {name: comparison_to_json(of) for name, of in comparisons.items()},
-        "unfinished": [name for name in recipe.methods if name not in rungs],
-        "findings": list(map(finding_to_json, noticed)),
-    }
-    data = ReportData(
+    paid = what_paid(recipe, rungs, before)
+    noticed = [*unfinished, *found_adapting(started.folder, recipe)]
+    noticed += [finding for rung in rungs.values() for finding in rung.findings]
+    return _Judged(best, cheapest, comparisons, paid, noticed)
+
+
+def _report(started: Started, rungs: Mapping[str, Rung], judged: _Judged) -> ReportData:
+    """What the report says."""
+    folder, recipe, splits = started.folder, started.recipe, started.splits
+    return ReportData(
         title=folder.name,
         description=started.description,
         rows={name: len(part) for name, part in splits.items()},
         class_counts=class_counts(splits),
         lengths=started.lengths,
-        findings=[*noticed, *started.findings],
-        entries=entries,
-        predictions=on_test,
-        comparisons=comparisons,
+        findings=[*judged.noticed, *started.findings],
+        entries=[rung.entry for rung in rungs.values()],
+        predictions={name: rung.predictions["test"] for name, rung in rungs.items()},
+        comparisons=judged.comparisons,
+        paid=judged.paid,
         metric=recipe.metric,
-        best=best,
-        cheapest=cheapest,
+        best=judged.best,
+        cheapest=judged.cheapest,
         recipe=recipe.to_toml(),
         environment=describe_environment(recipe),
         seed=recipe.seed,
-        logs={name: read_log(folder / name / "log.jsonl") for name in recipe.methods},
+        logs={name: read_log(folder / name / "log.jsonl") for name in (ADAPTED, *recipe.methods)},
     )
-    try:
-        if with_report:
-            write_report(data, folder / "report.html")
-        else:
-            (folder / "report.html").unlink(missing_ok=True)
-        write_leaderboard(folder, entries, verdict)
-    except OSError as error:
-        raise RunError(f"the run folder {folder} cannot be written: {error}") from None
-    return Run.open(folder)
 
 
 def finish_without(
@@ -150,7 +187,9 @@ def finish_without(
 
 
 def _at(started: Started, rungs: Mapping[str, Rung]) -> str:
-    """What a run was about when it ended early: its next rung, or the end."""
+    """What a run was about when it ended early: adapting, its next rung, or the end."""
+    if not rungs and is_adapting(started.folder, started.recipe):
+        return "the adaptation"
     return next((name for name in started.recipe.methods if name not in rungs), "the report")
 
 
@@ -159,8 +198,8 @@ def _reason(started: Started, error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "was stopped"
     message = str(error) or type(error).__name__
-    for method in started.recipe.methods.values():
-        message = message.removeprefix(f"{method.name}: ")
+    for name in ("adapt", *(method.name for method in started.recipe.methods.values())):
+        message = message.removeprefix(f"{name}: ")
     return f"failed: {message}"
 
 

@@ -8,13 +8,16 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from finetext.runs.claiming import is_started
 from finetext.errors import FinetextError, RecipeError, RunError
 from finetext.recipe import KNOBS, Recipe
+from finetext.runs.claiming import is_started
 from finetext.runs.folder import finding_from_json, split_columns
 from finetext.types import Dataset, Finding, Splits
+
+if TYPE_CHECKING:
+    from finetext.pretraining.corpus import Corpus
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
 
@@ -27,11 +30,13 @@ class Asked:
         recipe: the settings.
         dataset: all rows.
         splits: the same rows, divided.
+        corpus: the texts to adapt an encoder to first, or None.
     """
 
     recipe: Recipe
     dataset: Dataset
     splits: Splits
+    corpus: Corpus | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,12 @@ def begun(folder: Path, asked: Asked) -> Begun:
             f"the run in {folder} has other settings: {'; '.join(differing)}. Give it the same "
             "settings to go on, or start a new run in another folder"
         )
+    now = asked.recipe.adapt
+    if now is not None and values["adapt"].get("content_hash") != now.content_hash:
+        raise RunError(
+            f"the corpus to adapt to is not the one that the run in {folder} was begun with. Put "
+            "that back to go on, or start a new run in another folder"
+        )
     scheme = asked.splits.scheme
     if known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
         raise RunError(
@@ -91,14 +102,15 @@ def begun(folder: Path, asked: Asked) -> Begun:
 def differences(was: Mapping[str, Any], now: Recipe) -> list[str]:
     """The settings in which two recipes differ, as phrases: "seed was 1 and is 2".
 
-    Source and reading are left out, since the data that were read say more; so are settings
+    Source and reading are left out, since the texts that were read say more; so are settings
     that change no result.
 
     Args:
         was: a recipe as the values in its TOML file.
         now: another one.
     """
-    return [line for line in _compared(was, now) if not line.startswith("data.")]
+    places = ("data.", "adapt.corpus ")
+    return [line for line in _compared(was, now) if not line.startswith(places)]
 
 
 def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
@@ -169,7 +181,7 @@ def _ways_of_reading(was: Mapping[str, Any], now: Recipe) -> str:
 def _compared(was: Mapping[str, Any], now: Recipe) -> list[str]:
     """A phrase on each setting that determines the results and is not the same."""
     before, after = dict(_flat(was)), dict(_flat(tomllib.loads(now.to_toml())))
-    names = sorted({*before, *after} - {*KNOBS, "data.content_hash"})
+    names = sorted({*before, *after} - {*KNOBS, "data.content_hash", "adapt.content_hash"})
     if before["methods"] != after["methods"]:
         names = [name for name in names if not name.startswith("methods.")]
     differing = [(n, before.get(n, "not set"), after.get(n, "not set")) for n in names]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetext.artefact.folder import load_model
-from finetext.runs.claiming import is_started
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import LeaderboardEntry, comparison_from_json
+from finetext.evaluation.paying import Paid
 from finetext.methods.base import Classifier
+from finetext.runs.claiming import is_started
 from finetext.runs.folder import finding_from_json
 from finetext.types import Finding, LabelScheme, Predictions, SplitName
 
@@ -33,12 +34,15 @@ class Run:
         folder: where it is.
         leaderboard: one entry a rung, in the order of the ladder.
         best: the rung with the best metric on validation rows.
-        cheapest: the rung that trains fastest among those not significantly worse on test rows.
+        cheapest: the rung that trains fastest among those not significantly worse on test rows;
+            the training of an encoder of one's own counts.
         metric: name of the metric by which the two were chosen.
         comparisons: rung to its paired comparison with the best on the test rows; none for the
             best itself.
         unfinished: rungs that failed, were stopped, or come after such a one.
         findings: what training noticed, and what is to be known of rungs that are unfinished.
+        paid: rungs with an adapted or pretrained encoder, each beside the same method with the
+            encoder that came from.
     """
 
     folder: Path
@@ -49,6 +53,7 @@ class Run:
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    paid: tuple[Paid, ...] = ()
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -81,6 +86,7 @@ class Run:
                 comparisons={name: comparison_from_json(of) for name, of in compared},
                 unfinished=tuple(verdict.pop("unfinished", ())),
                 findings=tuple(map(finding_from_json, verdict.pop("findings", ()))),
+                paid=tuple(map(Paid.from_json, verdict.pop("paid", ()))),
                 **verdict,
             )
             run._entry(run.cheapest)
