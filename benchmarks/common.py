@@ -41,7 +41,6 @@ SOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "emotion": ("emotion", {}),
     "films": ("rotten_tomatoes_movies/rotten_tomatoes_movies.csv", {"group": "movie"}),
     "imdb": ("imdb", {"text": "text", "label": "label"}),
-    "sst2": ("sst2/sentences/stsa.binary.train", {}),
 }
 SHAPES: Final = {"tiny": (32, 2, 2, 64), "bert-base": (768, 12, 12, 3072)}
 MODELS: Final = ("minilm", *SHAPES)
