@@ -29,8 +29,14 @@ import common
 import finetext
 from finetext.data.settings import ReadSettings
 from finetext.pipeline import Listener
+from finetext.report.paying import paid_sentence
 
-ULMFIT: Final = {"unfreeze": "gradual", "discriminative": 2.6, "schedule": "one-cycle"}
+ULMFIT: Final = {
+    "learning_rate": 1e-3,
+    "unfreeze": "gradual",
+    "discriminative": 2.6,
+    "schedule": "one-cycle",
+}
 
 
 def main() -> None:
@@ -38,6 +44,7 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--documents", type=int, default=10_000, help="unlabelled reviews (10000)")
     parser.add_argument("--epochs", type=int, default=2, help="of pretraining (2)")
+    parser.add_argument("--rows", type=int, help="phrases to train on (all but 2,000)")
     parser.add_argument("--out", type=Path, default=Path("runs/sst2"), help="folder (runs/sst2)")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
@@ -55,7 +62,7 @@ def main() -> None:
         f"s: perplexity on held-out reviews {origin.after['perplexity']:,.0f}, accuracy on masked "
         f"tokens {origin.after['accuracy']:.3f}. Seed 0."
     )
-    paid = [sentence for pair in run.paid for sentence in ["", f"- {pair.sentence()}"]]
+    paid = [sentence for pair in run.paid for sentence in ["", f"- {paid_sentence(pair)}"]]
     reports = [report(run.folder / entry.model) for entry in run.leaderboard]
     common.finish(options, "SST-2, every rung", what, [leaderboard(run), paid, *reports])
 
@@ -80,7 +87,7 @@ def recipe(options: Any) -> dict[str, Any]:
     glue = Path(os.environ["FINETEXT_DATA"]).resolve() / "sst2" / "glue"
     return {
         "data": {"source": {"train": str(glue / "train.tsv"), "test": str(glue / "dev.tsv")}},
-        "split": {"validation": 2_000},
+        "split": {"validation": 2_000} | ({"train": options.rows} if options.rows else {}),
         "metric": "accuracy",
         "adapt": {"encoder": "minilm", "epochs": 1},
         "methods": {
@@ -107,11 +114,11 @@ def leaderboard(run: finetext.Run) -> list[str]:
 def report(model: Path) -> list[str]:
     """Precision, recall and F1 of each class on the test rows."""
     scores = json.loads((model.parent / "scores.json").read_text())
-    rows = [
-        [label["name"], *(f"{label[name]['value']:.3f}" for name in ("precision", "recall", "f1")),
-         str(label["support"])]
-        for label in scores["labels"]
-    ]  # fmt: skip
+    rows = []
+    for label in scores["labels"]:
+        values = [label[name]["value"] for name in ("precision", "recall", "f1")]
+        cells = ["-" if value is None else f"{value:.3f}" for value in values]
+        rows.append([label["name"], *cells, str(label["support"])])
     titles = [f"{model.parent.name}: class", "precision", "recall", "F1", "rows"]
     return common.table(titles, rows)
 

@@ -15,7 +15,7 @@ import pytest
 from finetext.encoders.load import load_tokenizer
 from finetext.errors import ModelError, RecipeError, UnknownNameError
 from finetext.methods.base import Classifier, FitContext
-from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for, rate_for
+from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for
 from finetext.recipe import Recipe
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenise
@@ -105,6 +105,17 @@ def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset)
     ]
 
 
+@pytest.mark.parametrize(("decay", "rate"), [(1.0, "0.00014"), (2.6, "0.001"), (0.9, "0.001")])
+def test_with_discriminative_rates_the_head_learns_faster(
+    tiny_encoder: Path, topics: Dataset, decay: float, rate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.methods.finetune.rate_for", lambda rate, width: 1.4e-4)
+    said: list[str] = []
+    method = Finetune(encoder=str(tiny_encoder), epochs=1, discriminative=decay)
+    method.fit(topics, topics, replace(CPU, say=said.append))
+    assert f"learning rate {rate}, cpu" in said[0]
+
+
 def test_a_stage_of_no_epochs_is_left_out(tiny_encoder: Path, topics: Dataset) -> None:
     said: list[str] = []
     method = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", stage_epochs=(1, 0, 0, 1))
@@ -123,12 +134,6 @@ def test_stages_survive_a_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(Recipe(methods={"finetune": method}).to_toml())
     assert Recipe.from_file(path).methods["finetune"] == method
-
-
-def test_wider_encoders_learn_in_smaller_steps() -> None:
-    assert rate_for(384) == pytest.approx(1e-4)
-    assert rate_for(768) == pytest.approx(5e-5)
-    assert rate_for(8) == 1e-3
 
 
 def test_it_says_what_it_trains(method: Finetune, topics: Dataset) -> None:

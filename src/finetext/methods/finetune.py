@@ -35,7 +35,7 @@ from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
 from finetext.training.loop import train_model
 from finetext.training.precision import Precision, choose_device, reading_copy
-from finetext.training.schedules import ScheduleName
+from finetext.training.schedules import LARGEST_RATE, ScheduleName, rate_for
 from finetext.training.stages import Stage
 from finetext.training.tokens import tokenise
 from finetext.training.vocabulary import vocabulary_in_use
@@ -43,8 +43,11 @@ from finetext.types import Dataset, Floats, LabelScheme
 
 FEWEST_STEPS: Final = 200
 EPOCHS: Final = (2, 10)
-RATE_AT_WIDTH: Final = (1e-4, 384)
-LARGEST_RATE: Final = 1e-3
+USUAL_RATE: Final = 1e-4
+"""The highest learning rate for a hidden size of 384."""
+RATE_OF_THE_HEAD: Final = 10
+"""With discriminative rates the head learns so many times faster than all do without them: a rate
+that suits the whole encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
 RECURRENT: Final = frozenset({"awd_lstm"})
 """Model types that take the highest learning rate, at which ULMFiT ends."""
 GROUPS_OF_STAGES: Final = (1, 2, 3, None)
@@ -66,7 +69,8 @@ class Finetune(Method):
             that make 200 steps.
         batch_size: rows a step, 32 by default.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
-            384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM.
+            384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
+            discriminative rates it is that of the head, ten times as high, 1e-3 at most.
         max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
             first token (the last, if the encoder reads one way), the maximum and the mean over
@@ -202,7 +206,9 @@ class Finetune(Method):
     def _stages(self, rows: int, config: Any) -> list[Stage]:
         """The stages of a training on so many rows."""
         is_recurrent = config.model_type in RECURRENT
-        suitable = LARGEST_RATE if is_recurrent else rate_for(config.hidden_size)
+        suitable = LARGEST_RATE if is_recurrent else rate_for(USUAL_RATE, config.hidden_size)
+        if self.discriminative != 1:
+            suitable = min(LARGEST_RATE, suitable * RATE_OF_THE_HEAD)
         rate = self.learning_rate or suitable
         if self.unfreeze == "none":
             return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
@@ -299,12 +305,6 @@ def epochs_for(rows: int, batch_size: int) -> int:
     """The fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
     least, most = EPOCHS
     return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
-
-
-def rate_for(hidden_size: int) -> float:
-    """The learning rate in inverse proportion to the hidden size, at most 1e-3."""
-    rate, width = RATE_AT_WIDTH
-    return min(LARGEST_RATE, rate * width / hidden_size)
 
 
 def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
