@@ -142,7 +142,7 @@ def learn_language(job: common.Job) -> common.Answer:
     settings = finetext.Pretraining(
         preset="awd-lstm-small", epochs=job["epochs"], pieces=job["pieces"]
     )
-    corpus = Corpus(paragraphs("train"), paragraphs("valid"), "WikiText-2")
+    corpus = Corpus(paragraphs("train"), paragraphs("valid"), "WikiText-2", in_order=True)
     made = finetext.pretrain(corpus, job["folder"], settings, resume=True, listener=LISTENER)
     return described(made)
 

@@ -106,3 +106,16 @@ def test_a_file_system_that_keeps_no_names_of_folders_is_done_without(
     shutil.copyfile(__file__, tmp_path / "file")
     with pytest.raises(OSError, match="no"):
         durable.sync(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are POSIX")
+def test_results_are_as_readable_as_other_new_files(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    for name in ("weights.safetensors", "inside/config.json"):
+        (tmp_path / name).write_text("{}")
+        (tmp_path / name).chmod(0o600)
+    durable.finish_folder(tmp_path)
+    usual = tmp_path.parent / "usual"
+    usual.touch()
+    for name in ("weights.safetensors", "inside/config.json"):
+        assert (tmp_path / name).stat().st_mode == usual.stat().st_mode

@@ -202,6 +202,20 @@ def test_a_mistake_is_told_in_one_line(
     assert len(seen.err.splitlines()) == 1
 
 
+def test_the_number_is_told_where_the_picture_cannot_be_written(
+    command: Command, reviews: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(curve: Any, path: Path) -> None:
+        raise DataError(f"{path} cannot be written: the disk is full")
+
+    monkeypatch.setattr("finetext.report.rate_curve.write_rate_curve", fail)
+    seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--out", "curve.png")
+    assert seen.status == 2
+    assert "learning rate: " in seen.out
+    assert "picture" not in seen.out
+    assert "the disk is full" in seen.err
+
+
 def test_no_data_are_told_of(command: Command) -> None:
     seen = command("find-lr")
     assert seen.status == 2

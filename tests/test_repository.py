@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -93,6 +95,14 @@ def test_every_extra_that_a_message_names_exists(project: dict[str, Any]) -> Non
 
 def test_the_changelog_has_an_entry_for_the_version() -> None:
     assert f"\n## [{finetext.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not there")
+def test_git_ignores_no_file_of_ours() -> None:
+    asked = ["git", "check-ignore", "--no-index", "--", *map(str, FILES)]
+    found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -25,6 +25,22 @@ def put_in_place(unfinished: Path, place: Path) -> None:
     sync_names(place.parent)
 
 
+def finish_folder(folder: Path) -> None:
+    """Bring a folder of results down to the disk, its files readable as new files are.
+
+    safetensors writes files that their owner alone can read, which is no use to a server.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~mask)
+    sync(folder)
+
+
 def sync(path: Path) -> None:
     """Bring a file, or a folder with all that is in it, down to the disk.
 

@@ -79,7 +79,8 @@ def find_lr(
     The encoder is trained for a hundred steps with a learning rate that grows from next to nothing
     until the loss gets out of hand (Smith 2017, "Cyclical learning rates for training neural
     networks", section 3.3). The rows are the training rows of `finetext.train` with the same data,
-    settings and seed: no row of validation or test is used. Nothing is written or kept.
+    settings and seed: no row of validation or test is used. Nothing is written, but for the tokens
+    of the texts, which the cache keeps.
 
     The suggestion is where the smoothed loss falls fastest on its way down. The middle of the
     longest stretch of falling loss, which fastai calls the valley, is given too; it is several

@@ -88,8 +88,7 @@ class Adapting:
     @property
     def encoder(self) -> str:
         """The encoder to start from."""
-        encoder: str = self.settings.encoder
-        return encoder
+        return self.settings.encoder
 
     def to_values(self) -> dict[str, Any]:
         """The section as it is written, all hyperparameters in it."""
@@ -298,7 +297,7 @@ def _with_folder(name: str, method: Method) -> Method:
             f'[methods.{name}]: encoder = "{ADAPTED}" is what the section [adapt] makes, and the '
             "recipe has none; nor is there a folder of this name"
         )
-    return dataclasses.replace(method, encoder=absolute(ADAPTED))  # type: ignore[call-arg]
+    return dataclasses.replace(method, encoder=absolute(ADAPTED))  # type: ignore[type-var]
 
 
 def _method(name: str, values: Mapping[str, Any]) -> Method:
@@ -332,7 +331,7 @@ def _adapting(section: Mapping[str, Any]) -> Adapting:
 
     own = {name: of for name, of in section.items() if name in ("corpus", "content_hash")}
     corpus = own.get("corpus")
-    paths = corpus if isinstance(corpus, list) else [corpus or "."]
+    paths = corpus if isinstance(corpus, list) else ["." if corpus is None else corpus]
     if not paths or not all(isinstance(path, str) and path for path in paths):
         raise RecipeError(f"[adapt]: corpus = {corpus!r} must be a path or a list of paths")
     if isinstance(corpus, list):
@@ -356,7 +355,10 @@ def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
         try:
             checked[name] = TypeAdapter(hints[name], config=config).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            first = error.errors()[0]
+            reason, place = first["msg"], first["loc"][-1:]
+            if first["type"] == "missing" and isinstance(place[0], int):
+                reason = f"value {place[0] + 1} is missing"
             raise RecipeError(f"{where}: {name} = {value!r}: {reason}") from None
     return kind(**checked)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from finetext.encoders.awd_lstm import AwdLstmForCausalLM
 from finetext.encoders.converting import convert, read_words
 from finetext.encoders.language import load_for_language_model
 from finetext.encoders.load import load_tokenizer
@@ -152,6 +154,10 @@ def test_what_a_pickle_wants_to_run_is_refused(
         read_words(bad_words)
     with pytest.raises(ModelError, match="could run code"):
         convert(saved(tmp_path, {"0.encoder.weight": Harm()}), vocabulary, tmp_path / "encoder")
+    plain = tmp_path / "plain.pth"  # torch warns of such a one
+    plain.write_bytes(pickle.dumps({"0.encoder.weight": Harm()}))
+    with pytest.raises(ModelError, match="could run code"):
+        convert(plain, vocabulary, tmp_path / "encoder")
     assert not (workplace / "harmed").exists()
     assert not (tmp_path / "encoder").exists()
 
@@ -200,6 +206,18 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, vocabulary: Path) -
 def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, vocabulary: Path) -> None:
     with pytest.raises(ModelError, match="not empty"):
         convert(saved(tmp_path, published()), vocabulary, tmp_path)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, folder: Path) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(AwdLstmForCausalLM, "save_pretrained", fail)
+    with pytest.raises(ModelError, match=r"encoder cannot be written: .*No space left"):
+        convert(saved(tmp_path, published()), vocabulary, tmp_path / "encoder")
+    assert not (tmp_path / "encoder").exists()
 
 
 def test_the_command_writes_the_folder(

@@ -93,6 +93,15 @@ def test_a_damaged_folder_is_refused(tiny_encoder: Path, tokenizer: Any, tmp_pat
         load_tokenizer(str(folder))
 
 
+def test_a_folder_without_a_tokenizer_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "incomplete"
+    shutil.copytree(tiny_encoder, folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="knows no word"):
+        load_tokenizer(str(folder))
+
+
 def test_weights_of_another_architecture_are_refused(
     tiny_encoder: Path, tokenizer: Any, tmp_path: Path
 ) -> None:

@@ -87,10 +87,15 @@ def test_awd_lstm_takes_the_sizes() -> None:
     assert (config.hidden_size, config.inner_size, config.num_hidden_layers) == (8, 12, 3)
 
 
-@pytest.mark.parametrize(("architecture", "heads"), [("bert", 3), ("bert", 0), ("modernbert", 16)])
+@pytest.mark.parametrize(("architecture", "heads"), [("bert", 3), ("modernbert", 16)])
 def test_a_width_that_heads_cannot_share_is_refused(architecture: Any, heads: int) -> None:
     with pytest.raises(RecipeError, match=f"width of 16 .* {heads} attention heads"):
         check_sizes(replace(preset("tiny"), architecture=architecture, width=16, heads=heads))
+
+
+def test_a_preset_without_heads_is_told_what_a_transformer_lacks() -> None:
+    with pytest.raises(RecipeError, match="bert needs attention heads, and the preset awd-lstm"):
+        check_sizes(replace(preset("awd-lstm"), architecture="bert"))
 
 
 def test_an_unknown_preset_is_told_with_the_nearest() -> None:

@@ -19,7 +19,7 @@ from finetext.errors import FinetextError, RecipeError, RunError
 from finetext.methods.base import ProgressEvent
 from finetext.pipeline import Listener
 from finetext.pretraining import learning
-from finetext.pretraining.adapt import Adaptation, adapt
+from finetext.pretraining.adapt import Adaptation, Adapted, adapt
 from finetext.pretraining.origin import read_origin, texts_in_corpus
 
 TEXTS = [
@@ -30,12 +30,20 @@ TEXTS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(tiny_encoder: Path) -> Adaptation:
     return Adaptation(
         encoder=str(tiny_encoder), epochs=6, batch_size=2, learning_rate=1e-2, max_length=32,
         evaluate_every=5, dropout_multiplier=1.0, precision="fp32",
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def usual(settings: Adaptation, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    """An encoder that was adapted in one go. Not to be changed."""
+    return adapt(
+        TEXTS, tmp_path_factory.mktemp("encoders") / "whole", settings, listener=Listener()
+    )
 
 
 def weights(folder: Path) -> bytes:
@@ -87,10 +95,9 @@ def test_it_leaves_an_encoder_that_predicts_better(settings: Adaptation, tmp_pat
 
 
 def test_the_result_is_taken_by_path(
-    settings: Adaptation, tmp_path: Path, topics: finetext.Dataset
+    settings: Adaptation, usual: Adapted, tmp_path: Path, topics: finetext.Dataset
 ) -> None:
-    out = tmp_path / "adapted"
-    first = adapt(TEXTS, out, settings, listener=Listener())
+    out = usual.folder
     encoder = load_encoder(str(out), load_tokenizer(str(out)))
     assert not torch.equal(
         encoder.embeddings.word_embeddings.weight,
@@ -106,15 +113,14 @@ def test_the_result_is_taken_by_path(
     again = replace(settings, encoder=str(out))
     second = adapt(TEXTS, tmp_path / "again", again, listener=Listener())
     assert not second.origin.head_is_fresh
-    assert second.origin.before == first.origin.after
+    assert second.origin.before == usual.origin.after
 
 
 @pytest.mark.parametrize("rows", [2, 7, 20, 31])
 def test_stopped_and_gone_on_with_it_ends_the_same(
-    settings: Adaptation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+    settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    usual = adapt(TEXTS, whole, settings, listener=Listener())
+    whole, parts = usual.folder, tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt, match="the same command with --resume goes on"):
         adapt(TEXTS, parts, settings, listener=stopping_at(rows))
     assert {".lock", ".training"} <= names(parts) <= {".lock", ".training", "log.jsonl"}
@@ -131,7 +137,7 @@ def test_stopped_and_gone_on_with_it_ends_the_same(
 
 @pytest.mark.parametrize("name", ["save_language_model", "write_corpus_hashes", "write_origin"])
 def test_killed_while_it_is_saved_it_is_no_encoder_and_goes_on(
-    settings: Adaptation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def killed(*given: Any) -> None:
         raise SystemExit(9)
@@ -145,20 +151,26 @@ def test_killed_while_it_is_saved_it_is_no_encoder_and_goes_on(
     with pytest.raises(FinetextError):
         load_tokenizer(str(out))
     adapt(TEXTS, out, settings, resume=True, listener=Listener())
-    whole = tmp_path / "whole"
-    adapt(TEXTS, whole, settings, listener=Listener())
-    assert weights(out) == weights(whole)
+    assert weights(out) == weights(usual.folder)
 
 
-def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = adapt(TEXTS, out, settings, listener=Listener())
+def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, usual: Adapted) -> None:
+    out, done = usual.folder, usual
     before = weights(out)
+    (out / ".training").mkdir()
     said: list[str] = []
     again = adapt(TEXTS, out, settings, resume=True, listener=Listener(say=said.append))
     assert again == done
-    assert said == [f"the encoder in {out} is finished already"]
+    assert said[-1] == f"the encoder in {out} is finished already"
     assert weights(out) == before
+    assert not (out / ".training").exists()
+    for other in ({"epochs": 7}, {"learning_rate": None}):
+        with pytest.raises(RecipeError, match=f"{next(iter(other))} was"):
+            adapt(TEXTS, out, replace(settings, **other), resume=True, listener=Listener())
+    with pytest.raises(RecipeError, match="corpus was"):
+        adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
+    with pytest.raises(RecipeError, match="seed was 0 and is 1"):
+        adapt(TEXTS, out, settings, seed=1, resume=True, listener=Listener())
     with pytest.raises(RunError, match="holds a finished encoder"):
         adapt(TEXTS, out, settings, listener=Listener())
 
@@ -196,6 +208,9 @@ def test_what_cannot_be_leaves_nothing(settings: Adaptation, tmp_path: Path) -> 
     ):
         with pytest.raises(FinetextError):
             adapt(TEXTS, out, replace(settings, **wrong), listener=Listener())
+    for seconds in (-1.0, 0.0, float("nan")):
+        with pytest.raises(FinetextError, match="checkpoint_seconds"):
+            adapt(TEXTS, out, settings, checkpoint_seconds=seconds, listener=Listener())
     with pytest.raises(FinetextError, match="at least two texts"):
         adapt(["one"], out, settings, listener=Listener())
     with pytest.raises(FinetextError, match="finds no word"):
@@ -243,6 +258,28 @@ def test_a_recurrent_model_learns_over_streams_and_resumes(awd_lstm: Path, tmp_p
         adapt(TEXTS, tmp_path / "parts", settings, listener=stopping_at(25))
     adapt(TEXTS, tmp_path / "parts", settings, resume=True, listener=Listener())
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+def test_a_recurrent_model_reads_running_text_in_its_order(
+    awd_lstm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+    usual = learning.StreamTask
+
+    def seen(*texts: Any, **more: Any) -> Any:
+        given.append(more["shuffle"])
+        return usual(*texts, **more)
+
+    monkeypatch.setattr(learning, "StreamTask", seen)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(f"{number} {text}" for number, text in enumerate(TEXTS)))
+    settings = Adaptation(str(awd_lstm), batch_size=2)
+    for number, corpus in enumerate((lines, TEXTS)):
+        adapt(corpus, tmp_path / str(number), settings, listener=Listener())
+    assert given == [False, True]
+    origin = read_origin(tmp_path / "0")
+    assert origin is not None
+    assert origin.corpus["in_order"]
 
 
 def test_the_command(

@@ -43,6 +43,12 @@ def test_plain_lines_zipped_lines_lists_and_folders_are_read(tmp_path: Path) -> 
         (folder / f"{number}.txt").write_text(line)
     for source in (plain, str(zipped), folder, LINES):
         assert everything(read_corpus(source)) == set(LINES)
+    for source in (plain, zipped, (plain, str(zipped))):
+        corpus = read_corpus(source, CorpusSettings(validation=["another"]))
+        assert corpus.texts == LINES
+        assert corpus.in_order
+    for source in (folder, LINES, (plain, folder)):
+        assert not read_corpus(source).in_order
 
 
 def test_several_sources_are_joined(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from transformers import (
     BertConfig,
     DistilBertConfig,
     GPT2Config,
+    ModernBertConfig,
     RobertaConfig,
     XLNetConfig,
 )
@@ -150,6 +151,37 @@ def test_a_model_that_would_mix_chunks_gets_one_a_row(packed: PackedTexts) -> No
     # One that knows no positions but those in the row.
     model.base_model.forward = lambda *given, position_ids=None, **more: usual(*given, **more)
     assert len(kept_apart(model, packed, False)) == len(packed.chunks) - 1
+
+
+def test_a_model_with_local_attention_is_tried_on_the_longest_chunk(tiny_encoder: Path) -> None:
+    lines = ["the team won", "the bank", "soup with bread"] * 4 + ["a late goal in the game " * 7]
+    packed = pack(load_tokenizer(str(tiny_encoder)), lines, 44)
+    longest = int(np.diff(packed.chunks).argmax())
+    row = int(np.searchsorted(packed.rows, longest, side="right")) - 1
+    assert packed.rows[row + 1] - packed.rows[row] == 1
+    ends = {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    sizes = {"intermediate_size": 64, "pad_token_id": 0, "initializer_range": 0.2}
+    for reach, rows in ((128, len(packed)), (16, len(packed.chunks) - 1)):
+        model = masked(ModernBertConfig, **ends, **sizes, local_attention=reach)
+        assert len(kept_apart(model, packed, False)) == rows
+
+
+def test_a_row_of_one_chunk_among_others_has_a_block_too(packed: PackedTexts) -> None:
+    rows = np.flatnonzero(np.diff(packed.rows) == 1)[:1]
+    layout = packed.layout(rows)
+    assert packed.batch(layout, packed.ids[layout.places])["segments"].unique().numel() == 1
+
+
+def test_special_tokens_that_a_text_spells_out_are_no_words(tiny_encoder: Path) -> None:
+    packed = pack(load_tokenizer(str(tiny_encoder)), ["the [MASK] team [SEP] won é"], 16)
+    assert np.flatnonzero(packed.words == SPECIAL).tolist() == [0, 2, 4, 7]
+
+
+def test_a_single_token_is_left_out(tiny_encoder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_encoder))
+    tokenizer.backend_tokenizer.post_processor = None
+    packed = pack(tokenizer, ["soup", "the team won the match", "bread"], 4)
+    assert np.diff(packed.chunks).tolist() == [4]
 
 
 def test_a_decoder_keeps_chunks_apart_and_does_not_read_ahead(packed: PackedTexts) -> None:

@@ -16,7 +16,7 @@ from finetext.methods.base import ProgressEvent
 from finetext.pipeline import Listener
 from finetext.pretraining import pretrain as module
 from finetext.pretraining.origin import read_origin
-from finetext.pretraining.pretrain import Pretraining, pretrain, rate_for
+from finetext.pretraining.pretrain import Pretraining, pretrain, usual_rate
 
 SMALL = Pretraining(
     layers=1, heads=2, width=16, feed_forward=24, context=24, pieces=120, epochs=2, batch_size=4
@@ -64,8 +64,8 @@ def test_it_tells_what_was_learnt(own: Path) -> None:
     assert origin is not None
     assert (origin.kind, origin.base, origin.head_is_fresh) == ("pretrained", "", False)
     assert origin.after["perplexity"] < 0.7 * origin.before["perplexity"]
-    assert origin.settings["learning_rate"] == rate_for(SMALL.sizes) == 1e-3
-    assert origin.settings["max_length"] == 24
+    assert origin.chosen["learning_rate"] == usual_rate(SMALL.sizes) == 1e-3
+    assert origin.chosen["max_length"] == 24
     assert origin.corpus["documents"] + origin.corpus["held_out"] == len(TEXTS)
 
 
@@ -122,7 +122,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
     assert weights(place) == weights(tmp_path / "whole")
     said: list[str] = []
     pretrain(TEXTS, place, settings, resume=True, listener=Listener(said.append))
-    assert said == [f"the encoder in {place} is finished already"]
+    assert said[-1] == f"the encoder in {place} is finished already"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,21 @@ def test_dropout_is_multiplied_for_the_while(multiplier: float | None) -> None:
     assert model.config.hidden_dropout_prob == 0.1
 
 
+def test_without_dropout_an_awd_lstm_has_none() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from finetext.encoders.auto import register
+    from finetext.encoders.awd_lstm import AwdLstmConfig
+
+    register()
+    config = AwdLstmConfig(vocab_size=9, embedding_size=4, inner_size=5)
+    model = module._with_dropout(config, AutoModelForCausalLM, 0.0, 0)
+    tokens = torch.arange(9).unsqueeze(0)
+    assert torch.equal(model.train()(tokens).logits, model.eval()(tokens).logits)
+    assert model.config.output_dropout == 0.1
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
@@ -204,8 +219,8 @@ def test_a_corpus_of_blank_texts_is_refused(tmp_path: Path) -> None:
 def test_sizes_are_those_of_the_preset_but_for_what_is_said() -> None:
     assert Pretraining().sizes == preset("tiny")
     assert Pretraining(preset="base", layers=4).sizes == replace(preset("base"), layers=4)
-    assert rate_for(preset("base")) == pytest.approx(2.5e-4)
-    assert rate_for(preset("awd-lstm")) == 3e-3
+    assert usual_rate(preset("base")) == pytest.approx(2.5e-4)
+    assert usual_rate(preset("awd-lstm")) == 3e-3
 
 
 def test_the_command_shows_before_and_after(command: Callable[..., Any], reviews: Path) -> None:

@@ -62,6 +62,15 @@ def test_an_epoch_shows_all_documents_in_an_order_of_its_own() -> None:
     assert shown[0] != shown[1]
 
 
+def test_running_text_keeps_its_order_in_every_epoch() -> None:
+    texts = documents()
+    task = StreamTask(texts, texts[:3], streams=1, epochs=2, bptt=10, shuffle=False, seed=5)
+    for epoch in range(2):
+        inputs, answers = read(task, epoch)
+        text = torch.cat([inputs[0], answers[0, -1:]]).tolist()
+        assert text == np.concatenate(texts).tolist()
+
+
 def test_streams_are_contiguous_and_lose_only_the_rest() -> None:
     task = made()
     assert task.streams == 4
@@ -149,13 +158,15 @@ def test_no_gradient_flows_into_the_window_before(model: Any) -> None:
     assert all(not of.requires_grad for of in task.state().values())
 
 
-def test_parts_of_a_batch_and_a_second_go_change_nothing(model: Any) -> None:
+def test_parts_of_a_batch_change_nothing_nor_what_went_before_they_were_made(model: Any) -> None:
     task = made()
     steps = task.batches(4, 5, 0)
     usual = through(task, model, steps[:4])
     other = made()
     for number, rows in enumerate(steps[:4]):
+        kept = other.state()
         other.loss(model, other.batch(rows[:2]))
+        other.load_state(kept)
         halves = through(other, model, [rows[:2], rows[2:]])
         assert sum(halves) / 2 == pytest.approx(usual[number], rel=1e-6)
 

@@ -19,6 +19,16 @@ def test_lines_fit_100_columns_even_with_long_names(single: ReportData, metric: 
     assert sum("…" in line for line in lines) == 3
 
 
+def test_long_names_that_differ_at_the_end_are_told_apart(single: ReportData) -> None:
+    names = ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
+    entries = [replace(single.entries[-1], method=name) for name in names]
+    comparisons = dict.fromkeys(names, next(iter(single.comparisons.values())))
+    lines = leaderboard_lines(entries, "x", "y", "macro_f1", comparisons)
+    shown = {line.split()[0] for line in lines if line.lstrip().startswith("finetun")}
+    assert len(shown) == 3
+    assert any(name.endswith("-random") for name in shown)
+
+
 def test_best_and_cheapest_are_marked(single: ReportData) -> None:
     lines = leaderboard_lines(single.entries, "finetune", "tfidf")
     marked = {line.split()[1]: line.split()[0] for line in lines if line.startswith(("*", "+"))}

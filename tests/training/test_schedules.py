@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.training.schedules import Pace, ScheduleName, exponential, schedule
+from finetext.training.schedules import Pace, ScheduleName, exponential, rate_for, schedule
 
 NAMES: list[ScheduleName] = ["linear", "one-cycle", "slanted-triangular"]
 
@@ -71,3 +71,9 @@ def test_the_rate_rises_once_and_falls_once_and_the_momentum_goes_against_it(
 def test_a_range_test_multiplies_the_rate_by_the_same_each_time() -> None:
     shares = [exponential(1e-4)(done, 5).share for done in range(5)]
     assert shares == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+
+
+def test_wider_encoders_learn_in_smaller_steps() -> None:
+    assert rate_for(1e-4, 384) == pytest.approx(1e-4)
+    assert rate_for(1e-4, 768) == pytest.approx(5e-5)
+    assert rate_for(1e-4, 8) == 1e-3

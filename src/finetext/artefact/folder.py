@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext import registry
-from finetext.durable import put_in_place, sync, sync_names
+from finetext.durable import finish_folder, put_in_place, sync_names
 from finetext.errors import DataError, ModelError, UnknownNameError
 from finetext.methods.base import Classifier
 from finetext.training.precision import check_precision
@@ -146,7 +146,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.chmod(0o755)
-        sync(unfinished)
+        finish_folder(unfinished)
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             os.replace(folder, old / "old")

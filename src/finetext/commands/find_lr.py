@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from finetext import arguments, options
 from finetext.arguments import DataOptions, MethodOptions
 from finetext.console import Screen
+from finetext.errors import DataError
 
 if TYPE_CHECKING:
     from finetext.training.rate_finder import RateCurve
@@ -67,7 +68,11 @@ def find_lr(
         listener = Listener(screen.say, screen.progress, screen.finding)
         curve = find(asked, method, RangeTest(lowest, highest, steps), listener=listener)
     if out is not None:
-        write_rate_curve(curve, out)
+        try:
+            write_rate_curve(curve, out)
+        except DataError:
+            _show(curve, rung, None, screen, as_json)
+            raise
     _show(curve, rung, out, screen, as_json)
 
 

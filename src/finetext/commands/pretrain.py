@@ -70,7 +70,7 @@ def pretrain(
                                 with_test=with_test),
             seed=seed or 0, device=device or "auto", resume=resume,
             track=tuple(arguments.names(track) or ()),
-            checkpoint_seconds=checkpoint_seconds or 60.0,
+            checkpoint_seconds=60.0 if checkpoint_seconds is None else checkpoint_seconds,
             listener=Listener(screen.say, screen.progress, screen.finding),
         )  # fmt: skip
     show_made(grown, screen, as_json)

@@ -13,6 +13,7 @@ from finetext.errors import DataError
 from finetext.types import Finding
 
 FASTTEXT: Final = "__label__"
+TEXT_A_LINE: Final = "one text a line"
 _FORMS: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
 _MOST_LABELS: Final = 200
 
@@ -139,6 +140,6 @@ def parse_texts(text: str, name: str, first: int = 1) -> RawTable:
     """Read every line that is not blank as a text without a label."""
     numbers, lines, note = numbered_lines(text, name, first)
     return RawTable(
-        name, {"text": lines}, "one text a line", numbers, findings=note,
+        name, {"text": lines}, TEXT_A_LINE, numbers, findings=note,
         proceed=lambda more, line, last: parse_texts(more, name, line),
     )  # fmt: skip

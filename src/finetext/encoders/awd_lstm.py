@@ -264,6 +264,7 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         """Make the layers and an output layer, which has a bias and shares the embedding."""
         super().__init__(config)
         self.model = AwdLstmModel(config)
+        self.output_dropout = config.output_dropout
         self.lm_head = nn.Linear(config.embedding_size, config.vocab_size)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -284,7 +285,7 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         """
         found = self.model(input_ids, attention_mask, state)
         raw = found.last_hidden_state
-        kept = dropped_alike(raw, self.config.output_dropout, self.training)
+        kept = dropped_alike(raw, self.output_dropout, self.training)
         logits = self.lm_head(kept)
         loss = None
         if labels is not None:

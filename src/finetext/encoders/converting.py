@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -51,6 +52,8 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
         ModelError: a file cannot be read or is of another layout, both do not fit each other, or
             the folder is taken or cannot be written.
     """
+    from safetensors import SafetensorError
+
     from finetext.encoders.awd_lstm import AwdLstmForCausalLM
     from finetext.encoders.load import quiet
     from finetext.encoders.word_tokenizer import WordTokenizer
@@ -73,7 +76,7 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
         with quiet(), replaced_folder(out) as unfinished:
             model.save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{out} cannot be written: {error}") from None
     return model
 
@@ -87,7 +90,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on pickles that it did not write
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     except Exception:  # whatever damaged bytes make of an unpickler

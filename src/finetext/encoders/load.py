@@ -21,11 +21,20 @@ def load_tokenizer(encoder: str) -> Any:
 
     A tokenizer without one pads with its end-of-text token, and one without either gets a new
     token `[PAD]`, for which the loaders below make room.
+
+    Raises:
+        ModelError: it cannot be loaded, or knows no word: transformers makes such a one of a folder
+            whose tokenizer is missing.
     """
     from transformers import AutoTokenizer
 
     with loading(encoder), quiet():
         tokenizer = AutoTokenizer.from_pretrained(resolve(encoder).path, trust_remote_code=False)
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelError(
+            f"the tokenizer of {encoder} knows no word: its vocabulary, such as tokenizer.json, is "
+            "missing or damaged; copy it there again"
+        )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             tokenizer.add_special_tokens({"pad_token": "[PAD]"})

@@ -79,12 +79,17 @@ def check_sizes(sizes: Preset) -> None:
     """Refuse sizes that no model can have.
 
     Raises:
-        RecipeError: the width does not divide into heads.
+        RecipeError: the width does not divide into heads, or there are none.
     """
     if sizes.architecture == "awd-lstm":
         return
+    if sizes.heads < 1:
+        raise RecipeError(
+            f"{sizes.architecture} needs attention heads, and the preset {sizes.name} has none; "
+            "set heads, or take another preset"
+        )
     step = 2 * sizes.heads if sizes.architecture == "modernbert" else sizes.heads
-    if sizes.heads < 1 or sizes.width % step:
+    if sizes.width % step:
         raise RecipeError(
             f"a width of {sizes.width} cannot be divided into {sizes.heads} attention heads"
             + (" of even size" if step > sizes.heads else "")

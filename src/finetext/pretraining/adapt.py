@@ -21,10 +21,11 @@ from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
 from finetext.pretraining.request import Request, carry_out
 from finetext.recipe import made
 from finetext.training.precision import Precision
-from finetext.training.schedules import ScheduleName
+from finetext.training.schedules import ScheduleName, rate_for
 
 LONGEST_ROW: Final = 512
-RATE_AT_WIDTH: Final = (5e-4, 384)
+USUAL_RATE: Final = 5e-4
+"""The highest learning rate for a hidden size of 384."""
 RATE_OF_STREAMS: Final = 2e-3
 
 __all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
@@ -104,7 +105,7 @@ def adapt(
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         resume: go on with what was stopped or killed in `out`; the result is that of a training
-            that was never stopped. What is finished is given back as it is.
+            that was never stopped. What is finished with the same settings is given back.
         track: trackers that get the scalars of training, such as "tensorboard".
         checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
         listener: who hears of progress; by default messages and a progress bar are shown, on a
@@ -177,8 +178,7 @@ def _loaded(settings: Adaptation) -> LanguageModel:
         dropout = 1.0 if is_streamed else 0.0
     tokenizer = load_tokenizer(settings.encoder)
     model, is_fresh = load_for_language_model(settings.encoder, tokenizer, dropout)
-    rate, width = RATE_AT_WIDTH
-    usual = RATE_OF_STREAMS if is_streamed else min(1e-3, rate * width / model.config.hidden_size)
+    usual = RATE_OF_STREAMS if is_streamed else rate_for(USUAL_RATE, model.config.hidden_size)
     length = longest_input(settings.encoder, settings.max_length)
     return LanguageModel(
         kind="adapted",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from finetext.data.lines import TEXT_A_LINE
 from finetext.data.read import read
 from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings, split
@@ -60,6 +61,8 @@ class Corpus:
         excluded: reason to number of texts left out, as "blank", "repeated", "test".
         with_test: whether test rows were taken.
         description: one line on how it was read.
+        in_order: whether the texts follow each other, as lines of a file do; an AWD-LSTM then
+            reads them in this order.
     """
 
     texts: list[str]
@@ -68,6 +71,7 @@ class Corpus:
     excluded: Mapping[str, int] = field(default_factory=dict)
     with_test: bool = False
     description: str = ""
+    in_order: bool = False
 
     @cached_property
     def content_hash(self) -> str:
@@ -87,6 +91,7 @@ class Corpus:
             "held_out": len(self.held_out),
             "excluded": dict(self.excluded),
             "with_test": self.with_test,
+            "in_order": self.in_order,
         }
 
     def summary(self) -> str:
@@ -108,6 +113,7 @@ class _Rows(NamedTuple):
     texts: Sequence[str]
     test: Sequence[str]
     description: str
+    in_order: bool = False
 
 
 def read_corpus(
@@ -164,6 +170,7 @@ def read_corpus(
         sieve.excluded,
         settings.with_test,
         "; ".join(part.description for part in parts),
+        all(part.in_order for part in parts),
     )
 
 
@@ -205,8 +212,8 @@ def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in sieve.excluded.items())
     needed = "one text to learn from" if settings.validation is not None else "two texts"
     return (
-        f"the corpus has {counted(left, 'text')} that can be used, and at least {needed} "
-        f"is needed{f'; left out: {reasons}' if reasons else ''}"
+        f"the corpus has {counted(left, 'text')} that can be used, and needs at least {needed}"
+        f"{f'; left out: {reasons}' if reasons else ''}"
     )
 
 
@@ -233,7 +240,8 @@ def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
     if isinstance(source, str | Path) and is_started(Path(source).expanduser()):
         return _rows_of_run(Path(source).expanduser())
     texts, labelled = _read(source, settings)
-    return _Rows(texts.texts, _test_texts(labelled or texts, seed), texts.description)
+    in_order = f": {TEXT_A_LINE};" in texts.description
+    return _Rows(texts.texts, _test_texts(labelled or texts, seed), texts.description, in_order)
 
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from safetensors import SafetensorError
 
 from finetext.artefact.folder import write_json
-from finetext.durable import sync, sync_names
+from finetext.durable import finish_folder, sync_names
 from finetext.errors import RecipeError, RunError
 from finetext.pretraining.origin import ORIGIN
 from finetext.runs.claiming import check_writable, claimed, is_free
@@ -64,7 +64,7 @@ class Workplace:
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir()
             write(result)
-            sync(result)
+            finish_folder(result)
             for path in sorted(result.iterdir(), key=lambda path: (path.name == LAST, path.name)):
                 os.replace(path, self.folder / path.name)
             sync_names(self.folder)
@@ -121,13 +121,12 @@ def workplace(out: Path, resume: bool, asked: Mapping[str, Any]) -> Iterator[Wor
     check_place(out, resume)
     with claimed(out):
         place = Workplace(out, out / STATE)
-        plain = json.loads(json.dumps(asked))
         try:
             place.state.mkdir(exist_ok=True)
             if (place.state / BEGUN).is_file():
-                _refuse_other(out, _begun(out)["asked"], plain)
+                refuse_other(out, _begun(out)["asked"], asked)
             else:
-                write_json(place.state / BEGUN, {"asked": plain, "facts": {}})
+                write_json(place.state / BEGUN, {"asked": asked, "facts": {}})
         except OSError as error:
             raise RunError(f"{out} cannot be written: {error}") from None
         yield place
@@ -142,7 +141,12 @@ def _begun(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged: {error}; begin anew in another folder") from None
 
 
-def _refuse_other(folder: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def refuse_other(folder: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with what is in a folder, or to give it back, if it is not what is asked for.
+
+    Raises:
+        RecipeError: a setting differs.
+    """
     differing = [
         f"{name} was {was.get(name)} and is {now.get(name)}"
         for name in sorted({*was, *now})
@@ -150,6 +154,6 @@ def _refuse_other(folder: Path, was: Mapping[str, Any], now: Mapping[str, Any]) 
     ]
     if differing:
         raise RecipeError(
-            f"what was begun in {folder} has other settings: {'; '.join(differing)}. Give it the "
+            f"the encoder in {folder} has other settings: {'; '.join(differing)}. Give it the "
             "same settings to go on, or choose another folder"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ from finetext.encoders.load import quiet
 from finetext.errors import ModelError, RunError
 from finetext.methods.base import FitContext, batches_of
 from finetext.pretraining.corpus import Corpus
-from finetext.pretraining.folder import Workplace, is_finished, workplace
+from finetext.pretraining.folder import STATE, Workplace, is_finished, refuse_other, workplace
 from finetext.pretraining.objectives import CausalTask, MaskedTask
 from finetext.pretraining.origin import Origin, read_origin, write_corpus_hashes, write_origin
 from finetext.pretraining.packing import (
@@ -125,8 +126,8 @@ def make_encoder(
 ) -> Adapted:
     """Train a language model and leave an encoder folder, whole or not at all.
 
-    What was begun in the folder is gone on with if `resume` says so, and an encoder that is
-    finished is given back as it is.
+    What was begun in the folder with the same settings is gone on with if `resume` says so, and an
+    encoder that is finished is given back as it is.
 
     Args:
         out: the folder.
@@ -139,15 +140,14 @@ def make_encoder(
 
     Raises:
         RunError: the folder cannot be used.
-        RecipeError: what was begun in it has other settings.
+        RecipeError: what is in it has other settings.
         ModelError: the training failed.
     """
     import torch
 
-    if (finished := finished_encoder(out, resume, context)) is not None:
-        return finished
-    identity = {name: of for name, of in asdict(settings).items() if name != "precision"}  # type: ignore[call-overload]
-    asked = {**identity, "seed": context.seed, "corpus": corpus.content_hash}
+    asked = _asked(asdict(settings), corpus.described(), context.seed)  # type: ignore[call-overload]
+    if resume and is_finished(out):
+        return _finished(out, asked, context)
     with workplace(out, resume, asked) as place:
         attempts = Attempts(place.state, context)
         try:
@@ -176,7 +176,6 @@ def _origin(
     learnt: Learnt,
 ) -> Origin:
     """Where the encoder comes from, but for the seconds it took."""
-    chosen = {"learning_rate": language.learning_rate, "max_length": language.max_length}
     return Origin(
         kind=language.kind,
         base=language.base,
@@ -184,7 +183,8 @@ def _origin(
         seconds=0.0,
         before=learnt.before,
         after=learnt.after,
-        settings=asdict(settings) | chosen,  # type: ignore[call-overload]
+        settings=asdict(settings),  # type: ignore[call-overload]
+        chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
         seed=context.seed,
         versions={name: version(name) for name in PACKAGES},
         head_is_fresh=language.head_is_fresh,
@@ -199,17 +199,26 @@ def _write(folder: Path, language: LanguageModel, corpus: Corpus, origin: Origin
     write_origin(folder, origin)
 
 
-def finished_encoder(out: Path, resume: bool, context: FitContext) -> Adapted | None:
-    """The encoder in a folder if it is finished and may be taken as it is.
+def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """What determines an encoder, in the types of JSON; its precision is kept anyway."""
+    known = {"seed": seed, "corpus": corpus["content_hash"], "in_order": corpus["in_order"]}
+    asked = {name: of for name, of in settings.items() if name != "precision"} | known
+    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    return plain
+
+
+def _finished(out: Path, asked: Mapping[str, Any], context: FitContext) -> Adapted:
+    """The encoder in a folder where one is finished, as it is.
 
     Raises:
         RunError: its record is gone.
+        RecipeError: it has other settings.
     """
-    if not (resume and is_finished(out)):
-        return None
     origin = read_origin(out)
     if origin is None:
         raise RunError(f"{out} does not tell how its encoder was made")
+    refuse_other(out, _asked(origin.settings, origin.corpus, origin.seed), asked)
+    shutil.rmtree(out / STATE, ignore_errors=True)  # there if it was killed at the very end
     context.say(f"the encoder in {out} is finished already")
     return Adapted(out, origin)
 
@@ -254,7 +263,7 @@ def _task(
         )
         stream = StreamTask(
             documents, held_out, streams=settings.batch_size, epochs=settings.epochs,
-            bptt=language.model.config.bptt, **named,
+            bptt=language.model.config.bptt, shuffle=not corpus.in_order, **named,
         )  # fmt: skip
         return stream, sum(map(len, documents))
     packed, held = _packed(language, corpus, context)

@@ -34,11 +34,12 @@ class Origin:
         kind: "adapted" from another encoder, or "pretrained" from random weights.
         base: the encoder it started from, as it was named; "" for random weights.
         corpus: source, content_hash, documents, held_out, tokens, excluded (reason to number of
-            texts), with_test.
+            texts), with_test, in_order.
         seconds: time it took, evaluation included.
         before: loss, accuracy and perplexity on held-out text before the first step.
         after: the same figures of the weights that were saved.
-        settings: the hyperparameters.
+        settings: the hyperparameters as they were asked for; None left it to finetext.
+        chosen: the learning rate and the tokens of a row that were taken.
         seed: seed of every random choice.
         versions: package to version.
         head_is_fresh: whether the language-model head had random weights before the first step.
@@ -51,6 +52,7 @@ class Origin:
     before: Mapping[str, float]
     after: Mapping[str, float]
     settings: Mapping[str, Any]
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     head_is_fresh: bool = False

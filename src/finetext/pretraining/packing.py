@@ -88,17 +88,16 @@ class PackedTexts:
             ids: (m,) what the model is to see in the places.
 
         Returns:
-            `input_ids` and `attention_mask` of shape (rows, longest); where some row has several
-            chunks, also `segments`, the number of the chunk from 1, and `position_ids`.
+            `input_ids` and `attention_mask` of shape (rows, longest); if some row of the table has
+            several chunks, also `segments`, the number of the chunk from 1, and `position_ids`.
         """
         places, there = layout
         tensors = {
             "input_ids": _filled(there, ids, self.padding),
             "attention_mask": _filled(there, np.ones_like(places), 0),
         }
-        chunk = self.chunk_of[places]
-        firsts = np.flatnonzero(np.diff(chunk, prepend=-1))
-        if len(firsts) > len(there):
+        if len(self.chunks) > len(self.rows):
+            chunk = self.chunk_of[places]
             positions = places - self.chunks[chunk] + self.first_position
             tensors["segments"] = _filled(there, chunk + 1, 0)
             tensors["position_ids"] = _filled(there, positions, self.first_position)
@@ -117,7 +116,7 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
 
     Args:
         tokenizer: a fast transformers tokenizer with a padding token.
-        texts: n documents; all of each is used.
+        texts: n documents; all of each is used, but for a single token, which has no context.
         max_length: most tokens of a chunk and of a row.
 
     Raises:
@@ -127,10 +126,11 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
         raise ModelError(f"{type(tokenizer).__name__} has no fast form, which adapting needs")
     ids: list[Any] = []
     words: list[Any] = []
+    special = np.array([*{*tokenizer.all_special_ids} - {tokenizer.unk_token_id}], dtype=np.int64)
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
         for chunk in _chunks(tokenizer, texts[part], max_length):
-            kinds = _word_marks(chunk)
-            if kinds.any():
+            kinds = _word_marks(chunk, special)
+            if kinds.any() and len(kinds) > 1:
                 ids.append(np.asarray(chunk.ids, dtype=np.int32))
                 words.append(kinds)
     lengths = np.array([len(chunk) for chunk in ids], dtype=np.int64)
@@ -187,8 +187,8 @@ def model_inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, A
 def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
     """The texts as the model can read them: packed if it keeps chunks apart, else one a row.
 
-    That is tried on the row with the longest chunk among those of several, for both positions
-    that models give to the first token.
+    That is tried on the row with the longest chunk among those of several and on the row with the
+    longest of all, for both positions that models give to the first token.
 
     Args:
         model: a transformers language model in evaluation mode.
@@ -199,10 +199,10 @@ def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
     if not len(shared):
         return texts
     longest = np.maximum.reduceat(np.diff(texts.chunks), texts.rows[:-1])
-    row = int(shared[longest[shared].argmax()])
+    rows = np.array([shared[longest[shared].argmax()], longest.argmax()])
     for first in (0, texts.padding + 1):
         candidate = replace(texts, first_position=first)
-        if _is_kept_apart(model, candidate, row, causal):
+        if _is_kept_apart(model, candidate, rows, causal):
             return candidate
     return texts.alone()
 
@@ -215,20 +215,20 @@ def reads_ahead(model: Any, texts: PackedTexts) -> bool:
     return len(ids) > 1 and not _alike(whole[:, :-1], beginning)
 
 
-def _is_kept_apart(model: Any, texts: PackedTexts, row: int, causal: bool) -> bool:
+def _is_kept_apart(model: Any, texts: PackedTexts, rows: Integers, causal: bool) -> bool:
     import torch
 
-    layout = texts.layout([row])
+    layout = texts.layout(rows)
     batch = texts.batch(layout, texts.ids[layout.places])
     batch = {name: of.to(model.device) for name, of in batch.items()}
-    chunks = range(texts.rows[row], texts.rows[row + 1])
+    chunks = [c for row in rows for c in range(texts.rows[row], texts.rows[row + 1])]
     alone = [_states(model, texts.ids[texts.chunks[c] : texts.chunks[c + 1]]) for c in chunks]
     try:
         with torch.inference_mode():
             together = model.base_model(**model_inputs(model, batch, causal)).last_hidden_state
     except (TypeError, ValueError, RuntimeError, IndexError):
         return False
-    return _alike(together, torch.cat(alone, dim=1))
+    return _alike(together[torch.from_numpy(layout.there)][None], torch.cat(alone, dim=1))
 
 
 def _states(model: Any, ids: Any) -> Any:
@@ -267,11 +267,14 @@ def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
     return list(encoded.encodings)
 
 
-def _word_marks(chunk: Any) -> np.ndarray[Any, Any]:
-    """(length,) int8: which tokens are special, begin a word, or go on with one."""
+def _word_marks(chunk: Any, special_ids: Integers) -> np.ndarray[Any, Any]:
+    """(length,) int8: which tokens are special, begin a word, or go on with one.
+
+    Special are those around a text, and those that a text spells out, such as `[MASK]`.
+    """
     numbers = np.array([-1 if word is None else word for word in chunk.word_ids], dtype=np.int64)
     marks = np.where(np.diff(numbers, prepend=-2) != 0, BEGINS, GOES_ON)
-    special = np.asarray(chunk.special_tokens_mask, dtype=bool) | (numbers < 0)
+    special = np.isin(chunk.ids, special_ids) | (numbers < 0)
     return np.where(special, SPECIAL, marks).astype(np.int8)
 
 

@@ -24,11 +24,11 @@ from finetext.pretraining.request import Request, carry_out
 from finetext.pretraining.tokenizer import TokenizerKind
 from finetext.recipe import made
 from finetext.training.precision import Precision
-from finetext.training.schedules import ScheduleName
+from finetext.training.schedules import ScheduleName, rate_for
 
 AWD_LSTM: Final = "awd-lstm"
-HIGHEST_RATE: Final = 1e-3
-RATE_AT_WIDTH: Final = (5e-4, 384)
+USUAL_RATE: Final = 5e-4
+"""The highest learning rate for a width of 384."""
 RATE_OF_STREAMS: Final = 3e-3
 BLANK: Final = "blank"
 
@@ -147,7 +147,7 @@ def pretrain(
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         resume: go on with what was stopped or killed in `out`; the result is that of a training
-            that was never stopped. What is finished is given back as it is.
+            that was never stopped. What is finished with the same settings is given back.
         track: trackers that get the scalars of training, such as "tensorboard".
         checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
         listener: who hears of progress; by default messages and a progress bar are shown, on a
@@ -224,16 +224,15 @@ def _begun(
         tokenizer=tokenizer,
         objective="causal" if is_streamed else "masked",
         max_length=settings.max_length or sizes.context,
-        learning_rate=settings.learning_rate or rate_for(sizes),
+        learning_rate=settings.learning_rate or usual_rate(sizes),
     )
 
 
-def rate_for(sizes: Preset) -> float:
+def usual_rate(sizes: Preset) -> float:
     """The learning rate for random weights, in inverse proportion to the width."""
     if sizes.architecture == AWD_LSTM:
         return RATE_OF_STREAMS
-    rate, width = RATE_AT_WIDTH
-    return min(HIGHEST_RATE, rate * width / sizes.width)
+    return rate_for(USUAL_RATE, sizes.width)
 
 
 def _write_blank(blank: Path, settings: Pretraining, corpus: Corpus, context: FitContext) -> None:

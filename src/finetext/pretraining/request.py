@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from finetext.environment import cache_folder
+from finetext.errors import RecipeError
 from finetext.methods.base import Checkpoints, FitContext
 from finetext.pipeline import Listener, heard
 from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
 from finetext.pretraining.folder import check_place
-from finetext.pretraining.learning import Adapted, finished_encoder
+from finetext.pretraining.learning import Adapted
 from finetext.tracking import check_installed, check_names
 from finetext.training.precision import choose_device
 
@@ -58,6 +59,8 @@ def carry_out(
         FinetextError: the corpus, the folder or a setting is not fit, or training failed.
         KeyboardInterrupt: it was stopped; the message says how to go on.
     """
+    if not request.checkpoint_seconds > 0:
+        raise RecipeError(f"checkpoint_seconds = {request.checkpoint_seconds}: it must be above 0")
     check_place(request.out, request.resume)
     check_names(request.track)
     check_installed(request.track)
@@ -68,8 +71,6 @@ def carry_out(
             checkpoints=Checkpoints(request.out, every_seconds=request.checkpoint_seconds),
             trackers=request.track, progress=hears.progress, say=hears.say, find=hears.finding,
         )  # fmt: skip
-        if (finished := finished_encoder(request.out, request.resume, context)) is not None:
-            return finished
         if not isinstance(corpus, Corpus):
             corpus = read_corpus(corpus, read, request.seed)
             hears.say(corpus.description)

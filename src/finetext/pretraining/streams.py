@@ -1,9 +1,9 @@
 """Language modelling over contiguous streams, for a recurrent model that carries its state.
 
-All documents, in an order of their own each epoch, are one text that is cut into streams, as many
-as the batch has rows. A step reads a window of all streams, and the state after it is where the
-next step begins; gradients stop at the border. Windows vary in length, so that the borders lie
-elsewhere each time (Merity, Keskar and Socher 2018, section 5).
+All documents are one text, in an order of its own each epoch or in that of the corpus. It is cut
+into streams, as many as the batch has rows. A step reads a window of all streams, and the state
+after it is where the next step begins; gradients stop at the border. Windows vary in length, so
+that the borders lie elsewhere each time (Merity, Keskar and Socher 2018, section 5).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class StreamTask:
         streams: int,
         epochs: int,
         bptt: int = 70,
+        shuffle: bool = True,
         seed: int = 0,
         name: str = "adapt",
     ) -> None:
@@ -52,6 +53,7 @@ class StreamTask:
             streams: how many are read side by side; fewer where the text is short.
             epochs: passes over the documents.
             bptt: mean length of a window in tokens.
+            shuffle: whether each epoch has an order of the documents of its own.
             seed: of the order of the documents and the lengths of windows.
             name: what to call it in messages.
 
@@ -60,7 +62,7 @@ class StreamTask:
         """
         self.name = name
         self.documents, self.held_out = documents, held_out
-        self.bptt, self.seed = bptt, seed
+        self.bptt, self.shuffle, self.seed = bptt, shuffle, seed
         tokens = sum(map(len, documents))
         if tokens < 2 or sum(map(len, held_out)) < 2:
             raise DataError("the corpus has too few words to learn a language model from")
@@ -113,7 +115,7 @@ class StreamTask:
         streams, window = batch["streams"], int(batch["windows"][0])
         entered = self._carried.entered(streams, window, anew=window in self._first)
         found = model(input_ids=batch["input_ids"], state=_by_layer(entered, model))
-        self._carried.leave(streams, window, entered, [of for layer in found.state for of in layer])
+        self._carried.leave(streams, window, [of for layer in found.state for of in layer])
         answers = batch["answers"].flatten()
         loss = functional.cross_entropy(found.logits.float().flatten(0, 1), answers)
         config = getattr(model, "module", model).config
@@ -155,8 +157,11 @@ class StreamTask:
     def _streams(self, epoch: int) -> Any:
         """(streams, length) the tokens of an epoch."""
         if self._read[0] != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.documents))
-            text = np.concatenate([self.documents[row] for row in order]).astype(np.int64)
+            documents = self.documents
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
+                documents = [documents[row] for row in order]
+            text = np.concatenate(documents).astype(np.int64)
             self._read = (epoch, _cut(text, self.streams))
         return self._read[1]
 
@@ -176,8 +181,7 @@ class StreamTask:
 class CarriedState:
     """The state in which each stream was left, by the window it was last read in.
 
-    The state it entered that window with is known, too, so that a window can be read once more,
-    as it is when memory runs out in the midst of a step. No tensor is changed in place.
+    No tensor is changed in place.
     """
 
     def __init__(self, streams: int, tensors: Mapping[str, Any]) -> None:
@@ -187,7 +191,6 @@ class CarriedState:
         self._streams = streams
         self._window = tensors.get("window", torch.full((streams,), -2))
         self._left = [tensors[f"left/{number}"] for number in range(len(tensors) - 1)]
-        self._entered = list(self._left)
 
     def tensors(self) -> dict[str, Any]:
         """All that is needed to go on with the next window."""
@@ -197,8 +200,7 @@ class CarriedState:
     def entered(self, streams: Any, window: int, anew: bool) -> list[Any]:
         """The tensors with which streams enter a window; none where nothing is known yet.
 
-        A stream that was last read in the window before goes on, and one that was last read in
-        this window begins as it did then; any other begins with zeros.
+        A stream that was last read in the window before goes on; any other begins with zeros.
 
         Args:
             streams: (b,) their numbers.
@@ -209,27 +211,16 @@ class CarriedState:
 
         last = self._window.to(streams.device)[streams]
         goes_on = ((last == window - 1) & (not anew))[None, :, None]
-        again = ((last == window) & (not anew))[None, :, None]
-        found = []
-        for left, before in zip(self._left, self._entered, strict=True):
-            left, before = (of.to(streams.device)[:, streams] for of in (left, before))
-            found.append(torch.where(goes_on, left, torch.where(again, before, 0.0)))
-        return found
+        left = [of.to(streams.device)[:, streams] for of in self._left]
+        return [torch.where(goes_on, of, 0.0) for of in left]
 
-    def leave(self, streams: Any, window: int, entered: list[Any], after: list[Any]) -> None:
-        """Keep the tensors with which streams entered and left a window."""
+    def leave(self, streams: Any, window: int, after: list[Any]) -> None:
+        """Keep the tensors with which streams left a window."""
         after = [of.detach() for of in after]
-        zeros = [of.new_zeros(1, self._streams, of.shape[-1]) for of in after]
-        entered = entered or [of[:, streams] for of in zeros]
-        self._left = _replaced(self._left or zeros, streams, after)
-        self._entered = _replaced(self._entered or zeros, streams, entered)
-        known = self._window.to(streams.device)
-        self._window = known.index_fill(0, streams, window)
-
-
-def _replaced(all_streams: list[Any], streams: Any, values: list[Any]) -> list[Any]:
-    pairs = zip(all_streams, values, strict=True)
-    return [of.to(value).index_copy(1, streams, value) for of, value in pairs]
+        known = self._left or [of.new_zeros(1, self._streams, of.shape[-1]) for of in after]
+        pairs = zip(known, after, strict=True)
+        self._left = [of.to(value).index_copy(1, streams, value) for of, value in pairs]
+        self._window = self._window.to(streams.device).index_fill(0, streams, window)
 
 
 def _by_layer(tensors: list[Any], model: Any) -> Any:

@@ -111,7 +111,13 @@ def _cells(
     rows = [_row(entry, marked, metric, also, comparisons) for entry in entries]
     widths = _widths([*(list(line) for line in zip(*header, strict=True)), *rows])
     room = _WIDTH - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
-    return header, [[row[0], figures.short(row[1], max(room, 8)), *row[2:]] for row in rows]
+    return header, [[row[0], _cut(row[1], max(room, 8)), *row[2:]] for row in rows]
+
+
+def _cut(name: str, longest: int) -> str:
+    """A name without its middle if it is too long: rungs side by side often differ at the end."""
+    tail = longest // 2
+    return name if len(name) <= longest else f"{name[: longest - 1 - tail]}…{name[-tail:]}"
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:

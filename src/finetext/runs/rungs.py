@@ -88,10 +88,24 @@ def climb(
 def _fitted(method: Method, splits: Splits, attempts: Attempts, place: Path) -> Classifier:
     """The fitted method; if that ends early, the seconds spent are kept."""
     try:
-        return method.fit(splits.train, splits.validation, attempts.context(place))
+        context = _named(attempts.context(place), method.name, place.name)
+        return method.fit(splits.train, splits.validation, context)
     except BaseException:
         attempts.keep()
         raise
+
+
+def _named(context: FitContext, method: str, rung: str) -> FitContext:
+    """The same, but what the method says under its own name is said under that of the rung."""
+
+    def own(line: str) -> str:
+        return rung + line.removeprefix(method) if line.startswith(f"{method}:") else line
+
+    return replace(
+        context,
+        say=lambda line: context.say(own(line)),
+        find=lambda finding: context.find(replace(finding, message=own(finding.message))),
+    )
 
 
 def _judged(

@@ -1,0 +1,31 @@
+"""A rung of the ladder: what its training says is said under its own name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetext.data.split import split
+from finetext.methods.base import Classifier, FitContext
+from finetext.methods.majority import Majority
+from finetext.runs.rungs import climb
+from finetext.types import Dataset, Finding
+
+
+@dataclass(frozen=True)
+class Talking(Majority):
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
+        context.say("majority: counts the majority: done")
+        context.say("3 majority: rows")
+        context.find(Finding("warning", "few", "majority: too few rows"))
+        return super().fit(train, validation, context)
+
+
+def test_rungs_of_the_same_method_are_told_apart(topics: Dataset, tmp_path: Path) -> None:
+    said: list[str] = []
+    found: list[Finding] = []
+    context = FitContext(say=said.append, find=found.append)
+    rung = climb("often", Talking(), split(topics), tmp_path, context, {})
+    assert said == ["often: counts the majority: done", "3 majority: rows"]
+    assert [one.message for one in found] == ["often: too few rows"]
+    assert rung.findings == tuple(found)
