@@ -17,7 +17,7 @@ demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but
 	$(BIN)/finetext train bbc-news
 
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
-	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest
+	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
