@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from toys import Curve, Settings, at, interrupt, same
 
 from finetext.methods.base import Checkpoints, FitContext
 from finetext.training.loop import train_model
+from finetext.training.optimiser import Optimiser
+from finetext.training.schedules import schedule
 from finetext.training.stages import Stage
 
 GRADUAL = [Stage(1, 0.1, 1), Stage(1, 0.05, 2), Stage(2, 0.02)]
@@ -152,3 +154,37 @@ def test_a_stage_of_all_groups_is_plain_training() -> None:
     _, other = tower(Curve(), [Stage(2, 0.1, 9)], plain)
     for name in one:
         torch.testing.assert_close(one[name], other[name])
+
+
+def test_every_group_has_its_rate_and_its_gradients_at_every_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One-cycle anew in each stage, and 2.6 from group to group."""
+    steps: list[tuple[list[float], float, set[str]]] = []
+    make_step = Optimiser.step
+
+    def step(self: Optimiser, largest_gradient: float) -> Any:
+        parts = self.adamw.param_groups
+        rates = [part["lr"] for part in parts[::2]]
+        assert rates == [part["lr"] for part in parts[1::2]]
+        with_gradients = {
+            name.rpartition(".")[0] for name, of in self._weights.items() if of.grad is not None
+        }
+        steps.append((rates, parts[0]["betas"][0], with_gradients))
+        return make_step(self, largest_gradient)
+
+    monkeypatch.setattr(Optimiser, "step", step)
+    tower(Curve(), GRADUAL, replace(LAYERS, warmup_share=None))
+    cycle = schedule("one-cycle")
+    learning = [{"head"}, {"head", "layers.1"}, {"head", "layers.1", "layers.0", "below"}]
+    expected = [
+        (number, stage.learning_rate, cycle(done, 5 * stage.epochs))
+        for number, stage in enumerate(GRADUAL)
+        for done in range(5 * stage.epochs)
+    ]
+    assert len(steps) == len(expected) == 20
+    for (rates, momentum, parts), (number, highest, pace) in zip(steps, expected, strict=True):
+        top = highest * pace.share
+        assert rates == pytest.approx([top / 2.6**3, top / 2.6**2, top / 2.6, top])
+        assert momentum == pytest.approx(pace.momentum)
+        assert parts == learning[number]
