@@ -197,6 +197,7 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
         (Pretraining(preset="tinny"), "did you mean 'tiny'"),
         (Pretraining(heads=7), "width of 128 cannot be divided into 7"),
         (Pretraining(preset="awd-lstm", tokenizer="bpe"), "AWD-LSTM reads whole words"),
+        (Pretraining(preset="awd-lstm", heads=4), "AWD-LSTM has no attention"),
         (Pretraining(max_length=500), "max_length is 500, but the context 128"),
         (Pretraining(layers=0), "layers = 0"),
         (replace(SMALL, pieces=10), "10 pieces are too few"),

@@ -146,8 +146,8 @@ def loading(name: str) -> Iterator[str]:
     source = resolve(name)
     if is_random(name):
         raise ModelError(
-            f"{name} is an encoder with random weights, which only finetune can begin with; there "
-            "is nothing to load"
+            f"{name} is an encoder with random weights: only finetune can begin with it, and "
+            "`finetext pretrain` teaches one"
         )
     if not source.on_machine and not hub_answers():
         raise ModelError(_unreachable(source))

@@ -189,6 +189,8 @@ def checked(settings: Pretraining) -> Pretraining:
     sizes = settings.sizes
     if settings.tokenizer is not None and sizes.architecture == AWD_LSTM:
         raise RecipeError("pretrain: AWD-LSTM reads whole words; leave the tokenizer out")
+    if settings.heads is not None and sizes.architecture == AWD_LSTM:
+        raise RecipeError("pretrain: AWD-LSTM has no attention; leave the heads out")
     if settings.max_length is not None and settings.max_length > sizes.context:
         raise RecipeError(
             f"pretrain: max_length is {settings.max_length}, but the context {sizes.context}"

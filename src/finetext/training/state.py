@@ -189,7 +189,7 @@ class Training:
             if not best.weights:
                 raise ModelError(
                     f"{name}: {reason}, and again in fp32 with a tenth of the learning rate; look "
-                    "at the labels, and try a lower learning rate or another encoder"
+                    "at the data, and try a lower learning rate or another encoder"
                 )
             which = "best weights, those" if best.is_good else "weights"
             self.tell(f"{reason}, again; the {which} of step {best.step} are kept")
