@@ -13,17 +13,17 @@ from finetext.__main__ import STOPPED
 from finetext.arguments import DataOptions, MethodOptions
 from finetext.commands.adapt import adapt
 from finetext.commands.convert import convert
+from finetext.commands.explore import explore
 from finetext.commands.find_lr import find_lr
 from finetext.commands.generate import generate
 from finetext.commands.pretrain import pretrain
 from finetext.console import Screen, whole_output
-from finetext.errors import FinetextError, UnlabelledError
+from finetext.errors import FinetextError
 from finetext.recipe import Recipe
 from finetext.stopping import stopping, told_how_to_go_on
 
 if TYPE_CHECKING:
     from finetext.runs.run import Run
-    from finetext.types import Dataset
 
 _UNREAD: Final = 141
 """The status where nobody reads standard output to its end, as of `head`; shells expect it."""
@@ -154,54 +154,6 @@ def demo(
         "bbc-news", out=out, resume=resume, seed=seed, device=device, quiet=quiet,
         as_json=as_json, debug=debug,
     )  # fmt: skip
-
-
-@app.command(epilog="Example: finetext explore reviews.csv --tokens 3")
-def explore(
-    data: options.Data,
-    text: options.Text = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    row_id: options.RowId = None,
-    label_names: options.LabelNames = None,
-    drop_unlabelled: options.DropUnlabelled = False,
-    settings: options.DataSettings = None,
-    encoder: options.ExploredEncoder = "minilm",
-    tokens: options.Tokens = None,
-    batch: options.Batch = False,
-    page: options.Page = None,
-    seed: options.Seed = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Look at the data: classes, lengths, duplicates, tokens."""
-    from finetext.data.explore import explore as look
-    from finetext.report.explore_page import write_explore_page
-    from finetext.report.explore_text import show_exploration
-
-    screen = Screen(quiet or as_json)
-    if page is not None:
-        arguments.check_place(page)
-    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    try:
-        dataset = arguments.read_data(data, reading.given(), settings)
-    except UnlabelledError:
-        if label is not None:
-            raise
-        dataset = arguments.read_data(data, {"labelled": False} | reading.given(), settings)
-    if tokens is not None or batch:
-        _show_tokens(dataset, encoder, tokens, seed or 0, screen, as_json)
-        return
-    with screen.watching():
-        seen = look(dataset, encoder, screen.progress)
-    if page is not None:
-        write_explore_page(seen, page)
-        screen.say(f"page: {page}")
-    if as_json:
-        screen.json(seen.to_json())
-    else:
-        show_exploration(seen, screen.out)
 
 
 @app.command(epilog="Example: finetext evaluate runs/reviews/finetune/model new.csv")
@@ -363,25 +315,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         print(f"\nreport: {run.report}")
 
 
-def _show_tokens(
-    dataset: Dataset, encoder: str, row: int | None, seed: int, screen: Screen, as_json: bool
-) -> None:
-    """One row as the model sees it, or a batch."""
-    from dataclasses import asdict
-
-    from finetext.data.look import look_at_batch, look_at_tokens
-    from finetext.encoders.load import load_tokenizer, longest_input
-    from finetext.report.explore_text import show_batch, show_tokens
-
-    tokenizer, context = load_tokenizer(encoder), longest_input(encoder, None)
-    if row is not None:
-        tokens = look_at_tokens(dataset, row, tokenizer, context)
-        screen.json(asdict(tokens)) if as_json else show_tokens(tokens, screen.out)
-    else:
-        batch = look_at_batch(dataset, tokenizer, context, seed=seed)
-        screen.json(asdict(batch)) if as_json else show_batch(batch, screen.out)
-
-
+app.command(epilog="Example: finetext explore reviews.csv --tokens 3")(explore)
 app.command("find-lr", epilog="Example: finetext find-lr reviews.csv --out curve.png")(find_lr)
 app.command(epilog="Example: finetext adapt reviews.csv --out adapted")(adapt)
 app.command(epilog="Example: finetext pretrain reviews.csv --out own")(pretrain)
