@@ -21,6 +21,7 @@ NOT_RUN = (
     "finetext adapt CORPUS",
     "finetext find-lr",
     "finetext generate",
+    "finetext map",
     "finetext convert",
 )
 

@@ -54,7 +54,7 @@ def test_the_run_folder_holds_all_that_is_promised(finished: Path) -> None:
     assert sum(data["labels_by_split"]["test"].values()) == 9
     assert data["labels"] == ["bad", "good"]
     entries = json.loads((finished / "leaderboard.json").read_text())
-    keys = {"method", "metrics", "seconds_to_train", "rows_per_second", "bytes", "model"}
+    keys = {"method", "metrics", "seconds_to_train", "rows_per_second", "bytes", "model", "seeds"}
     assert set(entries[0]) == keys
     assert set(entries[0]["metrics"]) == {"validation", "test"}
     assert {"value", "low", "high"} <= set(entries[0]["metrics"]["test"]["macro_f1"])
@@ -88,7 +88,7 @@ def test_texts_that_an_encoder_will_not_see_whole_are_told(
     recipe = Recipe(source=str(reviews), methods=methods)
     dataset = finetext.read(reviews)
     splits = finetext.split(dataset)
-    findings, (words, *pieces) = _findings(Asked(recipe, dataset, splits), Listener())
+    findings, (words, *pieces) = _findings(Asked(recipe, dataset, splits), Listener(), [])
     assert words.unit == "words"
     assert [each.context for each in pieces] == [6]
     (cut,) = (finding for finding in findings if finding.code == "cut-texts")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from finetext.data.stream import Chunk
+from finetext.decisions import AS_LIKELY
 from finetext.errors import DataError
 from finetext.methods.majority import MajorityClassifier
 from finetext.predicting import (
@@ -28,7 +29,7 @@ Rows = tuple[list[str], list[str]]
 
 
 def classifier(names: Sequence[str], chances: Sequence[float], several: bool = False) -> Any:
-    return MajorityClassifier(LabelScheme(tuple(names), several), None, np.array(chances))
+    return MajorityClassifier(LabelScheme(tuple(names), several), AS_LIKELY, np.array(chances))
 
 
 def one(text: str) -> Chunk:

@@ -18,7 +18,12 @@ NAMES = {
     *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
     *("ReadSettings", "SplitSettings", "Listener", "explore", "folds", "per_class", "confusion"),
     *("find_lr", "RangeTest"),
+    *("learning_curve", "CurveSettings"),
+    *("find_label_errors", "apply_labels"),
+    *("compare_all", "open_predicted"),
     *("adapt", "Adaptation", "pretrain", "Pretraining"),
+    *("find_errors", "find_slices"),
+    *("explain", "class_words", "text_map"),
     "__version__",
 }
 HEAVY = {

@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from finetext.data.read import read
     from finetext.data.settings import ReadSettings
     from finetext.data.split import SplitSettings, folds, split
+    from finetext.diagnosis.class_words import class_words
+    from finetext.diagnosis.corrections import apply_labels
+    from finetext.diagnosis.explain import explain
+    from finetext.diagnosis.labels import find_label_errors
+    from finetext.diagnosis.learning import CurveSettings, learning_curve
+    from finetext.diagnosis.losses import find_errors
+    from finetext.diagnosis.map import text_map
+    from finetext.diagnosis.slices import find_slices
     from finetext.errors import FinetextError
     from finetext.evaluation.compare import compare
     from finetext.evaluation.intervals import confusion, evaluate, per_class
+    from finetext.evaluation.several import compare_all
     from finetext.finding import RangeTest, find_lr
     from finetext.fitting import fit
     from finetext.methods.base import Classifier, Method, predict
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation, adapt
     from finetext.pretraining.pretrain import Pretraining, pretrain
     from finetext.recipe import Recipe
+    from finetext.runs.predicted import open_predicted
     from finetext.runs.run import Run
     from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
 
@@ -44,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Adaptation",
     "Classifier",
+    "CurveSettings",
     "Dataset",
     "Finding",
     "FinetextError",
@@ -65,26 +76,37 @@ __all__ = [
     "Tfidf",
     "__version__",
     "adapt",
+    "apply_labels",
     "check",
+    "class_words",
     "compare",
+    "compare_all",
     "confusion",
     "evaluate",
+    "explain",
     "explore",
+    "find_errors",
+    "find_label_errors",
     "find_lr",
+    "find_slices",
     "fit",
     "folds",
+    "learning_curve",
     "load",
+    "open_predicted",
     "per_class",
     "predict",
     "pretrain",
     "read",
     "split",
+    "text_map",
     "train",
 ]
 
 _PLACES: Final[dict[str, str]] = {
     "Adaptation": "finetext.pretraining.adapt:Adaptation",
     "Classifier": "finetext.methods.base:Classifier",
+    "CurveSettings": "finetext.diagnosis.learning:CurveSettings",
     "Dataset": "finetext.types:Dataset",
     "Finding": "finetext.types:Finding",
     "FinetextError": "finetext.errors:FinetextError",
@@ -105,20 +127,30 @@ _PLACES: Final[dict[str, str]] = {
     "Splits": "finetext.types:Splits",
     "Tfidf": "finetext.methods.tfidf:Tfidf",
     "adapt": "finetext.pretraining.adapt:adapt",
+    "apply_labels": "finetext.diagnosis.corrections:apply_labels",
     "check": "finetext.data.check:check",
+    "class_words": "finetext.diagnosis.class_words:class_words",
     "compare": "finetext.evaluation.compare:compare",
+    "compare_all": "finetext.evaluation.several:compare_all",
     "confusion": "finetext.evaluation.intervals:confusion",
     "evaluate": "finetext.evaluation.intervals:evaluate",
+    "explain": "finetext.diagnosis.explain:explain",
     "explore": "finetext.data.explore:explore",
+    "find_errors": "finetext.diagnosis.losses:find_errors",
+    "find_label_errors": "finetext.diagnosis.labels:find_label_errors",
     "find_lr": "finetext.finding:find_lr",
+    "find_slices": "finetext.diagnosis.slices:find_slices",
     "fit": "finetext.fitting:fit",
     "folds": "finetext.data.split:folds",
+    "learning_curve": "finetext.diagnosis.learning:learning_curve",
     "load": "finetext.methods.base:Classifier.load",
+    "open_predicted": "finetext.runs.predicted:open_predicted",
     "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.methods.base:predict",
     "pretrain": "finetext.pretraining.pretrain:pretrain",
     "read": "finetext.data.read:read",
     "split": "finetext.data.split:split",
+    "text_map": "finetext.diagnosis.map:text_map",
     "train": "finetext.pipeline:train",
 }
 

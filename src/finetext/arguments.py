@@ -14,7 +14,8 @@ from finetext.data.samples import sample_recipe
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.methods.base import Classifier
-from finetext.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
+from finetext.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe
+from finetext.recipe_file import read_toml
 from finetext.runs.claiming import is_started
 from finetext.types import Dataset
 

@@ -12,11 +12,20 @@ from finetext import arguments, options
 from finetext.__main__ import STOPPED
 from finetext.arguments import DataOptions, MethodOptions
 from finetext.commands.adapt import adapt
+from finetext.commands.compare import compare
 from finetext.commands.convert import convert
+from finetext.commands.curve import curve
+from finetext.commands.decide import decide
+from finetext.commands.errors import errors
+from finetext.commands.explain import explain
 from finetext.commands.explore import explore
 from finetext.commands.find_lr import find_lr
 from finetext.commands.generate import generate
+from finetext.commands.labels import labels
+from finetext.commands.map import map_texts
 from finetext.commands.pretrain import pretrain
+from finetext.commands.report import report
+from finetext.commands.slices import slices
 from finetext.console import Screen, whole_output
 from finetext.errors import FinetextError
 from finetext.recipe import Recipe
@@ -104,6 +113,7 @@ def train(
     recipe: options.RecipeFile = None,
     out: options.RunOut = None,
     resume: options.Resume = False,
+    seeds: options.Seeds = None,
     track: options.Track = None,
     checkpoint_seconds: options.CheckpointSeconds = None,
     seed: options.Seed = None,
@@ -123,6 +133,7 @@ def train(
         "data": {"source": source} | reading.given(),
         "split": {name: arguments.size(size) for name, size in sizes.items()},
         "seed": seed,
+        "seeds": seeds,
         "device": device,
         "metric": metric,
         "track": arguments.names(track),
@@ -178,6 +189,7 @@ def evaluate(
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.methods.base import predict as predict_rows
+    from finetext.report.deciding import decided_json, decided_lines
     from finetext.report.scores import scores_json, show_scores
 
     screen = Screen(quiet or as_json)
@@ -193,9 +205,11 @@ def evaluate(
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
     if as_json:
-        screen.json(scores_json(scores, classes))
-    else:
-        show_scores(scores, classes, screen.out)
+        screen.json(scores_json(scores, classes) | decided_json(predictions))
+        return
+    show_scores(scores, classes, screen.out)
+    for line in decided_lines(predictions):
+        print(f"\n{line}")
 
 
 @app.command(epilog='Example: finetext predict runs/reviews "What a film!"')
@@ -264,14 +278,17 @@ def show(
 ) -> None:
     """Show the leaderboard of RUN, or predictions beside truths."""
     from finetext.report.results import results_rows, show_results
+    from finetext.runs.openings import opened as count_opening
+    from finetext.runs.openings import opened_in_words
     from finetext.runs.run import Run
 
-    screen = Screen()
+    screen = Screen(as_json)
     opened = Run.open(run)
     if results is None:
         _show_run(opened, screen, as_json)
         return
     rows = results_rows(opened, method, results)
+    screen.say(opened_in_words(run, count_opening(run, "finetext show --results")))
     if as_json:
         screen.json(rows)
     else:
@@ -282,7 +299,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
     from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.paying import paid_lines
-    from finetext.report.terminal import leaderboard_lines, leaderboard_table
+    from finetext.report.terminal import leaderboard_lines, leaderboard_table, seed_lines
     from finetext.runs.finishing import FAILED
     from finetext.runs.folder import finding_to_json
     from finetext.runs.run import resume_command
@@ -305,7 +322,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         screen.out.print(leaderboard_table(*board))
     else:
         print("\n".join(leaderboard_lines(*board)))
-    for line in paid_lines(run.paid):
+    for line in (*seed_lines(run.leaderboard, run.metric), *paid_lines(run.paid)):
         print(line)
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
@@ -321,3 +338,14 @@ app.command(epilog="Example: finetext adapt reviews.csv --out adapted")(adapt)
 app.command(epilog="Example: finetext pretrain reviews.csv --out own")(pretrain)
 app.command(epilog='Example: finetext generate gpt2 "The film was" --words 30')(generate)
 app.command(epilog="Example: finetext convert wt103.pth --vocabulary itos.pkl --out wt103")(convert)
+app.command(epilog="Example: finetext compare runs/reviews --against tfidf")(compare)
+app.command(epilog="Example: finetext labels reviews.csv --out suspects.csv")(labels)
+app.command(epilog="Example: finetext decide runs/reviews --abstain accuracy=0.95 --out careful")(
+    decide
+)
+app.command(epilog='Example: finetext explain runs/reviews "What a film!"')(explain)
+app.command(epilog="Example: finetext report runs/reviews")(report)
+app.command(epilog="Example: finetext curve reviews.csv --methods tfidf,probe")(curve)
+app.command(epilog="Example: finetext errors runs/reviews --page errors.html")(errors)
+app.command(epilog="Example: finetext slices runs/reviews --token not")(slices)
+app.command("map", epilog="Example: finetext map runs/reviews --method tfidf")(map_texts)

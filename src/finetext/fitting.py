@@ -16,9 +16,9 @@ from finetext.data.settings import ReadSettings
 from finetext.environment import cache_folder
 from finetext.errors import DataError
 from finetext.methods.base import Classifier, FitContext, Method
+from finetext.methods.calibrate import calibrated
 from finetext.pipeline import Listener, stop_if_impossible
 from finetext.recipe import Recipe, ladder
-from finetext.runs.rungs import with_thresholds
 from finetext.types import Dataset
 
 HELD_OUT: Final = 0.1
@@ -35,9 +35,9 @@ def fit(
 ) -> Classifier:
     """Train one method on texts and labels.
 
-    A tenth of the rows is held out to choose the best checkpoint, and the thresholds where a
-    text can have several labels. For scores, intervals and a comparison with baselines use
-    `finetext.train`.
+    A tenth of the rows is held out to choose the best checkpoint, to calibrate the probabilities,
+    and for the thresholds where a text can have several labels. For scores, intervals and a
+    comparison with baselines use `finetext.train`.
 
     Args:
         texts: n texts.
@@ -64,7 +64,7 @@ def fit(
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     dataset = read((texts, labels), settings=ReadSettings(multilabel=several))
     stop_if_impossible(recipe, dataset.scheme)
-    train, validation = _held_out(dataset, seed)
+    train, validation = held_out(dataset, seed)
     screen = Screen()
     hears = listener or Listener(progress=screen.progress)
     for finding in dataset.findings:
@@ -75,13 +75,17 @@ def fit(
     )  # fmt: skip
     with nullcontext() if listener else screen.watching():
         classifier = recipe.methods[name].fit(train, validation, context)
-        return with_thresholds(classifier, validation)[0]
+        return calibrated(classifier, validation)[0]
 
 
-def _held_out(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+def held_out(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """The rows to learn from, and those that choose: a tenth, with a row of each class.
 
     A class of one row is learnt from. If that leaves nothing to hold out, all rows do both.
+
+    Args:
+        dataset: labelled rows.
+        seed: seed of the choice of rows.
     """
     targets = dataset.targets
     several = targets.ndim == 2

@@ -73,6 +73,25 @@ TestSize = Annotated[str | None, Option(metavar="SIZE", help="Rows of test; 0.15
 Metric = Annotated[
     str | None, Option(metavar="NAME", help="Chooses on validation; macro_f1 by default.")
 ]
+Aim = Annotated[
+    str | None, Option(metavar="AIM", help="Of the labels: f1, precision=0.95 or recall=0.9.")
+]
+Costs = Annotated[
+    Path | None, Option(metavar="FILE", help="CSV of what mistakes cost; decides by them.")
+]
+Abstain = Annotated[
+    str | None,
+    Option(metavar="RULE", help="Give no label: accuracy=0.95, coverage=0.9, probability=0.7."),
+]
+Coverage = Annotated[
+    float | None, Option(metavar="SHARE", help="Make prediction sets that hold the truth so often.")
+]
+Seeds = Annotated[
+    int | None, Option(metavar="NUMBER", help="Train every rung so often; 1 by default.")
+]
+ModelOut = Annotated[
+    Path, Option("--out", metavar="FOLDER", help="Folder of the model, new or a model's.")
+]
 RecipeFile = Annotated[
     Path | None, Option("--recipe", metavar="FILE", help="Start from this recipe (TOML).")
 ]
@@ -100,6 +119,27 @@ HighestRate = Annotated[
 RangeSteps = Annotated[int, Option("--steps", metavar="NUMBER", help="Steps of the test.")]
 PictureOut = Annotated[
     Path | None, Option("--out", metavar="FILE", help="Draw the curve here, as .png or .svg.")
+]
+
+CurveMethods = Annotated[
+    str | None,
+    Option(
+        "--methods", metavar="NAMES", help="Rungs, joined by commas; majority,tfidf by default."
+    ),
+]
+ShareSizes = Annotated[
+    str | None, Option("--sizes", metavar="ROWS", help="Sizes of the shares: 100,200,400,800.")
+]
+ShareSteps = Annotated[int, Option("--steps", metavar="NUMBER", help="Sizes without --sizes.")]
+ShareSeeds = Annotated[int, Option("--seeds", metavar="NUMBER", help="Trainings with each size.")]
+CurveMetric = Annotated[
+    str | None, Option("--metric", metavar="NAME", help="What is measured; macro_f1 by default.")
+]
+CurveOut = Annotated[
+    Path | None, Option("--out", metavar="FOLDER", help="Folder; runs/NAME-curve by default.")
+]
+ResumeCurve = Annotated[
+    bool, Option("--resume", help="Go on with the curve that was stopped or killed.")
 ]
 
 ExploredEncoder = Annotated[
@@ -179,6 +219,100 @@ OwnSettings = Annotated[
 ]
 ResumeEncoder = Annotated[
     bool, Option("--resume", help="Go on with what was stopped or killed in FOLDER.")
+]
+
+Compared = Annotated[
+    list[str],
+    Argument(metavar="SOURCE", help="Runs, rungs, tables of predictions; or one run."),
+]
+ComparedMetric = Annotated[
+    str | None, Option("--metric", metavar="NAME", help="What is compared; that of the runs.")
+]
+ComparedMethod = Annotated[
+    str | None, Option("--method", metavar="NAME", help="Which rung of each run; its best one.")
+]
+Part = Annotated[
+    str, Option("--part", metavar="NAME", help="Which rows: test (the default) or validation.")
+]
+Against = Annotated[
+    str | None, Option(metavar="NAME", help="Compare every other with this one only.")
+]
+
+FoldMethod = Annotated[
+    str | None, Option("--method", metavar="NAME", help="What is trained in each fold; tfidf.")
+]
+Folds = Annotated[
+    int | None, Option("--folds", metavar="NUMBER", help="How many times; 5 by default.")
+]
+ListOut = Annotated[
+    Path | None,
+    Option("--out", metavar="FILE", help="Write .csv, .tsv, .jsonl or .parquet here."),
+]
+Reviewed = Annotated[
+    Path | None, Option("--apply", metavar="FILE", help="Correct DATA by this reviewed list.")
+]
+NewLabels = Annotated[
+    list[str] | None,
+    Option("--new-label", metavar="NAME", help="A label that the list may add; repeatable."),
+]
+
+Judged = Annotated[
+    str, Argument(metavar="RUN", help="A run folder, RUN/METHOD, or a table of predictions.")
+]
+JudgedPart = Annotated[
+    str, Option("--part", metavar="NAME", help="Which rows: validation (the default) or test.")
+]
+ErrorCount = Annotated[
+    int, Option("--count", metavar="NUMBER", min=1, help="Rows of either kind, and confusions.")
+]
+ErrorsPage = Annotated[
+    Path | None, Option("--page", metavar="FILE", help="Write a page to search, sort and filter.")
+]
+SliceKinds = Annotated[
+    list[str] | None,
+    Option("--by", metavar="KIND", help="length, group, label, language, token or a column."),
+]
+SliceTokens = Annotated[
+    list[str] | None,
+    Option("--token", metavar="TEXT", help="Look for this word, sign or phrase; repeatable."),
+]
+SliceData = Annotated[
+    str | None,
+    Option("--data", metavar="DATA", help="Where columns for --by are; those of the run."),
+]
+SliceMetric = Annotated[
+    str | None,
+    Option("--metric", metavar="NAME", help="What is compared; accuracy or samples F1."),
+]
+
+ExplainedInput = Annotated[
+    str | None,
+    Argument(metavar="INPUT", help="A text, a file, or - for lines; of a run its validation rows."),
+]
+ExplainedLabel = Annotated[
+    str | None, Option("--label", metavar="NAME", help="Explain this label, not the predicted one.")
+]
+ExplainWay = Annotated[
+    str, Option("--way", metavar="NAME", help="auto, gradients, exact or occlusion.")
+]
+ClassSummary = Annotated[
+    bool, Option("--classes", help="Show the words that matter for each label instead.")
+]
+ExplainPage = Annotated[
+    Path | None, Option("--page", metavar="FILE", help="Write a page with highlighted words.")
+]
+MappedModel = Annotated[Path, Argument(metavar="MODEL", help="A run folder, or a model folder.")]
+MappedData = Annotated[
+    str | None,
+    Argument(metavar="DATA", help="As for train; the validation rows of a run by default."),
+]
+MapEncoder = Annotated[
+    str | None,
+    Option("--encoder", metavar="NAME", help="Take the frozen states of this encoder instead."),
+]
+MapOut = Annotated[
+    Path | None,
+    Option("--out", metavar="FOLDER", help="Folder of the map; that of the run by default."),
 ]
 
 Seed = Annotated[

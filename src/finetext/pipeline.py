@@ -49,6 +49,7 @@ from finetext.runs.folder import start_run
 from finetext.runs.resuming import Asked, begun, newest
 from finetext.runs.run import Run, is_finished
 from finetext.runs.rungs import Rung, climb, climbed
+from finetext.runs.seeding import with_seeds
 from finetext.runs.twins import seen_test_rows, with_twins
 from finetext.tracking import check_installed
 from finetext.training.precision import choose_device
@@ -152,16 +153,14 @@ def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     noticed += [*changed, *seen_test_rows(recipe, splits.test)]
     findings, lengths = _findings(asked, listener, noticed)
     _stop_on_errors(findings)
-    with claimed_new(place.out, _name(recipe)) as folder:
-        recipe = start_run(folder, recipe, dataset, splits, findings)
-        description = splits.train.description
-        started = Started(folder, recipe, splits, findings, lengths, description)
-        return _climb(started, corpus, listener)
+    with claimed_new(place.out, run_name(recipe)) as folder:
+        recipe = start_run(folder, recipe, dataset, splits, findings, lengths)
+        return _climb(Started(folder, recipe, splits), corpus, listener)
 
 
 def _to_go_on_with(out: Path | None, asked: Asked, listener: Listener) -> Path | None:
     """The folder of the run to go on with, or None if there is none."""
-    folder, others = newest(_name(asked.recipe), asked) if out is None else (out, [])
+    folder, others = newest(run_name(asked.recipe), asked) if out is None else (out, [])
     if folder is not None and is_started(folder):
         return folder
     for line in others:
@@ -179,9 +178,9 @@ def _resumed(folder: Path, asked: Asked, listener: Listener) -> Run:
     with claimed(folder):
         listener.say(f"going on with the run in {folder}")
         sweep(folder)
-        _, lengths = _findings(replace(asked, recipe=run.recipe), listener, known=run.findings)
-        started = Started(folder, run.recipe, asked.splits, run.findings, lengths, run.description)
-        return _climb(started, asked.corpus, listener)
+        for finding in run.findings:
+            listener.finding(finding)
+        return _climb(Started(folder, run.recipe, asked.splits), asked.corpus, listener)
 
 
 def _climb(started: Started, corpus: Corpus | None, listener: Listener) -> Run:
@@ -190,17 +189,18 @@ def _climb(started: Started, corpus: Corpus | None, listener: Listener) -> Run:
     What is finished outlasts what fails.
     """
     recipe, folder, rungs = started.recipe, started.folder, dict[str, Rung]()
-    data = {"content_hash": recipe.content_hash}
     context = _context(started, listener)
     try:
         if corpus is not None:
             adapt_first(folder, recipe, corpus, context)
-        for name, method in with_encoder(recipe, adapted_in(folder)).items():
+        methods = with_encoder(recipe, adapted_in(folder))
+        for name, method in methods.items():
             rung = climbed(name, folder)
             if rung is not None:
                 listener.say(f"{name} was finished before")
-            rungs[name] = rung or climb(name, method, started.splits, folder, context, data)
-        return finish(started, rungs)
+            rungs[name] = rung or climb(name, method, started.splits, folder, context, recipe)
+        rungs = with_seeds(rungs, methods, started.splits, folder, context, recipe)
+        return finish(started, rungs, context=context)
     except (Exception, KeyboardInterrupt) as error:
         message = finish_without(started, rungs, error, listener.say)
         if isinstance(error, KeyboardInterrupt):
@@ -271,7 +271,11 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
         recipe = replace(recipe, read=replace(recipe.read, label_names=names))
     methods = {name: _with_absolute_encoder(of) for name, of in recipe.methods.items()}
     adapt = None if recipe.adapt is None else with_absolute_corpus(recipe.adapt)
-    return replace(recipe, source=_source(recipe.source), methods=methods, adapt=adapt)
+    decide = recipe.decide
+    if decide.costs is not None:
+        decide = replace(decide, costs=Path(absolute(str(decide.costs))))
+    source = _source(recipe.source)
+    return replace(recipe, source=source, methods=methods, adapt=adapt, decide=decide)
 
 
 def _with_absolute_encoder(method: Method) -> Method:
@@ -299,6 +303,8 @@ def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> Non
     check_adapting(recipe)
     for method in with_encoder(recipe).values():
         method.check(scheme)
+    if scheme is not None:
+        recipe.decide.check(scheme)
 
 
 def _stop_on_errors(findings: Iterable[Finding]) -> None:
@@ -309,15 +315,12 @@ def _stop_on_errors(findings: Iterable[Finding]) -> None:
 
 
 def _findings(
-    asked: Asked,
-    listener: Listener,
-    noticed: Sequence[Finding] = (),
-    known: Sequence[Finding] | None = None,
+    asked: Asked, listener: Listener, noticed: Sequence[Finding]
 ) -> tuple[Sequence[Finding], Sequence[Lengths]]:
     """What is to be known before training, and how long the texts are.
 
     That is what was noticed before, whether the data changed, and what reading and checking
-    found; nothing is looked for again where it is known.
+    found.
     """
     changed = Finding(
         "warning",
@@ -327,8 +330,7 @@ def _findings(
     is_changed = asked.recipe.content_hash not in (None, asked.dataset.content_hash)
     inputs = model_inputs(asked.recipe)
     with counting_pieces(Material.of(asked.splits), inputs, listener.progress) as material:
-        if known is None:
-            known = [*noticed, *([changed] if is_changed else []), *check_material(material)]
+        known = [*noticed, *([changed] if is_changed else []), *check_material(material)]
         lengths = length_tables(material)
     for finding in known:
         listener.finding(finding)
@@ -355,7 +357,7 @@ def _counts(splits: Splits) -> str:
     return f"splits: {parts} rows, {counted(len(splits.scheme), 'label')}"
 
 
-def _name(recipe: Recipe) -> str:
+def run_name(recipe: Recipe) -> str:
     """A name for the run folder, after the source."""
     if recipe.source is None:
         return "run"

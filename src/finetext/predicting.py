@@ -16,15 +16,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
+import numpy as np
+
 from finetext.arguments import check_place, read_settings
 from finetext.console import blaming, json_text
 from finetext.data.stream import Chunk, Texts, all_of, lines_of, open_stream
 from finetext.errors import DataError
 from finetext.methods.base import Classifier, ProgressEvent, silent
-from finetext.types import decide
 
 Table = dict[str, list[Any]]
 Sink = Callable[[Table], None]
+_LABELS: Final = ("prediction", "set")
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -91,18 +93,30 @@ def predict_table(classifier: Classifier, chunk: Chunk) -> Table:
     """Predict every row.
 
     Returns:
-        columns `id`, `text`, `prediction` (a list of label names when multi-label),
-        `probability` (of the likeliest label) and `probability:LABEL` for each label.
+        columns `id`, `text`, `prediction` (a list of label names when multi-label; None where the
+        classifier abstains), `set` (label names, likeliest first) if it makes prediction sets,
+        `probability` (of the label given; of the likeliest when multi-label) and
+        `probability:LABEL` for each label.
     """
     scheme = classifier.scheme
     probabilities = classifier.predict_proba(chunk.texts)
-    labels = scheme.decode(decide(probabilities, scheme, classifier.thresholds))
+    decision, rows = classifier.decision, np.arange(len(probabilities))
+    given = decision.labels(probabilities, scheme.multilabel)
+    labels = scheme.decode(given)
+    if not scheme.multilabel:
+        abstains = decision.abstains(probabilities)
+        labels = [None if abstains[row] else label for row, label in enumerate(labels)]
     table: Table = {
         "id": list(chunk.ids),
         "text": list(chunk.texts),
         "prediction": labels,
-        "probability": probabilities.max(axis=1).tolist(),
     }
+    if (sets := decision.sets(probabilities)) is not None:
+        likely = np.argsort(-probabilities, axis=1, kind="stable")
+        pairs = zip(likely, sets, strict=True)
+        table["set"] = [[scheme.names[i] for i in order if among[i]] for order, among in pairs]
+    highest = probabilities.max(axis=1) if scheme.multilabel else probabilities[rows, given]
+    table["probability"] = highest.tolist()
     for column, name in enumerate(scheme.names):
         table[f"probability:{name}"] = probabilities[:, column].tolist()
     return table
@@ -219,7 +233,11 @@ def print_text(table: Table, file: TextIO) -> None:
         for name, values in table.items()
         if name.startswith("probability:")
     ]
-    print(f"prediction: {_joined(table['prediction'][0]) or 'no label'}", file=file)
+    given = table["prediction"][0]
+    abstains = "none, as no label is probable enough"
+    print(f"prediction: {abstains if given is None else _joined(given) or 'no label'}", file=file)
+    if "set" in table:
+        print(f"prediction set: {_joined(table['set'][0]) or 'no label'}", file=file)
     for probability, name in sorted(found, key=lambda pair: -pair[0]):
         print(f"{probability:.4f}  {name}", file=file)
 
@@ -232,7 +250,7 @@ def _write_rows(table: Table, suffix: str, file: TextIO, headed: bool) -> None:
     writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
     if headed:
         writer.writerow(table)
-    shown = table | {"prediction": list(map(_joined, table["prediction"]))}
+    shown = table | {name: list(map(_joined, table[name])) for name in _LABELS if name in table}
     writer.writerows(zip(*shown.values(), strict=True))
 
 
@@ -266,8 +284,9 @@ class _ParquetFile:
         import pyarrow.parquet
 
         several = any(isinstance(labels, list) for labels in table["prediction"][:1])
-        label = pyarrow.list_(pyarrow.string()) if several else pyarrow.string()
-        kinds = {"id": pyarrow.string(), "text": pyarrow.string(), "prediction": label}
+        string, strings = pyarrow.string(), pyarrow.list_(pyarrow.string())
+        label = strings if several else string
+        kinds = {"id": string, "text": string, "prediction": label, "set": strings}
         schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in table])
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self._file, schema)

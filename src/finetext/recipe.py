@@ -10,6 +10,9 @@ text = "review"
 [split]
 test = 0.2
 
+[decide]                      # how probabilities become labels, chosen on validation
+abstain = "accuracy=0.95"
+
 [methods.tfidf]
 
 [methods.finetune]
@@ -33,19 +36,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
+
+from annotated_types import Interval
 
 from finetext import registry
 from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings
 from finetext.environment import absolute
 from finetext.errors import RecipeError, UnknownNameError, nearest
+from finetext.evaluation.deciding import Deciding
 from finetext.methods.base import Method
 from finetext.methods.ranges import Count, Positive
+from finetext.recipe_file import read_toml
 from finetext.tracking import check_names
 
 if TYPE_CHECKING:
@@ -58,14 +64,14 @@ ADAPTED: Final = "adapted"
 """The encoder that a run adapts itself, as rungs name it, and its folder in the run folder."""
 RUN_FILES: Final = frozenset({
     ADAPTED, "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
-    "leaderboard.json", "verdict.json", "report.html",
+    "leaderboard.json", "verdict.json", "report.html", "openings.jsonl", "diagnosis",
 })  # fmt: skip
 """What a run folder holds beside the folders of the rungs."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
 """The settings that change no result; a run can be gone on with under others."""
-TOP: Final = ("seed", "device", "metric", *KNOBS)
+TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)
 """The settings that are in no section."""
-SECTIONS: Final = ("data", "split", "adapt", "methods")
+SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 Made = TypeVar("Made")
 
 
@@ -121,6 +127,9 @@ class Recipe:
             seconds alone.
         adapt: how to adapt an encoder to unlabelled text first, for the rungs whose encoder is
             "adapted"; None (the default) does not.
+        decide: how probabilities are to become labels.
+        seeds: how often every rung is trained, from `seed` upwards, 1 by default; the first makes
+            the models, the others show how far scores vary.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -135,6 +144,8 @@ class Recipe:
     checkpoint_seconds: Positive = 60.0
     checkpoint_steps: Count | None = None
     adapt: Adapting | None = None
+    decide: Deciding = field(default_factory=Deciding)
+    seeds: Annotated[int, Interval(ge=1, le=100)] = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
@@ -183,6 +194,7 @@ class Recipe:
                 "source": source,
                 "read": made("[data]", ReadSettings, data),
                 "split": made("[split]", SplitSettings, _section(values, "split")),
+                "decide": made("[decide]", Deciding, _section(values, "decide")),
                 "methods": methods or ladder(LADDER),
                 "content_hash": content_hash,
             }
@@ -204,34 +216,17 @@ class Recipe:
             methods[name] = kind | hyperparameters(method)
         values = {
             "seed": self.seed,
+            "seeds": self.seeds,
             "device": self.device,
             "metric": self.metric,
             **{name: of for name, of in _set(self).items() if name in KNOBS},
             "data": data,
             "split": _set(self.split),
+            "decide": _set(self.decide),
             **({} if self.adapt is None else {"adapt": self.adapt.to_values()}),
             "methods": methods,
         }
         return tomli_w.dumps(_without_none(values))
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values in a TOML file; a source that lies beside it is made an absolute path.
-
-    Raises:
-        RecipeError: it is missing, or is not TOML.
-    """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}") from None
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"the recipe {path} cannot be read: {error}") from None
-    for section, name in (("data", "source"), ("adapt", "corpus")):
-        table = values.get(section)
-        if isinstance(table, dict) and name in table:
-            table[name] = _found_beside(Path(path).absolute().parent, table[name])
-    return values
 
 
 def ladder(
@@ -262,17 +257,6 @@ def ladder(
             name = f"{method.name}-{number}"
         found[name] = method
     return found
-
-
-def _found_beside(folder: Path, source: Any) -> Any:
-    """A source, or several, with the absolute path of what lies in the folder."""
-    if isinstance(source, dict):
-        return {split: _found_beside(folder, of) for split, of in source.items()}
-    if isinstance(source, list):
-        return [_found_beside(folder, of) for of in source]
-    if isinstance(source, str) and source and os.path.exists(folder / source):
-        return str(folder / source)
-    return source
 
 
 def _check_name(name: str) -> None:

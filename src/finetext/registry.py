@@ -38,6 +38,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "samples_f1": "finetext.evaluation.metrics:samples_f1",
         "mean_average_precision": "finetext.evaluation.metrics:mean_average_precision",
         "log_loss": "finetext.evaluation.metrics:log_loss",
+        "brier_score": "finetext.evaluation.calibration:brier_score",
+        "calibration_error": "finetext.evaluation.calibration:calibration_error",
     },
     "checks": {
         "class-balance": "finetext.data.checks.classes:class_balance",

@@ -14,15 +14,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from finetext.arrays import Booleans as Booleans
+from finetext.arrays import Floats as Floats
+from finetext.arrays import Integers as Integers
+from finetext.decisions import AS_LIKELY, Decision
 from finetext.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -253,8 +254,7 @@ class Predictions:
         targets: the true labels, (n,) columns or (n, k) of 0 and 1 when multi-label.
         probabilities: (n, k); rows sum to 1 unless multi-label.
         scheme: names of the k columns.
-        thresholds: (k,) probability from which a label is given; used when multi-label only,
-            0.5 for each label unless chosen on validation rows.
+        decision: how probabilities become labels.
         groups: n group names for clustered intervals, or None.
     """
 
@@ -262,7 +262,7 @@ class Predictions:
     targets: Integers
     probabilities: Floats
     scheme: LabelScheme
-    thresholds: Floats | None = None
+    decision: Decision = AS_LIKELY
     groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
@@ -270,8 +270,13 @@ class Predictions:
 
     @cached_property
     def decisions(self) -> Integers:
-        """The labels given, in the form of `targets`."""
-        return decide(self.probabilities, self.scheme, self.thresholds)
+        """The labels given, in the form of `targets`, as if it never abstained."""
+        return self.decision.labels(self.probabilities, self.scheme.multilabel)
+
+    @cached_property
+    def abstained(self) -> Booleans:
+        """The rows, (n,), for which the classifier would rather not decide."""
+        return self.decision.abstains(self.probabilities)
 
     def _repr_html_(self) -> str:
         truths, given = (self.scheme.decode(part[:10]) for part in (self.targets, self.decisions))
@@ -284,20 +289,3 @@ class Predictions:
             f"<table><caption>{len(self):,} predictions</caption><tr><th>id</th><th>truth</th>"
             f"<th>prediction</th><th>highest probability</th></tr>{rows}</table>"
         )
-
-
-def decide(probabilities: Floats, scheme: LabelScheme, thresholds: Floats | None) -> Integers:
-    """Labels from probabilities: the likeliest class, or every label at or over its threshold.
-
-    Args:
-        probabilities: (n, k).
-        scheme: whether one label or several.
-        thresholds: (k,), or None for 0.5 each; used when multi-label only.
-
-    Returns:
-        (n,) columns, or (n, k) of 0 and 1 when multi-label.
-    """
-    if not scheme.multilabel:
-        return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
-    limits = np.full(len(scheme), 0.5) if thresholds is None else thresholds
-    return (probabilities >= limits).astype(np.int64)

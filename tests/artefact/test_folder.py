@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from finetext.artefact.folder import FORMAT_VERSION, load_model, save_model, write_text
+from finetext.decisions import Decision
 from finetext.errors import ModelError
 from finetext.methods.base import FitContext
 from finetext.methods.majority import MajorityClassifier
@@ -18,7 +19,7 @@ from finetext.types import Dataset, LabelScheme
 
 
 def classifier(first: float = 0.25) -> MajorityClassifier:
-    return MajorityClassifier(LabelScheme(("a", "b")), None, np.array([first, 1 - first]))
+    return MajorityClassifier(LabelScheme(("a", "b")), Decision(), np.array([first, 1 - first]))
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +33,14 @@ def change(folder: Path, **values: Any) -> None:
 
 
 def test_it_says_what_it_holds(tmp_path: Path) -> None:
-    folder = save_model(classifier().with_thresholds(np.array([0.5, 0.25])), tmp_path / "new" / "m")
+    folder = save_model(
+        classifier().with_decision(Decision(thresholds=(0.5, 0.25))), tmp_path / "new" / "m"
+    )
     described = json.loads((folder / "finetext.json").read_text())
     assert described["format_version"] == FORMAT_VERSION
     assert described["classifier"] == "majority"
     assert described["labels"] == ["a", "b"]
-    assert described["thresholds"] == [0.5, 0.25]
+    assert described["decision"] == {"thresholds": [0.5, 0.25]}
     assert [path.name for path in folder.parent.iterdir()] == ["m"]
 
 
@@ -123,9 +126,9 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("labels", 5), ("labels", ["a", "a"]), ("labels", None), ("thresholds", "high"),
-        ("thresholds", {}), ("classifier", None), ("classifier", 5),
-        ("thresholds", [0.5]),
+        ("labels", 5), ("labels", ["a", "a"]), ("labels", None), ("decision", "high"),
+        ("decision", {"thresholds": {}}), ("classifier", None), ("classifier", 5),
+        ("decision", {"thresholds": [0.5]}), ("decision", {"least": "ab"}),
     ],
 )  # fmt: skip
 def test_a_description_with_a_wrong_value_is_damaged(tmp_path: Path, name: str, value: Any) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from finetext import registry
+from finetext.decisions import Decision
 from finetext.errors import RecipeError
+from finetext.evaluation.calibration import tempered
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.recipe import Recipe
 from finetext.types import Dataset
@@ -134,7 +136,7 @@ def test_saved_and_loaded_is_equal(case: Case, folder: Path) -> None:
     )
     assert type(loaded) is type(case.classifier)
     assert loaded.scheme == case.train.scheme
-    assert loaded.thresholds is None
+    assert loaded.decision == Decision()
 
 
 def test_saved_loaded_and_saved_again_is_equal(case: Case, folder: Path, tmp_path: Path) -> None:
@@ -146,10 +148,23 @@ def test_saved_loaded_and_saved_again_is_equal(case: Case, folder: Path, tmp_pat
     )
 
 
-def test_thresholds_are_kept(case: Case, tmp_path: Path) -> None:
-    limits = np.array([0.1, 0.25, 0.9])
-    loaded = Classifier.load(case.classifier.with_thresholds(limits).save(tmp_path / "m"), "cpu")
-    np.testing.assert_array_equal(loaded.thresholds, limits)
+def test_the_decision_is_kept(case: Case, tmp_path: Path) -> None:
+    decision = Decision(1.5, thresholds=(0.1, 0.25, 0.9), set_from=0.2, coverage=0.9, aim="f1")
+    loaded = Classifier.load(case.classifier.with_decision(decision).save(tmp_path / "m"), "cpu")
+    assert loaded.decision == decision
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_the_temperature_divides_the_logits(case: Case, tmp_path: Path, temperature: float) -> None:
+    texts = [*case.train.texts, *ODD_TEXTS.values()]
+    several = case.classifier.scheme.multilabel
+    before = case.classifier.predict_proba(texts)
+    cooled = case.classifier.with_temperature(temperature)
+    wanted = tempered(before, several, temperature)
+    np.testing.assert_allclose(cooled.predict_proba(texts), wanted, atol=1e-6)
+    loaded = Classifier.load(cooled.save(tmp_path / "m"), "cpu")
+    np.testing.assert_allclose(loaded.predict_proba(texts), wanted, atol=1e-6)
+    np.testing.assert_array_equal(case.classifier.predict_proba(texts), before)
 
 
 def test_the_folder_holds_no_pickle(folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finetext.decisions import Decision
 from finetext.errors import DataError
 from finetext.evaluation.compare import cheapest_not_worse, compare
 from finetext.types import LabelScheme, Predictions
@@ -88,7 +89,7 @@ def test_copies_of_rows_in_groups_add_no_evidence() -> None:
 
     def copied(p: Predictions) -> Predictions:
         ids, groups = tuple(map(str, range(len(rows)))), tuple(map(str, rows))
-        return Predictions(ids, p.targets[rows], p.probabilities[rows], SCHEME, None, groups)
+        return Predictions(ids, p.targets[rows], p.probabilities[rows], SCHEME, groups=groups)
 
     once, grouped = compare(a, b, "macro_f1"), compare(copied(a), copied(b), "macro_f1")
     assert grouped.p_value == pytest.approx(once.p_value, abs=0.06)
@@ -101,8 +102,8 @@ def test_several_labels_are_compared_with_their_own_thresholds() -> None:
     targets = (random.random((300, 2)) < 0.3).astype(np.int64)
     likely = np.clip(0.1 + 0.3 * targets + 0.2 * random.random((300, 2)), 0, 1)
     ids = tuple(map(str, range(300)))
-    low = Predictions(ids, targets, likely, scheme, thresholds=np.array([0.35, 0.35]))
-    high = replace(low, thresholds=None)
+    low = Predictions(ids, targets, likely, scheme, Decision(thresholds=(0.35, 0.35)))
+    high = replace(low, decision=Decision())
     assert compare(low, high, "macro_f1").p_value < 0.01
     assert compare(low, high, "mean_average_precision").p_value == 1.0
 

@@ -37,6 +37,9 @@ def multi_label(draw: st.DrawFn) -> Predictions:
     return Predictions(ids, targets, probabilities, LabelScheme(names(k), multilabel=True))
 
 
+LOSSES = ("log_loss", "brier_score", "calibration_error")
+
+
 def value(name: str, predictions: Predictions) -> float:
     return metric_for(name, predictions.scheme)(predictions)
 
@@ -58,6 +61,9 @@ def test_single_label_metrics_agree_with_scikit_learn(predictions: Predictions) 
         "weighted_f1": metrics.f1_score(truth, given_, average="weighted", zero_division=0),
         "micro_f1": metrics.f1_score(truth, given_, average="micro", zero_division=0),
         "log_loss": metrics.log_loss(truth, predictions.probabilities, labels=range(k)),
+        "brier_score": metrics.brier_score_loss(
+            truth, predictions.probabilities, labels=list(range(k))
+        ),
     }
     if k == 2 and (1 in truth or 1 in given_):
         expected["binary_f1"] = metrics.f1_score(truth, given_, pos_label=1, zero_division=0)
@@ -98,7 +104,9 @@ def test_multi_label_metrics_agree_with_scikit_learn(predictions: Predictions) -
             ]
         ),
     }
-    assert set(expected) == set(applicable(predictions.scheme))
+    squares = (truth - probabilities) ** 2
+    expected["brier_score"] = squares.mean()
+    assert {*expected, "calibration_error"} == set(applicable(predictions.scheme))
     for name, number in expected.items():
         assert value(name, predictions) == pytest.approx(number, nan_ok=True), name
 
@@ -107,7 +115,7 @@ def test_every_registered_metric_has_its_name_and_a_direction() -> None:
     for name in registry.names("metrics"):
         metric = registry.load("metrics", name)
         assert metric.name == name
-        assert metric.higher_is_better == (name != "log_loss")
+        assert metric.higher_is_better == (name not in LOSSES)
 
 
 def test_metrics_are_listed_only_where_they_make_sense() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finetext.decisions import Decision
 from finetext.errors import DataError
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.thresholds import best_threshold, choose_thresholds
@@ -25,9 +26,9 @@ def simulated(n: int, seed: int) -> tuple[Floats, Integers]:
     return 1 / (1 + np.exp(-logits)), targets
 
 
-def macro_f1(likely: Floats, targets: Integers, thresholds: Floats | None) -> float:
+def macro_f1(likely: Floats, targets: Integers, thresholds: tuple[float, ...] | None) -> float:
     ids = tuple(map(str, range(len(targets))))
-    predictions = Predictions(ids, targets, likely, SCHEME, thresholds)
+    predictions = Predictions(ids, targets, likely, SCHEME, Decision(thresholds=thresholds))
     return metric_for("macro_f1", SCHEME)(predictions)
 
 
@@ -66,12 +67,12 @@ def test_a_label_without_positives_gets_the_shared_threshold() -> None:
     targets[:, 3] = 0
     chosen = choose_thresholds(likely, targets)
     assert chosen[3] == pytest.approx(best_threshold(likely.ravel(), targets.ravel()))
-    assert ((chosen > 0) & (chosen < 1)).all()
+    assert all(0 < limit < 1 for limit in chosen)
 
 
 def test_without_any_positive_all_thresholds_are_one_half() -> None:
     chosen = choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 3), dtype=np.int64))
-    assert chosen.tolist() == [0.5, 0.5, 0.5]
+    assert chosen == (0.5, 0.5, 0.5)
 
 
 def test_wrong_shapes_are_refused() -> None:

@@ -51,3 +51,20 @@ def test_long_and_broken_labels_become_one_short_line() -> None:
 def test_small_p_values_are_not_written_as_zero() -> None:
     assert figures.p_value(0.0004) == "< 0.001"
     assert figures.p_value(0.04) == "0.040"
+
+
+def test_no_more_than_can_be_read_is_shown_of_a_long_text() -> None:
+    start, rest = figures.start_and_rest("word " * 1000)
+    assert len(start) <= 220
+    assert start.endswith("word")
+    assert rest.endswith("[…] (of 5,000 characters)")
+    assert figures.start_and_rest("x" * 250) == ("x" * 250, "")
+    assert figures.start_and_rest("x" * 300) == ("x" * 220, "x" * 80)
+
+
+def test_signed_numbers() -> None:
+    assert [figures.signed(value) for value in (0.5, -0.5, float("nan"))] == [
+        "+0.500",
+        "-0.500",
+        "-",
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.decisions import Decision
 from finetext.runs.folder import write_predictions
 from finetext.runs.run import read_predictions
 from finetext.types import LabelScheme, Predictions
@@ -32,7 +33,7 @@ def test_predictions_come_back(
             targets=random.integers(2, size=(rows, 3)) if several else np.arange(rows) % 3,
             probabilities=random.random((rows, 3)),
             scheme=scheme,
-            thresholds=np.array([0.1, 0.5, 0.9]) if several else None,
+            decision=Decision(thresholds=(0.1, 0.5, 0.9)) if several else Decision(),
             groups=tuple("gh"[row % 2] for row in range(rows)) if grouped else None,
         )
         for split, rows in (("validation", 5), ("test", 4))

@@ -8,6 +8,7 @@ from pathlib import Path
 from finetext.data.split import split
 from finetext.methods.base import Classifier, FitContext
 from finetext.methods.majority import Majority
+from finetext.recipe import Recipe
 from finetext.runs.rungs import climb
 from finetext.types import Dataset, Finding
 
@@ -25,7 +26,7 @@ def test_rungs_of_the_same_method_are_told_apart(topics: Dataset, tmp_path: Path
     said: list[str] = []
     found: list[Finding] = []
     context = FitContext(say=said.append, find=found.append)
-    rung = climb("often", Talking(), split(topics), tmp_path, context, {})
+    rung = climb("often", Talking(), split(topics), tmp_path, context, Recipe())
     assert said == ["often: counts the majority: done", "3 majority: rows"]
     assert [one.message for one in found] == ["often: too few rows"]
     assert rung.findings == tuple(found)

@@ -1,6 +1,6 @@
 """The model folder: everything that prediction needs, without pickle.
 
-`finetext.json` names the kind of classifier, the label scheme, the thresholds and the format
+`finetext.json` names the kind of classifier, the label scheme, the decision and the format
 version; the weights lie beside it in the layout of that kind.
 """
 
@@ -16,17 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from finetext import registry
+from finetext.decisions import Decision
 from finetext.durable import finish_folder, put_in_place, sync_names
 from finetext.errors import DataError, ModelError, UnknownNameError
 from finetext.methods.base import Classifier
 from finetext.training.precision import check_precision
 from finetext.types import LabelScheme
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 DESCRIPTION: Final = "finetext.json"
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def save_model(
@@ -70,24 +70,30 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     described = _read_description(folder)
     try:
         scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
-        limits = described["thresholds"]
-        thresholds = None if limits is None else np.array(limits, dtype=np.float64)
-        if thresholds is not None and thresholds.shape != (len(scheme),):
-            raise ValueError(f"it has {thresholds.size} thresholds for {len(scheme)} labels")
+        decision = Decision.from_json(described["decision"])
+        decision.check(len(scheme))
         kind = registry.load("classifiers", str(described["classifier"]))
-        loaded: Classifier = kind.load_weights(folder.absolute(), scheme, thresholds, device)
+        loaded: Classifier = kind.load_weights(folder.absolute(), scheme, decision, device)
     except UnknownNameError as error:
         raise ModelError(f"{folder}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, DataError, SafetensorError) as error:
+    except (*_UNREADABLE, DataError, SafetensorError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}") from None
     precision = described.get("precision")
     return loaded if precision is None else loaded.with_precision(check_precision(precision))
 
 
+def provenance(folder: Path) -> dict[str, Any]:
+    """What a model folder says of how it was trained.
+
+    Raises:
+        ModelError: it is no model folder, or damaged.
+    """
+    return dict(_read_description(folder).get("provenance", {}))
+
+
 def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, Any]:
     from finetext import __version__
 
-    limits = classifier.thresholds
     return {
         "format_version": FORMAT_VERSION,
         "finetext_version": __version__,
@@ -95,7 +101,7 @@ def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, A
         "classifier": classifier.kind,
         "labels": list(classifier.scheme.names),
         "multilabel": classifier.scheme.multilabel,
-        "thresholds": None if limits is None else [float(limit) for limit in limits],
+        "decision": classifier.decision.to_json(),
         "precision": classifier.number_format,
         "provenance": {**made_by, **classifier.provenance()},
     }
@@ -109,7 +115,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(described["format_version"])
-        described["labels"], described["multilabel"], described["thresholds"]
+        described["labels"], described["multilabel"], described["decision"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:

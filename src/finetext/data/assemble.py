@@ -68,6 +68,15 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
     return Dataset(table, scheme, description, tuple(findings))
 
 
+def rows_of(reading: Reading, settings: ReadSettings) -> dict[str, tuple[RawTable, int]]:
+    """Where each row stands, by the id that `assemble` gives it; raises the same."""
+    chosen = _choose(reading.parts, settings)
+    parts, _ = _with_labels(reading.parts, chosen, settings)
+    chosen, _ = with_usable_ids(parts, chosen, settings)
+    joined = join(parts, chosen)
+    return dict(zip(joined.ids, joined.where, strict=True))
+
+
 def _choose(parts: Sequence[Part], settings: ReadSettings) -> Chosen:
     _refuse_empty(parts[0].table)
     return choose_columns(parts[0].table, settings)

@@ -63,6 +63,16 @@ class Lengths:
     encoder: str | None = None
 
 
+def lengths_from_json(values: Mapping[str, Any]) -> Lengths:
+    """The inverse of `dataclasses.asdict` after a way through JSON.
+
+    Raises:
+        KeyError, TypeError: a value is missing, or there is one too many.
+    """
+    spreads = {name: Spread(**of) for name, of in values["spreads"].items()}
+    return Lengths(**{**values, "spreads": spreads})
+
+
 @dataclass(frozen=True)
 class Exploration:
     """What `explore` saw.

@@ -63,12 +63,12 @@ def read(
         settings or ReadSettings(),
         **{name: value for name, value in told.items() if value is not None},  # type: ignore[arg-type]
     )
-    reading, folder = _reading(source, settings)
+    reading, folder = reading_of(source, settings)
     return assemble(reading, settings, folder)
 
 
-def _reading(source: Any, settings: ReadSettings) -> tuple[Reading, Path | None]:
-    """The tables of a source, and the folder it lies in, if it does."""
+def reading_of(source: Any, settings: ReadSettings) -> tuple[Reading, Path | None]:
+    """The tables of a source, and the folder it lies in, if it does; see `read`."""
     if isinstance(source, str | Path):
         return _read_named(str(source), settings)
     if hasattr(source, "features") and hasattr(source, "column_names"):
@@ -91,7 +91,7 @@ def _read_splits(source: Mapping[Any, Any], settings: ReadSettings) -> tuple[Rea
     found = []
     for split in SPLIT_NAMES:
         if split in readings:
-            reading, folder = _reading(readings[split], settings)
+            reading, folder = reading_of(readings[split], settings)
             parts += [Part(part.table, split) for part in reading.parts]
             found.append((reading, folder))
     title = " + ".join(reading.title for reading, _ in found)

@@ -12,9 +12,10 @@ from finetext.errors import DataError
 from finetext.evaluation.intervals import percentiles
 from finetext.evaluation.metrics import Metric, metric_for
 from finetext.evaluation.resampling import Resampling, resample
-from finetext.types import Predictions, Score
+from finetext.types import Floats, Predictions, Score
 
 SIGNIFICANT: Final = 0.05
+_RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Comparison:
         p_value: two-sided; how likely so large a difference is if the two are equal.
         test: what gave the p-value.
         n: number of rows both were measured on.
+        standard_error: of the difference, by the paired bootstrap; None where it is not defined,
+            as with one group, or not known.
     """
 
     metric: str
@@ -34,6 +37,7 @@ class Comparison:
     p_value: float
     test: str
     n: int
+    standard_error: float | None = None
 
     def worse(self, higher_is_better: bool = True) -> bool:
         """Whether the first is significantly worse: p below 0.05, two-sided, and behind."""
@@ -52,9 +56,10 @@ def compare(
 
     The interval is the percentile interval of the paired bootstrap, by group where there are
     groups. The p-value is that of the paired permutation test, which swaps what the two said of a
-    row or group (Good, Permutation Tests, 2000); for accuracy without groups that of McNemar's
-    exact test (Psychometrika 1947). It is at most 0.05 by chance in one of twenty comparisons of
-    equals, where a p-value from the bootstrap is too small for rare classes.
+    row or group (Good, Permutation Tests, 2000); for accuracy and subset accuracy without groups
+    that of McNemar's exact test (Psychometrika 1947). It is at most 0.05 by chance in one of
+    twenty comparisons of equals, where a p-value from the bootstrap is too small for rare
+    classes.
 
     Args:
         a: predictions of the first classifier.
@@ -75,13 +80,15 @@ def compare(
     chosen = metric_for(metric, a.scheme)
     draws = resample(a, resamples, seed)
     value = chosen(a) - chosen(b)
-    low, high = percentiles(chosen.replicates(a, draws) - chosen.replicates(b, draws), draws.units)
-    if metric == "accuracy" and a.groups is None:
-        test, p_value = "McNemar, exact", _mcnemar(a, b)
+    differences = chosen.replicates(a, draws) - chosen.replicates(b, draws)
+    low, high = percentiles(differences, draws.units)
+    if metric in _RIGHT_OR_WRONG and a.groups is None:
+        test, p_value = "McNemar, exact", mcnemar(*discordant(a, b))
     else:
         unit = "rows" if a.groups is None else "groups"
         test, p_value = f"paired permutation of {unit}", _permutation(chosen, a, b, draws, seed)
-    return Comparison(metric, Score(value, low, high, len(a)), p_value, test, len(a))
+    error = _standard_error(differences, draws.units)
+    return Comparison(metric, Score(value, low, high, len(a)), p_value, test, len(a), error)
 
 
 def cheapest_not_worse(
@@ -149,13 +156,30 @@ def _permutation(
     differences = metric.mixed(a, b, stay, swap) - metric.mixed(a, b, swap, stay)
     differences = np.abs(differences[np.isfinite(differences)])
     observed = abs(metric(a) - metric(b))
+    if np.isnan(observed):
+        return 1.0
     as_large = int((differences >= observed - 1e-12).sum())
     return (as_large + 1) / (len(differences) + 1)
 
 
-def _mcnemar(a: Predictions, b: Predictions) -> float:
+def _standard_error(differences: Floats, units: int) -> float | None:
+    defined = differences[np.isfinite(differences)]
+    return float(defined.std(ddof=1)) if len(defined) > 1 and units > 1 else None
+
+
+def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
+    """How many rows the first alone has right, and how many the second alone.
+
+    A row of several labels is right if all of its labels are.
+    """
+    right = [of.decisions == of.targets for of in (a, b)]
+    if a.scheme.multilabel:
+        right = [each.all(axis=1) for each in right]
+    return int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """The two-sided p-value of McNemar's exact test (Psychometrika 1947), from `discordant`."""
     from scipy.stats import binomtest
 
-    a_right, b_right = a.decisions == a.targets, b.decisions == b.targets
-    only_a, only_b = int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetext.errors import RunError
 from finetext.evaluation.compare import Comparison
+from finetext.evaluation.seeds import SeedScores
 from finetext.types import Score
 
 
@@ -23,6 +24,7 @@ class LeaderboardEntry:
         rows_per_second: speed of predicting the test rows.
         bytes: size of the model folder.
         model: the model folder, relative to the run folder.
+        seeds: what it achieved with each seed, the first included, if there were several.
     """
 
     method: str
@@ -31,6 +33,7 @@ class LeaderboardEntry:
     rows_per_second: float
     bytes: int
     model: str
+    seeds: tuple[SeedScores, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The entry as JSON values; a score that is not defined is null."""
@@ -44,6 +47,7 @@ class LeaderboardEntry:
             "rows_per_second": self.rows_per_second,
             "bytes": self.bytes,
             "model": self.model,
+            "seeds": [of.to_json() for of in self.seeds],
         }
 
     @classmethod
@@ -57,13 +61,14 @@ class LeaderboardEntry:
             return cls(
                 method=str(values["method"]),
                 metrics={
-                    split: {name: _score_from_json(score) for name, score in scores.items()}
+                    split: {name: score_from_json(score) for name, score in scores.items()}
                     for split, scores in values["metrics"].items()
                 },
                 seconds_to_train=float(values["seconds_to_train"]),
                 rows_per_second=float(values["rows_per_second"]),
                 bytes=int(values["bytes"]),
                 model=str(values["model"]),
+                seeds=tuple(map(SeedScores.from_json, values.get("seeds", ()))),
             )
         except KeyError as error:
             raise RunError(f"leaderboard.json: an entry has no {error.args[0]!r}") from None
@@ -80,6 +85,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         "p_value": p_value if math.isfinite(p_value) else None,
         "test": comparison.test,
         "n": comparison.n,
+        "standard_error": comparison.standard_error,
     }
 
 
@@ -90,13 +96,14 @@ def comparison_from_json(values: Mapping[str, Any]) -> Comparison:
         RunError: a key is missing, or a value is not of the kind it should be.
     """
     try:
-        p_value = values["p_value"]
+        p_value, error = values["p_value"], values.get("standard_error")
         return Comparison(
             metric=str(values["metric"]),
-            difference=_score_from_json(values["difference"]),
+            difference=score_from_json(values["difference"]),
             p_value=float("nan") if p_value is None else float(p_value),
             test=str(values["test"]),
             n=int(values["n"]),
+            standard_error=None if error is None else float(error),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"verdict.json: a comparison cannot be read: {error!r}") from None
@@ -108,7 +115,12 @@ def score_to_json(score: Score) -> dict[str, float | int | None]:
     return {k: v if math.isfinite(v) else None for k, v in ends.items()} | {"n": score.n}
 
 
-def _score_from_json(values: Mapping[str, Any]) -> Score:
+def score_from_json(values: Mapping[str, Any]) -> Score:
+    """The inverse of `score_to_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing, or of another kind.
+    """
     value, low, high = (
         float("nan") if values[key] is None else float(values[key])
         for key in ("value", "low", "high")

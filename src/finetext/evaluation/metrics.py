@@ -235,19 +235,24 @@ def count(predictions: Predictions, resampling: Resampling) -> Floats:
     return np.concatenate([*per_row, *per_label], axis=1)
 
 
-def lose(predictions: Predictions, resampling: Resampling) -> Floats:
-    """Rows and summed log loss per unit, (units, 2); natural logarithm.
+def row_losses(predictions: Predictions) -> Floats:
+    """The log loss of each row, (n,); natural logarithm.
 
     Probabilities are kept away from 0 and 1 by the spacing of floats. The loss of a multi-label
     row is the mean over labels.
     """
     smallest = np.finfo(np.float64).eps
-    likely = np.clip(predictions.probabilities.astype(np.float64), smallest, 1 - smallest)
+    probabilities, targets = predictions.probabilities, predictions.targets
     if predictions.scheme.multilabel:
-        of_truth = np.where(predictions.targets == 1, likely, 1 - likely)
-        losses = -np.log(of_truth).mean(axis=1)
-    else:
-        losses = -np.log(likely[np.arange(len(likely)), predictions.targets])
+        likely = np.clip(probabilities.astype(np.float64), smallest, 1 - smallest)
+        return np.asarray(-np.log(np.where(targets == 1, likely, 1 - likely)).mean(axis=1))
+    of_truth = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    return np.asarray(-np.log(of_truth.clip(smallest, 1 - smallest)))
+
+
+def lose(predictions: Predictions, resampling: Resampling) -> Floats:
+    """Rows and summed log loss per unit, (units, 2); see `row_losses`."""
+    losses = row_losses(predictions)
     columns = (np.ones(len(losses)), losses)
     return np.stack([np.bincount(resampling.unit, c, resampling.units) for c in columns], axis=1)
 
@@ -329,6 +334,13 @@ log_loss = CountMetric(
 def applicable(scheme: LabelScheme) -> tuple[str, ...]:
     """Names of the registered metrics that make sense for a label scheme, in table order."""
     return tuple(name for name in names("metrics") if load("metrics", name).applies(scheme))
+
+
+def values_of(predictions: Predictions) -> dict[str, float]:
+    """Every metric that makes sense, by name, without intervals."""
+    return {
+        name: float(load("metrics", name)(predictions)) for name in applicable(predictions.scheme)
+    }
 
 
 def metric_for(name: str, scheme: LabelScheme) -> Metric:

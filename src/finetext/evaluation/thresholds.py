@@ -1,20 +1,22 @@
-"""From which probability a label is given, when a row can have several."""
+"""From which probability a label is given."""
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 
 from finetext.errors import DataError
-from finetext.types import Floats, Integers
+from finetext.types import Booleans, Floats, Integers
 
 PRIOR_POSITIVES: Final = 10
+ROUNDS: Final = 3
 
 
 def choose_thresholds(
     probabilities: Floats, targets: Integers, prior_positives: float = PRIOR_POSITIVES
-) -> Floats:
+) -> tuple[float, ...]:
     """A threshold for each label that makes for a high F1, to be chosen on validation rows.
 
     A label's own best threshold is pulled, on the scale of log odds, towards the one threshold
@@ -28,7 +30,7 @@ def choose_thresholds(
         prior_positives: strength of the pull, in positive rows.
 
     Returns:
-        (k,) thresholds; a label is given when its probability is at or over its threshold.
+        k thresholds; a label is given when its probability is at or over its threshold.
 
     Raises:
         DataError: there are no rows, or the shapes differ.
@@ -40,12 +42,13 @@ def choose_thresholds(
         )
     shared = best_threshold(probabilities.ravel(), targets.ravel())
     if not np.isfinite(shared):
-        return np.full(targets.shape[1], 0.5)
+        return (0.5,) * targets.shape[1]
     own = np.array([best_threshold(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)])
     positives = targets.sum(axis=0)
     trust = positives / (positives + prior_positives)
     own = np.where(positives > 0, own, shared)
-    return np.asarray(_odds_to_share(trust * _log_odds(own) + (1 - trust) * _log_odds(shared)))
+    pulled = _odds_to_share(trust * _log_odds(own) + (1 - trust) * _log_odds(shared))
+    return tuple(map(float, pulled))
 
 
 def best_threshold(scores: Floats, truth: Integers) -> float:
@@ -68,6 +71,135 @@ def best_threshold(scores: Floats, truth: Integers) -> float:
     below = ranked[cut + 1] if cut + 1 < len(ranked) else ranked[cut]
     middle = float(ranked[cut] + below) / 2
     return middle if middle > below else float(ranked[cut])
+
+
+def for_precision(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
+    """The lowest threshold of each label at which so large a share of the rows given it has it.
+
+    Args:
+        probabilities: (n, k) of validation rows.
+        targets: (n, k) of 0 and 1.
+        share: precision wanted.
+
+    Returns:
+        k thresholds; one above 1, so that the label is never given, where it cannot be had.
+    """
+    columns = zip(probabilities.T, targets.T, strict=True)
+    return tuple(_lowest(scores, truth, share) for scores, truth in columns)
+
+
+def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
+    """The highest threshold of each label at which so large a share of its rows is given it.
+
+    Args:
+        probabilities: (n, k) of validation rows.
+        targets: (n, k) of 0 and 1.
+        share: recall wanted.
+
+    Returns:
+        k thresholds; 0.5 for a label without positive rows.
+    """
+
+    def highest(scores: Floats, truth: Integers) -> float:
+        found = np.sort(scores[truth == 1])[::-1]
+        return float(found[math.ceil(share * len(found)) - 1]) if len(found) else 0.5
+
+    return tuple(highest(p, t) for p, t in zip(probabilities.T, targets.T, strict=True))
+
+
+def least_for_precision(
+    probabilities: Floats, targets: Integers, share: float
+) -> tuple[float, ...]:
+    """From which probability the likeliest label is right so often, for each label.
+
+    Args:
+        probabilities: (n, k) of validation rows.
+        targets: (n,) columns.
+        share: precision wanted.
+
+    Returns:
+        k probabilities; one above 1, so that the label is never given, where it cannot be had.
+    """
+    given = probabilities.argmax(axis=1)
+    return tuple(
+        _lowest(probabilities[given == label, label], targets[given == label] == label, share)
+        for label in range(probabilities.shape[1])
+    )
+
+
+def _lowest(scores: Floats, truth: Integers | Booleans, share: float) -> float:
+    """The lowest score from which so large a share is true; above 1 if there is none."""
+    order = np.argsort(-scores, kind="stable")
+    precision = np.cumsum(truth[order], dtype=np.float64) / np.arange(1, len(order) + 1)
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)[: len(order)]
+    good = np.flatnonzero(last_of_tie & (precision >= share))
+    return float(scores[order[good[-1]]]) if len(good) else float(np.nextafter(1, 2))
+
+
+def weights_for_macro_f1(
+    probabilities: Floats, targets: Integers, prior_rows: float = PRIOR_POSITIVES
+) -> tuple[float, ...]:
+    """A threshold for each of the labels that exclude each other, for a high macro F1.
+
+    The label given is that with the highest ratio of probability to threshold. One threshold
+    after the other is set to its best, the others held, for three rounds; then each is pulled
+    towards 1 on the scale of logarithms, half way with `prior_rows` rows of the label.
+
+    Args:
+        probabilities: (n, k) of validation rows.
+        targets: (n,) columns.
+        prior_rows: strength of the pull, in rows.
+
+    Returns:
+        k positive numbers whose product is 1; all 1 where nothing is gained.
+    """
+    k = probabilities.shape[1]
+    limits = np.ones(k)
+    for label in [*range(k)] * ROUNDS:
+        limits[label] = _best_limit(probabilities, targets, limits, label)
+    rows = np.bincount(targets, minlength=k)
+    pulled = np.exp(np.log(limits) * rows / (rows + prior_rows))
+    pulled /= np.exp(np.log(pulled).mean())
+    gained = _macro_f1(probabilities / pulled, targets) > _macro_f1(probabilities, targets)
+    return tuple(map(float, pulled)) if gained else (1.0,) * k
+
+
+def _best_limit(probabilities: Floats, targets: Integers, limits: Floats, label: int) -> float:
+    """The threshold of one label with the highest macro F1, the others held.
+
+    A row is given the label while its threshold is below a certain ratio of the row: so rows in
+    falling order of that ratio leave their other label for this one, one after the other.
+    """
+    n, k = probabilities.shape
+    merit = probabilities / limits
+    merit[:, label] = -1
+    other, rows = merit.argmax(axis=1), np.arange(n)
+    ratios = probabilities[:, label] / np.maximum(merit[rows, other], 1e-300)
+    order = np.argsort(-ratios, kind="stable")
+    change_given, change_hits = np.zeros((n + 1, k)), np.zeros((n + 1, k))
+    change_given[0] = np.bincount(other, minlength=k)
+    change_hits[0] = np.bincount(other[other == targets], minlength=k)
+    places = rows + 1
+    change_given[places, other[order]] -= 1
+    change_given[places, label] += 1
+    change_hits[places, other[order]] -= (other == targets)[order]
+    change_hits[places, label] += (targets == label)[order]
+    given, hits = change_given.cumsum(axis=0), change_hits.cumsum(axis=0)
+    sizes = given + np.bincount(targets, minlength=k)
+    f1 = np.divide(2 * hits, sizes, out=np.full(sizes.shape, np.nan), where=sizes > 0)
+    last_of_tie = np.append(np.diff(ratios[order]) != 0, True)
+    cut = int(np.where(np.append(True, last_of_tie), np.nanmean(f1, axis=1), -1.0).argmax())
+    if cut == 0:
+        return float(max(ratios[order[0]] * 2, 1e-6))
+    below = ratios[order[cut]] if cut < n else ratios[order[-1]] / 2
+    return float(max(np.sqrt(ratios[order[cut - 1]] * max(below, 1e-300)), 1e-6))
+
+
+def _macro_f1(merit: Floats, targets: Integers) -> float:
+    given, k = merit.argmax(axis=1), merit.shape[1]
+    hits = np.bincount(given[given == targets], minlength=k)
+    sizes = np.bincount(given, minlength=k) + np.bincount(targets, minlength=k)
+    return float((2 * hits[sizes > 0] / sizes[sizes > 0]).mean())
 
 
 def _log_odds(share: Floats | float) -> Floats:

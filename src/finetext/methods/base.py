@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from finetext.decisions import Decision
 from finetext.training.precision import Precision
 from finetext.types import Dataset, Finding, Floats, LabelScheme, Predictions
 
@@ -113,7 +114,7 @@ class Classifier(ABC):
 
     kind: ClassVar[str]
     scheme: LabelScheme
-    thresholds: Floats | None
+    decision: Decision
 
     @property
     def number_format(self) -> Precision | None:
@@ -139,7 +140,7 @@ class Classifier(ABC):
     @classmethod
     @abstractmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """The inverse of `save_weights`."""
 
@@ -147,9 +148,17 @@ class Classifier(ABC):
         """What `finetext.json` should say of how it came to be; nothing by default."""
         return {}
 
-    def with_thresholds(self, thresholds: Floats | None) -> Self:
-        """The same classifier with other decision thresholds, (k,)."""
-        return replace(self, thresholds=thresholds)  # type: ignore[type-var]
+    @abstractmethod
+    def with_temperature(self, temperature: float) -> Self:
+        """The same classifier with its logits divided by a positive number.
+
+        Whatever reads the weights, such as `transformers.pipeline`, then gives the same
+        probabilities. `decision.temperature` is left as it is.
+        """
+
+    def with_decision(self, decision: Decision) -> Self:
+        """The same classifier with another rule of decision."""
+        return replace(self, decision=decision)  # type: ignore[type-var]
 
     def with_precision(self, precision: Precision) -> Self:
         """The same classifier predicting in another number format; most have only one.
@@ -195,7 +204,7 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
         dataset: labelled rows; their label names must be known to the classifier.
 
     Returns:
-        predictions in the order of the rows, with the classifier's scheme and thresholds.
+        predictions in the order of the rows, with the classifier's scheme and decision.
 
     Raises:
         DataError: the data have no labels, or one that the classifier does not know.
@@ -207,7 +216,7 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
         targets=known.targets,
         probabilities=classifier.predict_proba(dataset.texts),
         scheme=classifier.scheme,
-        thresholds=classifier.thresholds,
+        decision=classifier.decision,
         groups=None if groups is None else tuple(groups),
     )
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
+from finetext.decisions import Decision
 from finetext.encoders.load import (
     load_classifier,
     load_for_classification,
@@ -20,6 +21,7 @@ from finetext.encoders.load import (
     restore_dropout,
 )
 from finetext.encoders.random import initialised
+from finetext.encoders.temperature import with_temperature
 from finetext.errors import RecipeError
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.ranges import (
@@ -199,7 +201,7 @@ class Finetune(Method):
             encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head
         )
         return TransformerClassifier(
-            train.scheme, None, model.to(choose_device(context.device)), tokenizer,
+            train.scheme, Decision(), model.to(choose_device(context.device)), tokenizer,
             longest_input(encoder, self.max_length), self.precision,
         )  # fmt: skip
 
@@ -234,7 +236,7 @@ class TransformerClassifier(Classifier):
 
     Attributes:
         scheme: names of the k columns.
-        thresholds: see `Classifier`.
+        decision: see `Classifier`.
         model: a `PreTrainedModel` with k outputs.
         tokenizer: its tokenizer.
         max_length: tokens to cut texts to.
@@ -245,7 +247,7 @@ class TransformerClassifier(Classifier):
 
     kind: ClassVar[str] = "transformer"
     scheme: LabelScheme
-    thresholds: Floats | None
+    decision: Decision
     model: Any
     tokenizer: Any
     max_length: int
@@ -274,6 +276,11 @@ class TransformerClassifier(Classifier):
         """See `Classifier.with_precision`."""
         return replace(self, precision=precision)
 
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`; the same classifier if its head cannot be scaled."""
+        model = with_temperature(self.model, len(self.scheme), temperature)
+        return self if model is None else replace(self, model=model)
+
     def save_weights(self, folder: Path) -> None:
         """Write the standard layout of transformers, so that `pipeline` loads the folder."""
         self.tokenizer.model_max_length = self.max_length
@@ -283,12 +290,12 @@ class TransformerClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read a folder in the standard layout."""
         tokenizer = load_tokenizer(str(folder))
         model = load_classifier(str(folder), scheme).to(choose_device(device)).eval()
-        return cls(scheme, thresholds, model, tokenizer, int(tokenizer.model_max_length))
+        return cls(scheme, decision, model, tokenizer, int(tokenizer.model_max_length))
 
     def provenance(self) -> dict[str, Any]:
         """Architecture, parameters, the length of input, and how it was trained."""

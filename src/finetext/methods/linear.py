@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from finetext import registry
+from finetext.decisions import Decision
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import FitContext
 from finetext.types import Floats, Integers, LabelScheme, Predictions
@@ -39,6 +40,10 @@ class LinearHead:
 
         logits = np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
         return np.asarray(expit(logits) if scheme.multilabel else softmax(logits, axis=1))
+
+    def with_temperature(self, temperature: float) -> LinearHead:
+        """The head with its logits divided by a temperature."""
+        return replace(self, weights=self.weights / temperature, bias=self.bias / temperature)
 
     def save(self, path: Path, **extra: Floats) -> None:
         """Write a safetensors file with the weights and any further arrays."""
@@ -118,9 +123,11 @@ def choose_regularisation(
             weights, bias = _fit(features[seen], targets[seen], scheme, candidate, context.seed)
             head = LinearHead(weights, bias, candidate)
             probabilities[held] = head.probabilities(features[held], scheme)
-        limits = choose_thresholds(probabilities, targets) if scheme.multilabel else None
+        several = scheme.multilabel
+        limits = choose_thresholds(probabilities, targets) if several else None
+        decision = Decision(thresholds=limits)
         ids = tuple(map(str, range(len(targets))))
-        scores.append(metric.goodness(Predictions(ids, targets, probabilities, scheme, limits)))
+        scores.append(metric.goodness(Predictions(ids, targets, probabilities, scheme, decision)))
     best = int(np.argmax(scores))
     return candidates[best], scores[best]
 

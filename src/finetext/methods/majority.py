@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 
+from finetext.decisions import Decision
+from finetext.evaluation.calibration import tempered
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.types import Dataset, Floats, LabelScheme
 
@@ -29,7 +31,7 @@ class Majority(Method):
         targets = train.targets
         if not train.scheme.multilabel:
             targets = np.eye(len(train.scheme), dtype=np.int64)[targets]
-        return MajorityClassifier(train.scheme, None, targets.mean(axis=0))
+        return MajorityClassifier(train.scheme, Decision(), targets.mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +40,23 @@ class MajorityClassifier(Classifier):
 
     Attributes:
         scheme: names of the k columns.
-        thresholds: see `Classifier`.
+        decision: see `Classifier`.
         frequencies: (k,) share of training rows with each label.
     """
 
     kind: ClassVar[str] = "majority"
     scheme: LabelScheme
-    thresholds: Floats | None
+    decision: Decision
     frequencies: Floats
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """The frequencies, once per text; see `Classifier.predict_proba`."""
         return np.tile(self.frequencies, (len(texts), 1))
+
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`."""
+        cooled = tempered(self.frequencies[None], self.scheme.multilabel, temperature)[0]
+        return replace(self, frequencies=cooled)
 
     def save_weights(self, folder: Path) -> None:
         """Write `frequencies.json`."""
@@ -57,8 +64,8 @@ class MajorityClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read `frequencies.json`."""
         frequencies = json.loads((folder / "frequencies.json").read_text())
-        return cls(scheme, thresholds, np.array(frequencies, dtype=np.float64))
+        return cls(scheme, decision, np.array(frequencies, dtype=np.float64))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from finetext.decisions import Decision
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
 from finetext.encoders.random import is_random
 from finetext.encoders.states import FrozenEncoder
@@ -71,7 +72,7 @@ class Probe(Method):
             context,
             train.groups,
         )
-        return ProbeClassifier(train.scheme, None, encoder, head, mean, scale)
+        return ProbeClassifier(train.scheme, Decision(), encoder, head, mean, scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class ProbeClassifier(Classifier):
 
     Attributes:
         scheme: names of the k columns.
-        thresholds: see `Classifier`.
+        decision: see `Classifier`.
         encoder: the frozen encoder.
         head: the logistic regression.
         mean: (hidden size,) mean of the training states.
@@ -89,7 +90,7 @@ class ProbeClassifier(Classifier):
 
     kind: ClassVar[str] = "probe"
     scheme: LabelScheme
-    thresholds: Floats | None
+    decision: Decision
     encoder: FrozenEncoder
     head: LinearHead
     mean: Floats
@@ -111,6 +112,10 @@ class ProbeClassifier(Classifier):
         """See `Classifier.with_precision`."""
         return replace(self, encoder=replace(self.encoder, precision=precision))
 
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`."""
+        return replace(self, head=self.head.with_temperature(temperature))
+
     def save_weights(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
         with quiet():
@@ -121,7 +126,7 @@ class ProbeClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` wrote."""
         where = choose_device(device)
@@ -132,7 +137,7 @@ class ProbeClassifier(Classifier):
             load_encoder(path, tokenizer).to(where), tokenizer, max_length, where
         )
         head, extra = LinearHead.load(folder / "head.safetensors")
-        return cls(scheme, thresholds, encoder, head, extra["mean"], extra["scale"])
+        return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 
     def provenance(self) -> dict[str, Any]:
         """The chosen C and the length of input."""

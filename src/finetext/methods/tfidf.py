@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from finetext.decisions import Decision
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
 from finetext.methods.ngrams import NgramFeatures
@@ -57,7 +58,7 @@ class Tfidf(Method):
             trials.append((score, -length, chosen, vectorizer, features))
         _, _, chosen, vectorizer, features = max(trials, key=lambda trial: trial[:2])
         head = fit_head(features, train.targets, train.scheme, chosen, context, train.groups)
-        return TfidfClassifier(train.scheme, None, vectorizer, head)
+        return TfidfClassifier(train.scheme, Decision(), vectorizer, head)
 
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
         """A fitted vectoriser and its (n, d) features; rarer n-grams too if it must."""
@@ -76,14 +77,14 @@ class TfidfClassifier(Classifier):
 
     Attributes:
         scheme: names of the k columns.
-        thresholds: see `Classifier`.
+        decision: see `Classifier`.
         vectorizer: the fitted `sklearn.feature_extraction.text.TfidfVectorizer`.
         head: the logistic regression.
     """
 
     kind: ClassVar[str] = "tfidf"
     scheme: LabelScheme
-    thresholds: Floats | None
+    decision: Decision
     vectorizer: Any
     head: LinearHead
 
@@ -106,6 +107,10 @@ class TfidfClassifier(Classifier):
         """The head, its weights in the order in which a sparse product needs no copy of them."""
         return replace(self.head, weights=np.asfortranarray(self.head.weights))
 
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`."""
+        return replace(self, head=self.head.with_temperature(temperature))
+
     def save_weights(self, folder: Path) -> None:
         """Write `vocabulary.json` (n-grams in column order) and `model.safetensors`."""
         described = {
@@ -117,7 +122,7 @@ class TfidfClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, thresholds: Floats | None, device: str
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = json.loads((folder / "vocabulary.json").read_text())
@@ -127,7 +132,7 @@ class TfidfClassifier(Classifier):
             vocabulary={term: column for column, term in enumerate(described["vocabulary"])}
         )
         vectorizer.idf_ = extra["idf"]
-        return cls(scheme, thresholds, vectorizer, head)
+        return cls(scheme, decision, vectorizer, head)
 
     def provenance(self) -> dict[str, Any]:
         """The chosen C and the number of n-grams."""

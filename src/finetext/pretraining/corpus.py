@@ -21,7 +21,8 @@ from finetext.environment import absolute
 from finetext.errors import DataError, UnlabelledError
 from finetext.methods.ranges import Count, ShareBelowOne
 from finetext.pretraining.origin import Hashes, text_hashes
-from finetext.recipe import Recipe, read_toml
+from finetext.recipe import Recipe
+from finetext.recipe_file import read_toml
 from finetext.runs.claiming import is_started
 from finetext.types import Dataset
 

@@ -12,6 +12,11 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
+def signed(value: float) -> str:
+    """Three decimals with the sign, or a dash for what is not defined."""
+    return "-" if math.isnan(value) else f"{value:+.3f}"
+
+
 def ends(score: Score, written: str = ".3f") -> str:
     """The 95% interval in brackets, or nothing when it is not defined."""
     return "" if math.isnan(score.low) else f"[{score.low:{written}}, {score.high:{written}}]"
@@ -56,3 +61,24 @@ def short(text: str, longest: int = 24) -> str:
     """One line of at most `longest` characters, with an ellipsis where something is cut."""
     line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str, str]:
+    """A text in two: what is shown of it at once, and what only on demand.
+
+    Args:
+        text: any.
+        longest: most characters of the start, which ends between two words where it can.
+        most: most characters of both; what is beyond is left out, and said to be.
+    """
+    if len(text) <= longest * 1.2:
+        return text, ""
+    cut = text.rfind(" ", longest // 2, longest)
+    cut = longest if cut < 0 else cut
+    beyond = f" […] (of {len(text):,} characters)" if len(text) > most else ""
+    return text[:cut], text[cut:most] + beyond
+
+
+def capitalize_first(words: str) -> str:
+    """The same with a capital letter first."""
+    return words[:1].upper() + words[1:]

@@ -28,7 +28,17 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "ends", "p_value", "duration", "speed", "size"):
-        environment.filters[name] = getattr(figures, name)
+    for written in (
+        figures.number,
+        figures.signed,
+        figures.ends,
+        figures.p_value,
+        figures.duration,
+        figures.speed,
+        figures.size,
+        figures.start_and_rest,
+        figures.capitalize_first,
+    ):
+        environment.filters[written.__name__] = written
     environment.filters["svg"] = Markup
     return environment.get_template(template).render(context)

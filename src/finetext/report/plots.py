@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 MOST_BARS: Final = 30
 MOST_CELLS_WITH_NUMBERS: Final = 20
 _MOST_TICKS: Final = 40
+_REM_OF_AN_INCH: Final = 6.8
 INK: Final = "#010203"
 _GRID: Final = "#010204"
 _ON_ACCENT: Final = "#010205"
-SERIES: Final = ("#010211", "#010212", "#010213")
+SERIES: Final = tuple(f"#0102{number}" for number in range(11, 21))
 _CSS: Final = {
     INK: "currentColor",
     _GRID: "var(--line)",
@@ -80,7 +81,7 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
             values = [100 * of_labels.get(label, 0.0) for label in labels]
             offset = (number - (len(shares) - 1) / 2) * thickness
             axes.barh(rows + offset, values, thickness * 0.9, color=SERIES[number], label=split)
-        _label_rows(axes, labels)
+        label_rows(axes, labels)
         axes.set_xlabel("% of the rows of the split")
         figure.legend(loc="outside upper left", ncols=3)
 
@@ -120,7 +121,7 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
             whiskerprops=line,
             capprops=line,
         )
-        _label_rows(axes, list(shown))
+        label_rows(axes, list(shown))
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{lengths.unit} in a text")
         if lengths.context is not None:
@@ -159,7 +160,7 @@ def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> 
                     _dot(panel, row, score.value, score.low, score.high)
             direction = "" if metric.higher_is_better else " (lower is better)"
             panel.set_title(metric.title + direction, loc="left")
-            _label_rows(panel, [entry.method for entry in entries])
+            label_rows(panel, [entry.method for entry in entries])
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
 
@@ -174,7 +175,7 @@ def label_f1(rows: Sequence[LabelScores]) -> str:
         axes = figure.subplots()
         for position, row in enumerate(shown):
             _dot(axes, position, row.f1.value, row.f1.low, row.f1.high)
-        _label_rows(axes, [row.name for row in shown])
+        label_rows(axes, [row.name for row in shown])
         axes.set_xlim(0, 1)
         axes.set_xlabel("F1 on test rows")
 
@@ -208,7 +209,7 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
                 small = 8 if k <= 12 else 6.5
                 axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, size=small)
         axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
-        _label_rows(axes, names if k <= _MOST_TICKS else [""] * k)
+        label_rows(axes, names if k <= _MOST_TICKS else [""] * k)
         axes.set_xticks(range(k), [short(n, 16) if k <= _MOST_TICKS else "" for n in names])
         axes.tick_params(axis="x", rotation=90 if k > 6 else 30)
         axes.grid(False)
@@ -225,8 +226,9 @@ def _dot(axes: Axes, row: int, value: float, low: float, high: float) -> None:
         axes.plot([value], [row], "o", color=SERIES[0], markersize=4)
 
 
-def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+def label_rows(axes: Axes, labels: Sequence[str], longest: int = 24) -> None:
+    """Name the rows of a plot from top to bottom, with at most so many characters each."""
+    axes.set_yticks(range(len(labels)), [short(label, longest) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
@@ -246,15 +248,16 @@ def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -
         draw(figure)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _for_page(buffer.getvalue(), key)
+    return _for_page(buffer.getvalue(), key, inches[0])
 
 
-def _for_page(svg: str, key: str) -> str:
+def _for_page(svg: str, key: str, inches: float) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", svg)
-    svg = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
+    opening = rf'<svg \1 style="max-width: {inches * _REM_OF_AN_INCH:.1f}rem" aria-hidden="true">'
+    svg = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', opening, svg, count=1)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--font)", svg)
     for colour, variable in _CSS.items():
         svg = svg.replace(colour, variable)

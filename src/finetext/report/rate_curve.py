@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +55,19 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
     Raises:
         DataError: it is another format, or cannot be written.
     """
+    return write_picture(path, lambda axes: _draw(axes, curve))
+
+
+def write_picture(path: Path, draw: Callable[[Axes], None]) -> Path:
+    """Draw one plot; the file is written whole or not at all.
+
+    Args:
+        path: .png or .svg; a file that is there is replaced.
+        draw: fills the axes.
+
+    Raises:
+        DataError: it is another format, or cannot be written.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +80,7 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 4.0), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        _draw(figure.subplots(), curve)
+        draw(figure.subplots())
         try:
             figure.savefig(
                 unfinished, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {}

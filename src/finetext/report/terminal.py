@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.seeds import flips, over_seeds
 from finetext.registry import load
 from finetext.report import figures
 from finetext.types import Score
@@ -147,6 +148,24 @@ def _row(
         figures.duration(entry.seconds_to_train),
         figures.speed(entry.rows_per_second),
         figures.size(entry.bytes),
+    ]
+
+
+def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
+    """What several seeds say of the test rows, as lines; none for one seed."""
+    chosen = load("metrics", metric)
+    spreads = {e.method: of for e in entries if (of := over_seeds(e, metric)) is not None}
+    if not spreads:
+        return []
+    count = max(len(entry.seeds) for entry in entries)
+    width = max(map(len, spreads))
+    return [
+        f"{chosen.title} on test rows over {count} seeds, mean and standard deviation:",
+        *(f"  {name.ljust(width)}  {of[0]:.3f} ± {of[1]:.3f}" for name, of in spreads.items()),
+        *(
+            f"{each.share:.0%} of the pairs of seeds put {each.behind} before {each.ahead}"
+            for each in flips(entries, metric, chosen.higher_is_better)
+        ),
     ]
 
 

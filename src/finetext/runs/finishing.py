@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from finetext.data.explore import Lengths
-from finetext.environment import describe_environment
 from finetext.errors import FinetextError, MissingExtraError, RunError
-from finetext.evaluation.compare import Comparison, cheapest_not_worse
-from finetext.evaluation.leaderboard import comparison_to_json
-from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.paying import Paid
+from finetext.evaluation.compare import cheapest_not_worse
+from finetext.evaluation.metrics import Metric, metric_for
+from finetext.evaluation.seeds import over_seeds
+from finetext.methods.base import FitContext
 from finetext.recipe import ADAPTED, Recipe
-from finetext.report.report import ReportData, write_report
+from finetext.report.report import write_report
 from finetext.runs.adapting import found_adapting, is_adapting
-from finetext.runs.folder import class_counts, finding_to_json, write_leaderboard
-from finetext.runs.run import Run, read_log, resume_command
+from finetext.runs.diagnosing import diagnose
+from finetext.runs.folder import write_leaderboard
+from finetext.runs.predicted import Predicted
+from finetext.runs.reporting import report_data
+from finetext.runs.run import Run, resume_command
 from finetext.runs.rungs import Rung
 from finetext.runs.twins import seconds_before, what_paid
 from finetext.types import Finding, Splits
@@ -38,17 +39,11 @@ class Started:
         folder: the run folder.
         recipe: as it was written into the folder.
         splits: the frozen rows.
-        findings: what reading and checking noticed.
-        lengths: how long the texts are.
-        description: one line on the data.
     """
 
     folder: Path
     recipe: Recipe
     splits: Splits
-    findings: Sequence[Finding]
-    lengths: Sequence[Lengths]
-    description: str
 
 
 def finish(
@@ -56,6 +51,7 @@ def finish(
     rungs: Mapping[str, Rung],
     unfinished: Sequence[Finding] = (),
     with_report: bool = True,
+    context: FitContext | None = None,
 ) -> Run:
     """Judge the rungs and write the report, the leaderboard and the verdict.
 
@@ -64,86 +60,70 @@ def finish(
         rungs: at least one, in the order of the ladder.
         unfinished: why rungs of the recipe are missing; nothing if they are not.
         with_report: False leaves the report out, which takes seconds, and removes an older one.
+        context: seed and listeners to diagnose the run with; without, nothing is found out anew.
 
     Raises:
         RunError: the folder cannot be written.
     """
     folder, judged = started.folder, _judged(started, rungs, unfinished)
+    if context is not None and "tfidf" in rungs:
+        best = _best(started, rungs, judged.best)
+        diagnose(folder, started.splits, best, rungs["tfidf"], context)
     try:
         if with_report:
-            write_report(_report(started, rungs, judged), folder / "report.html")
+            write_report(report_data(judged), judged.report)
         else:
-            (folder / "report.html").unlink(missing_ok=True)
-        entries = [rung.entry for rung in rungs.values()]
-        write_leaderboard(folder, entries, judged.verdict(started.recipe, rungs))
+            judged.report.unlink(missing_ok=True)
+        write_leaderboard(folder, judged.leaderboard, judged.verdict())
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
-    return Run.open(folder)
+    return judged
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """What is to be said of the rungs; see `Run`."""
-
-    best: str
-    cheapest: str
-    comparisons: Mapping[str, Comparison]
-    paid: Sequence[Paid]
-    noticed: Sequence[Finding]
-
-    def verdict(self, recipe: Recipe, rungs: Mapping[str, Rung]) -> dict[str, Any]:
-        """What `verdict.json` says."""
-        compared = self.comparisons.items()
-        return {
-            "best": self.best,
-            "cheapest": self.cheapest,
-            "metric": recipe.metric,
-            "comparisons": {name: comparison_to_json(of) for name, of in compared},
-            "paid": [pair.to_json() for pair in self.paid],
-            "unfinished": [name for name in recipe.methods if name not in rungs],
-            "findings": list(map(finding_to_json, self.noticed)),
-        }
-
-
-def _judged(started: Started, rungs: Mapping[str, Rung], unfinished: Sequence[Finding]) -> _Judged:
+def _judged(started: Started, rungs: Mapping[str, Rung], unfinished: Sequence[Finding]) -> Run:
     """The best on validation, and what test rows say of the others.
 
     What adapting or pretraining an encoder took is a cost of the rungs that use it.
     """
-    recipe = started.recipe
+    recipe, folder = started.recipe, started.folder
     metric = metric_for(recipe.metric, started.splits.scheme)
-    best = max(rungs, key=lambda name: metric.goodness(rungs[name].predictions["validation"]))
+    best = max(rungs, key=lambda name: _goodness(rungs[name], metric))
     on_test = {name: rung.predictions["test"] for name, rung in rungs.items()}
-    before = seconds_before(recipe, started.folder / ADAPTED)
+    before = seconds_before(recipe, folder / ADAPTED)
     cost = {name: before[name] + rung.entry.seconds_to_train for name, rung in rungs.items()}
     cheapest, comparisons = cheapest_not_worse(on_test, cost, best, recipe.metric, recipe.seed)
-    paid = what_paid(recipe, rungs, before)
-    noticed = [*unfinished, *found_adapting(started.folder, recipe)]
+    noticed = [*unfinished, *found_adapting(folder, recipe)]
     noticed += [finding for rung in rungs.values() for finding in rung.findings]
-    return _Judged(best, cheapest, comparisons, paid, noticed)
+    return Run(
+        folder,
+        tuple(rung.entry for rung in rungs.values()),
+        best,
+        cheapest,
+        recipe.metric,
+        comparisons,
+        unfinished=tuple(name for name in recipe.methods if name not in rungs),
+        findings=tuple(noticed),
+        paid=tuple(what_paid(recipe, rungs, before)),
+    )
 
 
-def _report(started: Started, rungs: Mapping[str, Rung], judged: _Judged) -> ReportData:
-    """What the report says."""
-    folder, recipe, splits = started.folder, started.recipe, started.splits
-    return ReportData(
-        title=folder.name,
-        description=started.description,
-        rows={name: len(part) for name, part in splits.items()},
-        class_counts=class_counts(splits),
-        lengths=started.lengths,
-        findings=[*judged.noticed, *started.findings],
-        entries=[rung.entry for rung in rungs.values()],
-        predictions={name: rung.predictions["test"] for name, rung in rungs.items()},
-        comparisons=judged.comparisons,
-        paid=judged.paid,
-        metric=recipe.metric,
-        best=judged.best,
-        cheapest=judged.cheapest,
-        recipe=recipe.to_toml(),
-        environment=describe_environment(recipe),
-        seed=recipe.seed,
-        logs={name: read_log(folder / name / "log.jsonl") for name in (ADAPTED, *recipe.methods)},
+def _goodness(rung: Rung, metric: Metric) -> float:
+    """How good a rung is on validation rows, on average over its seeds; higher is better."""
+    over = over_seeds(rung.entry, metric.name, "validation")
+    if over is None:
+        return metric.goodness(rung.predictions["validation"])
+    return over[0] if metric.higher_is_better else -over[0]
+
+
+def _best(started: Started, rungs: Mapping[str, Rung], best: str) -> Predicted:
+    """What the best rung said of the validation rows."""
+    return Predicted(
+        name=f"{started.folder.name}/{best}",
+        predictions=rungs[best].predictions["validation"],
+        texts=tuple(started.splits.validation.texts),
+        metric=started.recipe.metric,
+        run=started.folder,
+        method=best,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from finetext.artefact.folder import write_json, write_text
+from finetext.data.explore import Lengths
 from finetext.data.settings import ReadSettings
 from finetext.durable import put_in_place, sync_names
 from finetext.environment import describe_environment
@@ -40,7 +41,7 @@ def write_predictions(
 
     Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
     `group` where there are any, and `probability:LABEL` for each label. The label scheme and the
-    thresholds are in the metadata of the file.
+    decision are in the metadata of the file.
     """
     parts = by_split.items()
     some = next(iter(by_split.values()))
@@ -59,13 +60,18 @@ def write_predictions(
     described = {
         "labels": list(some.scheme.names),
         "multilabel": some.scheme.multilabel,
-        "thresholds": None if some.thresholds is None else some.thresholds.tolist(),
+        "decision": some.decision.to_json(),
     }
     _write_table(path, columns, described)
 
 
 def start_run(
-    folder: Path, recipe: Recipe, dataset: Dataset, splits: Splits, findings: Sequence[Finding]
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    splits: Splits,
+    findings: Sequence[Finding],
+    lengths: Sequence[Lengths] = (),
 ) -> Recipe:
     """Fill the run folder with all that is known before training, the recipe last.
 
@@ -82,7 +88,7 @@ def start_run(
             recipe = _with_copy(folder / "data.parquet", recipe, dataset)
         write_splits(folder / "splits.parquet", splits)
         write_json(folder / "environment.json", describe_environment(recipe))
-        write_json(folder / "data.json", _described(recipe, dataset, splits, findings))
+        write_json(folder / "data.json", _described(recipe, dataset, splits, findings, lengths))
         write_text(folder / "recipe.toml", recipe.to_toml())
         sync_names(folder.parent)
     except OSError as error:
@@ -107,18 +113,23 @@ def _with_copy(path: Path, recipe: Recipe, dataset: Dataset) -> Recipe:
 
 
 def _described(
-    recipe: Recipe, dataset: Dataset, splits: Splits, findings: Sequence[Finding]
+    recipe: Recipe,
+    dataset: Dataset,
+    splits: Splits,
+    findings: Sequence[Finding],
+    lengths: Sequence[Lengths],
 ) -> dict[str, Any]:
     """What `data.json` says."""
     return {
         "source": recipe.source,
-        "description": dataset.description,
+        "description": splits.train.description,
         "content_hash": dataset.content_hash,
         "labels": list(splits.scheme.names),
         "multilabel": splits.scheme.multilabel,
         "rows": {name: len(part) for name, part in splits.items()},
         "labels_by_split": class_counts(splits),
         "findings": list(map(finding_to_json, findings)),
+        "lengths": list(map(asdict, lengths)),
     }
 
 

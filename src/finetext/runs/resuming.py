@@ -45,12 +45,10 @@ class Begun:
 
     Attributes:
         recipe: as it was written; the settings that change no result are those asked for now.
-        description: one line on the data.
         findings: what reading and checking noticed then.
     """
 
     recipe: Recipe
-    description: str
     findings: tuple[Finding, ...]
 
 
@@ -68,7 +66,6 @@ def begun(folder: Path, asked: Asked) -> Begun:
         findings = tuple(map(finding_from_json, described["findings"]))
         same_split = _split_in(folder) == split_columns(asked.splits)
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
-        description = str(described["description"])
     except _UNREADABLE as error:
         raise RunError(
             f"the run in {folder} is damaged: {error}; start a new one in another folder"
@@ -96,7 +93,7 @@ def begun(folder: Path, asked: Asked) -> Begun:
             f"the rows are divided in another way than in the run in {folder}: another version of "
             "finetext began it. Start a new run in another folder"
         )
-    return Begun(recipe, description, findings)
+    return Begun(recipe, findings)
 
 
 def differences(was: Mapping[str, Any], now: Recipe) -> list[str]:

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetext.artefact.folder import load_model
+from finetext.decisions import Decision
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import LeaderboardEntry, comparison_from_json
+from finetext.evaluation.leaderboard import (
+    LeaderboardEntry,
+    comparison_from_json,
+    comparison_to_json,
+)
 from finetext.evaluation.paying import Paid
 from finetext.methods.base import Classifier
 from finetext.runs.claiming import is_started
-from finetext.runs.folder import finding_from_json
+from finetext.runs.folder import finding_from_json, finding_to_json
 from finetext.types import Finding, LabelScheme, Predictions, SplitName
 
 if TYPE_CHECKING:
@@ -101,6 +106,18 @@ class Run:
         ) as error:
             raise RunError(f"the run in {folder} is damaged: {error}") from None
         return run
+
+    def verdict(self) -> dict[str, Any]:
+        """What `verdict.json` says."""
+        return {
+            "best": self.best,
+            "cheapest": self.cheapest,
+            "metric": self.metric,
+            "comparisons": {name: comparison_to_json(of) for name, of in self.comparisons.items()},
+            "paid": [pair.to_json() for pair in self.paid],
+            "unfinished": list(self.unfinished),
+            "findings": list(map(finding_to_json, self.findings)),
+        }
 
     @property
     def report(self) -> Path:
@@ -207,14 +224,13 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
     table = _rows(path, split)
     described = json.loads(table.schema.metadata[b"finetext"])
     scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
-    limits = described["thresholds"]
     probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
     return Predictions(
         ids=tuple(table["id"].to_pylist()),
         targets=scheme.encode(table["truth"].to_pylist()),
         probabilities=np.stack(probabilities, axis=1),
         scheme=scheme,
-        thresholds=None if limits is None else np.array(limits),
+        decision=Decision.from_json(described["decision"]),
         groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
     )
 

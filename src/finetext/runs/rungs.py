@@ -1,4 +1,4 @@
-"""One rung of the ladder: fit, set thresholds, save, predict, measure."""
+"""One rung of the ladder: fit, calibrate, choose how to decide, save, predict, measure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any, Final
 from finetext.artefact.folder import save_model, write_json
 from finetext.durable import sync_names
 from finetext.errors import FinetextError, RunError
+from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, score_to_json
-from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import Classifier, FitContext, Method, predict
-from finetext.recipe import hyperparameters
+from finetext.methods.calibrate import calibrated
+from finetext.recipe import Recipe, hyperparameters
 from finetext.runs.attempts import Attempts, forget
 from finetext.runs.folder import finding_from_json, finding_to_json, write_predictions
 from finetext.runs.run import read_predictions
-from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
+from finetext.types import Finding, Predictions, SplitName, Splits
 
 ENTRY: Final = "entry.json"
 """What makes a rung count as finished: its line of the leaderboard, written last."""
@@ -48,9 +49,9 @@ def climb(
     splits: Splits,
     folder: Path,
     context: FitContext,
-    made_from: Mapping[str, Any],
+    recipe: Recipe,
 ) -> Rung:
-    """Fit a method on train, set its thresholds on validation, predict test once, save all.
+    """Fit a method on train, calibrate it on validation, predict test once, save all.
 
     Args:
         name: its name in the leaderboard, and of its folder in the run.
@@ -58,7 +59,7 @@ def climb(
         splits: the frozen rows.
         folder: the run folder.
         context: seed, device, cache, checkpoints and listeners.
-        made_from: what the provenance of the model is to say of the data.
+        recipe: that of the run.
 
     Raises:
         FinetextError: the method cannot be fitted, or the folder cannot be written.
@@ -68,14 +69,14 @@ def climb(
         place.mkdir(exist_ok=True)
         sync_names(folder)
         attempts = Attempts(place, context)
-        classifier = _fitted(method, splits, attempts, place)
+        classifier = fitted(method, splits, attempts, place)
         made_by = {
             "method": method.name,
             "hyperparameters": hyperparameters(method),
             "seed": context.seed,
-            **made_from,
+            "content_hash": recipe.content_hash,
         }
-        rung = _judged(classifier, splits, attempts, place, made_by)
+        rung = _judged(classifier, splits, attempts, place, made_by, recipe.decide)
         found = list(map(finding_to_json, rung.findings))
         written = {"entry": rung.entry.to_json(), "findings": found, "files": _sizes(place)}
         write_json(place / ENTRY, written)
@@ -85,7 +86,7 @@ def climb(
     return rung
 
 
-def _fitted(method: Method, splits: Splits, attempts: Attempts, place: Path) -> Classifier:
+def fitted(method: Method, splits: Splits, attempts: Attempts, place: Path) -> Classifier:
     """The fitted method; if that ends early, the seconds spent are kept."""
     try:
         context = _named(attempts.context(place), method.name, place.name)
@@ -114,10 +115,11 @@ def _judged(
     attempts: Attempts,
     place: Path,
     made_by: Mapping[str, Any],
+    decide: Deciding,
 ) -> Rung:
-    """Set thresholds on validation, predict test, measure, and write all but the entry."""
+    """Calibrate on validation, predict test, measure, and write all but the entry."""
     seconds = attempts.seconds
-    classifier, on_validation = with_thresholds(classifier, splits.validation)
+    classifier, on_validation = calibrated(classifier, splits.validation, decide)
     started = time.perf_counter()
     on_test = predict(classifier, splits.test)
     rows_per_second = len(on_test) / (time.perf_counter() - started)
@@ -192,6 +194,12 @@ def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:
     }
 
 
+def write_parts(predictions: Mapping[SplitName, Predictions], splits: Splits, place: Path) -> None:
+    """Write predictions with their texts into the folder of a rung."""
+    texts = {name: part.texts for name, part in splits.items() if name in predictions}
+    write_predictions(place / "predictions.parquet", predictions, texts)
+
+
 def _save(
     classifier: Classifier,
     predictions: Mapping[SplitName, Predictions],
@@ -200,19 +208,6 @@ def _save(
     made_by: Mapping[str, Any],
 ) -> Path:
     """Write predictions, scores and the model; returns the model folder."""
-    texts = {name: part.texts for name, part in splits.items() if name in predictions}
-    write_predictions(place / "predictions.parquet", predictions, texts)
+    write_parts(predictions, splits, place)
     write_json(place / "scores.json", _label_scores(predictions["test"], made_by["seed"]))
     return save_model(classifier, place / "model", made_by)
-
-
-def with_thresholds(classifier: Classifier, validation: Dataset) -> tuple[Classifier, Predictions]:
-    """The classifier with thresholds that suit the validation rows, and its predictions of them.
-
-    With one label a text nothing is to be set: the likeliest class is taken.
-    """
-    predictions = predict(classifier, validation)
-    if not classifier.scheme.multilabel:
-        return classifier, predictions
-    limits = choose_thresholds(predictions.probabilities, predictions.targets)
-    return classifier.with_thresholds(limits), replace(predictions, thresholds=limits)

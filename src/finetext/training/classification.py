@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from finetext import registry
+from finetext.decisions import Decision
 from finetext.encoders.first_token import only_first_token
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.methods.base import FitContext
@@ -138,7 +139,7 @@ class ClassificationTask:
         )
         if self.scheme.multilabel:
             limits = choose_thresholds(predictions.probabilities, predictions.targets)
-            predictions = replace(predictions, thresholds=limits)
+            predictions = replace(predictions, decision=Decision(thresholds=limits))
         metric = registry.load("metrics", self.metric)
         figures = {f"validation {self.metric}": metric(predictions)}
         return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))

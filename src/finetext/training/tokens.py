@@ -99,7 +99,7 @@ def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
     lengths: list[int] = []
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
         encoded = tokenizer(
-            [_encodable(text) for text in texts[part]],
+            [encodable(text) for text in texts[part]],
             truncation=True,
             max_length=max_length,
             padding=False,
@@ -132,6 +132,6 @@ def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
     return digest.hexdigest()
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """The text with lone surrogates, which no tokenizer takes, as question marks."""
     return text.encode("utf-8", "replace").decode()

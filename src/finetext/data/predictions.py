@@ -1,0 +1,269 @@
+"""Tables of predictions made elsewhere: id, true label, and a probability for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from finetext.data.archives import file_at, gunzipped
+from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
+from finetext.data.labels import as_strings, missing
+from finetext.data.raw import SPLIT_WORDS, RawTable
+from finetext.data.settings import ReadSettings
+from finetext.data.tables import parse_table
+from finetext.decisions import Decision
+from finetext.errors import DataError
+from finetext.types import Finding, Floats, Integers, LabelScheme, Predictions, SplitName
+
+PREFIX: Final = "probability:"
+_TRUTHS: Final = ("truth", "label")
+_ABOUT_ROWS: Final = {"id", *_TRUTHS, "text", "group", "split", "prediction", "probability"}
+_SPECK: Final = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedTable:
+    """What a table of predictions says.
+
+    Attributes:
+        predictions: its rows in their order.
+        texts: (n,) the text of each row; None when the table has none.
+        findings: what reading noticed.
+    """
+
+    predictions: Predictions
+    texts: tuple[str, ...] | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
+    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
+
+    Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` as
+    `finetext predict` does, or by the label alone; where wanted `text`, `group`, `split` and
+    `prediction`. A row can have several labels if some row has: a list, or names joined by
+    commas. Labels are then given from 0.5 on, or from the thresholds that explain the column
+    `prediction`. Probabilities of a row of one label may be rounded to three decimals; they are
+    divided by their sum.
+
+    Args:
+        path: the file.
+        part: which rows to take, if there is a column `split`.
+
+    Raises:
+        DataError: the file cannot be read, or a column or value is missing or wrong; the message
+            says where.
+    """
+    table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
+    _require_columns(table)
+    table = _rows_of_part(table, part)
+    column = _truth_column(table)
+    truths = cells_of(table, column)
+    columns = _probability_columns(table, truths)
+    rows, several = labels_of(table, column, truths, tuple(columns))
+    given, several_given = None, False
+    if "prediction" in table.columns:
+        told = cells_of(table, "prediction")
+        given, several_given = labels_of(table, "prediction", told, tuple(columns))
+    scheme = LabelScheme(tuple(columns), several or several_given)
+    predictions = Predictions(
+        ids=_ids(table),
+        targets=_targets(table, column, rows, scheme),
+        probabilities=_probabilities(table, list(columns.values()), scheme),
+        scheme=scheme,
+        groups=_filled(table, "group") if "group" in table.columns else None,
+    )
+    findings = table.findings
+    if given is not None:
+        predictions, noticed = _as_given(table, predictions, given)
+        findings += noticed
+    return PredictedTable(predictions, _texts(table), findings)
+
+
+def _require_columns(table: RawTable) -> None:
+    """Refuse a table without ids or truths, or without rows."""
+    there = ", ".join(map(repr, list(table.columns)[:20])) or "none"
+    if "id" not in table.columns:
+        raise DataError(
+            f"{table.name} has no column 'id', the name of each row; its columns are: {there}"
+        )
+    if not set(_TRUTHS) & set(table.columns):
+        raise DataError(
+            f"{table.name} has no column 'truth' (or 'label') with the true label of each row; its "
+            f"columns are: {there}. What finetext predict writes has no truths: add a column "
+            "'truth' to the file, several labels of a row joined by commas"
+        )
+    if not len(table):
+        raise DataError(f"{table.name} has no rows")
+
+
+def _truth_column(table: RawTable) -> str:
+    return next(name for name in _TRUTHS if name in table.columns)
+
+
+def _rows_of_part(table: RawTable, part: SplitName) -> RawTable:
+    """The rows of one part, or all where there is no column `split`."""
+    if "split" not in table.columns:
+        return table
+    splits = [str(value).strip().lower() for value in table.columns["split"]]
+    rows = [row for row, split in enumerate(splits) if SPLIT_WORDS.get(split) == part]
+    if not rows:
+        there = ", ".join(list(dict.fromkeys(splits))[:10])
+        raise DataError(f"{table.name} has no {part} rows; its column 'split' says: {there}")
+    if len(rows) == len(splits):
+        return table
+    return replace(
+        table,
+        columns={name: [values[row] for row in rows] for name, values in table.columns.items()},
+        lines=[table.lines[row] if table.lines else row + 1 for row in rows],
+    )
+
+
+def _probability_columns(table: RawTable, truths: Sequence[Cell]) -> dict[str, str]:
+    """Label to the column of its probabilities, in the order of the table.
+
+    Raises:
+        DataError: there are no such columns.
+    """
+    named = {name.removeprefix(PREFIX): name for name in table.columns if name.startswith(PREFIX)}
+    if named:
+        return named
+    known = {name for cell in set(truths) for name in parts_of(cell)}
+    found = {
+        name: name
+        for name, values in table.columns.items()
+        if name not in _ABOUT_ROWS and (name in known or any(map(_is_number, values[:100])))
+    }
+    if not found:
+        labels = ", ".join(sorted(known)[:5])
+        raise DataError(
+            f"{table.name} has no columns of probabilities: name them '{PREFIX}LABEL', or by the "
+            f"labels alone ({labels})"
+        )
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not missing(value) and float(value) == float(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _targets(table: RawTable, column: str, rows: Sequence[Names], scheme: LabelScheme) -> Integers:
+    if scheme.multilabel:
+        return scheme.encode(rows)
+    empty = [row for row, names in enumerate(rows) if not names]
+    if empty:
+        raise DataError(
+            f"{table.name}, {table.where(empty)}: the true label in column {column!r} is empty"
+        )
+    return scheme.encode([names[0] for names in rows])
+
+
+def _probabilities(table: RawTable, columns: Sequence[str], scheme: LabelScheme) -> Floats:
+    """The probabilities, (n, k); those of a row of one label divided by their sum.
+
+    Raises:
+        DataError: a cell is not a probability, or those of a row do not sum to 1.
+    """
+    values = np.stack([_numbers(table, column) for column in columns], axis=1)
+    if scheme.multilabel:
+        return values
+    sums = values.sum(axis=1)
+    off = np.flatnonzero(np.abs(sums - 1) > max(1e-3, 5e-4 * len(scheme))).tolist()
+    if off:
+        raise DataError(
+            f"{table.name}, {table.where(off)}: the probabilities sum to {sums[off[0]]:.4g}, not "
+            f"to 1, over the columns {', '.join(map(repr, columns[:10]))}. If a text can have "
+            "several labels, write those of some row as a list: ['one', 'another']; if a column is "
+            f"no probability, name those that are '{PREFIX}LABEL'"
+        )
+    return np.asarray(values / sums[:, None])
+
+
+def _numbers(table: RawTable, column: str) -> Floats:
+    cells = table.columns[column]
+    try:
+        values = np.array(cells, dtype=np.float64)
+    except (TypeError, ValueError):
+        odd = [row for row, cell in enumerate(cells) if not _is_number(cell)]
+        raise _odd_cell(table, column, odd, "is not a number") from None
+    wrong = np.flatnonzero(~((values >= -_SPECK) & (values <= 1 + _SPECK))).tolist()
+    if wrong:
+        raise _odd_cell(table, column, wrong, "is not a probability between 0 and 1")
+    return values.clip(0, 1)
+
+
+def _odd_cell(table: RawTable, column: str, rows: Sequence[int], what: str) -> DataError:
+    advice = ""
+    if not column.startswith(PREFIX):
+        advice = f"; if {column!r} is no label, name the columns of the labels '{PREFIX}LABEL'"
+    cell = table.columns[column][rows[0]]
+    return DataError(
+        f"{table.name}, {table.where(rows)}, column {column!r}: {cell!r} {what}{advice}"
+    )
+
+
+def _ids(table: RawTable) -> Names:
+    ids = _filled(table, "id")
+    if len(set(ids)) < len(ids):
+        first: dict[str, int] = {}
+        row = next(row for row, name in enumerate(ids) if first.setdefault(name, row) != row)
+        raise DataError(
+            f"{table.name}: the id {ids[row]!r} is there twice, in "
+            f"{table.where([first[ids[row]], row])}; ids must be unique"
+        )
+    return ids
+
+
+def _filled(table: RawTable, column: str) -> Names:
+    values = as_strings(table.columns[column])
+    empty = [row for row, value in enumerate(values) if value is None]
+    if empty:
+        raise DataError(f"{table.name}, {table.where(empty)}: the column {column!r} is empty")
+    return tuple(map(str, values))
+
+
+def _texts(table: RawTable) -> Names | None:
+    texts = table.columns.get("text")
+    return None if texts is None else tuple("" if text is None else str(text) for text in texts)
+
+
+def _as_given(
+    table: RawTable, predictions: Predictions, given: Sequence[Names]
+) -> tuple[Predictions, tuple[Finding, ...]]:
+    """The predictions with thresholds that explain the labels given, and a warning if none do."""
+    scheme = predictions.scheme
+    if scheme.multilabel:
+        limits = _thresholds(predictions.probabilities, scheme.encode(given))
+        predictions = replace(predictions, decision=Decision(thresholds=limits))
+        wrong = (predictions.decisions != scheme.encode(given)).any(axis=1)
+        rule = "those at or over one threshold a label"
+    else:
+        likeliest = scheme.decode(predictions.decisions)
+        wrong = np.array(
+            [bool(names) and names != (name,) for names, name in zip(given, likeliest, strict=True)]
+        )
+        rule = "the likeliest label"
+    rows = np.flatnonzero(wrong).tolist()
+    if not rows:
+        return predictions, ()
+    message = (
+        f"{table.name}, {table.where(rows)}: the column 'prediction' does not give {rule}, as is "
+        "judged here; it is not followed in these rows"
+    )
+    return predictions, (Finding("warning", "odd-predictions", message),)
+
+
+def _thresholds(probabilities: Floats, given: Integers) -> tuple[float, ...]:
+    """For each label 0.5 if that explains where it is given, else the least probability there."""
+    least = np.where(given == 1, probabilities, np.inf).min(axis=0)
+    most = np.where(given == 0, probabilities, -np.inf).max(axis=0)
+    above = np.where(np.isinf(least), np.nextafter(most, 2.0), least)
+    fits = (most < 0.5) & (least >= 0.5)
+    return tuple(float(limit) for limit in np.where(fits, 0.5, above))

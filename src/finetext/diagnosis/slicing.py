@@ -1,0 +1,243 @@
+"""Which rows make the slices: by length, group, label, language, token, or any column."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from finetext.data.labels import as_strings
+from finetext.data.tokens import tokens_of
+from finetext.data.words import counted
+from finetext.errors import DataError
+from finetext.types import Floats, Integers
+
+if TYPE_CHECKING:
+    from finetext.runs.predicted import Predicted
+
+FEWEST_ROWS: Final = 10
+"""Rows of a slice, and of the rest beside it, below which it is not looked at."""
+FEWEST_WITH_TOKEN: Final = 20
+MOST: Final = 300
+"""Slices of one kind at most: the largest are taken."""
+QUARTERS: Final = (0.25, 0.5, 0.75)
+COLUMN: Final = "column:"
+ABSENT: Final = "(empty)"
+_APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
+_LETTER: Final = "\u02bc"
+"""The apostrophe that is a letter: "don't" is one word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A slice to look at.
+
+    Attributes:
+        kind: "length", "group", "label", "language", "token" or "column:NAME".
+        name: which one of its kind.
+        rows: (m,) positions of its rows, ascending.
+    """
+
+    kind: str
+    name: str
+    rows: Integers
+
+
+def candidates(
+    predicted: Predicted,
+    by: Sequence[str],
+    tokens: Sequence[str] = (),
+    columns: Mapping[str, Sequence[Any]] | None = None,
+) -> Iterator[Candidate]:
+    """The slices of at least ten rows with at least ten rows beside them.
+
+    Args:
+        predicted: rows with their texts, labels and groups.
+        by: kinds of slices, out of `KINDS`.
+        tokens: words, signs or phrases to look for besides the frequent ones.
+        columns: name of a column to its n values.
+
+    Raises:
+        DataError: there are no texts or groups that a kind needs, or a token that was named is
+            in too few rows.
+    """
+    n = len(predicted.predictions)
+    named = [_by_named_token(predicted, token) for token in dict.fromkeys(tokens)]
+    yield from named
+    known = {(slice_.kind, slice_.name) for slice_ in named}
+    found = (slice_ for kind in dict.fromkeys(by) for slice_ in KINDS[kind](predicted))
+    for slice_ in found:
+        if (slice_.kind, slice_.name) not in known and _is_large_enough(slice_, n):
+            yield slice_
+    for name, values in (columns or {}).items():
+        of_column = _by_values(f"{COLUMN}{name}", values)
+        yield from (slice_ for slice_ in of_column if _is_large_enough(slice_, n))
+
+
+def _is_large_enough(slice_: Candidate, n: int) -> bool:
+    return FEWEST_ROWS <= len(slice_.rows) <= n - FEWEST_ROWS
+
+
+def _texts(predicted: Predicted) -> tuple[str, ...]:
+    if predicted.texts is None:
+        raise DataError(
+            f"{predicted.name} has no column 'text': slices by length, language and token need the "
+            "texts; choose others, as with --by label"
+        )
+    return predicted.texts
+
+
+def _by_length(predicted: Predicted) -> Iterator[Candidate]:
+    """Quarters by the number of words."""
+    lengths = np.array([len(text.split()) for text in _texts(predicted)], dtype=np.float64)
+    for name, rows in _quarters(lengths):
+        yield Candidate("length", f"{name} word" + ("" if name == "1" else "s"), rows)
+
+
+def _by_group(predicted: Predicted) -> Iterator[Candidate]:
+    groups = predicted.predictions.groups
+    if groups is None:
+        raise DataError(f"{predicted.name} has no groups; choose other slices than by group")
+    return _categories("group", groups)
+
+
+def _by_label(predicted: Predicted) -> Iterator[Candidate]:
+    """By true label; in a multi-label scheme also the rows that have none."""
+    targets, scheme = predicted.predictions.targets, predicted.predictions.scheme
+    for column, name in enumerate(scheme.names):
+        has = targets[:, column] == 1 if scheme.multilabel else targets == column
+        yield Candidate("label", name, np.flatnonzero(has))
+    if scheme.multilabel:
+        yield Candidate("label", "(none)", np.flatnonzero(~targets.any(axis=1)))
+
+
+def _by_language(predicted: Predicted) -> Iterator[Candidate]:
+    """By the script that most letters of a text are of, which is all that is known for sure."""
+    return _categories("language", list(map(_script, _texts(predicted))))
+
+
+def _by_token(predicted: Predicted) -> Iterator[Candidate]:
+    """By the presence of a word or sign, for those that are in many rows."""
+    tokens = tokens_of([_APOSTROPHE.sub(_LETTER, text) for text in _texts(predicted)])
+    n, presence = len(tokens), tokens.presence
+    rows_with = np.bincount(presence.indices, minlength=len(tokens.vocabulary))
+    fewest = max(FEWEST_ROWS, min(FEWEST_WITH_TOKEN, n // 100))
+    frequent = np.flatnonzero((rows_with >= fewest) & (rows_with <= n - FEWEST_ROWS))
+    chosen = frequent[np.argsort(-rows_with[frequent], kind="stable")][:MOST]
+    by_token = presence[:, chosen].tocsc()
+    for place, number in enumerate(chosen):
+        rows = by_token.indices[by_token.indptr[place] : by_token.indptr[place + 1]]
+        name = tokens.vocabulary[number].replace(_LETTER, "'")
+        yield Candidate("token", name, np.sort(rows).astype(np.int64))
+
+
+def _by_named_token(predicted: Predicted, token: str) -> Candidate:
+    texts = _texts(predicted)
+    wanted = _plain(token)
+    if not wanted:
+        raise DataError("a token to look for is blank; name a word, a sign or a phrase")
+    pattern = re.compile(_edge(wanted[0], "<!") + re.escape(wanted) + _edge(wanted[-1], "!"))
+    rows = [row for row, text in enumerate(texts) if pattern.search(_plain(text))]
+    found = Candidate("token", wanted, np.array(rows, dtype=np.int64))
+    if not _is_large_enough(found, len(texts)):
+        raise DataError(
+            f"the token {token!r} is in {len(rows):,} of {counted(len(texts), 'row')}; a slice "
+            f"needs {FEWEST_ROWS}, and as many rows beside it"
+        )
+    return found
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("\u2019", "'").split())
+
+
+def _edge(character: str, look: str) -> str:
+    """What keeps a word from being found inside another one; signs are found anywhere."""
+    return rf"(?{look}\w)" if character.isalnum() or character == "_" else ""
+
+
+KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
+    "length": _by_length,
+    "group": _by_group,
+    "label": _by_label,
+    "language": _by_language,
+    "token": _by_token,
+}
+
+
+def usual_kinds(predicted: Predicted) -> tuple[str, ...]:
+    """The kinds of slices that there can be with what is known of the rows."""
+    lacking = set() if predicted.texts is not None else {"length", "language", "token"}
+    if predicted.predictions.groups is None:
+        lacking.add("group")
+    return tuple(kind for kind in KINDS if kind not in lacking)
+
+
+def _by_values(kind: str, values: Sequence[Any]) -> Iterator[Candidate]:
+    """Numbers of many values in quarters, anything else by value."""
+    texts = [ABSENT if value is None else value.strip() for value in as_strings(values)]
+    numbers = {text: _number(text) for text in set(texts) - {ABSENT}}
+    if None in numbers.values() or len(numbers) <= len(QUARTERS) + 1:
+        return _categories(kind, texts)
+    known = np.array([numbers.get(text, np.nan) for text in texts], dtype=np.float64)
+    quarters = [Candidate(kind, name, rows) for name, rows in _quarters(known)]
+    return iter([*quarters, Candidate(kind, ABSENT, np.flatnonzero(np.isnan(known)))])
+
+
+def _number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:
+    """The range and the rows of each quarter; equal values stay together."""
+    known = np.isfinite(values)
+    if not known.any():
+        return
+    edges = np.unique(np.quantile(values[known], QUARTERS, method="inverted_cdf"))
+    bins = np.searchsorted(edges, values)
+    for number in range(len(edges) + 1):
+        rows = np.flatnonzero(known & (bins == number))
+        if len(rows):
+            low, high = values[rows].min(), values[rows].max()
+            yield (f"{low:.10g}" if low == high else f"{low:.10g} to {high:.10g}"), rows
+
+
+def _categories(kind: str, values: Sequence[str]) -> Iterator[Candidate]:
+    """The rows of each value, for the values of most rows."""
+    number: dict[str, int] = {}
+    of_row = np.array([number.setdefault(value, len(number)) for value in values])
+    counts = np.bincount(of_row)
+    order = np.argsort(of_row, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    names = list(number)
+    for place in np.argsort(-counts, kind="stable")[:MOST]:
+        yield Candidate(kind, names[place], order[starts[place] : starts[place + 1]])
+
+
+def _script(text: str) -> str:
+    """The Unicode script that most letters of a text are of, such as "Latin script"."""
+    if text.isascii():
+        return "Latin script" if any(map(str.isalpha, text)) else "no letters"
+    counts = Counter(filter(None, map(_script_of, text)))
+    return f"{counts.most_common(1)[0][0]} script" if counts else "no letters"
+
+
+@cache
+def _script_of(character: str) -> str:
+    """The script of a letter, from the beginning of its Unicode name; "" if it is no letter."""
+    if not character.isalpha():
+        return ""
+    words = unicodedata.name(character, "unnamed").split()
+    name = next((word for word in words if word not in {"FULLWIDTH", "HALFWIDTH"}), words[0])
+    return "Han" if name == "CJK" else name.capitalize()

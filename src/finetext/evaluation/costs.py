@@ -1,0 +1,62 @@
+"""What mistakes cost, as a table."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from finetext.errors import RecipeError
+from finetext.types import LabelScheme
+
+
+def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]:
+    """A CSV file of costs: the true label in the first column, the label given in the first row.
+
+    Args:
+        path: the file.
+        scheme: the labels; all of them must be there, in any order.
+
+    Returns:
+        k rows (truth) of k numbers (label given), in the order of the scheme.
+
+    Raises:
+        RecipeError: it cannot be read, a label is missing or unknown, or a cell is no number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"the costs in {path} cannot be read: {error}") from None
+    if not rows:
+        raise RecipeError(f"{path} is empty; it must have a row and a column for each label")
+    given = [cell.strip() for cell in rows[0][1:]]
+    _check_labels(path, "first row", given, scheme)
+    _check_labels(path, "first column", [row[0].strip() for row in rows[1:]], scheme)
+    costs = {
+        row[0].strip(): {
+            name: _number(path, line, name, row[column] if column < len(row) else "")
+            for column, name in enumerate(given, 1)
+        }
+        for line, row in enumerate(rows[1:], 2)
+    }
+    return tuple(tuple(costs[truth][name] for name in scheme.names) for truth in scheme.names)
+
+
+def _check_labels(path: Path, where: str, found: list[str], scheme: LabelScheme) -> None:
+    if sorted(found) != sorted(scheme.names):
+        wrong = sorted(set(found) ^ set(scheme.names)) or sorted(found)
+        raise RecipeError(
+            f"{path}: the {where} must have each label once: {', '.join(scheme.names)}; look at "
+            f"{', '.join(map(repr, wrong[:5]))}"
+        )
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RecipeError(f"{path}, row {line}, column {column}: {cell!r} is no number")
+    return value

@@ -1,0 +1,149 @@
+"""Explanations for a terminal, and as rows of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from finetext.data.words import counted
+from finetext.diagnosis.explain import ClassWords, Explanation
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+STRONG: Final = 0.4
+"""Share of the strongest attribution from which a word is marked."""
+LITTLE: Final = 0.01
+"""Lost probability that means nothing."""
+WORD_COLUMNS: Final = (
+    *("id", "prediction", "label", "probability", "start", "end", "word", "attribution"),
+    *("lost_top", "lost_random", "way"),
+)
+"""The columns of a table with a row for each word."""
+_BAR: Final = 20
+_MOST_WORDS: Final = 15
+_STYLES: Final = {"+": "bold cyan", "-": "bold yellow"}
+
+
+def show_explanation(explanation: Explanation, console: Console) -> None:
+    """Print the text with its strong words marked, the words with their numbers, and the check.
+
+    Args:
+        explanation: of one text.
+        console: where to print; it decides on width and colour.
+    """
+    from rich.text import Text
+
+    given = ", ".join(explanation.predicted) or "no label"
+    console.print(Text(f"prediction: {given}", style="bold"))
+    console.print(
+        Text(f"explained: {explanation.label}, probability {explanation.probability:.3f}")
+        + Text(f", by {explanation.way}; [+for it] [-against it]", style="dim")
+    )
+    if explanation.words:
+        console.print(Text("\n") + _marked(explanation) + Text("\n"))
+        for line in _numbered(explanation):
+            console.print(line)
+    for sentence in remarks(explanation):
+        console.print(Text(sentence))
+
+
+def remarks(explanation: Explanation) -> list[str]:
+    """What is to be known of an explanation, the check of it first."""
+    said = []
+    if not explanation.words:
+        said.append("there is no word to explain it by")
+    elif all(word.attribution <= 0 for word in explanation.words):
+        said.append(f"no word speaks for {explanation.label}")
+    else:
+        words = counted(explanation.removed, "word")
+        said.append(
+            f"check: without the {words} that speak{'s' * (explanation.removed == 1)} most for it, "
+            f"{explanation.label} loses {_share(explanation.lost_top)} of its probability; without "
+            f"{words} at random {_share(explanation.lost_random)} (mean of 10 choices)"
+        )
+        said += _verdict(explanation)
+    if explanation.unread:
+        said.append(f"not read by the model: {counted(explanation.unread, 'word')} beyond the cut")
+    if explanation.remark:
+        said.append(explanation.remark)
+    return said
+
+
+def _share(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
+def _verdict(explanation: Explanation) -> list[str]:
+    """What is to be thought of attributions whose top words are no better than random ones."""
+    top, random = explanation.lost_top, explanation.lost_random
+    if top > random or explanation.removed == len(explanation.words):
+        return []
+    if max(abs(top), abs(random)) < LITTLE:
+        return ["neither matters: the rest of the text says the same"]
+    return ["do not trust these attributions: random words matter as much"]
+
+
+def _marked(explanation: Explanation) -> Text:
+    """The text with a sign around each strong word, in colour where there is some."""
+    from rich.text import Text
+
+    limit = STRONG * strongest(explanation)
+    line, place = Text(), 0
+    for word in explanation.words:
+        line.append(explanation.text[place : word.start])
+        place = word.end
+        sign = "+" if word.attribution > 0 else "-"
+        if word.attribution and abs(word.attribution) >= limit:
+            line.append(f"[{sign}{word.text}]", style=_STYLES[sign])
+        else:
+            line.append(word.text)
+    return line.append(explanation.text[place:], style="dim" if explanation.unread else "")
+
+
+def _numbered(explanation: Explanation) -> list[Text]:
+    """The strongest words, each with its number and a bar."""
+    from rich.text import Text
+
+    most = strongest(explanation) or 1.0
+    words = sorted(explanation.words, key=lambda word: -abs(word.attribution))
+    lines = []
+    for word in words[:_MOST_WORDS]:
+        bar = "█" * max(1, round(_BAR * abs(word.attribution) / most)) if word.attribution else ""
+        style = _STYLES["+" if word.attribution > 0 else "-"]
+        line = Text(f"{word.attribution:+9.3f}  ").append(f"{bar:<{_BAR}}", style=style)
+        lines.append(line.append(f"  {word.text}"))
+    if len(words) > _MOST_WORDS:
+        lines.append(Text(f"{'':9}  and {counted(len(words) - _MOST_WORDS, 'word')} more"))
+    return lines
+
+
+def strongest(explanation: Explanation) -> float:
+    """The largest attribution of a word, for or against."""
+    return max((abs(word.attribution) for word in explanation.words), default=0.0)
+
+
+def show_class_words(words: ClassWords, console: Console) -> None:
+    """Print the words of each label with their numbers."""
+    from rich.text import Text
+
+    console.print(Text(f"{counted(words.texts, 'text')}, by {words.way}", style="dim"))
+    for label, rows in words.words.items():
+        console.print(Text(f"\n{label}", style="bold"))
+        if not rows:
+            console.print("  no word speaks for it in three texts or more")
+        for word, mean, texts in rows:
+            console.print(Text(f"{mean:+9.3f}  {word}  ").append(f"({texts:,})", style="dim"))
+
+
+def word_rows(row_id: str, explanation: Explanation) -> list[tuple[Any, ...]]:
+    """The columns `WORD_COLUMNS` for each word."""
+    of = explanation
+    return [
+        (
+            *(row_id, ",".join(of.predicted), of.label, of.probability),
+            *(word.start, word.end, word.text, word.attribution),
+            *(of.lost_top, of.lost_random, of.way),
+        )
+        for word in of.words
+    ]

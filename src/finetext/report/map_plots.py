@@ -1,0 +1,128 @@
+"""The picture of a map of texts: how densely the texts of each label lie where."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from finetext.diagnosis.map import BETWEEN_LABELS, TextMap
+from finetext.errors import RunError
+from finetext.report.figures import short
+from finetext.report.plots import INK, SERIES, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from finetext.types import Floats
+
+MOST_PANELS: Final = 30
+_COLUMNS: Final = 4
+_ACROSS: Final = 26
+_FAINTEST: Final = 0.25
+_LIGHT: Final = ("#1b1f24", "#2563a8")
+"""Ink and hexagons of the PNG, which cannot take the colours of a page."""
+_STANDALONE: Final = (
+    "<style>svg{color:#1b1f24;background:#fff;--series-1:#2563a8;--line:#d5dae0;--font:sans-serif}"
+    "@media(prefers-color-scheme:dark){svg{color:#e4e8ec;background:#15181c;--series-1:#6ea8e8;"
+    "--line:#39414a}}</style>"
+)
+
+
+def labels_of(of: TextMap) -> list[tuple[str, ...]]:
+    """The labels of each text: the true ones, or those it gets where these are not known."""
+    return [tuple(named.split(BETWEEN_LABELS)) for named in of.truths or of.predictions]
+
+
+def density(of: TextMap, key: str = "map") -> str:
+    """A panel a label: its texts as hexagons, the darker the more of them; SVG for a page.
+
+    Args:
+        of: the map.
+        key: what makes this figure's element names unique in the page.
+    """
+    return svg(key, _size(of), lambda figure: _draw(figure, of, INK, SERIES[0]))
+
+
+def write_density(of: TextMap, path: Path) -> Path:
+    """Write the picture as .svg, which is light or dark as its viewer, or .png, which is light.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    from finetext.artefact.folder import write_text
+    from finetext.durable import put_in_place
+
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        if path.suffix == ".svg":
+            names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            opening = re.compile(r"<svg([^>]*)>")
+            write_text(path, opening.sub(rf"<svg {names}\1>{_STANDALONE}", density(of), count=1))
+        else:
+            _write_png(of, unfinished)
+            put_in_place(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    return path
+
+
+def _write_png(of: TextMap, path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context({"font.size": 9.5, "text.parse_math": False}):
+        figure = Figure(figsize=_size(of), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        _draw(figure, of, *_LIGHT)
+        figure.savefig(path, format="png", dpi=160)
+
+
+def _shown(of: TextMap) -> list[tuple[str, int]]:
+    """The most frequent labels, with the number of their texts."""
+    return Counter(name for names in labels_of(of) for name in names).most_common(MOST_PANELS)
+
+
+def _size(of: TextMap) -> tuple[float, float]:
+    panels = len(_shown(of))
+    columns = min(_COLUMNS, panels)
+    side = 2.1 if columns > 2 else 2.9
+    height = side * max(0.35, max(of.y) / max(max(of.x), 1e-9))
+    return columns * side, -(-panels // columns) * (height + 0.35)
+
+
+def _draw(figure: Figure, of: TextMap, ink: str, colour: str) -> None:
+    shown, labels = _shown(of), labels_of(of)
+    columns = min(_COLUMNS, len(shown))
+    x, y = np.array(of.x), np.array(of.y)
+    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr,call-arg]
+    panels = figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()
+    for panel, (name, texts) in zip(panels, shown, strict=False):
+        own = np.array([name in names for names in labels])
+        _hexagons(panel, x, y, ink, (0.07, 0.07))
+        _hexagons(panel, x[own], y[own], colour, (_FAINTEST, 1.0))
+        panel.set_title(f"{short(name)} ({texts:,})", loc="left", size=9, color=ink)
+    for panel in panels:
+        panel.set(aspect="equal", xlim=(-0.02, x.max() + 0.02), ylim=(-0.02, y.max() + 0.02))
+        panel.set_axis_off()
+
+
+def _hexagons(axes: Axes, x: Floats, y: Floats, colour: str, strength: tuple[float, float]) -> None:
+    """Hexagons where there are texts, from the fainter to the stronger by their number."""
+    from matplotlib.colors import to_rgba
+
+    down = max(2, round(_ACROSS / 3**0.5))
+    drawn: Any = axes.hexbin(
+        x, y, gridsize=(_ACROSS, down), extent=(0, 1, 0, 1), mincnt=1, linewidths=0
+    )
+    counts = np.asarray(drawn.get_array(), dtype=np.float64)
+    low, high = strength
+    shares = low + (high - low) * counts / counts.max(initial=1)
+    drawn.set_array(None)
+    drawn.set(facecolor=[to_rgba(colour, share) for share in shares], edgecolor="none")

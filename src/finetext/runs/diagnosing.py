@@ -1,0 +1,144 @@
+"""What is found out about a run after its rungs are trained, kept in its folder `diagnosis`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.artefact.folder import load_model, write_json
+from finetext.errors import FinetextError, RunError
+from finetext.methods.base import FitContext
+from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.report.diagnoses import Diagnoses
+from finetext.runs.openings import openings
+from finetext.runs.predicted import Predicted
+from finetext.runs.rungs import Rung
+from finetext.types import Dataset, Splits
+
+FOLDER: Final = "diagnosis"
+KINDS: Final = {
+    "errors": "finetext.diagnosis.losses:Errors",
+    "slices": "finetext.diagnosis.slices:Slices",
+    "suspects": "finetext.diagnosis.labels:Suspects",
+    "words": "finetext.diagnosis.explain:ClassWords",
+    "map": "finetext.diagnosis.map:TextMap",
+    "curve": "finetext.diagnosis.curve:Curve",
+}
+"""What can be found out, and the class of what was; its file has the same name."""
+MOST_ROWS: Final = 50_000
+"""Rows of which labels are doubted without being asked to: more would take minutes."""
+FOLDS: Final = 5
+
+
+def keep(run: Path, kind: str, found: Any) -> None:
+    """Keep what was found out, for the report; what was found out before is replaced.
+
+    Args:
+        run: the run folder.
+        kind: one of `KINDS`.
+        found: an instance of its class.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        (run / FOLDER).mkdir(exist_ok=True)
+        write_json(run / FOLDER / f"{kind}.json", found.to_json())
+    except OSError as error:
+        raise RunError(f"{run / FOLDER} cannot be written: {error}") from None
+
+
+def kept(run: Path) -> Diagnoses:
+    """All that was found out about a run.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    return Diagnoses(
+        openings=openings(run),
+        **{kind: _read(run / FOLDER / f"{kind}.json", where) for kind, where in KINDS.items()},
+    )
+
+
+def _read(path: Path, where: str) -> Any:
+    if not path.is_file():
+        return None
+    module, _, name = where.partition(":")
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return getattr(import_module(module), name).from_json(values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; remove it") from None
+
+
+def diagnose(
+    run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext
+) -> None:
+    """Find out what costs little, and keep it: where the best rung fails, and doubtful labels.
+
+    Texts that are shown are those of validation rows, so that the test rows stay unseen.
+
+    Args:
+        run: the run folder.
+        splits: the frozen rows.
+        best: the best rung's predictions of validation rows.
+        tfidf: the rung of that name, whose words are told and whose settings doubt the labels.
+        context: seed and listeners.
+    """
+    from finetext.diagnosis.losses import find_errors
+    from finetext.diagnosis.slices import find_slices
+
+    model = run / tfidf.entry.model
+    found: dict[str, Callable[[], Any]] = {
+        "errors": lambda: find_errors(best),
+        "slices": lambda: find_slices(best),
+        "words": lambda: _words(model, splits.train),
+        "suspects": lambda: _suspects(model, splits, context),
+    }
+    context.say("looking for mistakes")
+    for kind, find in found.items():
+        try:
+            result = find()
+        except FinetextError as error:
+            context.say(f"{kind} were not looked at: {error}")
+            continue
+        if result is not None:
+            keep(run, kind, result)
+
+
+def _words(model: Path, train: Dataset) -> Any:
+    from finetext.diagnosis.class_words import class_words
+
+    return class_words(load_model(model, "cpu"), train.texts)
+
+
+def _suspects(model: Path, splits: Splits, context: FitContext) -> Any:
+    """Labels of all rows that look wrong to TF-IDF, with the C of the rung; None of many rows."""
+    from finetext.diagnosis.folds import out_of_fold
+    from finetext.diagnosis.labels import Suspects, suspects_in
+
+    rows = _together(splits)
+    classifier = load_model(model, "cpu")
+    if len(rows) > MOST_ROWS or not isinstance(classifier, TfidfClassifier):
+        return None
+    started = time.perf_counter()
+    method = Tfidf(inverse_regularisation=classifier.head.inverse_regularisation)
+    predictions = out_of_fold(rows, method, FOLDS, context)
+    suspects = suspects_in(predictions, rows.texts)
+    return Suspects("tfidf", FOLDS, len(rows), suspects, time.perf_counter() - started)
+
+
+def _together(splits: Splits) -> Dataset:
+    """The rows of all parts as one data set."""
+    import datasets
+
+    columns = ("id", "text", "label", "group")
+    parts = [part.table for _, part in splits.items() if len(part)]
+    shared = [name for name in columns if all(name in part.column_names for part in parts)]
+    table = datasets.concatenate_datasets([part.select_columns(shared) for part in parts])
+    return replace(splits.train, table=table)

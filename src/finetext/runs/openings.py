@@ -1,0 +1,43 @@
+"""How often the test rows of a run have been looked at: what is chosen by them is not tested.
+
+The run opens them once, for its leaderboard. Every later opening is a line of `openings.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.runs.run import read_log
+
+OPENINGS: Final = "openings.jsonl"
+
+
+def opened(run: Path, by: str) -> int:
+    """Write down that the test rows have been opened once more.
+
+    Args:
+        run: the run folder; where it cannot be written, nothing is.
+        by: what opened them, such as "finetext errors".
+
+    Returns:
+        how often they have been opened, with this time and the run's own evaluation.
+    """
+    before = len(openings(run))
+    line = json.dumps({"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by})
+    with suppress(OSError), (run / OPENINGS).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    return before + 2
+
+
+def openings(run: Path) -> list[dict[str, Any]]:
+    """The openings after the run's own evaluation, each with "when" (ISO 8601, UTC) and "by"."""
+    return read_log(run / OPENINGS)
+
+
+def opened_in_words(run: Path, times: int) -> str:
+    """What to say of the number that `opened` gives."""
+    return f"the test rows of {run} have been opened {times} times"

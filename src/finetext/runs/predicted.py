@@ -1,0 +1,97 @@
+"""Predictions from wherever they are: a run, a rung of it, or a table made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from finetext.data.predictions import read_predicted_table
+from finetext.errors import DataError
+from finetext.runs.run import Run
+from finetext.types import Finding, Predictions, SplitName
+
+USUAL_METRIC: Final = "macro_f1"
+_PREDICTIONS: Final = "predictions.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of rows whose labels are known, with what else is known of them.
+
+    Attributes:
+        name: what to call them: "reviews/finetune", or the file's name.
+        predictions: what was predicted.
+        texts: (n,) the text of each row; None when a table has none.
+        metric: the metric of the run, macro F1 for a table.
+        run: the run folder; None for a table.
+        method: the rung; None for a table.
+        findings: what reading a table noticed.
+    """
+
+    name: str
+    predictions: Predictions
+    texts: tuple[str, ...] | None
+    metric: str
+    run: Path | None = None
+    method: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def open_predicted(
+    source: str | Path, method: str | None = None, part: SplitName = "test"
+) -> Predicted:
+    """Open predictions with their true labels.
+
+    Args:
+        source: a run folder; a rung's folder in it; or a table (CSV, TSV, JSON lines, Parquet) as
+            `finetext.data.predictions.read_predicted_table` describes it.
+        method: which rung of a run; the best one on validation rows by default.
+        part: "validation" or "test"; of a table without a column `split` all rows are taken.
+
+    Raises:
+        DataError: there is nothing of that name, there are no such rows, or a table is not as it
+            should be.
+        RunError: it is a folder, but not that of a finished run or a rung of one.
+        UnknownNameError: the run has no such rung.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
+    folder = path.parent if path.name == _PREDICTIONS else path
+    if folder.is_dir() and Run.is_at(folder.resolve().parent) and not Run.is_at(folder):
+        return _of_rung(folder, method, part)
+    if path.is_dir():
+        return _of_run(path, method, part)
+    if method is not None:
+        raise DataError(f"{source} is a table, not a run with rungs: leave out the method {method}")
+    table = read_predicted_table(path, part)
+    return Predicted(path.name, table.predictions, table.texts, USUAL_METRIC,
+                     findings=table.findings)  # fmt: skip
+
+
+def _of_rung(folder: Path, method: str | None, part: SplitName) -> Predicted:
+    """A rung that is named by its own folder."""
+    rung = folder.resolve().name
+    if method not in (None, rung):
+        raise DataError(f"{folder} is the rung {rung!r}: leave out the method {method!r}")
+    above = folder.parent if folder.name == rung else folder.resolve().parent
+    return _of_run(above, rung, part)
+
+
+def _of_run(folder: Path, method: str | None, part: SplitName) -> Predicted:
+    run = Run.open(folder)
+    rung = method or run.best
+    predictions = run.predictions(rung, part)
+    if not len(predictions):
+        raise DataError(
+            f"{folder} has no predictions of {part} rows; a run keeps those of validation and test"
+        )
+    return Predicted(
+        name=f"{folder.resolve().name}/{rung}",
+        predictions=predictions,
+        texts=tuple(run.texts(rung, part)),
+        metric=run.metric,
+        run=folder,
+        method=rung,
+    )

@@ -1,0 +1,217 @@
+"""The map of texts: layout once for real (it takes a while to compile), the rest with a stand-in."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from finetext.diagnosis import map as maps
+from finetext.diagnosis.map import TextMap, layout, part_of_run, text_map
+from finetext.diagnosis.states import States, states_of
+from finetext.errors import DataError, MissingExtraError
+from finetext.methods.base import FitContext
+from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.majority import Majority
+from finetext.methods.probe import Probe
+from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.report.map_page import write_map_page
+from finetext.report.map_plots import density, write_density
+from finetext.runs.run import Run
+from finetext.types import Dataset, Floats
+
+CPU = FitContext(device="cpu")
+
+
+def on_a_circle(states: States, seed: int) -> Floats:
+    """Places that depend on the row alone."""
+    turn = np.linspace(0, 6, states.vectors.shape[0]) + seed
+    return 0.5 + 0.5 * np.stack([np.cos(turn), 0.5 * np.sin(turn)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def tfidf(topics: Dataset) -> TfidfClassifier:
+    return Tfidf(inverse_regularisation=10.0, longest_ngram=1).fit(topics, topics, CPU)
+
+
+@pytest.fixture(scope="module")
+def transformer(tiny_encoder: Path, topics: Dataset) -> TransformerClassifier:
+    return Finetune(encoder=str(tiny_encoder), epochs=1, precision="fp32").fit(topics, topics, CPU)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "layout", on_a_circle)
+
+
+@pytest.fixture
+def drawn(stand_in: None, tfidf: TfidfClassifier, topics: Dataset) -> TextMap:
+    found = text_map(tfidf, topics)
+    wrong = ("sport", *found.predictions[1:])
+    return replace(found, truths=("food", *found.truths[1:]), predictions=wrong)
+
+
+def test_texts_with_the_same_words_lie_together_and_a_seed_decides_the_layout() -> None:
+    generator = np.random.default_rng(0)
+    centres = np.repeat(np.eye(3, 8) * 20, 12, axis=0)
+    states = States(centres + generator.normal(size=(36, 8)), "states")
+    places = layout(states, seed=0)
+    assert places.shape == (36, 2)
+    assert places.min() == 0
+    assert places[:, 0].max() == 1
+    within = [np.ptp(places[start : start + 12], axis=0).max() for start in (0, 12, 24)]
+    assert max(within) < 0.6
+    np.testing.assert_array_equal(places, layout(states, seed=0))
+    assert (places != layout(states, seed=1)).any()
+    alike = layout(States(np.zeros((10, 8)), "states", cosine=True), seed=0)
+    assert np.isfinite(alike).all()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_map_has_every_row(tfidf: TfidfClassifier, topics: Dataset) -> None:
+    found = text_map(tfidf, topics)
+    assert list(found.ids) == topics.ids
+    assert list(found.truths) == topics.labels
+    assert list(found.predictions) == [max(row, key=row.get) for row in map(tfidf, topics.texts)]
+    assert (found.rows, found.source, found.method) == (27, "TF-IDF vectors", "tfidf")
+    assert TextMap.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_of_many_texts_some_are_drawn_and_long_ones_are_cut(
+    tfidf: TfidfClassifier, make_dataset: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = make_dataset([f"bread {n} " * 90 for n in range(40)], ["food"] * 40)
+    monkeypatch.setattr(maps, "MOST_TEXTS", 12)
+    found, again = text_map(tfidf, many, seed=4), text_map(tfidf, many, seed=4)
+    assert found == again
+    assert (len(found.ids), found.rows) == (12, 40)
+    assert found.ids != text_map(tfidf, many, seed=5).ids
+    assert {len(text) for text in found.texts} == {200}
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_several_labels_are_joined_and_unlabelled_texts_have_no_truth(
+    mixed_topics: Dataset,
+) -> None:
+    classifier = Tfidf(inverse_regularisation=1.0, longest_ngram=1).fit(
+        mixed_topics, mixed_topics, CPU
+    )
+    found = text_map(classifier, mixed_topics)
+    assert "no label" in found.truths
+    assert "food + sport" in found.truths
+    assert text_map(classifier, replace(mixed_topics, scheme=None)).truths == ()
+
+
+def test_what_cannot_be_mapped_is_refused(
+    tfidf: TfidfClassifier, topics: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="a map needs 10 texts; there are 4"):
+        text_map(tfidf, topics.select(range(4)))
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingExtraError, match=r"umap-learn.*finetext\[map\]"):
+        text_map(tfidf, topics)
+
+
+def test_the_last_layer_makes_the_logits_of_the_states(
+    transformer: TransformerClassifier, topics: Dataset
+) -> None:
+    states = states_of(transformer, topics.texts)
+    layer = transformer.model.classifier
+    logits = states.vectors @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    np.testing.assert_allclose(logits, transformer.logits(topics.texts), atol=1e-5)
+    assert states.source == "fine-tuned states"
+
+
+def test_models_that_read_to_the_end_give_the_state_there(topics: Dataset) -> None:
+    import torch
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    from finetext.diagnosis.states import _inputs_of_last_layer
+    from finetext.training.tokens import TokenTable
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=20, n_positions=16, n_embd=8, n_layer=1, n_head=2, num_labels=3, pad_token_id=0
+    )
+    model = GPT2ForSequenceClassification(config).eval()
+    table = TokenTable(np.arange(1, 13), None, np.array([0, 3, 7, 12]), (0, 0, "right"))
+    states = _inputs_of_last_layer(model, table, lambda event: None)
+    for row in range(3):
+        with torch.inference_mode():
+            logits = model(**table.batch([row])).logits[0].numpy()
+        expected = states[row] @ model.score.weight.detach().numpy().T
+        np.testing.assert_allclose(expected, logits, atol=1e-5)
+
+
+def test_other_rungs_have_frozen_states(tiny_encoder: Path, topics: Dataset) -> None:
+    probe = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0).fit(topics, topics, CPU)
+    own = states_of(probe, topics.texts)
+    assert own.vectors.shape == (27, 32)
+    np.testing.assert_allclose(own.vectors.mean(axis=0), 0, atol=1e-3)
+    chosen = states_of(Majority().fit(topics, topics, CPU), topics.texts, str(tiny_encoder))
+    assert chosen.vectors.shape == (27, 32)
+    assert chosen.source == f"frozen states of {tiny_encoder}"
+
+
+def test_the_page_has_every_text_escaped_and_needs_no_network(
+    drawn: TextMap, tmp_path: Path
+) -> None:
+    texts = ("<script>alert(1)</script> & more", *drawn.texts[1:])
+    page = write_map_page(replace(drawn, texts=texts), tmp_path / "map.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+    assert len(re.findall(r"<circle[^>]*data-row=", page)) == 26
+    assert re.findall(r'<path class="wrong[^>]*data-row="(\d+)"', page) == ["0"]
+    assert page.count("<tr><td>") == 27
+    assert re.findall(r'data-label="(\w+)"', page) == ["food", "money", "sport"]
+    assert not re.search(r"""(?:src|href)=["']?(?!#)""", page)
+    unlabelled = write_map_page(replace(drawn, truths=()), tmp_path / "map.html").read_text()
+    assert "only wrong predictions" not in unlabelled
+    assert len(re.findall(r"<circle[^>]*data-row=", unlabelled)) == 27
+
+
+def test_the_picture_has_a_panel_for_each_label(drawn: TextMap, tmp_path: Path) -> None:
+    page = density(drawn)
+    for label in ("food (10)", "money (9)", "sport (8)"):
+        assert label in page
+    drawing = write_density(drawn, tmp_path / "map.svg")
+    root = ElementTree.parse(drawing).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert write_density(drawn, tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_the_command_maps_a_run_and_other_data(
+    command: Callable[..., Any], finished: Path, reviews: Path, tmp_path: Path
+) -> None:
+    seen = command("map", finished, "--method", "tfidf", "--out", "own")
+    assert seen.status == 0
+    assert sorted(path.name for path in Path("own").iterdir()) == [
+        "map.html", "map.json", "map.png", "map.svg"
+    ]  # fmt: skip
+    rows = part_of_run(Run.open(finished), "tfidf")
+    kept = TextMap.from_json(json.loads(Path("own/map.json").read_text()))
+    assert list(kept.ids) == rows.ids
+    assert kept.method == "tfidf"
+    model = finished / "tfidf" / "model"
+    told = json.loads(command("map", model, reviews, "--label", "label", "--json").out)
+    assert (len(told["ids"]), told["folder"]) == (60, "map")
+    Path("lines.txt").write_text("".join(f"a fine film {n}\n" for n in range(20)))
+    assert json.loads(command("map", model, "lines.txt", "--json").out)["truths"] == []
+    for words, message in (
+        (("map", model), "name DATA, too"),
+        (("map", model, reviews, "--method", "tfidf"), "leave it out"),
+        (("map", finished, "--method", "tfdif"), "did you mean 'tfidf'"),
+    ):
+        refused = command(*words)
+        assert refused.status == 2
+        assert message in refused.err

@@ -1,0 +1,125 @@
+"""Shares of the training rows: nested, stratified, groups whole, other ones for other seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import datasets
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetext.diagnosis.shares import NestedShares, checked_sizes, default_sizes, least_rows
+from finetext.errors import DataError, RecipeError
+from finetext.types import Dataset, LabelScheme
+
+
+def make(labels: list[Any], groups: list[str] | None = None) -> Dataset:
+    several = isinstance(labels[0], list)
+    names = sorted({name for label in labels for name in (label if several else [label])})
+    numbers = [str(i) for i in range(len(labels))]
+    columns = {"id": numbers, "text": numbers, "label": labels}
+    columns |= {} if groups is None else {"group": groups}
+    return Dataset(datasets.Dataset.from_dict(columns), LabelScheme(tuple(names), several))
+
+
+rows = st.lists(st.sampled_from("aaaabbc"), min_size=0, max_size=120).map(
+    lambda extra: make(list("abc") * 4 + extra)
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows, st.integers(0, 2**32 - 1), st.data())
+def test_shares_are_nested_and_stratified(data: Dataset, seed: int, draw: Any) -> None:
+    sizes = sorted(draw.draw(st.sets(st.integers(6, len(data)), min_size=2, max_size=5)))
+    shares = NestedShares.of(data, seed)
+    parts = [shares.share(size) for size in sizes]
+    whole = Counter(data.labels)
+    for size, part in zip(sizes, parts, strict=True):
+        assert len(part) == size == len(set(part.ids))
+        assert part.ids == sorted(part.ids, key=int), "rows keep the order of the data"
+        counts = Counter(part.labels)
+        for name in "abc":
+            assert counts[name] >= 2
+            assert abs(counts[name] - whole[name] * size / len(data)) <= 4
+    for small, large in pairwise(parts):
+        assert set(small.ids) < set(large.ids)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=6), min_size=8, max_size=40),
+    st.integers(0, 1000),
+    st.floats(0.2, 1.0),
+)
+def test_groups_stay_whole(groups: list[str], seed: int, part: float) -> None:
+    groups = [*groups, "ab", "ab"]
+    labelled = [(f"g{i}", label) for i, group in enumerate(groups) for label in group]
+    data = make([label for _, label in labelled], [group for group, _ in labelled])
+    size = max(1, round(part * len(data)))
+    shares = NestedShares.of(data, seed)
+    share = shares.share(size)
+    sizes = Counter(data.groups)
+    assert Counter(share.groups) == {name: sizes[name] for name in set(share.groups or ())}
+    assert abs(len(share) - size) <= max(sizes.values())
+    assert set(share.ids) <= set(shares.share(len(data)).ids)
+    assert len(shares.share(len(data))) == len(data)
+
+
+def test_another_seed_gives_another_share_of_the_same_kind() -> None:
+    data = make(list("aab") * 40)
+    one, same, other = (NestedShares.of(data, seed).share(30) for seed in (1, 1, 2))
+    assert one.ids == same.ids
+    assert set(one.ids) != set(other.ids)
+    assert Counter(one.labels) == Counter(other.labels) == {"a": 20, "b": 10}
+
+
+def test_a_rare_class_is_there_from_the_start() -> None:
+    data = make(["common"] * 500 + ["rare"] * 3)
+    assert Counter(NestedShares.of(data, 0).share(25).labels)["rare"] == 2
+
+
+def test_of_several_labels_the_rarest_is_kept_in_proportion() -> None:
+    data = make([["x"], ["x", "y"], ["x"], [], ["x", "z"]] * 20)
+    for size in (10, 25, 50):
+        share = NestedShares.of(data, 3).share(size)
+        counts = Counter(name for label in share.labels for name in label)
+        assert abs(counts["y"] - size / 5) <= 2
+        assert abs(counts["z"] - size / 5) <= 2
+        assert abs(counts["x"] - size * 4 / 5) <= 4
+
+
+def test_sizes_double_up_to_all_rows() -> None:
+    data = make(list("ab") * 800)
+    assert default_sizes(data, 6) == (50, 100, 200, 400, 800, 1600)
+    assert default_sizes(data, 4) == (200, 400, 800, 1600)
+
+
+def test_sizes_begin_where_there_are_enough_rows() -> None:
+    sizes = default_sizes(make(list("ab") * 100), 6)
+    assert (sizes[0], sizes[-1], len(sizes)) == (25, 200, 6)
+    assert default_sizes(make(list("ab") * 20), 3) == (10, 20, 40)
+    several = make([str(n % 30) for n in range(300)])
+    assert default_sizes(several, 6)[0] == 60
+    grouped = make(list("ab") * 100, [f"g{n // 20}" for n in range(200)])
+    assert least_rows(grouped) == 80
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(DataError, match="6 training rows are too few for a learning curve"):
+        default_sizes(make(list("ab") * 3), 6)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((10, 50), "50 rows is asked for, but there are 40"), ((3, 20), "3 rows is too small")],
+)
+def test_sizes_that_cannot_be_are_refused(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        checked_sizes(make(list("ab") * 20), sizes)
+
+
+def test_sizes_come_in_order_and_once() -> None:
+    assert checked_sizes(make(list("ab") * 20), (20, 10, 20)) == (10, 20)

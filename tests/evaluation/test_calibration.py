@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+
+from finetext.decisions import Decision
+from finetext.evaluation.calibration import (
+    BINS,
+    Calibration,
+    brier_score,
+    calibration,
+    calibration_error,
+    confidence,
+    fit_temperature,
+    reliability,
+    tempered,
+    with_temperature,
+)
+from finetext.evaluation.metrics import log_loss
+from finetext.types import LabelScheme, Predictions
+
+
+def simulated(rows: int, seed: int, times: float = 1.0, several: bool = False) -> Predictions:
+    """Predictions that are right as often as they say, or, with times, too sure."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, (rows, 3))
+    ids = tuple(map(str, range(rows)))
+    scheme = LabelScheme(("a", "b", "c"), multilabel=several)
+    if several:
+        targets = (random.random((rows, 3)) < expit(logits)).astype(np.int64)
+        return Predictions(ids, targets, expit(times * logits), scheme)
+    true = softmax(logits, axis=1).cumsum(axis=1)
+    targets = (random.random((rows, 1)) > true).sum(axis=1)
+    return Predictions(ids, targets, softmax(times * logits, axis=1), scheme)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("times", [0.4, 1.0, 3.0])
+def test_the_temperature_is_what_logits_were_too_large_by(times: float, several: bool) -> None:
+    found = fit_temperature(simulated(4_000, 1, times, several))
+    assert found == pytest.approx(times, rel=0.08)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_scaling_mends_what_was_too_sure_on_rows_not_seen(several: bool) -> None:
+    temperature = fit_temperature(simulated(2_000, 1, 3.0, several))
+    test = simulated(4_000, 2, 3.0, several)
+    mended = with_temperature(test, temperature)
+    assert calibration_error(mended) < calibration_error(test) / 3
+    assert log_loss(mended) < log_loss(test)
+    assert brier_score(mended) < brier_score(test)
+
+
+def test_few_rows_that_are_all_right_make_no_model_infinitely_sure() -> None:
+    scheme, rows = LabelScheme(("a", "b")), 5
+    likely = np.tile([0.9, 0.1], (rows, 1))
+    all_right = Predictions(tuple("12345"), np.zeros(rows, dtype=np.int64), likely, scheme)
+    assert 0.2 < fit_temperature(all_right) < 1
+    assert fit_temperature(simulated(0, 0)) == 1.0
+
+
+@given(
+    st.lists(st.lists(st.floats(-8, 8), min_size=3, max_size=3), min_size=1, max_size=9),
+    st.floats(0.1, 10),
+    st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_tempering_divides_the_logits(
+    logits: list[list[float]], temperature: float, several: bool
+) -> None:
+    values = np.array(logits)
+    before = expit(values) if several else softmax(values, axis=1)
+    after = tempered(before, several, temperature)
+    cooled = values / temperature
+    np.testing.assert_allclose(
+        after, expit(cooled) if several else softmax(cooled, axis=1), rtol=1e-5, atol=1e-12
+    )
+    np.testing.assert_allclose(tempered(after, several, 1 / temperature), before, atol=1e-5)
+
+
+def test_certainty_stays_certain() -> None:
+    assert tempered(np.array([[1.0, 0.0]]), False, 2.0).tolist() == [[1.0, 0.0]]
+    assert tempered(np.array([[1.0, 0.0]]), True, 2.0).tolist() == [[1.0, 0.0]]
+
+
+def test_the_error_is_the_mean_distance_over_bins() -> None:
+    likely = np.array([[0.95, 0.05]] * 10 + [[0.45, 0.55]] * 10)
+    targets = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 5)
+    scheme = LabelScheme(("a", "b"))
+    predictions = Predictions(tuple(map(str, range(20))), targets, likely, scheme)
+    assert calibration_error(predictions) == pytest.approx((0.15 + 0.05) / 2)
+    found = reliability(predictions)
+    assert len(found.bins) == BINS
+    assert sum(each.rows for each in found.bins) == 20
+    filled = [each for each in found.bins if each.rows]
+    assert [each.accuracy for each in filled] == [0.5, 0.8]
+    assert [each.confidence for each in filled] == pytest.approx([0.55, 0.95])
+    assert all(each.low <= each.confidence <= each.high for each in filled)
+    assert found.calibration_error == calibration_error(predictions)
+
+
+def test_pairs_of_row_and_label_count_where_there_are_several() -> None:
+    predictions = simulated(50, 3, several=True)
+    sure, right = confidence(predictions)
+    assert sure.shape == right.shape == (50, 3)
+    assert sum(each.rows for each in reliability(predictions).bins) == 150
+
+
+def test_before_is_what_the_model_said_unscaled() -> None:
+    raw = simulated(500, 4, 3.0)
+    scaled = with_temperature(raw, 3.0)
+    scaled = Predictions(
+        scaled.ids, scaled.targets, scaled.probabilities, scaled.scheme, Decision(temperature=3.0)
+    )
+    found = calibration(scaled)
+    assert found.temperature == 3.0
+    assert found.before.log_loss == pytest.approx(reliability(raw).log_loss)
+    assert found.after == reliability(scaled)
+    again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
+    assert again.before.brier_score == found.before.brier_score
+    np.testing.assert_equal(again.after, found.after)

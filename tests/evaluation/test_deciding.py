@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+
+from finetext.decisions import Decision
+from finetext.errors import RecipeError
+from finetext.evaluation.deciding import Deciding, choose_decision
+from finetext.evaluation.metrics import metric_for
+from finetext.types import LabelScheme, Predictions
+
+UNEVEN = np.array([0.8, 0.15, 0.05])
+
+
+def simulated(rows: int, seed: int, several: bool = False) -> Predictions:
+    random = np.random.default_rng(seed)
+    ids = tuple(map(str, range(rows)))
+    scheme = LabelScheme(("often", "seldom", "rare"), multilabel=several)
+    if several:
+        logits = random.normal(-1.5, 1.5, (rows, 3))
+        targets = (random.random((rows, 3)) < expit(logits)).astype(np.int64)
+        return Predictions(ids, targets, expit(logits), scheme)
+    targets = random.choice(3, rows, p=UNEVEN)
+    logits = random.normal(0, 1, (rows, 3)) + 1.5 * np.eye(3)[targets] + np.log(UNEVEN)
+    return Predictions(ids, targets, softmax(logits, axis=1), scheme)
+
+
+def decided(wanted: Deciding, several: bool = False) -> Predictions:
+    """New rows, decided as was chosen on others."""
+    decision = choose_decision(simulated(3_000, 1, several), wanted)
+    return replace(simulated(6_000, 2, several), decision=decision)
+
+
+def test_by_default_the_likeliest_label_is_given() -> None:
+    kept = replace(
+        simulated(100, 1), decision=Decision(temperature=1.7, thresholds=(1.0, 2.0, 3.0))
+    )
+    assert choose_decision(kept, Deciding()) == Decision(temperature=1.7)
+    assert choose_decision(simulated(0, 1), Deciding(aim="f1")).thresholds is None
+
+
+def test_several_labels_get_thresholds_for_f1_by_default() -> None:
+    assert choose_decision(simulated(100, 1, True), Deciding()).thresholds is not None
+
+
+def test_the_aim_f1_raises_macro_f1_on_rows_not_seen() -> None:
+    macro_f1 = metric_for("macro_f1", simulated(1, 0).scheme)
+    better = decided(Deciding(aim="f1"))
+    assert macro_f1(better) > macro_f1(replace(better, decision=Decision())) + 0.02
+    assert not better.abstained.any()
+
+
+@pytest.mark.parametrize("share", [0.8, 0.95])
+def test_the_aim_precision_abstains_until_labels_are_right_so_often(share: float) -> None:
+    found = decided(Deciding(aim=f"precision={share}"))
+    kept = ~found.abstained
+    assert kept.any()
+    for label in range(3):
+        given = kept & (found.decisions == label)
+        if given.sum() > 50:
+            assert (found.targets[given] == label).mean() > share - 0.07
+
+
+@pytest.mark.parametrize(("aim", "of"), [("precision=0.8", "given"), ("recall=0.8", "true")])
+def test_several_labels_reach_precision_or_recall(aim: str, of: str) -> None:
+    found = decided(Deciding(aim=aim), several=True)
+    right = (found.decisions & found.targets).sum(axis=0)
+    all_of = (found.decisions if of == "given" else found.targets).sum(axis=0)
+    np.testing.assert_allclose(right / all_of, 0.8, atol=0.07)
+
+
+def test_abstaining_reaches_its_share() -> None:
+    by_accuracy = decided(Deciding(abstain="accuracy=0.9"))
+    kept = ~by_accuracy.abstained
+    right = by_accuracy.decisions == by_accuracy.targets
+    assert right.mean() < 0.88
+    assert right[kept].mean() == pytest.approx(0.9, abs=0.02)
+    by_coverage = decided(Deciding(abstain="coverage=0.7"))
+    assert (~by_coverage.abstained).mean() == pytest.approx(0.7, abs=0.03)
+    by_probability = decided(Deciding(abstain="probability=0.6"))
+    np.testing.assert_array_equal(
+        by_probability.abstained, by_probability.probabilities.max(axis=1) < 0.6
+    )
+
+
+def test_what_cannot_be_reached_is_never_given() -> None:
+    wrong = simulated(500, 1)
+    wrong = replace(wrong, targets=(wrong.probabilities.argmax(axis=1) + 1) % 3)
+    for wanted in (Deciding(abstain="accuracy=0.99"), Deciding(aim="precision=0.99")):
+        assert replace(wrong, decision=choose_decision(wrong, wanted)).abstained.all()
+
+
+def test_a_coverage_makes_prediction_sets() -> None:
+    found = decided(Deciding(coverage=0.9))
+    sets = found.decision.sets(found.probabilities)
+    assert sets is not None
+    assert sets[np.arange(len(found)), found.targets].mean() == pytest.approx(0.9, abs=0.02)
+    assert found.decision.aim == "coverage 0.9"
+
+
+def test_costs_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text("truth,rare,often,seldom\noften,1,0,1\nseldom,1,1,0\nrare,0,20,20\n")
+    found = decided(Deciding(costs=path))
+    assert found.decision.costs == ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (20.0, 20.0, 0.0))
+    by_default = replace(found, decision=Decision())
+    assert (found.decisions == 2).sum() > 2 * (by_default.decisions == 2).sum()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aim": "accuracy"}, {"aim": "precision"}, {"aim": "precision=2"}, {"aim": "recall=x"},
+        {"abstain": "f1"}, {"abstain": "0.9"}, {"abstain": "accuracy=0"}, {"coverage": 1.0},
+        {"coverage": 0.0}, {"aim": "f1", "costs": Path("costs.csv")},
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="decide"):
+        Deciding(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "several"),
+    [
+        (Deciding(abstain="accuracy=0.9"), True),
+        (Deciding(costs=Path("costs.csv")), True),
+        (Deciding(aim="recall=0.9"), False),
+        (Deciding(aim="precision=0.9", abstain="coverage=0.5"), False),
+    ],
+)
+def test_what_does_not_suit_the_labels_is_refused(wanted: Deciding, several: bool) -> None:
+    with pytest.raises(RecipeError, match="decide"):
+        choose_decision(simulated(10, 1, several), wanted)

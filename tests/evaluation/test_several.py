@@ -1,0 +1,188 @@
+"""Several sets of predictions: every pair, corrected, with what could have been shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from finetext.errors import DataError, RecipeError, UnknownNameError
+from finetext.evaluation.compare import compare
+from finetext.evaluation.several import Several, compare_all, holm, smallest_difference
+from finetext.types import LabelScheme, Predictions
+
+SCHEME = LabelScheme(("a", "b", "c"))
+
+
+def rung(n: int, seed: int, noise: float, own: int) -> Predictions:
+    """Predictions from a signal shared by all of this seed, through noise of their own."""
+    random, extra = np.random.default_rng(seed), np.random.default_rng([seed, own])
+    targets = random.choice(3, size=n, p=(0.5, 0.3, 0.2))
+    logits = random.normal(size=(n, 3))
+    logits[np.arange(n), targets] += 2.0
+    odds = np.exp(logits + noise * extra.normal(size=(n, 3)))
+    ids = tuple(map(str, range(n)))
+    return Predictions(ids, targets, odds / odds.sum(axis=1, keepdims=True), SCHEME)
+
+
+def three(n: int = 400, seed: int = 0) -> dict[str, Predictions]:
+    return {
+        "good": rung(n, seed, 0.2, 1),
+        "fair": rung(n, seed, 0.3, 2),
+        "poor": rung(n, seed, 3, 3),
+    }
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_procedure(values: list[float]) -> None:
+    corrected = holm(values)
+    for level in (0.01, 0.05, 0.2):
+        rejected = set()
+        for step, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+            if values[place] * (len(values) - step) > level:
+                break
+            rejected.add(place)
+        assert {i for i, p in enumerate(corrected) if p <= level} == rejected
+
+
+def test_every_pair_is_compared_as_alone_and_corrected() -> None:
+    sets = three()
+    found = compare_all(sets, "macro_f1", resamples=300)
+    assert [(pair.a, pair.b) for pair in found.pairs] == list(combinations(sets, 2))
+    alone = [compare(sets[pair.a], sets[pair.b], "macro_f1", resamples=300) for pair in found.pairs]
+    assert [pair.comparison for pair in found.pairs] == alone
+    assert [pair.corrected for pair in found.pairs] == holm([each.p_value for each in alone])
+    assert found.rows == 400
+    assert found.groups is None
+    assert found.scores["good"].low < found.scores["good"].value < found.scores["good"].high
+
+
+def test_against_one_compares_every_other_with_it() -> None:
+    found = compare_all(three(), against="fair", resamples=200)
+    assert [(pair.a, pair.b) for pair in found.pairs] == [("good", "fair"), ("poor", "fair")]
+    with pytest.raises(UnknownNameError, match="'fare'; did you mean 'fair'"):
+        compare_all(three(), against="fare")
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "log_loss"])
+def test_verdicts_name_the_better_one(metric: str) -> None:
+    found = compare_all(three(), metric, resamples=300)
+    said = {(pair.a, pair.b): found.verdict(pair) for pair in found.pairs}
+    assert said["good", "poor"] == "good is better than poor"
+    turned = compare_all(dict(reversed(three().items())), metric, resamples=300)
+    assert turned.verdict(turned.pairs[1]) == "good is better than poor"
+    assert turned.better(turned.pairs[1]) == "good"
+
+
+def test_what_could_not_be_shown_is_said_with_what_could_have_been() -> None:
+    found = compare_all({name: p for name, p in three(200).items() if name != "poor"})
+    [pair] = found.pairs
+    assert pair.smallest is not None
+    assert found.better(pair) is None
+    assert found.verdict(pair) == (
+        f"no difference could be shown; these rows could have shown one of {pair.smallest:.2g}"
+    )
+
+
+def test_correction_can_take_a_difference_away_and_says_so() -> None:
+    found = compare_all(three(), resamples=200)
+    pair = replace(found.pairs[0], comparison=replace(found.pairs[0].comparison, p_value=0.03),
+                   corrected=0.06)  # fmt: skip
+    assert found.verdict(pair).startswith("no difference could be shown in 3 comparisons")
+
+
+def test_a_set_and_itself_are_equal_on_every_row() -> None:
+    one = rung(50, 1, 0.5, 1)
+    found = compare_all({"one": one, "same": one}, resamples=100)
+    [pair] = found.pairs
+    assert (found.verdict(pair), pair.smallest, pair.corrected) == ("equal on every row", None, 1.0)
+
+
+def test_a_single_group_shows_nothing() -> None:
+    sets = {name: replace(p, groups=("g",) * 40) for name, p in three(40).items()}
+    found = compare_all(sets, resamples=50)
+    assert {found.verdict(pair) for pair in found.pairs} == {"no difference could be shown"}
+    assert {pair.smallest for pair in found.pairs} == {None}
+
+
+def test_discordant_rows_are_counted_and_tested_exactly_without_groups() -> None:
+    from scipy.stats import binomtest
+
+    sets = three(300)
+    right = {name: p.decisions == p.targets for name, p in sets.items()}
+    for pair in compare_all(sets, "macro_f1", resamples=50).pairs:
+        only_a, only_b = (
+            (right[pair.a] & ~right[pair.b]).sum(),
+            (right[pair.b] & ~right[pair.a]).sum(),
+        )
+        assert (pair.only_a, pair.only_b) == (only_a, only_b)
+        wanted = binomtest(int(only_a), int(only_a + only_b)).pvalue
+        assert pair.mcnemar == pytest.approx(wanted)
+    grouped = {name: replace(p, groups=tuple(str(i // 3) for i in range(300)))
+               for name, p in sets.items()}  # fmt: skip
+    found = compare_all(grouped, resamples=50)
+    assert found.groups == 100
+    assert {pair.mcnemar for pair in found.pairs} == {None}
+    assert found.pairs[0].only_a + found.pairs[0].only_b > 0
+
+
+def test_rows_of_several_labels_are_right_with_all_of_them() -> None:
+    scheme = LabelScheme(("x", "y"), True)
+    targets = np.array([[1, 0], [1, 1], [0, 0]])
+    one = Predictions(("1", "2", "3"), targets, targets * 0.9, scheme)
+    other = replace(one, probabilities=np.array([[0.9, 0.9], [0.9, 0.1], [0.1, 0.2]]))
+    found = compare_all({"one": one, "other": other}, "subset_accuracy", resamples=50)
+    [pair] = found.pairs
+    assert (pair.only_a, pair.only_b, pair.mcnemar) == (2, 0, 0.5)
+    assert pair.comparison.test == "McNemar, exact"
+
+
+def test_the_smallest_difference_is_shown_four_times_of_five() -> None:
+    error = 0.01
+    assert smallest_difference(error) == pytest.approx((1.959964 + 0.841621) * error, rel=1e-5)
+    for comparisons in (1, 6):
+        least = smallest_difference(error, comparisons)
+        assert least is not None
+        limit = norm.ppf(1 - 0.05 / comparisons / 2) * error
+        assert norm.sf((limit - least) / error) == pytest.approx(0.8)
+    assert smallest_difference(0.0) is None
+    assert smallest_difference(None) is None
+
+
+def test_that_difference_is_really_shown_four_times_of_five() -> None:
+    shown, trials = 0, 300
+    random = np.random.default_rng(3)
+    n, lift = 500, 0.0
+    for trial in range(trials):
+        targets = random.integers(0, 2, n)
+        a_right, b_right = random.random(n) < 0.8 + lift, random.random(n) < 0.8
+        given = [np.where(right, targets, 1 - targets) for right in (a_right, b_right)]
+        a, b = (Predictions(tuple(map(str, range(n))), targets, np.eye(2)[g],
+                            LabelScheme(("x", "y"))) for g in given)  # fmt: skip
+        found = compare(a, b, "accuracy", seed=trial, resamples=200)
+        if not lift:
+            lift = smallest_difference(found.standard_error) or 0.0
+            continue
+        shown += found.p_value < 0.05
+    assert 0.7 <= shown / (trials - 1) <= 0.88
+
+
+def test_what_json_says_comes_back() -> None:
+    for metric in ("macro_f1", "log_loss"):
+        found = compare_all(three(60), metric, resamples=50)
+        said = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        assert Several.from_json(said) == found
+        assert said["pairs"][0]["verdict"] == found.verdict(found.pairs[0])
+
+
+def test_too_few_sets_and_a_metric_that_does_not_fit_are_refused() -> None:
+    with pytest.raises(DataError, match="needs two sets"):
+        compare_all({"one": rung(5, 1, 1, 1)})
+    with pytest.raises(RecipeError, match="not for data with 3 classes"):
+        compare_all(three(5), "binary_f1")

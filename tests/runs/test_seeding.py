@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import finetext
+from finetext.decisions import AS_LIKELY
+from finetext.methods.base import FitContext, Method
+from finetext.methods.majority import MajorityClassifier
+from finetext.pipeline import Listener
+from finetext.recipe import Recipe
+from finetext.recipe_file import read_toml
+from finetext.runs.run import Run
+from finetext.types import Dataset
+
+
+@dataclass(frozen=True)
+class Chance(Method):
+    """As sure of the first class as its seed says."""
+
+    name: ClassVar[str] = "chance"
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> MajorityClassifier:
+        assert train.scheme is not None
+        if (broken := Path("broken")).exists() and context.seed == 6:
+            broken.unlink()
+            raise finetext.FinetextError("broken")
+        with Path("fits").open("a") as file:
+            file.write(f"{context.seed}\n")
+        share = 0.9 if context.seed == 5 else 0.2
+        return MajorityClassifier(train.scheme, AS_LIKELY, np.array([share, 1 - share]))
+
+
+def trained(reviews: Path, **settings: Any) -> Run:
+    return finetext.train(
+        Recipe(source=str(reviews), methods={"chance": Chance()}, seed=5, seeds=3),
+        out="run",
+        listener=Listener(),
+        **settings,
+    )
+
+
+def test_every_rung_is_trained_with_every_seed(workplace: Path, reviews: Path) -> None:
+    run = trained(reviews)
+    assert Path("fits").read_text().split() == ["5", "6", "7"]
+    entry = next(entry for entry in run.leaderboard if entry.method == "chance")
+    assert [of.seed for of in entry.seeds] == [5, 6, 7]
+    values = [of.metrics["test"]["accuracy"] for of in entry.seeds]
+    assert values[0] == entry.metrics["test"]["accuracy"].value
+    assert values[1] == values[2] != values[0]
+    assert (run.folder / "chance" / "seed-6" / "predictions.parquet").is_file()
+    assert not (run.folder / "chance" / "seed-6" / "model").exists()
+    assert run.best == "tfidf"
+    assert read_toml(run.folder / "recipe.toml")["seeds"] == 3
+
+
+def test_what_was_finished_is_not_trained_again(workplace: Path, reviews: Path) -> None:
+    Path("broken").touch()
+    with pytest.raises(finetext.FinetextError, match="broken"):
+        trained(reviews)
+    run = trained(reviews, resume=True)
+    assert Path("fits").read_text().split() == ["5", "6", "7"]
+    assert len(run.leaderboard[-1].seeds) == 3
+
+
+def test_the_command_tells_mean_and_spread(command: Callable[..., Any], reviews: Path) -> None:
+    seen = command("train", reviews, "--methods", "majority", "--seeds", "2", "--out", "r")
+    assert seen.status == 0, seen.err
+    assert "over 2 seeds, mean and standard deviation" in seen.out
+    assert "majority  0.400 ± 0.000" in seen.out
+    refused = command("train", reviews, "--seeds", "0")
+    assert refused.status == 2
+    assert "seeds = 0" in refused.err

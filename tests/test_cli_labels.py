@@ -1,0 +1,144 @@
+"""`finetext labels`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.data.read import read
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def noisy(workplace: Path, reviews: Path) -> Path:
+    """The reviews with the labels of two rows changed."""
+    lines = reviews.read_text(encoding="utf-8").splitlines()
+    for row in (7, 30):
+        text, label, movie = lines[row].split(",")
+        lines[row] = f"{text},{'bad' if label == 'good' else 'good'},{movie}"
+    path = workplace / "noisy.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def review(path: Path, words: dict[str, str]) -> None:
+    """Write words into the list."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(row | {"correct": words.get(row["id"], "")} for row in rows)
+
+
+def test_find_review_apply(command: Command, noisy: Path) -> None:
+    seen = command("labels", noisy, "--out", "suspects.csv")
+    assert seen.status == 0, seen.err
+    assert "2 of 60 rows look wrongly labelled (3.3%)." in seen.out
+    assert "Most frequent: bad -> good (2)." in seen.out
+    with Path("suspects.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("id", "text", "label", "suggested", "probability_of_label"),
+        *("probability_of_suggested", "quality", "correct"),
+    ]
+    assert {row["id"] for row in rows} == {"7", "30"}
+    assert all(row["correct"] == "" for row in rows)
+
+    right = next(row["suggested"] for row in rows if row["id"] == "7")
+    review(Path("suspects.csv"), {"7": right, "30": "drop"})
+    before = noisy.read_bytes()
+    seen = command("labels", noisy, "--apply", "suspects.csv", "--out", "corrected.csv")
+    assert seen.status == 0, seen.err
+    assert "1 label changed, 1 row dropped, 0 found right, 0 without a word" in seen.out
+    assert "columns id, text, label" in seen.out
+    corrected, data = read("corrected.csv"), read(noisy)
+    assert noisy.read_bytes() == before
+    assert "30" not in corrected.ids
+    assert len(corrected) == 59
+    labels = dict(zip(data.ids, data.labels, strict=True)) | {"7": right}
+    assert dict(zip(corrected.ids, corrected.labels, strict=True)) == {
+        one: label for one, label in labels.items() if one != "30"
+    }
+
+
+def test_as_json(command: Command, noisy: Path) -> None:
+    seen = command("labels", noisy, "--group", "movie", "--folds", "3", "--json")
+    found = json.loads(seen.out)
+    assert (found["method"], found["folds"], found["rows"]) == ("tfidf", 3, 60)
+    assert {one["id"] for one in found["suspects"]} == {"7", "30"}
+    assert seen.err == ""
+    command("labels", noisy, "--out", "list.csv", "--quiet")
+    review(Path("list.csv"), {"7": "ok"})
+    done = command("labels", noisy, "--apply", "list.csv", "--out", "c.jsonl", "--json")
+    assert json.loads(done.out) == {
+        "out": "c.jsonl", "rows": 60, "columns": ["id", "text", "label"],
+        "changed": [], "dropped": [], "kept": 1, "unreviewed": 1,
+    }  # fmt: skip
+
+
+def test_the_data_of_a_run(command: Command, finished: Path) -> None:
+    shutil.copytree(finished, "run")
+    seen = command("labels", "run", "--method", "tfidf", "--out", "suspects.csv")
+    assert seen.status == 0, seen.err
+    assert "0 of 60 rows look wrongly labelled" in seen.out
+    kept = json.loads(Path("run/diagnosis/labels.json").read_text("utf-8"))
+    assert (kept["rows"], kept["suspects"]) == (60, [])
+    seen = command("labels", "run", "--apply", "suspects.csv", "--out", "same.csv")
+    assert "0 labels changed, 0 rows dropped" in seen.out
+    assert len(read("same.csv")) == 60
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name the data"),
+        (["--folds", "1"], "cannot make 1 fold"),
+        (["--method", "tfdif"], "did you mean 'tfidf'"),
+        (["--method", "tfidf,probe"], "name one method"),
+        (["--encoder", "minilm"], "--encoder concerns none of the methods"),
+        (["--out", "noisy.csv"], "noisy.csv exists, and is not overwritten"),
+        (["--out", "list.txt"], "the suffix must be one of"),
+        (["--new-label", "x"], "--new-label goes with --apply"),
+        (["--apply", "list.csv"], "--apply needs --out"),
+        (["--apply", "list.csv", "--out", "noisy.csv"], "exists, and is not overwritten"),
+        (["--apply", "list.csv", "--out", "c.csv", "--folds", "3"], "--apply trains nothing"),
+        (["--apply", "no.csv", "--out", "c.csv"], "cannot read no.csv"),
+        (["--apply", "noisy.csv", "--out", "c.csv"], "has no column 'id'"),
+    ],
+)
+def test_what_is_refused(command: Command, noisy: Path, words: list[str], message: str) -> None:
+    before = sorted(Path().iterdir())
+    seen = command("labels", *([noisy] if words else []), *words)
+    assert seen.status == 2
+    assert message in seen.err
+    assert "Traceback" not in seen.err
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_run_needs_no_recipe(command: Command, finished: Path) -> None:
+    seen = command("labels", finished, "--recipe", finished / "recipe.toml")
+    assert seen.status == 2
+    assert "leave --recipe out" in seen.err
+
+
+def test_a_list_that_does_not_fit_writes_nothing(command: Command, noisy: Path) -> None:
+    command("labels", noisy, "--out", "list.csv", "--quiet")
+    review(Path("list.csv"), {"7": "goood", "30": "great"})
+    seen = command("labels", noisy, "--apply", "list.csv", "--out", "c.csv")
+    assert seen.status == 2
+    assert "there is no label named 'goood'; did you mean 'good'?" in seen.err
+    assert "there is no label named 'great'" in seen.err
+    assert "--new-label NAME" in seen.err
+    assert not Path("c.csv").exists()
+    allowed = ["--new-label", "great", "--new-label", "goood"]
+    seen = command("labels", noisy, "--apply", "list.csv", "--out", "c.csv", *allowed)
+    assert seen.status == 0
+    assert set(read("c.csv").labels) == {"good", "bad", "goood", "great"}
