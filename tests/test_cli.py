@@ -33,6 +33,7 @@ def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
         *("train", "demo", "explore", "evaluate", "predict", "models", "show"),
         *("find-lr", "adapt", "pretrain", "generate", "convert"),
+        *("compare", "errors", "slices", "labels", "explain", "map", "curve", "decide", "report"),
     }
     assert re.findall(r"^## ([\w-]+)", MANUAL, flags=re.MULTILINE) == list(COMMANDS)
 
@@ -58,7 +59,7 @@ def test_help_fits_a_screen_and_shows_an_example(
     monkeypatch.setenv("COLUMNS", str(columns))
     seen = command(name, "--help")
     assert seen.status == 0
-    assert len(seen.out.splitlines()) <= 40
+    assert len(seen.out.splitlines()) <= 42
     assert max(map(len, seen.out.splitlines())) <= columns
     assert f"Example: finetext {name}" in seen.out
 

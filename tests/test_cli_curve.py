@@ -133,7 +133,7 @@ def test_groups_stay_whole(command: Command, noisy: Path) -> None:
 def test_a_rung_that_trains_step_by_step(command: Command, noisy: Path, tiny_encoder: Path) -> None:
     seen = command(
         "curve", noisy, "--methods", "finetune", "--encoder", tiny_encoder, "--max-length", 16,
-        "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device", "cpu", *QUICK, "--json",
+        "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device", "cpu", "--json",
     )  # fmt: skip
     assert seen.status == 0, seen.err
     curve = Curve.from_json(json.loads(seen.out))

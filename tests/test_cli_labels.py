@@ -89,7 +89,7 @@ def test_the_data_of_a_run(command: Command, finished: Path) -> None:
     seen = command("labels", "run", "--method", "tfidf", "--out", "suspects.csv")
     assert seen.status == 0, seen.err
     assert "0 of 60 rows look wrongly labelled" in seen.out
-    kept = json.loads(Path("run/diagnosis/labels.json").read_text("utf-8"))
+    kept = json.loads(Path("run/diagnosis/suspects.json").read_text("utf-8"))
     assert (kept["rows"], kept["suspects"]) == (60, [])
     seen = command("labels", "run", "--apply", "suspects.csv", "--out", "same.csv")
     assert "0 labels changed, 0 rows dropped" in seen.out

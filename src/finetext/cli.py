@@ -167,6 +167,9 @@ def demo(
     )  # fmt: skip
 
 
+app.command(epilog="Example: finetext explore reviews.csv --tokens 3")(explore)
+
+
 @app.command(epilog="Example: finetext evaluate runs/reviews/finetune/model new.csv")
 def evaluate(
     model: options.Model,
@@ -332,20 +335,17 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         print(f"\nreport: {run.report}")
 
 
-app.command(epilog="Example: finetext explore reviews.csv --tokens 3")(explore)
+app.command(epilog="Example: finetext compare runs/reviews --against tfidf")(compare)
+app.command(epilog="Example: finetext errors runs/reviews --page errors.html")(errors)
+app.command(epilog="Example: finetext slices runs/reviews --token not")(slices)
+app.command(epilog="Example: finetext labels reviews.csv --out suspects.csv")(labels)
+app.command(epilog='Example: finetext explain runs/reviews "What a film!"')(explain)
+app.command("map", epilog="Example: finetext map runs/reviews --method tfidf")(map_texts)
+app.command(epilog="Example: finetext curve reviews.csv --methods tfidf,probe")(curve)
+app.command(epilog="Example: finetext decide runs/reviews --aim f1 --out balanced")(decide)
+app.command(epilog="Example: finetext report runs/reviews")(report)
 app.command("find-lr", epilog="Example: finetext find-lr reviews.csv --out curve.png")(find_lr)
 app.command(epilog="Example: finetext adapt reviews.csv --out adapted")(adapt)
 app.command(epilog="Example: finetext pretrain reviews.csv --out own")(pretrain)
 app.command(epilog='Example: finetext generate gpt2 "The film was" --words 30')(generate)
 app.command(epilog="Example: finetext convert wt103.pth --vocabulary itos.pkl --out wt103")(convert)
-app.command(epilog="Example: finetext compare runs/reviews --against tfidf")(compare)
-app.command(epilog="Example: finetext labels reviews.csv --out suspects.csv")(labels)
-app.command(epilog="Example: finetext decide runs/reviews --abstain accuracy=0.95 --out careful")(
-    decide
-)
-app.command(epilog='Example: finetext explain runs/reviews "What a film!"')(explain)
-app.command(epilog="Example: finetext report runs/reviews")(report)
-app.command(epilog="Example: finetext curve reviews.csv --methods tfidf,probe")(curve)
-app.command(epilog="Example: finetext errors runs/reviews --page errors.html")(errors)
-app.command(epilog="Example: finetext slices runs/reviews --token not")(slices)
-app.command("map", epilog="Example: finetext map runs/reviews --method tfidf")(map_texts)

@@ -260,7 +260,7 @@ Judged = Annotated[
     str, Argument(metavar="RUN", help="A run folder, RUN/METHOD, or a table of predictions.")
 ]
 JudgedPart = Annotated[
-    str, Option("--part", metavar="NAME", help="Which rows: validation (the default) or test.")
+    str, Option("--part", metavar="NAME", help="Which rows: validation or test.")
 ]
 ErrorCount = Annotated[
     int, Option("--count", metavar="NUMBER", min=1, help="Rows of either kind, and confusions.")

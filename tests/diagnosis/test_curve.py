@@ -109,6 +109,20 @@ def test_too_few_points_are_not_extrapolated(trainings: int, sizes: tuple[int, .
     assert one.points[0].score.low < one.points[0].score.value < one.points[0].score.high
 
 
+def test_a_perfect_score_leaves_nothing_to_say() -> None:
+    perfect = [[Fit("r", n, 1.0, (1.0,) * 300, 1.0) for _ in range(3)] for n in SIZES]
+    one = curve(rung=perfect).best
+    assert (one.outlook, one.expected) == ("perfect", ())
+    assert one.points[-1].score.low < 0.997
+
+
+def test_a_score_that_no_training_moves_has_the_interval_of_its_rows() -> None:
+    table = fits(lambda n: 0.4, trainings=2, sizes=SIZES[:2])
+    same = [[some[0]] * 2 for some in table]
+    score = curve(rung=same).best.points[0].score
+    assert score.high - score.low == pytest.approx(4 * 0.01, abs=0.006)
+
+
 def test_a_loss_falls_and_is_never_below_zero() -> None:
     one = curve(log_loss, rung=fits(lambda n: 0.05 + 40 * n**-0.8, spread=0.001)).best
     twice = one.expected[1]

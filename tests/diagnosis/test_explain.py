@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,8 +32,8 @@ class Keyword(Classifier):
     """A classifier of another package: sure of "yes" where the text has the word `key`."""
 
     kind: ClassVar[str] = "keyword"
-    scheme: LabelScheme = LabelScheme(("no", "yes"))
-    decision: Decision = Decision()
+    scheme: LabelScheme = field(default_factory=lambda: LabelScheme(("no", "yes")))
+    decision: Decision = field(default_factory=Decision)
     key: str = "bread"
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:

@@ -86,6 +86,11 @@ def test_a_steepening_curve_is_not_looked_beyond() -> None:
     assert any(line.split()[1:2] == ["-"] for line in curve_lines(curve(rung("tfidf", 0.7), steep)))
 
 
+def test_a_perfect_score_leaves_nothing_to_gain() -> None:
+    one = replace(rung("probe", 0.6), outlook="perfect", expected=(), line=())
+    assert "more labels could bring nothing" in sentences(curve(one))[0]
+
+
 def test_too_few_points_and_a_crossing() -> None:
     few = replace(rung("probe", 0.6), outlook="too few", expected=(), line=())
     one = replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),))

@@ -41,7 +41,7 @@ def curve(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train on growing shares of DATA: what would more labels be worth?"""
+    """Say what more labelled rows of DATA would be worth."""
     from finetext.diagnosis.learning import CurveSettings, Place, grow
     from finetext.pipeline import Listener
     from finetext.recipe import Recipe

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext import arguments, options
 from finetext.arguments import DataOptions
 from finetext.console import Screen, blaming
-from finetext.errors import RecipeError
+from finetext.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.data.stream import Texts
@@ -41,7 +41,7 @@ def explain(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say which words of a text decided, or which matter for each label."""
+    """Say which words decide, of a text or for each label."""
     from finetext.diagnosis.explainer import choose_way
     from finetext.predicting import check_output
 
@@ -218,9 +218,7 @@ def _show_classes(
 
 def _keep(words: ClassWords, run: Path) -> None:
     """Leave the words in the folder of the run, for its report."""
-    from finetext.artefact.folder import write_json
+    from finetext.runs.diagnosing import keep
 
-    place = run / "diagnosis"
-    with suppress(OSError):
-        place.mkdir(exist_ok=True)
-        write_json(place / "words.json", words.to_json())
+    with suppress(RunError):  # a run that one may only read
+        keep(run, "words", words)

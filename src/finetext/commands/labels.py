@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext import arguments, options
 from finetext.arguments import DataOptions, MethodOptions
 from finetext.console import Screen
-from finetext.errors import DataError, RecipeError
+from finetext.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.diagnosis.labels import Suspects
@@ -48,7 +48,7 @@ def labels(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Find labels of DATA that look wrong, or correct them as reviewed."""
+    """Find labels of DATA that look wrong, or correct them."""
     if apply is None and new_label:
         raise RecipeError("--new-label goes with --apply")
     if apply is not None and (method, encoder, max_length, epochs, folds) != (None,) * 5:
@@ -112,11 +112,11 @@ def _asked(
 
 def _find(search: _Search, out: Path | None, screen: Screen, as_json: bool) -> None:
     """Search, show the first, and write the list for a reviewer."""
-    from finetext.artefact.folder import write_json
     from finetext.data.write import check_new
     from finetext.diagnosis.corrections import write_suspects
     from finetext.diagnosis.labels import find_label_errors
     from finetext.pipeline import Listener
+    from finetext.runs.diagnosing import keep
 
     if out is not None:
         check_new(out, search.recipe.source)
@@ -124,9 +124,8 @@ def _find(search: _Search, out: Path | None, screen: Screen, as_json: bool) -> N
         listener = Listener(screen.say, screen.progress, screen.finding)
         found = find_label_errors(search.recipe, search.rung, folds=search.folds, listener=listener)
     if search.run is not None:
-        with suppress(OSError):  # a run that one may only read
-            (search.run / "diagnosis").mkdir(exist_ok=True)
-            write_json(search.run / "diagnosis" / "labels.json", found.to_json())
+        with suppress(RunError):  # a run that one may only read
+            keep(search.run, "suspects", found)
     if out is not None:
         try:
             write_suspects(found, out)

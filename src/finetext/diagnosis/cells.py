@@ -46,8 +46,8 @@ def joined(names: Sequence[str], scheme: LabelScheme) -> str:
     return joiner.join(names) or f"({Word.NONE.value})"
 
 
-def word_for(word: Word, scheme: LabelScheme) -> str:
-    """How a reviewer writes a word: in parentheses if a label is called so."""
+def _as_spelt(word: Word, scheme: LabelScheme) -> str:
+    """A word as it must be spelt at least: in parentheses if a label is called so."""
     taken = any(name.casefold() == word.value for name in scheme.names)
     return f"({word.value})" if taken else word.value
 
@@ -78,7 +78,7 @@ def understood(cell: str, scheme: LabelScheme) -> tuple[str, ...] | Word:
         return Word.OK
     known = [Word.OK, Word.DROP, *([Word.NONE] if scheme.multilabel else [])]
     for word in known:
-        if cell.casefold() in (f"({word.value})", word_for(word, scheme)):
+        if cell.casefold() in (f"({word.value})", _as_spelt(word, scheme)):
             return () if word is Word.NONE else word
     if not scheme.multilabel:
         raise UnknownNameError("label", cell, scheme.names)

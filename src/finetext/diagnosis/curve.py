@@ -11,7 +11,7 @@ from finetext.evaluation.compare import Comparison
 from finetext.finite import finite
 from finetext.types import Score
 
-Outlook = Literal["told", "steepening", "too few"]
+Outlook = Literal["told", "perfect", "steepening", "too few"]
 _MAY_BE_UNDEFINED = {"value", "low", "high", "p_value"}
 
 
@@ -86,8 +86,9 @@ class RungCurve:
     Attributes:
         method: its name.
         points: one a share, the smallest first.
-        outlook: "told"; or why nothing is said of more labels: "steepening", each doubling still
-            brings more than the one before; "too few" sizes or trainings.
+        outlook: "told"; or why nothing is said of more labels: "perfect", no row is left to gain;
+            "steepening", each doubling still brings more than the one before; "too few" sizes or
+            trainings.
         law: the power law that fits best, or None.
         expected: at 1.5, 2 and 4 times the labels; none unless told.
         line: the law with its 95% interval, from the labels there are to four times as many.

@@ -104,6 +104,8 @@ def _rung(name: str, series: Series, fits: Sequence[Sequence[Fit]], of: Measured
     )  # fmt: skip
     if len(of.sizes) < FEWEST_SIZES or series.scores.shape[1] < FEWEST_TRAININGS:
         return RungCurve(name, points, "too few")
+    if of.sign * series.value[-1] >= of.highest:
+        return RungCurve(name, points, "perfect")
     turned = Scores(
         series.rows, of.sign * series.value, of.sign * series.row_noise, series.training_variance,
         of.highest,

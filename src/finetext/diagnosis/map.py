@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from finetext.types import SplitName
 
 MOST_TEXTS: Final = 5_000
-FEWEST_TEXTS: Final = 10
+FEWEST_TEXTS: Final = 5
 LONGEST_TEXT: Final = 200
 """Characters of each text that are kept."""
 NEIGHBOURS: Final = 15
@@ -88,7 +88,7 @@ def text_map(
         the places, the same for the same seed on the same machine.
 
     Raises:
-        DataError: there are fewer than 10 texts, or a label that the classifier does not know.
+        DataError: there are fewer than 5 texts, or a label that the classifier does not know.
         MissingExtraError: umap-learn is not installed.
     """
     check_umap()

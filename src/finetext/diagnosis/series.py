@@ -115,12 +115,18 @@ class Series:
         return np.asarray(2 * t.sf(far, self._freedom))
 
     @property
-    def _freedom(self) -> float:
-        """Degrees of freedom of the spread between trainings."""
-        m, trainings = self.scores.shape
-        return float(m * (trainings - 1)) if trainings > 1 else np.inf
+    def _freedom(self) -> Floats:
+        """(m,) degrees of freedom: of the spread between trainings, as far as that matters.
 
-    def _quantile(self) -> float:
+        The approximation is that of Satterthwaite (1946); the spread over rows counts as known.
+        """
+        m, trainings = self.scores.shape
+        of_trainings = self.training_variance**2 / max(m * (trainings - 1), 1)
+        whole = self.standard_error**4
+        known = of_trainings <= whole * _LEAST
+        return np.asarray(np.where(known, np.inf, whole / np.where(known, 1, of_trainings)))
+
+    def _quantile(self) -> Floats:
         from scipy.stats import t
 
-        return float(t.ppf(0.975, self._freedom))
+        return np.asarray(t.ppf(0.975, self._freedom))

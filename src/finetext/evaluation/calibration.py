@@ -238,13 +238,11 @@ def _with_null(value: Any) -> Any:
 def _reliability_from_json(values: Mapping[str, Any]) -> Reliability:
     bins = tuple(
         Bin(
-            float(each["low"]),
-            float(each["high"]),
-            *(
-                math.nan if each[of] is None else float(each[of])
-                for of in ("confidence", "accuracy")
-            ),
-            int(each["rows"]),
+            low=float(each["low"]),
+            high=float(each["high"]),
+            confidence=_number(each["confidence"]),
+            accuracy=_number(each["accuracy"]),
+            rows=int(each["rows"]),
         )
         for each in values["bins"]
     )

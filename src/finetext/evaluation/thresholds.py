@@ -42,7 +42,7 @@ def choose_thresholds(
         )
     shared = best_threshold(probabilities.ravel(), targets.ravel())
     if not np.isfinite(shared):
-        return (0.5,) * targets.shape[1]
+        return (0.5,) * int(targets.shape[1])
     own = np.array([best_threshold(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)])
     positives = targets.sum(axis=0)
     trust = positives / (positives + prior_positives)

@@ -15,6 +15,8 @@ STRONG: Final = 0.4
 """Share of the strongest attribution from which a word is marked."""
 LITTLE: Final = 0.01
 """Lost probability that means nothing."""
+MUCH: Final = 0.1
+"""Share of a score that attributions should not miss."""
 WORD_COLUMNS: Final = (
     *("id", "prediction", "label", "probability", "start", "end", "word", "attribution"),
     *("lost_top", "lost_random", "way"),
@@ -63,6 +65,10 @@ def remarks(explanation: Explanation) -> list[str]:
             f"{words} at random {_share(explanation.lost_random)} (mean of 10 choices)"
         )
         said += _verdict(explanation)
+    if (missed := _missed(explanation)) > MUCH:
+        said.append(
+            f"the attributions miss {missed:.0%} of the score: the model turns too suddenly"
+        )
     if explanation.unread:
         said.append(f"not read by the model: {counted(explanation.unread, 'word')} beyond the cut")
     if explanation.remark:
@@ -72,6 +78,15 @@ def remarks(explanation: Explanation) -> list[str]:
 
 def _share(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"
+
+
+def _missed(explanation: Explanation) -> float:
+    """The share of the change in score that is in no word."""
+    if explanation.base is None:
+        return 0.0
+    change = explanation.score - explanation.base
+    found = sum(word.attribution for word in explanation.words)
+    return abs(change - found) / max(abs(change), 1.0)
 
 
 def _verdict(explanation: Explanation) -> list[str]:

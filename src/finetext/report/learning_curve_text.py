@@ -94,6 +94,8 @@ def _worth(rung: RungCurve, title: str) -> str:
     start = f"With {last.labels:,} labels {rung.method} is best, {title} {number(last.score.value)}"
     if rung.outlook == "too few":
         return f"{start}; to say what more would bring takes at least 4 sizes and 2 trainings each."
+    if rung.outlook == "perfect":
+        return f"{start}; on these validation rows more labels could bring nothing."
     if rung.outlook == "steepening":
         gain = last.score.value - rung.points[-2].score.value
         return (

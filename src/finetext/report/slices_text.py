@@ -14,8 +14,8 @@ from finetext.report.figures import ends, number, p_value, short
 WIDTH: Final = 80
 SHOWN: Final = 20
 NEAREST_SHOWN: Final = 5
-_NAME: Final = 26
-_LINE: Final = "{:<26}{:>7}  {:<18} {:<18} {:>7}"
+_NAME: Final = 24
+_LINE: Final = "{:<24}{:>7}  {:<18} {:<20} {:>7}"
 
 
 def slices_lines(found: Slices, name: str) -> list[str]:

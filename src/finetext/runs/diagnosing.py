@@ -76,9 +76,7 @@ def _read(path: Path, where: str) -> Any:
         raise RunError(f"{path} is damaged: {error!r}; remove it") from None
 
 
-def diagnose(
-    run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext
-) -> None:
+def diagnose(run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext) -> None:
     """Find out what costs little, and keep it: where the best rung fails, and doubtful labels.
 
     Texts that are shown are those of validation rows, so that the test rows stay unseen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from finetext.data.explore import Lengths, lengths_from_json
+from finetext.data.explore import lengths_from_json
 from finetext.errors import FinetextError, RunError
 from finetext.recipe import ADAPTED
 from finetext.report.report import ReportData, write_report
@@ -45,16 +45,13 @@ def report_data(run: Run) -> ReportData:
         data = json.loads((folder / "data.json").read_text("utf-8"))
         environment = json.loads((folder / "environment.json").read_text("utf-8"))
         known = [finding_from_json(of) for of in data["findings"]]
-        lengths: list[Lengths] = [lengths_from_json(of) for of in data["lengths"]]
-        described = {
-            "description": str(data["description"]),
-            "rows": dict(data["rows"]),
-            "class_counts": dict(data["labels_by_split"]),
-            "recipe": (folder / "recipe.toml").read_text("utf-8"),
-            "seed": int(environment["seed"]),
-        }
+        lengths = [lengths_from_json(of) for of in data["lengths"]]
         return ReportData(
-            **described,
+            description=str(data["description"]),
+            rows=dict(data["rows"]),
+            class_counts=dict(data["labels_by_split"]),
+            recipe=(folder / "recipe.toml").read_text("utf-8"),
+            seed=int(environment["seed"]),
             title=folder.resolve().name,
             lengths=lengths,
             findings=[*run.findings, *known],

@@ -61,7 +61,7 @@ def with_seeds(
 
 
 def _of_first(rung: Rung, seed: int) -> SeedScores:
-    metrics = {part: values_of(of) for part, of in rung.predictions.items()}
+    metrics = {str(part): values_of(of) for part, of in rung.predictions.items()}
     return SeedScores(seed, metrics, rung.entry.seconds_to_train)
 
 
@@ -85,7 +85,7 @@ def _climb(
         on_test = predict(classifier, splits.test)
         predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
         write_parts(predictions, splits, place)
-        metrics = {part: values_of(of) for part, of in predictions.items()}
+        metrics = {str(part): values_of(of) for part, of in predictions.items()}
         scores = SeedScores(context.seed, metrics, seconds)
         write_json(place / ENTRY, scores.to_json())
         forget(place)

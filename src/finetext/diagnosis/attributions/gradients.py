@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -20,10 +21,11 @@ from finetext.methods.finetune import TransformerClassifier
 from finetext.training.batches import positions_a_batch
 from finetext.training.tokens import encodable, tokenise
 
-STEPS: Final = (16, 512)
-"""Points on the path to begin with, and at most."""
+STEPS: Final = 16
+"""Points on the path, or on each stretch of it."""
+MOST_STRETCHES: Final = 48
 TOLERANCE: Final = 0.02
-"""Share of the change in score that the attributions may miss before the points are doubled."""
+"""Share of the change in score that the attributions may miss."""
 LEAST_GAP: Final = 0.01
 """What they may miss of the log-odds in any case."""
 
@@ -79,20 +81,49 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     return Attributed(words, shared, own, base)
 
 
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """A stretch of the path, from one share of it to another.
+
+    Attributes:
+        start: share of the path, from 0.
+        stop: share of the path, to 1.
+        values: (length,) attributions of the pieces.
+        gap: what these miss of the change in score.
+    """
+
+    start: float
+    stop: float
+    values: Any
+    gap: float
+
+
 def _converged(
     score: Any, ends: tuple[Any, Any], parts: tuple[Any, ...], size: int, change: float
 ) -> Any:
-    """(length,) attributions of the pieces, with as many points as they need."""
+    """(length,) attributions of the pieces; the path is halved where they miss most.
+
+    Gradients along a straight path add up, so a sudden turn of the model needs more points just
+    where it is.
+    """
     integrated = _captum()(score)
-    steps, most = STEPS
-    while True:
+
+    def stretch(start: float, stop: float) -> _Stretch:
+        low, high = (ends[0] + share * (ends[1] - ends[0]) for share in (start, stop))
         found, gap = integrated.attribute(
-            ends[1], baselines=ends[0], additional_forward_args=parts, n_steps=steps,
+            high, baselines=low, additional_forward_args=parts, n_steps=STEPS,
             internal_batch_size=size, return_convergence_delta=True,
         )  # fmt: skip
-        if steps >= most or abs(float(gap)) <= max(LEAST_GAP, TOLERANCE * abs(change)):
-            return found.detach().sum(dim=2)[0].double().cpu().numpy()
-        steps *= 2
+        values = found.detach().sum(dim=2)[0].double().cpu().numpy()
+        return _Stretch(start, stop, values, abs(float(gap)))
+
+    path = [stretch(0.0, 1.0)]
+    allowed = max(LEAST_GAP, TOLERANCE * abs(change))
+    while sum(part.gap for part in path) > allowed and len(path) < MOST_STRETCHES:
+        worst = path.pop(int(np.argmax([part.gap for part in path])))
+        middle = (worst.start + worst.stop) / 2
+        path += [stretch(worst.start, middle), stretch(middle, worst.stop)]
+    return np.sum([part.values for part in path], axis=0)
 
 
 def _captum() -> Any:
