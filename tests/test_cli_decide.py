@@ -46,12 +46,38 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
     assert json.loads(command("evaluate", "careful", reviews, "--json").out)["decided"] == 0.0
 
 
+def test_costs_of_a_spreadsheet_are_read_and_what_they_save_is_told(
+    command: Command, finished: Path
+) -> None:
+    Path("costs.csv").write_text("truth;good;bad\ngood;0;0,5\nbad;12,5;0\n")
+    seen = command("decide", finished / "majority", "--costs", "costs.csv", "--out", "cheap")
+    assert seen.status == 0, seen.err
+    assert "a row costs 0." in seen.out
+    assert "on average; with the likeliest label it would cost " in seen.out
+    told = json.loads(Path("cheap/finetext.json").read_text())["decision"]
+    assert sorted(map(sorted, told["costs"])) == [[0.0, 0.5], [0.0, 12.5]]
+
+
+def test_a_label_that_is_never_given_is_named(command: Command, finished: Path) -> None:
+    words = ("--aim", "precision=0.99", "--out", "sure")
+    seen = command("decide", finished / "majority", *words)
+    assert "never given: good, as no probability is high enough" in seen.out
+    alone = command("decide", finished / "majority", "--aim", "f1", "--out", "other")
+    assert "probability divided by" in alone.out
+    assert "threshold" not in alone.out
+    plain = command("decide", finished / "majority", "--out", "plain")
+    assert "chosen on" not in plain.out
+
+
 def test_the_model_of_the_run_stays_as_it_is(command: Command, finished: Path) -> None:
     model = finished / "tfidf" / "model"
     before = {path: path.read_bytes() for path in model.iterdir()}
     seen = command("decide", finished, "--aim", "f1", "--out", model)
     assert seen.status == 2
     assert "another folder" in seen.err
+    other = command("decide", finished / "majority", "--aim", "f1", "--out", model)
+    assert other.status == 2
+    assert "the model of a run" in other.err
     assert command("decide", finished / "tfidf", "--aim", "f1", "--out", "new").status == 0
     assert {path: path.read_bytes() for path in model.iterdir()} == before
     described = json.loads(Path("new/finetext.json").read_text())

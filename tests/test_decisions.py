@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.decisions import AS_LIKELY, Decision
+from finetext.decisions import AS_LIKELY, Decision, decision_in
 
 LIKELY = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.34, 0.33, 0.33]])
 share = st.floats(0.001, 1.0)
@@ -72,3 +72,12 @@ def test_it_comes_back_from_json(
 def test_other_sizes_than_those_of_the_labels_are_refused(decision: Decision) -> None:
     with pytest.raises(ValueError, match="for 3 labels"):
         decision.check(3)
+
+
+@pytest.mark.parametrize("limits", [None, [0.3, 0.7]])
+def test_files_of_the_first_format_are_read(limits: list[float] | None) -> None:
+    read = decision_in({"format_version": 1, "thresholds": limits})
+    assert read == Decision(thresholds=None if limits is None else (0.3, 0.7))
+    assert decision_in({"decision": {"least": [0.5, 0.5]}}) == Decision(least=(0.5, 0.5))
+    with pytest.raises(KeyError):
+        decision_in({})

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetext import Finetune, Majority, Tfidf, fit, read
+from finetext.decisions import Decision
 from finetext.errors import DataError, FinetextError, RecipeError, UnknownNameError
 from finetext.fitting import held_out
 from finetext.methods.base import ProgressEvent
@@ -59,6 +60,11 @@ def test_several_labels_get_thresholds() -> None:
     assert classifier.scheme.multilabel
     assert classifier.scheme.names == ("bad", "film", "good")
     assert len(classifier.decision.thresholds or ()) == 3
+
+
+def test_rows_that_were_learnt_from_calibrate_nothing() -> None:
+    classifier = fit(["a fine film", "a dull film"], ["good", "bad"], QUICK)
+    assert classifier.decision == Decision()
 
 
 def test_fine_tuning_a_tiny_encoder(tiny_encoder: Path) -> None:

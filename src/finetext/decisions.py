@@ -103,6 +103,19 @@ class Decision:
         return cls(**{name: read[name](values[name]) for name in known})
 
 
+def decision_in(described: Mapping[str, Any]) -> Decision:
+    """The decision of a file; those of format 1 have no more of it than `thresholds`.
+
+    Raises:
+        KeyError: there is neither.
+        TypeError, ValueError, AttributeError: a value is not of the kind it should be.
+    """
+    if "decision" in described:
+        return Decision.from_json(described["decision"])
+    limits = described["thresholds"]
+    return Decision(thresholds=None if limits is None else _numbers(limits))
+
+
 AS_LIKELY: Final = Decision()
 """The likeliest label; each label from a probability of 0.5 where there can be several."""
 

@@ -36,7 +36,8 @@ def fit(
     """Train one method on texts and labels.
 
     A tenth of the rows is held out to choose the best checkpoint, to calibrate the probabilities,
-    and for the thresholds where a text can have several labels. For scores, intervals and a
+    and for the thresholds where a text can have several labels; of too few rows for that nothing is
+    held out, and the classifier stays as it came out of training. For scores, intervals and a
     comparison with baselines use `finetext.train`.
 
     Args:
@@ -75,6 +76,8 @@ def fit(
     )  # fmt: skip
     with nullcontext() if listener else screen.watching():
         classifier = recipe.methods[name].fit(train, validation, context)
+        if validation is train:  # of which a classifier is far too sure
+            return classifier
         return calibrated(classifier, validation)[0]
 
 

@@ -27,6 +27,7 @@ def test_rows_and_columns_may_stand_in_any_order(tmp_path: Path) -> None:
         ("t,a,b\na,0,x\nb,1,0\n", "row 2, column b: 'x'"),
         ("t,a,b\na,0,inf\nb,1,0\n", "no number"),
         ("t,a,b\na,0\nb,1,0\n", "row 2, column b: ''"),
+        (f"t,a,{'b' * 200_000}\n", "cannot be read"),
     ],
 )
 def test_a_table_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from finetext.errors import DataError, RecipeError, UnknownNameError
 from finetext.evaluation.compare import compare
-from finetext.evaluation.several import Several, compare_all, holm, smallest_difference
+from finetext.evaluation.several import Several, can_show, compare_all, holm, smallest_difference
 from finetext.types import LabelScheme, Predictions
 
 SCHEME = LabelScheme(("a", "b", "c"))
@@ -104,10 +104,20 @@ def test_a_set_and_itself_are_equal_on_every_row() -> None:
     assert (found.verdict(pair), pair.smallest, pair.corrected) == ("equal on every row", None, 1.0)
 
 
+def test_a_difference_on_every_one_of_a_few_rows_is_not_called_equal() -> None:
+    likely, targets = np.tile([0.8, 0.1, 0.1], (3, 1)), np.zeros(3, dtype=np.int64)
+    right = Predictions(tuple("123"), targets, likely, SCHEME)
+    wrong = replace(right, probabilities=likely[:, ::-1])
+    found = compare_all({"right": right, "wrong": wrong}, "accuracy", resamples=100)
+    assert found.verdict(found.pairs[0]).startswith("no difference could be shown")
+
+
 def test_a_single_group_shows_nothing() -> None:
     sets = {name: replace(p, groups=("g",) * 40) for name, p in three(40).items()}
     found = compare_all(sets, resamples=50)
-    assert {found.verdict(pair) for pair in found.pairs} == {"no difference could be shown"}
+    assert {found.verdict(pair) for pair in found.pairs} == {
+        "no difference could be shown: with 1 group no difference can be, however large"
+    }
     assert {pair.smallest for pair in found.pairs} == {None}
 
 
@@ -186,3 +196,15 @@ def test_too_few_sets_and_a_metric_that_does_not_fit_are_refused() -> None:
         compare_all({"one": rung(5, 1, 1, 1)})
     with pytest.raises(RecipeError, match="not for data with 3 classes"):
         compare_all(three(5), "binary_f1")
+
+
+def test_a_handful_of_groups_cannot_show_any_difference() -> None:
+    groups = tuple(str(i % 4) for i in range(400))
+    sets = {name: replace(each, groups=groups) for name, each in three().items()}
+    found = compare_all({"good": sets["good"], "poor": sets["poor"]}, resamples=300)
+    (pair,) = found.pairs
+    assert pair.comparison.p_value > 0.05
+    assert pair.smallest is None
+    assert found.verdict(pair).endswith(": with 4 groups no difference can be, however large")
+    assert [can_show(units) for units in (1, 5, 6)] == [False, False, True]
+    assert not can_show(6, comparisons=3)

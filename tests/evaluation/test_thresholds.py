@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from finetext.decisions import Decision
 from finetext.errors import DataError
 from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.thresholds import best_threshold, choose_thresholds
+from finetext.evaluation.thresholds import (
+    best_threshold,
+    choose_thresholds,
+    for_recall,
+    weights_for_macro_f1,
+)
 from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 SHARES = np.geomspace(0.2, 0.004, 12)
@@ -73,6 +78,19 @@ def test_a_label_without_positives_gets_the_shared_threshold() -> None:
 def test_without_any_positive_all_thresholds_are_one_half() -> None:
     chosen = choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 3), dtype=np.int64))
     assert chosen == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("share", [0.07, 0.14, 0.28, 0.55, 0.9])
+def test_recall_asks_for_no_row_more_than_its_share(share: float) -> None:
+    likely = np.linspace(0.99, 0.01, 100)[:, None]
+    (limit,) = for_recall(likely, np.ones((100, 1), dtype=np.int64), share)
+    assert (likely >= limit).sum() == round(100 * share)
+
+
+def test_probabilities_of_zero_leave_weights_finite() -> None:
+    likely = np.tile([1.0, 0.0, 0.0], (6, 1))
+    weights = weights_for_macro_f1(likely, np.array([0, 0, 0, 1, 2, 0]))
+    assert np.isfinite(weights).all()
 
 
 def test_wrong_shapes_are_refused() -> None:

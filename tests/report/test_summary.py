@@ -37,6 +37,15 @@ def test_nothing_is_said_of_what_was_not_looked_at(single: ReportData) -> None:
     assert summarise(single, 3, None).failing == []
 
 
+def test_a_method_that_doubts_half_of_the_labels_is_doubted_itself(single: ReportData) -> None:
+    many = Diagnoses(suspects=replace(suspects(("a", "b"), count=300), rows=600))
+    said = summary(replace(single, findings=(), diagnoses=many))
+    assert said.data[0] == "300 of 600 labels (50.0%) look wrong."
+    assert "more than tfidf can know" in said.data[1]
+    assert any("Start with the first" in line for line in said.advice)
+    assert not any("make the scores true" in line for line in said.advice)
+
+
 def test_labels_are_not_blamed_without_reason(single: ReportData) -> None:
     none = Diagnoses(suspects=suspects(("a", "b"), count=0))
     said = summary(replace(single, findings=(), diagnoses=none))

@@ -77,7 +77,7 @@ def test_what_is_damaged_is_named(noisy: Path, tmp_path: Path) -> None:
         whole = path.read_text()
         for broken in ("", "{}", "[1]", '{"x": '):
             path.write_text(broken)
-            with pytest.raises(RunError, match=name):
+            with pytest.raises(RunError, match=rf"{name}\.json is damaged: .*; remove it"):
                 kept(run)
         path.write_text(whole)
     (run / "data.json").write_text("{}")

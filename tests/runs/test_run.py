@@ -96,7 +96,7 @@ def test_an_unfinished_run_is_none(copy: Path) -> None:
 def test_damaged_predictions_are_one_message(copy: Path, content: bytes | None) -> None:
     path = copy / "tfidf" / "predictions.parquet"
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(FinetextError, match="predictions"):
+    with pytest.raises(FinetextError, match="is gone" if content is None else "cannot be read"):
         Run.open(copy).predictions()
     with pytest.raises(FinetextError, match="predictions"):
         Run.open(copy).texts()

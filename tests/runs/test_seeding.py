@@ -13,7 +13,7 @@ from finetext.decisions import AS_LIKELY
 from finetext.methods.base import FitContext, Method
 from finetext.methods.majority import MajorityClassifier
 from finetext.pipeline import Listener
-from finetext.recipe import Recipe
+from finetext.recipe import LARGEST_SEED, Recipe
 from finetext.recipe_file import read_toml
 from finetext.runs.run import Run
 from finetext.types import Dataset
@@ -61,11 +61,21 @@ def test_every_rung_is_trained_with_every_seed(workplace: Path, reviews: Path) -
 
 def test_what_was_finished_is_not_trained_again(workplace: Path, reviews: Path) -> None:
     Path("broken").touch()
-    with pytest.raises(finetext.FinetextError, match="broken"):
+    with pytest.raises(finetext.FinetextError, match="a further seed failed: broken"):
         trained(reviews)
+    unfinished = Run.open("run")
+    assert unfinished.unfinished == ("majority", "tfidf", "chance")
+    assert [entry.method for entry in unfinished.leaderboard] == ["majority", "tfidf", "chance"]
     run = trained(reviews, resume=True)
     assert Path("fits").read_text().split() == ["5", "6", "7"]
     assert len(run.leaderboard[-1].seeds) == 3
+    assert not run.unfinished
+
+
+def test_after_the_largest_seed_comes_0(workplace: Path, reviews: Path) -> None:
+    recipe = Recipe(source=str(reviews), methods={"chance": Chance()}, seed=LARGEST_SEED, seeds=2)
+    run = finetext.train(recipe, out="run", listener=Listener())
+    assert [of.seed for of in run.leaderboard[-1].seeds] == [LARGEST_SEED, 0]
 
 
 def test_the_command_tells_mean_and_spread(command: Callable[..., Any], reviews: Path) -> None:

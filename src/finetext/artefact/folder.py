@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext import registry
-from finetext.decisions import Decision
+from finetext.decisions import decision_in
 from finetext.durable import finish_folder, put_in_place, sync_names
 from finetext.errors import DataError, ModelError, UnknownNameError
 from finetext.methods.base import Classifier
@@ -70,7 +70,7 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     described = _read_description(folder)
     try:
         scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
-        decision = Decision.from_json(described["decision"])
+        decision = decision_in(described)
         decision.check(len(scheme))
         kind = registry.load("classifiers", str(described["classifier"]))
         loaded: Classifier = kind.load_weights(folder.absolute(), scheme, decision, device)
@@ -115,7 +115,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(described["format_version"])
-        described["labels"], described["multilabel"], described["decision"]
+        described["labels"], described["multilabel"]
+        described["decision" if version > 1 else "thresholds"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:

@@ -68,7 +68,8 @@ def _opened(sources: list[str], method: str | None, part: SplitName) -> dict[str
 
     folders = [Run.is_at(Path(source).expanduser()) for source in sources]
     if len(sources) == 1:
-        if not folders[0] or method is not None:
+        unfinished = (Path(sources[0]).expanduser() / "recipe.toml").is_file()
+        if not (folders[0] or unfinished) or method is not None:
             raise DataError(
                 f"{sources[0]} alone is nothing to compare: give two sets of predictions or more, "
                 "or a run folder without --method to compare its rungs"

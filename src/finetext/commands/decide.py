@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from finetext import arguments, options
 from finetext.console import Screen
@@ -31,8 +32,8 @@ def decide(
     if predicted.run is None or predicted.method is None:
         raise DataError(f"{run} is not a run folder or a rung in one, so it holds no model")
     model = predicted.run / predicted.method / "model"
-    if out.resolve() == model.resolve():
-        raise DataError(f"{out} is the model of the run; write the new one to another folder")
+    if out.resolve() == model.resolve() or _is_of_run(out.resolve()):
+        raise DataError(f"{out} is the model of a run; write the new one to another folder")
     decision = choose_decision(predicted.predictions, wanted)
     classifier = arguments.open_model(model, "cpu").with_decision(decision)
     save_model(classifier, out, provenance(model))
@@ -43,9 +44,15 @@ def decide(
         screen.json(written | decided_json(decided))
         return
     print(f"{predicted.name}: {wanted.words or 'the likeliest label'}")
-    print(f"on the {len(decided):,} validation rows that it was chosen on:")
-    for line in decided_lines(decided):
-        print(f"  {line}")
-    for line in threshold_lines(decided):
-        print(f"  {line}")
+    if lines := [*decided_lines(decided), *threshold_lines(decided)]:
+        print(f"on the {len(decided):,} validation rows that it was chosen on:")
+        for line in lines:
+            print(f"  {line}")
     print(f"model: {out}")
+
+
+def _is_of_run(model: Path) -> bool:
+    """Whether it is the model of a rung: another model must not take its place."""
+    from finetext.runs.run import Run
+
+    return model.name == "model" and Run.is_at(model.parent.parent)

@@ -146,6 +146,11 @@ def _show(found: Suspects, out: Path | None) -> None:
     print(f"{count:,} of {found.rows:,} rows {are} wrongly labelled ({share}).")
     if not count:
         return
+    if found.too_many:
+        print(
+            f"These are so many that {found.method} has learnt too little here to tell wrong "
+            "labels from hard texts: believe the first at most, or try a better --method."
+        )
     most = [f"{what} ({times:,})" for what, times in found.mistakes[:_MISTAKES_SHOWN]]
     print(f"Most frequent: {', '.join(most)}.")
     print(f"\nThe first {min(count, _SHOWN)}, the likeliest to be wrong first:\n")

@@ -34,7 +34,7 @@ def map_texts(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Draw texts on a plane, those close together that MODEL sees as alike."""
+    """Draw texts on a plane, with those close together that are alike."""
     from finetext.diagnosis.map import check_umap, part_of_run, text_map
     from finetext.runs.run import Run
 

@@ -49,7 +49,7 @@ def keep_for_report(
 ) -> None:
     """Keep what was found for the report, if it is about the validation rows of the best rung.
 
-    The report has no texts of test rows. A run folder that cannot be written is left alone.
+    The report shows no errors in test rows. A run folder that cannot be written is left alone.
     """
     from finetext.runs.diagnosing import keep
     from finetext.runs.run import Run

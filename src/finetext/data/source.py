@@ -37,8 +37,9 @@ def source_columns(
     rows = rows_of(reading, settings)
     absent = [one for one in ids if one not in rows]
     if absent:
+        more = f", nor {len(absent) - 1:,} more" if len(absent) > 1 else ""
         raise DataError(
-            f"{reading.title} has no row {absent[0]!r}, nor {len(absent) - 1:,} more of "
+            f"{reading.title} has no row {absent[0]!r}{more}, of "
             f"{counted(len(ids), 'row')}: name the column of their ids with --id"
         )
     places = [rows[one] for one in ids]

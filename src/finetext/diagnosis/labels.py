@@ -32,6 +32,10 @@ _CHANGED: Final = Finding(
     "warning", "data-changed", "the data are not the ones that this recipe was run on before"
 )
 
+MOST_BELIEVED: Final = 0.2
+"""Share of rows that can look wrong before it is the method that is in doubt. Of the test sets that
+Northcutt et al. (2021, Pervasive label errors) had people check, the worst had a tenth wrong."""
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -79,6 +83,11 @@ class Suspects:
     rows: int
     suspects: tuple[Suspect, ...]
     seconds: float
+
+    @property
+    def too_many(self) -> bool:
+        """Whether so many look wrong that the method, not the labels, must be in doubt."""
+        return len(self.suspects) > MOST_BELIEVED * self.rows
 
     @property
     def mistakes(self) -> list[tuple[str, int]]:

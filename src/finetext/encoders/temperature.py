@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 
-def with_temperature(model: Any, labels: int, temperature: float) -> Any | None:
+def with_temperature(
+    model: Any, labels: int, temperature: float, inputs: Mapping[str, Any]
+) -> Any | None:
     """The model with the weights of its last layer divided by a temperature, and so its logits.
 
     Args:
@@ -14,17 +17,19 @@ def with_temperature(model: Any, labels: int, temperature: float) -> Any | None:
             other weights with the one returned.
         labels: number of its outputs.
         temperature: a positive number.
+        inputs: what the tokenizer makes of a text, to run the model with: some models ask for
+            their own special tokens, or for a few tokens at least.
 
     Returns:
         a model of the same class, or None where its outputs do not come from one linear layer.
     """
-    name = _last_layer(model, labels)
+    name = _last_layer(model, labels, inputs)
     if name is None:
         return None
     return _with_module(model, name.split("."), _scaled(model.get_submodule(name), temperature))
 
 
-def _last_layer(model: Any, labels: int) -> str | None:
+def _last_layer(model: Any, labels: int, inputs: Mapping[str, Any]) -> str | None:
     """The name of the linear layer whose outputs are the logits, found by running the model."""
     import torch
 
@@ -38,7 +43,7 @@ def _last_layer(model: Any, labels: int) -> str | None:
     model.eval()
     try:
         with torch.inference_mode():
-            logits = model(torch.tensor([[1, 2, 3]], device=model.device)).logits
+            logits = model(**{name: of.to(model.device) for name, of in inputs.items()}).logits
     finally:
         model.train(was_training)
         for hook in hooks:

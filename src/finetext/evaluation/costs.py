@@ -13,6 +13,8 @@ from finetext.types import LabelScheme
 def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]:
     """A CSV file of costs: the true label in the first column, the label given in the first row.
 
+    Spreadsheets that write a decimal comma put semicolons between the cells; both are understood.
+
     Args:
         path: the file.
         scheme: the labels; all of them must be there, in any order.
@@ -24,10 +26,16 @@ def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]
         RecipeError: it cannot be read, a label is missing or unknown, or a cell is no number.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"the costs in {path} cannot be read: {error}") from None
+        lines = path.read_text("utf-8-sig").splitlines(keepends=True)
+        delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
+    except UnicodeDecodeError:
+        raise RecipeError(
+            f"the costs in {path} cannot be read: it is no text in UTF-8; save it as CSV"
+        ) from None
+    except (OSError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RecipeError(f"the costs in {path} cannot be read: {why}") from None
     if not rows:
         raise RecipeError(f"{path} is empty; it must have a row and a column for each label")
     given = [cell.strip() for cell in rows[0][1:]]
@@ -54,7 +62,7 @@ def _check_labels(path: Path, where: str, found: list[str], scheme: LabelScheme)
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
     try:
-        value = float(cell)
+        value = float(cell.replace(",", "."))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.data.words import counted
 from finetext.errors import DataError, UnknownNameError
 from finetext.evaluation.aligning import align
 from finetext.evaluation.compare import (
@@ -41,7 +42,8 @@ class Pair:
         b: name of the second.
         comparison: the first less the second.
         corrected: the p-value, corrected for the number of comparisons by `holm`.
-        smallest: what `smallest_difference` says; None where it is not defined.
+        smallest: what `smallest_difference` says; None where it is not defined, or where there
+            are too few rows or groups to show any difference (`can_show`).
         only_a: rows that the first alone has right, with all of their labels.
         only_b: rows that the second alone has right.
         mcnemar: two-sided p-value of McNemar's exact test on these two; None with groups, where
@@ -90,11 +92,14 @@ class Several:
         better = self.better(pair)
         if better is not None:
             return f"{better} is better than {pair.b if better == pair.a else pair.a}"
-        if pair.comparison.standard_error == 0:
+        if pair.comparison.standard_error == 0 and pair.comparison.difference.value == 0:
             return "equal on every row"
         words = "no difference could be shown"
         if pair.comparison.p_value < SIGNIFICANT:
             words += f" in {len(self.pairs)} comparisons"
+        if not can_show(self.groups or self.rows, len(self.pairs)):
+            few = counted(self.groups, "group") if self.groups else counted(self.rows, "row")
+            return f"{words}: with {few} no difference can be, however large"
         if pair.smallest is None:
             return words
         return f"{words}; these rows could have shown one of {pair.smallest:.2g}"
@@ -171,17 +176,20 @@ def compare_all(
         names = [(name, against) for name in aligned if name != against]
     found = [compare(aligned[a], aligned[b], metric, seed, resamples) for a, b in names]
     corrected = holm([comparison.p_value for comparison in found])
+    groups = None if some.groups is None else len(set(some.groups))
+    enough = can_show(groups or len(some), len(names))
     pairs = []
     for (a, b), comparison, p_value in zip(names, found, corrected, strict=True):
         only_a, only_b = discordant(aligned[a], aligned[b])
         exact = mcnemar(only_a, only_b) if some.groups is None else None
-        smallest = smallest_difference(comparison.standard_error, len(names))
+        error = comparison.standard_error if enough else None
+        smallest = smallest_difference(error, len(names))
         pairs.append(Pair(a, b, comparison, p_value, smallest, only_a, only_b, exact))
     return Several(
         metric=metric,
         higher_is_better=higher,
         rows=len(some),
-        groups=None if some.groups is None else len(set(some.groups)),
+        groups=groups,
         scores={name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()},
         pairs=tuple(pairs),
     )
@@ -199,6 +207,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(given)
     corrected[order] = np.minimum(raised, 1.0)
     return [float(value) for value in corrected]
+
+
+def can_show(units: int, comparisons: int = 1) -> bool:
+    """Whether a test that swaps rows or groups can find any difference at all.
+
+    Two of the 2^units ways to swap are as extreme as a difference that all of them agree on, so
+    the p-value is never lower than 2 / 2^units: with four groups it is 0.125.
+
+    Args:
+        units: number of rows, or of groups where there are any.
+        comparisons: how many are made.
+    """
+    return 2.0 ** (1 - units) < SIGNIFICANT / comparisons
 
 
 def smallest_difference(standard_error: float | None, comparisons: int = 1) -> float | None:

@@ -12,6 +12,7 @@ from finetext.types import Booleans, Floats, Integers
 
 PRIOR_POSITIVES: Final = 10
 ROUNDS: Final = 3
+_ROUNDING: Final = 1e-9
 
 
 def choose_thresholds(
@@ -102,7 +103,8 @@ def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[
 
     def highest(scores: Floats, truth: Integers) -> float:
         found = np.sort(scores[truth == 1])[::-1]
-        return float(found[math.ceil(share * len(found)) - 1]) if len(found) else 0.5
+        wanted = math.ceil(share * len(found) - _ROUNDING)
+        return float(found[wanted - 1]) if len(found) else 0.5
 
     return tuple(highest(p, t) for p, t in zip(probabilities.T, targets.T, strict=True))
 
@@ -192,7 +194,7 @@ def _best_limit(probabilities: Floats, targets: Integers, limits: Floats, label:
     if cut == 0:
         return float(max(ratios[order[0]] * 2, 1e-6))
     below = ratios[order[cut]] if cut < n else ratios[order[-1]] / 2
-    return float(max(np.sqrt(ratios[order[cut - 1]] * max(below, 1e-300)), 1e-6))
+    return float(max(np.sqrt(ratios[order[cut - 1]]) * np.sqrt(max(below, 1e-300)), 1e-6))
 
 
 def _macro_f1(merit: Floats, targets: Integers) -> float:

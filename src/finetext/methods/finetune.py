@@ -278,7 +278,8 @@ class TransformerClassifier(Classifier):
 
     def with_temperature(self, temperature: float) -> Self:
         """See `Classifier.with_temperature`; the same classifier if its head cannot be scaled."""
-        model = with_temperature(self.model, len(self.scheme), temperature)
+        inputs = tokenise(self.tokenizer, ["Which layer is the last?"], self.max_length).batch([0])
+        model = with_temperature(self.model, len(self.scheme), temperature, inputs)
         return self if model is None else replace(self, model=model)
 
     def save_weights(self, folder: Path) -> None:

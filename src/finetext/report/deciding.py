@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from finetext.evaluation.conformal import covered
 from finetext.types import Predictions
 
@@ -13,7 +15,9 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
 
     Returns:
         "decided", the share of rows that get a label, and "accuracy" on these; "covered", the
-        share of rows whose set has all true labels, and "set_size", labels in a set on average.
+        share of rows whose set has all true labels, and "set_size", labels in a set on average;
+        "cost", what a row costs on average, and "cost_of_likeliest", what it would with the
+        likeliest label.
     """
     found: dict[str, Any] = {}
     decision = predictions.decision
@@ -25,6 +29,11 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
     if (sets := decision.sets(predictions.probabilities)) is not None:
         share = float(covered(predictions).mean())
         found |= {"covered": share, "set_size": float(sets.sum(axis=1).mean())}
+    if decision.costs is not None and len(predictions):
+        costs, truth = np.array(decision.costs), predictions.targets
+        likeliest = predictions.probabilities.argmax(axis=1)
+        found["cost"] = float(costs[truth, predictions.decisions].mean())
+        found["cost_of_likeliest"] = float(costs[truth, likeliest].mean())
     return found
 
 
@@ -39,16 +48,25 @@ def decided_lines(predictions: Predictions) -> list[str]:
             f"prediction sets hold the truth of {found['covered']:.3f} of the rows (promised: "
             f"{predictions.decision.coverage:g}); {found['set_size']:.2f} labels on average"
         )
+    if "cost" in found:
+        said.append(
+            f"a row costs {found['cost']:.3g} on average; with the likeliest label it would cost "
+            f"{found['cost_of_likeliest']:.3g}"
+        )
     return said
 
 
 def threshold_lines(predictions: Predictions) -> list[str]:
-    """The thresholds of each label."""
-    decision, names = predictions.decision, predictions.scheme.names
-    titles = {"threshold": decision.thresholds, "least probability": decision.least}
+    """The thresholds of each label; one above 1 is said to be never given."""
+    decision, scheme = predictions.decision, predictions.scheme
+    divisor = "probability divided by"
+    first = "threshold" if scheme.multilabel else divisor
+    titles = {first: decision.thresholds, "least probability": decision.least}
     return [
-        f"{title} {value:.3f}  {name}"
+        f"never given: {name}, as no probability is high enough"
+        if value > 1 and title != divisor
+        else f"{title} {value:.3f}  {name}"
         for title, values in titles.items()
         if values is not None
-        for name, value in zip(names, values, strict=True)
+        for name, value in zip(scheme.names, values, strict=True)
     ]

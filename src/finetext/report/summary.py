@@ -88,9 +88,8 @@ def _mistakes(data: ReportData) -> list[str]:
     if not errors.confusions:
         return [f"{said}."]
     worst = errors.confusions[0]
-    return [
-        f"{said}, most often by taking {worst.truth} for {worst.prediction} ({worst.rows:,} times)."
-    ]
+    times = counted(worst.rows, "time")
+    return [f"{said}, most often by taking {worst.truth} for {worst.prediction} ({times})."]
 
 
 def _worse(data: ReportData) -> list[str]:
@@ -130,6 +129,8 @@ def _data(data: ReportData) -> list[str]:
         which = f"{count:,}" if count else "None"
         looks = "looks" if count <= 1 else "look"
         said.append(f"{which} of {suspects.rows:,} labels{share} {looks} wrong.")
+        if suspects.too_many:
+            said.append(f"That is more than {suspects.method} can know: most are only hard to it.")
     return said or ["The checks found nothing to object to."]
 
 
@@ -138,7 +139,12 @@ def _advice(data: ReportData, trust: TrustView | None) -> list[str]:
     advice = []
     if any(finding.severity == "error" for finding in data.findings):
         advice.append("Settle the errors under “What to know” first.")
-    if found.suspects is not None and found.suspects.suspects:
+    if found.suspects is not None and found.suspects.too_many:
+        advice.append(
+            "Start with the first of “Labels that look wrong”; a better method finds those that "
+            "are: finetext labels --method finetune."
+        )
+    elif found.suspects is not None and found.suspects.suspects:
         advice.append(
             "Read the list under “Labels that look wrong” and correct those that are: better "
             "labels help every method, and make the scores true."

@@ -72,14 +72,19 @@ def _read(path: Path, where: str) -> Any:
     try:
         values = json.loads(path.read_text("utf-8"))
         return getattr(import_module(module), name).from_json(values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {error!r}; remove it") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
+        why = f"{error}" if isinstance(error, ValueError | RunError) else repr(error)
+        raise RunError(
+            f"{path} is damaged: {why}; remove it (only the report reads it, and the command that "
+            "found it out makes it anew)"
+        ) from None
 
 
 def diagnose(run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext) -> None:
     """Find out what costs little, and keep it: where the best rung fails, and doubtful labels.
 
-    Texts that are shown are those of validation rows, so that the test rows stay unseen.
+    Errors and slices are those of validation rows, so that nothing is chosen by what the best rung
+    said of test rows. Labels are doubted in all rows, without any rung of the run.
 
     Args:
         run: the run folder.

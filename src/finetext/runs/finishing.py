@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,16 +102,26 @@ def _judged(started: Started, rungs: Mapping[str, Rung], unfinished: Sequence[Fi
         cheapest,
         recipe.metric,
         comparisons,
-        unfinished=tuple(name for name in recipe.methods if name not in rungs),
+        unfinished=_unfinished(recipe, rungs),
         findings=tuple(noticed),
         paid=tuple(what_paid(recipe, rungs, before)),
+    )
+
+
+def _unfinished(recipe: Recipe, rungs: Mapping[str, Rung]) -> tuple[str, ...]:
+    """The rungs that are missing, or lack the scores of further seeds."""
+    seeds = 0 if recipe.seeds == 1 else recipe.seeds
+    return tuple(
+        name
+        for name in recipe.methods
+        if name not in rungs or len(rungs[name].entry.seeds) != seeds
     )
 
 
 def _goodness(rung: Rung, metric: Metric) -> float:
     """How good a rung is on validation rows, on average over its seeds; higher is better."""
     over = over_seeds(rung.entry, metric.name, "validation")
-    if over is None:
+    if over is None or math.isnan(over[0]):
         return metric.goodness(rung.predictions["validation"])
     return over[0] if metric.higher_is_better else -over[0]
 
@@ -148,7 +159,7 @@ def finish_without(
     happened = f"{_at(started, rungs)} {_reason(started, error)}"
     lines = [happened]
     names = ", ".join(rungs)
-    if rungs and len(rungs) < len(started.recipe.methods):
+    if rungs and _unfinished(started.recipe, rungs):
         lost = Finding(
             "error",
             FAILED if is_final else STOPPED,
@@ -167,10 +178,13 @@ def finish_without(
 
 
 def _at(started: Started, rungs: Mapping[str, Rung]) -> str:
-    """What a run was about when it ended early: adapting, its next rung, or the end."""
+    """What a run was about when it ended early: adapting, a rung or its seeds, or the end."""
     if not rungs and is_adapting(started.folder, started.recipe):
         return "the adaptation"
-    return next((name for name in started.recipe.methods if name not in rungs), "the report")
+    for name in started.recipe.methods:
+        if name not in rungs:
+            return name
+    return "a further seed" if _unfinished(started.recipe, rungs) else "the report"
 
 
 def _reason(started: Started, error: BaseException) -> str:

@@ -69,4 +69,7 @@ def report_data(run: Run) -> ReportData:
     except FinetextError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"the run in {folder} is damaged: {error!r}") from None
+        raise RunError(
+            f"the run in {folder} is damaged, or of an earlier version of finetext: {error!r}; its "
+            "report.html stays as it is"
+        ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetext.artefact.folder import load_model
-from finetext.decisions import Decision
+from finetext.decisions import decision_in
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import (
@@ -44,7 +44,7 @@ class Run:
         metric: name of the metric by which the two were chosen.
         comparisons: rung to its paired comparison with the best on the test rows; none for the
             best itself.
-        unfinished: rungs that failed, were stopped, or come after such a one.
+        unfinished: rungs that failed, were stopped, come after such a one, or lack further seeds.
         findings: what training noticed, and what is to be known of rungs that are unfinished.
         paid: rungs with an adapted or pretrained encoder, each beside the same method with the
             encoder that came from.
@@ -230,7 +230,7 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
         targets=scheme.encode(table["truth"].to_pylist()),
         probabilities=np.stack(probabilities, axis=1),
         scheme=scheme,
-        decision=Decision.from_json(described["decision"]),
+        decision=decision_in(described),
         groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
     )
 
@@ -241,5 +241,10 @@ def _rows(path: Path, split: SplitName) -> pyarrow.Table:
 
     try:
         return pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+    except FileNotFoundError:
+        raise RunError(
+            f"{path} is gone, and with it what the rung said of validation and test rows; train "
+            "it again: finetext train --recipe RUN/recipe.toml"
+        ) from None
     except (OSError, pyarrow.ArrowException) as error:
         raise RunError(f"the predictions in {path} cannot be read: {error}") from None

@@ -14,7 +14,7 @@ from finetext.evaluation.metrics import values_of
 from finetext.evaluation.seeds import SeedScores
 from finetext.methods.base import FitContext, Method, predict
 from finetext.methods.calibrate import calibrated
-from finetext.recipe import Recipe
+from finetext.recipe import LARGEST_SEED, Recipe
 from finetext.runs.attempts import Attempts, forget
 from finetext.runs.rungs import ENTRY, Rung, fitted, write_parts
 from finetext.types import Predictions, SplitName, Splits
@@ -47,7 +47,8 @@ def with_seeds(
     if recipe.seeds == 1:
         return dict(rungs)
     scores = {name: [_of_first(rung, recipe.seed)] for name, rung in rungs.items()}
-    for seed in range(recipe.seed + 1, recipe.seed + recipe.seeds):
+    for number in range(1, recipe.seeds):
+        seed = (recipe.seed + number) % (LARGEST_SEED + 1)
         for name, method in methods.items():
             context.say(f"{name}: seed {seed}")
             place = folder / name / f"seed-{seed}"
