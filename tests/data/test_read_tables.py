@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from finetext.data.read import ReadSettings, read
@@ -75,6 +75,7 @@ def test_csv_round_trip_without_header(rows: list[tuple[str, str]]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(TABLES)
+@example([("a text ", "yes"), ("a text ", "no"), ("a text \t\n", "not sure")])
 def test_tsv_with_all_fields_quoted_round_trip(rows: list[tuple[str, str]]) -> None:
     text = written(rows, header=True, delimiter="\t", quoting=csv.QUOTE_ALL)
     assert pairs(read_text(text, ".tsv")) == rows

@@ -34,5 +34,5 @@ def test_parts_of_a_source_keep_their_ids(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said(reviews: Path) -> None:
     with pytest.raises(DataError, match="no column 'year'"):
         source_columns(reviews, ["year"], ["1"])
-    with pytest.raises(DataError, match=r"has no row 'x', nor 1 more of 3 rows: .* --id"):
+    with pytest.raises(DataError, match=r"has no row 'x', nor 1 more, of 3 rows: .* --id"):
         source_columns(reviews, ["movie"], ["x", "1", "y"])

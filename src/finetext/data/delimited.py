@@ -214,7 +214,8 @@ def read_rows(text: str, name: str, delimiter: str, whole: bool = True) -> Rows:
         return quoted
     plain = _without_blank(unquoted_rows(text, delimiter))
     even = plain.width > 1 and plain.consistency == 1.0
-    return plain if even and not _quotes_on_purpose(plain) else replace(quoted, settled=not even)
+    on_purpose = even and (_quotes_on_purpose(plain) or _all_quoted(text, quoted, delimiter))
+    return plain if even and not on_purpose else replace(quoted, settled=not even)
 
 
 def _without_blank(rows: Rows, width: int | None = None) -> Rows:
@@ -242,6 +243,15 @@ def _quotes_on_purpose(rows: Rows) -> bool:
     """
     body = rows.records[1:] or rows.records
     return any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True))
+
+
+def _all_quoted(text: str, rows: Rows, delimiter: str) -> bool:
+    """Whether the text is what a writer makes of the records that quotes every field."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerows(rows.records)
+    written = stream.getvalue().replace("\r\n", "\n").rstrip("\n")
+    return text.replace("\r\n", "\n").startswith(written)
 
 
 def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Rows:
