@@ -80,7 +80,8 @@ def test_tempering_divides_the_logits(
     np.testing.assert_allclose(
         after, expit(cooled) if several else softmax(cooled, axis=1), rtol=1e-5, atol=1e-12
     )
-    np.testing.assert_allclose(tempered(after, several, 1 / temperature), before, atol=1e-5)
+    if temperature > 0.5:  # a float has no room for what a lower one leaves of the larger logits
+        np.testing.assert_allclose(tempered(after, several, 1 / temperature), before, atol=1e-5)
 
 
 def test_certainty_stays_certain() -> None:
