@@ -7,28 +7,37 @@ GoEmotions has to test on), and a million rows of 5 labels that do. Texts are tw
 vocabulary of 2,000. Each is looked through in a process of its own, in which no more than
 `--gigabytes` can be had for the arrays: scores and scores of each label with intervals,
 calibration, abstaining, prediction sets, the comparison of two sets of predictions, the highest
-losses and most frequent confusions, and slices.
+losses and most frequent confusions as a page, slices, labels that look wrong, and the layout of the
+map, which draws 5,000 rows at most. What cleanlab and UMAP take to be imported stands by itself.
 """
 
 from __future__ import annotations
 
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import common
 import numpy as np
 
 import finetext
+from finetext.diagnosis.labels import suspects_in
+from finetext.diagnosis.map import MOST_TEXTS, layout
+from finetext.diagnosis.states import States
 from finetext.evaluation.calibration import calibration, fit_temperature
 from finetext.evaluation.conformal import set_from
 from finetext.evaluation.selective import selective
+from finetext.report.errors_page import write_errors_page
 from finetext.runs.predicted import Predicted
 
 SHAPES: Final = {"5,427 x 28": (5_427, 28, True), "1,000,000 x 5": (1_000_000, 5, False)}
 VOCABULARY: Final = 2_000
 WORDS: Final = 12
+WIDTH: Final = 384
 
 
 def main() -> None:
@@ -66,27 +75,36 @@ def work(job: common.Job) -> common.Answer:
     limit = pages * resource.getpagesize() + int(job["gigabytes"] * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     seconds = {}
-    for name, look in looks(predicted, other).items():
-        started = time.perf_counter()
-        look()
-        seconds[name] = time.perf_counter() - started
-        common.say(f"{name}: {seconds[name]:.1f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, look in looks(predicted, other, Path(folder) / "errors.html").items():
+            started = time.perf_counter()
+            look()
+            seconds[name] = time.perf_counter() - started
+            common.say(f"{name}: {seconds[name]:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "peak": peak}
 
 
-def looks(predicted: Predicted, other: finetext.Predictions) -> dict[str, Callable[[], Any]]:
+def looks(
+    predicted: Predicted, other: finetext.Predictions, page: Path
+) -> dict[str, Callable[[], Any]]:
     """What is done, by name."""
     predictions = predicted.predictions
     several = predictions.scheme.multilabel
+    states = np.random.default_rng(0).normal(size=(min(len(predictions.ids), MOST_TEXTS), WIDTH))
     found = {
         "scores": lambda: finetext.evaluate(predictions),
         "scores of each label": lambda: finetext.per_class(predictions),
         "calibration": lambda: (fit_temperature(predictions), calibration(predictions)),
         "prediction sets": lambda: set_from(predictions, 0.9),
         "comparison": lambda: finetext.compare(predictions, other, "macro_f1"),
-        "errors": lambda: finetext.find_errors(predicted),
+        "errors": lambda: write_errors_page(finetext.find_errors(predicted), "made-up", page),
         "slices": lambda: finetext.find_slices(predicted),
+        "(importing cleanlab and UMAP)": lambda: [
+            import_module(name) for name in ("cleanlab.filter", "umap")
+        ],
+        "labels that look wrong": lambda: suspects_in(predictions, predicted.texts or ()),
+        "map": lambda: layout(States(states, "made-up", cosine=True), 0),
     }
     return found if several else found | {"abstaining": lambda: selective(predictions)}
 

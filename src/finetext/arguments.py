@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from finetext.methods.base import Classifier
 from finetext.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe
 from finetext.recipe_file import read_toml
 from finetext.runs.claiming import is_started
-from finetext.types import Dataset
+from finetext.types import SPLIT_NAMES, Dataset
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,26 @@ class MethodOptions:
         """The hyperparameters that were given."""
         values = dataclasses.asdict(self)
         return {k: of for k, of in values.items() if k != "names" and of is not None}
+
+
+def data_values(
+    reading: DataOptions, paths: Sequence[str | None], sizes: Sequence[str | None] = (None,) * 3
+) -> dict[str, Any]:
+    """The sections on data and splits of a recipe, with None where an option was left out.
+
+    Args:
+        reading: how to read.
+        paths: of the training, validation and test rows.
+        sizes: of the same parts, as shares or counts.
+
+    Raises:
+        RecipeError: a size is neither.
+    """
+    source = dict(zip(SPLIT_NAMES, paths, strict=True))
+    return {
+        "data": {"source": source} | reading.given(),
+        "split": {name: size(text) for name, text in zip(SPLIT_NAMES, sizes, strict=True)},
+    }
 
 
 def recipe_values(

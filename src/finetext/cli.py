@@ -127,11 +127,8 @@ def train(
     from finetext.pipeline import train as climb
 
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    source = {"train": data, "validation": validation, "test": test}
-    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
-    given = {
-        "data": {"source": source} | reading.given(),
-        "split": {name: arguments.size(size) for name, size in sizes.items()},
+    parts, sizes = (data, validation, test), (train_size, validation_size, test_size)
+    given = arguments.data_values(reading, parts, sizes) | {
         "seed": seed,
         "seeds": seeds,
         "device": device,

@@ -48,11 +48,8 @@ def curve(
     from finetext.report.learning_curve_text import curve_lines
 
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    source = {"train": data, "validation": validation, "test": test}
-    parts = {"train": train_size, "validation": validation_size, "test": test_size}
-    given = {
-        "data": {"source": source} | reading.given(),
-        "split": {name: arguments.size(of) for name, of in parts.items()},
+    parts, shares = (data, validation, test), (train_size, validation_size, test_size)
+    given = arguments.data_values(reading, parts, shares) | {
         "metric": metric,
         "seed": seed,
         "device": device,

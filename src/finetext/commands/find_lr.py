@@ -52,14 +52,8 @@ def find_lr(
         arguments.check_place(out)
         check_picture(out)
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    source = {"train": data, "validation": validation, "test": test}
-    sizes = {"train": train_size, "validation": validation_size, "test": test_size}
-    given = {
-        "data": {"source": source} | reading.given(),
-        "split": {name: arguments.size(of) for name, of in sizes.items()},
-        "seed": seed,
-        "device": device,
-    }
+    parts, shares = (data, validation, test), (train_size, validation_size, test_size)
+    given = arguments.data_values(reading, parts, shares) | {"seed": seed, "device": device}
     chosen = MethodOptions("finetune" if recipe is None else None, encoder, max_length)
     asked = Recipe.from_values(arguments.recipe_values(recipe, given, chosen, settings))
     rung, method = finetune_rung(asked)

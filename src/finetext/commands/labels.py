@@ -57,8 +57,8 @@ def labels(
         raise RecipeError("--apply needs --out, the file for the corrected data")
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
     run = _run_at(data, recipe)
-    source = {"train": None if run else data, "validation": validation, "test": test}
-    given = {"data": {"source": source} | reading.given(), "seed": seed, "device": device}
+    parts = (None if run else data, validation, test)
+    given = arguments.data_values(reading, parts) | {"seed": seed, "device": device}
     chosen = MethodOptions(method or "tfidf", encoder, max_length, epochs)
     asked = _asked(run / "recipe.toml" if run else recipe, given, chosen, settings)
     screen = Screen(quiet or as_json)
