@@ -22,7 +22,7 @@ from finetext.arguments import check_place, read_settings
 from finetext.console import blaming, json_text
 from finetext.data.stream import Chunk, Texts, all_of, lines_of, open_stream
 from finetext.errors import DataError
-from finetext.methods.base import Classifier, ProgressEvent, silent
+from finetext.methods.base import Classifier, ProgressEvent, decided, silent
 
 Table = dict[str, list[Any]]
 Sink = Callable[[Table], None]
@@ -102,14 +102,10 @@ def predict_table(classifier: Classifier, chunk: Chunk) -> Table:
     probabilities = classifier.predict_proba(chunk.texts)
     decision, rows = classifier.decision, np.arange(len(probabilities))
     given = decision.labels(probabilities, scheme.multilabel)
-    labels = scheme.decode(given)
-    if not scheme.multilabel:
-        abstains = decision.abstains(probabilities)
-        labels = [None if abstains[row] else label for row, label in enumerate(labels)]
     table: Table = {
         "id": list(chunk.ids),
         "text": list(chunk.texts),
-        "prediction": labels,
+        "prediction": decided(scheme, decision, probabilities),
     }
     if (sets := decision.sets(probabilities)) is not None:
         likely = np.argsort(-probabilities, axis=1, kind="stable")

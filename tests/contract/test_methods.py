@@ -15,6 +15,7 @@ from finetext import registry
 from finetext.decisions import Decision
 from finetext.errors import RecipeError
 from finetext.evaluation.calibration import tempered
+from finetext.logits import probabilities_of
 from finetext.methods.base import Classifier, FitContext, Method, predict
 from finetext.recipe import Recipe
 from finetext.types import Dataset
@@ -110,6 +111,30 @@ def test_probabilities_have_one_row_a_text_and_one_column_a_label(case: Case) ->
 
 def test_no_texts_give_no_rows(case: Case) -> None:
     assert case.classifier.predict_proba([]).shape == (0, 3)
+    assert case.classifier.logits([]).shape == (0, 3)
+    assert case.classifier.predict([]) == []
+
+
+def test_logits_give_the_probabilities(case: Case) -> None:
+    several = case.classifier.scheme.multilabel
+    logits = case.classifier.logits(case.train.texts)
+    np.testing.assert_allclose(
+        probabilities_of(logits, several), case.classifier.predict_proba(case.train.texts)
+    )
+
+
+def test_labels_follow_the_decision(case: Case) -> None:
+    names, texts = case.classifier.scheme.names, case.train.texts
+    probabilities = case.classifier.predict_proba(texts)
+    if case.classifier.scheme.multilabel:
+        rule, wanted = Decision(thresholds=(1e-9, 2.0, 2.0)), [[names[0]] for _ in texts]
+    else:
+        least = float(np.median(probabilities.max(axis=1))) + 1e-9
+        rule = Decision(least=(least,) * 3)
+        wanted = [names[i] if row[i] >= least else None for row in probabilities
+                  for i in [int(row.argmax())]]  # fmt: skip
+        assert None in wanted
+    assert case.classifier.with_decision(rule).predict(texts) == wanted
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)

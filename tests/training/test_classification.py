@@ -15,7 +15,6 @@ from finetext.training.classification import (
     balanced_weights,
     collapse_of,
     predict_logits,
-    probabilities_of,
 )
 from finetext.training.tokens import TokenTable
 from finetext.types import Dataset, LabelScheme, Predictions
@@ -152,16 +151,6 @@ def test_a_model_that_leans_towards_the_right_class_has_not_collapsed() -> None:
     targets = np.repeat([0, 1], [90, 10])
     leaning = np.where(targets[:, None] == 1, [[0.6, 0.4, 0.0]], [[0.97, 0.03, 0.0]])
     assert collapse_of(outcome(leaning, targets)) == ""
-
-
-def test_probabilities_are_softmax_or_sigmoid() -> None:
-    logits = LOGITS.double().numpy()
-    one, several = probabilities_of(logits, ONE), probabilities_of(logits, SEVERAL)
-    np.testing.assert_allclose(one, LOGITS.double().softmax(dim=1).numpy())
-    np.testing.assert_allclose(several, LOGITS.double().sigmoid().numpy())
-    extreme = np.array([[1e4, -1e4, 0.0]])
-    assert np.isfinite(probabilities_of(extreme, ONE)).all()
-    assert np.isfinite(probabilities_of(extreme, SEVERAL)).all()
 
 
 def test_the_evaluation_is_the_chosen_metric_on_validation(topics: Dataset) -> None:

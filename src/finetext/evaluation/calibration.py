@@ -16,6 +16,7 @@ import numpy as np
 
 from finetext.evaluation.metrics import CountMetric, any_scheme, log_loss, ratio
 from finetext.evaluation.resampling import Resampling, whole
+from finetext.logits import logits_of, probabilities_of
 from finetext.types import Booleans, Floats, Predictions
 
 BINS: Final = 15
@@ -123,8 +124,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
 def tempered(probabilities: Floats, multilabel: bool, temperature: float) -> Floats:
     """Probabilities after their logits were divided by a temperature.
 
-    The logits are found from the probabilities: up to a constant they are their logarithms, or
-    log odds where labels do not exclude each other.
+    The logits are found from the probabilities; see `finetext.logits.logits_of`.
 
     Args:
         probabilities: (n, k).
@@ -134,12 +134,7 @@ def tempered(probabilities: Floats, multilabel: bool, temperature: float) -> Flo
     Returns:
         (n, k).
     """
-    from scipy.special import expit, logit, softmax
-
-    if multilabel:
-        return np.asarray(expit(logit(probabilities) / temperature))
-    with np.errstate(divide="ignore"):
-        return np.asarray(softmax(np.log(probabilities) / temperature, axis=1))
+    return probabilities_of(logits_of(probabilities, multilabel) / temperature, multilabel)
 
 
 def calibration(predictions: Predictions) -> Calibration:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from finetext.decisions import Decision
+from finetext.logits import logits_of
 from finetext.training.precision import Precision
 from finetext.types import Dataset, Finding, Floats, LabelScheme, Predictions
 
@@ -133,6 +134,29 @@ class Classifier(ABC):
             scheme is multi-label.
         """
 
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """What softmax, or the sigmoid when multi-label, turns into the probabilities.
+
+        Args:
+            texts: n texts of any length.
+
+        Returns:
+            (n, k) in the order of the texts and of `scheme.names`; up to a constant for each row,
+            and infinite where a probability is 0 or 1, unless the model has logits of its own.
+        """
+        return logits_of(self.predict_proba(texts), self.scheme.multilabel)
+
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        """The label of each text, as the decision of the model says.
+
+        Args:
+            texts: n texts of any length.
+
+        Returns:
+            n labels, None where the model abstains; n lists of labels when multi-label.
+        """
+        return decided(self.scheme, self.decision, self.predict_proba(texts))
+
     @abstractmethod
     def save_weights(self, folder: Path) -> None:
         """Write what was learned into an existing empty folder, without pickle."""
@@ -194,6 +218,15 @@ class Classifier(ABC):
         if Run.is_at(folder):
             return Run.open(folder).classifier(device=device)
         return load_model(folder, device)
+
+
+def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> list[Any]:
+    """Labels for (n, k) probabilities; see `Classifier.predict`."""
+    labels = scheme.decode(decision.labels(probabilities, scheme.multilabel))
+    if scheme.multilabel or decision.least is None:
+        return labels
+    abstains = decision.abstains(probabilities)
+    return [None if none else label for label, none in zip(labels, abstains, strict=True)]
 
 
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:

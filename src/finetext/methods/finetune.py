@@ -23,6 +23,7 @@ from finetext.encoders.load import (
 from finetext.encoders.random import initialised
 from finetext.encoders.temperature import with_temperature
 from finetext.errors import RecipeError
+from finetext.logits import probabilities_of
 from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.ranges import (
     Count,
@@ -34,7 +35,7 @@ from finetext.methods.ranges import (
     Tokens,
 )
 from finetext.training.batches import resampled
-from finetext.training.classification import ClassificationTask, predict_logits, probabilities_of
+from finetext.training.classification import ClassificationTask, predict_logits
 from finetext.training.loop import train_model
 from finetext.training.precision import Precision, choose_device, reading_copy
 from finetext.training.schedules import LARGEST_RATE, ScheduleName, rate_for
@@ -255,12 +256,12 @@ class TransformerClassifier(Classifier):
     trained_with: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """The outputs before softmax or sigmoid, (n, k) in the order of the texts."""
+        """The outputs before softmax or sigmoid; see `Classifier.logits`."""
         return predict_logits(self._reader, tokenise(self.tokenizer, texts, self.max_length))
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
-        return probabilities_of(self.logits(texts), self.scheme)
+        return probabilities_of(self.logits(texts), self.scheme.multilabel)
 
     @cached_property
     def _reader(self) -> Any:

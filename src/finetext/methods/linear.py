@@ -12,6 +12,7 @@ import numpy as np
 from finetext import registry
 from finetext.decisions import Decision
 from finetext.evaluation.thresholds import choose_thresholds
+from finetext.logits import probabilities_of
 from finetext.methods.base import FitContext
 from finetext.types import Floats, Integers, LabelScheme, Predictions
 
@@ -36,10 +37,8 @@ class LinearHead:
 
     def probabilities(self, features: Any, scheme: LabelScheme) -> Floats:
         """(n, d) dense or sparse features to (n, k) probabilities."""
-        from scipy.special import expit, softmax
-
         logits = np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
-        return np.asarray(expit(logits) if scheme.multilabel else softmax(logits, axis=1))
+        return probabilities_of(logits, scheme.multilabel)
 
     def with_temperature(self, temperature: float) -> LinearHead:
         """The head with its logits divided by a temperature."""

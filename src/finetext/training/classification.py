@@ -12,6 +12,7 @@ from finetext import registry
 from finetext.decisions import Decision
 from finetext.encoders.first_token import only_first_token
 from finetext.evaluation.thresholds import choose_thresholds
+from finetext.logits import probabilities_of
 from finetext.methods.base import FitContext
 from finetext.training.batches import positions_a_batch, prediction_batches, training_batches
 from finetext.training.memory import in_parts
@@ -134,7 +135,7 @@ class ClassificationTask:
         predictions = Predictions(
             tuple(self.validation.ids),
             self.validation.targets,
-            probabilities_of(logits, self.scheme),
+            probabilities_of(logits, self.scheme.multilabel),
             self.scheme,
         )
         if self.scheme.multilabel:
@@ -204,13 +205,6 @@ def predict_logits(
             in_parts(forward, rows)
     model.train(was_training)
     return logits
-
-
-def probabilities_of(logits: Floats, scheme: LabelScheme) -> Floats:
-    """Softmax of (n, k) logits, or the sigmoid of each when multi-label."""
-    from scipy.special import expit, softmax
-
-    return np.asarray(expit(logits) if scheme.multilabel else softmax(logits, axis=1))
 
 
 def balanced_weights(targets: Integers, scheme: LabelScheme) -> Floats:
