@@ -31,9 +31,12 @@ def section(command: str) -> str:
 
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
-        *("train", "demo", "explore", "evaluate", "predict", "models", "show"),
+        *("train", "demo", "explore", "evaluate", "predict", "plot", "models", "show"),
         *("find-lr", "adapt", "pretrain", "generate", "convert"),
+        *("info", "push", "pull"),
+        "serve",
         *("compare", "errors", "slices", "labels", "explain", "map", "curve", "decide", "report"),
+        "export",
     }
     assert re.findall(r"^## ([\w-]+)", MANUAL, flags=re.MULTILINE) == list(COMMANDS)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from finetext.errors import DataError
-from finetext.predicting import table_file
+from finetext.prediction.files import table_file
 
 Command = Callable[..., Any]
 LINES = [f"{word} film number {number}" for number in range(20) for word in ("a", "the", "this")]

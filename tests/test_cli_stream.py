@@ -99,7 +99,10 @@ def test_ids_that_repeat_are_numbers_instead_and_said(
     seen = command("predict", finished, large, "--out", "out.csv")
     assert "the rows are numbered, since" in seen.err
     assert "rows 1 and 101" in seen.err
-    assert Path("out.csv").read_text().splitlines()[-1].startswith("101,the same name again,")
+    header, *_, last = Path("out.csv").read_text().splitlines()
+    assert header.startswith("id,input:id,text,prediction,")
+    assert last.startswith("101,r0,the same name again,")
+    assert "in the output 'id' is 'input:id'" in seen.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")

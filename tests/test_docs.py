@@ -20,9 +20,13 @@ NOT_RUN = (
     "finetext train DATA",
     "finetext adapt CORPUS",
     "finetext find-lr",
+    "finetext export",
+    "finetext serve",
     "finetext generate",
     "finetext map",
     "finetext convert",
+    "finetext push",
+    "finetext pull",
 )
 
 

@@ -24,6 +24,9 @@ NAMES = {
     *("adapt", "Adaptation", "pretrain", "Pretraining"),
     *("find_errors", "find_slices"),
     *("explain", "class_words", "text_map"),
+    *("export", "Exported", "ExportTerms"),
+    *("push", "pull", "info"),
+    *("serve", "ServeSettings"),
     "__version__",
 }
 HEAVY = {

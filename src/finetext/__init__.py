@@ -15,6 +15,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from finetext.artefact.about import info
+    from finetext.artefact.hub import pull, push
     from finetext.data.check import check
     from finetext.data.explore import explore
     from finetext.data.read import read
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from finetext.evaluation.compare import compare
     from finetext.evaluation.intervals import confusion, evaluate, per_class
     from finetext.evaluation.several import compare_all
+    from finetext.exporting.export import Exported, ExportTerms, export
     from finetext.finding import RangeTest, find_lr
     from finetext.fitting import fit
     from finetext.methods.base import Classifier, Method, predict
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from finetext.recipe import Recipe
     from finetext.runs.predicted import open_predicted
     from finetext.runs.run import Run
+    from finetext.serving.server import serve
+    from finetext.serving.settings import ServeSettings
     from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
 
     load = Classifier.load
@@ -56,6 +61,8 @@ __all__ = [
     "Classifier",
     "CurveSettings",
     "Dataset",
+    "ExportTerms",
+    "Exported",
     "Finding",
     "FinetextError",
     "Finetune",
@@ -71,6 +78,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Score",
+    "ServeSettings",
     "SplitSettings",
     "Splits",
     "Tfidf",
@@ -85,19 +93,24 @@ __all__ = [
     "evaluate",
     "explain",
     "explore",
+    "export",
     "find_errors",
     "find_label_errors",
     "find_lr",
     "find_slices",
     "fit",
     "folds",
+    "info",
     "learning_curve",
     "load",
     "open_predicted",
     "per_class",
     "predict",
     "pretrain",
+    "pull",
+    "push",
     "read",
+    "serve",
     "split",
     "text_map",
     "train",
@@ -108,6 +121,8 @@ _PLACES: Final[dict[str, str]] = {
     "Classifier": "finetext.methods.base:Classifier",
     "CurveSettings": "finetext.diagnosis.learning:CurveSettings",
     "Dataset": "finetext.types:Dataset",
+    "ExportTerms": "finetext.exporting.export:ExportTerms",
+    "Exported": "finetext.exporting.export:Exported",
     "Finding": "finetext.types:Finding",
     "FinetextError": "finetext.errors:FinetextError",
     "Finetune": "finetext.methods.finetune:Finetune",
@@ -123,6 +138,7 @@ _PLACES: Final[dict[str, str]] = {
     "Recipe": "finetext.recipe:Recipe",
     "Run": "finetext.runs.run:Run",
     "Score": "finetext.types:Score",
+    "ServeSettings": "finetext.serving.settings:ServeSettings",
     "SplitSettings": "finetext.data.split:SplitSettings",
     "Splits": "finetext.types:Splits",
     "Tfidf": "finetext.methods.tfidf:Tfidf",
@@ -136,19 +152,24 @@ _PLACES: Final[dict[str, str]] = {
     "evaluate": "finetext.evaluation.intervals:evaluate",
     "explain": "finetext.diagnosis.explain:explain",
     "explore": "finetext.data.explore:explore",
+    "export": "finetext.exporting.export:export",
     "find_errors": "finetext.diagnosis.losses:find_errors",
     "find_label_errors": "finetext.diagnosis.labels:find_label_errors",
     "find_lr": "finetext.finding:find_lr",
     "find_slices": "finetext.diagnosis.slices:find_slices",
     "fit": "finetext.fitting:fit",
     "folds": "finetext.data.split:folds",
+    "info": "finetext.artefact.about:info",
     "learning_curve": "finetext.diagnosis.learning:learning_curve",
     "load": "finetext.methods.base:Classifier.load",
     "open_predicted": "finetext.runs.predicted:open_predicted",
     "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.methods.base:predict",
     "pretrain": "finetext.pretraining.pretrain:pretrain",
+    "pull": "finetext.artefact.hub:pull",
+    "push": "finetext.artefact.hub:push",
     "read": "finetext.data.read:read",
+    "serve": "finetext.serving.server:serve",
     "split": "finetext.data.split:split",
     "text_map": "finetext.diagnosis.map:text_map",
     "train": "finetext.pipeline:train",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetext import registry
+from finetext.artefact.foreign import FOREIGN, is_foreign
+from finetext.artefact.hub import model_folder
 from finetext.data.samples import sample_recipe
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
@@ -159,18 +161,32 @@ def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
     return Recipe.from_values({"data": values, "methods": {"majority": {}}}).read
 
 
-def open_model(folder: Path, device: str | None, precision: str | None = None) -> Classifier:
-    """The classifier in a model folder, or the best one of a run folder.
+def open_model(
+    folder: Path,
+    device: str | None,
+    precision: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Classifier:
+    """The classifier in a model folder, the best one of a run folder, or one of the Hub.
+
+    Args:
+        folder: it, or `hub:owner/name`.
+        device: as the option says; None for the best there is.
+        precision: as the option says; None for that of the model.
+        say: called with a line if finetext did not write the model.
 
     Raises:
-        ModelError: it is neither, or damaged.
+        ModelError: it is none of these, damaged, or cannot be fetched.
         RunError: the run is damaged.
         RecipeError: there is no such device or precision.
     """
     from finetext.training.precision import check_precision, choose_device
 
+    folder = model_folder(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
+    if is_foreign(folder):
+        say(FOREIGN)
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
     wanted = None if precision is None else check_precision(precision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -19,12 +18,19 @@ from finetext.commands.decide import decide
 from finetext.commands.errors import errors
 from finetext.commands.explain import explain
 from finetext.commands.explore import explore
+from finetext.commands.export import export
 from finetext.commands.find_lr import find_lr
 from finetext.commands.generate import generate
+from finetext.commands.info import info
 from finetext.commands.labels import labels
 from finetext.commands.map import map_texts
+from finetext.commands.plot import plot
+from finetext.commands.predict import predict
 from finetext.commands.pretrain import pretrain
+from finetext.commands.pull import pull
+from finetext.commands.push import push
 from finetext.commands.report import report
+from finetext.commands.serve import serve
 from finetext.commands.slices import slices
 from finetext.console import Screen, whole_output
 from finetext.errors import FinetextError
@@ -193,7 +199,7 @@ def evaluate(
     from finetext.report.scores import scores_json, show_scores
 
     screen = Screen(quiet or as_json)
-    classifier = arguments.open_model(model, device, precision)
+    classifier = arguments.open_model(model, device, precision, screen.say)
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
@@ -212,48 +218,8 @@ def evaluate(
         print(f"\n{line}")
 
 
-@app.command(epilog='Example: finetext predict runs/reviews "What a film!"')
-def predict(
-    model: options.Model,
-    source: options.Input,
-    text: options.Text = None,
-    row_id: options.RowId = None,
-    settings: options.DataSettings = None,
-    out: options.TableOut = None,
-    precision: options.Precision = None,
-    device: options.Device = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Predict a text, the rows of a file, or lines of standard input."""
-    from finetext import predicting
-
-    screen = Screen(quiet or as_json)
-    rows = 0
-    with ExitStack() as stack:
-        sinks = []
-        if out is not None:
-            sinks.append(stack.enter_context(predicting.table_file(out, source)))
-        classifier = arguments.open_model(model, device, precision)
-        texts = predicting.read_input(source, DataOptions(text, id=row_id).given(), settings)
-        if texts.description:
-            screen.say(texts.description)
-        if as_json:
-            sinks.append(stack.enter_context(predicting.json_printer(sys.stdout)))
-        elif out is None:
-            one, file = predicting.is_text(source), sys.stdout
-            sinks.append(predicting.text_printer(file) if one else predicting.table_printer(file))
-        if out is not None or not sys.stdout.isatty():
-            stack.enter_context(screen.watching())
-        for table in predicting.predictions(classifier, texts, screen.progress):
-            for write in sinks:
-                write(table)
-            rows += len(table["id"])
-    for finding in texts.findings:
-        screen.finding(finding)
-    if out is not None:
-        screen.say(f"{rows:,} predictions: {out}")
+app.command(epilog='Example: finetext predict runs/reviews "What a film!"')(predict)
+app.command(epilog='Example: finetext plot runs/reviews "What a film!"')(plot)
 
 
 @app.command(epilog="Example: finetext models --json")
@@ -341,8 +307,13 @@ app.command("map", epilog="Example: finetext map runs/reviews --method tfidf")(m
 app.command(epilog="Example: finetext curve reviews.csv --methods tfidf,probe")(curve)
 app.command(epilog="Example: finetext decide runs/reviews --aim f1 --out balanced")(decide)
 app.command(epilog="Example: finetext report runs/reviews")(report)
+app.command(epilog="Example: finetext export runs/reviews --quantize int8")(export)
+app.command(epilog="Example: finetext serve runs/reviews --port 8000")(serve)
 app.command("find-lr", epilog="Example: finetext find-lr reviews.csv --out curve.png")(find_lr)
 app.command(epilog="Example: finetext adapt reviews.csv --out adapted")(adapt)
 app.command(epilog="Example: finetext pretrain reviews.csv --out own")(pretrain)
 app.command(epilog='Example: finetext generate gpt2 "The film was" --words 30')(generate)
 app.command(epilog="Example: finetext convert wt103.pth --vocabulary itos.pkl --out wt103")(convert)
+app.command(epilog="Example: finetext info runs/reviews --json")(info)
+app.command(epilog="Example: finetext push runs/reviews jane/reviews --private")(push)
+app.command(epilog="Example: finetext pull jane/reviews --out reviews")(pull)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
@@ -100,9 +100,14 @@ class Screen:
         )  # fmt: skip
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON for people and machines; what is not a number is null."""
-    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:
+    """A value as JSON for people and machines; what is not a number is null.
+
+    Args:
+        value: nested mappings and sequences.
+        plain: makes what JSON has no word for something that it has one for.
+    """
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
 
 
 @contextmanager

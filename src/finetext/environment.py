@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +17,8 @@ PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
     "numpy", "scipy",
 )  # fmt: skip
+POWER_LIMITS: Final = Path("/sys/class/powercap")
+_LONG_TERM: Final = "constraint_0_power_limit_uw"
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:
@@ -52,6 +56,37 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return (names or [platform.processor()])[0] or platform.machine()
+
+
+def stated_watts(device: str) -> float | None:
+    """The power that a device says it draws at most over long, in watts; None if it does not say.
+
+    Of processors Linux tells the limit of each package (RAPL), of NVIDIA's cards `nvidia-smi`.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:NUMBER"; of others nothing is known.
+    """
+    if device == "cpu":
+        packages = (p for p in POWER_LIMITS.glob("intel-rapl:*") if p.name.count(":") == 1)
+        limits = [_number_in(package / _LONG_TERM) for package in packages]
+        known = [limit for limit in limits if limit]
+        return sum(known) / 1e6 if known and len(known) == len(limits) else None
+    if not device.startswith("cuda") or (program := shutil.which("nvidia-smi")) is None:
+        return None
+    asked = [program, "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
+    try:
+        number = device.partition(":")[2] or "0"
+        said = subprocess.run([*asked, f"--id={number}"], capture_output=True, timeout=10)
+        return float(said.stdout.splitlines()[0]) or None
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return None
+
+
+def _number_in(path: Path) -> float | None:
+    try:
+        return float(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def cache_folder() -> Path:

@@ -65,23 +65,61 @@ def fit(
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     dataset = read((texts, labels), settings=ReadSettings(multilabel=several))
     stop_if_impossible(recipe, dataset.scheme)
-    train, validation = held_out(dataset, seed)
     screen = Screen()
     hears = listener or Listener(progress=screen.progress)
     for finding in dataset.findings:
         hears.finding(finding)
-    context = FitContext(
-        seed=seed, device=device, cache=cache_folder(), progress=hears.progress, say=hears.say,
-        find=hears.finding,
-    )  # fmt: skip
     with nullcontext() if listener else screen.watching():
-        classifier = recipe.methods[name].fit(train, validation, context)
-        if validation is train:  # of which a classifier is far too sure
-            return classifier
-        return calibrated(classifier, validation)[0]
+        return _fitted(dataset, recipe, name, hears)
 
 
-def held_out(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+def fit_rows(
+    dataset: Dataset,
+    method: Method,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    held_out_size: float = HELD_OUT,
+    is_shown: bool = True,
+) -> Classifier:
+    """Train one method on labelled rows, as `fit` does on texts and labels.
+
+    Args:
+        dataset: labelled rows.
+        method: with its hyperparameters.
+        seed: seed of every random choice, 0 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        held_out_size: rows to hold out, as a share or a count; a tenth by default.
+        is_shown: whether a progress bar is shown, on a terminal or in a notebook.
+
+    Raises:
+        DataError: there is one class only, or too few rows for what is to be held out.
+        RecipeError: a hyperparameter, the seed or the device is not fit.
+    """
+    recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
+    stop_if_impossible(recipe, dataset.scheme)
+    screen = Screen(quiet=not is_shown)
+    with screen.watching():
+        hears = Listener(progress=screen.progress)
+        return _fitted(dataset, recipe, method.name, hears, held_out_size)
+
+
+def _fitted(
+    dataset: Dataset, recipe: Recipe, name: str, hears: Listener, size: float = HELD_OUT
+) -> Classifier:
+    """The classifier of a rung, calibrated where rows are held out."""
+    train, validation = held_out(dataset, recipe.seed, size)
+    context = FitContext(
+        seed=recipe.seed, device=recipe.device, cache=cache_folder(), progress=hears.progress,
+        say=hears.say, find=hears.finding,
+    )  # fmt: skip
+    classifier = recipe.methods[name].fit(train, validation, context)
+    if validation is train:  # of which a classifier is far too sure
+        return classifier
+    return calibrated(classifier, validation)[0]
+
+
+def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Dataset, Dataset]:
     """The rows to learn from, and those that choose: a tenth, with a row of each class.
 
     A class of one row is learnt from. If that leaves nothing to hold out, all rows do both.
@@ -89,14 +127,25 @@ def held_out(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     Args:
         dataset: labelled rows.
         seed: seed of the choice of rows.
+        size: how many choose, as a share or a count; 0 for all that learn.
+
+    Raises:
+        DataError: so many cannot choose.
     """
+    if not 0 <= size < len(dataset) or (isinstance(size, float) and size >= 1):
+        raise DataError(
+            f"{size} of {len(dataset)} rows cannot be held out: give a share such as 0.1 or a count"
+        )
+    if not size:
+        return dataset, dataset
+    wanted = size if isinstance(size, int) else round(size * len(dataset))
     targets = dataset.targets
     several = targets.ndim == 2
     indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
     alone = indicators.sum(axis=0) == 1
     free = np.flatnonzero(~indicators[:, alone].any(axis=1))
     classes = 1 if several else len(np.unique(targets[free]))
-    count = min(max(round(HELD_OUT * len(targets)), classes), len(free) - classes)
+    count = min(max(wanted, classes), len(free) - classes)
     if count < 1:
         return dataset, dataset
     cut = stratify.iterative if several else stratify.stratified

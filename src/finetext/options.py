@@ -21,7 +21,8 @@ _SOURCE: Final = "File, folder, archive, URL, hub:NAME or sample."
 Data = Annotated[str, Argument(metavar="DATA", help=_SOURCE)]
 OptionalData = Annotated[str | None, Argument(metavar="DATA", help=_SOURCE)]
 Model = Annotated[
-    Path, Argument(metavar="MODEL", help="A model folder, or a run folder for its best model.")
+    Path,
+    Argument(metavar="MODEL", help="A model folder, a run folder, or hub:USER/NAME[@REVISION]."),
 ]
 Input = Annotated[str, Argument(metavar="INPUT", help="A text, a file, or - for lines.")]
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="A run folder.")]
@@ -153,6 +154,19 @@ Page = Annotated[Path | None, Option("--html", metavar="FILE", help="Write a pag
 TableOut = Annotated[
     Path | None,
     Option("--out", metavar="FILE", help="Write .csv, .tsv, .jsonl or .parquet here."),
+]
+PredictedOut = Annotated[
+    Path | None,
+    Option("--out", metavar="FILE", help="Write .csv, .tsv, .jsonl (.gz of these) or .parquet."),
+]
+Top = Annotated[int | None, Option(metavar="NUMBER", help="Show so many of the likeliest labels.")]
+EveryLabel = Annotated[bool, Option("--all", help="Show the probability of every label.")]
+SetAside = Annotated[
+    Path | None,
+    Option(metavar="FILE", help="Put rows that cannot be predicted here, and go on."),
+]
+ResumePrediction = Annotated[
+    bool, Option("--resume", help="Go on with the prediction that was stopped or killed.")
 ]
 Results = Annotated[
     int | None, Option(metavar="NUMBER", min=1, help="Show so many predictions beside truths.")
@@ -313,6 +327,57 @@ MapEncoder = Annotated[
 MapOut = Annotated[
     Path | None,
     Option("--out", metavar="FOLDER", help="Folder of the map; that of the run by default."),
+]
+
+PlottedText = Annotated[
+    str, Argument(metavar="TEXT", help="The text, or - for all of standard input.")
+]
+BarsOut = Annotated[
+    Path | None, Option("--out", metavar="FILE", help="Draw the bars here, too: .png or .svg.")
+]
+MostBars = Annotated[
+    int, Option("--top", metavar="NUMBER", min=1, help="Show so many of the likeliest labels.")
+]
+
+HubName = Annotated[str, Argument(metavar="USER/NAME", help="Name of the model on the Hub.")]
+Private = Annotated[bool, Option("--private", help="Only you may see it, if it is made now.")]
+Branch = Annotated[
+    str | None, Option("--revision", metavar="BRANCH", help="Branch to send it to; main.")
+]
+CommitMessage = Annotated[
+    str | None, Option("--message", metavar="TEXT", help="What the commit says.")
+]
+Revision = Annotated[
+    str | None, Option(metavar="NAME", help="Branch, tag or commit; main by default.")
+]
+PulledOut = Annotated[
+    Path | None, Option("--out", metavar="FOLDER", help="Folder of the model; NAME by default.")
+]
+
+ExportedModel = Annotated[
+    Path,
+    Argument(metavar="MODEL", help="A run folder, RUN/METHOD, a model folder, hub:USER/NAME."),
+]
+ExportFormat = Annotated[str, Option(metavar="NAME", help="onnx (the default) or static.")]
+Quantize = Annotated[
+    str | None, Option(metavar="NAME", help="int8: an ONNX graph of a quarter of the size.")
+]
+Dimensions = Annotated[
+    int | None, Option(metavar="NUMBER", help="Of static embeddings; 256 by default.")
+]
+ComparedData = Annotated[
+    str | None,
+    Option("--data", metavar="DATA", help="Rows to compare on; validation rows of the run."),
+]
+LeastAgreement = Annotated[
+    float | None, Option(metavar="SHARE", help="Refuse below it; onnx 0.99, int8 0.97, static 0.")
+]
+ForceExport = Annotated[
+    bool, Option("--force", help="Keep it anyhow, or without rows to compare on.")
+]
+ExportOut = Annotated[
+    Path | None,
+    Option("--out", metavar="FOLDER", help="By default onnx or static beside the model's."),
 ]
 
 Seed = Annotated[

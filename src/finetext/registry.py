@@ -26,6 +26,12 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "tfidf": "finetext.methods.tfidf:TfidfClassifier",
         "probe": "finetext.methods.probe:ProbeClassifier",
         "transformer": "finetext.methods.finetune:TransformerClassifier",
+        "onnx": "finetext.artefact.onnx:OnnxClassifier",
+        "static": "finetext.artefact.static:StaticClassifier",
+    },
+    "exporters": {
+        "onnx": "finetext.exporting.onnx:OnnxExporter",
+        "static": "finetext.exporting.static:StaticExporter",
     },
     "metrics": {
         "accuracy": "finetext.evaluation.metrics:accuracy",
@@ -66,6 +72,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
 _SINGULAR: Final = {
     "methods": "method",
     "classifiers": "kind of classifier",
+    "exporters": "format of export",
     "metrics": "metric",
     "checks": "check",
     "samples": "sample",
@@ -88,7 +95,8 @@ def load(of: str, name: str) -> Any:
     """Import what `name` stands for in the table `of`.
 
     Args:
-        of: the table ("methods", "classifiers", "metrics", "checks", "samples").
+        of: the table ("methods", "classifiers", "exporters", "metrics", "checks",
+            "samples").
         name: the name to look up.
 
     Raises:

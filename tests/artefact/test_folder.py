@@ -12,19 +12,13 @@ import pytest
 from finetext.artefact.folder import FORMAT_VERSION, load_model, save_model, write_text
 from finetext.decisions import Decision
 from finetext.errors import ModelError
-from finetext.methods.base import FitContext
 from finetext.methods.majority import MajorityClassifier
-from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.types import Dataset, LabelScheme
+from finetext.methods.tfidf import TfidfClassifier
+from finetext.types import LabelScheme
 
 
 def classifier(first: float = 0.25) -> MajorityClassifier:
     return MajorityClassifier(LabelScheme(("a", "b")), Decision(), np.array([first, 1 - first]))
-
-
-@pytest.fixture(scope="module")
-def tfidf(topics: Dataset) -> TfidfClassifier:
-    return Tfidf(inverse_regularisation=1.0).fit(topics, topics, FitContext())
 
 
 def change(folder: Path, **values: Any) -> None:
@@ -48,7 +42,8 @@ def test_a_model_is_replaced_as_a_whole(tmp_path: Path, tfidf: TfidfClassifier) 
     folder = save_model(tfidf, tmp_path / "m")
     save_model(classifier(0.75), folder)
     assert load_model(folder)("x") == {"a": 0.75, "b": 0.25}
-    assert {path.name for path in folder.iterdir()} == {"finetext.json", "frequencies.json"}
+    names = {"finetext.json", "frequencies.json", "README.md"}
+    assert {path.name for path in folder.iterdir()} == names
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from finetext.data.predictions import read_predicted_table
 from finetext.decisions import Decision
 from finetext.errors import DataError
-from finetext.predicting import table_file
+from finetext.prediction.files import table_file
 from finetext.types import LabelScheme, Predictions, SplitName
 
 NAMES = st.lists(

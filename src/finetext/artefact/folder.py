@@ -1,7 +1,8 @@
 """The model folder: everything that prediction needs, without pickle.
 
 `finetext.json` names the kind of classifier, the label scheme, the decision and the format
-version; the weights lie beside it in the layout of that kind.
+version, and lists the files with their hashes; the weights lie beside it in the layout of that
+kind, and `README.md` is the model card.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext import registry
+from finetext.artefact.card import is_ours, model_card
+from finetext.artefact.files import CARD, DESCRIPTION, check_sizes, listed, sealed
+from finetext.artefact.foreign import is_foreign, load_foreign, looks_like
+from finetext.artefact.pickles import refuse_pickles
 from finetext.decisions import decision_in
 from finetext.durable import finish_folder, put_in_place, sync_names
 from finetext.errors import DataError, ModelError, UnknownNameError
@@ -25,19 +30,23 @@ from finetext.training.precision import check_precision
 from finetext.types import LabelScheme
 
 FORMAT_VERSION: Final = 2
-DESCRIPTION: Final = "finetext.json"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def save_model(
-    classifier: Classifier, folder: Path, made_by: Mapping[str, Any] | None = None
+    classifier: Classifier,
+    folder: Path,
+    made_by: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the model folder beside its place and rename it, so that it is never half there.
 
     Args:
         classifier: what to save.
-        folder: where; a model folder that is there already is replaced.
+        folder: where; a model folder that is there already is replaced, but for a model card that
+            was written by hand.
         made_by: what is known of how it was trained, for the provenance in `finetext.json`.
+        record: what is known of its data and of how good it is; see `finetext.runs.recording`.
 
     Raises:
         ModelError: something else is there, or the place cannot be written.
@@ -49,25 +58,34 @@ def save_model(
     try:
         with replaced_folder(folder) as unfinished:
             classifier.save_weights(unfinished)
-            write_json(unfinished / DESCRIPTION, _describe(classifier, made_by or {}))
+            described = _describe(classifier, made_by or {})
+            if record:
+                described["record"] = dict(record)
+            if _is_written_by_hand(folder / CARD):
+                shutil.copyfile(folder / CARD, unfinished / CARD)
+            write_description(unfinished, {**described, "files": listed(unfinished)})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Read a model folder.
+    """Read a model folder, or a foreign one: a text classifier as transformers saves it.
 
     Args:
         folder: what `save_model` wrote.
         device: where a neural model predicts; see `FitContext.device`.
 
     Raises:
-        ModelError: it is no model folder, from a newer version, or damaged.
+        ModelError: it is no model folder, from a newer version, damaged, or holds a pickle.
     """
     from safetensors import SafetensorError
 
-    described = _read_description(folder)
+    if is_foreign(folder):
+        return load_foreign(folder, device)
+    described = read_description(folder)
+    refuse_pickles(folder)
+    check_sizes(folder, described)
     try:
         scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
         decision = decision_in(described)
@@ -88,7 +106,44 @@ def provenance(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is no model folder, or damaged.
     """
-    return dict(_read_description(folder).get("provenance", {}))
+    return dict(read_description(folder).get("provenance", {}))
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """What a model folder says of its data and of how good it is; nothing if nobody recorded it.
+
+    Raises:
+        ModelError: it is no model folder, or damaged.
+    """
+    return dict(read_description(folder).get("record", {}))
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Say in a model folder, and on its card, what its data were and how good it is.
+
+    Raises:
+        ModelError: it is no model folder, or damaged.
+        OSError: it cannot be written.
+    """
+    write_description(folder, {**read_description(folder), "record": dict(record)})
+
+
+def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
+    """Write `finetext.json`, and the model card unless there is one that was written by hand.
+
+    Args:
+        folder: that of the model.
+        described: what the file is to say.
+        name: that of the model on the Hub, for the card; none by default.
+    """
+    write_json(folder / DESCRIPTION, sealed(described))
+    if not _is_written_by_hand(folder / CARD):
+        write_text(folder / CARD, model_card(described, name))
+
+
+def _is_written_by_hand(card: Path) -> bool:
+    """Whether there is a model card that finetext did not write, or that was changed since."""
+    return card.is_file() and not is_ours(card.read_text(encoding="utf-8", errors="replace"))
 
 
 def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +162,19 @@ def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What `finetext.json` says.
+
+    Raises:
+        ModelError: the folder is no model folder, from a newer version, or damaged.
+    """
     path = folder / DESCRIPTION
     if not path.is_file():
         reason = "has no finetext.json" if folder.is_dir() else "does not exist"
-        raise ModelError(f"{folder} is not a finetext model: it {reason}")
+        like = looks_like(folder)
+        raise ModelError(
+            f"{folder} is not a finetext model: it {reason}" + (f"; it is {like}" if like else "")
+        )
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(described["format_version"])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from finetext import arguments, options
 from finetext.console import Screen
 from finetext.errors import DataError
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.report.deciding import decided_json, decided_lines, threshold_lines
+
+_MEASURED: Final = frozenset({"scores", "validation_scores", "baselines", "decided", "slices"})
+"""What is recorded of a model that hangs on how it decides."""
 
 
 def decide(
@@ -24,7 +28,7 @@ def decide(
     debug: options.Debug = False,
 ) -> None:
     """Choose anew how a rung of RUN decides, on its validation rows."""
-    from finetext.artefact.folder import provenance, save_model
+    from finetext.artefact.folder import provenance, record_of, save_model
     from finetext.runs.predicted import open_predicted
 
     wanted = Deciding(aim, costs, abstain, coverage)
@@ -36,7 +40,8 @@ def decide(
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
     decision = choose_decision(predicted.predictions, wanted)
     classifier = arguments.open_model(model, "cpu").with_decision(decision)
-    save_model(classifier, out, provenance(model))
+    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
+    save_model(classifier, out, provenance(model), known)
     screen = Screen()
     decided = replace(predicted.predictions, decision=decision)
     if as_json:

@@ -15,7 +15,7 @@ from finetext.console import Screen, blaming
 from finetext.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from finetext.data.stream import Texts
+    from finetext.data.chunks import Texts
     from finetext.diagnosis.explain import ClassWords, Explanation
     from finetext.diagnosis.explainer import Explainer
 
@@ -43,7 +43,7 @@ def explain(
 ) -> None:
     """Say which words decide, of a text or for each label."""
     from finetext.diagnosis.explainer import choose_way
-    from finetext.predicting import check_output
+    from finetext.prediction.files import check_output
 
     screen = Screen(quiet or as_json)
     if out is not None:
@@ -73,8 +73,8 @@ def _texts(
     model: Path, source: str | None, given: dict[str, Any], settings: list[str] | None
 ) -> Texts:
     """The texts of INPUT, or else the validation rows of the run."""
-    from finetext.data.stream import Chunk, Texts
-    from finetext.predicting import read_input
+    from finetext.data.chunks import Chunk, Texts
+    from finetext.prediction.inputs import read_input
     from finetext.runs.run import Run
 
     if source is not None:
@@ -116,7 +116,8 @@ def _sinks(
     as_json: bool,
 ) -> list[Sink]:
     """Where explanations go; what is written as a whole is written when the stack ends."""
-    from finetext.predicting import is_text, json_printer
+    from finetext.prediction.inputs import is_text
+    from finetext.prediction.printing import json_printer
     from finetext.report.explain_text import show_explanation
 
     sinks: list[Sink] = []

@@ -49,9 +49,17 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tu
 class Decoder:
     """What `decode` does, for a file that comes piece by piece."""
 
-    def __init__(self, name: str, encoding: str | None = None) -> None:
-        """See `decode`."""
+    def __init__(self, name: str, encoding: str | None = None, lenient: bool = False) -> None:
+        """See `decode`.
+
+        Args:
+            name: what messages call the file.
+            encoding: the encoding to insist on, or None.
+            lenient: whether bytes that are no text in an encoding to insist on become halves of
+                surrogate pairs (PEP 383) instead of an error.
+        """
         self._name = name
+        self._errors = "surrogateescape" if lenient else "strict"
         self._encoding = encoding
         self._beginning: bytes | None = None
         self._incremental: codecs.IncrementalDecoder | None = None
@@ -105,7 +113,7 @@ class Decoder:
         if given:
             try:
                 b"".decode(given)
-                self._incremental = codecs.getincrementaldecoder(given)()
+                self._incremental = codecs.getincrementaldecoder(given)(self._errors)
             except LookupError:
                 raise DataError(f"there is no encoding named {given!r}") from None
             self._encoding = given

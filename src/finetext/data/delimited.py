@@ -10,59 +10,31 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sys
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import compress, islice
+from itertools import compress
 from typing import Final
 
+from finetext.data.bad_rows import Aside, BadRow, lines_from
 from finetext.data.raw import RawTable, column_names
+from finetext.data.rows import (
+    Rows,
+    mended_rows,
+    quoted_rows,
+    returns_end_lines,
+    unquoted_rows,
+)
+from finetext.data.settings import ReadSettings
 from finetext.data.words import KNOWN_NAMES, plain_name
 from finetext.errors import DataError
 from finetext.types import Finding
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
-_LONGEST_RECORD: Final = 1 << 22
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
-_RETURN: Final = re.compile(r"\r(?!\r*\n)")
 _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The records of a text table and the line each begins on.
-
-    Attributes:
-        records: the fields of each record.
-        lines: the line each begins on.
-        quoted: whether quotes were taken as such, not as characters like any other.
-        blank: number of blank lines passed over.
-        rest: text of a record at the end that is not complete.
-        settled: whether no further record could show that `quoted` is wrong.
-    """
-
-    records: list[list[str]]
-    lines: list[int]
-    quoted: bool
-    blank: int = 0
-    rest: str = ""
-    settled: bool = True
-
-    @property
-    def width(self) -> int:
-        """The number of fields that most records have."""
-        counts = Counter(map(len, self.records))
-        return max(counts, key=lambda width: counts[width], default=0)
-
-    @property
-    def consistency(self) -> float:
-        """The share of records that have that number of fields."""
-        width = self.width
-        return sum(len(record) == width for record in self.records) / max(1, len(self.records))
 
 
 def spoken(delimiter: str) -> str:
@@ -107,13 +79,32 @@ def _best_rows(sample: str, delimiter: str, whole: bool) -> Rows:
     return max(kept, key=lambda rows: (rows.consistency if rows.width > 1 else 0.0, rows.quoted))
 
 
+@dataclass(frozen=True)
+class _Form:
+    """How the records of a table are read that follow those which settled it.
+
+    Attributes:
+        name: what messages call the file.
+        delimiter: one character.
+        quoted: whether quotes are taken as such.
+        names: the columns.
+        aside: takes the records that cannot be read, or None.
+    """
+
+    name: str
+    delimiter: str
+    quoted: bool
+    names: Sequence[str]
+    aside: Aside | None
+
+
 def parse_delimited(
     text: str,
     name: str,
     delimiter: str,
-    header: bool | None = None,
-    asked: Collection[str] = (),
+    settings: ReadSettings,
     whole: bool = True,
+    aside: Aside | None = None,
 ) -> RawTable:
     """Read a text table whose delimiter is known.
 
@@ -121,31 +112,35 @@ def parse_delimited(
         text: the file, or lines at its beginning.
         name: what messages call the file.
         delimiter: one character.
-        header: whether the first record holds column names; None finds out.
-        asked: column names given by the user, which tell a header.
+        settings: whether the first record holds column names; None finds out. Column names that
+            are given tell a header.
         whole: whether the text is the whole file.
+        aside: takes the records that cannot be read, which otherwise are an error.
 
     Raises:
         DataError: a record has more or fewer fields than the first; the message has its line.
     """
-    rows = read_rows(text, name, delimiter, whole)
+    rows = read_rows(text, name, delimiter, whole, aside)
     if not rows.records:
         return RawTable(name, {}, "", rest=rows.rest)
-    _refuse_ragged(rows, name, delimiter, len(rows.records[0]))
-    headed = looks_headed(rows.records, asked) if header is None else header
+    quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
+    form = _Form(name, delimiter, quoted, rows.records[0], aside)
+    rows = _even(rows, text, 1, form)
+    headed = settings.header
+    if headed is None:
+        headed = looks_headed(rows.records, settings.columns)
     names = column_names(rows.records[0] if headed else range(1, len(rows.records[0]) + 1))
     body = rows.records[1:] if headed else rows.records
-    quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
-    more = partial(_more_rows, name, delimiter, quoted, names)
-    form = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
+    more = partial(_more_rows, replace(form, names=names))
+    shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
     return RawTable(
         name,
         _columns(names, body),
-        form + ("" if rows.quoted or '"' not in text else ", quotes taken as they are"),
+        shown + ("" if rows.quoted or '"' not in text else ", quotes taken as they are"),
         rows.lines[1:] if headed else rows.lines,
         findings=blank_lines(rows.blank, name) + _quotes_kept(rows, name),
         rest=rows.rest,
-        proceed=more if rows.settled and not _returns_end_lines(text) else None,
+        proceed=more if rows.settled and not returns_end_lines(text) else None,
     )
 
 
@@ -153,25 +148,23 @@ def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str
     return {name: [record[place] for record in records] for place, name in enumerate(names)}
 
 
-def _more_rows(
-    name: str, delimiter: str, quoted: bool, names: list[str], text: str, first: int, last: bool
-) -> RawTable:
+def _more_rows(form: _Form, text: str, first: int, last: bool) -> RawTable:
     """Further records of a table, read as those before.
 
     Raises:
         DataError: the quotes are not well-formed, or a record has more or fewer fields.
     """
-    try:
-        rows = (
-            quoted_rows(text, delimiter, last, first)
-            if quoted and '"' in text
-            else unquoted_rows(text, delimiter, first)
-        )
-    except csv.Error as error:
-        raise DataError(f"{name}, {error}") from None
-    rows = _without_blank(rows, len(names))
-    _refuse_ragged(rows, name, delimiter, len(names))
-    return RawTable(name, _columns(names, rows.records), "", rows.lines, rest=rows.rest)
+    if not form.quoted or '"' not in text:
+        rows = unquoted_rows(text, form.delimiter, first)
+    elif form.aside is not None:
+        rows = mended_rows(text, form.delimiter, last, first, form.aside)
+    else:
+        try:
+            rows = quoted_rows(text, form.delimiter, last, first)
+        except csv.Error as error:
+            raise DataError(f"{form.name}, {error}") from None
+    rows = _even(_without_blank(rows, len(form.names)), text, first, form)
+    return RawTable(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
 
 
 def _quotes_kept(rows: Rows, name: str) -> tuple[Finding, ...]:
@@ -195,8 +188,17 @@ def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
     return (Finding("note", "blank-lines", message),)
 
 
-def read_rows(text: str, name: str, delimiter: str, whole: bool = True) -> Rows:
+def read_rows(
+    text: str, name: str, delimiter: str, whole: bool = True, aside: Aside | None = None
+) -> Rows:
     """The records of a text table, quoted if the quotes are well-formed throughout.
+
+    Args:
+        text: the file, or lines at its beginning.
+        name: what messages call the file.
+        delimiter: one character.
+        whole: whether the text is the whole file.
+        aside: takes the records with broken quotes, which otherwise are an error.
 
     Raises:
         DataError: the quotes are not well-formed, and without quoting the records are uneven.
@@ -209,6 +211,8 @@ def read_rows(text: str, name: str, delimiter: str, whole: bool = True) -> Rows:
         plain = _without_blank(unquoted_rows(text, delimiter))
         if plain.width > 1 and plain.consistency == 1.0:
             return plain
+        if aside is not None:
+            return _without_blank(mended_rows(text, delimiter, whole, 1, aside))
         raise DataError(f"{name}, {error}") from None
     if delimiter != "\t":
         return quoted
@@ -254,102 +258,37 @@ def _all_quoted(text: str, rows: Rows, delimiter: str) -> bool:
     return text.replace("\r\n", "\n").startswith(written)
 
 
-def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Rows:
-    """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
-    if first == 1 and "\n" not in text:
-        text = text.replace("\r", "\n")
-    found = [
-        (number, line.rstrip("\r").split(delimiter))
-        for number, line in enumerate(text.split("\n"), start=first)
-        if line.rstrip("\r")
-    ]
-    blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
-    return Rows([fields for _, fields in found], [number for number, _ in found], False, blank)
-
-
-def quoted_rows(text: str, delimiter: str, complete: bool = True, first: int = 1) -> Rows:
-    """Read records with quotes by RFC 4180.
+def _even(rows: Rows, text: str, first: int, form: _Form) -> Rows:
+    """The records with as many fields as there are columns.
 
     Args:
-        text: the table, or its beginning.
-        delimiter: one character.
-        complete: whether a quote that stays open at the end is an error; if not, the record that
-            it begins is left over, unless it is longer than any text.
-        first: the number of the first line.
+        rows: records.
+        text: what they were read from.
+        first: the number of its first line.
+        form: how; if nobody takes the others, they are an error.
 
     Raises:
-        csv.Error: text follows a closing quote, or a quote stays open; the message has the line.
+        DataError: a record has more or fewer fields; the message has its line.
     """
-    text, mark = _mark_returns(text, further=first > 1)
-    records, lines, blank, line, end = [], [], 0, first, len(text)
-    stream = io.StringIO(text, newline="")
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    with _long_fields():
-        try:
-            for record in reader:
-                if record:
-                    records.append(record)
-                    lines.append(line)
-                blank += not record
-                line = first + reader.line_num
-        except csv.Error as error:
-            stream.seek(0)
-            end = sum(map(len, islice(stream, line - first)))
-            if complete or len(text) - end > _LONGEST_RECORD or "unexpected end" not in str(error):
-                raise csv.Error(
-                    f"line {line}: the quotes are not well-formed ({error}); "
-                    "a quote inside a quoted field must be doubled"
-                ) from None
-    if mark:
-        records = [[cell.replace(mark, "\r") for cell in record] for record in records]
-    rest = text[end:].replace(mark, "\r") if mark else text[end:]
-    return Rows(records, lines, True, blank, rest)
-
-
-def _mark_returns(text: str, further: bool) -> tuple[str, str]:
-    """Replace carriage returns that end no line by a character that the text does not have.
-
-    Some writers leave them unquoted, and the csv module would end the row there.
-
-    Args:
-        text: a text table, or a part of it.
-        further: whether this is a further part of a file in which line feeds end the lines.
-
-    Returns:
-        the text and that character, or "" if nothing was replaced.
-    """
-    if not _RETURN.search(text) or (not further and _returns_end_lines(text)):
-        return text, ""
-    mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
-    return _RETURN.sub(mark, text), mark
-
-
-def _returns_end_lines(text: str) -> bool:
-    """Whether there are as many carriage returns that stand alone as line feeds."""
-    alone = len(_RETURN.findall(text)) if "\r" in text else 0
-    return alone > 0 and alone >= text.count("\n")
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Lift the csv module's limit of 131,072 characters a field for a while."""
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _refuse_ragged(rows: Rows, name: str, delimiter: str, expected: int) -> None:
+    expected = len(form.names)
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
     if not wrong:
-        return
+        return rows
     found = len(rows.records[wrong[0]])
-    others = f"; {len(wrong):,} lines are so" if len(wrong) > 1 else ""
-    raise DataError(
-        f"{name}, line {rows.lines[wrong[0]]}: {expected} {spoken(delimiter)}-separated fields "
-        f"expected as in the first line, {found} found{others}; quote the fields that contain "
-        "the delimiter, or state another delimiter"
+    fields = f"{expected} {spoken(form.delimiter)}-separated fields expected as in the first line"
+    if form.aside is None:
+        others = f"; {len(wrong):,} lines are so" if len(wrong) > 1 else ""
+        raise DataError(
+            f"{form.name}, line {rows.lines[wrong[0]]}: {fields}, {found} found{others}; quote the "
+            "fields that contain the delimiter, or state another delimiter"
+        )
+    for row in wrong:
+        reason = f"{fields}, {len(rows.records[row])} found"
+        content = lines_from(text, rows.lines, row, first)
+        form.aside(BadRow(rows.lines[row], reason, content))
+    good = [len(record) == expected for record in rows.records]
+    return replace(
+        rows, records=list(compress(rows.records, good)), lines=list(compress(rows.lines, good))
     )
 
 

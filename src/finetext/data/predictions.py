@@ -10,11 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.data.archives import file_at, gunzipped
+from finetext.data.delimited import is_number
 from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
 from finetext.data.labels import as_strings, missing
 from finetext.data.raw import SPLIT_WORDS, RawTable
 from finetext.data.settings import ReadSettings
 from finetext.data.tables import parse_table
+from finetext.data.words import TEXT_NAMES, plain_name
 from finetext.decisions import Decision
 from finetext.errors import DataError
 from finetext.types import Finding, Floats, Integers, LabelScheme, Predictions, SplitName
@@ -94,8 +96,8 @@ def _require_columns(table: RawTable) -> None:
     if not set(_TRUTHS) & set(table.columns):
         raise DataError(
             f"{table.name} has no column 'truth' (or 'label') with the true label of each row; its "
-            f"columns are: {there}. What finetext predict writes has no truths: add a column "
-            "'truth' to the file, several labels of a row joined by commas"
+            f"columns are: {there}. What finetext predict writes has the columns of its input: "
+            "have a column 'truth' or 'label' there, several labels of a row joined by commas"
         )
     if not len(table):
         raise DataError(f"{table.name} has no rows")
@@ -141,8 +143,8 @@ def _probability_columns(table: RawTable, truths: Sequence[Cell]) -> dict[str, s
     if not found:
         labels = ", ".join(sorted(known)[:5])
         raise DataError(
-            f"{table.name} has no columns of probabilities: name them '{PREFIX}LABEL', or by the "
-            f"labels alone ({labels})"
+            f"{table.name} has no columns of probabilities: name them '{PREFIX}LABEL', as finetext "
+            f"predict --all does, or by the labels alone ({labels})"
         )
     return found
 
@@ -230,7 +232,14 @@ def _filled(table: RawTable, column: str) -> Names:
 
 
 def _texts(table: RawTable) -> Names | None:
-    texts = table.columns.get("text")
+    """The column `text`, or if there is none the first that is called as texts usually are."""
+    by_plain = {
+        plain_name(name): values
+        for name, values in reversed(table.columns.items())
+        if any(isinstance(value, str) and not is_number(value) for value in values)
+    }
+    usual = next((by_plain[name] for name in TEXT_NAMES if name in by_plain), None)
+    texts = table.columns.get("text", usual)
     return None if texts is None else tuple("" if text is None else str(text) for text in texts)
 
 

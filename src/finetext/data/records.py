@@ -9,14 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from finetext.data.bad_rows import Aside, BadRow
 from finetext.data.delimited import looks_headed
 from finetext.data.raw import RawTable, column_names
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, MissingExtraError
 
 
-def parse_json_lines(text: str, name: str, first: int = 1) -> RawTable:
+def parse_json_lines(text: str, name: str, first: int = 1, aside: Aside | None = None) -> RawTable:
     """Read one JSON object a line.
+
+    Args:
+        text: lines.
+        name: what messages call the file.
+        first: the number of the first line.
+        aside: takes the lines that are no JSON objects, which otherwise are an error.
 
     Raises:
         DataError: a line is not a JSON object; the message has its number.
@@ -25,22 +32,38 @@ def parse_json_lines(text: str, name: str, first: int = 1) -> RawTable:
     for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{name}, line {number}: not valid JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{name}, line {number}: not a JSON object but {line.strip()[:40]!r}")
-        rows.append(row)
-        lines.append(number)
+        row, wrong = _json_object(line)
+        if not wrong:
+            rows.append(row)
+            lines.append(number)
+        elif aside is None:
+            raise DataError(f"{name}, line {number}: {wrong}")
+        else:
+            aside(BadRow(number, wrong, line.rstrip("\r")))
     return replace(
         from_rows(rows, name, "JSON lines", lines),
-        proceed=lambda more, line, last: parse_json_lines(more, name, line),
+        proceed=lambda more, line, last: parse_json_lines(more, name, line, aside),
     )
 
 
-def parse_json(text: str, name: str) -> RawTable:
+def _json_object(line: str) -> tuple[dict[str, Any], str]:
+    """What a line holds, and what is wrong with it, if anything is."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {}, f"not valid JSON: {error}"
+    if not isinstance(row, dict):
+        return {}, f"not a JSON object but {line.strip()[:40]!r}"
+    return row, ""
+
+
+def parse_json(text: str, name: str, aside: Aside | None = None) -> RawTable:
     """Read a JSON list of objects, an object of lists, or JSON lines in a .json file.
+
+    Args:
+        text: the file.
+        name: what messages call it.
+        aside: takes the lines that are no JSON objects, in a file of JSON lines.
 
     Raises:
         DataError: it is not JSON, or of another shape.
@@ -49,7 +72,7 @@ def parse_json(text: str, name: str) -> RawTable:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
-            return parse_json_lines(text, name)
+            return parse_json_lines(text, name, aside=aside)
         raise DataError(f"{name}: not valid JSON: {error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not valid JSON: {error}") from None

@@ -11,22 +11,26 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast, final
 
 import numpy as np
 
+from finetext.data.bad_rows import Aside, BadRow
+from finetext.data.chunks import ONLY_TEXTS, Chunk, Texts, Wanted
 from finetext.data.columns import Chosen, choose_columns, refuse_odd_text
 from finetext.data.decode import Decoder
 from finetext.data.joined import TextWatch, as_texts, broken_characters, whole_characters
+from finetext.data.kinds import Kinds, all_text
 from finetext.data.labels import as_strings
 from finetext.data.raw import RawTable, column_names
 from finetext.data.settings import ReadSettings
+from finetext.data.sort_out import sort_out
 from finetext.data.tables import EXCEL, parse_text
 from finetext.errors import DataError
 from finetext.types import Dataset, Finding, Integers
@@ -38,37 +42,8 @@ BYTES: Final = 1 << 23
 """Bytes read at a time; a file of no more is not worth a stream."""
 
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
+_VARIED: Final = ("JSON lines", "fastText lines")
 _Tables = Iterator[tuple[RawTable, float]]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows.
-
-    Attributes:
-        ids: (m,) the name of each row.
-        texts: (m,) the text of each.
-        share: share of the source that has been read by now, 0 if unknown.
-    """
-
-    ids: Sequence[str]
-    texts: Sequence[str]
-    share: float = 0.0
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Rows to predict.
-
-    Attributes:
-        chunks: the rows in the order of the source, once.
-        findings: what reading noticed; complete when all chunks have been taken.
-        description: one line on what was read and chosen; empty where there was no choice.
-    """
-
-    chunks: Iterator[Chunk]
-    findings: list[Finding] = field(default_factory=list)
-    description: str = ""
 
 
 def all_of(dataset: Dataset) -> Texts:
@@ -112,19 +87,21 @@ def _chunks_of_lines(
     findings.extend(decoder.findings)
 
 
-def open_stream(path: Path, settings: ReadSettings) -> Texts | None:
+def open_stream(path: Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts | None:
     """The rows of a large file; None if it is small, or has to be read whole.
 
     Args:
         path: a file: delimited text, lines or JSON lines, gzipped or not, or Parquet.
         settings: how to read it.
+        wanted: what beside ids and texts. For all columns a Parquet file need not be large, for
+            bad rows no file.
 
     Raises:
         DataError: it cannot be read; also when its chunks are taken.
     """
     if settings.labelled or settings.drop_unlabelled:
         return None
-    tables = _tables_of(path, settings)
+    tables = _tables_of(path, settings, wanted)
     beginning = next(tables(()), None) if tables else None
     if tables is None or beginning is None or not len(beginning[0]):
         return None
@@ -143,76 +120,131 @@ def open_stream(path: Path, settings: ReadSettings) -> Texts | None:
             findings.append(Finding("warning", "odd-ids", message))
             chosen = replace(chosen, id=None)
     named = [("text", chosen.text), ("id", chosen.id)]
-    columns = ", ".join(f"{what} {name!r}" for what, name in named if name)
-    description = f"{path.name}: {table.form}; {columns}"
-    return Texts(_chunks_of_tables(tables, chosen, findings), findings, description)
+    told = ", ".join(f"{what} {name!r}" for what, name in named if name)
+    description = f"{path.name}: {table.form}; {told}"
+    columns = _columns_of(path, table, tables) if wanted.columns else {}
+    chunks = _chunks_of_tables(tables, chosen, findings, columns, wanted.bad)
+    return Texts(chunks, findings, description, columns, chosen.id)
 
 
-def _tables_of(path: Path, settings: ReadSettings) -> Callable[..., _Tables] | None:
-    """A function that reads a large file as tables of some rows, if its form allows that.
+def _columns_of(
+    path: Path, beginning: RawTable, tables: Callable[..., _Tables]
+) -> Mapping[str, Any]:
+    """All columns of a file with the kind of their values; see `Texts.columns`."""
+    if beginning.form == "Parquet":
+        import pyarrow.parquet
 
-    The function takes the names of the columns that are needed, none for all, and where to put
-    what it notices.
+        schema = pyarrow.parquet.read_schema(path)
+        return dict(zip(column_names(schema.names), schema.types, strict=True))
+    if beginning.form not in _VARIED:
+        return all_text(beginning.columns)
+    kinds = Kinds()
+    for table, _ in tables(()):
+        kinds.look(table.columns)
+    return kinds.found()
+
+
+def _tables_of(path: Path, settings: ReadSettings, wanted: Wanted) -> Callable[..., _Tables] | None:
+    """A function that reads a file as tables of some rows, if its form and size call for that.
+
+    The function takes the names of the columns that are needed, none for all, where to put what
+    it notices, and where to put the rows that cannot be read.
     """
     if not path.is_file():
         return None
     with _opened(path) as (file, _):
         beginning = file.read(BYTES + 1)
     suffix = PurePosixPath(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
-    if len(beginning) <= BYTES or suffix in _OTHER or beginning[257:262] == b"ustar":
+    is_small = len(beginning) <= BYTES
+    if suffix in _OTHER or beginning[257:262] == b"ustar":
         return None
     if suffix == ".parquet" or beginning.startswith(b"PAR1"):
-        return None if _is_gzipped(path) else partial(_tables_of_parquet, path)
-    if b"\n" not in beginning:
+        as_whole = _is_gzipped(path) or (is_small and wanted == ONLY_TEXTS)
+        return None if as_whole else partial(_tables_of_parquet, path)
+    if is_small and not (wanted.bad and beginning.strip()):
         return None
-    return partial(_tables_of_text, path, suffix, settings)
+    if not is_small and b"\n" not in beginning:
+        return None
+    return _TextFile(path, suffix, settings, wanted.bad, is_small).tables
 
 
-def _tables_of_text(
-    path: Path,
-    suffix: str,
-    settings: ReadSettings,
-    only: Sequence[str],
-    findings: list[Finding] | None = None,
-) -> _Tables:
-    """The rows of a text file; none if only the whole file says how to read it."""
-    decoder = Decoder(str(path), settings.encoding)
-    rest, line, table = "", 1, None
-    with _opened(path) as (file, share):
-        for piece, last in _pieces(file, decoder):
-            text = rest + piece
-            if table is None:
-                if last:
-                    return
-                table = _beginning(text, path, suffix, settings)
-                proceed = table.proceed
-            elif proceed is not None:
-                table = proceed(text, line, last)
-            if proceed is None:
-                return
-            rest = table.rest
-            line += text.count("\n") - rest.count("\n")
-            yield table, share()
-    if findings is not None:
-        findings.extend(decoder.findings)
+@final
+@dataclass(frozen=True)
+class _TextFile:
+    """A text file that is read some rows at a time.
 
-
-def _beginning(text: str, path: Path, suffix: str, settings: ReadSettings) -> RawTable:
-    """The first rows of a text file, which settle its form.
-
-    Raises:
-        DataError: it has none; other than for JSON, of which the beginning alone says little.
+    Attributes:
+        path: where it is.
+        suffix: its ending in lower case, without that of compression.
+        settings: how to read it.
+        mends: whether rows that cannot be read are left out instead of being an error.
+        is_small: whether it is read as one piece.
     """
-    try:
-        return parse_text(text, str(path), suffix, settings, whole=False)
-    except DataError:
-        if suffix != ".json":
-            raise
-        return RawTable(str(path), {}, "")
+
+    path: Path
+    suffix: str
+    settings: ReadSettings
+    mends: bool
+    is_small: bool
+
+    def tables(
+        self,
+        only: Sequence[str],
+        findings: list[Finding] | None = None,
+        bad: list[BadRow] | None = None,
+    ) -> _Tables:
+        """Its rows; none if only the whole file says how to read it.
+
+        Args:
+            only: the columns that are needed; all are read.
+            findings: where to put what is noticed.
+            bad: where to put rows that cannot be read.
+        """
+        decoder = Decoder(str(self.path), self.settings.encoding, lenient=self.mends)
+        aside = None if not self.mends else (lambda row: None) if bad is None else bad.append
+        rest, line, table = "", 1, None
+        with _opened(self.path) as (file, share):
+            for piece, last in self._pieces(file, decoder):
+                text = rest + piece
+                if table is None:
+                    table = self._beginning(text, aside)
+                    proceed = table.proceed
+                elif proceed is not None:
+                    table = proceed(text, line, last)
+                if proceed is None and not self.is_small:
+                    return
+                rest = table.rest
+                line += text.count("\n") - rest.count("\n")
+                yield table, share()
+        if findings is not None:
+            findings.extend(decoder.findings)
+
+    def _pieces(self, file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
+        if self.is_small:
+            return iter([(decoder.decode(file.read(), last=True), True)])
+        return _pieces(file, decoder)
+
+    def _beginning(self, text: str, aside: Aside | None) -> RawTable:
+        """The first rows, which settle the form.
+
+        Raises:
+            DataError: there are none; other than for JSON, of which the beginning alone says
+                little.
+        """
+        name = str(self.path)
+        try:
+            return parse_text(text, name, self.suffix, self.settings, self.is_small, aside)
+        except DataError:
+            if self.suffix != ".json":
+                raise
+            return RawTable(name, {}, "")
 
 
 def _tables_of_parquet(
-    path: Path, only: Sequence[str], findings: list[Finding] | None = None
+    path: Path,
+    only: Sequence[str],
+    findings: list[Finding] | None = None,
+    bad: list[BadRow] | None = None,
 ) -> _Tables:
     """The rows of a Parquet file."""
     import pyarrow
@@ -258,25 +290,54 @@ def _problem_of_ids(tables: _Tables, column: str, name: str) -> str | None:
 
 
 def _chunks_of_tables(
-    tables: Callable[..., _Tables], chosen: Chosen, findings: list[Finding]
+    tables: Callable[..., _Tables],
+    chosen: Chosen,
+    findings: list[Finding],
+    columns: Mapping[str, Any],
+    sorts_out: bool,
 ) -> Iterator[Chunk]:
     done, changed, watch = 0, 0, TextWatch()
-    needed = (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
-    for table, share in tables(needed, findings):
+    needed = () if columns else (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
+    unread: list[BadRow] = []
+    for table, share in tables(needed, findings, unread):
+        bad: list[BadRow] = []
+        if sorts_out:
+            table, bad = sort_out(table, chosen.text, done + 1)
+            bad = sorted([*unread, *bad], key=lambda row: row.line)
+            unread.clear()
         values = _column(table, chosen.text)
         watch.look(table, values)
         texts, broken = whole_characters(as_texts(values))
         changed += broken
-        ids: Sequence[Any] = range(done + 1, done + len(texts) + 1)
+        ids = list(map(str, _numbers(table, len(texts), done, bad)))
         if chosen.id is not None:
-            ids = as_strings(_column(table, chosen.id))
-        done += len(texts)
-        for start in range(0, len(texts), ROWS):
-            part = slice(start, start + ROWS)
-            yield Chunk(list(map(str, ids[part])), texts[part], share)
+            ids = list(map(str, as_strings(_column(table, chosen.id))))
+        done += len(texts) + len(bad)
+        yield from _cut(
+            table, Chunk(ids, texts, share, {n: _column(table, n) for n in columns}, bad)
+        )
     findings.extend(watch.findings)
     if changed:
         findings.append(broken_characters(changed))
+
+
+def _numbers(table: RawTable, count: int, done: int, bad: Sequence[BadRow]) -> Integers | range:
+    """The numbers of rows that come after `done` others, bad rows counted."""
+    if not bad:
+        return range(done + 1, done + count + 1)
+    before = np.searchsorted([row.line for row in bad], np.array(table.lines, dtype=np.int64))
+    return np.asarray(done + 1 + np.arange(count) + before)
+
+
+def _cut(table: RawTable, chunk: Chunk) -> Iterator[Chunk]:
+    """The rows of a table some at a time, each bad one with those before it."""
+    count, bad = len(chunk.ids), list(chunk.bad)
+    for start in range(0, max(count, bool(bad)), ROWS):
+        last = start + ROWS >= count
+        until = np.inf if last or table.lines is None else table.lines[start + ROWS]
+        own = [row for row in bad if row.line < until]
+        bad = bad[len(own) :]
+        yield replace(chunk.part(start, start + ROWS), bad=own)
 
 
 def _column(table: RawTable, name: str) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from finetext.data.bad_rows import Aside
 from finetext.data.decode import decode
 from finetext.data.delimited import looks_headed, parse_delimited, sniff
 from finetext.data.lines import (
@@ -54,7 +55,12 @@ def parse_table(file: File, settings: ReadSettings) -> RawTable:
 
 
 def parse_text(
-    text: str, name: str, suffix: str, settings: ReadSettings, whole: bool = True
+    text: str,
+    name: str,
+    suffix: str,
+    settings: ReadSettings,
+    whole: bool = True,
+    aside: Aside | None = None,
 ) -> RawTable:
     """Read a text file into named columns.
 
@@ -64,24 +70,25 @@ def parse_text(
         suffix: its ending in lower case, which says what to expect.
         settings: delimiter and header, where they are given.
         whole: whether the text is the whole file; if not, the table says how to proceed.
+        aside: takes the rows that cannot be read, which otherwise are an error.
 
     Raises:
         DataError: the text is in no known form.
     """
     if suffix == ".json":
-        return parse_json(text, name)
+        return parse_json(text, name, aside)
     if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
-        return parse_json_lines(text, name)
+        return parse_json_lines(text, name, aside=aside)
     if text.lstrip().startswith(FASTTEXT):
         return parse_fasttext(text, name)
     if settings.delimiter:
-        return _delimited(text, name, settings.delimiter, settings, whole)
+        return _delimited(text, name, settings.delimiter, settings, whole, aside)
     delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
     if suffix not in DELIMITED:
         return _parse_lines(text, name, delimiter if share >= 0.9 else None, settings, whole)
     if delimiter is None or share < 0.5:
         delimiter = DELIMITED[suffix]
-    return _delimited(text, name, delimiter, settings, whole)
+    return _delimited(text, name, delimiter, settings, whole, aside)
 
 
 def _parse_lines(
@@ -114,8 +121,13 @@ def _is_told(text: str, delimiter: str | None, settings: ReadSettings) -> bool:
 
 
 def _delimited(
-    text: str, name: str, delimiter: str, settings: ReadSettings, whole: bool
+    text: str,
+    name: str,
+    delimiter: str,
+    settings: ReadSettings,
+    whole: bool,
+    aside: Aside | None = None,
 ) -> RawTable:
     if len(delimiter) != 1:
         raise DataError(f"the delimiter must be one character, not {delimiter!r}")
-    return parse_delimited(text, name, delimiter, settings.header, settings.columns, whole)
+    return parse_delimited(text, name, delimiter, settings, whole, aside)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from finetext.decisions import Decision
+from finetext.errors import DataError
+from finetext.given import texts_of
 from finetext.logits import logits_of
 from finetext.training.precision import Precision
 from finetext.types import Dataset, Finding, Floats, LabelScheme, Predictions
@@ -111,11 +114,21 @@ class Method(ABC):
 
 
 class Classifier(ABC):
-    """Texts in, probabilities out. Subclasses are final."""
+    """Texts in, probabilities out. Subclasses are final.
+
+    Texts are a list, or any column or iterable of strings: `finetext.given.texts_of` makes lists of
+    them before a subclass sees them.
+    """
 
     kind: ClassVar[str]
     scheme: LabelScheme
     decision: Decision
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name in ("predict_proba", "logits"):
+            if name in cls.__dict__:
+                setattr(cls, name, _of_texts(cls.__dict__[name]))
 
     @property
     def number_format(self) -> Precision | None:
@@ -193,7 +206,15 @@ class Classifier(ABC):
         return self
 
     def __call__(self, text: str) -> dict[str, float]:
-        """Label to probability for one text, likeliest first."""
+        """Label to probability for one text, likeliest first.
+
+        Raises:
+            DataError: it is no string.
+        """
+        if not isinstance(text, str):
+            raise DataError(
+                f"this takes one text, not a {type(text).__name__}; predict_proba takes several"
+            )
         row = self.predict_proba([text])[0]
         return {self.scheme.names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
 
@@ -205,19 +226,34 @@ class Classifier(ABC):
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
-        """Read a model folder, or the best model of a run folder.
+        """Read a model folder, the best model of a run folder, or one of the Hub.
+
+        Args:
+            folder: it, or "hub:owner/name" or "hub:owner/name@revision".
+            device: where a neural model predicts; see `FitContext.device`.
 
         Raises:
-            ModelError: it is neither, or damaged.
+            ModelError: it is none of these, damaged, or cannot be fetched.
             RunError: the run is damaged.
         """
         from finetext.artefact.folder import load_model
+        from finetext.artefact.hub import model_folder
         from finetext.runs.run import Run
 
-        folder = Path(folder)
+        folder = model_folder(folder)
         if Run.is_at(folder):
             return Run.open(folder).classifier(device=device)
         return load_model(folder, device)
+
+
+def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
+    """A method that takes texts in any form, from one that takes a list of them."""
+
+    @wraps(predicts)
+    def wrapped(self: Any, texts: Sequence[str]) -> Floats:
+        return predicts(self, texts_of(texts))
+
+    return wrapped
 
 
 def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,12 +59,15 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
     return write_picture(path, lambda axes: _draw(axes, curve))
 
 
-def write_picture(path: Path, draw: Callable[[Axes], None]) -> Path:
+def write_picture(
+    path: Path, draw: Callable[[Axes], None], inches: tuple[float, float] = (6.4, 4.0)
+) -> Path:
     """Draw one plot; the file is written whole or not at all.
 
     Args:
         path: .png or .svg; a file that is there is replaced.
         draw: fills the axes.
+        inches: width and height, 6.4 and 4 by default.
 
     Raises:
         DataError: it is another format, or cannot be written.
@@ -77,8 +81,9 @@ def write_picture(path: Path, draw: Callable[[Axes], None]) -> Path:
     check_picture(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     kind = path.suffix.lower().removeprefix(".")
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained", facecolor="white")
+    with rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = Figure(figsize=inches, layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         draw(figure.subplots())
         try:

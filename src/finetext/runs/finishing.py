@@ -20,6 +20,7 @@ from finetext.runs.adapting import found_adapting, is_adapting
 from finetext.runs.diagnosing import diagnose
 from finetext.runs.folder import write_leaderboard
 from finetext.runs.predicted import Predicted
+from finetext.runs.recording import record_rungs
 from finetext.runs.reporting import report_data
 from finetext.runs.run import Run, resume_command
 from finetext.runs.rungs import Rung
@@ -54,7 +55,7 @@ def finish(
     with_report: bool = True,
     context: FitContext | None = None,
 ) -> Run:
-    """Judge the rungs and write the report, the leaderboard and the verdict.
+    """Judge the rungs and write their model cards, the report, the leaderboard and the verdict.
 
     Args:
         started: the run.
@@ -71,6 +72,7 @@ def finish(
         best = _best(started, rungs, judged.best)
         diagnose(folder, started.splits, best, rungs["tfidf"], context)
     try:
+        record_rungs(folder, started.recipe, rungs, judged.findings)
         if with_report:
             write_report(report_data(judged), judged.report)
         else:

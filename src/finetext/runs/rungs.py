@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.artefact.folder import save_model, write_json
+from finetext.artefact.files import CARD, DESCRIPTION
+from finetext.artefact.folder import read_description, save_model, write_json
 from finetext.durable import sync_names
 from finetext.errors import FinetextError, RunError
 from finetext.evaluation.deciding import Deciding
@@ -26,6 +27,8 @@ from finetext.types import Finding, Predictions, SplitName, Splits
 ENTRY: Final = "entry.json"
 """What makes a rung count as finished: its line of the leaderboard, written last."""
 _RESULTS: Final = ("predictions.parquet", "scores.json", "model")
+_WRITTEN_LATER: Final = (DESCRIPTION, CARD)
+"""Files of the model that get what the whole run says of it, when that is finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +154,10 @@ def climbed(name: str, folder: Path) -> Rung | None:
     place = folder / name
     try:
         values = json.loads((place / ENTRY).read_text("utf-8"))
-        if not values["files"].items() <= _sizes(place).items():
+        wanted = {file: size for file, size in values["files"].items() if not _is_later(file)}
+        if not wanted.items() <= _sizes(place).items():
             return None
+        read_description(place / "model")
         entry = LeaderboardEntry.from_json(values["entry"])
         findings = tuple(map(finding_from_json, values["findings"]))
         parts: tuple[SplitName, ...] = ("validation", "test")
@@ -168,13 +173,17 @@ def climbed(name: str, folder: Path) -> Rung | None:
 
 
 def _sizes(place: Path) -> dict[str, int]:
-    """File to size in bytes, of all results of a rung but its entry."""
+    """File to size in bytes, of all results of a rung but its entry and what is written later."""
     return {
         path.relative_to(place).as_posix(): path.stat().st_size
         for name in _RESULTS
         for path in (place / name, *(place / name).rglob("*"))
-        if path.is_file()
+        if path.is_file() and not _is_later(path.name)
     }
+
+
+def _is_later(file: str) -> bool:
+    return file.rpartition("/")[2] in _WRITTEN_LATER
 
 
 def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:

@@ -10,19 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.data.stream import Chunk
+from finetext.data.chunks import Chunk
 from finetext.decisions import AS_LIKELY
 from finetext.errors import DataError
 from finetext.methods.majority import MajorityClassifier
-from finetext.predicting import (
-    check_output,
-    is_text,
-    predict_table,
-    print_text,
-    read_input,
-    rows_of,
-    table_file,
-)
+from finetext.prediction.cells import rows_of
+from finetext.prediction.files import check_output, table_file
+from finetext.prediction.inputs import is_text, read_input
+from finetext.prediction.printing import print_text
+from finetext.prediction.tables import predict_table
 from finetext.types import LabelScheme
 
 Rows = tuple[list[str], list[str]]
@@ -92,7 +88,7 @@ def test_one_label() -> None:
         }
     ]  # fmt: skip
     out = io.StringIO()
-    print_text(table, out)
+    print_text(table, out, 2)
     assert out.getvalue() == "prediction: a\n0.7500  a\n0.2500  b\n"
 
 
@@ -105,7 +101,7 @@ def test_several_labels(chances: list[float], given: list[str], shown: str) -> N
     assert table["prediction"] == [given]
     assert table["probability"] == [max(chances)]
     out = io.StringIO()
-    print_text(table, out)
+    print_text(table, out, 2)
     assert out.getvalue().startswith(f"prediction: {shown}\n")
 
 
@@ -128,11 +124,11 @@ def test_a_failed_write_leaves_the_older_file(
     path = Path("out.csv")
     path.write_text("old")
 
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **more: object) -> None:
         raise OSError("disk full")
 
     with monkeypatch.context() as broken:
-        broken.setattr("finetext.predicting._write_rows", fail)
+        broken.setattr("finetext.prediction.files.text_of", fail)
         with pytest.raises(DataError, match="disk full"), table_file(path) as write:
             write(table)
     assert path.read_text() == "old"

@@ -1,0 +1,175 @@
+"""Files that hold a pickle, told by their content: whoever loads one runs what its author wrote."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import pickletools
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from finetext.errors import ModelError
+
+_HEAD: Final = 65_536
+"""Bytes of a file that are looked at."""
+_ENOUGH: Final = 200
+"""So many instructions in a row are no chance, even if the end was not seen."""
+_OBJECTS: Final = re.compile(rb"'descr':[^}]*'[|<>=]?O\d*'")
+_GLOBAL: Final = re.compile(rb"c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
+_COMPRESSED: Final[dict[bytes, Callable[[IO[bytes]], Any]]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x5d\x00\x00": lzma.LZMAFile,
+}
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise a `ModelError` that names the files of a folder that hold a pickle.
+
+    Raises:
+        ModelError: there is one, or a file cannot be read.
+    """
+    try:
+        found = sorted(pickles_in(folder))
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be looked through for pickles: {error}") from None
+    if found:
+        named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise ModelError(
+            f"{folder} holds a pickle, which can run any code when it is loaded: {named}; finetext "
+            "writes none: take a model with safetensors alone, or remove the file if you do not "
+            "need it"
+        )
+
+
+def pickles_in(folder: Path) -> Iterator[str]:
+    """The files below a folder that hold a pickle, by their names relative to it.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file() and holds_pickle(path):
+            yield path.relative_to(folder).as_posix()
+
+
+def holds_pickle(path: Path) -> bool:
+    """Whether a file is a pickle, or has one in it.
+
+    That goes by its content, whatever it is called: pickles of any protocol, also compressed;
+    checkpoints of torch in their three formats; arrays of objects of NumPy.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
+        return _in_archive(path, head)
+    if head[257:262] == b"ustar":
+        return _in_tar(path)
+    return _is_pickle(head, len(head) == _HEAD)
+
+
+def _is_pickle(head: bytes, is_cut: bool) -> bool:
+    """Whether bytes are those of a pickle, or begin one."""
+    if head.startswith(b"\x93NUMPY"):
+        return _OBJECTS.search(head) is not None
+    if (inside := _decompressed(head)) is not None:
+        return _is_pickle(inside, True)
+    if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
+        return _instructions(head) > 1
+    return _GLOBAL.match(head) is not None or _is_old_pickle(head, is_cut)
+
+
+def _instructions(head: bytes) -> int:
+    """How many instructions of a pickle the bytes begin with, up to its end."""
+    count = 0
+    try:
+        for _ in pickletools.genops(head):
+            count += 1
+    except Exception:  # what is no instruction raises errors of many kinds
+        return count
+    return count
+
+
+def _is_old_pickle(head: bytes, is_cut: bool) -> bool:
+    """Whether bytes are a pickle of the protocols 0 and 1, which begin with nothing of their own.
+
+    A text can look like a short one, so that one must be sound: no instruction may lack what it
+    works on.
+    """
+    count = _instructions(head)
+    if count < 3:
+        return False
+    try:
+        pickletools.dis(head, out=io.StringIO())
+    except Exception:  # see _instructions
+        return is_cut and count >= _ENOUGH
+    return True
+
+
+def _decompressed(head: bytes) -> bytes | None:
+    """The first bytes of what is compressed; None if nothing is."""
+    try:
+        for magic, opened in _COMPRESSED.items():
+            if head.startswith(magic):
+                return _first(opened(io.BytesIO(head)))
+        if head[:1] == b"\x78" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0:
+            return zlib.decompressobj().decompress(head, _HEAD)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
+        return None
+    return None
+
+
+def _first(file: IO[bytes]) -> bytes:
+    """As much as can be had of a compressed file that is cut off, `_HEAD` bytes at most."""
+    found = bytearray()
+    try:
+        while len(found) < _HEAD and (more := file.read(1024)):
+            found += more
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):
+        pass
+    return bytes(found)
+
+
+def _in_archive(path: Path, head: bytes) -> bool:
+    """Whether a zip archive, as torch and NumPy write them, has a pickle in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    first = file.read(_HEAD)
+                if _is_pickle(first, len(first) == _HEAD):
+                    return True
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        zlib.error,
+    ):
+        return b".pkl" in head
+    return False
+
+
+def _in_tar(path: Path) -> bool:
+    """Whether a tar archive, the oldest format of torch, has a pickle in it."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                if file is not None and _is_pickle(file.read(_HEAD), member.size > _HEAD):
+                    return True
+    except (tarfile.TarError, EOFError):
+        return b"pickle" in path.name.encode()
+    return False

@@ -1,0 +1,121 @@
+"""Export to ONNX: of encoders with a head, for onnxruntime without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from finetext.artefact.onnx import ABOUT, GRAPH, OnnxClassifier
+from finetext.errors import MissingExtraError, ModelError
+from finetext.exporting.exporter import Exporter, Made
+from finetext.methods.base import Classifier
+
+if TYPE_CHECKING:
+    from finetext.exporting.origin import Origin
+
+_NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
+_SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
+_EXPORTED: Final = ("onnx", "static")
+
+
+@dataclass(frozen=True)
+class OnnxExporter(Exporter):
+    """A graph from token ids to logits, with its tokenizer.
+
+    Attributes:
+        quantize: "int8" for weights and products of 8 bits; None (the default) for float32.
+    """
+
+    name: ClassVar[str] = "onnx"
+    quantize: Literal["int8"] | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """See `Exporter.folder_name`: that of the 8-bit graph is `onnx-int8`."""
+        return self.name if self.quantize is None else f"{self.name}-{self.quantize}"
+
+    @property
+    def least_agreement(self) -> float:
+        """See `Exporter.least_agreement`."""
+        return 0.99 if self.quantize is None else 0.97
+
+    def check(self, origin: Origin) -> None:
+        """Refuse what has no graph, or a tokenizer that tokenizers alone cannot be.
+
+        Raises:
+            MissingExtraError: a package of the extra `export` is missing.
+            ModelError: the model cannot be exported.
+        """
+        refuse_without_encoder(origin.classifier, "ONNX")
+        for package in _NEEDED:
+            if find_spec(package) is None:
+                raise MissingExtraError("an export to ONNX", package, "export")
+        tokenizer = tokenizer_of(origin.classifier)
+        if not tokenizer.is_fast:
+            raise ModelError(
+                f"this model cannot be exported to ONNX: its tokenizer ({type(tokenizer).__name__})"
+                " splits texts by rules written in Python, which a folder for onnxruntime and "
+                "tokenizers alone cannot hold; export a model of another encoder"
+            )
+
+    def make(self, origin: Origin, work: Path) -> Made:
+        """Write graph, tokenizer and configuration; see `Exporter.make`.
+
+        Raises:
+            ModelError: torch cannot export the architecture.
+        """
+        from finetext.exporting.graph import Exportable
+        from finetext.exporting.quantising import quantise
+
+        original = origin.classifier
+        origin.say("making the graph")
+        exportable = Exportable.of(original)
+        exportable.describe(work, original.scheme)
+        exportable.write_graph(work)
+        if self.quantize is not None:
+            origin.say("bringing it to 8 bits")
+            whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
+            quantise(whole, work / GRAPH)
+            whole.unlink()
+        about: dict[str, Any] = {
+            "made_from": origin.name,
+            "original": original.kind,
+            "quantised": self.quantize,
+            "max_length": exportable.max_length,
+            "empty_as": exportable.empty_as,
+        }
+        (work / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        return Made(OnnxClassifier.load_weights(work, original.scheme, original.decision, "cpu"))
+
+
+def refuse_without_encoder(classifier: Classifier, form: str) -> None:
+    """Raise a `ModelError` if a classifier has no encoder, with what to do instead.
+
+    Args:
+        classifier: any.
+        form: what it was to become.
+    """
+    if (what := _SMALL.get(classifier.kind)) is not None:
+        raise ModelError(
+            f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
+            "folder, which predicts without torch as it is"
+        )
+    if classifier.kind in _EXPORTED:
+        raise ModelError(
+            f"this is an export itself (kind {classifier.kind}); export the model it was made from"
+        )
+    if classifier.kind not in ("transformer", "probe"):
+        raise ModelError(f"a classifier of the kind {classifier.kind} has no export to {form}")
+
+
+def encoder_of(classifier: Any) -> Any:
+    """The bare encoder of a classifier that has one."""
+    return classifier.encoder.model if classifier.kind == "probe" else classifier.model.base_model
+
+
+def tokenizer_of(classifier: Any) -> Any:
+    """The tokenizer of a classifier that has an encoder."""
+    return classifier.encoder.tokenizer if classifier.kind == "probe" else classifier.tokenizer

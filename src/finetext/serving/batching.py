@@ -1,0 +1,296 @@
+"""Requests that come at the same time, gathered into batches for the one thread of the model.
+
+Texts wait in the order in which they came. Whenever the model is free it gets as many as the limits
+allow; where the batch before had several requests, it waits a few milliseconds for more. Slow jobs,
+such as explanations, have their turn when no text waits, or when they have waited for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Final, NamedTuple, TypeVar, final
+
+import numpy as np
+
+from finetext.serving.refusals import Refusal
+from finetext.serving.settings import ServeSettings
+from finetext.types import Floats
+
+Outcome = TypeVar("Outcome")
+PATIENCE: Final = 2.0
+"""Seconds after which a slow job goes before waiting texts."""
+_LONGEST_RETRY: Final = 60
+
+
+class Ask(NamedTuple):
+    """A text to predict, and whether its logits are wanted instead of probabilities."""
+
+    text: str
+    logits: bool = False
+
+
+Work = Callable[[Sequence[Ask]], Floats]
+Watch = Callable[[int, float], None]
+
+
+@dataclass(eq=False)
+class _Request:
+    """Texts that came together.
+
+    Attributes:
+        asks: the texts.
+        tokens: of each text.
+        arrived: when, on the clock of the loop.
+        answer: becomes their rows, in their order.
+        taken: texts that are in a batch, or no longer wanted.
+        rows: those that are there.
+    """
+
+    asks: Sequence[Ask]
+    tokens: Sequence[int]
+    arrived: float
+    answer: asyncio.Future[Floats]
+    taken: int = 0
+    rows: list[Floats] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Job:
+    """Something slow to do in the thread of the model."""
+
+    work: Callable[[], Any]
+    arrived: float
+    answer: asyncio.Future[Any]
+
+
+class _Part(NamedTuple):
+    """Neighbouring texts of a request that go into a batch."""
+
+    request: _Request
+    asks: Sequence[Ask]
+
+
+@final
+class Batcher:
+    """Gathers texts and gives each its own row of numbers."""
+
+    def __init__(
+        self,
+        work: Work,
+        tokens: Callable[[str], int],
+        settings: ServeSettings,
+        watch: Watch = lambda texts, seconds: None,
+    ) -> None:
+        """Make it; it works within `running`.
+
+        Args:
+            work: (n, k) numbers for n texts; called in one thread, never twice at once.
+            tokens: about how many tokens a text has.
+            settings: its limits.
+            watch: told the texts of each batch and the seconds it took.
+        """
+        self._work, self._count, self._settings, self._watch = work, tokens, settings, watch
+        self._requests: deque[_Request] = deque()
+        self._jobs: deque[_Job] = deque()
+        self._texts = self._tokens = 0
+        self._arrived = asyncio.Event()
+        self._is_shared = self._was_job = False
+        self._seconds_a_text = 0.0
+        self._since: float | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for the model."""
+        return self._texts
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it takes texts, and the model has not been busy for longer than anyone waits."""
+        if self._task is None or self._task.done():
+            return False
+        busy = 0.0 if self._since is None else perf_counter() - self._since
+        return busy <= self._settings.request_seconds
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work while the body runs."""
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="finetext-model")
+        self._task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def predict(self, asks: Sequence[Ask]) -> Floats:
+        """The numbers of each text, (n, k) in their order.
+
+        If this is cancelled, those that are not in a batch yet are not predicted.
+
+        Raises:
+            Refusal: too many texts wait already.
+        """
+        if self._texts + len(asks) > self._settings.queue_texts:
+            raise _busy(f"{self._texts:,} texts are waiting already", self._retry_after())
+        tokens = [self._count(ask.text) for ask in asks]
+        loop = asyncio.get_running_loop()
+        request = _Request(asks, tokens, loop.time(), loop.create_future())
+        self._requests.append(request)
+        self._texts += len(asks)
+        self._tokens += sum(tokens)
+        self._arrived.set()
+        try:
+            return await request.answer
+        finally:
+            self._take(request, len(asks))
+
+    async def do(self, work: Callable[[], Outcome]) -> Outcome:
+        """Do something slow between batches, in the thread of the model.
+
+        Raises:
+            Refusal: too many such jobs wait already.
+        """
+        if len(self._jobs) >= self._settings.queue_explanations:
+            raise _busy("too many explanations are waiting already", math.ceil(PATIENCE))
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop.time(), loop.create_future())
+        self._jobs.append(job)
+        self._arrived.set()
+        try:
+            return await job.answer  # type: ignore[no-any-return]
+        finally:
+            with suppress(ValueError):
+                self._jobs.remove(job)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._texts or self._jobs:
+                self._was_job = self._is_turn_of_job()
+                if self._was_job:
+                    await self._do(self._jobs.popleft())
+                else:
+                    await self._gather()
+                    await self._predict(self._next_batch())
+
+    def _is_turn_of_job(self) -> bool:
+        if not self._jobs or not self._texts:
+            return bool(self._jobs)
+        waited = asyncio.get_running_loop().time() - self._jobs[0].arrived
+        return waited > PATIENCE and not self._was_job
+
+    async def _gather(self) -> None:
+        """Wait until a batch is full or its oldest text has waited long enough."""
+        self._drop_answered()
+        if not self._is_shared or not self._requests:
+            return
+        loop, limits = asyncio.get_running_loop(), self._settings
+        with suppress(TimeoutError):
+            latest = self._requests[0].arrived + limits.batch_milliseconds / 1000
+            async with asyncio.timeout_at(max(latest, loop.time())):
+                while self._texts < limits.batch_texts and self._tokens < limits.batch_tokens:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+
+    def _drop_answered(self) -> None:
+        while self._requests and self._requests[0].taken == len(self._requests[0].asks):
+            self._requests.popleft()
+
+    def _next_batch(self) -> list[_Part]:
+        """The oldest texts, as many as the limits allow and at least one; none if none is left."""
+        parts: list[_Part] = []
+        texts, tokens = self._settings.batch_texts, self._settings.batch_tokens
+        self._drop_answered()
+        while self._requests and texts:
+            request = self._requests[0]
+            start = end = request.taken
+            while end < len(request.asks) and texts:
+                if request.tokens[end] > tokens and (parts or end > start):
+                    break
+                texts, tokens, end = texts - 1, tokens - request.tokens[end], end + 1
+            if end == start:
+                break
+            self._take(request, end)
+            parts.append(_Part(request, request.asks[start:end]))
+            if end < len(request.asks):
+                break
+            self._drop_answered()
+        return parts
+
+    def _take(self, request: _Request, end: int) -> None:
+        """Count the texts up to `end` as waiting no longer."""
+        self._texts -= end - request.taken
+        self._tokens -= sum(request.tokens[request.taken : end])
+        request.taken = end
+
+    async def _predict(self, parts: Sequence[_Part]) -> None:
+        """Answer a batch; if that fails, each request alone, so that only the faulty one fails."""
+        parts = [part for part in parts if not part.request.answer.done()]
+        if not parts:
+            return
+        self._is_shared = len(parts) > 1
+        asks = [ask for part in parts for ask in part.asks]
+        started = perf_counter()
+        try:
+            rows = await self._in_thread(lambda: self._work(asks))
+        except Exception as error:
+            if len(parts) == 1:
+                if not parts[0].request.answer.done():
+                    parts[0].request.answer.set_exception(error)
+                return
+            for part in parts:
+                await self._predict([part])
+            return
+        seconds = perf_counter() - started
+        self._seconds_a_text = 0.8 * self._seconds_a_text + 0.2 * seconds / len(asks)
+        self._watch(len(asks), seconds)
+        self._hand_out(parts, rows)
+
+    def _hand_out(self, parts: Sequence[_Part], rows: Floats) -> None:
+        start = 0
+        for request, asks in parts:
+            request.rows.append(rows[start : start + len(asks)])
+            start += len(asks)
+            is_whole = sum(map(len, request.rows)) == len(request.asks)
+            if is_whole and not request.answer.done():
+                request.answer.set_result(np.concatenate(request.rows))
+
+    async def _do(self, job: _Job) -> None:
+        try:
+            outcome = await self._in_thread(job.work)
+        except Exception as error:
+            if not job.answer.done():
+                job.answer.set_exception(error)
+            return
+        if not job.answer.done():
+            job.answer.set_result(outcome)
+
+    async def _in_thread(self, work: Callable[[], Outcome]) -> Outcome:
+        self._since = perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._since = None
+
+    def _retry_after(self) -> int:
+        """Seconds in which the texts that wait are about to be done."""
+        seconds = math.ceil(self._texts * self._seconds_a_text)
+        return min(_LONGEST_RETRY, max(1, seconds))
+
+
+def _busy(why: str, seconds: int) -> Refusal:
+    message = f"{why}; come back in {seconds} s"
+    return Refusal(429, message, {"retry-after": str(seconds)})

@@ -1,0 +1,128 @@
+"""HTTP/1.1 as uvicorn speaks it, but for clients that hold a connection and do nothing with it.
+
+uvicorn bounds neither the time in which the head of a request arrives nor that in which a client
+reads its answer, and both are over before or after the app has a say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from finetext.serving.refusals import error_body
+from finetext.serving.settings import ServeSettings
+
+LARGEST_HEAD: Final = 32 * 2**10
+_FULL: Final = error_body("the server has too many connections; come back in 1 s")
+_REFUSED: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_FULL), _FULL)
+)
+
+
+@final
+class PatientProtocol(H11Protocol):
+    """A connection with an end to all waiting."""
+
+    def __init__(self, *args: Any, settings: ServeSettings, **kwargs: Any) -> None:
+        """Take the limits on top of what uvicorn gives a protocol."""
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+        self._head: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse it where there are too many, else wait for the head of a request."""
+        super().connection_made(transport)
+        if len(self.connections) > self._settings.connections:
+            transport.write(_REFUSED)
+            transport.close()
+        else:
+            self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request."""
+        super().data_received(data)
+        if self._is_answering():
+            self._stop_head()
+        elif self._head is None:
+            self._wait_for_head()
+
+    def on_response_complete(self) -> None:
+        """The whole answer was given to the transport."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing came after the last answer."""
+        super().timeout_keep_alive_handler()
+        self._wait_for_reader()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answer as fast as it is written."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """The client goes on reading."""
+        super().resume_writing()
+        self._stop_stalled()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_head()
+        self._stop_stalled()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in the form of all errors, and close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        body = error_body("this is not a valid HTTP request")
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+        self._wait_for_reader()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_for_head(self) -> None:
+        self._head = self.loop.call_later(self._settings.arrival_seconds, self._give_up)
+
+    def _wait_for_reader(self) -> None:
+        if self._stalled is None and self.transport.get_write_buffer_size():
+            wait = self._settings.arrival_seconds
+            self._stalled = self.loop.call_later(wait, self.transport.abort)
+
+    def _stop_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _stop_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _give_up(self) -> None:
+        self._head = None
+        if not self._is_answering():
+            self.transport.abort()

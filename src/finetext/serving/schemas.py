@@ -1,0 +1,179 @@
+"""What requests and answers look like: checked when they come, shown in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Strict,
+    Tag,
+)
+from pydantic_core import PydanticCustomError
+
+_NO_NUL: Final = "^[^\\u0000]*$"
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "holds a NUL character")
+    return text
+
+
+def _whole(value: Any) -> Any:
+    """A number such as 3.0 as the whole number that it is, as JSON has but one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _one_or_several(value: Any) -> str:
+    return "texts" if isinstance(value, list) else "text"
+
+
+Text = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": _NO_NUL}, description="A text, the empty one included."),
+]
+Texts = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[list[Text], Field(min_length=1, description="Several texts."), Tag("texts")],
+    Discriminator(_one_or_several),
+    Field(description="A text or a list of texts.", examples=["What a film!"]),
+]
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Parameters(_Asked):
+    """How to score, as in the text-classification task of Hugging Face."""
+
+    top_k: Count | None = Field(
+        default=None, description="Only so many labels, the best; all by default."
+    )
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
+        default=None,
+        description='What makes scores of logits; "none" gives the logits. By default what the '
+        "model does: sigmoid where a text can have several labels, else softmax.",
+    )
+
+
+class Classification(_Asked):
+    """Texts to score, in the form of the inference API of Hugging Face."""
+
+    inputs: Texts
+    parameters: Parameters | None = None
+    options: dict[str, Any] | None = Field(
+        default=None, description="Taken and not used: older clients of Hugging Face send it."
+    )
+
+
+class Decision(_Asked):
+    """Texts to decide on."""
+
+    inputs: Texts
+
+
+class Question(_Asked):
+    """A text to explain."""
+
+    inputs: Text = Field(examples=["What a film!"])
+    label: Text | None = Field(
+        default=None, description="Explain this label; by default the one that the text gets."
+    )
+
+
+class LabelScore(BaseModel):
+    """A label and its score."""
+
+    label: str
+    score: float
+
+
+class Decided(BaseModel):
+    """What the model decides on a text."""
+
+    prediction: str | list[str] | None = Field(
+        description="The label, null where the model abstains; a list where there can be several."
+    )
+    probability: float = Field(
+        description="Of the label that is likeliest by the rule of the model, given or not; the "
+        "highest where there can be several."
+    )
+    set: list[str] | None = Field(
+        description="The prediction set, likeliest first; null if the model makes none."
+    )
+    probabilities: dict[str, float] = Field(description="Of every label, likeliest first.")
+
+
+class ExplainedWord(BaseModel):
+    """A word of the text."""
+
+    text: str
+    start: int = Field(description="Its first character, in code points from 0.")
+    end: int = Field(description="The character after its last.")
+    attribution: float | None = Field(
+        description="What it adds to the log-odds of the label; negative where it speaks against."
+    )
+
+
+class Explained(BaseModel):
+    """Which words of a text mattered for a label, with a check of whether that holds."""
+
+    label: str
+    probability: float
+    predicted: list[str] = Field(description="The labels that the text gets.")
+    way: str = Field(description="How it was found out, such as occlusion.")
+    words: list[ExplainedWord] = Field(description="Those that the model reads, in their order.")
+    unread: int = Field(description="Words after those, where the model cuts the text.")
+    score: float | None = Field(description="The log-odds that are explained.")
+    base: float | None = Field(description="The score without any word; null for occlusion.")
+    lost_top: float | None = Field(
+        description="Probability that is lost without the words with the highest attributions."
+    )
+    lost_random: float | None = Field(description="The same for as many random words.")
+    removed: int = Field(description="How many words that is.")
+    remark: str = Field(description='Why it was not done in the usual way; "" if it was.')
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    status: Literal["live", "ready"]
+
+
+class Info(BaseModel):
+    """What the model is, where it comes from, and what the server takes on."""
+
+    name: str
+    finetext_version: str
+    kind: str = Field(description="Kind of classifier, such as transformer.")
+    labels: list[str]
+    multilabel: bool = Field(description="Whether a text can have several labels.")
+    decision: dict[str, Any] = Field(description="How probabilities become labels.")
+    abstains: bool = Field(description="Whether it gives no label where none is probable enough.")
+    coverage: float | None = Field(description="What its prediction sets promise; null if none.")
+    precision: str | None = Field(description="Number format of prediction.")
+    way: str = Field(description="How it is explained.")
+    provenance: dict[str, Any] = Field(description="How it was trained.")
+    run: dict[str, Any] | None = Field(
+        description="The run that it is of: name, method, metric, best and leaderboard; or null."
+    )
+    card: str | None = Field(description="The model card, Markdown; null if there is none.")
+    limits: dict[str, float] = Field(description="Those of the server.")
+
+
+class ErrorAnswer(BaseModel):
+    """Why a request was not answered."""
+
+    error: str

@@ -1,0 +1,189 @@
+"""A model behind an address: open it, say where it is, answer until Ctrl-C, finish, stop."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import string
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from finetext.errors import MissingExtraError, RecipeError
+from finetext.serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from finetext.methods.base import Classifier
+
+TOKEN: Final = "FINETEXT_TOKEN"
+HOST: Final = "127.0.0.1"
+PORT: Final = 8000
+_OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
+
+
+def serve(
+    model: str | Path | Classifier,
+    host: str = HOST,
+    port: int = PORT,
+    token: str | None = None,
+    settings: ServeSettings | None = None,
+    ready: Callable[[str], None] = print,
+) -> None:
+    """Serve a model over HTTP until Ctrl-C or SIGTERM; what was accepted by then is finished.
+
+    Args:
+        model: a model folder, a run folder for its best model, "hub:owner/name", or a classifier.
+        host: address to listen at; only programs of this machine reach the default, 127.0.0.1.
+        port: 8000 by default; 0 takes a free one.
+        token: what clients must send as `Authorization: Bearer TOKEN`; nothing by default.
+        settings: limits; see `ServeSettings`.
+        ready: told the address when clients can connect; prints it by default.
+
+    Raises:
+        MissingExtraError: fastapi, uvicorn or prometheus-client is not installed.
+        ModelError: there is no such model, or it is damaged.
+        RunError: the run is damaged.
+        RecipeError: it cannot listen there, or the token is not one.
+    """
+    from finetext.methods.base import Classifier
+    from finetext.serving.about import about
+
+    check_installed()
+    if token is not None:
+        check_token(token)
+    with bound(host, port) as listening:
+        if isinstance(model, Classifier):
+            answer(listening, model, {"name": model.kind}, token, settings, ready)
+        else:
+            answer(listening, Classifier.load(model), about(model), token, settings, ready)
+
+
+def answer(
+    listening: socket.socket,
+    classifier: Classifier,
+    about: Mapping[str, Any],
+    token: str | None,
+    settings: ServeSettings | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Answer at a bound socket; see `serve`."""
+    from finetext.serving.app import make_app
+    from finetext.serving.model import ServedModel
+
+    settings = settings or ServeSettings()
+    served = ServedModel(classifier)
+    served.warm_up()
+    server = make_server(make_app(served, settings, token, about), settings)
+    listening.listen(settings.connections)
+    ready(address(listening))
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        if server.force_exit:
+            raise
+
+
+def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
+    """Uvicorn with the limits that are not the app's to keep."""
+    import uvicorn
+
+    from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
+
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    protocol = cast(Any, partial(PatientProtocol, settings=settings))
+    config = uvicorn.Config(
+        app, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False,
+        timeout_keep_alive=settings.idle_seconds,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def check_installed() -> None:
+    """Raise a `MissingExtraError` if a package of the server is missing."""
+    from importlib.util import find_spec
+
+    for module, package in (
+        ("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("prometheus_client", "prometheus-client")
+    ):  # fmt: skip
+        if find_spec(module) is None:
+            raise MissingExtraError("serving a model", package, "serve")
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket with its address, which nobody can connect to yet.
+
+    Raises:
+        RecipeError: there is no such address here, or it is taken.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise RecipeError(f"--host {host}: there is no such address") from None
+    family, kind, protocol, _, place = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+    except OSError as error:
+        listening.close()
+        raise RecipeError(_unbound(host, port, error)) from None
+    return listening
+
+
+def _unbound(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken; name another with --port, or 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"port {port} of {host} is not yours to take; name one from 1024 with --port"
+    return f"--host {host}: cannot listen there: {error.strerror}"
+
+
+def address(listening: socket.socket) -> str:
+    """The URL of a bound socket; of one that listens everywhere, that for this machine."""
+    host, port = listening.getsockname()[:2]
+    place = ipaddress.ip_address(host.partition("%")[0])
+    if place.is_unspecified:
+        place = ipaddress.ip_address("127.0.0.1" if place.version == 4 else "::1")
+    return f"http://{place}:{port}" if place.version == 4 else f"http://[{place}]:{port}"
+
+
+def is_open_to_others(listening: socket.socket) -> bool:
+    """Whether other machines could connect."""
+    return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def find_token(path: Path | None) -> str | None:
+    """The token in a file, or else in the environment variable FINETEXT_TOKEN; None without.
+
+    Raises:
+        RecipeError: the file cannot be read, or what is there is no token.
+    """
+    if path is None:
+        given = os.environ.get(TOKEN)
+        return None if given is None else check_token(given.strip(), TOKEN)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"--token-file {path} cannot be read: {error}") from None
+    return check_token(text.strip(), f"--token-file {path}")
+
+
+def check_token(token: str, where: str = "token") -> str:
+    """The token itself.
+
+    Raises:
+        RecipeError: it is empty, or has what a header cannot carry.
+    """
+    if not token or not set(token) <= _OF_TOKENS:
+        raise RecipeError(f"{where}: a token is one line of letters, digits and signs, no spaces")
+    return token

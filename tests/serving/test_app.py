@@ -1,0 +1,212 @@
+"""The addresses of the app: what they answer, and what they refuse and how."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
+
+from finetext.decisions import Decision
+from finetext.types import Floats, LabelScheme
+
+Make = Callable[..., Client]
+
+
+class Fixed(Toy):
+    """Gives every text the same row."""
+
+    row: tuple[float, ...] = (0.2, 0.5, 0.3)
+
+    def predict_proba(self, texts: Any) -> Floats:
+        return np.tile(np.array(self.row), (len(texts), 1))
+
+
+def three(**more: Any) -> Fixed:
+    return Fixed(scheme=LabelScheme(("a", "b", "c"), more.pop("multilabel", False)), **more)
+
+
+@pytest.mark.parametrize("path", ["/", "/predict"])
+def test_scores_are_those_of_the_model_best_first(make_client: Make, path: str) -> None:
+    answer = make_client()("POST", path, {"inputs": ["abcd", "efgh"]})
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    for row, text in zip(answer.json, ["abcd", "efgh"], strict=True):
+        own = toy_probability(text)
+        assert {one["label"]: one["score"] for one in row} == {"yes": own, "no": 1 - own}
+        assert row[0]["score"] >= row[1]["score"]
+
+
+def test_one_text_is_a_list_of_one(make_client: Make) -> None:
+    one, several = make_client().all([("POST", "/", {"inputs": of}, {}) for of in ("abc", ["abc"])])
+    assert one.json == several.json
+    assert len(one.json) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (None, [0.5, 0.3, 0.2]),
+        ("softmax", [0.5, 0.3, 0.2]),
+        ("none", np.log([0.5, 0.3, 0.2])),
+        ("sigmoid", 1 / (1 + 1 / np.array([0.5, 0.3, 0.2]))),
+    ],
+)
+def test_functions_to_apply(make_client: Make, function: str | None, expected: Any) -> None:
+    parameters = {"function_to_apply": function}
+    [row] = make_client(three())("POST", "/", {"inputs": "x", "parameters": parameters}).json
+    assert [one["label"] for one in row] == ["b", "c", "a"]
+    assert [one["score"] for one in row] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_model_of_several_labels_applies_the_sigmoid(make_client: Make) -> None:
+    client = make_client(three(multilabel=True))
+    asked = [{"inputs": "x", "parameters": {"function_to_apply": of}} for of in (None, "sigmoid")]
+    usual, same = client.all([("POST", "/", value, {}) for value in asked])
+    assert usual.json == same.json
+    assert [one["score"] for one in usual.json[0]] == [0.5, 0.3, 0.2]
+    softmax = {"inputs": "x", "parameters": {"function_to_apply": "softmax"}}
+    scores = [one["score"] for one in client("POST", "/", softmax).json[0]]
+    odds = np.array([0.5 / 0.5, 0.3 / 0.7, 0.2 / 0.8])
+    assert scores == pytest.approx(odds / odds.sum(), abs=1e-12)
+
+
+def test_logits_that_are_infinite_are_large_numbers(make_client: Make) -> None:
+    class Sure(Fixed):
+        row = (0.0, 1.0, 0.0)
+
+    parameters = {"function_to_apply": "none"}
+    client = make_client(Sure(scheme=LabelScheme(("a", "b", "c"))))
+    [row] = client("POST", "/", {"inputs": "x", "parameters": parameters}).json
+    assert [one["score"] for one in row] == [0, -745, -745]
+
+
+@pytest.mark.parametrize(
+    ("top", "count"), [(1, 1), (2, 2), (2.0, 2), (3, 3), (10**30, 3), (None, 3)]
+)
+def test_top_k(make_client: Make, top: float | None, count: int) -> None:
+    asked = {"inputs": "x", "parameters": {"top_k": top}}
+    [row] = make_client(three())("POST", "/", asked).json
+    assert [one["label"] for one in row] == ["b", "c", "a"][:count]
+
+
+def test_concurrent_requests_get_their_own_answers_from_one_thread(
+    make_client: Make, toy: Toy
+) -> None:
+    slow = replace(toy, seconds=0.002)
+    client = make_client(slow, batch_texts=7)
+    texts = [[f"{place} {i}" for i in range(place % 4 + 1)] for place in range(120)]
+    answers = client.all([("POST", "/predict", {"inputs": of}, {}) for of in texts])
+    for of, answer in zip(texts, answers, strict=True):
+        for text, row in zip(of, answer.json, strict=True):
+            assert {"label": "yes", "score": toy_probability(text)} in row
+    assert len(slow.threads) == 1
+    assert sorted(slow.seen) == sorted(text for of in texts for text in of)
+    assert len(slow.batches) < len(texts)
+
+
+def test_decisions_obey_thresholds_abstention_and_sets(make_client: Make) -> None:
+    decision = Decision(thresholds=(0.1, 0.9, 0.9), least=(0.3, 0.3, 0.3), set_from=0.25)
+    [told] = make_client(three(decision=decision))("POST", "/decide", {"inputs": "x"}).json
+    assert told == {
+        "prediction": None,
+        "probability": 0.2,
+        "set": ["b", "c"],
+        "probabilities": {"b": 0.5, "c": 0.3, "a": 0.2},
+    }
+    [told] = make_client(three())("POST", "/decide", {"inputs": ["x"]}).json
+    assert (told["prediction"], told["probability"], told["set"]) == ("b", 0.5, None)
+    decision = Decision(thresholds=(0.1, 0.9, 0.3))
+    several = three(decision=decision, multilabel=True)
+    [told] = make_client(several)("POST", "/decide", {"inputs": "x"}).json
+    assert (told["prediction"], told["probability"]) == (["a", "c"], 0.5)
+
+
+def test_explanations_say_which_words_mattered(make_client: Make) -> None:
+    class Counting(Toy):
+        def predict_proba(self, texts: Any) -> Floats:
+            good = np.array([0.9 if "good" in text else 0.2 for text in texts])
+            return np.stack([1 - good, good], axis=1)
+
+    client = make_client(Counting())
+    told = client("POST", "/explain", {"inputs": "a good film"}).json
+    assert (told["label"], told["way"], "text" in told) == ("yes", "occlusion", False)
+    strongest = max(told["words"], key=lambda word: word["attribution"])
+    assert (strongest["text"], strongest["start"], strongest["end"]) == ("good", 2, 6)
+    other = client("POST", "/explain", {"inputs": "a good film", "label": "no"}).json
+    assert (other["label"], other["probability"]) == ("no", pytest.approx(0.1))
+    message = error_of(client("POST", "/explain", {"inputs": "x", "label": "maybe"}), 422)
+    assert "'maybe'" in message
+    assert "yes" in message
+
+
+def test_long_texts_are_not_explained(make_client: Make) -> None:
+    client = make_client(explained_characters=10)
+    assert client("POST", "/explain", {"inputs": "x" * 10}).status == 200
+    assert "11 characters" in error_of(client("POST", "/explain", {"inputs": "x" * 11}), 422)
+    assert error_of(client("POST", "/explain", {"inputs": ["x"]}), 422) == "inputs must be a text"
+
+
+def test_info_health_and_metrics(make_client: Make) -> None:
+    client = make_client(request_texts=7)
+    told, health, live, answer = client.all(
+        [("GET", path, None, {}) for path in ("/info", "/health", "/health/live", "/predict")]
+    )
+    assert told.json["labels"] == ["no", "yes"]
+    assert (told.json["kind"], told.json["multilabel"]) == ("toy", False)
+    assert told.json["limits"]["request_texts"] == 7
+    assert health.json == {"status": "ready"}
+    assert live.json == {"status": "live"}
+    assert "Allow" in error_of(answer, 405)
+    client("POST", "/predict", {"inputs": ["one", "two"]})
+    client("POST", "/predict", {"inputs": []})
+    client("GET", "/what\nnow", None)
+    text = client("GET", "/metrics").body.decode()
+    for line in (
+        'finetext_requests_total{path="/predict",status="200"} 1.0',
+        'finetext_requests_total{path="/predict",status="422"} 1.0',
+        'finetext_requests_total{path="/predict",status="405"} 1.0',
+        'finetext_requests_total{path="other",status="404"} 1.0',
+        "finetext_texts_total 2.0",
+        'finetext_batch_texts_bucket{le="2.0"} 1.0',
+        "finetext_queue_texts 0.0",
+        "finetext_requests_active 1.0",
+    ):
+        assert line in text.splitlines()
+
+
+def test_health_says_when_the_model_is_stuck(make_client: Make, toy: Toy) -> None:
+    client = make_client(request_seconds=0.05)
+
+    async def stuck() -> list[Answer]:
+        async with client.app.router.lifespan_context(client.app):
+            toy.free.clear()
+            asked = json.dumps({"inputs": "x"}).encode()
+            first = await call(client.app, "POST", "/predict", asked)
+            await asyncio.sleep(0.1)
+            health = await call(client.app, "GET", "/health")
+            toy.free.set()
+            return [first, health]
+
+    first, health = asyncio.run(stuck())
+    assert "no answer in 0.05 s" in error_of(first, 504)
+    assert error_of(health, 503)
+
+
+def test_the_page_or_a_hint_is_at_the_root(make_client: Make) -> None:
+    answer, docs, document = make_client(token="x").all(
+        [("GET", path, None, {}) for path in ("/", "/docs", "/openapi.json")]
+    )
+    for page in (answer, docs):
+        assert page.status == 200
+        assert page.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert b"http://" not in page.body.replace(b"http://www.w3.org", b"")
+        assert b"https://" not in page.body
+    assert b"POST /decide" in docs.body
+    assert document.json["openapi"].startswith("3.1")

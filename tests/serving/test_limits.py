@@ -1,0 +1,289 @@
+"""What the app refuses, how it says so, and that nothing holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
+
+Make = Callable[..., Client]
+
+
+@pytest.fixture(scope="module")
+def usual() -> Client:
+    """A client of an app with the usual settings."""
+    from finetext.serving.app import make_app
+    from finetext.serving.model import ServedModel
+
+    return Client(make_app(ServedModel(Toy())))
+
+
+BAD_BODIES = {
+    b"": (422, "the body is missing"),
+    b"{": (400, "not JSON"),
+    b'{"inputs": "x"': (400, "line 1, column 15"),
+    b'{"inputs": "a\x00b"}': (400, "not JSON"),
+    b'{"inputs": "a\\u0000b"}': (422, "inputs holds a NUL"),
+    b'{"inputs": "\\ud800"}': (400, "surrogate"),
+    b'{"inputs": "x", "\\udfff": 1}': (400, "surrogate"),
+    b"\xff\xfe\x00": (400, "not UTF-8"),
+    b'{"inputs": "\xe9"}': (400, "not UTF-8"),
+    b'{"inputs": "x", "inputs": "y"}': (400, "twice"),
+    b'{"inputs": "x", "parameters": {"top_k": 1, "top_k": 2}}': (400, "twice"),
+    b'{"inputs": NaN}': (400, "NaN"),
+    b'{"inputs": -Infinity}': (400, "-Infinity"),
+    b"[" * 100_000: (400, "nested"),
+    b'{"a":' * 100_000: (400, "nested"),
+    b"9" * 10_000: (400, "too long"),
+    b"null": (422, "object"),
+    b"[]": (422, "object"),
+    b'"x"': (422, "object"),
+    b"{}": (422, "inputs is missing"),
+    b'{"inputs": null}': (422, "inputs must be a text"),
+    b'{"inputs": 3}': (422, "inputs must be a text"),
+    b'{"inputs": {"text": "x"}}': (422, "inputs must be a text"),
+    b'{"inputs": []}': (422, "inputs must have at least one text"),
+    b'{"inputs": ["x", 3]}': (422, "inputs[1] must be a text"),
+    b'{"inputs": [["x"]]}': (422, "inputs[0] must be a text"),
+    b'{"inputs": ["x", "a\\u0000"]}': (422, "inputs[1] holds a NUL"),
+    b'{"input": "x"}': (422, "is"),
+    b'{"inputs": "x", "parameters": 3}': (422, "parameters must be an object"),
+    b'{"inputs": "x", "parameters": {"top_k": "3"}}': (422, "top_k must be a whole number"),
+    b'{"inputs": "x", "parameters": {"top_k": true}}': (422, "top_k must be a whole number"),
+    b'{"inputs": "x", "parameters": {"top_k": 1.5}}': (422, "top_k must be a whole number"),
+    b'{"inputs": "x", "parameters": {"top_k": 1e999}}': (422, "top_k must be a whole number"),
+    b'{"inputs": "x", "parameters": {"top_k": 0}}': (422, "parameters.top_k is wrong"),
+    b'{"inputs": "x", "parameters": {"topk": 1}}': (422, "parameters.topk is not known"),
+    b'{"inputs": "x", "parameters": {"function_to_apply": "relu"}}': (422, "function_to_apply"),
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: body[:40].decode("latin-1"))
+def test_bad_bodies_are_refused_in_one_form(usual: Client, body: bytes) -> None:
+    status, words = BAD_BODIES[body]
+    message = error_of(usual("POST", "/predict", body=body), status)
+    assert words in message
+    assert len(message) < 600
+
+
+GOOD_TEXTS = [
+    *("", " ", "🙂👩\u200d👩\u200d👧", "שלום עולם", "\u202eabc"),
+    *("\x7f\x1b[31m", "a\ufeffb", "\uffff", "日本語"),
+]
+
+
+def test_odd_texts_are_texts(make_client: Make, toy: Toy) -> None:
+    answer = make_client()("POST", "/predict", {"inputs": GOOD_TEXTS})
+    assert answer.status == 200
+    assert toy.seen == GOOD_TEXTS
+    escaped = b'\xef\xbb\xbf{"inputs": "\\ud83d\\ude42"}'
+    assert make_client()("POST", "/predict", body=escaped).status == 200
+    assert toy.seen[-1] == "🙂"
+
+
+def test_limits_on_texts(make_client: Make) -> None:
+    client = make_client(request_texts=3, text_characters=10)
+    assert client("POST", "/predict", {"inputs": ["x" * 10] * 3}).status == 200
+    too_many = client("POST", "/decide", {"inputs": ["x"] * 4})
+    assert "4 texts; at most 3" in error_of(too_many, 422)
+    too_long = client("POST", "/decide", {"inputs": ["x", "x" * 11]})
+    assert "inputs[1] has 11 characters; at most 10" in error_of(too_long, 422)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [(b" " * 300, "300"), ([b" " * 60] * 5, None), (b"", str(10**12)), ([b" "] * 300, None)],
+)
+def test_a_body_that_is_too_large(
+    make_client: Make, body: bytes | list[bytes], told: str | None
+) -> None:
+    headers = {} if told is None else {"content-length": told}
+    client = make_client(request_bytes=200)
+    answer = client("POST", "/predict", body=body, headers=headers)
+    assert "200 bytes" in error_of(answer, 413)
+    assert answer.headers["connection"] == "close"
+    pieces = [b'{"inputs"', b': "x"}', b" " * 20]
+    assert client("POST", "/predict", body=pieces).status == 200
+
+
+def test_a_body_is_refused_before_it_is_sent_to_who_asks_first(make_client: Make) -> None:
+    headers = {"content-length": "300", "expect": "100-continue"}
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was asked for")
+
+    client = make_client(request_bytes=200)
+    answer = client("POST", "/predict", body=b"", headers=headers, receive=receive)
+    error_of(answer, 413)
+
+
+def test_bodies_in_memory_have_a_limit_together(make_client: Make, toy: Toy) -> None:
+    toy.free.clear()
+    client = make_client(request_bytes=100, held_bytes=250)
+    body = json.dumps({"inputs": "x"}).encode().ljust(90)
+
+    async def crowd() -> list[Answer]:
+        async with client.app.router.lifespan_context(client.app):
+            calls = [asyncio.create_task(call(client.app, "POST", "/", body)) for _ in range(3)]
+            await asyncio.wait([calls[2]])
+            toy.free.set()
+            answers = await asyncio.gather(*calls)
+            return [*answers, await call(client.app, "POST", "/", body)]
+
+    first, second, third, later = asyncio.run(crowd())
+    assert [first.status, second.status, later.status] == [200, 200, 200]
+    assert third.headers["retry-after"] == "1"
+    error_of(third, 503)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": ""},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-encoding": "gzip"},
+    ],
+)
+def test_what_is_not_said_to_be_json_is_refused(usual: Client, headers: dict[str, str]) -> None:
+    error_of(usual("POST", "/predict", {"inputs": "x"}, headers=headers), 415)
+
+
+def test_what_is_said_to_be_json_is_taken(make_client: Make) -> None:
+    for kind in ("application/json", "Application/JSON; charset=utf-8", "application/ld+json"):
+        answer = make_client()("POST", "/", {"inputs": "x"}, headers={"content-type": kind})
+        assert answer.status == 200
+
+
+def test_a_full_queue_is_429(make_client: Make, toy: Toy) -> None:
+    toy.free.clear()
+    client = make_client(queue_texts=2, request_texts=2)
+    body = json.dumps({"inputs": ["x", "y"]}).encode()
+
+    async def crowd() -> list[Answer]:
+        async with client.app.router.lifespan_context(client.app):
+            calls = []
+            for _ in range(3):
+                calls.append(asyncio.create_task(call(client.app, "POST", "/decide", body)))
+                while not toy.batches:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.02)
+            await calls[2]
+            toy.free.set()
+            return await asyncio.gather(*calls)
+
+    first, second, third = asyncio.run(crowd())
+    assert (first.status, second.status) == (200, 200)
+    assert "come back" in error_of(third, 429)
+    assert int(third.headers["retry-after"]) >= 1
+
+
+def test_a_client_that_hangs_up_is_dropped(make_client: Make, toy: Toy) -> None:
+    client = make_client()
+    toy.free.clear()
+
+    async def run() -> Answer:
+        async with client.app.router.lifespan_context(client.app):
+            first = asyncio.create_task(
+                call(client.app, "POST", "/", json.dumps({"inputs": "first"}).encode())
+            )
+            while not toy.batches:
+                await asyncio.sleep(0.001)
+            messages = [
+                {"type": "http.disconnect"},
+                {"type": "http.request", "body": b'{"inputs": "gone"}', "more_body": False},
+            ]
+
+            async def receive() -> dict[str, Any]:
+                await asyncio.sleep(0.02)
+                return messages.pop()
+
+            gone = await call(client.app, "POST", "/", receive=receive)
+            toy.free.set()
+            assert (await first).status == 200
+            return gone
+
+    assert asyncio.run(run()).status == 0
+    assert toy.seen == ["first"]
+    assert 'status="499"} 1.0' in client("GET", "/metrics").body.decode()
+
+
+def test_a_body_that_trickles_in_is_cut_off(make_client: Make) -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    answer = make_client(arrival_seconds=0.1)("POST", "/predict", receive=receive)
+    assert "0.1 s" in error_of(answer, 408)
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("text", ["a text that breaks it", "a text without a number"])
+def test_a_fault_tells_an_id_and_nothing_else(
+    make_client: Make, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="finetext.serving"):
+        message = error_of(make_client()("POST", "/predict", {"inputs": text}), 500)
+    name = message.split()[-1]
+    assert name in caplog.text
+    assert "Traceback" in caplog.text
+    assert text not in message
+    assert "/" not in message
+    assert "secret" not in message
+
+
+def test_one_bad_text_does_not_harm_the_requests_beside_it(make_client: Make) -> None:
+    texts = ["one", "a text that breaks it", "two", "a text without a number", "three"]
+    answers = make_client().all([("POST", "/", {"inputs": text}, {}) for text in texts])
+    assert [answer.status for answer in answers] == [200, 500, 200, 500, 200]
+    assert {"label": "yes", "score": toy_probability("three")} in answers[4].json[0]
+
+
+def test_the_token_guards_everything_about_the_model(make_client: Make, toy: Toy) -> None:
+    client = make_client(token="s3cret")
+    asked = {"inputs": "x"}
+    for headers in (
+        {},
+        {"authorization": ""},
+        {"authorization": "s3cret"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer s3cre"},
+        {"authorization": "Bearer s3cret2"},
+        {"authorization": "Basic s3cret"},
+    ):
+        answer = client("POST", "/predict", asked, headers=headers)
+        assert "Bearer" in error_of(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    for method, path in (
+        ("GET", "/info"), ("GET", "/metrics"), ("POST", "/"), ("POST", "/decide"),
+        ("POST", "/explain"), ("GET", "/elsewhere"), ("GET", "/page"), ("POST", "/health"),
+    ):  # fmt: skip
+        error_of(client(method, path, asked if method == "POST" else None), 401)
+    assert not toy.seen
+    for header in ("Bearer s3cret", "bearer s3cret"):
+        answer = client("POST", "/predict", asked, headers={"authorization": header})
+        assert answer.status == 200
+    assert client("GET", "/health").status == 200
+
+
+def test_a_body_is_not_read_of_who_has_no_token(make_client: Make) -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was read")
+
+    answer = make_client(token="x")("POST", "/predict", receive=receive)
+    error_of(answer, 401)
+
+
+def test_every_answer_forbids_guessing_and_keeping(make_client: Make) -> None:
+    for answer in make_client().all(
+        [("GET", "/info", None, {}), ("POST", "/", None, {}), ("GET", "/nothing", None, {})]
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+    assert "docs" in error_of(make_client()("GET", "/nothing"), 404)

@@ -1,0 +1,64 @@
+"""The OpenAPI document is right: whatever is made from it is answered as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from serving_toys import Toy
+
+schemathesis = pytest.importorskip("schemathesis")
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    from finetext.serving.app import make_app
+    from finetext.serving.model import ServedModel
+    from finetext.serving.settings import ServeSettings
+
+    limits = ServeSettings(request_texts=8, text_characters=200, explained_characters=40)
+    return schemathesis.openapi.from_asgi("/openapi.json", make_app(ServedModel(Toy()), limits))
+
+
+POSTED = ("/", "/predict", "/decide", "/explain")
+READ = ("/info", "/health", "/health/live", "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [("POST", path, mode) for path in POSTED for mode in ("positive", "negative")]
+    + [("GET", path, "positive") for path in READ],
+)
+def test_answers_are_as_described(described: Any, method: str, path: str, mode: str) -> None:
+    generation = schemathesis.GenerationMode(mode)
+    cases = described[path][method].as_strategy(generation_mode=generation)
+
+    @settings(
+        max_examples=12, derandomize=True, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=cases)
+    def check(case: Any) -> None:
+        if mode == "positive" and path == "/explain" and case.body.get("label"):
+            case.body["label"] = "yes"  # the document does not tell the labels of the model
+        answer = case.call_and_validate()
+        assert (answer.status_code == 200) is (mode == "positive")
+
+    check()
+
+
+def test_the_document_has_the_limits_and_all_errors(described: Any) -> None:
+    document = described.raw_schema
+    shapes = document["components"]["schemas"]
+    text, texts = shapes["Classification"]["properties"]["inputs"]["oneOf"]
+    assert (text["maxLength"], texts["maxItems"], texts["minItems"]) == (200, 8, 1)
+    assert shapes["Question"]["properties"]["inputs"]["maxLength"] == 40
+    assert "HTTPValidationError" not in shapes
+    statuses = {"200", "400", "408", "413", "415", "422", "429", "500", "503", "504"}
+    for path in POSTED:
+        answers = document["paths"][path]["post"]["responses"]
+        assert set(answers) == statuses
+        for status in statuses - {"200"}:
+            [kind] = answers[status]["content"].values()
+            assert kind["schema"]["$ref"].endswith("/ErrorAnswer")
