@@ -185,13 +185,13 @@ class Classifier(ABC):
 
         Raises:
             ModelError: it is neither, or damaged.
-            RunError: the run is damaged.
+            RunError: the run is unfinished or damaged.
         """
         from finetext.artefact.folder import load_model
-        from finetext.runs.run import Run
+        from finetext.runs.run import Run, is_run
 
         folder = Path(folder)
-        if Run.is_at(folder):
+        if is_run(folder):
             return Run.open(folder).classifier(device=device)
         return load_model(folder, device)
 

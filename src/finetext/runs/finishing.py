@@ -72,7 +72,11 @@ def finish(
         diagnose(folder, started.splits, best, rungs["tfidf"], context)
     try:
         if with_report:
-            write_report(report_data(judged), judged.report)
+            data = report_data(judged)
+            if context is not None:
+                for finding in data.diagnoses.damaged:
+                    context.find(finding)
+            write_report(data, judged.report)
         else:
             judged.report.unlink(missing_ok=True)
         write_leaderboard(folder, judged.leaderboard, judged.verdict())
@@ -135,6 +139,7 @@ def _best(started: Started, rungs: Mapping[str, Rung], best: str) -> Predicted:
         metric=started.recipe.metric,
         run=started.folder,
         method=best,
+        part="validation",
     )
 
 
