@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -154,10 +155,16 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_once(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of majority and tfidf on the reviews. Not to be changed."""
     import finetext
 
     folder = tmp_path_factory.mktemp("runs") / "finished"
     finetext.train(reviews, [finetext.Tfidf(inverse_regularisation=1.0)], out=folder)
     return folder
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that folder for each test, as commands write into it."""
+    return shutil.copytree(finished_once, tmp_path_factory.mktemp("runs") / "finished")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from finetext.runs.openings import openings
-from finetext.runs.run import Run
+from finetext.runs.run import Run, stored_predictions
 
 Command = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def run(workplace: Path, finished: Path) -> Path:
 @pytest.fixture
 def table(run: Path) -> Path:
     """What TF-IDF said of the test rows as another program might write it, in another order."""
-    predictions = Run.open(run).predictions("tfidf")
+    predictions = stored_predictions(Run.open(run), "tfidf", "test")
     names = predictions.scheme.names
     truths = predictions.scheme.decode(predictions.targets)
     path = Path("mine.csv")
@@ -109,7 +109,12 @@ def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
     ("words", "message"),
     [
         (["mine.csv"], "mine.csv alone is nothing to compare"),
-        (["runs/films", "--method", "tfidf"], "alone is nothing to compare"),
+        (
+            ["runs/films", "--method", "tfidf"],
+            "tfidf of runs/films alone is nothing to compare: leave --method out to compare "
+            "majority, tfidf",
+        ),
+        (["runs/films", "--method", "nix"], "named 'nix'; there are: majority, tfidf"),
         (["runs/films", "runs/films/tfidf"], "films/tfidf is given twice"),
         (["runs/films", "nothing.csv"], "no run folder or file of predictions 'nothing.csv'"),
         (["runs/films", "mine.csv", "--part", "train"], "it is validation or test"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from finetext import CurveSettings, Listener, Recipe, Tfidf
 from finetext.diagnosis.curve import Curve
 from finetext.diagnosis.ledger import FILE
 from finetext.errors import DataError, RecipeError, RunError
+from finetext.evaluation.deciding import Deciding
 from finetext.recipe import ladder
 
 Command = Callable[..., Any]
@@ -200,6 +202,45 @@ def test_the_newest_of_the_same_kind_is_gone_on_with(noisy: Path) -> None:
     learn(noisy, seed=2, resume=True, listener=Listener(say=said.append))
     assert any("a new one is started" in line for line in said)
     assert Path("runs/noisy-curve-3/curve.json").is_file()
+
+
+def test_the_data_are_checked_as_training_checks_them(command: Command, reviews: Path) -> None:
+    quick = ("--methods", "tfidf", *QUICK)
+    seen = command("curve", reviews, *quick, "--sizes", "10,20", "--seeds", 1)
+    trained = command("train", reviews, *quick)
+    said = [
+        [line for line in of.err.splitlines() if line.startswith("warning: ")]
+        for of in (seen, trained)
+    ]
+    assert said[0] == said[1]
+    assert any("nearly decides a class" in line for line in said[0])
+
+
+def test_a_run_folder_is_no_data_but_its_recipe_has_some(
+    command: Command, workplace: Path, finished: Path
+) -> None:
+    for verb in ("curve", "train"):
+        seen = command(verb, finished)
+        assert seen.status == 2
+        assert f"{finished} is the folder of a run, which is no data" in seen.err
+        assert list(workplace.iterdir()) == []
+    (advice,) = re.findall(r"--recipe \S+", seen.err)
+    seen = command("curve", *advice.split(), "--sizes", "10,20", "--seeds", 1)
+    assert seen.status == 0, seen.err
+    assert seen.out.splitlines()[0].split() == ["labels", "majority", "tfidf"]
+
+
+def test_costs_that_changed_are_another_curve(noisy: Path) -> None:
+    costs = Path("costs.csv")
+    costs.write_text(",good,bad\ngood,0,1\nbad,5,0\n")
+    recipe = Recipe(
+        source=str(noisy), methods=ladder([METHOD]), decide=Deciding(costs=costs.absolute())
+    )
+    how = {"settings": SETTINGS, "out": "c", "resume": True, "listener": Listener()}
+    finetext.learning_curve(recipe, **how)
+    costs.write_text(",good,bad\ngood,0,1\nbad,50,0\n")
+    with pytest.raises(RunError, match=r"begun with other settings: costs\."):
+        finetext.learning_curve(recipe, **how)
 
 
 def test_a_folder_that_is_taken_is_refused(command: Command, noisy: Path) -> None:

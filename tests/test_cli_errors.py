@@ -24,7 +24,7 @@ def table(rows: list[tuple[Any, Any]]) -> str:
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Path:
+def material(tmp_path_factory: pytest.TempPathFactory, finished_once: Path) -> Path:
     """A folder full of what goes wrong."""
     folder = tmp_path_factory.mktemp("bad")
     files = {
@@ -65,7 +65,7 @@ def material(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Path:
     with zipfile.ZipFile(folder / "climbing.zip", "w") as archive:
         archive.writestr("good/1.txt", "a fine film")
         archive.writestr("../../bad/2.txt", "a dull film")
-    shutil.copytree(finished / "tfidf" / "model", folder / "half")
+    shutil.copytree(finished_once / "tfidf" / "model", folder / "half")
     (folder / "half" / "model.safetensors").write_bytes(b"")
     return folder
 

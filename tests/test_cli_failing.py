@@ -52,7 +52,7 @@ def test_errors_are_shown_in_a_terminals_width(command: Command, run: Path, tabl
         assert "Highest losses" in seen.out
         assert "Lowest losses" in seen.out
         assert max(map(len, seen.out.splitlines())) <= 80
-    assert "200 validation rows of mine.csv" in seen.out
+    assert "200 rows of mine.csv" in seen.out
     assert "good → bad" in seen.out
     assert "I never liked it" in seen.out
 
@@ -173,7 +173,7 @@ def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path
     assert seen.status == 2
     assert "--id" in seen.err
     seen = command("slices", table, "--by", "age")
-    assert "it is none of length, group, label, language, token" in seen.err
+    assert "it is none of length, cut, group, label, language, token" in seen.err
     seen = command("slices", run, "--by", "movie")
     assert seen.status == 0, seen.err
     assert "has no column 'film'" in command("slices", run, "--by", "film").err

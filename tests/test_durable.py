@@ -119,3 +119,14 @@ def test_results_are_as_readable_as_other_new_files(tmp_path: Path) -> None:
     usual.touch()
     for name in ("weights.safetensors", "inside/config.json"):
         assert (tmp_path / name).stat().st_mode == usual.stat().st_mode
+
+
+def test_a_full_disk_is_told_from_other_errors() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert durable.is_full(full)
+    assert durable.is_full(RuntimeError("Error: No space left on device (os error 28)"))
+    later = ValueError("cannot be written")
+    later.__context__ = full
+    assert durable.is_full(later)
+    for other in (None, OSError(errno.EACCES, "Permission denied"), ValueError("os error 2")):
+        assert not durable.is_full(other)

@@ -140,6 +140,105 @@ def test_recurrent_words_follow_the_prompt_as_the_model_says(recurrent: Path) ->
     assert len(ids) == start + 20
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """How many tokens a model reads, and a tokenizer makes text of, in each call."""
+    from finetext import generating
+
+    load, counts = generating._language_model, dict[str, list[int]](read=[], decoded=[])
+
+    def loaded(folder: str) -> tuple[Any, Any]:
+        model, tokenizer = load(folder)
+        decode = tokenizer.decode
+
+        def read(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            counts["read"].append((given[0] if given else named["input_ids"]).shape[1])
+
+        def decoded(row: list[int], **options: Any) -> str:
+            counts["decoded"].append(len(row))
+            return str(decode(row, **options))
+
+        model.register_forward_pre_hook(read, with_kwargs=True)
+        tokenizer.decode = decoded
+        return model, tokenizer
+
+    monkeypatch.setattr(generating, "_language_model", loaded)
+    return counts
+
+
+def test_no_token_is_read_twice(folder: Path, watched: dict[str, list[int]]) -> None:
+    generate(folder, PROMPT, 10, 1.0, count=2, device="cpu")
+    assert watched["read"][0] > 1
+    assert set(watched["read"][1:]) == {1}
+
+
+def test_a_long_text_is_made_of_its_tokens_a_few_times_only(
+    recurrent: Path, watched: dict[str, list[int]]
+) -> None:
+    """After each token would be half of all tokens times their number."""
+    (text,) = generate(recurrent, PROMPT, 300, 1.5, device="cpu")
+    assert len(text.removeprefix(PROMPT).split()) == 300
+    written = len(watched["read"])
+    assert written < 4 * 300  # not all that may be drawn: it ends when there are enough
+    assert sum(watched["decoded"]) < 12 * written
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_what_is_remembered_changes_no_word(
+    folder: Path, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same draws from a model that reads the whole text again for each token."""
+    import torch
+    import transformers
+
+    from finetext import generating
+
+    def written() -> list[str]:
+        return generate(folder, PROMPT, 12, temperature, seed=1, count=3, device="cpu")
+
+    class Forgetful:
+        """A recurrent model that is handed nothing on."""
+
+        def __init__(self, model: Any) -> None:
+            self.model, self.config = model, model.config
+
+        def to(self, place: Any) -> Forgetful:
+            return self
+
+        def eval(self) -> Forgetful:
+            self.model.eval()
+            return self
+
+        def __call__(self, ids: Any, state: Any = None) -> Any:
+            self.ids = ids if state is None else torch.cat([self.ids, ids], dim=1)
+            return self.model(self.ids)
+
+    remembered, load = written(), generating._language_model
+
+    def loaded(name: str) -> tuple[Any, Any]:
+        model, tokenizer = load(name)
+        return Forgetful(model) if model.config.model_type == "awd_lstm" else model, tokenizer
+
+    config = transformers.GenerationConfig
+    monkeypatch.setattr(generating, "_language_model", loaded)
+    monkeypatch.setattr(
+        transformers, "GenerationConfig", lambda **of: config(**of | {"use_cache": False})
+    )
+    assert written() == remembered
+
+
+def test_rows_that_end_do_not_hold_up_the_others(
+    transformer: Path, watched: dict[str, list[int]]
+) -> None:
+    """One text ends by itself, another goes on to the end of what the model can see."""
+    texts = generate(transformer, PROMPT, 200, 1.5, seed=3, count=8, device="cpu")
+    lengths = {len(text.split()) for text in texts}
+    assert len(lengths) > 1
+    assert max(lengths) < 64
+    assert sum(watched["read"]) <= 64
+    assert len(watched["decoded"]) <= 3 * len(texts) + 1
+
+
 def test_a_masked_model_and_a_classifier_are_refused(
     tiny_encoder: Path, recurrent: Path, tmp_path: Path
 ) -> None:

@@ -22,10 +22,10 @@ from finetext.methods.probe import Probe
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.pipeline import (
     Listener,
-    _findings,
     _recipe,
     _with_absolute_paths,
     heard,
+    known_before,
     train,
 )
 from finetext.runs.resuming import Asked
@@ -88,7 +88,7 @@ def test_texts_that_an_encoder_will_not_see_whole_are_told(
     recipe = Recipe(source=str(reviews), methods=methods)
     dataset = finetext.read(reviews)
     splits = finetext.split(dataset)
-    findings, (words, *pieces) = _findings(Asked(recipe, dataset, splits), Listener(), [])
+    findings, (words, *pieces) = known_before(Asked(recipe, dataset, splits), Listener(), [])
     assert words.unit == "words"
     assert [each.context for each in pieces] == [6]
     (cut,) = (finding for finding in findings if finding.code == "cut-texts")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -269,13 +271,20 @@ def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
     """What to train on: what the recipe names, with the parts that were given put over it.
 
     Raises:
-        RecipeError: neither names any data.
+        RecipeError: neither names any data, or a run folder is named.
     """
     parts = {split: path for split, path in given.items() if path}
     if "train" not in parts and isinstance(of_recipe, Mapping):
         parts = {**of_recipe, **parts}
     elif "train" not in parts and of_recipe is not None:
         parts = {"train": of_recipe, **parts}
+    for path in filter(None, given.values()):
+        if os.path.isdir(path) and is_started(Path(path)):
+            raise RecipeError(
+                f"{path} is the folder of a run, which is no data; for the data and settings of "
+                f"that run write --recipe {shlex.quote(str(Path(path) / 'recipe.toml'))} in its "
+                "place"
+            )
     if "train" not in parts:
         raise RecipeError("name the data to train on, or a recipe with --recipe; see --help")
     return parts if len(parts) > 1 else parts["train"]

@@ -192,6 +192,7 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Measure MODEL on the labelled rows of DATA."""
+    from finetext.commands.opened import count_if_test_rows
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.methods.base import predict as predict_rows
@@ -210,8 +211,10 @@ def evaluate(
     predictions = predict_rows(classifier, dataset)
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
+    times = count_if_test_rows(model, dataset.texts, screen)
     if as_json:
-        screen.json(scores_json(scores, classes) | decided_json(predictions))
+        found = scores_json(scores, classes) | decided_json(predictions)
+        screen.json(found | {"openings": times})
         return
     show_scores(scores, classes, screen.out)
     for line in decided_lines(predictions):

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+_FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_SAYS_FULL: Final = re.compile(r"no space left|\(os error (28|112|122)\)", re.I)
+"""How libraries in Rust tell of it, whose errors have no number."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it comes from, is that a disk or a share of it is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if _SAYS_FULL.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def put_in_place(unfinished: Path, place: Path) -> None:

@@ -79,10 +79,22 @@ class _Writer:
         self.before = self._text(start)
         self.words = words
         self.most_tokens = TOKENS_A_WORD * words + 8
+        self._next_look = len(start) + words
 
-    def has_enough(self, row: list[int]) -> bool:
-        """Whether the last word asked for is whole, which is known when another one began."""
-        return len(self._added(row).split()) > self.words
+    def is_due(self, length: int) -> bool:
+        """Whether rows of so many tokens are to be looked at."""
+        return length > self._next_look
+
+    def have_enough(self, rows: list[list[int]]) -> list[bool]:
+        """Whether the last word asked for is whole, which is known when another one began.
+
+        To read all rows again after each token would take longer than to write them. So they are
+        looked at again when there are as many more tokens as words are missing. What a row has
+        too many by then, `added` leaves out.
+        """
+        missing = [self.words + 1 - len(self._added(row).split()) for row in rows]
+        self._next_look = max(map(len, rows)) + max(1, *missing) - 1
+        return [count <= 0 for count in missing]
 
     def added(self, row: list[int]) -> str:
         """The words that were added, with the space before them."""
@@ -159,7 +171,7 @@ def _drawn_with_state(
             drawn = logits.argmax(-1, keepdim=True)
         for row, token in zip(rows, drawn.flatten().tolist(), strict=True):
             row.append(token)
-        if all(map(writer.has_enough, rows)):
+        if writer.is_due(len(rows[0])) and all(writer.have_enough(rows)):
             break
         found = model(drawn, state=found.state)
     return rows
@@ -182,6 +194,7 @@ def _drawn(
         )
     end = model.generation_config.eos_token_id
     ends = set(end if isinstance(end, list) else [end]) - {None}
+    endings = (ends | {tokenizer.pad_token_id}) - {None}
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     settings = GenerationConfig(
         do_sample=bool(temperature),
@@ -189,11 +202,15 @@ def _drawn(
         eos_token_id=sorted(ends) or None,
         pad_token_id=tokenizer.pad_token_id,
         suppress_tokens=_never(tokenizer, ends) or None,
+        use_cache=True,
         **sampling,
     )
 
     def enough(rows: Tensor, scores: Any, **_: Any) -> Tensor:
-        return torch.tensor([writer.has_enough(row) for row in rows.tolist()], device=rows.device)
+        over = torch.isin(rows[:, -1], rows.new_tensor(sorted(endings)))
+        if writer.is_due(rows.shape[1]) and not over.all():
+            over[~over] = torch.tensor(writer.have_enough(rows[~over].tolist()), device=over.device)
+        return over
 
     written = model.generate(
         ids,

@@ -284,7 +284,7 @@ ErrorsPage = Annotated[
 ]
 SliceKinds = Annotated[
     list[str] | None,
-    Option("--by", metavar="KIND", help="length, group, label, language, token or a column."),
+    Option("--by", metavar="KIND", help="length, cut, group, label, language, token or a column."),
 ]
 SliceTokens = Annotated[
     list[str] | None,

@@ -147,15 +147,29 @@ def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     listener.say(_counts(splits))
 
     recipe, corpus, changed = with_corpus(recipe, splits)
+    recipe, costs_changed = _with_costs(recipe, splits.scheme)
     asked = Asked(recipe, dataset, splits, corpus)
     if place.resume and (folder := _to_go_on_with(place.out, asked, listener)) is not None:
         return _resumed(folder, asked, listener)
-    noticed += [*changed, *seen_test_rows(recipe, splits.test)]
-    findings, lengths = _findings(asked, listener, noticed)
-    _stop_on_errors(findings)
+    noticed += [*changed, *costs_changed, *seen_test_rows(recipe, splits.test)]
+    findings, lengths = known_before(asked, listener, noticed)
+    stop_on_errors(findings)
     with claimed_new(place.out, run_name(recipe)) as folder:
         recipe = start_run(folder, recipe, dataset, splits, findings, lengths)
         return _climb(Started(folder, recipe, splits), corpus, listener)
+
+
+def _with_costs(recipe: Recipe, scheme: LabelScheme) -> tuple[Recipe, list[Finding]]:
+    """The recipe with the hash of its costs, and a warning if they are not those of before."""
+    before, decide = recipe.decide.content_hash, recipe.decide.with_hash(scheme)
+    changed = Finding(
+        "warning",
+        "costs-changed",
+        f"the costs in {decide.costs} are not the ones this recipe was run on before, so labels "
+        "will be given in another way",
+    )
+    is_changed = decide.costs is not None and before not in (None, decide.content_hash)
+    return replace(recipe, decide=decide), [changed] if is_changed else []
 
 
 def _to_go_on_with(out: Path | None, asked: Asked, listener: Listener) -> Path | None:
@@ -307,15 +321,15 @@ def stop_if_impossible(recipe: Recipe, scheme: LabelScheme | None = None) -> Non
         recipe.decide.check(scheme)
 
 
-def _stop_on_errors(findings: Iterable[Finding]) -> None:
+def stop_on_errors(findings: Iterable[Finding]) -> None:
     """Raise a `DataError` with the messages of all findings that are errors."""
     errors = [finding.message for finding in findings if finding.severity == "error"]
     if errors:
         raise DataError("\n".join(errors))
 
 
-def _findings(
-    asked: Asked, listener: Listener, noticed: Sequence[Finding]
+def known_before(
+    asked: Asked, listener: Listener, noticed: Sequence[Finding] = ()
 ) -> tuple[Sequence[Finding], Sequence[Lengths]]:
     """What is to be known before training, and how long the texts are.
 

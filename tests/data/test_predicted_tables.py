@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,26 @@ def test_a_table_of_semicolons_is_read(tmp_path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=";").writerows([["id", "truth", "a"], [1, "a", 1.0]])
     assert read_predicted_table(path).predictions.scheme.names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id,truth,a,b,a", "'a' is there twice (columns 3 and 5)"),
+        ("id,truth,probability:a,probability:b,probability:b", "'probability:b' is there twice"),
+        ("id,truth,a,b,truth", "'truth' is there twice (columns 2 and 5)"),
+        ("id,truth,a,b,id", "'id' is there twice (columns 1 and 5)"),
+    ],
+)
+def test_columns_of_the_same_name_are_refused(tmp_path: Path, header: str, said: str) -> None:
+    path = write(tmp_path / "p.csv", f"{header}\n1,a,0.9,0.1,0.9\n2,b,0.2,0.8,0.2\n")
+    with pytest.raises(DataError, match=re.escape(f"p.csv: the column {said}")):
+        read_predicted_table(path)
+
+
+def test_columns_that_matter_to_nothing_can_be_there_twice(tmp_path: Path) -> None:
+    header = "id,truth,probability:a,probability:b,note,note"
+    path = write(tmp_path / "p.csv", f"{header}\n1,a,0.9,0.1,x,y\n2,b,0.2,0.8,x,y\n")
+    assert len(read_predicted_table(path).predictions) == 2
+    path = write(tmp_path / "q.csv", "id,truth,a,b (4)\n1,a,0.9,0.1\n2,b (4),0.2,0.8\n")
+    assert read_predicted_table(path).predictions.scheme.names == ("a", "b (4)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_confusions_are_those_of_the_matrix(some: Predicted) -> None:
 
 def test_rows_say_what_was_true_and_what_was_given() -> None:
     some = predicted([0, 1, 2], [[0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.1, 0.1, 0.8]])
-    found = find_errors(some, "test", 1)
+    found = find_errors(replace(some, part="test"), 1)
     assert (found.method, found.part, found.rows, found.wrong) == ("mine.csv", "test", 3, 1)
     (worst,) = found.highest
     assert (worst.truth, worst.prediction) == (("b",), ("c",))

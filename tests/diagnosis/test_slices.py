@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from finetext.diagnosis.slices import Slices, find_slices
 from finetext.diagnosis.slicing import Candidate, candidates, usual_kinds
 from finetext.errors import DataError, RunError, UnknownNameError
+from finetext.report.slices_text import slices_lines
 from finetext.runs.predicted import Predicted
 from finetext.types import LabelScheme, Predictions
 
@@ -91,7 +93,8 @@ def test_tokens_can_be_named_and_are_found_as_whole_words() -> None:
         by_name(some, tokens=(" ",))
 
 
-def test_languages_are_told_by_script() -> None:
+def test_languages_are_told_by_script_without_py3langid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py3langid", None)
     texts = [
         "ein Märchen",
         "plain text",
@@ -100,10 +103,41 @@ def test_languages_are_told_by_script() -> None:
         "12 :)",
         "\uff26\uff55\uff4c\uff4c",
     ] * 12
-    found = by_name(judged(texts, np.ones(72, bool)), "language")
+    some = judged(texts, np.ones(72, bool))
+    found = by_name(some, "language")
     assert {name: len(each.rows) for name, each in found.items()} == {
         "Latin script": 36, "Cyrillic script": 12, "Han script": 12, "no letters": 12,
     }  # fmt: skip
+    slices = find_slices(some, by=("language",))
+    assert slices.languages_by == "script"
+    legend = " ".join(slices_lines(slices, "mine"))
+    assert "by their script alone; those of one script are told apart after pip install" in legend
+
+
+def test_languages_of_one_script_are_told_apart_by_py3langid() -> None:
+    pytest.importorskip("py3langid", reason="py3langid is not installed: scripts are told apart")
+    texts = [
+        "The food was cold and nobody came to help us.",
+        "Das Essen war kalt, und niemand kam uns zu helfen.",
+        "Food",
+        "12 :)",
+    ] * 12
+    some = judged(texts, np.ones(48, bool))
+    found = by_name(some, "language")
+    assert {name: each.rows.tolist() for name, each in found.items()} == {
+        "en": list(range(0, 48, 4)), "de": list(range(1, 48, 4)),
+        "not sure": list(range(2, 48, 4)), "no letters": list(range(3, 48, 4)),
+    }  # fmt: skip
+    slices = find_slices(some, by=("language",))
+    assert slices.languages_by == "py3langid"
+    assert "Languages are told by py3langid" in " ".join(slices_lines(slices, "mine"))
+
+
+def test_without_slices_of_languages_nothing_is_said_of_them() -> None:
+    found = find_slices(judged(sentences(60, np.random.default_rng(0)), np.ones(60, bool)))
+    assert {each.kind for each in found.slices} == {"length", "label", "token"}
+    assert found.languages_by is None
+    assert "anguages" not in " ".join(slices_lines(found, "mine"))
 
 
 def test_labels_and_groups_are_slices() -> None:

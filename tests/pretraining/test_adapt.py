@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import finetext
@@ -197,13 +199,47 @@ def test_an_unfinished_encoder_is_not_overwritten_nor_gone_on_with_otherwise(
         adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
 
 
+def no_space(*arguments: Any, **options: Any) -> None:
+    raise OSError(ENOSPC, "No space left on device")
+
+
+def no_space_in_rust(*arguments: Any, **options: Any) -> None:
+    raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("finetext.pretraining.folder.Workplace.remember", no_space),
+        ("finetext.pretraining.learning.write_corpus_hashes", no_space),
+        ("finetext.pretraining.learning.save_language_model", no_space_in_rust),
+    ],
+)
+def test_a_full_disk_is_told_and_gone_on_from(
+    settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    place: str, error: Any,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(place, error)
+        with pytest.raises(RunError) as told:
+            adapt(TEXTS, out, settings, listener=Listener())
+    assert "No space left on device" in str(told.value)
+    assert "make room; then the same command with --resume goes on" in str(told.value)
+    assert not (out / ".training" / "result").exists()
+    adapt(TEXTS, out, settings, resume=True, listener=Listener())
+    assert weights(out) == weights(usual.folder)
+    assert names(out) == names(usual.folder)
+
+
 def test_what_cannot_be_leaves_nothing(settings: Adaptation, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     for wrong in (
         {"encoder": "no-such"},
         {"epochs": 0},
         {"max_length": 5_000},
-        {"masked_share": 1.5},
+        {"masked_share": 0.0},
+        {"masked_share": 1.0},
         {"schedule": "square"},
     ):
         with pytest.raises(FinetextError):

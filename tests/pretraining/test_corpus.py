@@ -57,7 +57,8 @@ def test_several_sources_are_joined(tmp_path: Path) -> None:
         path.write_text("\n".join(lines))
     corpus = read_corpus(parts)
     assert everything(corpus) == set(LINES)
-    assert corpus.excluded == {"repeated": 10}
+    assert len(corpus.texts) + len(corpus.held_out) == 60  # each file is a running text
+    assert not {*corpus.texts} & {*corpus.held_out}
     assert corpus.source == [str(path) for path in parts]
 
 
@@ -66,6 +67,138 @@ def test_blank_and_repeated_texts_are_left_out_and_counted() -> None:
     assert everything(corpus) == set(LINES)
     assert corpus.excluded == {"blank": 2, "repeated": 2}
     assert "left out: 2 blank, 2 repeated" in corpus.summary()
+
+
+def song(tmp_path: Path) -> Path:
+    """A file of running text: 50 verses, a refrain after each and a heading before every tenth."""
+    path = tmp_path / "song.txt"
+    path.write_text("\n".join(song_lines()))
+    return path
+
+
+def song_lines() -> list[str]:
+    return [
+        line
+        for number, verse in enumerate(LINES)
+        for line in ([] if number % 10 else ["= = ="]) + [verse, "and so on"]
+    ]
+
+
+def test_running_text_keeps_the_lines_that_it_repeats(tmp_path: Path) -> None:
+    corpus = read_corpus(song(tmp_path), CorpusSettings(validation=["another"]))
+    assert corpus.texts == song_lines()
+    assert corpus.excluded == {}
+    chosen = read_corpus(song(tmp_path), CorpusSettings(held_out=0.5))
+    assert {*chosen.held_out} <= set(LINES)  # of what is repeated, nothing is held out
+    assert [line for line in song_lines() if line not in chosen.held_out] == chosen.texts
+
+
+def test_a_whole_running_text_that_repeats_is_left_out(tmp_path: Path) -> None:
+    again = tmp_path / "copy.txt"
+    again.write_text(song(tmp_path).read_text())
+    whole = CorpusSettings(validation=["another"])
+    corpus = read_corpus((song(tmp_path), again), whole)
+    assert corpus.texts == song_lines()
+    assert corpus.excluded == {"repeated": len(song_lines())}
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    for number in range(3):
+        (documents / f"{number}.txt").write_text("a refrain\n" * 3 + str(number % 2))
+    corpus = read_corpus(documents, whole)
+    assert [text.count("refrain") for text in corpus.texts] == [3, 3]
+    assert corpus.excluded == {"repeated": 1}
+
+
+def test_a_document_that_is_a_line_of_running_text_is_left_out(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("text\nand so on\nof its own\n")
+    whole = CorpusSettings(validation=["another"])
+    for sources, count in (((song(tmp_path), table), 1), ((table, song(tmp_path)), 0)):
+        corpus = read_corpus(sources, whole)
+        assert corpus.excluded.get("repeated", 0) == count
+        assert [line for line in corpus.texts if line in song_lines()][-105:] == song_lines()
+
+
+def test_what_is_measured_on_is_no_line_that_running_text_repeats(tmp_path: Path) -> None:
+    validation = tmp_path / "validation.txt"
+    validation.write_text("\n".join(["= = =", LINES[3], "da capo", "= = =", "da capo", "end"]))
+    corpus = read_corpus(song(tmp_path), CorpusSettings(validation=validation))
+    assert corpus.held_out == [LINES[3], "da capo", "da capo", "end"]
+    assert corpus.texts == [line for line in song_lines() if line != LINES[3]]
+    validation.write_text("= = =\n")
+    with pytest.raises(DataError, match="no text is left to measure on"):
+        read_corpus(song(tmp_path), CorpusSettings(validation=validation))
+    validation.write_text("la\nla\nla\n")
+    with pytest.raises(DataError, match="no text is left to measure on"):
+        read_corpus(validation)
+
+
+FEW = ["HAMLET", "OPHELIA", "GHOST"]
+
+
+@pytest.mark.parametrize(
+    ("form", "warned"),
+    [
+        ("{0} {1}", True),
+        ("{1}; {0}", True),
+        ("{0}, {1}", True),
+        ("{0}; {1}", True),
+        ("{0} | {1}", True),
+        ("{1}\t{1} again", False),
+        ("\t{0} {1}", False),
+        ("{0}: {1}, {1}", False),
+    ],
+)
+def test_plain_lines_are_never_cut(tmp_path: Path, form: str, warned: bool) -> None:
+    lines = [form.format(FEW[n % 3], f"words that number {n} has") for n in range(90)]
+    path = tmp_path / "play.txt"
+    path.write_text("\n".join(lines))
+    corpus = read_corpus(path, CorpusSettings(validation=["another"]))
+    assert corpus.texts == lines
+    assert corpus.excluded == {}
+    assert [finding.code for finding in corpus.findings] == ["whole-lines"] * warned
+    if warned:
+        assert "'HAMLET', 'OPHELIA', 'GHOST'" in corpus.findings[0].message
+
+
+@pytest.mark.parametrize("form", ["{0}\t{1}", "{1}\t{0}", "__label__{0} {1}"])
+def test_a_clear_label_is_taken_off_and_that_is_said(tmp_path: Path, form: str) -> None:
+    texts = [f"words that number {n} has" for n in range(90)]
+    path = tmp_path / "labelled.txt"
+    path.write_text("\n".join(form.format(FEW[n % 3], text) for n, text in enumerate(texts)))
+    corpus = read_corpus(path)
+    test = finetext.split(finetext.read(path)).test.texts
+    assert everything(corpus) == {*texts} - {*test}
+    assert corpus.excluded == {"test": len(test)}
+    (finding,) = corpus.findings
+    assert finding.code == "label-taken-off"
+    assert "no part of the texts: 'HAMLET', 'OPHELIA', 'GHOST'" in finding.message
+
+
+def test_who_says_that_lines_have_labels_gets_them_taken_off(tmp_path: Path) -> None:
+    path = tmp_path / "labelled.txt"
+    path.write_text("\n".join(f"{FEW[n % 3]} words number {n}" for n in range(90)))
+    named = read_corpus(path).findings[0].message.rpartition("data.label=")[2]
+    corpus = read_corpus(path, CorpusSettings(ReadSettings(label=named)))
+    assert all(text.startswith("words") for text in everything(corpus))
+    assert corpus.excluded == {"test": len(finetext.split(finetext.read(path)).test)}
+
+
+@pytest.mark.parametrize("header", ["", "label text\n"])
+def test_whole_lines_are_known_by_their_texts(tmp_path: Path, header: str) -> None:
+    lines = [f"{FEW[n % 3]} words number {n}" for n in range(90)]
+    path = tmp_path / "labelled.txt"
+    path.write_text(header + "\n".join(lines))
+    test = [f"words number {n}" for n in range(5)]
+    kept = [*header.splitlines(), *lines[5:]]
+    measured = ["another"]
+    assert read_corpus(path, CorpusSettings(test=tuple(test), validation=measured)).texts == kept
+    assert read_corpus(path, CorpusSettings(exclude=(test,), validation=measured)).texts == kept
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text("\n".join(lines))
+    plain = [f"words number {n}" for n in range(80, 100)]
+    corpus = read_corpus(plain, CorpusSettings(exclude=(excluded,), validation=measured))
+    assert corpus.texts == plain[10:]
 
 
 @pytest.mark.parametrize(

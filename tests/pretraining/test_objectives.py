@@ -15,6 +15,7 @@ from finetext.encoders.load import load_tokenizer
 from finetext.errors import ModelError
 from finetext.pretraining.objectives import CausalTask, MaskedTask, Score, logits_at
 from finetext.pretraining.packing import BEGINS, GOES_ON, SPECIAL, PackedTexts, model_inputs, pack
+from finetext.pretraining.tokenizer import TokenizerKind, train_subword_tokenizer
 
 TEXTS = ["the team won the match", "a late goal in the final game " * 6, "soup with bread"] * 3
 MASK, VOCABULARY = 4, 1000
@@ -88,6 +89,29 @@ def test_words_are_masked_as_a_whole() -> None:
     assert (questions.asked[goes_on] == questions.asked[goes_on - 1]).all()
     is_mask = questions.ids == MASK
     assert (is_mask[goes_on] == is_mask[goes_on - 1]).all()
+
+
+SCRIPTS = {
+    "Chinese": range(0x4E00, 0x4E80), "Japanese": range(0x3041, 0x3096),
+    "Thai": range(0x0E01, 0x0E2F), "Khmer": range(0x1780, 0x17B3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_the_share_holds_where_words_have_no_spaces(kind: TokenizerKind, script: str) -> None:
+    generator = np.random.default_rng(0)
+    texts = ["".join(map(chr, generator.choice(SCRIPTS[script], 40))) for _ in range(60)]
+    tokenizer = train_subword_tokenizer(texts, kind, 400)
+    packed = pack(tokenizer, texts, 128).alone()
+    task = MaskedTask.of(tokenizer, packed, packed, 0.15)
+    torch.manual_seed(0)
+    shares = [
+        len(task.batch([row])["answers"]) / task.weight(np.array([row]))
+        for row in range(len(packed))
+    ]
+    assert np.mean(shares) == pytest.approx(0.15, abs=0.04)
+    assert max(shares) < 0.8  # no text is hidden as a whole
 
 
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.6])

@@ -27,6 +27,7 @@ from finetext.errors import ModelError
 from finetext.pretraining.packing import (
     BEGINS,
     GOES_ON,
+    MOST_PIECES,
     SPECIAL,
     PackedTexts,
     _places,
@@ -35,6 +36,7 @@ from finetext.pretraining.packing import (
     pack,
     reads_ahead,
 )
+from finetext.pretraining.tokenizer import TokenizerKind, train_subword_tokenizer
 
 SMALL = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXTS = [
@@ -78,6 +80,25 @@ def test_words_are_marked_by_their_pieces(tiny_encoder: Path) -> None:
     assert tokenizer.convert_ids_to_tokens(packed.ids.tolist())[2:5] == ["q", "##q", "##z"]
     marks = [SPECIAL, BEGINS, BEGINS, GOES_ON, GOES_ON, BEGINS, SPECIAL]
     assert packed.words.tolist() == marks
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_without_spaces_each_piece_is_a_word(kind: TokenizerKind) -> None:
+    thai = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a hello"
+    chinese = "\u4eca\u5929\u5929\u6c14\u5f88\u597dhello"
+    tokenizer = train_subword_tokenizer([thai, chinese], kind, 290)
+    words = [int((pack(tokenizer, [text], 64).words == BEGINS).sum()) for text in (thai, chinese)]
+    assert words[0] > 7
+    assert words[1] == 7  # also where a character is several bytes; hello stays one word
+
+
+def test_what_is_too_long_for_a_word_is_many(tiny_encoder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_encoder))
+    packed = pack(tokenizer, ["the " + "q" * MOST_PIECES, "the " + "q" * (MOST_PIECES + 1)], 20)
+    assert packed.words.tolist() == [
+        *(SPECIAL, BEGINS, *[BEGINS] * (MOST_PIECES + 1), SPECIAL),
+        *(SPECIAL, BEGINS, BEGINS, *[GOES_ON] * (MOST_PIECES - 1), SPECIAL),
+    ]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60))

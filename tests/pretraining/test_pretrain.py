@@ -16,7 +16,7 @@ from finetext.methods.base import ProgressEvent
 from finetext.pipeline import Listener
 from finetext.pretraining import pretrain as module
 from finetext.pretraining.origin import read_origin
-from finetext.pretraining.pretrain import Pretraining, pretrain, usual_rate
+from finetext.pretraining.pretrain import Pretraining, checked, pretrain, usual_rate
 
 SMALL = Pretraining(
     layers=1, heads=2, width=16, feed_forward=24, context=24, pieces=120, epochs=2, batch_size=4
@@ -125,6 +125,21 @@ def test_a_stopped_training_goes_on_to_the_same_end(
     assert said[-1] == f"the encoder in {place} is finished already"
 
 
+def test_a_full_disk_for_the_tokenizer_is_told_and_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*arguments: Any, **options: Any) -> None:
+        raise Exception("No space left on device (os error 28)")  # as `tokenizers` does
+
+    place = tmp_path / "own"
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "sync", no_space)
+        with pytest.raises(RunError, match=r"full: No space left .*\nmake room; .* with --resume"):
+            pretrain(TEXTS, place, SMALL, listener=Listener())
+    pretrain(TEXTS, place, SMALL, resume=True, listener=Listener())
+    assert (place / "config.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("architecture", "tokenizer"),
     [
@@ -201,6 +216,9 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
         (Pretraining(max_length=500), "max_length is 500, but the context 128"),
         (Pretraining(layers=0), "layers = 0"),
         (replace(SMALL, pieces=10), "10 pieces are too few"),
+        (Pretraining(masked_share=0), "masked_share = 0: .*greater than 0"),
+        (Pretraining(masked_share=-0.1), "masked_share = -0.1: .*greater than 0"),
+        (Pretraining(masked_share=1.0), "masked_share = 1.0: .*less than 1"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(
@@ -210,6 +228,23 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     with pytest.raises((RecipeError, UnknownNameError), match=message):
         pretrain(TEXTS, place, settings, listener=Listener())
     assert not place.exists() or not [p for p in place.iterdir() if p.name != ".lock"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        (Pretraining(), 6),
+        (Pretraining(tokenizer="unigram"), 6),
+        (Pretraining(tokenizer="bpe"), 261),
+        (Pretraining(preset="awd-lstm-small"), 8),
+    ],
+)
+def test_too_few_pieces_for_any_corpus_are_refused_at_once(
+    settings: Pretraining, least: int
+) -> None:
+    with pytest.raises(RecipeError, match=f"pieces = {least - 1}: ask for {least} or more"):
+        pretrain("no-such-corpus.txt", "own", replace(settings, pieces=least - 1))
+    assert checked(replace(settings, pieces=least)).pieces == least
 
 
 def test_a_corpus_of_blank_texts_is_refused(tmp_path: Path) -> None:

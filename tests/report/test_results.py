@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def printed(show: Callable[..., None], *values: Any, width: int = 100) -> list[s
     file = io.StringIO()
     show(*values, Console(file=file, width=width, highlight=False))
     return file.getvalue().splitlines()
+
+
+@pytest.fixture
+def finished(finished: Path, tmp_path: Path) -> Path:
+    """A run of its own: that its test rows are read is written into it."""
+    return shutil.copytree(finished, tmp_path / "runs" / "finished")
 
 
 def test_rows_are_those_of_the_run(finished: Path) -> None:

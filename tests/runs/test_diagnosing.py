@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,17 +70,66 @@ def test_the_report_is_written_anew_from_the_folder_alone(
     assert "finetext compare" in report(run).read_text()
 
 
-def test_what_is_damaged_is_named(noisy: Path, tmp_path: Path) -> None:
+AGAIN = {
+    "errors": "errors {}",
+    "slices": "slices {}",
+    "suspects": "labels {}",
+    "words": "explain {} --classes",
+    "map": "map {}",
+    "curve": "curve --recipe {}/recipe.toml",
+}
+
+
+@pytest.mark.parametrize("name", list(AGAIN))
+@pytest.mark.parametrize("broken", ["", "{}", "[1]", '{"x": ', "\0"])
+def test_what_is_damaged_is_left_out_and_named(
+    noisy: Path, tmp_path: Path, name: str, broken: str
+) -> None:
+    run = tmp_path / "a run"
+    shutil.copytree(noisy, run)
+    (run / FOLDER / f"{name}.json").write_text(broken)
+    found = kept(run)
+    assert getattr(found, name) is None
+    others = {"errors", "slices", "suspects", "words"} - {name}
+    assert all(getattr(found, other) is not None for other in others)
+    (finding,) = found.damaged
+    assert f"{name}.json is damaged (" in finding.message
+    again = f"to make it again: finetext {AGAIN[name]}"
+    assert again.format(f"'{run}'") in finding.message
+
+
+def test_a_value_of_another_type_is_a_damage_too(noisy: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(noisy, run)
-    for name in ("errors", "slices", "suspects", "words"):
-        path = run / FOLDER / f"{name}.json"
-        whole = path.read_text()
-        for broken in ("", "{}", "[1]", '{"x": '):
-            path.write_text(broken)
-            with pytest.raises(RunError, match=rf"{name}\.json is damaged: .*; remove it"):
-                kept(run)
-        path.write_text(whole)
+    path = run / FOLDER / "slices.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"looked_at": "many"}))
+    (finding,) = kept(run).damaged
+    assert "slices.json is damaged (looked_at is 'many': " in finding.message
+
+
+def test_a_damaged_file_does_not_stop_the_report(
+    noisy: Path, tmp_path: Path, command: Command
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(noisy, run)
+    (run / FOLDER / "words.json").write_text("{")
+    seen = command("report", run)
+    assert seen.status == 0
+    assert f"warning: {run / FOLDER / 'words.json'} is damaged" in seen.err
+    page = (run / "report.html").read_text()
+    assert "words.json is damaged" in page
+    assert 'id="words"' not in page
+    assert 'id="failing"' in page
+    said = json.loads(command("report", run, "--json").out)
+    assert [finding["code"] for finding in said["findings"]] == ["damaged-diagnosis"]
+    assert command("explain", run, "--classes").status == 0
+    assert command("report", run).err == ""
+    assert 'id="words"' in (run / "report.html").read_text()
+
+
+def test_a_damaged_run_has_no_report(noisy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(noisy, run)
     (run / "data.json").write_text("{}")
     with pytest.raises(RunError, match="damaged"):
         report(run)

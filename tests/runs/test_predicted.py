@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ import pytest
 from finetext.errors import DataError, RunError, UnknownNameError
 from finetext.runs.predicted import open_predicted
 from finetext.runs.run import Run
+
+
+@pytest.fixture
+def finished(finished: Path, tmp_path: Path) -> Path:
+    """A run of its own: that its test rows are read is written into it."""
+    return shutil.copytree(finished, tmp_path / "runs" / "finished")
 
 
 def test_a_run_stands_for_its_best_rung(finished: Path) -> None:
@@ -57,6 +64,21 @@ def test_a_table_has_no_rungs(tmp_path: Path) -> None:
     path.write_text("id,label,a,b\n1,a,0.9,0.1\n2,b,0.4,0.6\n")
     found = open_predicted(path)
     assert (found.name, found.texts, found.run, found.method) == ("mine.csv", None, None, None)
+    assert found.part is None
     assert found.metric == "macro_f1"
     with pytest.raises(DataError, match="is a table, not a run with rungs"):
         open_predicted(path, "tfidf")
+
+
+def test_a_table_with_a_column_split_says_which_rows(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("id,label,split,a,b\n1,a,test,0.9,0.1\n2,b,dev,0.4,0.6\n")
+    for part in ("validation", "test"):
+        found = open_predicted(path, part=part)  # type: ignore[arg-type]
+        assert (found.part, len(found.predictions)) == (part, 1)
+
+
+def test_a_rung_of_an_unfinished_run_says_how_to_go_on(finished: Path) -> None:
+    (finished / "leaderboard.json").unlink()
+    with pytest.raises(RunError, match=r"is unfinished: .* --resume"):
+        open_predicted(finished / "tfidf")

@@ -16,6 +16,7 @@ import pytest
 import finetext
 from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, SplitSettings, Tfidf
 from finetext.errors import DataError, FinetextError, RecipeError, RunError
+from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import MajorityClassifier
 from finetext.report.report import ReportData
 from finetext.runs.run import is_finished
@@ -68,6 +69,30 @@ def whole(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def folder(whole: Run, tmp_path: Path) -> Path:
     """The folder of a run that was killed at its last rung."""
     return unfinished(whole, tmp_path / "run")
+
+
+def test_costs_that_changed_under_the_same_path_are_noticed(reviews: Path, tmp_path: Path) -> None:
+    costs = tmp_path / "costs.csv"
+    costs.write_text(",good,bad\ngood,0,1\nbad,5,0\n")
+    recipe = Recipe(source=str(reviews), methods={"tfidf": QUICK}, decide=Deciding(costs=costs))
+    heard: list[Finding] = []
+    listener = Listener(finding=heard.append)
+    run = finetext.train(recipe, out=tmp_path / "run", listener=listener)
+    costs.write_text(";good;bad\ngood;0;1,0\nbad;5,0;0\n")
+    again = Recipe.from_file(run.folder / "recipe.toml")
+    for same in (recipe, again):
+        assert finetext.train(same, out=run.folder, resume=True).best == run.best
+    costs.write_text(",good,bad\ngood,0,1\nbad,50,0\n")
+    for same in (recipe, again):
+        with pytest.raises(RunError, match=r"costs\.csv are not the ones that the run in .* begun"):
+            finetext.train(same, out=run.folder, resume=True)
+    assert all(finding.code != "costs-changed" for finding in heard)
+    finetext.train(again, out=tmp_path / "anew", listener=listener)
+    (changed,) = [finding for finding in heard if finding.code == "costs-changed"]
+    assert str(costs) in changed.message
+    costs.unlink()
+    with pytest.raises(RecipeError, match="cannot be read: No such file"):
+        finetext.train(again, out=run.folder, resume=True)
 
 
 def scores(run: Run) -> Any:

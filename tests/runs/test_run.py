@@ -13,12 +13,16 @@ import finetext
 from finetext.errors import FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
+from finetext.runs.openings import openings
+from finetext.runs.predicted import open_predicted
+from finetext.runs.reporting import report
 from finetext.runs.run import Run
 
 
 @pytest.fixture(scope="module")
-def run(finished: Path) -> Run:
-    return Run.open(finished)
+def run(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of its own: that its test rows are read is written into it."""
+    return Run.open(shutil.copytree(finished_once, tmp_path_factory.mktemp("runs") / "finished"))
 
 
 @pytest.fixture
@@ -88,8 +92,34 @@ def test_a_damaged_run_is_one_message(copy: Path, name: str, content: str) -> No
 
 def test_an_unfinished_run_is_none(copy: Path) -> None:
     (copy / "leaderboard.json").unlink()
+    told = rf"unfinished: it has no leaderboard\.json yet; .* --resume --out {copy}"
+    for use in (Run.open, finetext.load):
+        with pytest.raises(RunError, match=told):
+            use(copy)
+    (copy / "recipe.toml").unlink()
     with pytest.raises(RunError, match="not the folder of a finished run"):
         Run.open(copy)
+
+
+def test_a_program_that_reads_test_rows_counts_once(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(copy)
+    run.predictions(split="validation")
+    run.texts()
+    open_predicted(copy, part="validation")
+    report(copy)
+    with pytest.raises(UnknownNameError):
+        run.predictions("tfdif")
+    assert openings(copy) == []
+    run.predictions("majority")
+    Run.open(copy).predictions("tfidf")
+    open_predicted(copy)
+    assert [line["by"] for line in openings(copy)] == ["Python"]
+    monkeypatch.setattr("finetext.runs.openings._THIS_PROGRAM", "another")
+    open_predicted(copy / "majority")
+    assert len(openings(copy)) == 2
+    assert "opened 3 times: for this leaderboard, then by Python" in report(copy).read_text()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])

@@ -16,7 +16,7 @@ from finetext.pipeline import Listener
 from finetext.recipe import LARGEST_SEED, Recipe
 from finetext.recipe_file import read_toml
 from finetext.runs.run import Run
-from finetext.types import Dataset
+from finetext.types import Dataset, Finding
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,42 @@ def test_what_was_finished_is_not_trained_again(workplace: Path, reviews: Path) 
     assert Path("fits").read_text().split() == ["5", "6", "7"]
     assert len(run.leaderboard[-1].seeds) == 3
     assert not run.unfinished
+
+
+@dataclass(frozen=True)
+class Noticing(Chance):
+    """Finds one thing with every seed, one with some, and one that tells the seed."""
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> MajorityClassifier:
+        for message in ("all the same", *(["odd"] * (context.seed != 6)), f"step {context.seed}"):
+            context.find(Finding("warning", "training", f"chance: {message}"))
+        return super().fit(train, validation, context)
+
+
+def test_the_findings_of_all_seeds_are_in_the_report(workplace: Path, reviews: Path) -> None:
+    quick = finetext.Tfidf(longest_ngram=1, inverse_regularisation=1.0)
+    methods = {"tfidf": quick, "luck": Noticing()}
+    recipe = Recipe(source=str(reviews), methods=methods, seed=5, seeds=3)
+    heard: list[Finding] = []
+    Path("broken").touch()
+    with pytest.raises(finetext.FinetextError, match="a further seed failed: broken"):
+        finetext.train(recipe, out="run", listener=Listener(finding=heard.append))
+    assert "luck, seed 6: all the same" in [finding.message for finding in heard]
+    run = finetext.train(recipe, out="run", resume=True, listener=Listener())
+    told = [finding.message for finding in Run.open("run").findings]
+    assert told == [finding.message for finding in run.findings]
+    assert told == [
+        "luck: all the same",
+        "luck, seeds 5 and 7: odd",
+        "luck, seed 5: step 5",
+        "luck, seed 6: step 6",
+        "luck, seed 7: step 7",
+    ]
+    page = run.report.read_text()
+    assert page.count("all the same") == 1
+    assert all(message in page for message in told)
+    again = finetext.train(recipe, out="run", resume=True, listener=Listener())
+    assert again.findings == run.findings
 
 
 def test_after_the_largest_seed_comes_0(workplace: Path, reviews: Path) -> None:

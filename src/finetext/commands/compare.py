@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from finetext import options
 from finetext.commands.opened import part_of
 from finetext.console import Screen
-from finetext.errors import DataError
+from finetext.errors import DataError, RecipeError, UnknownNameError
 
 if TYPE_CHECKING:
     from finetext.runs.predicted import Predicted
@@ -46,13 +46,14 @@ def compare(
         None if against is None else _meant(against, sources, sets),
         seed or 0,
     )
+    told = next((of.part for of in sets.values() if of.part is not None), None)
     times = _counted(sets, screen) if rows == "test" else {}
     if out is not None:
         write_table(out, comparison_table(found))
     if as_json:
-        screen.json(found.to_json() | {"part": rows, "openings": times, "out": out and str(out)})
+        screen.json(found.to_json() | {"part": told, "openings": times, "out": out and str(out)})
         return
-    print("\n".join(comparison_lines(found, rows)))
+    print("\n".join(comparison_lines(found, told)))
     if out is not None:
         screen.say(f"table: {out}")
 
@@ -63,21 +64,20 @@ def _opened(sources: list[str], method: str | None, part: SplitName) -> dict[str
     Raises:
         DataError: there is nothing to compare.
     """
-    from finetext.runs.predicted import open_predicted
-    from finetext.runs.run import Run
+    from finetext.runs.predicted import predicted_in
+    from finetext.runs.run import is_run
 
-    folders = [Run.is_at(Path(source).expanduser()) for source in sources]
+    folders = [is_run(Path(source).expanduser()) for source in sources]
     if len(sources) == 1:
-        unfinished = (Path(sources[0]).expanduser() / "recipe.toml").is_file()
-        if not (folders[0] or unfinished) or method is not None:
+        rungs = _rungs(Path(sources[0]).expanduser(), method) if folders[0] else []
+        if not rungs:
             raise DataError(
                 f"{sources[0]} alone is nothing to compare: give two sets of predictions or more, "
-                "or a run folder without --method to compare its rungs"
+                "or a run folder to compare its rungs"
             )
-        rungs = [entry.method for entry in Run.open(sources[0]).leaderboard]
-        return {rung: open_predicted(sources[0], rung, part) for rung in rungs}
+        return {rung: predicted_in(sources[0], rung, part) for rung in rungs}
     found = [
-        open_predicted(source, method if is_run else None, part)
+        predicted_in(source, method if is_run else None, part)
         for source, is_run in zip(sources, folders, strict=True)
     ]
     names = [of.name for of in found]
@@ -87,6 +87,26 @@ def _opened(sources: list[str], method: str | None, part: SplitName) -> dict[str
     if twice is not None:
         raise DataError(f"{twice} is given twice; name each set of predictions once")
     return dict(zip(names, found, strict=True))
+
+
+def _rungs(folder: Path, method: str | None) -> list[str]:
+    """The rungs of the only run.
+
+    Raises:
+        RecipeError: one of them was chosen, which leaves nothing to compare it with.
+        UnknownNameError: another one was.
+    """
+    from finetext.runs.run import Run
+
+    rungs = [entry.method for entry in Run.open(folder).leaderboard]
+    if method is None:
+        return rungs
+    if method not in rungs:
+        raise UnknownNameError("rung in this run", method, rungs)
+    raise RecipeError(
+        f"{method} of {folder} alone is nothing to compare: leave --method out to compare "
+        f"{', '.join(rungs)}, or name another run or table"
+    )
 
 
 def _longer(source: str, of: Predicted) -> str:

@@ -29,10 +29,10 @@ def decide(
 ) -> None:
     """Choose anew how a rung of RUN decides, on its validation rows."""
     from finetext.artefact.folder import provenance, record_of, save_model
-    from finetext.runs.predicted import open_predicted
+    from finetext.runs.predicted import predicted_in
 
     wanted = Deciding(aim, costs, abstain, coverage)
-    predicted = open_predicted(run, method, "validation")
+    predicted = predicted_in(run, method, "validation")
     if predicted.run is None or predicted.method is None:
         raise DataError(f"{run} is not a run folder or a rung in one, so it holds no model")
     model = predicted.run / predicted.method / "model"

@@ -30,7 +30,7 @@ def errors(
         arguments.check_place(page)
     screen = Screen(as_json)
     predicted = open_rows(source, method, chosen, screen)
-    found = find_errors(predicted, chosen, count)
+    found = find_errors(predicted, count)
     times = count_opening(predicted, chosen, "finetext errors", screen)
     keep_for_report(predicted, chosen, "errors", found, screen)
     if out is not None:

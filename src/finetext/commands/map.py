@@ -36,11 +36,11 @@ def map_texts(
 ) -> None:
     """Draw texts on a plane, with those close together that are alike."""
     from finetext.diagnosis.map import check_umap, part_of_run, text_map
-    from finetext.runs.run import Run
+    from finetext.runs.run import Run, is_run
 
     screen = Screen(quiet or as_json)
     check_umap()
-    run = Run.open(model) if Run.is_at(model) else None
+    run = Run.open(model) if is_run(model) else None
     if run is None and method is not None:
         raise RecipeError("--method chooses a rung of a run folder; leave it out")
     if run is None:

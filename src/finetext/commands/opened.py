@@ -1,11 +1,13 @@
-"""What the commands that look for mistakes in predictions have in common."""
+"""What the commands that look at predictions with their truths have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetext.console import Screen
-from finetext.errors import RecipeError, RunError
+from finetext.errors import FinetextError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.runs.predicted import Predicted
@@ -25,9 +27,9 @@ def part_of(name: str) -> SplitName:
 
 def open_rows(source: str, method: str | None, part: SplitName, screen: Screen) -> Predicted:
     """The predictions of one part; says what reading noticed."""
-    from finetext.runs.predicted import open_predicted
+    from finetext.runs.predicted import predicted_in
 
-    predicted = open_predicted(source, method, part)
+    predicted = predicted_in(source, method, part)
     for finding in predicted.findings:
         screen.finding(finding)
     return predicted
@@ -41,6 +43,40 @@ def count_opening(predicted: Predicted, part: SplitName, by: str, screen: Screen
         return None
     times = opened(predicted.run, by)
     screen.say(opened_in_words(predicted.run, times))
+    return times
+
+
+def count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
+    """Count that rows which are measured are test rows of the run in whose folder a model lies.
+
+    They are if half of them are, or half of the test rows are among them, by their texts: the ids
+    of rows that are read again can be others.
+
+    Args:
+        model: a run folder, or the model folder of a rung in it.
+        texts: those of the rows.
+        screen: is told how often the test rows were opened.
+
+    Returns:
+        how often they were, or None if the rows are others, or the model is of no run.
+    """
+    from finetext.runs.openings import opened, opened_in_words
+    from finetext.runs.run import Run
+
+    place = model.resolve()
+    run = model if Run.is_at(place) else place.parent.parent
+    if not Run.is_at(run):
+        return None
+    rung = None if run is model else place.parent.name
+    try:
+        own = set(Run.open(run).texts(rung, "test"))
+    except FinetextError:
+        return None
+    measured = set(texts)
+    if 2 * len(measured & own) < min(len(measured), len(own)) or not own:
+        return None
+    times = opened(run, "finetext evaluate")
+    screen.say(opened_in_words(run, times))
     return times
 
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
 from finetext import arguments, options
-from finetext.arguments import DataOptions
-from finetext.commands.adapt import show_made
+from finetext.commands.language import settings_of, show_made
 from finetext.console import Screen
-from finetext.errors import RecipeError
-
-if TYPE_CHECKING:
-    from finetext.data.settings import ReadSettings
-    from finetext.pretraining.pretrain import Pretraining
 
 
 def pretrain(
@@ -46,6 +37,7 @@ def pretrain(
     """Grow an encoder from random weights on unlabelled text."""
     from finetext.pipeline import Listener
     from finetext.pretraining.corpus import CorpusSettings
+    from finetext.pretraining.pretrain import Pretraining
     from finetext.pretraining.pretrain import pretrain as grow
     from finetext.stopping import told_how_to_go_on
 
@@ -61,7 +53,7 @@ def pretrain(
         "evaluate_every": evaluate_every,
         "precision": precision,
     }
-    growing, reading = _settings(given, text, settings)
+    growing, reading = settings_of(Pretraining, given, text, settings)
     screen = Screen(quiet or as_json)
     with told_how_to_go_on(), screen.watching():
         grown = grow(
@@ -74,23 +66,3 @@ def pretrain(
             listener=Listener(screen.say, screen.progress, screen.finding),
         )  # fmt: skip
     show_made(grown, screen, as_json)
-
-
-def _settings(
-    given: Mapping[str, Any], text: str | None, settings: list[str] | None
-) -> tuple[Pretraining, ReadSettings]:
-    """How to train, and how to read, from what was given as options and by `--set`.
-
-    Raises:
-        RecipeError: a setting does not exist or fit.
-    """
-    from finetext.pretraining.pretrain import Pretraining
-    from finetext.recipe import made
-
-    assigned = arguments.assigned(settings)
-    reading = DataOptions(text).given() | assigned.pop("data", {})
-    chosen = {name: value for name, value in given.items() if value is not None}
-    chosen |= assigned.pop("pretrain", {})
-    if assigned:
-        raise RecipeError("--set: only pretrain.NAME=VALUE and data.NAME=VALUE can be set here")
-    return made("pretrain", Pretraining, chosen), arguments.read_settings(reading)

@@ -40,7 +40,7 @@ def slices(
     kinds = None if by is None else [name for name in by if name in KINDS]
     names = [name.removeprefix(COLUMN) for name in by or () if name not in KINDS]
     columns = _columns(predicted, names, data, row_id) if names else {}
-    found = find_slices(predicted, chosen, kinds, metric, token or (), columns)
+    found = find_slices(predicted, kinds, metric, token or (), columns)
     times = count_opening(predicted, chosen, "finetext slices", screen)
     keep_for_report(predicted, chosen, "slices", found, screen)
     if out is not None:

@@ -14,6 +14,10 @@ from finetext.types import Finding
 
 FASTTEXT: Final = "__label__"
 TEXT_A_LINE: Final = "one text a line"
+LABEL_TAKEN_OFF: Final = "label-taken-off"
+"""Code of the note that lines of a corpus are read without their labels."""
+WHOLE_LINES: Final = "whole-lines"
+"""Code of the warning that lines of a corpus are taken whole though they may have labels."""
 _FORMS: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
 _MOST_LABELS: Final = 200
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ from finetext.data.archives import file_at, gunzipped
 from finetext.data.delimited import is_number
 from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
 from finetext.data.labels import as_strings, missing
-from finetext.data.raw import SPLIT_WORDS, RawTable
+from finetext.data.raw import SPLIT_WORDS, RawTable, repeated_names
 from finetext.data.settings import ReadSettings
 from finetext.data.tables import parse_table
 from finetext.data.words import TEXT_NAMES, plain_name
@@ -35,11 +35,13 @@ class PredictedTable:
         predictions: its rows in their order.
         texts: (n,) the text of each row; None when the table has none.
         findings: what reading noticed.
+        part: which part its rows are; None when the table does not say.
     """
 
     predictions: Predictions
     texts: tuple[str, ...] | None = None
     findings: tuple[Finding, ...] = ()
+    part: SplitName | None = None
 
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
@@ -62,15 +64,17 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     """
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
     _require_columns(table)
+    told = part if "split" in table.columns else None
     table = _rows_of_part(table, part)
     column = _truth_column(table)
     truths = cells_of(table, column)
     columns = _probability_columns(table, truths)
+    _refuse_repeated(table, columns.values())
     rows, several = labels_of(table, column, truths, tuple(columns))
     given, several_given = None, False
     if "prediction" in table.columns:
-        told = cells_of(table, "prediction")
-        given, several_given = labels_of(table, "prediction", told, tuple(columns))
+        cells = cells_of(table, "prediction")
+        given, several_given = labels_of(table, "prediction", cells, tuple(columns))
     scheme = LabelScheme(tuple(columns), several or several_given)
     predictions = Predictions(
         ids=_ids(table),
@@ -83,7 +87,7 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     if given is not None:
         predictions, noticed = _as_given(table, predictions, given)
         findings += noticed
-    return PredictedTable(predictions, _texts(table), findings)
+    return PredictedTable(predictions, _texts(table), findings, told)
 
 
 def _require_columns(table: RawTable) -> None:
@@ -147,6 +151,17 @@ def _probability_columns(table: RawTable, truths: Sequence[Cell]) -> dict[str, s
             f"predict --all does, or by the labels alone ({labels})"
         )
     return found
+
+
+def _refuse_repeated(table: RawTable, probabilities: Collection[str]) -> None:
+    """Refuse a table with two columns of the same name where it matters which is meant."""
+    for name, (first, number) in repeated_names(table.columns).items():
+        if first in _ABOUT_ROWS or name in probabilities:
+            places = f"columns {list(table.columns).index(first) + 1} and {number}"
+            raise DataError(
+                f"{table.name}: the column {first!r} is there twice ({places}); leave one of them "
+                "out, or give it another name"
+            )
 
 
 def _is_number(value: Any) -> bool:

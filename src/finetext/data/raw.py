@@ -107,3 +107,14 @@ def column_names(header: Iterable[object]) -> list[str]:
         name = name or str(number)
         names.append(f"{name} ({number})" if name in names else name)
     return names
+
+
+def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """The names to which `column_names` added a number, each with what it was and that number."""
+    names = list(columns)
+    found = {}
+    for number, name in enumerate(names, start=1):
+        first = name.removesuffix(f" ({number})")
+        if first != name and first in names[: number - 1]:
+            found[name] = (first, number)
+    return found

@@ -28,6 +28,8 @@ class ReadSettings:
         drop_unlabelled: whether rows without a label are left out instead of being an error.
         labelled: whether labels are required; if not, they are read where they are found, and lines
             that only might begin or end with a label are texts as they are.
+        whole_lines: whether plain lines are texts as they are, as in a corpus: a label is taken off
+            only if each begins with `__label__`, or a tab parts few different values from it.
         classes: the labels that there can be, if that is known, as it is to a trained model: then
             one label only, or nearly as many as rows, are no sign of a wrong column.
     """
@@ -44,6 +46,7 @@ class ReadSettings:
     label_delimiter: str | None = None
     drop_unlabelled: bool = False
     labelled: bool = True
+    whole_lines: bool = False
     classes: tuple[str, ...] | None = None
 
     @property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from textwrap import shorten
 from typing import Final
 
 from finetext.data.bad_rows import Aside
@@ -10,6 +13,8 @@ from finetext.data.decode import decode
 from finetext.data.delimited import looks_headed, parse_delimited, sniff
 from finetext.data.lines import (
     FASTTEXT,
+    LABEL_TAKEN_OFF,
+    WHOLE_LINES,
     is_closed,
     parse_edge_label,
     parse_fasttext,
@@ -19,10 +24,14 @@ from finetext.data.raw import File, RawTable
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError
+from finetext.types import Finding
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 EXCEL: Final = {".xlsx", ".xlsm"}
 JSON_LINES: Final = {".jsonl", ".ndjson"}
+_SAMPLE: Final = 1 << 18
+_SHOWN: Final = 60
+"""Characters of labels that a message shows."""
 TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *JSON_LINES, ".json", ".parquet", ".txt"}
 
 
@@ -80,7 +89,8 @@ def parse_text(
     if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
         return parse_json_lines(text, name, aside=aside)
     if text.lstrip().startswith(FASTTEXT):
-        return parse_fasttext(text, name)
+        table = parse_fasttext(text, name)
+        return taken_off(table) if settings.whole_lines else table
     if settings.delimiter:
         return _delimited(text, name, settings.delimiter, settings, whole, aside)
     delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
@@ -96,6 +106,8 @@ def _parse_lines(
 ) -> RawTable:
     """Read a file whose ending promises nothing: even fields, an edge label, or texts alone."""
     told = _is_told(text, delimiter, settings)
+    if settings.whole_lines and not told:
+        return _parse_whole_lines(text, name, delimiter, settings)
     if not settings.labelled and (delimiter is None or (delimiter == "," and not told)):
         return parse_texts(text, name)
     sure = settings.labelled or told or delimiter == "\t"
@@ -111,6 +123,61 @@ def _parse_lines(
     if uneven is not None and edge is None and sure:
         raise uneven
     return edge or parse_texts(text, name)
+
+
+def _parse_whole_lines(
+    text: str, name: str, delimiter: str | None, settings: ReadSettings
+) -> RawTable:
+    """Read lines as texts, unless a tab in each of them parts few different values from it."""
+    tables: list[RawTable | None] = []
+    if delimiter == "\t":
+        with suppress(DataError):
+            tables.append(_delimited(text, name, "\t", settings, whole=True))
+    tables.append(parse_edge_label(text, name, "\t"))
+    for table in tables:
+        if table is not None and any(map(is_closed, table.columns.values())):
+            return taken_off(table)
+    table = parse_texts(text, name)
+    might_be = _other_reading(text, name, delimiter, settings)
+    return replace(table, findings=(*table.findings, *might_be))
+
+
+def _other_reading(
+    text: str, name: str, delimiter: str | None, settings: ReadSettings
+) -> tuple[Finding, ...]:
+    """A warning if training would find labels in the first of the lines."""
+    sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
+    settings = replace(settings, labelled=True, whole_lines=False)
+    try:
+        table = _parse_lines(sample, name, delimiter, settings, whole=True)
+    except DataError:
+        return ()
+    labels = [column for column, values in table.columns.items() if is_closed(values)]
+    if len(table.columns) < 2 or not labels:
+        return ()
+    shown = _shown(table.columns[labels[0]])
+    message = (
+        f"{name}: its lines are taken whole, and none of them is a test row, but training would "
+        f"read them as {table.form} ({shown}); if these are "
+        f"labels, take them off, or tell adapt and pretrain by --set data.label={labels[0]}"
+    )
+    return (Finding("warning", WHOLE_LINES, message),)
+
+
+def taken_off(table: RawTable) -> RawTable:
+    """A table of lines, with a note on what is no part of the texts."""
+    labels = table.columns.get("label") or next(filter(is_closed, table.columns.values()))
+    flat = (part for value in labels for part in (value if isinstance(value, list) else [value]))
+    message = f"{table.name}: read as {table.form}, so these are no part of the texts: "
+    message += _shown(list(flat))
+    note = Finding("note", LABEL_TAKEN_OFF, message)
+    return replace(table, findings=(*table.findings, note))
+
+
+def _shown(labels: Sequence[str]) -> str:
+    """Some of the labels, for a message."""
+    known = dict.fromkeys(label.strip() for label in labels)
+    return shorten(", ".join(map(repr, known)), _SHOWN, placeholder=" ...")
 
 
 def _is_told(text: str, delimiter: str | None, settings: ReadSettings) -> bool:

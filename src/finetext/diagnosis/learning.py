@@ -25,9 +25,18 @@ from finetext.errors import RecipeError, RunError
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.base import Method
 from finetext.methods.ranges import Count
-from finetext.pipeline import Listener, Methods, heard, run_name, stop_if_impossible
+from finetext.pipeline import (
+    Listener,
+    Methods,
+    heard,
+    known_before,
+    run_name,
+    stop_if_impossible,
+    stop_on_errors,
+)
 from finetext.recipe import ADAPTED, BASELINES, Recipe, encoder_of, hyperparameters, ladder, made
 from finetext.runs.claiming import check_place, check_writable, claimed, claimed_new
+from finetext.runs.resuming import Asked
 from finetext.types import Dataset, Splits
 
 FEWEST_SIZES: Final = 2
@@ -81,7 +90,8 @@ def learning_curve(
     The data are divided as `finetext.train` divides them. Each rung learns from nested shares of
     the training rows that keep the proportions of the classes, and whole groups where there are
     groups; the score is measured on the whole validation part. No test row is used. A power law
-    (see `finetext.diagnosis.power_law`) says what up to four times the labels would bring.
+    (see `finetext.diagnosis.power_law`) says what up to four times the labels would bring. The
+    data are checked first, as `finetext.train` checks them.
 
     What is chosen on validation rows, such as a checkpoint or thresholds, makes the scores a
     little too good, alike for every size.
@@ -190,10 +200,9 @@ def grow(
     stop_if_impossible(recipe)
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
     hears.say(dataset.description)
-    for finding in dataset.findings:
-        hears.finding(finding)
     splits = split_rows(dataset, recipe.split, recipe.seed)
     stop_if_impossible(recipe, splits.scheme)
+    stop_on_errors(known_before(Asked(recipe, dataset, splits), hears)[0])
     measured = _measured(recipe, settings, splits)
     hears.say(
         f"{measured.rows:,} validation rows to measure on; {len(splits.test):,} test rows stay "
@@ -255,11 +264,13 @@ def _measured(recipe: Recipe, settings: CurveSettings, splits: Splits) -> Measur
 def _header(recipe: Recipe, dataset: Dataset, splits: Splits) -> dict[str, Any]:
     """What all trainings of a curve share, under the names that a user knows it by."""
     rows = json.dumps([part.ids for _, part in splits.items()])
+    decide = hyperparameters(recipe.decide.with_hash(splits.scheme))
+    costs = decide.pop("content_hash")
     return {
         "data": dataset.content_hash,
         "labels": list(splits.scheme.names),
         "division of the rows": hashlib.sha256(rows.encode()).hexdigest(),
         "metric": recipe.metric,
-        "decide": json.loads(json.dumps(hyperparameters(recipe.decide), default=str)),
+        "decide": json.loads(json.dumps(decide, default=str)),
         "seed": recipe.seed,
-    }
+    } | ({} if costs is None else {"costs": costs})

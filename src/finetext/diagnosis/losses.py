@@ -12,7 +12,7 @@ from finetext.errors import DataError, RunError
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
 from finetext.finite import finite
-from finetext.types import Floats, Integers, LabelScheme, Predictions, SplitName
+from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 if TYPE_CHECKING:
     from finetext.runs.predicted import Predicted
@@ -81,7 +81,7 @@ class Errors:
 
     Attributes:
         method: the rung, or the name of a table.
-        part: which rows: "validation" or "test".
+        part: which rows: "validation" or "test"; None of a table that does not say.
         rows: how many there are.
         wrong: how many of them are given another label, or not exactly their labels.
         highest: the rows of the highest loss, highest first.
@@ -90,7 +90,7 @@ class Errors:
     """
 
     method: str
-    part: str
+    part: str | None
     rows: int
     wrong: int
     highest: tuple[JudgedRow, ...]
@@ -120,12 +120,11 @@ class Errors:
             raise RunError(f"the errors kept of the run cannot be read: {error!r}") from None
 
 
-def find_errors(predicted: Predicted, part: SplitName = "validation", count: int = 20) -> Errors:
+def find_errors(predicted: Predicted, count: int = 20) -> Errors:
     """The rows of the highest and lowest losses, and the most frequent confusions.
 
     Args:
         predicted: predictions of the rows of one part, as `open_predicted` gives them.
-        part: the part that they are of, which is said of them.
         count: rows of either kind, and confusions, at most.
 
     Raises:
@@ -142,7 +141,7 @@ def find_errors(predicted: Predicted, part: SplitName = "validation", count: int
     wrong = differs.any(axis=1) if differs.ndim == 2 else differs
     return Errors(
         method=predicted.method or predicted.name,
-        part=part,
+        part=predicted.part,
         rows=len(predictions),
         wrong=int(wrong.sum()),
         highest=_judge(predicted, _lowest(-losses, count), losses),

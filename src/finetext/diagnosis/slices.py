@@ -10,11 +10,12 @@ import numpy as np
 
 from finetext.diagnosis.chance import SIGNIFICANT, corrected
 from finetext.diagnosis.contrast import Contrast, Contrasted, metric_of_slices
+from finetext.diagnosis.languages import Teller, teller
 from finetext.diagnosis.slicing import KINDS, Candidate, candidates, usual_kinds
 from finetext.errors import RunError, UnknownNameError
 from finetext.evaluation.metrics import CountMetric
 from finetext.finite import finite
-from finetext.types import Predictions, Score, SplitName
+from finetext.types import Predictions, Score
 
 if TYPE_CHECKING:
     from finetext.runs.predicted import Predicted
@@ -27,7 +28,7 @@ class Slice:
     """Rows that have something in common, beside all others.
 
     Attributes:
-        kind: "length", "group", "label", "language", "token" or "column:NAME".
+        kind: "length", "cut", "group", "label", "language", "token" or "column:NAME".
         name: which one of its kind.
         rows: how many.
         score: the metric on them.
@@ -57,17 +58,19 @@ class Slices:
 
     Attributes:
         method: the rung, or the name of a table.
-        part: which rows: "validation" or "test".
+        part: which rows: "validation" or "test"; None of a table that does not say.
         metric: name of the metric.
         looked_at: how many slices were looked at.
         slices: them, from the one that is most surely worse to the one most surely better.
+        languages_by: what told the languages, "py3langid" or "script"; None if no slice is of one.
     """
 
     method: str
-    part: str
+    part: str | None
     metric: str
     looked_at: int
     slices: tuple[Slice, ...]
+    languages_by: Teller | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; None for the end of an interval that is not defined."""
@@ -89,7 +92,6 @@ class Slices:
 
 def find_slices(
     predicted: Predicted,
-    part: SplitName = "validation",
     by: Sequence[str] | None = None,
     metric: str | None = None,
     tokens: Sequence[str] = (),
@@ -99,13 +101,13 @@ def find_slices(
 
     A slice has at least ten rows and at least ten beside it. Lengths and numbers are taken in
     quarters; of tokens, groups and values the 300 most frequent. The language of a text is told
-    by its script alone.
+    by py3langid, or by its script alone where that is not installed.
 
     Args:
         predicted: predictions of the rows of one part, as `open_predicted` gives them.
-        part: the part that they are of, which is said of them.
-        by: kinds of slices out of "length", "group", "label", "language" and "token"; by default
-            all that there can be.
+        by: kinds of slices out of "length", "cut" (texts longer than what the model reads, of
+            rungs of a run that have an encoder), "group", "label", "language" and "token"; by
+            default all that there can be.
         metric: what to compare. By default that of the run if it is a mean over rows, else
             accuracy, or samples F1 where a row can have several labels: what macro F1 of a slice
             is hangs on which labels happen to be in it.
@@ -129,10 +131,11 @@ def find_slices(
     seen = _contrasted(predictions, chosen, found)
     return Slices(
         method=predicted.method or predicted.name,
-        part=part,
+        part=predicted.part,
         metric=chosen.name,
         looked_at=len(found),
         slices=_ranked(found, seen, chosen.higher_is_better),
+        languages_by=teller() if any(each.kind == "language" for each in found) else None,
     )
 
 

@@ -1,13 +1,10 @@
-"""Which rows make the slices: by length, group, label, language, token, or any column."""
+"""Which rows make the slices: by length, cut, group, label, language, token, or any column."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +12,8 @@ import numpy as np
 from finetext.data.labels import as_strings
 from finetext.data.tokens import tokens_of
 from finetext.data.words import counted
+from finetext.diagnosis.languages import languages_of
+from finetext.diagnosis.reading import reading_of
 from finetext.errors import DataError
 from finetext.types import Floats, Integers
 
@@ -39,7 +38,7 @@ class Candidate:
     """A slice to look at.
 
     Attributes:
-        kind: "length", "group", "label", "language", "token" or "column:NAME".
+        kind: "length", "cut", "group", "label", "language", "token" or "column:NAME".
         name: which one of its kind.
         rows: (m,) positions of its rows, ascending.
     """
@@ -100,6 +99,17 @@ def _by_length(predicted: Predicted) -> Iterator[Candidate]:
         yield Candidate("length", f"{name} word" + ("" if name == "1" else "s"), rows)
 
 
+def _by_cut(predicted: Predicted) -> Iterator[Candidate]:
+    """The texts of which the model reads only the beginning."""
+    reading = reading_of(predicted)
+    if reading is None:
+        raise DataError(
+            f"{predicted.name} is no rung with an encoder, such as probe and finetune, so it is "
+            "not known where it cuts texts; choose other slices than by cut"
+        )
+    yield Candidate("cut", f"over {reading.most} pieces", reading.cut(_texts(predicted)))
+
+
 def _by_group(predicted: Predicted) -> Iterator[Candidate]:
     groups = predicted.predictions.groups
     if groups is None:
@@ -118,8 +128,8 @@ def _by_label(predicted: Predicted) -> Iterator[Candidate]:
 
 
 def _by_language(predicted: Predicted) -> Iterator[Candidate]:
-    """By the script that most letters of a text are of, which is all that is known for sure."""
-    return _categories("language", list(map(_script, _texts(predicted))))
+    """By language where py3langid is installed, else by script; see `languages_of`."""
+    return _categories("language", languages_of(_texts(predicted)))
 
 
 def _by_token(predicted: Predicted) -> Iterator[Candidate]:
@@ -164,6 +174,7 @@ def _edge(character: str, look: str) -> str:
 
 KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
     "length": _by_length,
+    "cut": _by_cut,
     "group": _by_group,
     "label": _by_label,
     "language": _by_language,
@@ -173,7 +184,9 @@ KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
 
 def usual_kinds(predicted: Predicted) -> tuple[str, ...]:
     """The kinds of slices that there can be with what is known of the rows."""
-    lacking = set() if predicted.texts is not None else {"length", "language", "token"}
+    lacking = set() if predicted.texts is not None else {"length", "cut", "language", "token"}
+    if reading_of(predicted) is None:
+        lacking.add("cut")
     if predicted.predictions.groups is None:
         lacking.add("group")
     return tuple(kind for kind in KINDS if kind not in lacking)
@@ -223,21 +236,3 @@ def _categories(kind: str, values: Sequence[str]) -> Iterator[Candidate]:
     names = list(number)
     for place in np.argsort(-counts, kind="stable")[:MOST]:
         yield Candidate(kind, names[place], order[starts[place] : starts[place + 1]])
-
-
-def _script(text: str) -> str:
-    """The Unicode script that most letters of a text are of, such as "Latin script"."""
-    if text.isascii():
-        return "Latin script" if any(map(str.isalpha, text)) else "no letters"
-    counts = Counter(filter(None, map(_script_of, text)))
-    return f"{counts.most_common(1)[0][0]} script" if counts else "no letters"
-
-
-@cache
-def _script_of(character: str) -> str:
-    """The script of a letter, from the beginning of its Unicode name; "" if it is no letter."""
-    if not character.isalpha():
-        return ""
-    words = unicodedata.name(character, "unnamed").split()
-    name = next((word for word in words if word not in {"FULLWIDTH", "HALFWIDTH"}), words[0])
-    return "Han" if name == "CJK" else name.capitalize()

@@ -22,7 +22,7 @@ _APOSTROPHES: Final = "'\u2019"
 _MODIFIERS: Final = range(0x1F3FB, 0x1F400)
 _ASCII: Final = re.compile(r"\w+(?:'\w+)*|([^\w\s])\1*")
 """The same words by a faster road, for texts of ASCII alone."""
-_UNSPACED: Final = re.compile(
+UNSPACED: Final = re.compile(
     "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
@@ -60,7 +60,7 @@ def _goes_on(text: str, place: int, cuts: Collection[int] | None) -> bool:
         return True
     if _is_letter(character):
         together = _is_letter(before) or (_extends(before) and before != _PICTURE)
-        if together and (_UNSPACED.match(character) or _UNSPACED.match(before)):
+        if together and (UNSPACED.match(character) or UNSPACED.match(before)):
             return cuts is not None and place not in cuts
         return together or (before in _APOSTROPHES and place > 1 and _is_letter(text[place - 2]))
     if character in _APOSTROPHES and place + 1 < len(text) and _is_letter(before):

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from finetext.encoders.catalogue import loading, resolve
+from finetext.encoders.inputs import forgo_token_types
 from finetext.encoders.load import (
     _make_room,
     _refuse_random,
@@ -88,6 +89,7 @@ def load_for_language_model(
     if fresh:
         _begin_head(model, fresh)
     _make_room(model, tokenizer)
+    forgo_token_types(tokenizer, model)
     return model, bool(fresh)
 
 

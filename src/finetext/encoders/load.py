@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from finetext.encoders.catalogue import context_of, loading, resolve
+from finetext.encoders.inputs import suit
 from finetext.errors import ModelError, RecipeError
 from finetext.types import LabelScheme
 
@@ -70,7 +71,7 @@ def load_for_classification(
 
     Args:
         encoder: alias, Hub name or folder.
-        tokenizer: what `load_tokenizer` gave for it.
+        tokenizer: what `load_tokenizer` gave for it; it is made to suit the model.
         scheme: names and number of the outputs; kept in the model's configuration.
         dropout_multiplier: factor on every dropout probability of the configuration.
         head: "standard" is that of the architecture, "concat" is concat pooling (see
@@ -103,6 +104,7 @@ def load_for_classification(
     if is_concat:
         model = _with_concat_pooling(encoder, model, scheme, dropout_multiplier)
     _make_room(model, tokenizer)
+    suit(tokenizer, model)
     return model
 
 
@@ -166,7 +168,7 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
 
     Args:
         encoder: alias, Hub name or folder.
-        tokenizer: what `load_tokenizer` gave for it.
+        tokenizer: what `load_tokenizer` gave for it; it is made to suit the model.
     """
     import torch
     from transformers import AutoModel
@@ -181,7 +183,8 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
         )
     _refuse_random(encoder, model, report)
     _make_room(model, tokenizer)
-    return model.eval()
+    suit(tokenizer, model.eval())
+    return model
 
 
 def problem_type(scheme: LabelScheme) -> str:

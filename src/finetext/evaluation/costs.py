@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -49,6 +51,12 @@ def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]
         for line, row in enumerate(rows[1:], 2)
     }
     return tuple(tuple(costs[truth][name] for name in scheme.names) for truth in scheme.names)
+
+
+def hash_of_costs(path: Path, scheme: LabelScheme) -> str:
+    """SHA-256 of what a file of costs says; raises as `read_costs` does."""
+    table = json.dumps([scheme.names, read_costs(path, scheme)])
+    return hashlib.sha256(table.encode()).hexdigest()
 
 
 def _check_labels(path: Path, where: str, found: list[str], scheme: LabelScheme) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from finetext.decisions import Decision
 from finetext.errors import RecipeError
 from finetext.evaluation.conformal import set_from
-from finetext.evaluation.costs import read_costs
+from finetext.evaluation.costs import hash_of_costs, read_costs
 from finetext.evaluation.thresholds import (
     choose_thresholds,
     for_precision,
@@ -44,12 +44,15 @@ class Deciding:
             of the rows, "probability=0.7" leaves out all less probable ones. None by default.
         coverage: share of rows whose prediction set shall have the truth, such as 0.9; no
             prediction sets by default.
+        content_hash: hash of the costs that a former run read, or None; another content is
+            reported.
     """
 
     aim: str | None = None
     costs: Path | None = None
     abstain: str | None = None
     coverage: float | None = None
+    content_hash: str | None = None
 
     def __post_init__(self) -> None:
         self.aim_parts()
@@ -81,6 +84,11 @@ class Deciding:
             raise RecipeError("[decide]: precision=SHARE abstains already; leave abstain out")
         if self.costs is not None:
             read_costs(self.costs, scheme)
+
+    def with_hash(self, scheme: LabelScheme) -> Deciding:
+        """The same with the hash of the costs as they are now; raises as `check` does."""
+        now = None if self.costs is None else hash_of_costs(self.costs, scheme)
+        return replace(self, content_hash=now)
 
     @property
     def words(self) -> str:

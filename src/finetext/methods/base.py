@@ -234,14 +234,14 @@ class Classifier(ABC):
 
         Raises:
             ModelError: it is none of these, damaged, or cannot be fetched.
-            RunError: the run is damaged.
+            RunError: the run is unfinished or damaged.
         """
         from finetext.artefact.folder import load_model
         from finetext.artefact.hub import model_folder
-        from finetext.runs.run import Run
+        from finetext.runs.run import Run, is_run
 
         folder = model_folder(folder)
-        if Run.is_at(folder):
+        if is_run(folder):
             return Run.open(folder).classifier(device=device)
         return load_model(folder, device)
 

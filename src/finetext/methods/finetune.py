@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
 from finetext.decisions import Decision
+from finetext.encoders.inputs import suit
 from finetext.encoders.load import (
     load_classifier,
     load_for_classification,
@@ -296,8 +297,10 @@ class TransformerClassifier(Classifier):
     ) -> Self:
         """Read a folder in the standard layout."""
         tokenizer = load_tokenizer(str(folder))
-        model = load_classifier(str(folder), scheme).to(choose_device(device)).eval()
-        return cls(scheme, decision, model, tokenizer, int(tokenizer.model_max_length))
+        model = load_classifier(str(folder), scheme).eval()
+        suit(tokenizer, model)
+        length = int(tokenizer.model_max_length)
+        return cls(scheme, decision, model.to(choose_device(device)), tokenizer, length)
 
     def provenance(self) -> dict[str, Any]:
         """Architecture, parameters, the length of input, and how it was trained."""

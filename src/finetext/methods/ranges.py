@@ -19,5 +19,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 """From 0 to 1, both included."""
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
 """From 0 to 1, without 1."""
+ProperShare = Annotated[float, Interval(gt=0, lt=1)]
+"""Between 0 and 1, neither included."""
 Tokens = Annotated[int, Ge(4)]
 """Length of a text: two special tokens and two of the text are the least that makes sense."""

@@ -14,7 +14,7 @@ from finetext.encoders.language import STREAMED, load_for_language_model, object
 from finetext.encoders.load import load_tokenizer, longest_input
 from finetext.environment import absolute
 from finetext.methods.base import FitContext
-from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
+from finetext.methods.ranges import Count, NotNegative, Positive, ProperShare, Share, Tokens
 from finetext.pipeline import Listener
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
@@ -42,8 +42,8 @@ class Adaptation:
         learning_rate: highest learning rate; None (the default) is 5e-4 for a hidden size of 384,
             falls in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
-        masked_share: share of the tokens that a masked language model is asked about, 0.15 by
-            default.
+        masked_share: share of the tokens that a masked language model is asked about, above
+            0 and below 1; 0.15 by default.
         schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
             "slanted-triangular".
         warmup_share: share of the steps in which the learning rate rises; None (the default) is
@@ -65,7 +65,7 @@ class Adaptation:
     batch_size: Count = 16
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
-    masked_share: ShareBelowOne = 0.15
+    masked_share: ProperShare = 0.15
     schedule: ScheduleName = "linear"
     warmup_share: Share | None = None
     discriminative: Positive = 1.0

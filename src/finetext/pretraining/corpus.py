@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from finetext.data.lines import TEXT_A_LINE
+from finetext.data.lines import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
 from finetext.data.read import read
 from finetext.data.settings import ReadSettings
 from finetext.data.split import SplitSettings, split
@@ -24,7 +26,7 @@ from finetext.pretraining.origin import Hashes, text_hashes
 from finetext.recipe import Recipe
 from finetext.recipe_file import read_toml
 from finetext.runs.claiming import is_started
-from finetext.types import Dataset
+from finetext.types import Dataset, Finding
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Corpus:
     """Texts to learn from, and texts to measure on.
 
     Attributes:
-        texts: the documents, each once, none of them blank.
+        texts: documents, each once, and lines of running text, each as often as it stands there;
+            none of them blank.
         held_out: others, that nothing is learnt from.
         source: what it was read from, one or several; "texts" if handed over in Python.
         excluded: reason to number of texts left out, as "blank", "repeated", "test".
@@ -64,6 +67,7 @@ class Corpus:
         description: one line on how it was read.
         in_order: whether the texts follow each other, as lines of a file do; an AWD-LSTM then
             reads them in this order.
+        findings: what is to be known of how it was read.
     """
 
     texts: list[str]
@@ -73,6 +77,7 @@ class Corpus:
     with_test: bool = False
     description: str = ""
     in_order: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @cached_property
     def content_hash(self) -> str:
@@ -109,12 +114,28 @@ class Corpus:
 
 
 class _Rows(NamedTuple):
-    """All texts of a source, those of its test rows, and a line on how it was read."""
+    """What a source holds.
+
+    Attributes:
+        texts: all its texts.
+        test: those of its test rows.
+        description: a line on how it was read.
+        in_order: whether the texts are the lines of a running text.
+        bare: the texts without what training would take for labels, where that may be part of them.
+        findings: what is to be known of how it was read.
+    """
 
     texts: Sequence[str]
     test: Sequence[str]
     description: str
     in_order: bool = False
+    bare: Sequence[str] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def hashes(self) -> Hashes:
+        """Of its texts, whether labels are taken off or not."""
+        return text_hashes([*self.texts, *self.bare])
 
 
 def read_corpus(
@@ -128,6 +149,11 @@ def read_corpus(
     Test rows are left out, and every text that is word for word one of theirs: those of a
     ready-made test part; those of labelled data without one, as `finetext train` with the same
     seed and default sizes takes them; and those of a run, if its folder is given.
+
+    A row of a table, an item of a list and a file of a folder are documents, and one that was there
+    before is left out. A file of plain lines is one document: a line that occurs in it again stays,
+    as running text needs it, and only a file that was there before is left out, as a whole. What
+    occurs more than once is never held out.
 
     Args:
         source: whatever `finetext.read` takes, lines of text and lists of texts among them; the
@@ -143,54 +169,77 @@ def read_corpus(
     sources = source if _is_several(source) else (source,)
     parts = [_rows(one, settings.read, seed) for one in sources]
     texts = [text for part in parts for text in part.texts]
-    sieve = _Sieve(text_hashes(texts))
+    sieve = _Sieve(parts)
     sieve.leave_out("blank", text_hashes([""]))
     sieve.leave_out("test", text_hashes(settings.test))
     if not settings.with_test:
         known = [*test, *(text for part in parts for text in part.test)]
         sieve.leave_out("test", text_hashes(known))
     for other in settings.exclude:
-        found = text_hashes(_rows(other, ReadSettings(), seed).texts)
-        sieve.leave_out(f"that occur in {_name(other)}", found)
+        sieve.leave_out(f"that occur in {_name(other)}", _rows(other, ReadSettings(), seed).hashes)
     held_out: list[str] = []
     if settings.validation is not None:
-        held_out = _distinct(_rows(settings.validation, settings.read, seed).texts)
+        held_out = _to_measure(_rows(settings.validation, settings.read, seed), sieve)
         sieve.leave_out("held out", text_hashes(held_out))
     sieve.leave_out_repeated()
-    rows = np.flatnonzero(sieve.kept)
+    kept = np.flatnonzero(sieve.kept)
     if settings.validation is None:
-        held, rows = _chosen(rows, settings, seed)
+        held, kept = _chosen(kept, sieve, settings, seed)
         held_out = [texts[row] for row in held]
-    if not len(rows) or not held_out:
+    if not len(kept) or not held_out:
         raise DataError(_too_few(sieve, settings))
     names = [_name(one) for one in sources]
     return Corpus(
-        [texts[row] for row in rows],
+        [texts[row] for row in kept],
         held_out,
         names if len(names) > 1 else names[0],
         sieve.excluded,
         settings.with_test,
         "; ".join(part.description for part in parts),
         all(part.in_order for part in parts),
+        tuple(finding for part in parts for finding in part.findings),
     )
 
 
 class _Sieve:
     """Which of n texts are kept, and why the others are not."""
 
-    def __init__(self, hashes: Hashes) -> None:
-        self.kept = np.ones(len(hashes), dtype=bool)
+    def __init__(self, parts: Sequence[_Rows]) -> None:
         self.excluded: dict[str, int] = {}
-        self._hashes = hashes
+        self._parts = parts
+        self._hashes = np.concatenate([text_hashes(part.texts) for part in parts])
+        self._bare = np.concatenate([text_hashes(part.bare or part.texts) for part in parts])
+        sizes = [len(part.texts) for part in parts]
+        self._running = np.repeat([part.in_order for part in parts], sizes)
+        self._ends = np.cumsum(sizes)
+        self.kept = np.ones(len(self._hashes), dtype=bool)
 
     def leave_out(self, reason: str, hashes: Hashes) -> None:
         """Leave out the texts of these hashes."""
-        self._drop(reason, np.isin(self._hashes, hashes))
+        self._drop(reason, np.isin(self._hashes, hashes) | np.isin(self._bare, hashes))
 
     def leave_out_repeated(self) -> None:
-        """Leave out every text that was there before."""
+        """Leave out every document that was there before; a running text is one."""
         first = np.unique(np.where(self.kept, self._hashes, 0), return_index=True)[1]
-        self._drop("repeated", ~np.isin(np.arange(len(self._hashes)), first))
+        is_later = ~np.isin(np.arange(len(self._hashes)), first)
+        whole = np.zeros_like(self.kept)
+        seen = set()
+        for part, end in zip(self._parts, self._ends, strict=True):
+            place = slice(end - len(part.texts), end)
+            content = self._hashes[place].tobytes()
+            whole[place] = part.in_order and content in seen
+            seen.add(content)
+        self._drop("repeated", whole | (is_later & ~self._running))
+
+    def repeats(self, texts: Sequence[str]) -> Any:
+        """Which of some texts occur more than once in the running text that is kept."""
+        values, counts = np.unique(self._hashes[self.kept & self._running], return_counts=True)
+        return np.isin(text_hashes(texts), values[counts > 1])
+
+    def occur_once(self, rows: Any) -> Any:
+        """Those of some rows whose text no other has that is kept."""
+        values, counts = np.unique(self._hashes[self.kept], return_counts=True)
+        return rows[np.isin(self._hashes[rows], values[counts == 1])]
 
     def _drop(self, reason: str, found: Any) -> None:
         number = int((self.kept & found).sum())
@@ -199,19 +248,36 @@ class _Sieve:
         self.kept &= ~found
 
 
-def _chosen(rows: Any, settings: CorpusSettings, seed: int) -> tuple[Any, Any]:
+def _chosen(rows: Any, sieve: _Sieve, settings: CorpusSettings, seed: int) -> tuple[Any, Any]:
     """The rows that are held out, and the others, both in their order."""
     wanted = min(max(1, round(settings.held_out * len(rows))), settings.most_held_out)
-    count = min(wanted, len(rows) - 1)
-    held = np.zeros(len(rows), dtype=bool)
-    held[np.random.default_rng(seed).permutation(len(rows))[: max(0, count)]] = True
-    return rows[held], rows[~held]
+    count = max(0, min(wanted, len(rows) - 1))
+    fit = sieve.occur_once(rows)
+    held = fit[np.random.default_rng(seed).permutation(len(fit))[:count]]
+    is_held = np.isin(rows, held)
+    return rows[is_held], rows[~is_held]
+
+
+def _to_measure(rows: _Rows, sieve: _Sieve) -> list[str]:
+    """The texts to hold out of a source of their own.
+
+    A line that the running text of the corpus has several times, such as a heading, says nothing.
+    """
+    texts = [text for text in rows.texts if text.strip()]
+    if not rows.in_order:
+        texts = list(dict.fromkeys(texts))
+    return list(compress(texts, ~sieve.repeats(texts)))
 
 
 def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
     left = int(sieve.kept.sum())
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in sieve.excluded.items())
     needed = "one text to learn from" if settings.validation is not None else "two texts"
+    if left > 1 or (left and settings.validation is not None):
+        return (
+            "no text is left to measure on: blank ones are not, nor what the corpus has more than "
+            "once; give others with --validation"
+        )
     return (
         f"the corpus has {counted(left, 'text')} that can be used, and needs at least {needed}"
         f"{f'; left out: {reasons}' if reasons else ''}"
@@ -227,11 +293,6 @@ def _is_several(source: Any) -> bool:
     )
 
 
-def _distinct(texts: Sequence[str]) -> list[str]:
-    """The texts that are not blank, each once."""
-    return list(dict.fromkeys(text for text in texts if text.strip()))
-
-
 def _name(source: Any) -> str:
     return absolute(str(source)) if isinstance(source, str | Path) else "texts"
 
@@ -240,9 +301,24 @@ def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
     """All texts of a source, and those of its test rows."""
     if isinstance(source, str | Path) and is_started(Path(source).expanduser()):
         return _rows_of_run(Path(source).expanduser())
-    texts, labelled = _read(source, settings)
+    texts, labelled = _read(source, replace(settings, whole_lines=True))
     in_order = f": {TEXT_A_LINE};" in texts.description
-    return _Rows(texts.texts, _test_texts(labelled or texts, seed), texts.description, in_order)
+    told = tuple(of for of in texts.findings if of.code in (LABEL_TAKEN_OFF, WHOLE_LINES))
+    test = _test_texts(labelled or texts, seed)
+    bare = _bare(source, settings, texts, told)
+    return _Rows(texts.texts, test, texts.description, in_order, bare, told)
+
+
+def _bare(
+    source: Any, settings: ReadSettings, texts: Dataset, told: Sequence[Finding]
+) -> Sequence[str]:
+    """The texts as training would read them, if that is another way; so test rows are known."""
+    if any(finding.code == WHOLE_LINES for finding in told):
+        with suppress(DataError):
+            others = read(source, settings=replace(settings, labelled=True, label=None))
+            header = texts.texts[: len(texts) - len(others)]
+            return [*header, *others.texts]
+    return ()
 
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:

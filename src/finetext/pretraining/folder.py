@@ -70,6 +70,7 @@ class Workplace:
             sync_names(self.folder)
             shutil.rmtree(self.state)
         except (OSError, SafetensorError) as error:
+            shutil.rmtree(result, ignore_errors=True)
             raise RunError(f"{self.folder} cannot be written: {error}") from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from finetext.durable import is_full
 from finetext.encoders.language import (
     STREAMED,
     Objective,
@@ -159,7 +160,8 @@ def make_encoder(
                 learnt = _learn(language, corpus, settings, place, heard)
         except BaseException as error:
             attempts.keep()
-            if isinstance(error, Exception) and not (place.state / CHECKPOINT).is_dir():
+            is_final = isinstance(error, Exception) and not is_full(error)
+            if is_final and not (place.state / CHECKPOINT).is_dir():
                 shutil.rmtree(place.state, ignore_errors=True)  # nothing to go on with
             raise
         origin = _origin(language, corpus, settings, context, learnt)

@@ -8,19 +8,23 @@ without cross-contamination").
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from finetext.diagnosis.words import UNSPACED
 from finetext.errors import ModelError
 from finetext.methods.base import batches_of
 from finetext.types import Integers
 
 SPECIAL, BEGINS, GOES_ON = 0, 1, 2
 """What a token is: special, the first of a word, or a later one."""
+
+MOST_PIECES: Final = 10
+"""What has more pieces is no word that can be told from its surroundings, such as an address."""
 
 TEXTS_AT_A_TIME: Final = 1_000
 TOLERANCE: Final = 1e-3
@@ -128,8 +132,8 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
     words: list[Any] = []
     special = np.array([*{*tokenizer.all_special_ids} - {tokenizer.unk_token_id}], dtype=np.int64)
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
-        for chunk in _chunks(tokenizer, texts[part], max_length):
-            kinds = _word_marks(chunk, special)
+        for chunk, unspaced in _chunks(tokenizer, texts[part], max_length):
+            kinds = _word_marks(chunk, unspaced, special)
             if kinds.any() and len(kinds) > 1:
                 ids.append(np.asarray(chunk.ids, dtype=np.int32))
                 words.append(kinds)
@@ -255,27 +259,52 @@ def _filled(there: Any, values: Any, fill: int) -> Any:
     return torch.from_numpy(whole)
 
 
-def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
-    """The encodings of the pieces of texts, special tokens around each."""
+def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> Iterator[tuple[Any, Any]]:
+    """The encodings of the pieces of texts, special tokens around each.
+
+    Yields:
+        an encoding, and which characters of its text, with one more that is none, are of a script
+        without spaces between words; None if no character is.
+    """
+    readable = [text.encode("utf-8", "replace").decode() for text in texts]
     encoded = tokenizer(
-        [text.encode("utf-8", "replace").decode() for text in texts],
+        readable,
         truncation=True,
         max_length=max_length,
         padding=False,
         return_overflowing_tokens=True,
     )
-    return list(encoded.encodings)
+    unspaced = [None if text.isascii() else _unspaced(text) for text in readable]
+    for chunk, text in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
+        yield chunk, unspaced[text]
 
 
-def _word_marks(chunk: Any, special_ids: Integers) -> np.ndarray[Any, Any]:
+def _unspaced(text: str) -> Any:
+    """(characters + 1,) which are of a script without spaces between words; None if none is."""
+    places = [found.start() for found in UNSPACED.finditer(text)]
+    are = np.zeros(len(text) + 1, dtype=bool)
+    are[places] = True
+    return are if places else None
+
+
+def _word_marks(chunk: Any, unspaced: Any, special_ids: Integers) -> np.ndarray[Any, Any]:
     """(length,) int8: which tokens are special, begin a word, or go on with one.
 
-    Special are those around a text, and those that a text spells out, such as `[MASK]`.
+    Special are those around a text, and those that a text spells out, such as `[MASK]`. Where a
+    script has no spaces between words, each piece is a word, and so is each of more than
+    `MOST_PIECES` that would make one.
     """
     numbers = np.array([-1 if word is None else word for word in chunk.word_ids], dtype=np.int64)
-    marks = np.where(np.diff(numbers, prepend=-2) != 0, BEGINS, GOES_ON)
+    begins = np.diff(numbers, prepend=-2) != 0
+    if unspaced is not None:
+        starts, ends = np.array(chunk.offsets, dtype=np.int64).T
+        before = ends[:-1]
+        is_other = starts[1:] >= before  # not one more byte of the same character
+        begins[1:] |= is_other & (unspaced[starts[1:]] | unspaced[before - 1])
+    word = np.cumsum(begins)
+    begins |= np.bincount(word)[word] > MOST_PIECES
     special = np.isin(chunk.ids, special_ids) | (numbers < 0)
-    return np.where(special, SPECIAL, marks).astype(np.int8)
+    return np.where(special, SPECIAL, np.where(begins, BEGINS, GOES_ON)).astype(np.int8)
 
 
 def _places(lengths: Integers, most: int) -> tuple[Integers, Integers]:

@@ -15,13 +15,13 @@ from finetext.encoders.presets import Architecture, Preset, check_sizes, configu
 from finetext.encoders.random import fresh_model, train_tokenizer
 from finetext.errors import FinetextError, RecipeError
 from finetext.methods.base import FitContext
-from finetext.methods.ranges import Count, NotNegative, Positive, Share, ShareBelowOne, Tokens
+from finetext.methods.ranges import Count, NotNegative, Positive, ProperShare, Share, Tokens
 from finetext.pipeline import Listener
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
 from finetext.pretraining.request import Request, carry_out
-from finetext.pretraining.tokenizer import TokenizerKind
+from finetext.pretraining.tokenizer import BYTES, SPECIAL, TokenizerKind
 from finetext.recipe import made
 from finetext.training.precision import Precision
 from finetext.training.schedules import ScheduleName, rate_for
@@ -50,7 +50,8 @@ class Pretraining:
         context: longest input in tokens.
         tokenizer: "wordpiece", "bpe" or "unigram"; None (the default) is WordPiece. AWD-LSTM has
             whole words.
-        pieces: most entries of the vocabulary.
+        pieces: most entries of the vocabulary; the least are the special tokens and the
+            characters of the corpus, 261 for "bpe", and 8 words for AWD-LSTM.
         lower_case: whether the tokenizer takes upper and lower case as the same, True by default.
             The words of AWD-LSTM always are in lower case, with markers for capitals.
         epochs: passes over the corpus, 10 by default.
@@ -58,8 +59,8 @@ class Pretraining:
         learning_rate: highest learning rate; None (the default) is 1e-3 for widths up to 192,
             falls in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the context.
-        masked_share: share of the tokens that a masked language model is asked about, 0.15 by
-            default.
+        masked_share: share of the tokens that a masked language model is asked about, above
+            0 and below 1; 0.15 by default.
         schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
             "slanted-triangular".
         warmup_share: share of the steps in which the learning rate rises; None (the default) is
@@ -90,7 +91,7 @@ class Pretraining:
     batch_size: Count = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
-    masked_share: ShareBelowOne = 0.15
+    masked_share: ProperShare = 0.15
     schedule: ScheduleName = "linear"
     warmup_share: Share | None = None
     weight_decay: NotNegative = 0.01
@@ -191,11 +192,31 @@ def checked(settings: Pretraining) -> Pretraining:
         raise RecipeError("pretrain: AWD-LSTM reads whole words; leave the tokenizer out")
     if settings.heads is not None and sizes.architecture == AWD_LSTM:
         raise RecipeError("pretrain: AWD-LSTM has no attention; leave the heads out")
+    _refuse_few_pieces(sizes, settings.tokenizer or "wordpiece")
     if settings.max_length is not None and settings.max_length > sizes.context:
         raise RecipeError(
             f"pretrain: max_length is {settings.max_length}, but the context {sizes.context}"
         )
     return settings
+
+
+def _refuse_few_pieces(sizes: Preset, tokenizer: TokenizerKind) -> None:
+    """Refuse a vocabulary that has no room for any text; more is known once there is a corpus.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if sizes.architecture == AWD_LSTM:
+        from finetext.encoders.word_tokenizer import MARKERS
+
+        least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers, the others words"
+    else:
+        others = "the others characters and what they make"
+        least = len(SPECIAL) + (BYTES if tokenizer == "bpe" else 1)
+        bytes_too = f"{BYTES} bytes, " if tokenizer == "bpe" else ""
+        of_them = f"{len(SPECIAL)} are special tokens, {bytes_too}{others}"
+    if sizes.pieces < least:
+        raise RecipeError(f"pretrain: pieces = {sizes.pieces}: ask for {least} or more; {of_them}")
 
 
 def _begun(

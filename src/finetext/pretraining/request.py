@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetext.durable import is_full
 from finetext.environment import cache_folder
-from finetext.errors import RecipeError
+from finetext.errors import RecipeError, RunError
 from finetext.methods.base import Checkpoints, FitContext
 from finetext.pipeline import Listener, heard
 from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
@@ -74,6 +75,8 @@ def carry_out(
         if not isinstance(corpus, Corpus):
             corpus = read_corpus(corpus, read, request.seed)
             hears.say(corpus.description)
+            for finding in corpus.findings:
+                hears.finding(finding)
         hears.say(corpus.summary())
         try:
             return make(corpus, context)
@@ -82,3 +85,9 @@ def carry_out(
                 f"stopped; what was learnt is in {request.out}: the same command with --resume "
                 "goes on"
             ) from None
+        except Exception as error:
+            if not is_full(error):
+                raise
+            raise RunError(
+                f"the disk is full: {error}\nmake room; then the same command with --resume goes on"
+            ) from error

@@ -12,6 +12,8 @@ from finetext.errors import DataError, RecipeError
 TokenizerKind = Literal["wordpiece", "bpe", "unigram"]
 
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BYTES: Final = 256
+"""What BPE begins with."""
 MOST_CHARACTERS: Final = 1_000
 """Different characters that WordPiece knows at most, the frequent ones; others are `[UNK]`."""
 LEAST_FREQUENCY: Final = 2
@@ -144,7 +146,11 @@ def _unigram(texts: Sequence[str], size: int, lower_case: bool) -> Any:
     except Exception as error:  # the library has no other class for it
         if "not large enough" not in str(error):
             raise
-        raise RecipeError(_TOO_FEW.format(size, "more, or for bpe")) from None
+        cut = tokenizer.pre_tokenizer.pre_tokenize_str
+        words = (cut(tokenizer.normalizer.normalize_str(text)) for text in _encodable(texts))
+        characters = {sign for found in words for word, _ in found for sign in word}
+        least = f"{len(characters) + len(SPECIAL) + 1:,} or more, or for bpe"
+        raise RecipeError(_TOO_FEW.format(size, least)) from None
     tokenizer.model = models.Unigram(_in_order(tokenizer), unk_id=SPECIAL.index("[UNK]"))
     return _fast(tokenizer)
 

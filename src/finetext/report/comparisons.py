@@ -9,7 +9,7 @@ from typing import Any, Final
 from finetext.data.words import counted
 from finetext.evaluation.several import Pair, Several
 from finetext.registry import load
-from finetext.report.figures import ends, number, p_value
+from finetext.report.figures import ends, number, p_value, row_of
 
 WIDTH: Final = 80
 _LONGEST_NAME: Final = 50
@@ -17,17 +17,17 @@ _SMALL: Final = 0.002
 _FIGURES: Final = "  {:<12}{:<20}{:>9}{:>12}{:>17}"
 
 
-def comparison_lines(found: Several, part: str) -> list[str]:
+def comparison_lines(found: Several, part: str | None) -> list[str]:
     """Scores, then what each pair says, in lines of at most 80 characters.
 
     Args:
         found: the comparisons.
-        part: which rows they are of: "test" or "validation".
+        part: which rows they are of: "test" or "validation"; None if that is not known.
     """
     title = load("metrics", found.metric).title
     groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
     best = "" if found.higher_is_better else "; lower is better"
-    about = f"{counted(found.rows, f'{part} row')}{groups}{best}"
+    about = f"{counted(found.rows, row_of(part))}{groups}{best}"
     names = {name: _cut(name) for name in found.scores}
     wide = max(map(len, names.values()))
     lines = [about, "", f"{'':{wide}}  {title}  95% interval"]

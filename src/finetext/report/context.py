@@ -15,6 +15,7 @@ from finetext.report.label_view import LabelView
 from finetext.report.learning_curve_text import sentences
 from finetext.report.map_view import HEIGHT, WIDTH, map_view
 from finetext.report.paying import paid_sentence
+from finetext.report.slices_text import languages_told
 from finetext.report.summary import slice_name, summarise
 from finetext.report.terminal import seed_lines
 from finetext.report.trust import TrustView
@@ -124,6 +125,7 @@ def diagnosed(found: Diagnoses) -> dict[str, Any]:
         "slices": slices,
         "slices_metric": load("metrics", slices.metric).title if slices else "",
         "slices_sentence": slices_sentence(slices) if slices else "",
+        "languages_told": languages_told(slices) if slices else "",
         "slices_plot": diagnosis_plots.slice_differences(slices.slices) if slices else "",
         "most_slices": diagnosis_plots.MOST_SLICES,
         "suspects": suspects,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from finetext.types import Finding
+
 if TYPE_CHECKING:
     from finetext.diagnosis.curve import Curve
     from finetext.diagnosis.explain import ClassWords
@@ -27,6 +29,7 @@ class Diagnoses:
         map: the texts in two dimensions.
         curve: the score over the number of labelled texts.
         openings: each opening of the test rows after the run's own: "when" and "by".
+        damaged: a finding on each file that could not be read; what it held is None.
     """
 
     errors: Errors | None = None
@@ -36,3 +39,4 @@ class Diagnoses:
     map: TextMap | None = None
     curve: Curve | None = None
     openings: Sequence[Mapping[str, Any]] = ()
+    damaged: tuple[Finding, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from finetext.data.words import counted
 from finetext.diagnosis.losses import Confusion, Errors, JudgedRow
-from finetext.report.figures import short
+from finetext.report.figures import row_of, short
 
 WIDTH: Final = 80
 CONFUSIONS_SHOWN: Final = 10
@@ -27,7 +27,7 @@ def errors_lines(found: Errors, name: str) -> list[str]:
         name: what the predictions are called.
     """
     share = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
-    lines = [f"{counted(found.rows, f'{found.part} row')} of {name}, {share}"]
+    lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {share}"]
     several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
     lines += ["", "Highest losses: where it is surest of something else than the truth"]
     lines += _judged_lines(found.highest)

@@ -79,6 +79,16 @@ def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str
     return text[:cut], text[cut:most] + beyond
 
 
+def row_of(part: str | None) -> str:
+    """What to call a row of a part: "test row", or "row" where it is not known."""
+    return "row" if part is None else f"{part} row"
+
+
+def rows_of(part: str | None) -> str:
+    """What to call several: "test rows", or "rows"."""
+    return f"{row_of(part)}s"
+
+
 def capitalize_first(words: str) -> str:
     """The same with a capital letter first."""
     return words[:1].upper() + words[1:]

@@ -75,16 +75,24 @@
     return [best, least];
   }
 
-  picture.addEventListener("pointermove", (event) => {
+  function point(event) {
     const box = picture.getBoundingClientRect();
     const scale = picture.viewBox.baseVal.width / box.width;
     const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-    const [point, distance] = nearest(x, y, {});
-    const near = point && distance < 16 * Math.max(1, scale) ? point : null;
+    const [closest, distance] = nearest(x, y, {});
+    const near = closest && distance < 16 * Math.max(1, scale) ? closest : null;
     if (near !== chosen) read(near);
+  }
+
+  picture.addEventListener("pointermove", point);
+  picture.addEventListener("pointerdown", point);
+  // A finger that is lifted leaves what it has pointed at to be read.
+  picture.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse" && document.activeElement !== picture) read(null);
   });
-  picture.addEventListener("pointerleave", () => { if (document.activeElement !== picture) read(null); });
-  picture.addEventListener("focus", () => { if (!chosen) read(nearest(0, 0, {})[0]); });
+  picture.addEventListener("focus", () => {
+    if (!chosen && picture.matches(":focus-visible")) read(nearest(0, 0, {})[0]);
+  });
   picture.addEventListener("blur", () => read(null));
 
   // A step goes to the text that is near, and rather ahead than aside.

@@ -24,6 +24,8 @@ MOST_PANELS: Final = 30
 _COLUMNS: Final = 4
 _ACROSS: Final = 26
 _FAINTEST: Final = 0.25
+_LONGEST_TITLE: Final = 19
+"""Characters of a label over its panel, beside which its number has room."""
 _LIGHT: Final = ("#1b1f24", "#2563a8")
 """Ink and hexagons of the PNG, which cannot take the colours of a page."""
 _STANDALONE: Final = (
@@ -107,7 +109,7 @@ def _draw(figure: Figure, of: TextMap, ink: str, colour: str) -> None:
         own = np.array([name in names for names in labels])
         _hexagons(panel, x, y, ink, (0.07, 0.07))
         _hexagons(panel, x[own], y[own], colour, (_FAINTEST, 1.0))
-        panel.set_title(f"{short(name)} ({texts:,})", loc="left", size=9, color=ink)
+        panel.set_title(f"{short(name, _LONGEST_TITLE)} ({texts:,})", loc="left", size=9, color=ink)
     for panel in panels:
         panel.set(aspect="equal", xlim=(-0.02, x.max() + 0.02), ylim=(-0.02, y.max() + 0.02))
         panel.set_axis_off()

@@ -38,6 +38,7 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
         figures.size,
         figures.start_and_rest,
         figures.capitalize_first,
+        figures.rows_of,
     ):
         environment.filters[written.__name__] = written
     environment.filters["svg"] = Markup

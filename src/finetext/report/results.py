@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.report.figures import short
-from finetext.runs.run import Run
+from finetext.runs.run import Run, stored_predictions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any
     Raises:
         UnknownNameError: the run has no such rung.
     """
-    predictions = run.predictions(method)
+    predictions = stored_predictions(run, method, "test")
     texts = run.texts(method)[:count]
     truths = predictions.scheme.decode(predictions.targets[:count])
     given = predictions.scheme.decode(predictions.decisions[:count])

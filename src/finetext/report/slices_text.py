@@ -6,10 +6,11 @@ import textwrap
 from typing import Any, Final
 
 from finetext.data.words import counted
+from finetext.diagnosis.languages import NOT_SURE
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.slicing import FEWEST_ROWS
 from finetext.registry import load
-from finetext.report.figures import ends, number, p_value, short
+from finetext.report.figures import ends, number, p_value, rows_of, short
 
 WIDTH: Final = 80
 SHOWN: Final = 20
@@ -28,14 +29,15 @@ def slices_lines(found: Slices, name: str) -> list[str]:
     title = load("metrics", found.metric).title
     if not found.slices:
         return _wrapped(
-            f"{name}: there is no slice of {FEWEST_ROWS} {found.part} rows with {FEWEST_ROWS} rows "
-            "beside it to look at"
+            f"{name}: there is no slice of {FEWEST_ROWS} {rows_of(found.part)} with {FEWEST_ROWS} "
+            "rows beside it to look at"
         )
     worse = [each for each in found.slices if each.worse]
     verb = "is" if len(worse) == 1 else "are"
+    looked = f"{counted(found.looked_at, 'slice')} looked at"
     lines = _wrapped(
-        f"{title} of {name} on {found.part} rows: {counted(found.looked_at, 'slice')} looked at, "
-        f"{len(worse) or 'none'} {verb} significantly worse than the other rows"
+        f"{title} of {name} on {rows_of(found.part)}: {looked}, {len(worse) or 'none'} "
+        f"{verb} significantly worse than the other rows"
     )
     shown = worse[:SHOWN] or found.slices[:NEAREST_SHOWN]
     if not worse:
@@ -45,9 +47,23 @@ def slices_lines(found: Slices, name: str) -> list[str]:
     if len(worse) > len(shown):
         lines.append(f"and {len(worse) - len(shown):,} more that are worse: see --out or --json")
     legend = "95% intervals; p is corrected by Holm's method for all slices looked at."
-    if any(each.kind == "language" for each in found.slices):
-        legend += " The language of a text is told by its script alone."
+    legend = f"{legend} {languages_told(found)}".rstrip()
     return [*lines, "", *_wrapped(legend)]
+
+
+def languages_told(found: Slices) -> str:
+    """What the languages were told by, as a sentence or two; "" if no slice is of a language."""
+    if found.languages_by == "py3langid":
+        return (
+            "Languages are told by py3langid; short texts, and those of which it is less than half "
+            f'sure, are "{NOT_SURE}".'
+        )
+    if found.languages_by is None:
+        return ""
+    return (
+        "Languages are told by their script alone; those of one script are told apart after "
+        'pip install "finetext[language]".'
+    )
 
 
 def slices_table(found: Slices) -> dict[str, list[Any]]:

@@ -113,7 +113,7 @@ def with_corpus(recipe: Recipe, splits: Splits) -> tuple[Recipe, Corpus | None, 
     assert adapting is not None
     settings = CorpusSettings(ReadSettings(labelled=False), test=tuple(splits.test.texts))
     corpus = read_corpus(adapting.corpus or splits.train.texts, settings, recipe.seed)
-    findings = [Finding("note", "corpus", f"Adapting: {corpus.summary()}.")]
+    findings = [Finding("note", "corpus", f"Adapting: {corpus.summary()}."), *corpus.findings]
     if adapting.content_hash not in (None, corpus.content_hash):
         findings.append(_OTHER_CORPUS)
     adapting = replace(adapting, content_hash=corpus.content_hash)

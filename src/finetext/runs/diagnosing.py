@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from finetext.report.diagnoses import Diagnoses
 from finetext.runs.openings import openings
 from finetext.runs.predicted import Predicted
 from finetext.runs.rungs import Rung
-from finetext.types import Dataset, Splits
+from finetext.types import Dataset, Finding, Splits
 
 FOLDER: Final = "diagnosis"
 KINDS: Final = {
@@ -30,6 +31,15 @@ KINDS: Final = {
     "curve": "finetext.diagnosis.curve:Curve",
 }
 """What can be found out, and the class of what was; its file has the same name."""
+_AGAIN: Final = {
+    "errors": "finetext errors {run}",
+    "slices": "finetext slices {run}",
+    "suspects": "finetext labels {run}",
+    "words": "finetext explain {run} --classes",
+    "map": "finetext map {run}",
+    "curve": "finetext curve --recipe {run}/recipe.toml, whose curve.json goes in its place",
+}
+"""The command that finds each kind out again."""
 MOST_ROWS: Final = 50_000
 """Rows of which labels are doubted without being asked to: more would take minutes."""
 FOLDS: Final = 5
@@ -54,30 +64,53 @@ def keep(run: Path, kind: str, found: Any) -> None:
 
 
 def kept(run: Path) -> Diagnoses:
-    """All that was found out about a run.
+    """All that was found out about a run; what cannot be read is left out, and said to be."""
+    found: dict[str, Any] = {}
+    damaged = []
+    for kind in KINDS:
+        try:
+            found[kind] = _read(run, kind)
+        except RunError as error:
+            damaged.append(Finding("warning", "damaged-diagnosis", str(error)))
+    return Diagnoses(openings=openings(run), damaged=tuple(damaged), **found)
+
+
+def _read(run: Path, kind: str) -> Any:
+    """What was found out of one kind, or None.
 
     Raises:
-        RunError: a file is damaged.
+        RunError: its file is damaged; the message says how to make it again.
     """
-    return Diagnoses(
-        openings=openings(run),
-        **{kind: _read(run / FOLDER / f"{kind}.json", where) for kind, where in KINDS.items()},
-    )
-
-
-def _read(path: Path, where: str) -> Any:
+    path = run / FOLDER / f"{kind}.json"
     if not path.is_file():
         return None
-    module, _, name = where.partition(":")
+    module, _, name = KINDS[kind].partition(":")
     try:
         values = json.loads(path.read_text("utf-8"))
-        return getattr(import_module(module), name).from_json(values)
+        return _checked(getattr(import_module(module), name).from_json(values))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
         why = f"{error}" if isinstance(error, ValueError | RunError) else repr(error)
+        again = _AGAIN[kind].format(run=shlex.quote(str(run)))
         raise RunError(
-            f"{path} is damaged: {why}; remove it (only the report reads it, and the command that "
-            "found it out makes it anew)"
+            f"{path} is damaged ({why}), so the report leaves out what it held; to make it again: "
+            f"{again}"
         ) from None
+
+
+def _checked(found: Any) -> Any:
+    """The same, once it is sure that each value is of the type it should be.
+
+    Raises:
+        ValueError: one is not.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(type(found)).validate_python(asdict(found))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place} is {first['input']!r:.40}: {first['msg']}") from None
 
 
 def diagnose(run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext) -> None:

@@ -74,7 +74,11 @@ def finish(
     try:
         record_rungs(folder, started.recipe, rungs, judged.findings)
         if with_report:
-            write_report(report_data(judged), judged.report)
+            data = report_data(judged)
+            if context is not None:
+                for finding in data.diagnoses.damaged:
+                    context.find(finding)
+            write_report(data, judged.report)
         else:
             judged.report.unlink(missing_ok=True)
         write_leaderboard(folder, judged.leaderboard, judged.verdict())
@@ -137,6 +141,7 @@ def _best(started: Started, rungs: Mapping[str, Rung], best: str) -> Predicted:
         metric=started.recipe.metric,
         run=started.folder,
         method=best,
+        part="validation",
     )
 
 

@@ -1,4 +1,8 @@
-"""Predictions from wherever they are: a run, a rung of it, or a table made elsewhere."""
+"""Predictions from wherever they are: a run, a rung of it, or a table made elsewhere.
+
+`open_predicted` is for users, and counts that test rows of a run are opened. What finetext itself
+reads comes from `predicted_in`, which does not: each command counts once for all that it reads.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from typing import Final
 
 from finetext.data.predictions import read_predicted_table
 from finetext.errors import DataError
-from finetext.runs.run import Run
+from finetext.runs.openings import opened_in_python
+from finetext.runs.run import Run, is_run, stored_predictions
 from finetext.types import Finding, Predictions, SplitName
 
 USUAL_METRIC: Final = "macro_f1"
@@ -27,6 +32,7 @@ class Predicted:
         run: the run folder; None for a table.
         method: the rung; None for a table.
         findings: what reading a table noticed.
+        part: which rows of a run or a table; None for a table that does not say.
     """
 
     name: str
@@ -36,12 +42,15 @@ class Predicted:
     run: Path | None = None
     method: str | None = None
     findings: tuple[Finding, ...] = ()
+    part: SplitName | None = None
 
 
 def open_predicted(
     source: str | Path, method: str | None = None, part: SplitName = "test"
 ) -> Predicted:
     """Open predictions with their true labels.
+
+    A program that opens test rows of a run is counted in the run, once.
 
     Args:
         source: a run folder; a rung's folder in it; or a table (CSV, TSV, JSON lines, Parquet) as
@@ -55,11 +64,21 @@ def open_predicted(
         RunError: it is a folder, but not that of a finished run or a rung of one.
         UnknownNameError: the run has no such rung.
     """
+    predicted = predicted_in(source, method, part)
+    if predicted.run is not None and part == "test":
+        opened_in_python(predicted.run)
+    return predicted
+
+
+def predicted_in(
+    source: str | Path, method: str | None = None, part: SplitName = "test"
+) -> Predicted:
+    """The same as `open_predicted`, but nothing is counted."""
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
     folder = path.parent if path.name == _PREDICTIONS else path
-    if folder.is_dir() and Run.is_at(folder.resolve().parent) and not Run.is_at(folder):
+    if folder.is_dir() and is_run(folder.resolve().parent) and not is_run(folder):
         return _of_rung(folder, method, part)
     if path.is_dir():
         return _of_run(path, method, part)
@@ -67,7 +86,7 @@ def open_predicted(
         raise DataError(f"{source} is a table, not a run with rungs: leave out the method {method}")
     table = read_predicted_table(path, part)
     return Predicted(path.name, table.predictions, table.texts, USUAL_METRIC,
-                     findings=table.findings)  # fmt: skip
+                     findings=table.findings, part=table.part)  # fmt: skip
 
 
 def _of_rung(folder: Path, method: str | None, part: SplitName) -> Predicted:
@@ -82,7 +101,7 @@ def _of_rung(folder: Path, method: str | None, part: SplitName) -> Predicted:
 def _of_run(folder: Path, method: str | None, part: SplitName) -> Predicted:
     run = Run.open(folder)
     rung = method or run.best
-    predictions = run.predictions(rung, part)
+    predictions = stored_predictions(run, rung, part)
     if not len(predictions):
         raise DataError(
             f"{folder} has no predictions of {part} rows; a run keeps those of validation and test"
@@ -94,4 +113,5 @@ def _of_run(folder: Path, method: str | None, part: SplitName) -> Predicted:
         metric=run.metric,
         run=folder,
         method=rung,
+        part=part,
     )

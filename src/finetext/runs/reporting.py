@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from finetext.data.explore import lengths_from_json
@@ -11,14 +12,17 @@ from finetext.recipe import ADAPTED
 from finetext.report.report import ReportData, write_report
 from finetext.runs.diagnosing import kept
 from finetext.runs.folder import finding_from_json
-from finetext.runs.run import Run, read_log
+from finetext.runs.run import Run, read_log, stored_predictions
+from finetext.types import Finding
 
 
-def report(run: str | Path) -> Path:
+def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
     """Write the report of a finished run anew, with all that was found out about it since.
 
     Args:
         run: the run folder.
+        find: called with a finding on each file of what was found out that cannot be read; the
+            report leaves out what it held, and has the finding, too.
 
     Returns:
         the page, `report.html` in the run folder.
@@ -27,8 +31,11 @@ def report(run: str | Path) -> Path:
         RunError: it is not the folder of a finished run, is damaged, or cannot be written.
     """
     opened = Run.open(run)
+    data = report_data(opened)
+    for finding in data.diagnoses.damaged:
+        find(finding)
     try:
-        return write_report(report_data(opened), opened.report)
+        return write_report(data, opened.report)
     except OSError as error:
         raise RunError(f"{opened.report} cannot be written: {error}") from None
 
@@ -46,6 +53,7 @@ def report_data(run: Run) -> ReportData:
         environment = json.loads((folder / "environment.json").read_text("utf-8"))
         known = [finding_from_json(of) for of in data["findings"]]
         lengths = [lengths_from_json(of) for of in data["lengths"]]
+        diagnoses = kept(folder)
         return ReportData(
             description=str(data["description"]),
             rows=dict(data["rows"]),
@@ -54,16 +62,16 @@ def report_data(run: Run) -> ReportData:
             seed=int(environment["seed"]),
             title=folder.resolve().name,
             lengths=lengths,
-            findings=[*run.findings, *known],
+            findings=[*run.findings, *diagnoses.damaged, *known],
             entries=run.leaderboard,
-            predictions={name: run.predictions(name) for name in methods},
+            predictions={name: stored_predictions(run, name, "test") for name in methods},
             comparisons=run.comparisons,
             paid=run.paid,
             metric=run.metric,
             best=run.best,
             cheapest=run.cheapest,
             environment=environment,
-            diagnoses=kept(folder),
+            diagnoses=diagnoses,
             logs={name: read_log(folder / name / "log.jsonl") for name in logged},
         )
     except FinetextError:

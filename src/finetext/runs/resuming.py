@@ -81,6 +81,12 @@ def begun(folder: Path, asked: Asked) -> Begun:
             f"the corpus to adapt to is not the one that the run in {folder} was begun with. Put "
             "that back to go on, or start a new run in another folder"
         )
+    was, costs = values.get("decide", {}).get("content_hash"), asked.recipe.decide
+    if was not in (None, costs.content_hash):
+        raise RunError(
+            f"the costs in {costs.costs} are not the ones that the run in {folder} was begun with. "
+            "Put those back to go on, or start a new run in another folder"
+        )
     scheme = asked.splits.scheme
     if known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
         raise RunError(
@@ -178,7 +184,8 @@ def _ways_of_reading(was: Mapping[str, Any], now: Recipe) -> str:
 def _compared(was: Mapping[str, Any], now: Recipe) -> list[str]:
     """A phrase on each setting that determines the results and is not the same."""
     before, after = dict(_flat(was)), dict(_flat(tomllib.loads(now.to_toml())))
-    names = sorted({*before, *after} - {*KNOBS, "data.content_hash", "adapt.content_hash"})
+    hashes = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
+    names = sorted({*before, *after} - {*KNOBS, *hashes})
     if before["methods"] != after["methods"]:
         names = [name for name in names if not name.startswith("methods.")]
     differing = [(n, before.get(n, "not set"), after.get(n, "not set")) for n in names]

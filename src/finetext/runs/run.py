@@ -70,17 +70,18 @@ class Run:
         """Read a run folder.
 
         Raises:
-            RunError: it is not the folder of a finished run.
+            RunError: it is not the folder of a finished run; that of another one is told how to
+                go on.
         """
         folder = Path(folder)
         path = folder / "leaderboard.json"
         if not cls.is_at(folder):
-            hint = ""
             if is_started(folder):
-                hint = f"; go on with it: {resume_command(folder)}"
-            raise RunError(
-                f"{folder} is not the folder of a finished run: it has no {path.name}{hint}"
-            )
+                raise RunError(
+                    f"the run in {folder} is unfinished: it has no {path.name} yet; go on with it: "
+                    f"{resume_command(folder)}"
+                )
+            raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
         try:
             entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
@@ -94,8 +95,8 @@ class Run:
                 paid=tuple(map(Paid.from_json, verdict.pop("paid", ()))),
                 **verdict,
             )
-            run._entry(run.cheapest)
-            run._entry(run.best)
+            run.entry(run.cheapest)
+            run.entry(run.best)
         except (
             OSError,
             ValueError,
@@ -130,21 +131,28 @@ class Run:
         Raises:
             UnknownNameError: the run has no such rung.
         """
-        return load_model(self.folder / self._entry(method).model, device)
+        return load_model(self.folder / self.entry(method).model, device)
 
     def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
         """What a rung, the best one by default, said of the validation or test rows.
+
+        A program that reads test rows is counted in the run, once: what is chosen after a look at
+        them is no longer tested by them.
 
         Raises:
             UnknownNameError: the run has no such rung.
             RunError: the file of predictions is missing or damaged.
         """
-        entry = self._entry(method)
-        return read_predictions(self.folder / entry.method / "predictions.parquet", split)
+        from finetext.runs.openings import opened_in_python
+
+        found = stored_predictions(self, method, split)
+        if split == "test":
+            opened_in_python(self.folder)
+        return found
 
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
         """The texts of the rows of `predictions`, in the same order; raises the same."""
-        path = self.folder / self._entry(method).method / "predictions.parquet"
+        path = self.folder / self.entry(method).method / "predictions.parquet"
         texts: list[str] = _rows(path, split)["text"].to_pylist()
         return texts
 
@@ -159,7 +167,7 @@ class Run:
         Raises:
             UnknownNameError: the run has no such rung.
         """
-        return read_log(self.folder / self._entry(method).method / "log.jsonl")
+        return read_log(self.folder / self.entry(method).method / "log.jsonl")
 
     def __call__(self, text: str) -> dict[str, float]:
         """Label to probability for one text by the best rung, likeliest first.
@@ -168,7 +176,12 @@ class Run:
         """
         return self.classifier()(text)
 
-    def _entry(self, method: str | None) -> LeaderboardEntry:
+    def entry(self, method: str | None = None) -> LeaderboardEntry:
+        """The line of the leaderboard of a rung, the best one by default.
+
+        Raises:
+            UnknownNameError: the run has no such rung.
+        """
         by_name = {entry.method: entry for entry in self.leaderboard}
         name = method or self.best
         if name not in by_name:
@@ -186,6 +199,11 @@ class Run:
         )
         caption = f"{self.folder}: test rows; best on validation: {self.best}"
         return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return Run.is_at(folder) or is_started(folder)
 
 
 def is_finished(folder: Path) -> bool:
@@ -213,6 +231,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         if isinstance(value, dict):
             lines.append(value)
     return lines
+
+
+def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:
+    """The same as `Run.predictions`, for finetext itself: nothing is counted."""
+    return read_predictions(run.folder / run.entry(method).method / "predictions.parquet", split)
 
 
 def read_predictions(path: Path, split: SplitName) -> Predictions:

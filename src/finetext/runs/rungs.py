@@ -72,7 +72,7 @@ def climb(
         place.mkdir(exist_ok=True)
         sync_names(folder)
         attempts = Attempts(place, context)
-        classifier = fitted(method, splits, attempts, place)
+        classifier = fitted(method, splits, attempts, place, name)
         made_by = {
             "method": method.name,
             "hyperparameters": hyperparameters(method),
@@ -89,10 +89,15 @@ def climb(
     return rung
 
 
-def fitted(method: Method, splits: Splits, attempts: Attempts, place: Path) -> Classifier:
-    """The fitted method; if that ends early, the seconds spent are kept."""
+def fitted(
+    method: Method, splits: Splits, attempts: Attempts, place: Path, name: str
+) -> Classifier:
+    """The fitted method, in whose messages it has this name.
+
+    If that ends early, the seconds spent are kept.
+    """
     try:
-        context = _named(attempts.context(place), method.name, place.name)
+        context = _named(attempts.context(place), method.name, name)
         return method.fit(splits.train, splits.validation, context)
     except BaseException:
         attempts.keep()
