@@ -150,10 +150,9 @@ def read_corpus(
     ready-made test part; those of labelled data without one, as `finetext train` with the same
     seed and default sizes takes them; and those of a run, if its folder is given.
 
-    A row of a table, an item of a list and a file of a folder are documents, and one that was there
-    before is left out. A file of plain lines is one document: a line that occurs in it again stays,
-    as running text needs it, and only a file that was there before is left out, as a whole. What
-    occurs more than once is never held out.
+    A row of a table, an item of a list and a file of a folder are documents; one that was there
+    before is left out. So is a file of plain lines as a whole, but a line that occurs in it again
+    stays, as running text needs it. What occurs more than once is never held out.
 
     Args:
         source: whatever `finetext.read` takes, lines of text and lists of texts among them; the
