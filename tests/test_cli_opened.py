@@ -32,7 +32,7 @@ def write(texts: Sequence[str]) -> str:
     return "rows.csv"
 
 
-@pytest.mark.parametrize("model", ["", "tfidf/model"])
+@pytest.mark.parametrize("model", ["", "tfidf", "tfidf/model"])
 def test_to_evaluate_the_test_rows_is_an_opening(command: Command, run: Path, model: str) -> None:
     rows = write(Run.open(run).texts())
     seen = command("evaluate", run / model, rows)

@@ -25,6 +25,7 @@ NOT_RUN = (
     "finetext generate",
     "finetext map",
     "finetext convert",
+    "finetext predict hub:",
     "finetext push",
     "finetext pull",
 )
@@ -54,7 +55,7 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
     return workplace
 
 
-@pytest.mark.parametrize("name", ["command-line.md", "data.md", "running.md"])
+@pytest.mark.parametrize("name", ["command-line.md", "data.md", "running.md", "using.md"])
 def test_the_commands_run(
     command: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -70,12 +71,15 @@ def test_the_commands_run(
         assert seen.out or "--out" in line or "--page" in line
 
 
-def test_the_python_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "data.md").read_text(), re.S | re.M)
+@pytest.mark.parametrize(("name", "shown"), [("data.md", "3 rows, 2 labels"), ("using.md", "")])
+def test_the_python_runs(
+    workplace: Path, capsys: pytest.CaptureFixture[str], name: str, shown: str
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(), re.S | re.M)
     assert blocks
     for block in blocks:
-        exec(compile(block, "data.md", "exec"), {})
-    assert "3 rows, 2 labels" in capsys.readouterr().out
+        exec(compile(block, name, "exec"), {})
+    assert shown in capsys.readouterr().out
 
 
 def test_the_line_on_what_was_chosen_is_the_one_shown(

@@ -22,7 +22,10 @@ Data = Annotated[str, Argument(metavar="DATA", help=_SOURCE)]
 OptionalData = Annotated[str | None, Argument(metavar="DATA", help=_SOURCE)]
 Model = Annotated[
     Path,
-    Argument(metavar="MODEL", help="A model folder, a run folder, or hub:USER/NAME[@REVISION]."),
+    Argument(
+        metavar="MODEL",
+        help="A model folder, a run folder, a rung in it, or hub:USER/NAME[@REVISION].",
+    ),
 ]
 Input = Annotated[str, Argument(metavar="INPUT", help="A text, a file, or - for lines.")]
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="A run folder.")]

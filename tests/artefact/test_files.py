@@ -147,6 +147,6 @@ def test_foreign_folders_are_named(folder: Path, finished: Path, tiny_encoder: P
     shutil.copytree(finished, unfinished)
     (unfinished / "leaderboard.json").unlink()
     assert "a run that is not finished" in str(info(unfinished).problem)
-    assert "whose model is" in str(info(finished / "tfidf").problem)
+    assert info(finished / "tfidf").folder == finished / "tfidf" / "model"
     with pytest.raises(ModelError, match="no model or run folder"):
         info(folder.parent / "nowhere")

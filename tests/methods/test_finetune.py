@@ -255,6 +255,10 @@ def test_a_folder_with_other_weights_than_labels_is_damaged(
     assert head
     without = {name: of for name, of in weights.items() if name not in head}
     save_file(without, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="bytes, not the"):
+        Classifier.load(folder)
+    described = json.loads((folder / "finetext.json").read_text())
+    (folder / "finetext.json").write_text(json.dumps({**described, "files": None}))
     with pytest.raises(ModelError, match="lacks the weights classifier"):
         Classifier.load(folder)
     smaller = {name: of[:2].clone() if name in head else of for name, of in weights.items()}

@@ -35,8 +35,6 @@ def looks_like(folder: Path) -> str:
         return "the folder of a run"
     if (folder / "recipe.toml").is_file() and (folder / "splits.parquet").is_file():
         return "the folder of a run that is not finished"
-    if (folder / "model" / DESCRIPTION).is_file():
-        return f"a rung of a run, whose model is {folder / 'model'}"
     if (folder / "origin.json").is_file():
         return "an encoder that finetext adapted or pretrained: train on it with --encoder"
     config = _config(folder)

@@ -107,14 +107,22 @@ def on_hub(model: str | Path) -> Repository | None:
 
 
 def model_folder(model: str | Path) -> Path:
-    """The folder of a model argument: a path as it is, or where the cache has `hub:owner/name`.
+    """The folder of a model argument: a path, the model of a rung in a run, or one of the Hub.
+
+    Args:
+        model: a path, which is given back unless it is the folder of a rung; or `hub:owner/name`,
+            which is fetched into the cache.
 
     Raises:
         ModelError: the model on the Hub cannot be fetched, is not as it was written, or holds a
             pickle.
     """
     repository = on_hub(model)
-    return Path(model) if repository is None else fetched(repository)
+    if repository is not None:
+        return fetched(repository)
+    folder, of_rung = Path(model), Path(model) / "model"
+    is_rung = (of_rung / DESCRIPTION).is_file() and not (folder / DESCRIPTION).is_file()
+    return of_rung if is_rung else folder
 
 
 def fetched(repository: Repository) -> Path:

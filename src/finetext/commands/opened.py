@@ -60,9 +60,11 @@ def count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int
     Returns:
         how often they were, or None if the rows are others, or the model is of no run.
     """
+    from finetext.artefact.hub import model_folder
     from finetext.runs.openings import opened, opened_in_words
     from finetext.runs.run import Run
 
+    model = model_folder(model)
     place = model.resolve()
     run = model if Run.is_at(place) else place.parent.parent
     if not Run.is_at(run):
