@@ -1,0 +1,246 @@
+// A file of texts: read here, predicted row by row, given back with all its columns.
+
+import { predictAll } from "./batches.js";
+import { decode, guess, guessColumn, guessHeader, isFormula, parse, write } from "./csv.js";
+import { barRow, byId, count, head, make, tell, whole } from "./dom.js";
+import { isCancelled } from "./talk.js";
+
+const LARGEST = 100 * 2 ** 20;
+const PREVIEW_ROWS = 5;
+const PREVIEW_COLUMNS = 30;
+const PREVIEW_CHARACTERS = 120;
+const MOST_COUNTS = 20;
+const MOST_LABELS = 20;
+const STEPS_TOLD = 4;
+const CONTROLS = ["file", "column", "delimiter", "header", "quotes"];
+
+let getInfo = async () => null;
+let info = null;
+let file = null;
+let table = null;
+let results = [];
+let work = null;
+
+/** `howToGet` promises what the server says of itself, or null where it says nothing. */
+export function setUpTable(howToGet) {
+  getInfo = howToGet;
+  byId("file").addEventListener("change", (event) => load(event.target.files[0]));
+  for (const id of ["delimiter", "header", "quotes"]) {
+    byId(id).addEventListener("change", () => read(id === "header" ? {} : { header: null }));
+  }
+  byId("column").addEventListener("change", () => {
+    results = [];
+    showPreview();
+    showState();
+  });
+  byId("predict").addEventListener("click", predict);
+  byId("cancel").addEventListener("click", () => work?.abort());
+  byId("download").addEventListener("click", download);
+  window.addEventListener("beforeunload", (event) => {
+    if (work) event.preventDefault();
+  });
+  setUpDrop();
+}
+
+function setUpDrop() {
+  const over = (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    byId("drop").classList.toggle("over", event.type !== "drop");
+    if (event.type === "drop" && !byId("panel-table").hidden) load(event.dataTransfer.files[0]);
+  };
+  for (const type of ["dragenter", "dragover", "drop"]) document.addEventListener(type, over);
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) byId("drop").classList.remove("over");
+  });
+}
+
+async function load(chosen) {
+  if (!chosen || work) return;
+  tell(byId("table-failure"), "");
+  tell(byId("work-failure"), "");
+  byId("table-read").hidden = true;
+  results = [];
+  try {
+    if (chosen.size > LARGEST) {
+      throw new Error("This file is larger than 100 MiB. The command “finetext predict” takes files of any size.");
+    }
+    const { text, encoding } = decode(new Uint8Array(await chosen.arrayBuffer()));
+    if (/^(PK\x03\x04|%PDF|PAR1|\x1f\x8b)/.test(text) || text.slice(0, 4096).includes("\0\0")) {
+      throw new Error("This is no CSV or TSV but a file of another kind. Save it as CSV, or use “finetext predict”.");
+    }
+    if (!text.trim()) throw new Error("This file is empty.");
+    file = { name: chosen.name, text, encoding };
+    const guessed = guess(text, chosen.name);
+    byId("delimiter").value = guessed.delimiter === "\t" ? "tab" : guessed.delimiter;
+    byId("quotes").checked = guessed.hasQuotes;
+    byId("table-read").hidden = false;
+    read({ header: null });
+  } catch (error) {
+    const reason = error instanceof DOMException ? "It cannot be read: was it moved or changed? Choose it again." : error.message;
+    tell(byId("table-failure"), `${chosen.name}: ${reason}`);
+  }
+}
+
+/** Read the file again as the controls say; a `header` of null is guessed. */
+function read({ header }) {
+  const delimiter = byId("delimiter").value === "tab" ? "\t" : byId("delimiter").value;
+  const rows = parse(file.text, delimiter, byId("quotes").checked);
+  if (header === null) byId("header").checked = guessHeader(rows);
+  const width = rows.reduce((most, row) => Math.max(most, row.length), 0);
+  const given = byId("header").checked ? rows.shift() : [];
+  const names = Array.from({ length: width }, (_, column) => given[column] || `column ${column + 1}`);
+  const uneven = rows.filter((row) => row.length !== (given.length || width)).length;
+  table = { names, rows, uneven };
+  results = [];
+  byId("column").replaceChildren(...names.map((name, column) => new Option(name, column)));
+  byId("column").value = guessColumn(names, rows);
+  byId("table-told").textContent = `${file.name}: ${count(rows.length, "row")}, ${count(width, "column")}.`;
+  showRemarks();
+  showPreview();
+  showState();
+}
+
+function showRemarks() {
+  const remarks = [];
+  if (file.encoding === "Windows-1252") remarks.push("It is not in UTF-8, and was read as Windows-1252: look whether the letters are right.");
+  if (file.text.includes("\ufffd")) remarks.push("Some characters of it cannot be read, and stand as \ufffd.");
+  if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: look whether the delimiter is right. Nothing of them is lost.`);
+  byId("table-remarks").replaceChildren(...remarks.map((remark) => make("li", "", remark)));
+}
+
+function showPreview() {
+  const chosen = Number(byId("column").value);
+  const cut = (text) => (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
+  const names = table.names.slice(0, PREVIEW_COLUMNS);
+  const mark = (column) => (column === chosen ? "chosen" : "");
+  const heads = names.map((name, column) => head("col", column === chosen ? `${name} (the texts)` : name, mark(column)));
+  const rows = table.rows.slice(0, PREVIEW_ROWS).map((row) =>
+    make("tr", "", ...names.map((_, column) => make("td", mark(column), cut(row[column] ?? "")))),
+  );
+  byId("preview").tHead.replaceChildren(make("tr", "", ...heads));
+  byId("preview").tBodies[0].replaceChildren(...rows);
+}
+
+async function predict() {
+  info = await getInfo();
+  if (work) return;
+  if (!info) {
+    tell(byId("work-failure"), "The server has not said yet what it takes: see the message above.");
+    return;
+  }
+  const column = Number(byId("column").value);
+  const texts = table.rows.map((row) => row[column]?.toWellFormed?.() ?? row[column]);
+  tell(byId("work-failure"), "");
+  work = new AbortController();
+  showState();
+  byId("cancel").focus();
+  const progress = progressOf(texts.length, results.length);
+  progress.onProgress(results.length);
+  try {
+    await predictAll(texts, results, info.limits, { signal: work.signal, keep: keptOf(info), ...progress });
+  } catch (error) {
+    if (!isCancelled(error)) tell(byId("work-failure"), `${error.message} What is done is kept: you can go on, or download it.`);
+  } finally {
+    work = null;
+    showState();
+    if (!byId("panel-table").hidden) byId(results.length === texts.length ? "download" : "predict").focus();
+  }
+}
+
+/** With many labels, their probabilities of all rows would fill the memory. */
+function keptOf({ labels }) {
+  return ({ prediction, set, probability, probabilities }) => ({
+    prediction, set, probability, ...(labels.length <= MOST_LABELS ? { probabilities } : {}),
+  });
+}
+
+function progressOf(total, before) {
+  const started = performance.now();
+  let told = 0;
+  const onProgress = (done) => {
+    const seconds = (performance.now() - started) / 1000;
+    const speed = (done - before) / Math.max(seconds, 0.001);
+    const left = done > before ? `, ${whole(Math.round(speed))} rows/s, about ${duration((total - done) / speed)} left` : "";
+    byId("progress").max = total;
+    byId("progress").value = done;
+    byId("progress-told").textContent = `${whole(done)} of ${count(total, "row")}${done < total ? left : ""}`;
+    const step = Math.floor((STEPS_TOLD * done) / total);
+    if (step > told) byId("progress-live").textContent = `${Math.round((100 * done) / total)}% done`;
+    told = Math.max(told, step);
+  };
+  const onWait = (seconds) => {
+    byId("progress-told").textContent = seconds ? `The server is busy: going on in ${seconds} s` : "Going on";
+  };
+  return { onProgress, onWait };
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${whole(Math.ceil(seconds))} s`;
+  return seconds < 5400 ? `${whole(Math.round(seconds / 60))} min` : `${whole(Math.round(seconds / 3600))} h`;
+}
+
+function showState() {
+  const total = table.rows.length;
+  const isDone = results.length === total;
+  for (const id of CONTROLS) byId(id).disabled = work !== null;
+  byId("predict").hidden = work !== null || isDone;
+  byId("predict").textContent = results.length ? "Go on" : `Predict ${count(total, "row")}`;
+  byId("cancel").hidden = work === null;
+  byId("work").hidden = work === null && !results.length;
+  byId("table-result").hidden = work !== null || !results.length;
+  if (byId("table-result").hidden) return;
+  byId("progress-told").textContent = `${isDone ? "Done" : "Stopped"}: ${whole(results.length)} of ${count(total, "row")}`;
+  showResult(isDone);
+}
+
+function showResult(isDone) {
+  const counts = new Map();
+  for (const result of results) counts.set(nameOf(result), (counts.get(nameOf(result)) ?? 0) + 1);
+  const sorted = [...counts].sort((one, other) => other[1] - one[1]);
+  const rest = sorted.slice(MOST_COUNTS);
+  const shown = sorted.slice(0, MOST_COUNTS);
+  if (rest.length) shown.push([`${whole(rest.length)} others`, rest.reduce((sum, [, times]) => sum + times, 0)]);
+  const rows = shown.map(([name, times]) => barRow(name, times / results.length, whole(times), [], true));
+  byId("counts").tBodies[0].replaceChildren(...rows);
+  byId("download").textContent = isDone ? "Download" : `Download the ${count(results.length, "row")} that are done`;
+  const formulas = table.rows.slice(0, results.length).flat().filter(isFormula).length;
+  const field = formulas === 1 ? "1 field of this file begins" : `${whole(formulas)} fields of this file begin`;
+  tell(byId("formulas"), formulas ? `${field} like a formula, which a spreadsheet would run. Without this mark everything stays as it is.` : "");
+}
+
+function nameOf(result) {
+  if (result.problem) return "not predicted: see the column problem";
+  if (Array.isArray(result.prediction)) return result.prediction.join(", ") || "no label";
+  return result.prediction ?? "no label: the model abstains";
+}
+
+function download() {
+  const name = `${file.name.replace(/\.[^.]*$/, "")}-predicted.csv`;
+  const content = new Blob([write(outputRows(), byId("spreadsheet").checked)], { type: "text/csv" });
+  const link = make("a", "");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** The columns of the file and those of `finetext predict`, and `problem` if a row had one. */
+function outputRows() {
+  const { labels } = info;
+  const shown = labels.length <= MOST_LABELS ? labels : [];
+  const hasSets = results.some((result) => result.set);
+  const hasProblems = results.some((result) => result.problem);
+  const added = ["prediction", ...(hasSets ? ["set"] : []), "probability", ...shown.map((label) => `probability:${label}`), ...(hasProblems ? ["problem"] : [])];
+  const names = table.names.map((name) => (added.includes(name) ? `input:${name}` : name));
+  const rows = results.map((result, place) => {
+    const own = names.map((_, column) => table.rows[place][column] ?? "");
+    const joined = (value) => [value ?? []].flat().join(",");
+    const numbers = [result.probability, ...shown.map((label) => result.probabilities?.[label])];
+    return [
+      ...own, joined(result.prediction), ...(hasSets ? [joined(result.set)] : []),
+      ...numbers.map((number) => (number === undefined ? "" : String(number))), ...(hasProblems ? [result.problem ?? ""] : []),
+    ];
+  });
+  return [[...names, ...added], ...rows];
+}

@@ -1,0 +1,188 @@
+"""The page of the server in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from page_helpers import Films, Open, cells, classify, give
+from serving_toys import Toy
+
+from finetext.decisions import Decision
+from finetext.types import Floats, LabelScheme
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
+
+def test_a_text_gets_bars_a_decision_and_its_words(opened: Open) -> None:
+    page = opened()
+    page.get_by_label("Your text").fill("😀 a good film, not bad")
+    page.get_by_label("Your text").press("Control+Enter")
+    page.locator("#words").wait_for()
+    assert page.locator("#verdict").inner_text() == "yes, 60.0%"
+    assert page.locator("#verdict").get_attribute("role") == "status"
+    shown = [" ".join(row.split()) for row in cells(page, "bars", "tbody tr")]
+    assert shown == ["yes given 60.0%", "no 36.0%", "0 4.0%"]
+    widths = [box["width"] for row in page.locator("#bars i").all() if (box := row.bounding_box())]
+    assert widths[0] / widths[1] == pytest.approx(0.6 / 0.36, rel=0.02)
+    assert cells(page, "marked", ".for") == ["good+"]
+    assert cells(page, "marked", ".against") == ["bad\N{MINUS SIGN}"]
+    assert page.locator("#marked").inner_text() == "😀 a good+ film, not bad\N{MINUS SIGN}"
+    assert "Most for yes: “good”" in page.locator("#words-told").inner_text()
+    page.get_by_label("for", exact=True).select_option("no")
+    page.locator("#marked .for", has_text="bad").wait_for()
+
+
+def test_abstention_sets_and_many_labels(opened: Open) -> None:
+    decision = Decision(least=(0.99, 0.99, 0.99), set_from=0.3, coverage=0.9)
+    page = opened(Films(decision=decision))
+    assert classify(page, "good and bad") == "No label: the model abstains"
+    why = page.locator("#verdict-why").inner_text()
+    assert "the nearest to it has 60.0%" in why
+    assert "Prediction set, which has what is true for 90.0% of texts" in why
+    assert why.endswith(": yes, no.")
+    names = tuple(f"label {number}" for number in range(14))
+
+    class Many(Toy):
+        def predict_proba(self, texts: Sequence[str]) -> Floats:
+            return np.tile(np.arange(14) / 91, (len(texts), 1))
+
+    page = opened(Many(scheme=LabelScheme(names)))
+    classify(page, "x")
+    visible = page.locator("#bars tbody tr:visible")
+    assert visible.count() == 10
+    page.get_by_role("button", name="Show all 14 labels").click()
+    assert visible.count() == 14
+    page.get_by_role("button", name="Show the 10 likeliest").click()
+    assert visible.count() == 10
+
+
+def test_a_text_waits_for_what_the_server_says_of_itself(opened: Open) -> None:
+    page = opened(Films(decision=Decision(set_from=0.3, coverage=0.9)))
+    waiting: list[Route] = []
+    page.route("**/info", lambda route: waiting.append(route))
+    page.reload()
+    page.get_by_label("Your text").fill("good")
+    page.get_by_role("button", name="Classify").click()
+    page.locator("#verdict").filter(has_text="Asking").wait_for()
+    waiting[0].continue_()
+    page.locator("#verdict-why").filter(has_text="for 90.0% of texts").wait_for()
+
+
+def test_several_labels_or_none(opened: Open) -> None:
+    page = opened(Films(scheme=LabelScheme(("no", "yes", "0"), multilabel=True)))
+    assert classify(page, "good") == "yes"
+    assert classify(page, "good and bad, x") == "yes"
+    page = opened(
+        Films(
+            scheme=LabelScheme(("no", "yes", "0"), multilabel=True),
+            decision=Decision(thresholds=(0.95, 0.95, 0.95)),
+        )
+    )
+    assert classify(page, "good") == "No label"
+    why = page.locator("#verdict-why").inner_text()
+    assert why == "No label reaches its threshold; the likeliest, yes, has 90.0%."
+
+
+def test_markup_stays_text(opened: Open) -> None:
+    page = opened()
+    text = "<script>alert(1)</script><img src=x onerror=alert(2)> good"
+    assert classify(page, text).startswith("yes")
+    page.locator("#words").wait_for()
+    assert page.locator("#marked").inner_text().replace("+", "") == text
+    give(page, "<b>.csv", "text,<i>n</i>\n<script>x</script>,<img src=x>\n")
+    page.locator("#preview").wait_for()
+    assert cells(page, "preview", "tbody td") == ["<script>x</script>", "<img src=x>"]
+    assert page.locator("main script, main img").count() == 0
+
+
+def test_what_goes_wrong_is_said(opened: Open) -> None:
+    page = opened(expected=["422", "500", "ERR_FAILED"], text_characters=30)
+    failure = page.locator("#text-failure")
+    page.get_by_role("button", name="Classify").click()
+    assert failure.inner_text() == "There is no text yet: type or paste one."
+    for text, said in (("x" * 31, "at most 30"), ("a text that breaks it", "met a fault")):
+        page.get_by_label("Your text").fill(text)
+        page.get_by_role("button", name="Classify").click()
+        failure.filter(has_text=said).wait_for()
+    page.route("**/decide", lambda route: route.abort())
+    page.get_by_role("button", name="Classify").click()
+    failure.filter(has_text="cannot be reached").wait_for()
+    assert failure.get_attribute("role") == "alert"
+
+
+def test_tabs_go_by_keyboard_and_the_model_is_told(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("tab", name="Text").focus()
+    page.keyboard.press("ArrowLeft")
+    model = page.get_by_role("tabpanel", name="Model")
+    assert model.is_visible()
+    assert page.get_by_role("tab", name="Model").get_attribute("aria-selected") == "true"
+    assert page.locator("[role=tab][tabindex='-1']").count() == 2
+    told = model.inner_text()
+    for part in (
+        "films/tfidf",
+        "0.910",
+        "0.880 to 0.940",
+        "finetune",
+        "two <script>alert(1)</script>",
+    ):
+        assert part in told
+    assert "license: mit" not in told
+    links = [link.get_attribute("href") for link in model.get_by_role("link").all()]
+    assert links == ["https://a.example"]
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tabpanel", name="Text").is_visible()
+    page.keyboard.press("End")
+    assert model.is_visible()
+    page.keyboard.press("Home")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a good film")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator("#text-result").wait_for()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_needs_no_sideways_scrolling(opened: Open, dark: bool) -> None:
+    page = opened(width=320, dark=dark)
+    classify(page, "a good film " + "long" * 60)
+    page.locator("#words").wait_for()
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not page.evaluate(wide)
+    give(
+        page,
+        "wide.csv",
+        ",".join(["text", *map(str, range(40))]) + "\n" + ",".join(["x" * 90] * 41),
+    )
+    page.get_by_role("button", name="Predict").click()
+    page.locator("#table-result").wait_for()
+    assert not page.evaluate(wide)
+    page.get_by_role("tab", name="Model").click()
+    assert not page.evaluate(wide)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(21, 24, 28)") == dark
+
+
+def test_the_token_is_asked_for_and_kept_in_the_tab(opened: Open) -> None:
+    page = opened(token="open-sesame", expected=["401"])
+    dialog = page.get_by_role("dialog", name="This server wants a token")
+    dialog.wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#start-failure").filter(has_text="have its token").wait_for()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_label("Token", exact=True).fill("wrong")
+    page.keyboard.press("Enter")
+    dialog.filter(has_text="does not take that token").wait_for()
+    page.get_by_label("Token", exact=True).fill("open-sesame")
+    page.get_by_role("button", name="Go on").click()
+    page.locator("#what").filter(has_text="films/tfidf: no, yes, 0").wait_for()
+    assert classify(page, "good").startswith("yes")
+    page.reload()
+    page.locator("#what").filter(has_text="films/tfidf").wait_for()
+    assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+    page.get_by_role("button", name="Forget the token").click()
+    dialog.wait_for()
