@@ -54,6 +54,9 @@ def test_the_document_has_the_limits_and_all_errors(described: Any) -> None:
     text, texts = shapes["Classification"]["properties"]["inputs"]["oneOf"]
     assert (text["maxLength"], texts["maxItems"], texts["minItems"]) == (200, 8, 1)
     assert shapes["Question"]["properties"]["inputs"]["maxLength"] == 40
+    assert shapes["Parameters"]["properties"]["top_k"]["anyOf"][0] == {
+        "type": "integer", "minimum": 1,
+    }  # fmt: skip
     assert "HTTPValidationError" not in shapes
     statuses = {"200", "400", "408", "413", "415", "422", "429", "500", "503", "504"}
     for path in POSTED:

@@ -48,7 +48,7 @@ Texts = Annotated[
 ]
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 
 class _Asked(BaseModel):
