@@ -87,7 +87,10 @@ def test_a_card_may_be_changed_and_stays(folder: Path, tfidf: TfidfClassifier) -
     card.write_text(card.read_text().replace("# A text", "# My text"))
     assert info(folder).problem is None
     assert next(f.state for f in info(folder).files if f.name == "README.md") == "own"
+    (folder / ".finetext.json.killed").write_text("")
+    (folder / ".README.md.killed").write_text("")
     write_record(folder, {"title": "new"})
+    assert not list(folder.glob(".*"))
     save_model(tfidf, folder)
     assert "# My text" in card.read_text()
     assert info(folder).problem is None

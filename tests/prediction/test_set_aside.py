@@ -98,7 +98,7 @@ def test_rows_of_json_lines(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[str], pieces: int, gzipped: bool
 ) -> None:
     path = tmp_path_factory.mktemp("aside") / ("in.jsonl.gz" if gzipped else "in.jsonl")
-    kinds = ["good", "good", "good", *kinds]
+    kinds = [*["good"] * 41, *kinds]  # a column that holds mostly lists is refused as a whole
     content = "\n".join(JSON_LINES[kind] for kind in kinds).encode()
     path.write_bytes(gzip.compress(content) if gzipped else content)
     with pytest.MonkeyPatch.context() as patched:

@@ -131,11 +131,16 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
     """Write `finetext.json`, and the model card unless there is one that was written by hand.
 
+    What a writing that was killed has left beside them is removed.
+
     Args:
         folder: that of the model.
         described: what the file is to say.
         name: that of the model on the Hub, for the card; none by default.
     """
+    for begun in (DESCRIPTION, CARD):
+        for left in folder.glob(f".{begun}.*"):
+            left.unlink(missing_ok=True)
     write_json(folder / DESCRIPTION, sealed(described))
     if not _is_written_by_hand(folder / CARD):
         write_text(folder / CARD, model_card(described, name))
