@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -32,12 +31,7 @@ def main() -> None:
     if common.served(work):
         return
     options = arguments()
-    with tempfile.TemporaryDirectory() as scratch:
-        model = options.model
-        if model is None:
-            model = f"{scratch}/model"
-            job = {"task": "prepare", "folder": model, "data": options.data}
-            common.alone(__file__, job, options.threads)
+    with serve_clients.model_of(options, __file__) as model:
         compare(options, model, texts_of(options))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,6 +70,19 @@ def start(model: str, threads: int, *words: object) -> Server:
         lines += line
     place = urlsplit(json.loads(lines)["address"])
     return Server(process, str(place.hostname), int(place.port or 0))
+
+
+@contextmanager
+def model_of(options: argparse.Namespace, script: str) -> Iterator[str]:
+    """The model that was named, or else one that a process of `script` makes for the body."""
+    if options.model is not None:
+        yield options.model
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = f"{scratch}/model"
+        job = {"task": "prepare", "folder": folder, "data": options.data}
+        common.alone(script, job, options.threads)
+        yield folder
 
 
 def prepare(folder: str, data: str) -> None:

@@ -20,7 +20,6 @@ import asyncio
 import json
 import random
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -94,12 +93,7 @@ def main() -> None:
     if common.served(work):
         return
     options = arguments()
-    with tempfile.TemporaryDirectory() as scratch:
-        model = options.model
-        if model is None:
-            model = f"{scratch}/model"
-            job = {"task": "prepare", "folder": model, "data": options.data}
-            common.alone(__file__, job, options.threads)
+    with serve_clients.model_of(options, __file__) as model:
         wrong = bear(options, model)
     if wrong:
         raise SystemExit("\n".join(wrong[:20]))

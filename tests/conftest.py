@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from finetext.types import Dataset, LabelScheme
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The models of the tests are so small that threads only wait for each other. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -168,3 +171,16 @@ def finished_once(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def finished(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of that folder for each test, as commands write into it."""
     return shutil.copytree(finished_once, tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: pages are not opened in a browser")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -36,7 +36,7 @@ class Targets:
         """The labels of so many rows.
 
         Raises:
-            ValueError: there are as many rows of labels as there must be, or they are no labels.
+            ValueError: there are not as many labels as rows, or they are no labels.
         """
         from sklearn.utils.multiclass import check_classification_targets
         from sklearn.utils.validation import assert_all_finite, column_or_1d

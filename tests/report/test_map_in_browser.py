@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,18 +40,6 @@ def made_up(labels: tuple[str, ...] = LABELS, n: int = TEXTS) -> TextMap:
         truths=tuple(labels[i] for i in numbers), predictions=tuple(labels[i] for i in given),
         x=tuple(places[:, 0].tolist()), y=tuple(places[:, 1].tolist()), rows=16_000,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed: the map is not opened in a browser")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

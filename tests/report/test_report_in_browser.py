@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import made_up
 from diagnosed import diagnosed
+from made_up_run import made_up
 
 from finetext.report.report import write_report
 from finetext.types import LabelScheme
@@ -19,18 +18,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 LABELS = ("anger", "fear", "joy", "love", "sadness", "surprise")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed: the report is not opened in a browser")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

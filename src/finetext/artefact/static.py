@@ -1,8 +1,8 @@
 """A classifier on static embeddings: a table of vectors, their mean, and a logistic regression.
 
 A text is the mean of the vectors of its pieces, brought to length 1 (model2vec: Tulkens and van
-Dongen 2024). Order and context are lost; what is left predicts with tokenizers and NumPy alone,
-some hundred times as fast as the encoder that the vectors were taken from.
+Dongen 2024). Order and context are lost; what is left predicts with tokenizers and NumPy alone, far
+faster than the encoder that the vectors were taken from.
 """
 
 from __future__ import annotations

@@ -20,19 +20,16 @@ from finetext.artefact.folder import (
     save_model,
     write_json,
 )
-from finetext.artefact.onnx import OnnxClassifier
 from finetext.artefact.static import StaticClassifier
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError
 from finetext.exporting.comparing import MOST_ROWS, Compared, Judging, bytes_of, compared
-from finetext.exporting.exporter import Exporter, Made
+from finetext.exporting.exporter import EXPORTS, Exporter, Made
 from finetext.exporting.origin import Origin, open_origin
 from finetext.methods.base import Classifier
 from finetext.pipeline import Listener
 
 COMPARISON: Final = "export.json"
-KINDS: Final = frozenset({OnnxClassifier.kind, StaticClassifier.kind})
-"""Kinds of classifier that are exports."""
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
 _SAID_OF_THE_ORIGINAL: Final = ("title", "data", "base", "findings", "machine")
 """What its record says that holds for an export, too; scores were not measured on that."""
@@ -177,7 +174,7 @@ def _place(origin: Origin, exporter: Exporter, folder: str | Path | None) -> Pat
         place = Path(folder)
     if not place.exists():
         return place
-    is_export = (place / DESCRIPTION).is_file() and read_description(place)["classifier"] in KINDS
+    is_export = (place / DESCRIPTION).is_file() and read_description(place)["classifier"] in EXPORTS
     if not is_export and (not place.is_dir() or any(place.iterdir())):
         raise ModelError(f"{place} is no export that could be replaced; choose another folder")
     return place

@@ -8,13 +8,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from finetext.artefact.onnx import OnnxClassifier
+from finetext.artefact.static import StaticClassifier
 from finetext.methods.base import Classifier
 
 if TYPE_CHECKING:
     from finetext.exporting.origin import Origin
     from finetext.types import Dataset
+
+
+EXPORTS: Final = frozenset({OnnxClassifier.kind, StaticClassifier.kind})
+"""Kinds of classifier that are exports."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from finetext.artefact.onnx import ABOUT, GRAPH, OnnxClassifier
 from finetext.errors import MissingExtraError, ModelError
-from finetext.exporting.exporter import Exporter, Made
+from finetext.exporting.exporter import EXPORTS, Exporter, Made
 from finetext.methods.base import Classifier
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
 _SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
-_EXPORTED: Final = ("onnx", "static")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def refuse_without_encoder(classifier: Classifier, form: str) -> None:
             f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
             "folder, which predicts without torch as it is"
         )
-    if classifier.kind in _EXPORTED:
+    if classifier.kind in EXPORTS:
         raise ModelError(
             f"this is an export itself (kind {classifier.kind}); export the model it was made from"
         )
