@@ -57,16 +57,13 @@ def leaderboard(run: finetext.Run, metrics: list[str]) -> list[str]:
 
 
 def comparisons(run: finetext.Run) -> list[str]:
-    """The paired difference of every rung to the best one on test rows."""
-    best = run.predictions(run.best)
+    """The paired difference of every rung to the best one on test rows, as the run found it."""
     lines = [f"Best on validation by {run.metric}: {run.best}."]
-    for entry in run.leaderboard:
-        if entry.method != run.best:
-            found = finetext.compare(best, run.predictions(entry.method), run.metric)
-            lines.append(
-                f"{run.best} less {entry.method} on test: {run.metric} {cell(found.difference)}, "
-                f"p {found.p_value:.2g} ({found.test})."
-            )
+    for method, found in run.comparisons.items():
+        lines.append(
+            f"{method} less {run.best} on test: {found.metric} {cell(found.difference)}, "
+            f"p {found.p_value:.2g} ({found.test})."
+        )
     return lines
 
 

@@ -56,6 +56,15 @@ def test_settings_in_no_section_can_be_set() -> None:
     assert Recipe.from_values(values).checkpoint_steps == 5
 
 
+def test_every_section_can_be_assigned_to() -> None:
+    settings = ["data.text=t", "split.test=0.1", "decide.aim=f1", "tfidf.max_features=9"]
+    values = recipe_values(None, given("x.csv"), MethodOptions(), [*settings, "adapt.corpus=c"])
+    assert values["data"]["text"] == "t"
+    assert (values["split"], values["adapt"]) == ({"test": 0.1}, {"corpus": "c"})
+    assert values["decide"] == {"aim": "f1"}
+    assert values["methods"]["tfidf"] == {"max_features": 9}
+
+
 def test_commas_join_names() -> None:
     assert names(None) is None
     assert names(" a, b,") == ["a", "b"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from finetext import registry
-from finetext.artefact.foreign import FOREIGN, is_foreign
 from finetext.artefact.hub import model_folder
+from finetext.artefact.staging import warning_of
 from finetext.data.samples import sample_recipe
 from finetext.data.settings import ReadSettings
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
@@ -175,7 +175,8 @@ def open_model(
         folder: it, or `hub:owner/name`.
         device: as the option says; None for the best there is.
         precision: as the option says; None for that of the model.
-        say: called with a line if finetext did not write the model.
+        say: called with a line if finetext did not write the model, or what is said of it was
+            changed since.
 
     Raises:
         ModelError: it is none of these, damaged, or cannot be fetched.
@@ -187,12 +188,12 @@ def open_model(
     folder = model_folder(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
-    if is_foreign(folder):
-        say(FOREIGN)
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
     wanted = None if precision is None else check_precision(precision)
     classifier = Classifier.load(folder, device or "auto")
+    if warning := warning_of(folder):
+        say(warning)
     return classifier if wanted is None else classifier.with_precision(wanted)
 
 
@@ -294,8 +295,8 @@ def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]
     if not section:
         values |= assignments
         return
-    if section in ("data", "split", "adapt"):
-        values[section] = {**values.get(section, {}), **assignments}
+    if section in SECTIONS[:-1]:
+        values[section] = {**_table(values, section), **assignments}
         return
     name = section.removeprefix("methods.")
     if name not in values["methods"]:
