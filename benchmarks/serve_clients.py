@@ -95,7 +95,7 @@ def prepare(folder: str, data: str) -> None:
 def request(body: bytes, path: str = "/predict", headers: str = "") -> bytes:
     """A request as it goes over the wire."""
     return (
-        f"POST {path} HTTP/1.1\r\nhost: benchmark\r\ncontent-type: application/json\r\n{headers}"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}"
         f"content-length: {len(body)}\r\n\r\n"
     ).encode() + body
 

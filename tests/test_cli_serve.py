@@ -123,7 +123,7 @@ def test_it_can_be_killed_under_load_and_started_again_at_once(started: Start) -
     port = int(address.rpartition(":")[2])
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
     for made in held:
-        made.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        made.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
     ask(address, "/predict", {"inputs": "x"})
     process.kill()
     process.wait(60)

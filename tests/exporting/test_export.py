@@ -14,6 +14,7 @@ import pytest
 import finetext
 from finetext import registry
 from finetext.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
+from finetext.exporting.export import ExportTerms
 from finetext.exporting.exporter import Exporter, Made
 from finetext.exporting.onnx import OnnxExporter
 from finetext.exporting.origin import Origin, open_origin, place_in_run
@@ -55,7 +56,7 @@ class Silly(Same):
 @pytest.fixture(autouse=True)
 def exporters(monkeypatch: pytest.MonkeyPatch) -> None:
     table = dict(registry.TABLES["exporters"])
-    table |= {"same": f"{__name__}:Same", "silly": f"{__name__}:Silly"}
+    table |= {name.lower(): f"{__name__}:{name}" for name in ("Same", "Silly", "Broken")}
     monkeypatch.setitem(registry.TABLES, "exporters", table)
     registry.table.cache_clear()
     monkeypatch.setattr(registry, "import_module", lambda name: _module(name))
@@ -144,6 +145,9 @@ def test_without_rows_it_needs_data_or_force(
     told = json.loads(command(*words, "--data", reviews, "--json").out)
     assert told["folder"] == str(tmp_path / "same")
     assert told["compared"]["rows"] == 60
+    assert told["compared"]["where"] == f"rows of {reviews.name}"
+    for file in ("finetext.json", "README.md"):
+        assert str(reviews.parent) not in (tmp_path / "same" / file).read_text(encoding="utf-8")
     assert told["compared"]["scores"]["accuracy"]["original"]["value"] > 0.9
     Path("unlabelled.txt").write_text("a fine film\na dull film\n")
     told = json.loads(command(*words, "--data", "unlabelled.txt", "--json", "--out", "b").out)
@@ -234,6 +238,33 @@ def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
     how = Judging("rows", "macro_f1")
     assert compared(classifier, mute, (1, 1), origin.rows, how).agreement == 0
     assert compared(mute, mute, (1, 1), origin.rows, how).agreement == 1
+
+
+@dataclass(frozen=True)
+class Broken(Same):
+    """An export that gives no numbers, which of several labels means none."""
+
+    name: ClassVar[str] = "broken"
+
+    def make(self, origin: Origin, work: Path) -> Made:
+        """Not a number."""
+        scheme, decision = origin.classifier.scheme, origin.classifier.decision
+        return Made(MajorityClassifier(scheme, decision, np.full(len(scheme), np.nan)))
+
+
+def test_what_is_not_a_number_never_agrees(
+    mixed_topics: finetext.Dataset, finished: Path, tmp_path: Path
+) -> None:
+    method = finetext.Tfidf(inverse_regularisation=1.0)
+    rare = method.fit(mixed_topics, mixed_topics, FitContext())
+    rare = rare.with_decision(replace(rare.decision, thresholds=(1.0,) * len(rare.scheme)))
+    assert not any(rare.predict(mixed_topics.texts))
+    for what, data in ((rare, mixed_topics), (finished, None)):
+        for force in (False, True):
+            terms = ExportTerms(least_agreement=0.0, force=force)
+            with pytest.raises(ModelError, match=r"the export gives something that is not a numb"):
+                finetext.export(what, "broken", tmp_path / "e", data=data, terms=terms)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_rows_cannot_be_compared(finished: Path) -> None:

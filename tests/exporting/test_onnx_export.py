@@ -163,6 +163,30 @@ def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(
     assert found.compared.agreement == 1
 
 
+def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
+    onnx_model: Path, original: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetext.exporting.graph import Exportable
+    from finetext.exporting.onnx import OnnxExporter
+    from finetext.exporting.origin import Origin
+
+    def write_graph(self: Exportable, folder: Path) -> None:
+        graph = onnx.load(str(onnx_model / "model.onnx"))
+        onnx.save(
+            graph, str(folder / "model.onnx"), save_as_external_data=True,
+            location="model.onnx.data", size_threshold=0,
+        )  # fmt: skip
+        assert (folder / "model.onnx.data").is_file()
+
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(Exportable, "write_graph", write_graph)
+    made = OnnxExporter(quantize="int8").make(Origin(original), tmp_path)
+    assert made.classifier.predict(["fresh bread"]) == original.predict(["fresh bread"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.onnx", "tokenizer.json", "config.json", "onnx.json",
+    }  # fmt: skip
+
+
 def test_eight_bits_are_smaller_and_nearly_as_good(onnx_model: Path, tmp_path: Path) -> None:
     import onnx
 

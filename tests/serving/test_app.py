@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -125,6 +126,59 @@ def test_decisions_obey_thresholds_abstention_and_sets(make_client: Make) -> Non
     several = three(decision=decision, multilabel=True)
     [told] = make_client(several)("POST", "/decide", {"inputs": "x"}).json
     assert (told["prediction"], told["probability"]) == (["a", "c"], 0.5)
+
+
+def test_names_of_labels_are_written_as_json(make_client: Make) -> None:
+    names = ('say "no"\\', "line\nbreak", "\u2028ü🙂")
+    client = make_client(Fixed(scheme=LabelScheme(names), decision=Decision(set_from=0.1)))
+    [row] = client("POST", "/", {"inputs": "x"}).json
+    assert [one["label"] for one in row] == [names[1], names[2], names[0]]
+    [told] = client("POST", "/decide", {"inputs": "x"}).json
+    assert told["prediction"] == names[1]
+    assert set(told["set"]) == set(told["probabilities"]) == set(names)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/decide"])
+def test_a_very_long_answer_is_written_beside_the_loop(
+    make_client: Make, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    from finetext.serving import app
+
+    threads: list[int] = []
+
+    def noted(write: Callable[..., str]) -> Callable[..., str]:
+        return lambda *given: threads.append(threading.get_ident()) or write(*given)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(app, "scored", noted(app.scored))
+    monkeypatch.setattr(app, "decisions", noted(app.decisions))
+    client = make_client(request_texts=10_000, queue_texts=10_000)
+    for texts in (1, 6_000):
+        answer = client("POST", path, {"inputs": ["x"] * texts})
+        assert (answer.status, len(answer.json)) == (200, texts)
+    assert [thread == threading.get_ident() for thread in threads] == [True, False]
+
+
+def test_head_is_get_and_every_method_of_an_address_is_told(make_client: Make) -> None:
+    client = make_client(token="x")
+    for path in ("/", "/health", "/docs", "/page/page.js"):
+        assert client("HEAD", path).status == 200
+    assert client("HEAD", "/info").status == 401
+    client = make_client()
+    for path, methods in (
+        ("/", "GET, HEAD, POST"), ("/info", "GET, HEAD"), ("/predict", "POST"),
+        ("/page/page.js", "GET, HEAD"),
+    ):  # fmt: skip
+        answer = client("PUT", path)
+        error_of(answer, 405)
+        assert answer.headers["allow"] == methods
+
+
+def test_an_address_with_a_slash_too_many_is_none(make_client: Make) -> None:
+    headers = {"host": "elsewhere.example"}
+    for method, path in (("POST", "/predict/"), ("GET", "/info/"), ("GET", "/page")):
+        answer = make_client()(method, path, headers=headers)
+        assert "docs" in error_of(answer, 404)
+        assert "location" not in answer.headers
 
 
 def test_explanations_say_which_words_mattered(make_client: Make) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -140,6 +142,31 @@ def test_who_hangs_up_is_not_predicted() -> None:
 
     within(body, work)
     assert work.seen == ["1", "4"]
+
+
+def test_nothing_is_kept_of_who_hung_up_while_the_model_is_busy() -> None:
+    class Asks(list[Ask]):
+        """A list that can be watched."""
+
+    work = Recorder()
+
+    async def body(batcher: Batcher) -> None:
+        work.free.clear()
+        first = asyncio.create_task(batcher.predict(asks(1)))
+        await until(lambda: bool(work.batches))
+        large = Asks(asks(2))
+        watched = weakref.ref(large)
+        gone = asyncio.create_task(batcher.predict(large))
+        await until(lambda: batcher.waiting == 1)
+        gone.cancel()
+        await asyncio.wait([gone])
+        del gone, large
+        gc.collect()
+        assert watched() is None
+        work.free.set()
+        await first
+
+    within(body, work)
 
 
 def test_half_of_a_request_that_hung_up_is_dropped() -> None:

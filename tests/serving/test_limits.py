@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -59,6 +61,7 @@ BAD_BODIES = {
     b'{"inputs": "x", "parameters": {"top_k": 1e999}}': (422, "top_k must be a whole number"),
     b'{"inputs": "x", "parameters": {"top_k": 0}}': (422, "parameters.top_k is wrong"),
     b'{"inputs": "x", "parameters": {"topk": 1}}': (422, "parameters.topk is not known"),
+    b'{"inputs": "x", %s}' % b", ".join(b'"%d": 1' % n for n in range(100)): (400, "than 100 keys"),
     b'{"inputs": "x", "parameters": {"function_to_apply": "relu"}}': (422, "function_to_apply"),
 }
 
@@ -69,6 +72,39 @@ def test_bad_bodies_are_refused_in_one_form(usual: Client, body: bytes) -> None:
     message = error_of(usual("POST", "/predict", body=body), status)
     assert words in message
     assert len(message) < 600
+
+
+def test_json_is_read_without_looking_for_cycles() -> None:
+    from finetext.serving.refusals import Refusal
+    from finetext.serving.strict_json import parse
+
+    looked: list[str] = []
+
+    def note(phase: str, info: dict[str, Any]) -> None:
+        looked.append(phase)
+
+    large = b"[" + b"[]," * 20_000 + b"[]]"
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        assert len(parse(large)) == 20_001
+    finally:
+        gc.callbacks.remove(note)
+    assert looked.count("start") < 5  # and not once for every few hundred lists
+    for body in (large, b"NaN"):
+        with suppress(Refusal):
+            parse(body)
+        assert gc.isenabled()
+
+
+def test_a_list_of_wrong_texts_is_left_at_the_first() -> None:
+    from pydantic import ValidationError
+
+    from finetext.serving.schemas import Classification
+
+    with pytest.raises(ValidationError) as refused:
+        Classification.model_validate({"inputs": ["x", 1, "a\0b", *range(1_000)]})
+    assert refused.value.error_count() == 1
 
 
 GOOD_TEXTS = [

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +34,7 @@ def connected(address: str) -> socket.socket:
 def request(value: Any, path: str = "/predict", headers: str = "") -> bytes:
     body = json.dumps(value).encode()
     return (
-        f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{headers}"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}"
         f"content-length: {len(body)}\r\n\r\n"
     ).encode() + body
 
@@ -252,6 +256,65 @@ def test_too_many_connections_are_told_so(serving: Serving) -> None:
         each.close()
     time.sleep(0.2)
     assert still_answers(address)
+
+
+def test_head_has_no_body(serving: Serving) -> None:
+    with closing(connected(serving())) as made:
+        made.sendall(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n" + request({"inputs": "x"}))
+        data = b""
+        while not data.endswith(b"}]]"):
+            part = _received(made)
+            assert part, data
+            data += part
+    assert data.startswith(b"HTTP/1.1 200")
+    assert b"<html" not in data
+    assert data.count(b"HTTP/1.1 200") == 2
+
+
+def test_of_two_servers_that_start_at_once_one_says_that_the_port_is_taken(toy: Toy) -> None:
+    from finetext.errors import RecipeError
+    from finetext.serving.server import answer, bound
+
+    with closing(bound("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with closing(bound("127.0.0.1", port)) as second:
+            first.listen()
+            with pytest.raises(RecipeError, match=f"port {port} of 127.0.0.1 is taken"):
+                answer(second, toy, {}, None, None, print)
+
+
+STUCK = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from serving_toys import Toy
+from finetext.serving.server import serve
+from finetext.serving.settings import ServeSettings
+
+class Stuck(Toy):
+    def predict_proba(self, texts):
+        if "stuck" in texts:
+            print("begun", flush=True)
+            time.sleep(120)
+        return super().predict_proba(texts)
+
+serve(Stuck(), port=0, settings=ServeSettings(stop_seconds=1))
+"""
+
+
+def test_a_process_with_a_stuck_model_ends_in_time() -> None:
+    command = [sys.executable, "-c", STUCK, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            with closing(connected(address)) as made:
+                made.sendall(request({"inputs": "stuck"}))
+                assert process.stdout.readline() == "begun\n"
+                process.send_signal(signal.SIGINT)
+                assert read_answer(made)[0] == 503
+            assert process.wait(40) == 0
+        finally:
+            process.kill()
 
 
 def test_requests_one_after_another_without_waiting(serving: Serving) -> None:

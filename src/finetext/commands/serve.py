@@ -96,7 +96,7 @@ def serve(
             sys.stdout.flush()
 
         server.answer(listening, classifier, about(model), token, limits, ready)
-    screen.say("stopped; what was asked before is answered")
+    screen.say("stopped; what was asked before is answered, or refused as it took too long")
 
 
 def _set(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from finetext.errors import DataError
+from finetext.errors import DataError, ModelError
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.compare import compare as paired
 from finetext.evaluation.intervals import evaluate
@@ -120,6 +120,7 @@ def compared(
 
     Raises:
         DataError: there are no rows, or one has a label that the model does not know.
+        ModelError: one of the two gives something that is not a number.
     """
     if not len(rows):
         raise DataError(f"there are no rows to compare on ({how.where})")
@@ -130,6 +131,8 @@ def compared(
     raced = original if _reads_otherwise(original) else exact
     found, seconds = _in_turns((raced, exported), rows.texts, how.progress)
     first = found[0] if raced is exact else exact.predict_proba(rows.texts)
+    _check_numbers("original", first, how)
+    _check_numbers("export", found[1], how)
     difference = np.abs(first - found[1])
     scores, differences = _measured((exact, first), (exported, found[1]), rows, how)
     return Compared(
@@ -147,6 +150,20 @@ def compared(
         machine=_machine(),
         remark=how.remark,
     )
+
+
+def _check_numbers(which: str, probabilities: Floats, how: Judging) -> None:
+    """Refuse what no rule of decision was made for: of several labels nan is none, and so agrees.
+
+    Raises:
+        ModelError: a probability is not a number.
+    """
+    wrong = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if wrong:
+        raise ModelError(
+            f"the {which} gives something that is not a number on {wrong:,} of "
+            f"{len(probabilities):,} {how.where}; nothing was written"
+        )
 
 
 def bytes_of(folder: Path) -> int:

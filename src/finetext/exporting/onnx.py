@@ -79,6 +79,9 @@ class OnnxExporter(Exporter):
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
             quantise(whole, work / GRAPH)
             whole.unlink()
+            (work / f"{GRAPH}.data").unlink(
+                missing_ok=True
+            )  # the weights of a large one in float32
         about: dict[str, Any] = {
             "made_from": origin.name,
             "original": original.kind,

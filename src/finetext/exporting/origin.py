@@ -74,11 +74,11 @@ class Origin:
 
     @property
     def where(self) -> str:
-        """What the rows are, in words."""
+        """What the rows are, in words, which the model card has: no folder of this machine."""
         if self.data is None:
             return "validation rows of the run"
         is_named = isinstance(self.data, str | Path)
-        return f"rows of {self.data}" if is_named else "rows that were given"
+        return f"rows of {Path(self.data).name}" if is_named else "rows that were given"
 
     @cached_property
     def recipe(self) -> Recipe:

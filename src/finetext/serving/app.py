@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -23,15 +24,19 @@ from finetext.finite import finite
 from finetext.serving import schemas
 from finetext.serving.answers import decisions, scored, wants_logits
 from finetext.serving.batching import Ask, Batcher
-from finetext.serving.documents import document_of, documents_page, refusals
+from finetext.serving.documents import POSTED, document_of, documents_page, refusals
+from finetext.serving.hosts import Named
 from finetext.serving.limits import Authorised, Bounded, Watched
 from finetext.serving.metrics import CONTENT_TYPE, Metrics
 from finetext.serving.model import ServedModel
 from finetext.serving.refusals import Refusal
 from finetext.serving.requests import StrictRoute, http_refusal, validation_refusal
 from finetext.serving.settings import ServeSettings
+from finetext.types import Floats
 
 PAGE: Final = Path(__file__).parent / "page"
+MANY_NUMBERS: Final = 10_000
+"""From here on it takes hundredths of a second to write the numbers of an answer."""
 NO_PAGE: Final = (
     "<!doctype html><title>finetext</title>\n"
     '<p>This server classifies texts: see <a href="docs">how to ask</a>.</p>\n'
@@ -43,6 +48,7 @@ def make_app(
     settings: ServeSettings | None = None,
     token: str | None = None,
     about: Mapping[str, Any] | None = None,
+    is_local: bool = False,
 ) -> FastAPI:
     """The app that serves a model.
 
@@ -51,9 +57,11 @@ def make_app(
         settings: its limits; the usual ones by default.
         token: what clients must have; None for nothing.
         about: what `finetext.serving.about.about` gives, for `/info`.
+        is_local: whether only this machine can connect; see `ServeSettings.hosts`.
     """
     settings = settings or ServeSettings()
     service = Service(model, settings, about or {})
+    has_names = bool(settings.hosts) or (is_local and not token)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,23 +72,27 @@ def make_app(
         title="finetext", version=finetext.__version__, docs_url=None, redoc_url=None,
         description="Texts in, labels and probabilities out.", lifespan=lifespan,
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
+        redirect_slashes=False,
     )  # fmt: skip
     app.router.route_class = StrictRoute
-    add_addresses(app, service, bool(token))
+    add_addresses(app, service, [401] * bool(token), [403] * has_names)
     app.exception_handler(RequestValidationError)(validation_refusal)
     app.exception_handler(HTTPException)(http_refusal)
     paths = {path for route in app.routes if (path := getattr(route, "path", None))}
     app.add_middleware(Bounded, settings=settings)
     if token:
         app.add_middleware(Authorised, token=token)
+    if has_names:
+        app.add_middleware(Named, hosts=settings.hosts)
     app.add_middleware(Watched, metrics=service.metrics, paths=paths)
     app.openapi = partial(document_of, app, settings)  # type: ignore[method-assign]
     return app
 
 
-def add_addresses(app: FastAPI, service: Service, has_token: bool) -> None:
-    """Every address of the app."""
-    reading, asking = refusals(has_token), refusals(has_token, posted=True)
+def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names: list[int]) -> None:
+    """Every address of the app; with the statuses of who has no token, or comes by another name."""
+    always = [*of_token, *of_names]
+    reading, asking = refusals([*always, 500]), refusals([*always, *POSTED])
     scores: dict[str, Any] = {"response_model": list[list[schemas.LabelScore]], "responses": asking}
     app.post("/predict", summary="Score texts", **scores)(service.predict)
     app.post("/", summary="The same as /predict, for clients of Hugging Face", **scores)(
@@ -100,11 +112,12 @@ def add_addresses(app: FastAPI, service: Service, has_token: bool) -> None:
     )(service.info)  # fmt: skip
     app.get(
         "/health", summary="Whether texts are taken",
-        response_model=schemas.Health, responses=refusals(False, health=True),
+        response_model=schemas.Health, responses=refusals([*of_names, 503]),
     )(service.health)  # fmt: skip
-    app.get("/health/live", summary="Whether the server is there", response_model=schemas.Health)(
-        service.live
-    )
+    app.get(
+        "/health/live", summary="Whether the server is there",
+        response_model=schemas.Health, responses=refusals(of_names),
+    )(service.live)  # fmt: skip
     app.get(
         "/metrics", summary="Counts and times for Prometheus", response_class=Response,
         responses={**reading, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
@@ -140,12 +153,13 @@ class Service:
         function = given.function_to_apply
         logits = wants_logits(function, scheme.multilabel)
         rows = await self.batcher.predict([Ask(text, logits) for text in self._texts(asked.inputs)])
-        return _json(scored(scheme, rows, function, given.top_k))
+        return await _written(rows, partial(scored, scheme, rows, function, given.top_k))
 
     async def decide(self, asked: schemas.Decision) -> Response:
         """The label of each text as the model decides, or none where it abstains."""
         rows = await self.batcher.predict([Ask(text) for text in self._texts(asked.inputs)])
-        return _json(decisions(self._classifier.scheme, self._classifier.decision, rows))
+        scheme, decision = self._classifier.scheme, self._classifier.decision
+        return await _written(rows, partial(decisions, scheme, decision, rows))
 
     async def explain(self, asked: schemas.Question) -> Response:
         """Which words of a text mattered for a label. It waits while texts are predicted."""
@@ -169,7 +183,7 @@ class Service:
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.explainer.way,
-            "limits": asdict(self._settings),
+            "limits": {name: of for name, of in asdict(self._settings).items() if name != "hosts"},
         }  # fmt: skip
         return _json(told)
 
@@ -205,5 +219,15 @@ class Service:
 
 
 def _json(value: Any) -> Response:
-    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _answer(
+        json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    )
+
+
+async def _written(rows: Floats, write: Callable[[], str]) -> Response:
+    """An answer of many numbers; if they are very many, others have their turn meanwhile."""
+    return _answer(await asyncio.to_thread(write) if rows.size > MANY_NUMBERS else write())
+
+
+def _answer(text: str) -> Response:
     return Response(text.encode(), media_type="application/json")

@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar, final
 
 import numpy as np
 
+from finetext.serving.model_thread import ModelThread
 from finetext.serving.refusals import Refusal
 from finetext.serving.settings import ServeSettings
 from finetext.types import Floats
@@ -105,7 +105,7 @@ class Batcher:
         self._seconds_a_text = 0.0
         self._since: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: ModelThread | None = None
 
     @property
     def waiting(self) -> int:
@@ -124,7 +124,7 @@ class Batcher:
     async def running(self) -> AsyncIterator[None]:
         """Work while the body runs."""
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="finetext-model")
+        self._thread = ModelThread()
         self._task = asyncio.create_task(self._run())
         try:
             yield
@@ -132,7 +132,7 @@ class Batcher:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.shutdown(wait=False)
 
     async def predict(self, asks: Sequence[Ask]) -> Floats:
         """The numbers of each text, (n, k) in their order.
@@ -155,6 +155,8 @@ class Batcher:
             return await request.answer
         finally:
             self._take(request, len(asks))
+            with suppress(ValueError):
+                self._requests.remove(request)
 
     async def do(self, work: Callable[[], Outcome]) -> Outcome:
         """Do something slow between batches, in the thread of the model.

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,6 +26,7 @@ _POLICY: Final = (
 _MEANINGS: Final = {
     400: "The body is not valid JSON in UTF-8, or ambiguous.",
     401: "The bearer token is missing or wrong.",
+    403: "The server does not go by the name that the request has in its header Host.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not said to be JSON, or compressed.",
@@ -35,16 +36,14 @@ _MEANINGS: Final = {
     503: "The server is stopping or full.",
     504: "There was no answer in time.",
 }
-_POSTED: Final = (400, 408, 413, 415, 422, 429, 500, 503, 504)
+POSTED: Final = (400, 408, 413, 415, 422, 429, 500, 503, 504)
+"""What an address that takes a body can answer."""
 _RETRIED: Final = (429, 503)
 _RETRY: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
-def refusals(
-    has_token: bool, posted: bool = False, health: bool = False
-) -> dict[int | str, dict[str, Any]]:
+def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     """The errors that an address can answer, for the document."""
-    statuses = [*([401] if has_token else []), *(_POSTED if posted else [503] if health else [500])]
     return {
         status: {"model": ErrorAnswer, "description": _MEANINGS[status]}
         | ({"headers": _RETRY} if status in _RETRIED else {})

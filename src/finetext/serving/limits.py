@@ -1,7 +1,8 @@
 """The layers around the app: who may ask, how much, for how long, and what becomes of a fault.
 
 From the outside in: `Watched` counts each request and turns whatever goes wrong into an answer,
-`Authorised` asks for the token, `Bounded` reads the body within its limits and bounds the time.
+`Named` of `hosts` refuses other names, `Authorised` asks for the token, `Bounded` reads the body
+within its limits and bounds the time.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the protocol leaves the body of the answer out
+            scope = {**scope, "method": "GET"}
         status, started = HUNG_UP, perf_counter()
 
         async def tell(message: Message) -> None:
@@ -130,7 +133,7 @@ def _digest(token: bytes) -> bytes:
 
 
 def _is_open(method: str, path: str) -> bool:
-    return method in ("GET", "HEAD") and (path in _OPEN or path.startswith(_FOLDER))
+    return method == "GET" and (path in _OPEN or path.startswith(_FOLDER))
 
 
 @final

@@ -81,7 +81,18 @@ async def http_refusal(request: Request, error: Exception) -> Response:
     """Say that there is no such address, or not for this method."""
     raised = cast(HTTPException, error)
     message = _ADDRESSES.get(raised.status_code, raised.detail)
-    return _refused(raised.status_code, message, dict(raised.headers or {}))
+    headers = dict(raised.headers or {})
+    if "Allow" in headers:  # which is of one route alone, and an address may have several
+        headers["Allow"] = ", ".join(_methods(request, set(headers["Allow"].split(", "))))
+    return _refused(raised.status_code, message, headers)
+
+
+def _methods(request: Request, found: set[str]) -> list[str]:
+    """All that the address of a request takes, with those found; HEAD wherever GET is."""
+    for route in request.app.routes:
+        if getattr(route, "path", None) == request.url.path:
+            found |= getattr(route, "methods", set())
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 def _place(location: Sequence[str | int]) -> str:

@@ -42,7 +42,12 @@ Text = Annotated[
 ]
 Texts = Annotated[
     Annotated[Text, Tag("text")]
-    | Annotated[list[Text], Field(min_length=1, description="Several texts."), Tag("texts")],
+    | Annotated[
+        list[Text],
+        # a million wrong texts would make a million errors
+        Field(min_length=1, fail_fast=True, description="Several texts."),
+        Tag("texts"),
+    ],
     Discriminator(_one_or_several),
     Field(description="A text or a list of texts.", examples=["What a film!"]),
 ]

@@ -27,13 +27,17 @@ PORT: Final = 8000
 _OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
+def _printed(address: str) -> None:
+    print(address, flush=True)
+
+
 def serve(
     model: str | Path | Classifier,
     host: str = HOST,
     port: int = PORT,
     token: str | None = None,
     settings: ServeSettings | None = None,
-    ready: Callable[[str], None] = print,
+    ready: Callable[[str], None] = _printed,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C or SIGTERM; what was accepted by then is finished.
 
@@ -79,8 +83,13 @@ def answer(
     settings = settings or ServeSettings()
     served = ServedModel(classifier)
     served.warm_up()
-    server = make_server(make_app(served, settings, token, about), settings)
-    listening.listen(settings.connections)
+    is_local = not is_open_to_others(listening)
+    server = make_server(make_app(served, settings, token, about, is_local), settings)
+    try:
+        listening.listen(settings.connections)
+    except OSError as error:  # bound together with another server, which was faster
+        host, port = listening.getsockname()[:2]
+        raise RecipeError(_unbound(host, port, error)) from None
     ready(address(listening))
     try:
         server.run(sockets=[listening])

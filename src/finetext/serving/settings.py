@@ -37,6 +37,9 @@ class ServeSettings:
             20 by default (503).
         connections: most open connections, 512 by default (503).
         held_bytes: most bytes of requests in memory at once, 64 MiB by default (503).
+        hosts: names under which clients reach the server, such as that of a proxy before it; none
+            by default. Other names are refused (403) where there are some here, and where only
+            this machine can connect and there is no token; numbers and `localhost` never are.
     """
 
     batch_texts: Count = 64
@@ -54,6 +57,7 @@ class ServeSettings:
     stop_seconds: Count = 20
     connections: Count = 512
     held_bytes: Count = 64 * MEBIBYTE
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pairs = (("request_texts", "queue_texts"), ("request_bytes", "held_bytes"))
