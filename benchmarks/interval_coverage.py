@@ -6,7 +6,7 @@ does the 95% interval have the true value in it; is a difference found between t
 equal; do prediction sets hold the truth as often as they say? In the population with groups the
 rows of a group are alike in label and difficulty, and whole groups are drawn.
 
-    python benchmarks/coverage.py --record
+    python benchmarks/interval_coverage.py --record
 
 Nothing is trained, and no data are needed. One thread takes about ten minutes; for sharper figures
 of small test sets: `--rows 300 1000 --simulations 2000`.

@@ -24,8 +24,9 @@ from finetext.training.precision import Precision
 from finetext.training.schedules import ScheduleName, rate_for
 
 LONGEST_ROW: Final = 512
-USUAL_RATE: Final = 5e-4
-"""The highest learning rate for a hidden size of 384."""
+USUAL_RATE: Final = 5e-5
+"""The highest learning rate for a hidden size of 384: higher ones learn the language better and
+classify worse afterwards (benchmarks/LOG.md)."""
 RATE_OF_STREAMS: Final = 2e-3
 
 __all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
@@ -39,7 +40,7 @@ class Adaptation:
         encoder: alias, Hub name or folder of the encoder to start from, "minilm" by default.
         epochs: passes over the corpus, 1 by default.
         batch_size: rows a step, 16 by default; the number of streams of an AWD-LSTM.
-        learning_rate: highest learning rate; None (the default) is 5e-4 for a hidden size of 384,
+        learning_rate: highest learning rate; None (the default) is 5e-5 for a hidden size of 384,
             falls in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
         masked_share: share of the tokens that a masked language model is asked about, above
