@@ -48,6 +48,9 @@ def test_standard_input_is_one_text(
     ("words", "said"),
     [
         (["in.txt"], "in.txt is a file, and this shows one text"),
+        (["nothere.txt"], "there is no file nothere.txt"),
+        (["."], ". is a folder, and this shows one text\n"),
+        (["https://example.org/x"], "https://example.org/x is an address, and"),
         (["a film", "--out", "x.jpg"], "must end in .png or .svg"),
         (["a film", "--out", "no/x.png"], "there is no folder no"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -148,6 +149,20 @@ def test_output_that_nobody_reads_ends_in_silence(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal here")
+@pytest.mark.parametrize("words", [("in.csv",), ("in.csv", "--json")])
+def test_a_standard_output_that_lacks_a_character_is_told(
+    command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    Path("in.csv").write_text("text\na café\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    seen = command("predict", finished, *words)
+    assert seen.status == 2
+    assert seen.err.endswith(
+        "finetext: standard output takes ascii only, which has no '\\xe9'; set "
+        "PYTHONIOENCODING=utf-8, or write a file with --out\n"
+    )
+
+
 def test_sigterm_is_told_and_leaves_nothing(
     running: Callable[..., subprocess.Popen[bytes]], workplace: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
@@ -18,6 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_array, check_X_y
 
 import finetext
+from finetext.decisions import Decision
 from finetext.errors import RecipeError
 from finetext.sklearn import TextClassifier
 from finetext.types import Dataset
@@ -94,6 +96,9 @@ def test_several_labels_as_matrix_and_as_lists(mixed_topics: Dataset) -> None:
     assert by_lists.score(texts, rows) == by_matrix.score(texts, matrix)
     assert cross_val_predict(quick(), texts, matrix, cv=3).shape == matrix.shape
     assert len(cross_val_predict(quick(), texts, rows, cv=KFold(3))) == 27
+    by_sparse = quick().fit(texts, csr_matrix(matrix))
+    np.testing.assert_array_equal(by_sparse.predict(texts), found)
+    assert by_sparse.score(texts, csr_matrix(matrix)) == by_matrix.score(texts, matrix)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +226,39 @@ def test_saved_and_loaded_is_equal(
     assert again.method == "tfidf"
     by_finetext = finetext.load(tmp_path / "model", device="cpu")
     np.testing.assert_array_equal(by_finetext.predict_proba(texts), model.predict_proba(texts))
+
+
+def test_what_is_loaded_can_be_cloned_and_learns_the_same(
+    texts: list[str], topics: Dataset, tmp_path: Path
+) -> None:
+    model = quick(longest_ngram=np.int64(1)).fit(texts, topics.labels)
+    again = TextClassifier.load(model.save(tmp_path / "model"), device="cpu")
+    assert again.get_params() == model.get_params() | {"device": "cpu"}
+    learnt = clone(again).fit(texts, topics.labels)
+    np.testing.assert_array_equal(learnt.predict_proba(texts), model.predict_proba(texts))
+
+
+def test_the_method_of_a_run_and_of_a_model_that_does_not_say_it(
+    texts: list[str], topics: Dataset, finished: Path, tmp_path: Path
+) -> None:
+    of_run = TextClassifier.load(finished)
+    assert (of_run.method, of_run.inverse_regularisation) == ("tfidf", 1.0)
+    assert TextClassifier.load(finished / "majority").method == "majority"
+    finetext.fit(texts, topics.labels, "tfidf").save(tmp_path / "model")
+    assert TextClassifier.load(tmp_path / "model").method == "tfidf"
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_a_row_where_the_model_abstains_is_not_right(
+    texts: list[str], topics: Dataset, kind: Any
+) -> None:
+    labels = [kind(LABELS[label]) for label in topics.labels]
+    model = quick().fit(texts, labels)
+    least = [1.1 if name == "3" else 0.0 for name in model.classifier_.scheme.names]
+    model.classifier_ = model.classifier_.with_decision(Decision(least=tuple(least)))
+    assert model.score(texts, labels) == pytest.approx(2 / 3)
+    weights = [float(label == kind(3)) for label in labels]
+    assert model.score(np.array(texts), np.array(labels), weights) == 0.0
 
 
 def test_a_pickle_gives_the_same(texts: list[str], topics: Dataset) -> None:

@@ -139,10 +139,18 @@ def whole_output() -> Iterator[None]:
 
     Raises:
         BrokenPipeError: nobody reads it any more.
-        DataError: it cannot be written.
+        DataError: it cannot be written, or its encoding lacks a character.
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        if error.encoding.startswith("utf"):
+            raise
+        lacking = error.object[error.start]
+        raise DataError(
+            f"standard output takes {sys.stdout.encoding} only, which has no {lacking!a}; set "
+            "PYTHONIOENCODING=utf-8, or write a file with --out"
+        ) from None
     except SystemExit as end:
         with blaming("standard output", sys.stdout):
             if isinstance(end.__context__, BrokenPipeError):

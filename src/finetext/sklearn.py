@@ -10,13 +10,14 @@ search.fit(texts, labels)
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from finetext import registry
 from finetext.errors import DataError, ModelError, nearest
@@ -155,6 +156,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; where a row can have several labels, the share of rows with all of them right.
 
+        A row where a loaded model abstains is not right.
+
         Args:
             X: n strings.
             y: their labels, in a form that `fit` takes.
@@ -166,20 +169,32 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         truth, found = y, self.predict(X)
         if self._targets.form == "lists":
             truth, found = (self._targets.matrix(from_lists(rows)) for rows in (y, found))
+        elif None in found:  # which scikit-learn takes for no label
+            truth = column_or_1d(y)
+            check_consistent_length(truth, found)
+            truth, found = np.ones(len(truth)), np.array(truth == found, dtype=float)
         return float(accuracy_score(truth, found, sample_weight=sample_weight))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder, which the command line takes as well; see `Classifier.save`."""
         from finetext.artefact.folder import save_model
+        from finetext.recipe import Recipe, hyperparameters
 
         check_is_fitted(self)
-        method = self.method if isinstance(self.method, str) else self.method.name
-        said = {"method": method, "sklearn": self._targets.to_json()}
+        method = self._method()
+        checked = Recipe(methods={method.name: method}).methods[method.name]
+        said = {
+            "method": method.name,
+            "hyperparameters": hyperparameters(checked),
+            "sklearn": self._targets.to_json(),
+        }
         return save_model(self.classifier_, Path(folder), said)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
         """A fitted estimator from a model folder, that of `save` or any other.
+
+        It has the method and the hyperparameters that the folder tells, for `clone` and searches.
 
         Args:
             folder: the model folder, a run folder for its best model, or "hub:owner/name".
@@ -189,14 +204,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ModelError: it is no model, or damaged.
         """
         from finetext.artefact.folder import provenance
+        from finetext.artefact.hub import model_folder
+        from finetext.artefact.staging import best_model
 
-        classifier = Classifier.load(folder, device)
+        place = model_folder(folder)
+        classifier = Classifier.load(place, device)
         try:
-            said = provenance(Path(folder))
-        except ModelError:
+            said = provenance(best_model(place))
+        except ModelError:  # it is none of finetext
             said = {}
-        method = said.get("method")
-        estimator = cls(method if isinstance(method, str) else "finetune", device=device)
+        method = _method_of(said, classifier)
+        estimator = cls(method, device=device, **_changed(said, method))
         estimator.classifier_ = classifier
         estimator._targets = Targets.from_json(said.get("sklearn"), classifier.scheme)
         estimator.classes_ = estimator._targets.classes
@@ -255,6 +273,27 @@ def _hyperparameters(method: Any) -> tuple[str, ...] | None:
     elif not isinstance(method, Method):
         return None
     return tuple(field.name for field in dataclasses.fields(method))
+
+
+def _method_of(said: Mapping[str, Any], classifier: Classifier) -> str:
+    """The name of the method that made a classifier, as the folder says or by its kind."""
+    kind = {"transformer": "finetune"}.get(classifier.kind, classifier.kind)
+    known = registry.names("methods")
+    return next((name for name in (said.get("method"), kind) if name in known), "finetune")
+
+
+def _changed(said: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """The hyperparameters that a folder tells and that are not at the defaults of the method."""
+    told = said.get("hyperparameters")
+    if not isinstance(told, Mapping):
+        return {}
+    fields = dataclasses.fields(registry.load("methods", method))
+    values = {
+        field.name: tuple(value) if isinstance(value := told[field.name], list) else value
+        for field in fields
+        if field.name in told
+    }
+    return {f.name: values[f.name] for f in fields if values.get(f.name, f.default) != f.default}
 
 
 def _texts(given: Any) -> list[str]:

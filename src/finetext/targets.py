@@ -154,6 +154,8 @@ def from_lists(rows: Iterable[Any]) -> list[list[str]]:
 
 def _values(y: Any) -> Any:
     """Labels as a list or an array."""
+    if hasattr(y, "toarray"):  # a sparse matrix, as MultiLabelBinarizer can make it
+        return y.toarray()
     if hasattr(y, "to_numpy"):
         return y.to_numpy()
     if isinstance(y, list | tuple) or hasattr(y, "__array__"):

@@ -115,6 +115,7 @@ def test_folders_without_hashes_still_load(folder: Path) -> None:
         {"/etc/passwd": {"size": 1, "sha256": "0"}},
         {"a\\b": {"size": 1, "sha256": "0"}},
         {"model.safetensors": {"size": "many"}},
+        {"model.safetensors": {"size": "12"}},
         {"model.safetensors": {}},
         {"model.safetensors": None},
         ["model.safetensors"],

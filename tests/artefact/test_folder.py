@@ -123,7 +123,8 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
     [
         ("labels", 5), ("labels", ["a", "a"]), ("labels", None), ("decision", "high"),
         ("decision", {"thresholds": {}}), ("classifier", None), ("classifier", 5),
-        ("decision", {"thresholds": [0.5]}), ("decision", {"least": "ab"}),
+        ("decision", {"thresholds": [0.5]}), ("decision", {"least": "ab"}), ("labels", "ab"),
+        ("provenance", "mine"), ("record", [1]), ("labels", ["a", "b", "c"]),
     ],
 )  # fmt: skip
 def test_a_description_with_a_wrong_value_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
@@ -159,6 +160,15 @@ def test_damaged_weights_are_refused(
     else:
         path.write_bytes(b"nonsense" if damage == "nonsense" else path.read_bytes()[:-20])
     with pytest.raises(ModelError, match="damaged"):
+        load_model(folder)
+
+
+def test_labels_that_are_not_those_of_the_weights_are_refused(
+    tmp_path: Path, tfidf: TfidfClassifier
+) -> None:
+    folder = save_model(tfidf, tmp_path / "m")
+    change(folder, labels=["a", "b"])
+    with pytest.raises(ModelError, match=r"damaged: model\.safetensors has 3 outputs for 2 labels"):
         load_model(folder)
 
 

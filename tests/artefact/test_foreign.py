@@ -94,6 +94,7 @@ def test_only_safetensors_are_loaded(theirs: Path) -> None:
     (theirs / "model.safetensors").rename(theirs / "model.other")
     with pytest.raises(ModelError, match="no weights in safetensors"):
         finetext.load(theirs)
+    assert "no weights in safetensors" in str(info(theirs).problem)
     (theirs / "model.other").rename(theirs / "model.safetensors")
     torch.save({"w": torch.zeros(1)}, theirs / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"holds a pickle.*pytorch_model\.bin"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loopback_hub import READ_ONLY, TOKEN, Hub
+from loopback_hub import READ_ONLY, TOKEN, Hub, Repo
 
 import finetext
 from finetext.artefact.folder import read_description
@@ -125,6 +125,19 @@ def test_a_model_in_the_place_of_another_leaves_nothing_of_it(hub: Hub, folder: 
         "README.md", "finetext.json", "frequencies.json", "LICENSE", ".gitattributes",
     }  # fmt: skip
     assert finetext.load("hub:jane/topics")("x") == {"b": 0.75, "a": 0.25}
+
+
+def test_files_of_others_are_not_written_over(hub: Hub, folder: Path) -> None:
+    theirs = {"config.json": b"{}", "model.safetensors": b"theirs", "README.md": b"a card"}
+    hub.repos["jane/bert"] = Repo()
+    hub.repos["jane/bert"].commit("main", theirs)
+    with pytest.raises(ModelError, match=r"whose model\.safetensors would be lost; take another"):
+        push(folder, "jane/bert")
+    assert hub.files("jane/bert") == theirs
+    hub.repos["jane/new"] = Repo()
+    hub.repos["jane/new"].commit("main", {"LICENSE": b"MIT", "README.md": b"a card"})
+    assert push(folder, "jane/new").card == "kept"
+    assert hub.files("jane/new")["LICENSE"] == b"MIT"
 
 
 def test_a_card_that_was_written_by_hand_stays(hub: Hub, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands `info`, `push` and `pull`."""
+"""The commands `info`, `push` and `pull`, and the Hub from scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ import pytest
 from loopback_hub import Hub
 
 import finetext
+from finetext.artefact.hub import push
 from finetext.decisions import Decision
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
+from finetext.sklearn import TextClassifier
 from finetext.types import LabelScheme
 
 Command = Callable[..., Any]
+ODD = {"format_version": 2, "labels": ["a", "b"], "multilabel": False, "decision": {}, "record": 1}
 
 
 def test_info_says_what_a_model_is_and_how_good(command: Command, finished: Path) -> None:
@@ -54,6 +57,7 @@ def test_info_as_json_is_all_that_is_known(command: Command, finished: Path) -> 
         (lambda m: (m / "x.json").write_bytes(pickle.dumps([1, 2])), "holds a pickle"),
         (lambda m: (m / "finetext.json").unlink(), "not a finetext model"),
         (lambda m: (m / "finetext.json").write_text("{"), "damaged"),
+        (lambda m: (m / "finetext.json").write_text(json.dumps(ODD)), "damaged"),
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -80,6 +84,23 @@ def test_info_of_odd_names_stays_in_its_lines(command: Command) -> None:
     assert seen.status == 0
     assert "\x1b" not in seen.out
     assert max(map(len, seen.out.splitlines())) < 250
+    for verb in ("predict", "plot"):
+        seen = command(verb, "m", "a text")
+        assert seen.status == 0
+        assert "\x1b" not in seen.out
+        assert len(seen.out.splitlines()) == 4
+        assert max(map(len, seen.out.splitlines())) < 250
+
+
+def test_what_was_changed_by_hand_is_said_when_it_is_used(command: Command, finished: Path) -> None:
+    assert command("predict", finished, "a fine film").err == ""
+    path = finished / "tfidf" / "model" / "finetext.json"
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps({**described, "labels": described["labels"][::-1]}))
+    for model in (finished, finished / "tfidf", path.parent):
+        seen = command("predict", model, "a fine film")
+        assert seen.status == 0
+        assert "was changed since finetext wrote it" in seen.err
 
 
 def test_there_and_back(command: Command, hub: Hub, tfidf: TfidfClassifier) -> None:
@@ -123,3 +144,13 @@ def test_what_goes_wrong_is_one_message(
     assert seen.status == 2
     assert message in seen.err
     assert len(seen.err.splitlines()) == 1
+
+
+def test_labels_keep_their_type_on_the_hub(hub: Hub, tmp_path: Path) -> None:
+    model = TextClassifier("tfidf", inverse_regularisation=1.0).fit(
+        ["the team won", "a loan", "soup", ""] * 4, [1, 2, 3, 3] * 4
+    )
+    push(model.save(tmp_path / "model"), "jane/topics")
+    loaded = TextClassifier.load("hub:jane/topics")
+    assert loaded.classes_.tolist() == [1, 2, 3]
+    assert (loaded.method, loaded.inverse_regularisation) == ("tfidf", 1.0)

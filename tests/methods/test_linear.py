@@ -115,7 +115,7 @@ def test_c_can_be_chosen_on_very_few_rows(targets: list[int]) -> None:
 def test_it_is_equal_after_saving(tmp_path: Path) -> None:
     head = fit_head(FEATURES, classes_of(3), scheme(3), 0.3, CONTEXT)
     head.save(tmp_path / "head.safetensors", mean=np.arange(4.0))
-    loaded, extra = LinearHead.load(tmp_path / "head.safetensors")
+    loaded, extra = LinearHead.load(tmp_path / "head.safetensors", scheme(3))
     np.testing.assert_array_equal(loaded.weights, head.weights)
     np.testing.assert_array_equal(loaded.bias, head.bias)
     assert loaded.inverse_regularisation == 0.3

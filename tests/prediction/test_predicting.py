@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 
 from finetext.data.chunks import Chunk
+from finetext.data.predictions import read_predicted_table
+from finetext.data.settings import ReadSettings
+from finetext.data.tables import parse_text
 from finetext.decisions import AS_LIKELY
 from finetext.errors import DataError
 from finetext.methods.majority import MajorityClassifier
-from finetext.prediction.cells import rows_of
+from finetext.prediction.cells import joined, rows_of, text_of
 from finetext.prediction.files import check_output, table_file
 from finetext.prediction.inputs import is_text, read_input
 from finetext.prediction.printing import print_text
@@ -40,8 +44,9 @@ def rows(source: str, given: dict[str, Any], settings: list[str] | None = None) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "word", "two words", "see a.csv and b", "a\nb.csv", "3.5 %"]
-)
+    "text", ["", " ", "word", "two words", "see a.csv and b", "a\nb.csv", "3.5 %",
+             "https://t.co/x what a film", "hub: a film"],
+)  # fmt: skip
 def test_a_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
     assert rows(text, {}) == (["1"], [text])
 
@@ -72,6 +77,8 @@ def test_options_on_columns_are_refused_where_there_are_none(workplace: Path, so
 def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path) -> None:
     assert is_text("a fine film")
     assert not is_text("-")
+    assert not is_text("https://example.org/films.csv")
+    assert not is_text("hub:jane/films")
     assert not is_text(str(reviews))
 
 
@@ -103,6 +110,39 @@ def test_several_labels(chances: list[float], given: list[str], shown: str) -> N
     out = io.StringIO()
     print_text(table, out, 2)
     assert out.getvalue().startswith(f"prediction: {shown}\n")
+
+
+@pytest.mark.parametrize("form", [".csv", ".tsv"])
+def test_line_breaks_of_any_kind_stay_in_their_cells(form: str) -> None:
+    texts = ["old\rMac", "Unix\nline", "Win\r\ndows", "\r", "", 'quo"te', "a,b\tc"]
+    written = text_of({"text\r": texts, "n": list(range(7))}, form, headed=True)
+    read = csv.reader(io.StringIO(written, newline=""), delimiter="\t" if form == ".tsv" else ",")
+    assert list(read) == [["text\r", "n"], *([text, str(n)] for n, text in enumerate(texts))]
+    assert not written.endswith("\r\n")
+
+
+@pytest.mark.parametrize("form", [".csv", ".tsv"])
+@pytest.mark.parametrize(
+    "odd", ['she said "no" to it', '"all"', "old\rMac", "two\nlines", "a\tb, c"]
+)
+def test_a_table_with_few_odd_cells_is_read_again_as_it_was(form: str, odd: str) -> None:
+    texts = [odd, "a plain text", "another"]
+    written = text_of({"id": list("abc"), "text": texts}, form, headed=True)
+    settings = ReadSettings(labelled=False)
+    assert parse_text(written, f"out{form}", form, settings, True).columns["text"] == texts
+
+
+def test_labels_with_a_comma_are_told_apart_and_read_again(tmp_path: Path) -> None:
+    names = ["food, drink", "food", "drink"]
+    rows = [["food, drink"], ["food", "drink"], ["food, drink", "food"], []]
+    found = {f"probability:{name}": [float(name in row) for row in rows] for name in names}
+    table = {"id": list("abcd"), "truth": rows, "prediction": rows, **found}
+    table["truth"] = [joined(row) for row in rows]
+    path = tmp_path / "out.csv"
+    path.write_text(text_of(table, ".csv", headed=True))
+    predictions = read_predicted_table(path).predictions
+    assert predictions.scheme.decode(predictions.targets) == rows
+    assert predictions.scheme.decode(predictions.decisions) == rows
 
 
 def test_an_output_that_cannot_be_written_is_refused(workplace: Path) -> None:

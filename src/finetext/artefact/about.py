@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from finetext.artefact.card import is_ours
 from finetext.artefact.files import CARD, DESCRIPTION, Checked, checked, files_in, sha256_of
 from finetext.artefact.folder import read_description
-from finetext.artefact.foreign import is_foreign, looks_like, scheme_of
+from finetext.artefact.foreign import NO_WEIGHTS, WEIGHTS, is_foreign, looks_like, scheme_of
 from finetext.artefact.hub import model_folder
 from finetext.artefact.pickles import pickles_in
 from finetext.artefact.staging import best_model
@@ -76,6 +76,8 @@ class About:
         if self.kind == "unusable":
             like = f"; it is {self.looks_like}" if self.looks_like else ""
             return f"{self.folder} is not a finetext model: it has no {DESCRIPTION}{like}"
+        if self.kind == "foreign" and not any(of.name.endswith(WEIGHTS) for of in self.files):
+            return f"{self.folder} {NO_WEIGHTS}"
         if not self.checked.is_sound:
             return f"{self.folder} is not as finetext wrote it: {self.checked.words}"
         return None

@@ -85,6 +85,11 @@ def sealed(described: Mapping[str, Any]) -> dict[str, Any]:
     return {**described, _SEAL: _seal(described)}
 
 
+def is_changed(described: Mapping[str, Any]) -> bool:
+    """Whether a description is not as it was sealed; one without a seal cannot tell."""
+    return _SEAL in described and described[_SEAL] != _seal(described)
+
+
 def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | None:
     """The files that a description lists; None if it lists none.
 
@@ -96,7 +101,7 @@ def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | Non
         return None
     try:
         known = {str(name): dict(of) for name, of in files.items()}
-        wrong = [n for n, of in known.items() if not _is_inside(n) or int(of["size"]) < 0]
+        wrong = [n for n, of in known.items() if not _is_inside(n) or of["size"] < 0]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{DESCRIPTION} is damaged: its list of files: {error!r}") from None
     if wrong:
@@ -139,7 +144,7 @@ def checked(folder: Path, described: Mapping[str, Any]) -> Checked:
         ]
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
-    if _SEAL in described and described[_SEAL] != _seal(described):
+    if is_changed(described):
         changed.append(DESCRIPTION)
     return Checked(
         True,

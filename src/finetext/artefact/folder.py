@@ -185,6 +185,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         version = int(described["format_version"])
         described["labels"], described["multilabel"]
         described["decision" if version > 1 else "thresholds"]
+        for name, kind in (("labels", list), ("provenance", dict), ("record", dict)):
+            if not isinstance(described.get(name, kind()), kind):
+                raise TypeError(f"{name} is {described[name]!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:

@@ -19,6 +19,8 @@ _CLASSIFIER: Final = "ForSequenceClassification"
 _SEVERAL: Final = "multi_label_classification"
 _UNNAMED: Final = {"0": "LABEL_0", "1": "LABEL_1"}
 """What transformers calls two labels without names, which it does not write down."""
+WEIGHTS: Final = ".safetensors"
+NO_WEIGHTS: Final = "has no weights in safetensors, which are the only ones we load"
 FOREIGN: Final = (
     "this is a model of transformers that finetext did not write: the labels are those of its "
     "config.json, the likeliest is given, and whether the probabilities are calibrated is not known"
@@ -70,8 +72,8 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     from finetext.training.precision import choose_device
 
     refuse_pickles(folder)
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} has no weights in safetensors, which are the only ones we load")
+    if not any(folder.glob(f"*{WEIGHTS}")):
+        raise ModelError(f"{folder} {NO_WEIGHTS}")
     scheme = scheme_of(folder)
     place = str(folder.absolute())
     model = load_classifier(place, scheme).to(choose_device(device)).eval()

@@ -299,8 +299,17 @@ def _sent(
     api: HfApi, stage: Stage, target: Repository, url: str, message: str,
     say: Callable[[str], None],
 ) -> Pushed:  # fmt: skip
-    """Send the files in one commit, and remove those of the model that was there before."""
+    """Send the files in one commit, and remove those of the model that was there before.
+
+    Raises:
+        ModelError: files of something that is no model of finetext would be written over.
+    """
     before = _before(api, target)
+    if lost := sorted(before.of_others & set(stage.files) - {CARD}):
+        raise ModelError(
+            f"{target.name} holds a model that finetext did not write, whose {', '.join(lost[:3])} "
+            "would be lost; take another name"
+        )
     files = list(stage.files)
     card = stage.card
     if card == "new" and before.has_own_card:
@@ -325,9 +334,16 @@ def _sent(
 
 @dataclass(frozen=True)
 class _Before:
-    """What the branch has before: files of a model of finetext, and whether its card is by hand."""
+    """What the branch has before.
+
+    Attributes:
+        files: those of a model of finetext.
+        of_others: every file, if there is no model of finetext.
+        has_own_card: whether its card was written by hand.
+    """
 
     files: tuple[str, ...]
+    of_others: frozenset[str]
     has_own_card: bool
 
 
@@ -344,7 +360,8 @@ def _before(api: HfApi, target: Repository) -> _Before:
             listed = {}
         files = tuple(name for name in listed if name in known)
     card = _read(api, target, CARD) if CARD in known else ""
-    return _Before(files, bool(card.strip()) and not is_ours(card))
+    of_others = frozenset() if DESCRIPTION in known else frozenset(known)
+    return _Before(files, of_others, bool(card.strip()) and not is_ours(card))
 
 
 def _read(api: HfApi, target: Repository, name: str) -> str:

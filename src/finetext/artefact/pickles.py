@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -72,48 +73,62 @@ def holds_pickle(path: Path) -> bool:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
-        return _in_archive(path, head)
-    if head[257:262] == b"ustar":
-        return _in_tar(path)
-    return _is_pickle(head, len(head) == _HEAD)
+        if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
+            return _in_archive(path, head)
+        if head[257:262] == b"ustar":
+            return _in_tar(path)
+        return _is_pickle(file)
 
 
-def _is_pickle(head: bytes, is_cut: bool) -> bool:
-    """Whether bytes are those of a pickle, or begin one."""
+def _is_pickle(file: IO[bytes], is_cut: bool = False) -> bool:
+    """Whether a file is a pickle, or begins as one.
+
+    Args:
+        file: it, open, and such that one can go back to its beginning.
+        is_cut: whether it is only the beginning of what it was.
+    """
+    file.seek(0)
+    head = file.read(_HEAD)
     if head.startswith(b"\x93NUMPY"):
         return _OBJECTS.search(head) is not None
     if (inside := _decompressed(head)) is not None:
-        return _is_pickle(inside, True)
+        return _is_pickle(io.BytesIO(inside), True)
     if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
-        return _instructions(head) > 1
-    return _GLOBAL.match(head) is not None or _is_old_pickle(head, is_cut)
+        return _instructions(file) > 1
+    return _GLOBAL.match(head) is not None or _is_old_pickle(file, is_cut or len(head) == _HEAD)
 
 
-def _instructions(head: bytes) -> int:
-    """How many instructions of a pickle the bytes begin with, up to its end."""
+def _instructions(file: IO[bytes]) -> int:
+    """How many instructions of a pickle a file begins with, up to its end or `_ENOUGH`.
+
+    It may have to be read beyond its head: a single instruction can hold a long text.
+    """
+    file.seek(0)
     count = 0
     try:
-        for _ in pickletools.genops(head):
+        for _ in islice(pickletools.genops(file), _ENOUGH):
             count += 1
     except Exception:  # what is no instruction raises errors of many kinds
         return count
     return count
 
 
-def _is_old_pickle(head: bytes, is_cut: bool) -> bool:
-    """Whether bytes are a pickle of the protocols 0 and 1, which begin with nothing of their own.
+def _is_old_pickle(file: IO[bytes], is_long: bool) -> bool:
+    """Whether a file is a pickle of the protocols 0 and 1, which begin with nothing of their own.
 
     A text can look like a short one, so that one must be sound: no instruction may lack what it
     works on.
     """
-    count = _instructions(head)
+    count = _instructions(file)
     if count < 3:
         return False
+    if is_long and count == _ENOUGH:
+        return True
+    file.seek(0)
     try:
-        pickletools.dis(head, out=io.StringIO())
+        pickletools.dis(file, out=io.StringIO())
     except Exception:  # see _instructions
-        return is_cut and count >= _ENOUGH
+        return False
     return True
 
 
@@ -147,9 +162,8 @@ def _in_archive(path: Path, head: bytes) -> bool:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    first = file.read(_HEAD)
-                if _is_pickle(first, len(first) == _HEAD):
-                    return True
+                    if _is_pickle(file):
+                        return True
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -168,7 +182,7 @@ def _in_tar(path: Path) -> bool:
         with tarfile.open(path) as archive:
             for member in archive:
                 file = archive.extractfile(member)
-                if file is not None and _is_pickle(file.read(_HEAD), member.size > _HEAD):
+                if file is not None and _is_pickle(file):
                     return True
     except (tarfile.TarError, EOFError):
         return b"pickle" in path.name.encode()

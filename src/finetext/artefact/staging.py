@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetext.artefact.card import is_ours, without_path
-from finetext.artefact.files import CARD, DESCRIPTION, checked, listed, names_of
+from finetext.artefact.files import CARD, DESCRIPTION, checked, is_changed, listed, names_of
 from finetext.artefact.folder import (
     load_model,
     provenance,
@@ -20,6 +20,7 @@ from finetext.artefact.folder import (
     save_model,
     write_description,
 )
+from finetext.artefact.foreign import FOREIGN, is_foreign
 from finetext.artefact.pickles import refuse_pickles
 from finetext.errors import ModelError
 
@@ -89,6 +90,27 @@ def best_model(folder: Path) -> Path:
     run = Run.open(folder)
     model = next(entry.model for entry in run.leaderboard if entry.method == run.best)
     return folder / model
+
+
+def warning_of(folder: Path) -> str:
+    """What to know of a model before it is used; nothing if finetext wrote all that is said of it.
+
+    Args:
+        folder: a model folder, or a run folder for its best model.
+
+    Raises:
+        ModelError: it is neither, or damaged.
+        RunError: the run is damaged.
+    """
+    folder = best_model(folder)
+    if is_foreign(folder):
+        return FOREIGN
+    if is_changed(read_description(folder)):
+        return (
+            f"{folder / DESCRIPTION}, which names the labels and how they are given, was changed "
+            "since finetext wrote it"
+        )
+    return ""
 
 
 def _again(source: Path, folder: Path) -> Path:

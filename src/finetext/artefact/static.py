@@ -134,7 +134,7 @@ class StaticClassifier(Classifier):
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        head, extra = LinearHead.load(folder / HEAD)
+        head, extra = LinearHead.load(folder / HEAD, scheme)
         vectors = load_file(folder / VECTORS)["embeddings"]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         try:
@@ -144,8 +144,8 @@ class StaticClassifier(Classifier):
         embeddings = StaticEmbeddings(tokenizer, vectors, about.pop("unknown"))
         if len(vectors) < tokenizer.get_vocab_size():
             raise ValueError(f"{VECTORS} has not as many vectors as {TOKENIZER} has pieces")
-        if head.weights.shape != (len(scheme), vectors.shape[1]):
-            raise ValueError(f"{HEAD} does not fit the labels or {VECTORS}")
+        if head.weights.shape[1] != vectors.shape[1]:
+            raise ValueError(f"{HEAD} does not fit {VECTORS}")
         there = (folder / COMPARISON).is_file()
         compared = json.loads((folder / COMPARISON).read_text(encoding="utf-8")) if there else {}
         return cls(

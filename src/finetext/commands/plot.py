@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from finetext import arguments, options
@@ -47,18 +48,21 @@ def _text(source: str) -> str:
     """The text: what is given, or all of standard input.
 
     Raises:
-        DataError: it is the name of a file, or standard input is closed.
+        DataError: it is the name of a file, there or not, or standard input is closed.
     """
     from finetext.data.decode import decode
-    from finetext.prediction.inputs import is_text
+    from finetext.prediction.inputs import exists, is_text, one_text
 
     if source == "-":
         if sys.stdin is None:
             raise DataError("standard input is closed; give the text")
         return decode(sys.stdin.buffer.read(), "standard input")[0].strip()
-    if not is_text(source):
+    if is_text(source):
+        return one_text(source)
+    if os.path.isfile(source):
         raise DataError(
             f"{source} is a file, and this shows one text; for what is in a file: "
             f"finetext plot MODEL - < {source}"
         )
-    return source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    what = "a folder" if exists(source) else "an address"
+    raise DataError(f"{source} is {what}, and this shows one text")

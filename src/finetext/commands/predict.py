@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext import arguments, options
 from finetext.arguments import DataOptions
 from finetext.console import Screen
+from finetext.data.words import counted
 from finetext.errors import DataError
 from finetext.stopping import told_how_to_go_on
 
@@ -109,7 +110,8 @@ def _say_counts(output: Output, files: Files, speed: float, screen: Screen) -> N
     """How many rows there were, and where they are."""
     fast = f" ({speed:,.0f} rows/s)" if speed else ""
     if files.out is not None:
-        screen.say(f"{output.rows - output.bad:,} predictions{fast}: {files.out}")
+        done = counted(output.rows - output.bad, "prediction")
+        screen.say(f"{done}{fast}: {files.out}")
     if files.aside is not None:
-        rows = "row" if output.bad == 1 else "rows"
-        screen.say(f"{output.bad:,} {rows} of {output.rows:,} set aside: {files.aside}")
+        bad = counted(output.bad, "row")
+        screen.say(f"{bad} of {output.rows:,} set aside: {files.aside}")

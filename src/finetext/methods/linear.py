@@ -53,13 +53,23 @@ class LinearHead:
         save_file({k: np.ascontiguousarray(v) for k, v in (arrays | extra).items()}, path)
 
     @classmethod
-    def load(cls, path: Path) -> tuple[LinearHead, dict[str, Any]]:
-        """The inverse of `save`: the head and the further arrays by name."""
+    def load(cls, path: Path, scheme: LabelScheme) -> tuple[LinearHead, dict[str, Any]]:
+        """The inverse of `save`: the head and the further arrays by name.
+
+        Raises:
+            OSError, KeyError: the file is missing or damaged.
+            ValueError: it is not for these labels.
+        """
         from safetensors.numpy import load_file
 
         arrays = load_file(path)
         chosen = float(arrays.pop("inverse_regularisation")[0])
-        return cls(arrays.pop("weights"), arrays.pop("bias"), chosen), arrays
+        head = cls(arrays.pop("weights"), arrays.pop("bias"), chosen)
+        if len(head.weights) != len(scheme):
+            raise ValueError(
+                f"{path.name} has {len(head.weights)} outputs for {len(scheme)} labels"
+            )
+        return head, arrays
 
 
 def fit_head(

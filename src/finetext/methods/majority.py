@@ -68,4 +68,6 @@ class MajorityClassifier(Classifier):
     ) -> Self:
         """Read `frequencies.json`."""
         frequencies = json.loads((folder / "frequencies.json").read_text())
+        if len(frequencies) != len(scheme):
+            raise ValueError(f"it has {len(frequencies)} frequencies for {len(scheme)} labels")
         return cls(scheme, decision, np.array(frequencies, dtype=np.float64))

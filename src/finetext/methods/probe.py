@@ -136,7 +136,7 @@ class ProbeClassifier(Classifier):
         encoder = FrozenEncoder(
             load_encoder(path, tokenizer).to(where), tokenizer, max_length, where
         )
-        head, extra = LinearHead.load(folder / "head.safetensors")
+        head, extra = LinearHead.load(folder / "head.safetensors", scheme)
         return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 
     def provenance(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class TfidfClassifier(Classifier):
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = json.loads((folder / "vocabulary.json").read_text())
-        head, extra = LinearHead.load(folder / "model.safetensors")
+        head, extra = LinearHead.load(folder / "model.safetensors", scheme)
         vectorizer = _vectorizer(described["longest_ngram"])
         vectorizer.set_params(
             vocabulary={term: column for column, term in enumerate(described["vocabulary"])}

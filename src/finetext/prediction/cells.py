@@ -7,7 +7,7 @@ import datetime
 import io
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, final
 
 from finetext.data.kinds import MIXED, TEXT
 from finetext.finite import finite
@@ -30,7 +30,10 @@ def text_of(table: Table, form: str, headed: bool) -> str:
         for row in rows_of(table):
             file.write(json.dumps(finite(row), ensure_ascii=False, default=plain) + "\n")
         return file.getvalue()
-    writer = csv.writer(file, delimiter="\t" if form == ".tsv" else ",", lineterminator="\n")
+    # Quotes around some cells only are taken for part of the text in tab-separated files.
+    tabs = form == ".tsv"
+    quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
+    writer = csv.writer(_Lines(file), delimiter="\t" if tabs else ",", quoting=quoting)
     if headed:
         writer.writerow(table)
     shown = {name: _cells(name, values) for name, values in table.items()}
@@ -52,8 +55,12 @@ def rows_of(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def joined(value: Any) -> Any:
-    """Several labels as one string."""
-    return ",".join(value) if isinstance(value, list) else value
+    """Several labels as one string: between commas, or as JSON if one of them has a comma."""
+    if not isinstance(value, list):
+        return value
+    if any("," in name for name in value):
+        return json.dumps(value, ensure_ascii=False)
+    return ",".join(value)
 
 
 def plain(value: Any) -> Any:
@@ -72,6 +79,21 @@ def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     if kind in (TEXT, MIXED):
         return [value if value is None else encoded(value).decode() for value in values]
     return values
+
+
+@final
+class _Lines:
+    """Where rows of CSV are written, which end in CR LF, as rows that end in LF.
+
+    Before Python 3.13, cells with a lone CR are only quoted if that is in the end of a row.
+    """
+
+    def __init__(self, file: io.StringIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        """Write one row."""
+        self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 def _cells(name: str, values: list[Any]) -> list[Any]:

@@ -40,10 +40,18 @@ def read_input(
         raise DataError("standard input is closed; give one text a line")
     if source == "-":
         return lines_of(sys.stdin.buffer, "standard input")
+    return Texts(iter([Chunk(["1"], [one_text(source)], 1.0)]))
+
+
+def one_text(source: str) -> str:
+    """The text that a source is itself; bytes in it that are no characters are replaced.
+
+    Raises:
+        DataError: it looks like a file that is not there.
+    """
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
-    text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return Texts(iter([Chunk(["1"], [text], 1.0)]))
+    return source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _read(
@@ -71,4 +79,6 @@ def exists(source: str) -> bool:
 
 
 def _is_readable(source: str) -> bool:
-    return exists(source) or source.startswith(("http://", "https://", "hub:"))
+    """Whether the source is there, or an address: a text may begin with one, but has spaces."""
+    is_address = source.startswith(("http://", "https://", "hub:")) and len(source.split()) == 1
+    return is_address or exists(source)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 from finetext.console import blaming, json_text
 from finetext.data.predictions import PREFIX
 from finetext.prediction.cells import Table, encoded, joined, plain, rows_of, text_of
 from finetext.prediction.files import Sink
+from finetext.report.figures import short
+
+_LONGEST: Final = 200
+"""Characters of label names that are shown."""
 
 
 def table_printer(file: TextIO) -> Sink:
@@ -65,14 +69,19 @@ def print_text(table: Table, file: TextIO, labels: int) -> None:
     """
     given = table["prediction"][0]
     abstains = "none, as no label is probable enough"
-    print(f"prediction: {abstains if given is None else joined(given) or 'no label'}", file=file)
+    print(f"prediction: {abstains if given is None else _said(given)}", file=file)
     if "set" in table:
-        print(f"prediction set: {joined(table['set'][0]) or 'no label'}", file=file)
+        print(f"prediction set: {_said(table['set'][0])}", file=file)
     found = _found(table)
     for probability, name in sorted(found, key=lambda pair: -pair[0]):
-        print(f"{probability:.4f}  {name}", file=file)
+        print(f"{probability:.4f}  {short(name, _LONGEST)}", file=file)
     if len(found) < labels:
         print(f"and {labels - len(found):,} less likely labels (--all shows them)", file=file)
+
+
+def _said(labels: str | list[str]) -> str:
+    """Labels on one line, without characters that a terminal would obey."""
+    return short(joined(labels), _LONGEST) or "no label"
 
 
 def _found(table: Table) -> list[tuple[float, str]]:

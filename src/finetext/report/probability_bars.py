@@ -156,7 +156,7 @@ def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list
     names = [short(bar.label, _LONGEST_NAME) for bar in shown]
     room = min(max(map(cell_len, names)), max(6, width - _LEAST_BAR - 10))
     length = max(_LEAST_BAR, width - room - 10)
-    lines = [Text.assemble("prediction: ", (bars.said, "bold"))]
+    lines = [Text.assemble("prediction: ", (short(bars.said, 200), "bold"))]
     for bar, name in zip(shown, names, strict=True):
         style = "bold blue" if bar.is_given else "blue" if bar.is_in_set else "dim"
         cells = _cells(bar, length, is_plain)
@@ -168,7 +168,7 @@ def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list
                 f" {bar.probability:6.4f}",
             )
         )
-    for note in bars.notes(most):
+    for note in (short(each, 1000) for each in bars.notes(most)):
         lines.append(Text(note.replace(_MARK, "|") if is_plain else note, "dim"))
     return lines
 
