@@ -151,14 +151,25 @@ def check_umap() -> None:
 
 
 def layout(states: States, seed: int) -> Floats:
-    """(n, 2) places of n states, their longer side across and from 0 to 1."""
+    """(n, 2) places of n states, their longer side across and from 0 to 1.
+
+    Neighbours are found exactly: for so few states that is a moment, while the search that
+    approximates it is compiled for half a minute first.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    count = min(NEIGHBOURS, states.vectors.shape[0] - 1)
+    metric = "cosine" if states.cosine else "euclidean"
+    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute")
+    distances, neighbours = search.fit(states.vectors).kneighbors(states.vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
         found = UMAP(
-            n_neighbors=min(NEIGHBOURS, states.vectors.shape[0] - 1),
-            metric="cosine" if states.cosine else "euclidean",
+            n_neighbors=count,
+            metric=metric,
+            precomputed_knn=(neighbours, distances.astype(np.float32)),
             random_state=seed,
             n_jobs=1,
         ).fit_transform(states.vectors)
