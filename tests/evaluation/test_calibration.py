@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from finetext.decisions import Decision
 from finetext.evaluation.calibration import (
     BINS,
+    Bin,
     Calibration,
     brier_score,
     calibration,
@@ -103,6 +104,21 @@ def test_the_error_is_the_mean_distance_over_bins() -> None:
     assert [each.confidence for each in filled] == pytest.approx([0.55, 0.95])
     assert all(each.low <= each.confidence <= each.high for each in filled)
     assert found.calibration_error == calibration_error(predictions)
+
+
+def test_intervals_of_a_bin_are_long_where_there_are_few_rows() -> None:
+    low, high = Bin(0.6, 0.7, 0.65, 0.8, 10).interval()
+    assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Wilson's formula by hand
+    assert Bin(0.6, 0.7, 0.65, 1.0, 1).interval() == pytest.approx((0.2065, 1.0), abs=1e-4)
+    assert np.isnan(Bin(0.6, 0.7, np.nan, np.nan, 0).interval()).all()
+    held = [
+        low <= each.confidence <= high
+        for seed in range(5)
+        for each in reliability(simulated(3_000, seed)).bins
+        if each.rows
+        for low, high in [each.interval()]
+    ]
+    assert np.mean(held) > 0.85
 
 
 def test_pairs_of_row_and_label_count_where_there_are_several() -> None:

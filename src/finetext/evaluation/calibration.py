@@ -41,6 +41,16 @@ class Bin:
     accuracy: float
     rows: int
 
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the accuracy (Wilson 1927); nan without rows."""
+        from scipy.stats import binomtest
+
+        if not self.rows:
+            return math.nan, math.nan
+        right = round(self.accuracy * self.rows)
+        found = binomtest(right, self.rows).proportion_ci(method="wilson")
+        return float(found.low), float(found.high)
+
 
 @dataclass(frozen=True)
 class Reliability:

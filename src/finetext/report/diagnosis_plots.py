@@ -47,8 +47,7 @@ def _accuracy_over_confidence(axes: Axes, of: Reliability) -> None:
     filled = [each for each in of.bins if each.rows]
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     for each in filled:
-        pair = [each.confidence, each.confidence]
-        axes.plot(pair, [each.confidence, each.accuracy], color=SERIES[1], linewidth=1.2)
+        axes.plot([each.confidence] * 2, each.interval(), color=SERIES[1], linewidth=1.2)
     axes.plot(
         [each.confidence for each in filled], [each.accuracy for each in filled],
         "o-", color=SERIES[0], markersize=4, linewidth=1.2,
