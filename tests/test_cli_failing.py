@@ -162,6 +162,16 @@ def test_slices_say_when_none_is_worse(command: Command, table: Path) -> None:
     assert "these come nearest:" in seen.out
 
 
+def test_a_look_at_some_kinds_leaves_the_slices_of_the_report(command: Command, run: Path) -> None:
+    kept = run / "diagnosis" / "slices.json"
+    assert command("slices", run).status == 0
+    before = kept.read_text()
+    seen = command("slices", run, "--by", "label")
+    assert seen.status == 0, seen.err
+    assert "not kept for the report" in seen.err
+    assert kept.read_text() == before
+
+
 def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path) -> None:
     years = "\n".join(f"r{row},a text of {row},{'old' if row % 5 else 'new'}" for row in range(200))
     Path("years.csv").write_text(f"nr,text,age\n{years}\n")

@@ -42,7 +42,10 @@ def slices(
     columns = _columns(predicted, names, data, row_id) if names else {}
     found = find_slices(predicted, kinds, metric, token or (), columns)
     times = count_opening(predicted, chosen, "finetext slices", screen)
-    keep_for_report(predicted, chosen, "slices", found, screen)
+    if by is None:
+        keep_for_report(predicted, chosen, "slices", found, screen)
+    elif predicted.run is not None and chosen == "validation":
+        screen.say("not kept for the report, which shows slices of all kinds")
     if out is not None:
         write_table(out, slices_table(found))
     if as_json:
