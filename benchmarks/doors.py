@@ -81,7 +81,7 @@ def main() -> None:
         turns: list[dict[str, Answer]] = []
         for number in range(options.rounds):
             turns.append({})
-            for name in options.doors:
+            for name in dict.fromkeys((REFERENCE, *options.doors)):
                 answer = common.alone(__file__, job | {"door": name}, options.threads)
                 answer["probabilities"] = np.load(Path(scratch) / "probabilities.npy")
                 turns[-1][name] = answer
@@ -93,7 +93,7 @@ def main() -> None:
         f"({options.slow_calls} of the command line and the page). "
         f"{common.threads_in_words(options.threads)}"
     )
-    tables = [results(turns), *([comparison(exports)] if exports else [])]
+    tables = [results(turns), comparison(exports)]
     common.finish(options, "One model through every door", what, tables)
 
 
@@ -118,8 +118,7 @@ def results(turns: list[dict[str, Answer]]) -> list[str]:
     rows = []
     for name in turns[0]:
         answers = [turn[name] for turn in turns]
-        firsts = [turn.get(REFERENCE) or turn[name] for turn in turns]
-        pairs = list(zip(answers, firsts, strict=True))
+        pairs = [(turn[name], turn[REFERENCE]) for turn in turns]
         same = [np.mean(np.array(a["labels"]) == np.array(b["labels"])) for a, b in pairs]
         apart = [np.abs(a["probabilities"] - b["probabilities"]).max() for a, b in pairs]
         rows.append(

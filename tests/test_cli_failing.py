@@ -162,14 +162,19 @@ def test_slices_say_when_none_is_worse(command: Command, table: Path) -> None:
     assert "these come nearest:" in seen.out
 
 
-def test_a_look_at_some_kinds_leaves_the_slices_of_the_report(command: Command, run: Path) -> None:
+def test_a_look_at_some_kinds_leaves_the_slices_of_the_report(
+    command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.diagnosis.slicing.FEWEST_ROWS", 2)  # the run has few rows
     kept = run / "diagnosis" / "slices.json"
     assert command("slices", run).status == 0
     before = kept.read_text()
-    seen = command("slices", run, "--by", "label")
-    assert seen.status == 0, seen.err
-    assert "not kept for the report" in seen.err
+    assert command("slices", run, "--by", "label").status == 0
     assert kept.read_text() == before
+    assert command("slices", run, "--by", "movie").status == 0
+    kinds = {each["kind"] for each in json.loads(kept.read_text())["slices"]}
+    assert {"label", "token"} <= kinds
+    assert kinds == {"column:movie"} | {each["kind"] for each in json.loads(before)["slices"]}
 
 
 def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path) -> None:

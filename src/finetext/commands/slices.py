@@ -42,10 +42,9 @@ def slices(
     columns = _columns(predicted, names, data, row_id) if names else {}
     found = find_slices(predicted, kinds, metric, token or (), columns)
     times = count_opening(predicted, chosen, "finetext slices", screen)
-    if by is None:
-        keep_for_report(predicted, chosen, "slices", found, screen)
-    elif predicted.run is not None and chosen == "validation":
-        screen.say("not kept for the report, which shows slices of all kinds")
+    if by is None or columns:  # the report shows all kinds, and what was named of the data
+        whole = found if by is None else find_slices(predicted, None, metric, token or (), columns)
+        keep_for_report(predicted, chosen, "slices", whole, screen)
     if out is not None:
         write_table(out, slices_table(found))
     if as_json:

@@ -79,9 +79,8 @@ class OnnxExporter(Exporter):
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
             quantise(whole, work / GRAPH)
             whole.unlink()
-            (work / f"{GRAPH}.data").unlink(
-                missing_ok=True
-            )  # the weights of a large one in float32
+            of_float32 = work / f"{GRAPH}.data"  # where a large graph has its weights
+            of_float32.unlink(missing_ok=True)
         about: dict[str, Any] = {
             "made_from": origin.name,
             "original": original.kind,
