@@ -208,8 +208,13 @@ def test_energy_is_told_only_where_watts_are_known(
     assert environment.stated_watts("cpu") == 180
     assert environment.stated_watts("mps") is None
     energy = {"watts": 180.0, "watt_hours": 9.0, "part": "processor"}
-    card = model_card(described(record={"costs": {"energy": energy}}))
+    machine = {"device": "cpu", "processor": "a processor"}
+    card = model_card(described(record={"costs": {"energy": energy}, "machine": machine}))
     assert "9 Wh at most, if the processor drew its stated limit of 180 W" in card
+    assert "436 g a kWh (Ember, 2022), it is 3.92 g of CO2." in card
+    carbon = block(card)["co2_eq_emissions"]
+    assert (carbon["emissions"], carbon["hardware_used"]) == (3.92, "a processor")
+    assert "co2_eq_emissions" not in block(model_card(described()))
     (tmp_path / "intel-rapl:1" / "constraint_0_power_limit_uw").write_text("none")
     assert environment.stated_watts("cpu") is None
 

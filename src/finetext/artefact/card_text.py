@@ -17,6 +17,9 @@ _KINDS: Final = {
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",
     "static": "a logistic regression on the mean of static embeddings, which need no encoder",
 }
+GRAMS_A_WATT_HOUR: Final = 0.436
+"""CO2 of the mean of the world's power stations in 2022, 436 g per kWh (Ember, Global Electricity
+Review 2023)."""
 _AS_LIKELY: Final = "The likeliest label is given."
 _EACH: Final = "Each label is given from a probability of 0.5."
 
@@ -191,10 +194,17 @@ def cost_sentences(record: Mapping[str, Any]) -> list[str]:
         said.append(
             f"Energy: {energy['watt_hours']:.3g} Wh at most, if the {escaped(energy['part'])} drew "
             f"its stated limit of {energy['watts']:.0f} W throughout; memory, cooling and the rest "
-            "of the machine are not in it. Carbon hangs on the power station, which is not known."
+            "of the machine are not in it. Which power station it came from is not known; from the "
+            f"mean of the world's, {1000 * GRAMS_A_WATT_HOUR:.0f} g a kWh (Ember, 2022), it is "
+            f"{grams_of_carbon(energy):.3g} g of CO2."
         )
     else:
         said.append(
             "Energy and carbon were not measured, and nothing to estimate them by is known."
         )
     return said
+
+
+def grams_of_carbon(energy: Mapping[str, Any]) -> float:
+    """CO2 of the most that it can have drawn, in grams, from the mean of the world's stations."""
+    return float(energy["watt_hours"]) * GRAMS_A_WATT_HOUR

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from finetext.artefact.card_text import grams_of_carbon
+
 TASK: Final = "text-classification"
 _ON_THE_HUB: Final = {
     "accuracy": "accuracy",
@@ -52,6 +54,7 @@ def metadata(described: Mapping[str, Any], title: str) -> str:
         metrics=sorted({result.metric_type for result in results}) or None,
         eval_results=results or None,
         model_name=_plain(title) if results else None,
+        **_carbon(record),
     )
     return str(data.to_yaml())
 
@@ -60,6 +63,20 @@ def is_for_transformers(described: Mapping[str, Any]) -> bool:
     """Whether transformers alone can load the model."""
     architecture = str(described.get("provenance", {}).get("architecture", ""))
     return described["classifier"] == "transformer" and not architecture.startswith(_OURS)
+
+
+def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of https://huggingface.co/docs/hub/model-cards-co2, where energy is known."""
+    energy = record.get("costs", {}).get("energy")
+    if not energy:
+        return {}
+    machine = record.get("machine", {})
+    block = {
+        "emissions": float(f"{grams_of_carbon(energy):.3g}"),
+        "source": "upper bound: time x stated power limit, mean of the world's power stations",
+        "hardware_used": machine.get("processor") if energy["part"] == "processor" else None,
+    }
+    return {"co2_eq_emissions": {name: of for name, of in block.items() if of is not None}}
 
 
 def _results(described: Mapping[str, Any]) -> list[Any]:
