@@ -110,6 +110,49 @@ def test_rows_of_json_lines(
     assert sorted(bad) == [n for n in range(1, len(kinds) + 1) if n not in fine]
 
 
+LINES = {
+    "fastText": ("in.ft", "__label__good a film of {n} parts", "a film", "no __label__ at the"),
+    "edge label": ("in.txt", "a film of {n} parts;{n2}", "a film", "no label after the text"),
+    "fields": (
+        "in.txt",
+        "{n}\ta film of {n} parts",
+        "1\ta film\tmore",
+        "2 tab-separated fields",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_that_are_not_like_those_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    sizes(monkeypatch, 300, 5)
+    name, good, wrong, reason = LINES[kind]
+    lines = [good.format(n=number, n2=number % 2) for number in range(40)]
+    lines[3] = lines[3].replace(" of", "; of")  # not a field of two: the label is at the end
+    lines[25] = lines[37] = wrong
+    (tmp_path / name).write_text("\n".join(lines))
+    ids, texts, bad = taken(tmp_path / name)
+    assert sorted(bad) == [26, 38]
+    assert all(reason in each for each in bad.values())
+    fine = [number for number in range(40) if number not in (25, 37)]
+    assert ids == [str(number + 1) for number in fine]
+    assert texts[3] == "a film; of 3 parts"
+    assert texts[4:] == [f"a film of {number} parts" for number in fine[4:]]
+    with pytest.raises(DataError, match=r"line 26.*" + reason):
+        list(read_input(str(tmp_path / name), {}, [], Wanted(True)).chunks)
+
+
+@pytest.mark.parametrize("kind", ["fastText", "fields"])
+def test_such_lines_of_a_small_file(tmp_path: Path, kind: str) -> None:
+    name, good, wrong, _ = LINES[kind]
+    lines = [good.format(n=number, n2=number % 2) for number in range(40)]
+    lines[5] = wrong
+    (tmp_path / name).write_text("\n".join(lines))
+    ids, _, bad = taken(tmp_path / name)
+    assert (len(ids), list(bad)) == (39, [6])
+
+
 @pytest.mark.parametrize("pieces", [120, 1 << 20])
 def test_lines_that_are_not_in_the_encoding_that_was_stated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int

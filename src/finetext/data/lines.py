@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from finetext.data.bad_rows import Aside, BadRow
 from finetext.data.delimited import blank_lines, spoken
 from finetext.data.raw import RawTable
 from finetext.data.words import LABEL_NAMES, TEXT_NAMES, plain_name
@@ -40,39 +41,57 @@ def numbered_lines(
     return [number for number, _ in kept], [line for _, line in kept], note
 
 
-def parse_fasttext(text: str, name: str, first: int = 1) -> RawTable:
+def parse_fasttext(text: str, name: str, first: int = 1, aside: Aside | None = None) -> RawTable:
     """Read `__label__a __label__b the text`, one a line.
+
+    Args:
+        text: lines.
+        name: what messages call the file.
+        first: the number of the first line.
+        aside: takes the lines without a label, which otherwise are an error.
 
     Raises:
         DataError: a line does not begin with a label.
     """
-    numbers, lines, note = numbered_lines(text, name, first)
-    labels, texts = [], []
-    for number, line in zip(numbers, lines, strict=True):
+    every, lines, note = numbered_lines(text, name, first)
+    numbers, labels, texts = [], [], []
+    for number, line in zip(every, lines, strict=True):
         own, rest = [], line.strip()
         while rest.startswith(FASTTEXT):
             head, *tail = rest.split(None, 1)
             own.append(head.removeprefix(FASTTEXT).removesuffix(","))
             rest = (tail[0] if tail else "").removeprefix(", ")
         if not own:
-            raise DataError(f"{name}, line {number}: no {FASTTEXT} at the beginning")
+            _refuse(number, line, f"no {FASTTEXT} at the beginning", name, aside)
+            continue
+        numbers.append(number)
         labels.append(own)
         texts.append(rest)
     several = any(len(own) > 1 for own in labels)
     columns = {"label": labels if several else [own[0] for own in labels], "text": texts}
     return RawTable(
         name, columns, "fastText lines", numbers, findings=note,
-        proceed=lambda more, line, last: parse_fasttext(more, name, line),
+        proceed=lambda more, line, last: parse_fasttext(more, name, line, aside),
     )  # fmt: skip
 
 
-def parse_edge_label(text: str, name: str, only: str | None = None) -> RawTable | None:
+def _refuse(number: int, line: str, reason: str, name: str, aside: Aside | None) -> None:
+    """Set a line aside, or raise a `DataError` where nobody takes it."""
+    if aside is None:
+        raise DataError(f"{name}, line {number}: {reason}")
+    aside(BadRow(number, reason, line))
+
+
+def parse_edge_label(
+    text: str, name: str, only: str | None = None, aside: Aside | None = None
+) -> RawTable | None:
     """Read lines that hold a text and, before or after it, one of a few labels.
 
     Args:
         text: the file, or lines at its beginning.
         name: what messages call the file.
         only: the separator to try; None tries tab, semicolon and space.
+        aside: takes further lines that do not fit, which otherwise are an error.
 
     Returns:
         the columns label and text, or None if no form fits all lines.
@@ -91,28 +110,32 @@ def parse_edge_label(text: str, name: str, only: str | None = None) -> RawTable 
         shown = "label TEXT" if side == "first" else "TEXT label"
         form = f"lines of {shown}, {spoken(separator)} between".replace("TEXT", "text")
         places = numbers[1:] if headed else numbers
-        more = partial(_more_edge_labels, name, separator, side)
+        more = partial(_more_edge_labels, name, separator, side, aside)
         return RawTable(name, columns, form, places, findings=note, proceed=more)
     return None
 
 
 def _more_edge_labels(
-    name: str, separator: str, side: str, text: str, first: int, last: bool
+    name: str, separator: str, side: str, aside: Aside | None, text: str, first: int, last: bool
 ) -> RawTable:
     """Further lines of a text and a label.
 
     Raises:
-        DataError: a line holds no label.
+        DataError: a line holds no label, and nobody takes it.
     """
-    numbers, lines, note = numbered_lines(text, name, first)
-    pairs = [_split_at(line, separator, side) for line in lines]
-    for number, (label, _) in zip(numbers, pairs, strict=True):
+    where = "before" if side == "first" else "after"
+    missing = f"no label {where} the text, {spoken(separator)} between, as in the lines above"
+    every, lines, note = numbered_lines(text, name, first)
+    numbers, labels, texts = [], [], []
+    for number, line in zip(every, lines, strict=True):
+        label, part = _split_at(line, separator, side)
         if not _could_label(label):
-            raise DataError(
-                f"{name}, line {number}: no label {'before' if side == 'first' else 'after'} the "
-                f"text, {spoken(separator)} between, as in the lines above"
-            )
-    columns = {"label": [label for label, _ in pairs], "text": [part for _, part in pairs]}
+            _refuse(number, line, missing, name, aside)
+            continue
+        numbers.append(number)
+        labels.append(label)
+        texts.append(part)
+    columns = {"label": labels, "text": texts}
     return RawTable(name, columns, "", numbers, findings=note)
 
 

@@ -89,22 +89,31 @@ def parse_text(
     if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
         return parse_json_lines(text, name, aside=aside)
     if text.lstrip().startswith(FASTTEXT):
-        table = parse_fasttext(text, name)
+        table = parse_fasttext(text, name, aside=aside)
         return taken_off(table) if settings.whole_lines else table
     if settings.delimiter:
         return _delimited(text, name, settings.delimiter, settings, whole, aside)
     delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
     if suffix not in DELIMITED:
-        return _parse_lines(text, name, delimiter if share >= 0.9 else None, settings, whole)
+        delimiter = delimiter if share >= 0.9 else None
+        return _parse_lines(text, name, delimiter, settings, whole, aside)
     if delimiter is None or share < 0.5:
         delimiter = DELIMITED[suffix]
     return _delimited(text, name, delimiter, settings, whole, aside)
 
 
 def _parse_lines(
-    text: str, name: str, delimiter: str | None, settings: ReadSettings, whole: bool
+    text: str,
+    name: str,
+    delimiter: str | None,
+    settings: ReadSettings,
+    whole: bool,
+    aside: Aside | None = None,
 ) -> RawTable:
-    """Read a file whose ending promises nothing: even fields, an edge label, or texts alone."""
+    """Read a file whose ending promises nothing: even fields, an edge label, or texts alone.
+
+    The form is the one that fits all lines, if there is one; only then bad rows are set aside.
+    """
     told = _is_told(text, delimiter, settings)
     if settings.whole_lines and not told:
         return _parse_whole_lines(text, name, delimiter, settings)
@@ -116,12 +125,14 @@ def _parse_lines(
         try:
             table = _delimited(text, name, delimiter, settings, whole)
             if sure or any(map(is_closed, table.columns.values())):
-                return table
+                return _delimited(text, name, delimiter, settings, whole, aside) if aside else table
         except DataError as error:
             uneven = error
-    edge = parse_edge_label(text, name, None if settings.labelled else delimiter)
-    if uneven is not None and edge is None and sure:
-        raise uneven
+    edge = parse_edge_label(text, name, None if settings.labelled else delimiter, aside)
+    if delimiter is not None and uneven is not None and edge is None and sure:
+        if aside is None:
+            raise uneven
+        return _delimited(text, name, delimiter, settings, whole, aside)
     return edge or parse_texts(text, name)
 
 
