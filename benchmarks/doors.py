@@ -86,9 +86,10 @@ def main() -> None:
                 answer["probabilities"] = np.load(Path(scratch) / "probabilities.npy")
                 turns[-1][name] = answer
                 common.say(f"turn {number + 1}, {name}: {answer['rate']:.1f} rows/s")
+    rows = len(turns[0][REFERENCE]["labels"])
     made = f"MiniLM on {options.learn:,} rows" if options.model is None else options.model
     what = (
-        f"{options.data}, {made}: {options.rows:,} held-out texts, {options.rounds} turns; figures "
+        f"{options.data}, {made}: {rows:,} held-out texts, {options.rounds} turns; figures "
         f"as median [least, greatest]; one text: median of {options.calls} calls "
         f"({options.slow_calls} of the command line and the page). "
         f"{common.threads_in_words(options.threads)}"

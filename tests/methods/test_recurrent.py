@@ -76,6 +76,26 @@ def test_the_pipeline_of_transformers_gives_the_same(
         assert found == pytest.approx(fitted(text), abs=1e-5)
 
 
+def test_the_head_reads_what_is_standardised_by_the_training_texts(
+    method: Finetune, fitted: TransformerClassifier, topics: Dataset
+) -> None:
+    import torch
+
+    with method.begun(topics, CPU) as classifier:
+        layer, read = classifier.model.head[0], []
+        layer.register_forward_hook(lambda *of: read.append(of[-1]))
+        classifier.logits(topics.texts)
+    values = torch.cat(read)
+    assert len(values) == len(topics)
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros(48), atol=1e-4, rtol=0)
+    differs = layer.deviation != 1  # the maximum may be that of the same first token in all texts
+    assert differs.sum() > 40
+    torch.testing.assert_close(values.std(dim=0), differs.float(), atol=1e-3, rtol=0)
+    trained = fitted.model.head[0]
+    torch.testing.assert_close(trained.mean, layer.mean)
+    torch.testing.assert_close(trained.deviation, layer.deviation)
+
+
 def test_dropouts_are_used_and_kept(method: Finetune, topics: Dataset) -> None:
     few = replace(method, epochs=2)
     plain = few.fit(topics, topics, CPU)

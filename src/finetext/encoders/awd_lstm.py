@@ -23,6 +23,7 @@ from transformers.utils.generic import ModelOutput
 
 from finetext.encoders.pooled import concat_pooled
 from finetext.encoders.recurrent import AwdLstmLayer, State, dropped_alike
+from finetext.encoders.standardised import Standardised
 
 HEAD_WIDTH: Final = 50
 EMBEDDING_RANGE: Final = 0.1
@@ -191,6 +192,9 @@ class AwdLstmPreTrained(PreTrainedModel):
                 initialization.uniform_(weight, -(module.width**-0.5), module.width**-0.5)
         elif isinstance(module, nn.Embedding):
             initialization.uniform_(module.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        elif isinstance(module, Standardised):
+            initialization.zeros_(module.mean)
+            initialization.ones_(module.deviation)
         else:
             super()._init_weights(module)  # type: ignore[no-untyped-call]
 
@@ -299,8 +303,9 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
 
     Gradients flow back over `bptt` at a time, so that the memory of training on
     a long text is that of its outputs. The head reads the last state, the maximum and the mean
-    over the tokens. Where ULMFiT normalises over the batch, this normalises over the width: the
-    logits of a text do not depend on its batch, and a batch of one can be learnt from.
+    over the tokens, standardised by what training texts gave before the first step. Where ULMFiT
+    normalises over the batch, here the logits of a text do not depend on its batch, and a batch of
+    one can be learnt from.
     """
 
     def __init__(self, config: AwdLstmConfig) -> None:
@@ -308,7 +313,7 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
         super().__init__(config)
         self.model = AwdLstmModel(config, Dropouts.of_classifier(config))
         self.head = nn.Sequential(
-            nn.LayerNorm(3 * config.embedding_size),
+            Standardised(3 * config.embedding_size),
             nn.Dropout(config.classifier_output_dropout),
             nn.Linear(3 * config.embedding_size, HEAD_WIDTH),
             nn.ReLU(),

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
+import numpy as np
+
 from finetext.decisions import Decision
 from finetext.encoders.inputs import suit
 from finetext.encoders.load import (
@@ -22,6 +24,7 @@ from finetext.encoders.load import (
     restore_dropout,
 )
 from finetext.encoders.random import initialised
+from finetext.encoders.standardised import standardise
 from finetext.encoders.temperature import with_temperature
 from finetext.errors import RecipeError
 from finetext.logits import probabilities_of
@@ -54,6 +57,8 @@ RATE_OF_THE_HEAD: Final = 10
 that suits the whole encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
 RECURRENT: Final = frozenset({"awd_lstm"})
 """Model types that take the highest learning rate, at which ULMFiT ends."""
+ROWS_MEASURED: Final = 256
+"""Training rows by which a head that is standardised measures what it will read."""
 GROUPS_OF_STAGES: Final = (1, 2, 3, None)
 """Layer groups that learn in each stage of gradual unfreezing, from the top."""
 STAGE_EPOCHS: Final = (1, 1, 1, 2)
@@ -202,10 +207,14 @@ class Finetune(Method):
         model = load_for_classification(
             encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head
         )
+        model = model.to(choose_device(context.device))
+        length = longest_input(encoder, self.max_length)
+        measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
+        texts = [train.texts[row] for row in measured]
+        standardise(model, lambda: predict_logits(model, tokenise(tokenizer, texts, length)))
         return TransformerClassifier(
-            train.scheme, Decision(), model.to(choose_device(context.device)), tokenizer,
-            longest_input(encoder, self.max_length), self.precision,
-        )  # fmt: skip
+            train.scheme, Decision(), model, tokenizer, length, self.precision
+        )
 
     def _stages(self, rows: int, config: Any) -> list[Stage]:
         """The stages of a training on so many rows."""

@@ -1,0 +1,72 @@
+"""A layer that standardises what a head reads, by what training texts give before the first step.
+
+What a small recurrent language model says of two texts is nearly the same: the difference is a
+fraction of what they have in common, and a head with few rows to learn from sees the latter first.
+ULMFiT takes it off by normalising over each batch (Howard and Ruder 2018). Here mean and deviation
+are measured once, before training, as in the data-dependent initialisation of Salimans and Kingma
+2016 ("Weight Normalization", section 3), and stay: the logits of a text do not depend on its batch,
+and there are no running averages that differ between training and prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+SAME: Final = 1e-5
+"""Deviation below which a value is the same in all texts, and is not scaled."""
+
+
+class Standardised(nn.Module):
+    """Values less their mean, in units of their deviation; unchanged until `standardise` is called.
+
+    Attributes:
+        mean: (width,) over training texts.
+        deviation: (width,) standard deviation over training texts.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int) -> None:
+        """Begin with a mean of 0 and a deviation of 1.
+
+        Args:
+            width: number of values of a text.
+        """
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(n, width) values in, as many out, in the same number format."""
+        return ((values - self.mean) / self.deviation).to(values.dtype)
+
+    def measure(self, values: Tensor) -> None:
+        """Take mean and deviation from (n, width) values of n texts, at least two."""
+        deviation = values.float().std(dim=0)
+        with torch.no_grad():
+            self.mean.copy_(values.float().mean(dim=0))
+            self.deviation.copy_(torch.where(deviation > SAME, deviation, 1.0))
+
+
+def standardise(model: nn.Module, read: Callable[[], Any]) -> None:
+    """Measure what the `Standardised` layers of a model are given.
+
+    Args:
+        model: a model with any number of such layers; without one nothing is done.
+        read: puts training texts through the model.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, Standardised)]
+    for layer in layers:
+        given: list[Tensor] = []
+        hook = layer.register_forward_pre_hook(lambda _, values, to=given: to.append(values[0]))
+        try:
+            read()
+        finally:
+            hook.remove()
+        if sum(map(len, given)) > 1:
+            layer.measure(torch.cat(given))
