@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar, final
+from time import monotonic
+from typing import Any, Final, TypeVar, final
 
 Outcome = TypeVar("Outcome")
+TRIM_SECONDS: Final = 5.0
+"""Of work between two times that freed memory is given back."""
+
+
+def give_back_freed() -> None:
+    """Hand freed memory that the C library keeps back to the system, where that is the GNU one.
+
+    Batches of all sizes leave holes of all sizes, and a server grows for thousands of batches; this
+    takes some milliseconds (https://man7.org/linux/man-pages/man3/malloc_trim.3.html).
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return
+    trim(0)
 
 
 @final
@@ -37,6 +54,7 @@ class ModelThread(Executor):
         self._work.put(None)
 
     def _run(self) -> None:
+        trimmed = monotonic()
         while (given := self._work.get()) is not None:
             future, work = given
             if not future.set_running_or_notify_cancel():
@@ -46,3 +64,6 @@ class ModelThread(Executor):
             except BaseException as error:
                 future.set_exception(error)
             del given, future, work
+            if monotonic() - trimmed > TRIM_SECONDS:
+                give_back_freed()
+                trimmed = monotonic()
