@@ -40,6 +40,22 @@ def test_a_value_that_is_the_same_in_all_texts_is_not_blown_up(values: torch.Ten
     assert layer(values)[:, 1].abs().max() < 1e-6
 
 
+def test_what_hardly_differs_is_not_blown_up(values: torch.Tensor) -> None:
+    values[:, 1] = 0.3
+    values[0, 1] = 0.301
+    layer = Standardised(3)
+    layer.measure(values)
+    assert layer(torch.full((1, 3), 0.6))[0, 1].abs() < 1
+
+
+def test_a_layer_that_was_measured_stays(values: torch.Tensor) -> None:
+    model = nn.Sequential(Standardised(3))
+    standardise(model, lambda: model(values))
+    before = model[0].mean.clone()
+    standardise(model, lambda: pytest.fail("measured again"))
+    assert torch.equal(model[0].mean, before)
+
+
 def test_one_text_says_nothing_of_deviations(values: torch.Tensor) -> None:
     model = nn.Sequential(Standardised(3))
     standardise(model, lambda: model(values[:1]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from finetext.methods.base import Classifier, FitContext
+from finetext.methods.base import Checkpoints, Classifier, FitContext, ProgressEvent
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.probe import Probe
 from finetext.types import Dataset
@@ -94,6 +95,36 @@ def test_the_head_reads_what_is_standardised_by_the_training_texts(
     trained = fitted.model.head[0]
     torch.testing.assert_close(trained.mean, layer.mean)
     torch.testing.assert_close(trained.deviation, layer.deviation)
+
+
+def test_a_stopped_training_goes_on_with_what_was_measured_at_its_beginning(
+    method: Finetune, topics: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from finetext.encoders.standardised import Standardised
+
+    few = replace(method, epochs=2)
+    context = replace(CPU, checkpoints=Checkpoints(tmp_path / "checkpoint"))
+    expected = few.fit(topics, topics, CPU).model.state_dict()
+    heard: list[ProgressEvent] = []
+
+    def listen(event: ProgressEvent) -> None:
+        heard.append(event)
+        if len(heard) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        few.fit(topics, topics, replace(context, progress=listen))
+    exactly = Standardised.measure
+
+    def measured_on_other_threads(layer: Standardised, values: torch.Tensor) -> None:
+        exactly(layer, values * (1 + 1e-6))
+
+    monkeypatch.setattr(Standardised, "measure", measured_on_other_threads)
+    found = few.fit(topics, topics, context).model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_dropouts_are_used_and_kept(method: Finetune, topics: Dataset) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from finetext.serving import model_thread
@@ -42,6 +44,14 @@ def test_freed_memory_is_given_back_now_and_then(
     thread.shutdown()
 
 
+def test_all_that_is_free_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    library = SimpleNamespace(malloc_trim=asked.append)
+    monkeypatch.setattr(model_thread.ctypes, "CDLL", lambda name: library)
+    give_back_freed()
+    assert asked == [0]
+
+
 @pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
 def test_other_systems_keep_their_memory(
     monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
@@ -49,6 +59,5 @@ def test_other_systems_keep_their_memory(
     def missing(name: None) -> None:
         raise fault
 
-    give_back_freed()
     monkeypatch.setattr(model_thread.ctypes, "CDLL", missing)
     give_back_freed()

@@ -42,9 +42,11 @@ def slices(
     columns = _columns(predicted, names, data, row_id) if names else {}
     found = find_slices(predicted, kinds, metric, token or (), columns)
     times = count_opening(predicted, chosen, "finetext slices", screen)
-    if by is None or columns:  # the report shows all kinds, and what was named of the data
-        whole = found if by is None else find_slices(predicted, None, metric, token or (), columns)
-        keep_for_report(predicted, chosen, "slices", whole, screen)
+    if by is None:
+        keep_for_report(predicted, chosen, "slices", found, screen)
+    elif columns and predicted.run is not None and chosen == "validation":
+        whole = find_slices(predicted, None, metric, token or (), columns)
+        keep_for_report(predicted, chosen, "slices", whole, screen)  # which shows all kinds
     if out is not None:
         write_table(out, slices_table(found))
     if as_json:

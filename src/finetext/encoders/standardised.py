@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 SAME: Final = 1e-5
-"""Deviation below which a value is the same in all texts, and is not scaled."""
+"""Deviation up to which a value is the same in all texts, and is not scaled."""
+SMALL: Final = 0.01
+"""The same, as a share of the mean: what differs less is rounded away in bf16."""
 
 
 class Standardised(nn.Module):
@@ -45,23 +47,29 @@ class Standardised(nn.Module):
         """(n, width) values in, as many out, in the same number format."""
         return ((values - self.mean) / self.deviation).to(values.dtype)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it was measured, now or before the model was saved."""
+        return bool(self.mean.any())
+
+    @torch.no_grad()
     def measure(self, values: Tensor) -> None:
         """Take mean and deviation from (n, width) values of n texts, at least two."""
-        deviation = values.float().std(dim=0)
-        with torch.no_grad():
-            self.mean.copy_(values.float().mean(dim=0))
-            self.deviation.copy_(torch.where(deviation > SAME, deviation, 1.0))
+        mean, deviation = values.float().mean(dim=0), values.float().std(dim=0)
+        differs = deviation > torch.clamp(SMALL * mean.abs(), min=SAME)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(differs, deviation, 1.0))
 
 
 def standardise(model: nn.Module, read: Callable[[], Any]) -> None:
-    """Measure what the `Standardised` layers of a model are given.
+    """Measure what the `Standardised` layers of a model are given, those that are not measured yet.
 
     Args:
         model: a model with any number of such layers; without one nothing is done.
         read: puts training texts through the model.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, Standardised)]
-    for layer in layers:
+    for layer in (layer for layer in layers if not layer.is_measured):
         given: list[Tensor] = []
         hook = layer.register_forward_pre_hook(lambda _, values, to=given: to.append(values[0]))
         try:

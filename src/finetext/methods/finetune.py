@@ -24,7 +24,6 @@ from finetext.encoders.load import (
     restore_dropout,
 )
 from finetext.encoders.random import initialised
-from finetext.encoders.standardised import standardise
 from finetext.encoders.temperature import with_temperature
 from finetext.errors import RecipeError
 from finetext.logits import probabilities_of
@@ -202,6 +201,8 @@ class Finetune(Method):
         self, encoder: str, train: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """The pretrained encoder with a fresh head for the labels of `train`."""
+        from finetext.encoders.standardised import standardise
+
         assert train.scheme is not None
         tokenizer = load_tokenizer(encoder)
         model = load_for_classification(

@@ -31,6 +31,8 @@ from finetext.types import Finding, Integers
 FACTOR_OF_SECOND_TRY: Final = 0.1
 CARRIED: Final = "carried/"
 """Before the names of the task's own tensors in a checkpoint."""
+BUFFER: Final = "buffer/"
+"""Before the names of what the model keeps beside its weights."""
 BYTES_OF_A_LEARNT_WEIGHT: Final = 28
 """In fp32: gradient, two moments, the first weights, the best, and a copy of these while they
 change; in bf16 weights and gradients once more."""
@@ -229,7 +231,10 @@ class Training:
         if self._file is None or not worth_it:
             return
         state = Snapshot(
-            tensors=self.optimiser.state() | self._random | self._carried_by_name(),
+            tensors=self.optimiser.state()
+            | self._random
+            | self._carried_by_name()
+            | {f"{BUFFER}{name}": of for name, of in _kept_buffers(self.bare).items()},
             facts={
                 "record": self.record.state(),
                 "choice": asdict(self.choice),
@@ -259,6 +264,8 @@ class Training:
         self.optimiser.release()
         self.optimiser = self._made_optimiser()
         self.optimiser.load_state(state.tensors)
+        for name, buffer in _kept_buffers(self.bare).items():
+            buffer.copy_(state.tensors[f"{BUFFER}{name}"])
         carried = {
             name.removeprefix(CARRIED): of.to(self.device)
             for name, of in state.tensors.items()
@@ -352,6 +359,12 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
     while a_token * most / parts > free and parts < max(map(len, steps)):
         parts *= 2
     return parts
+
+
+def _kept_buffers(model: Any) -> dict[str, Any]:
+    """What a model saves beside its weights, such as what `Standardised` measured."""
+    weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {name: of for name, of in model.state_dict().items() if name not in weights}
 
 
 def _groups(model: Any, plan: Plan) -> list[list[str]]:
