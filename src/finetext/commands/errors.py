@@ -32,7 +32,7 @@ def errors(
     predicted = open_rows(source, method, chosen, screen)
     found = find_errors(predicted, count)
     times = count_opening(predicted, chosen, "finetext errors", screen)
-    keep_for_report(predicted, chosen, "errors", found, screen)
+    keep_for_report(predicted, chosen, "errors", lambda: found, screen)
     if out is not None:
         table = ranked(predicted)
         write_table(out, with_joined_labels(table) if out.suffix in (".csv", ".tsv") else table)

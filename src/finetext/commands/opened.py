@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +83,9 @@ def count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int
 
 
 def keep_for_report(
-    predicted: Predicted, part: SplitName, kind: str, found: Any, screen: Screen
+    predicted: Predicted, part: SplitName, kind: str, find: Callable[[], Any], screen: Screen
 ) -> None:
-    """Keep what was found for the report, if it is about the validation rows of the best rung.
+    """Keep what `find` gives for the report, if that is on the validation rows of the best rung.
 
     The report shows no errors in test rows. A run folder that cannot be written is left alone.
     """
@@ -97,6 +97,6 @@ def keep_for_report(
     if predicted.method != Run.open(predicted.run).best:
         return
     try:
-        keep(predicted.run, kind, found)
+        keep(predicted.run, kind, find())
     except RunError as error:
         screen.say(f"not kept for the report: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from finetext import options
@@ -43,10 +44,10 @@ def slices(
     found = find_slices(predicted, kinds, metric, token or (), columns)
     times = count_opening(predicted, chosen, "finetext slices", screen)
     if by is None:
-        keep_for_report(predicted, chosen, "slices", found, screen)
-    elif columns and predicted.run is not None and chosen == "validation":
-        whole = find_slices(predicted, None, metric, token or (), columns)
-        keep_for_report(predicted, chosen, "slices", whole, screen)  # which shows all kinds
+        keep_for_report(predicted, chosen, "slices", lambda: found, screen)
+    elif columns:  # the report shows all other kinds beside them
+        whole = partial(find_slices, predicted, None, metric, token or (), columns)
+        keep_for_report(predicted, chosen, "slices", whole, screen)
     if out is not None:
         write_table(out, slices_table(found))
     if as_json:
