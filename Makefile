@@ -19,10 +19,11 @@ demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
 	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: install ## ruff and mypy
+lint: install ## ruff, mypy and the order of the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: install ## put the code into the form that lint wants
 	$(BIN)/ruff check --fix .

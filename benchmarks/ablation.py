@@ -22,7 +22,7 @@ import common
 import numpy as np
 
 import finetext
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
 
 ROWS: Final = {"train": 500, "validation": 250, "held_out": 1_000}
 STAGES: Final = {6: (1, 1, 1, 3), 10: (2, 2, 2, 4), 5: (1, 1, 1, 2)}

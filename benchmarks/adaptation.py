@@ -23,8 +23,8 @@ import common
 import numpy as np
 
 import finetext
-from finetext.data.settings import ReadSettings
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.settings import ReadSettings
 from finetext.pretraining.corpus import CorpusSettings
 
 LABELLED: Final = 1_000
@@ -132,7 +132,7 @@ def adapt(job: common.Job) -> common.Answer:
         settings,
         read=CorpusSettings(exclude=(str(folder / "test.csv.gz"),)),
         resume=Path(job["folder"]).exists(),
-        listener=finetext.pipeline.Listener(say=common.say),
+        listener=finetext.core.contracts.Listener(say=common.say),
     )
     origin = made.origin
     return {

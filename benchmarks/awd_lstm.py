@@ -27,10 +27,10 @@ import common
 import numpy as np
 
 import finetext
-from finetext.data.settings import ReadSettings
-from finetext.generating import generate
-from finetext.methods.base import FitContext, ProgressEvent
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.settings import ReadSettings
 from finetext.pretraining.corpus import Corpus, CorpusSettings
+from finetext.pretraining.generate import generate
 
 CHOOSING: Final = 500
 STAGED: Final = {
@@ -157,7 +157,7 @@ def time_published_size(job: common.Job) -> common.Answer:
     from finetext.encoders.word_tokenizer import train_word_tokenizer
     from finetext.pretraining.streams import StreamTask
     from finetext.training.loop import train_model
-    from finetext.training.stages import Stage
+    from finetext.training.plan import Stage
 
     text = paragraphs("train")
     tokenizer = train_word_tokenizer(text)

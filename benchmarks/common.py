@@ -31,8 +31,8 @@ from typing import Any, Final, NamedTuple
 from record import RESULTS, commit, machine
 
 import finetext
-from finetext.data.words import counted
-from finetext.methods.base import FitContext, ProgressEvent
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.wording import counted
 
 LONGEST_JOB: Final = 6 * 3600
 TRIES_TO_CHOOSE: Final = 3

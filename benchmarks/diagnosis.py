@@ -25,14 +25,12 @@ import common
 import numpy as np
 
 import finetext
-from finetext.diagnosis.labels import suspects_in
-from finetext.diagnosis.map import MOST_TEXTS, layout
-from finetext.diagnosis.states import States
+from finetext.core.types import Predicted
+from finetext.diagnosis.label_errors import suspects_in
+from finetext.diagnosis.text_map import MOST_TEXTS, States, layout
 from finetext.evaluation.calibration import calibration, fit_temperature
-from finetext.evaluation.conformal import set_from
-from finetext.evaluation.selective import selective
-from finetext.report.errors_page import write_errors_page
-from finetext.runs.predicted import Predicted
+from finetext.evaluation.selective import selective, set_from
+from finetext.report.errors import write_errors_page
 
 SHAPES: Final = {"5,427 x 28": (5_427, 28, True), "1,000,000 x 5": (1_000_000, 5, False)}
 VOCABULARY: Final = 2_000

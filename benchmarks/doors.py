@@ -43,7 +43,7 @@ import serve_clients
 from common import Answer, Job
 
 import finetext
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
 
 SHORT: Final = "i feel strangely happy about this film"
 TEXTS_A_REQUEST: Final = 64

@@ -25,11 +25,10 @@ import common
 import numpy as np
 
 import finetext
-from finetext import registry
-from finetext.diagnosis.folds import out_of_fold
-from finetext.diagnosis.labels import doubts
-from finetext.environment import cache_folder
-from finetext.methods.base import FitContext
+from finetext.core import registry
+from finetext.core.contracts import FitContext
+from finetext.core.environment import cache_folder
+from finetext.diagnosis.label_errors import doubts, out_of_fold
 
 CHANGED: Final = 0.05
 LENGTHS: Final = (0.005, 0.01, 0.025, 0.05, 0.10)

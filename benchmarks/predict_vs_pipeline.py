@@ -39,8 +39,8 @@ import numpy as np
 from common import Answer, Job
 
 import finetext
-from finetext.data.words import counted
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.wording import counted
 
 CLASSIFIERS: Final = (
     "pipeline-1", "pipeline-32", "torch-sorted", "torch-sorted-bf16", "finetext", "onnx-fp32",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import finetext
-from finetext.types import Score
+from finetext.core.types import Score
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

@@ -31,8 +31,8 @@ import common
 from common import Answer, Job, Rows
 
 import finetext
-from finetext.data.words import counted
-from finetext.methods.base import FitContext, ProgressEvent
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.wording import counted
 
 SHAPES: Final = (
     (1024, 1024, 1024), (2048, 2048, 2048), (704, 384, 1536), (704, 1536, 384),

@@ -33,8 +33,8 @@ import numpy as np
 from common import Answer, Job
 
 import finetext
-from finetext.data.words import counted
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.wording import counted
 
 TITLES: Final = (
     "training s", "rows/s", "time grows as", "before MiB", "peak above it MiB",

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import common
 
 import finetext
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
 
 ROWS_TO_LEARN = 64
 

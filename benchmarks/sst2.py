@@ -27,9 +27,9 @@ from typing import Any, Final
 import common
 
 import finetext
-from finetext.data.settings import ReadSettings
-from finetext.pipeline import Listener
-from finetext.report.paying import paid_sentence
+from finetext.core.contracts import Listener
+from finetext.core.settings import ReadSettings
+from finetext.report.comparisons import paid_sentence
 
 ULMFIT: Final = {
     "learning_rate": 1e-3,

@@ -27,7 +27,7 @@ from typing import Any, Final
 import common
 
 import finetext
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
 
 MEASURED: Final = """
 import os, subprocess, sys

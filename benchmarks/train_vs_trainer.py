@@ -34,8 +34,8 @@ import common
 from common import Answer, Job, Rows
 
 import finetext
-from finetext.data.words import counted
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.wording import counted
 
 CONTENDERS: Final = ("trainer", "trainer-best", "trainer-best-no-dropout", "finetext")
 SIZES: Final = {"emotion": 2_000, "films": 2_000, "imdb": 300}

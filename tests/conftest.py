@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from finetext.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, LabelScheme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # The models of the tests are so small that threads only wait for each other. Read when torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Started in the background of a script, a process ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOPICS = {
     "sport": ["the team won the match", "a late goal in the final game", "the coach and her team"],
@@ -35,6 +38,14 @@ def shared_data() -> Path:
     path = Path(folder).resolve()
     assert path.is_dir(), f"FINETEXT_DATA={folder} is not a folder"
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fp32() -> Iterator[None]:
+    """Predict in fp32 on every processor: in bf16 most comparisons need other tolerances."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetext.training.precision._processor_has_bf16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +140,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def command(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """A function that runs a command of the command line, in this process and an empty folder."""
-    from finetext.cli import main
+    from finetext.cli.app import main
 
     def run(*words: object) -> Outcome:
         capsys.readouterr()

@@ -40,7 +40,7 @@ def commands(name: str) -> list[str]:
 @pytest.fixture
 def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the pages speak of, and a ladder of the quick rungs alone."""
-    monkeypatch.setattr("finetext.arguments.LADDER", ("majority", "tfidf"))
+    monkeypatch.setattr("finetext.cli.arguments.LADDER", ("majority", "tfidf"))
     text = reviews.read_text()
     for name in ("reviews.csv", "new.csv", "train.csv", "dev.csv", "test.csv"):
         Path(name).write_text(text)
@@ -94,7 +94,7 @@ def test_the_line_on_what_was_chosen_is_the_one_shown(
 def test_the_recipe_in_the_manual_is_valid() -> None:
     import tomllib
 
-    from finetext.recipe import Recipe
+    from finetext.runs.recipe import Recipe
 
     block = re.search(r"^```toml\n(.*?)^```", (DOCS / "command-line.md").read_text(), re.S | re.M)
     assert block
@@ -105,7 +105,7 @@ def test_the_recipe_in_the_manual_is_valid() -> None:
 def test_the_commands_on_language_models_have_the_options_that_are_shown() -> None:
     import typer
 
-    from finetext.cli import app
+    from finetext.cli.app import app
 
     known = typer.main.get_command(app)
     text = (DOCS / "language-models.md").read_text()

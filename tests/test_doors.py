@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext.decisions import Decision
-from finetext.methods.base import FitContext
-from finetext.types import Dataset, Floats
+from finetext.core.arrays import Floats
+from finetext.core.contracts import FitContext
+from finetext.core.decision import Decision
+from finetext.core.types import Dataset
 
 TEXTS = [
     "the team won the match", "the bank raised its rates", 'bread, and "salt"', "shares", "late",

@@ -16,11 +16,11 @@ def test_ctrl_c_while_modules_are_imported_stops_with_one_word(
 ) -> None:
     class Stopping:
         def find_spec(self, name: str, *given: Any) -> ModuleSpec | None:
-            if name == "finetext.cli":
+            if name == "finetext.cli.app":
                 raise KeyboardInterrupt
             return None
 
-    monkeypatch.delitem(sys.modules, "finetext.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "finetext.cli.app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Stopping(), *sys.meta_path])
     with pytest.raises(SystemExit) as end:
         main()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from finetext import cli, registry
-from finetext.data.samples import bbc_news
+from finetext.cli import app as cli
+from finetext.core import registry
+from finetext.data.sources import bbc_news
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,47 +14,46 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core import __version__
+
 if TYPE_CHECKING:
-    from finetext.artefact.about import info
-    from finetext.artefact.hub import pull, push
-    from finetext.data.check import check
-    from finetext.data.explore import explore
+    from finetext.core.contracts import Classifier, Listener, Method, predict
+    from finetext.core.errors import FinetextError
+    from finetext.core.settings import ReadSettings, ServeSettings, SplitSettings
+    from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
     from finetext.data.read import read
-    from finetext.data.settings import ReadSettings
-    from finetext.data.split import SplitSettings, folds, split
+    from finetext.data.split import folds, split
     from finetext.diagnosis.class_words import class_words
     from finetext.diagnosis.corrections import apply_labels
+    from finetext.diagnosis.data_checks import check
     from finetext.diagnosis.explain import explain
-    from finetext.diagnosis.labels import find_label_errors
-    from finetext.diagnosis.learning import CurveSettings, learning_curve
+    from finetext.diagnosis.explore import explore
     from finetext.diagnosis.losses import find_errors
-    from finetext.diagnosis.map import text_map
     from finetext.diagnosis.slices import find_slices
-    from finetext.errors import FinetextError
+    from finetext.diagnosis.text_map import text_map
     from finetext.evaluation.compare import compare
     from finetext.evaluation.intervals import confusion, evaluate, per_class
     from finetext.evaluation.several import compare_all
-    from finetext.exporting.export import Exported, ExportTerms, export
-    from finetext.finding import RangeTest, find_lr
-    from finetext.fitting import fit
-    from finetext.methods.base import Classifier, Method, predict
     from finetext.methods.finetune import Finetune
     from finetext.methods.majority import Majority
     from finetext.methods.probe import Probe
     from finetext.methods.tfidf import Tfidf
-    from finetext.pipeline import Listener, train
+    from finetext.models.hub import pull, push
+    from finetext.models.info import info
     from finetext.pretraining.adapt import Adaptation, adapt
     from finetext.pretraining.pretrain import Pretraining, pretrain
-    from finetext.recipe import Recipe
-    from finetext.runs.predicted import open_predicted
+    from finetext.runs.export import Exported, ExportTerms, export
+    from finetext.runs.find_lr import RangeTest, find_lr
+    from finetext.runs.fit import fit
+    from finetext.runs.label_errors import find_label_errors
+    from finetext.runs.learning_curve import CurveSettings, learning_curve
+    from finetext.runs.pipeline import train
+    from finetext.runs.predictions import open_predicted
+    from finetext.runs.recipe import Recipe
     from finetext.runs.run import Run
     from finetext.serving.server import serve
-    from finetext.serving.settings import ServeSettings
-    from finetext.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
 
     load = Classifier.load
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Adaptation",
@@ -118,61 +117,61 @@ __all__ = [
 
 _PLACES: Final[dict[str, str]] = {
     "Adaptation": "finetext.pretraining.adapt:Adaptation",
-    "Classifier": "finetext.methods.base:Classifier",
-    "CurveSettings": "finetext.diagnosis.learning:CurveSettings",
-    "Dataset": "finetext.types:Dataset",
-    "ExportTerms": "finetext.exporting.export:ExportTerms",
-    "Exported": "finetext.exporting.export:Exported",
-    "Finding": "finetext.types:Finding",
-    "FinetextError": "finetext.errors:FinetextError",
+    "Classifier": "finetext.core.contracts:Classifier",
+    "CurveSettings": "finetext.runs.learning_curve:CurveSettings",
+    "Dataset": "finetext.core.types:Dataset",
+    "ExportTerms": "finetext.runs.export:ExportTerms",
+    "Exported": "finetext.runs.export:Exported",
+    "Finding": "finetext.core.types:Finding",
+    "FinetextError": "finetext.core.errors:FinetextError",
     "Finetune": "finetext.methods.finetune:Finetune",
-    "LabelScheme": "finetext.types:LabelScheme",
-    "Listener": "finetext.pipeline:Listener",
+    "LabelScheme": "finetext.core.types:LabelScheme",
+    "Listener": "finetext.core.contracts:Listener",
     "Majority": "finetext.methods.majority:Majority",
-    "Method": "finetext.methods.base:Method",
-    "Predictions": "finetext.types:Predictions",
+    "Method": "finetext.core.contracts:Method",
+    "Predictions": "finetext.core.types:Predictions",
     "Pretraining": "finetext.pretraining.pretrain:Pretraining",
     "Probe": "finetext.methods.probe:Probe",
-    "RangeTest": "finetext.finding:RangeTest",
-    "ReadSettings": "finetext.data.settings:ReadSettings",
-    "Recipe": "finetext.recipe:Recipe",
+    "RangeTest": "finetext.runs.find_lr:RangeTest",
+    "ReadSettings": "finetext.core.settings:ReadSettings",
+    "Recipe": "finetext.runs.recipe:Recipe",
     "Run": "finetext.runs.run:Run",
-    "Score": "finetext.types:Score",
-    "ServeSettings": "finetext.serving.settings:ServeSettings",
-    "SplitSettings": "finetext.data.split:SplitSettings",
-    "Splits": "finetext.types:Splits",
+    "Score": "finetext.core.types:Score",
+    "ServeSettings": "finetext.core.settings:ServeSettings",
+    "SplitSettings": "finetext.core.settings:SplitSettings",
+    "Splits": "finetext.core.types:Splits",
     "Tfidf": "finetext.methods.tfidf:Tfidf",
     "adapt": "finetext.pretraining.adapt:adapt",
     "apply_labels": "finetext.diagnosis.corrections:apply_labels",
-    "check": "finetext.data.check:check",
+    "check": "finetext.diagnosis.data_checks:check",
     "class_words": "finetext.diagnosis.class_words:class_words",
     "compare": "finetext.evaluation.compare:compare",
     "compare_all": "finetext.evaluation.several:compare_all",
     "confusion": "finetext.evaluation.intervals:confusion",
     "evaluate": "finetext.evaluation.intervals:evaluate",
     "explain": "finetext.diagnosis.explain:explain",
-    "explore": "finetext.data.explore:explore",
-    "export": "finetext.exporting.export:export",
+    "explore": "finetext.diagnosis.explore:explore",
+    "export": "finetext.runs.export:export",
     "find_errors": "finetext.diagnosis.losses:find_errors",
-    "find_label_errors": "finetext.diagnosis.labels:find_label_errors",
-    "find_lr": "finetext.finding:find_lr",
+    "find_label_errors": "finetext.runs.label_errors:find_label_errors",
+    "find_lr": "finetext.runs.find_lr:find_lr",
     "find_slices": "finetext.diagnosis.slices:find_slices",
-    "fit": "finetext.fitting:fit",
+    "fit": "finetext.runs.fit:fit",
     "folds": "finetext.data.split:folds",
-    "info": "finetext.artefact.about:info",
-    "learning_curve": "finetext.diagnosis.learning:learning_curve",
-    "load": "finetext.methods.base:Classifier.load",
-    "open_predicted": "finetext.runs.predicted:open_predicted",
+    "info": "finetext.models.info:info",
+    "learning_curve": "finetext.runs.learning_curve:learning_curve",
+    "load": "finetext.core.contracts:Classifier.load",
+    "open_predicted": "finetext.runs.predictions:open_predicted",
     "per_class": "finetext.evaluation.intervals:per_class",
-    "predict": "finetext.methods.base:predict",
+    "predict": "finetext.core.contracts:predict",
     "pretrain": "finetext.pretraining.pretrain:pretrain",
-    "pull": "finetext.artefact.hub:pull",
-    "push": "finetext.artefact.hub:push",
+    "pull": "finetext.models.hub:pull",
+    "push": "finetext.models.hub:push",
     "read": "finetext.data.read:read",
     "serve": "finetext.serving.server:serve",
     "split": "finetext.data.split:split",
-    "text_map": "finetext.diagnosis.map:text_map",
-    "train": "finetext.pipeline:train",
+    "text_map": "finetext.diagnosis.text_map:text_map",
+    "train": "finetext.runs.pipeline:train",
 }
 
 

@@ -12,7 +12,7 @@ STOPPED: Final = 130
 def main() -> None:
     """Run the command line; Ctrl-C ends it quietly, even while it is still being imported."""
     try:
-        from finetext.cli import main as run
+        from finetext.cli.app import main as run
 
         run()
     except KeyboardInterrupt:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext import registry
-from finetext.decisions import Decision
-from finetext.errors import RecipeError
+from finetext.core import registry
+from finetext.core.arrays import probabilities_of
+from finetext.core.contracts import Classifier, FitContext, Method, predict
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.types import Dataset
 from finetext.evaluation.calibration import tempered
-from finetext.logits import probabilities_of
-from finetext.methods.base import Classifier, FitContext, Method, predict
-from finetext.recipe import Recipe
-from finetext.types import Dataset
+from finetext.runs.recipe import Recipe
 
 ODD_NAMES = {"sport": 'it\'s "sport", or\nnot', "money": "0", "food": "true 🍲 é\u202e"}
 ODD_TEXTS = {

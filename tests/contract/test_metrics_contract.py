@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext import registry
+from finetext.core import registry
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.metrics import applicable
-from finetext.types import LabelScheme, Predictions
 
 
 @st.composite

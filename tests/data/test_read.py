@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from finetext import registry
-from finetext.data.read import ReadSettings, read
-from finetext.errors import DataError
-from finetext.types import Dataset
+from finetext.core import registry
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset
+from finetext.data.read import read
 
 UNLABELLED = ReadSettings(labelled=False)
 
@@ -240,7 +241,7 @@ def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
             return datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
         raise FileNotFoundError(f"Dataset '{path}' doesn't exist on the Hub")
 
-    monkeypatch.setattr("finetext.data.hub.hub_answers", lambda: True)
+    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert len(read("hub:glue/sst2")) == 3
     assert asked == [("glue/sst2", None), ("glue", "sst2")]
@@ -252,7 +253,7 @@ def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    monkeypatch.setattr("finetext.data.hub.hub_answers", lambda: True)
+    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: True)
 
     def load(path: str, config: str | None = None) -> None:
         raise ConnectionError(f"Couldn't reach {path!r}")
@@ -265,7 +266,7 @@ def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "toy data.csv"
     path.write_text("text,label\none text,x\ntwo texts,y\n")
-    monkeypatch.setattr("finetext.data.archives.urlopen", lambda url, timeout: path.open("rb"))
+    monkeypatch.setattr("finetext.data.sources.urlopen", lambda url, timeout: path.open("rb"))
     assert len(read("https://example.org/toy%20data.csv?x=1")) == 2
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.settings import ReadSettings
 from finetext.data.decode import decode
-from finetext.data.read import ReadSettings, read
-from finetext.errors import DataError, MissingExtraError
+from finetext.data.read import read
 
 MANY = range(30)
 
@@ -167,7 +168,7 @@ def test_the_hub_is_waited_for_only_if_it_can_help(
 ) -> None:
     import datasets
 
-    monkeypatch.setattr("finetext.data.hub.hub_answers", lambda: False)
+    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(DataError, match="the Hugging Face Hub cannot be reached"):
         read("hub:nobody/nothing-at-all")

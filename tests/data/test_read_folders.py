@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.data.read import ReadSettings, read
-from finetext.errors import DataError
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.data.read import read
 
 FILES = {"pos/1.txt": "a fine film", "pos/2.txt": "good", "neg/1.txt": "a dull film"}
 

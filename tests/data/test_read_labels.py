@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
 from finetext.data.labels import find_joiner
-from finetext.data.read import ReadSettings, read
-from finetext.errors import DataError
+from finetext.data.read import read
 
 TOXIC = [
     {"text": "a fine text", "toxic": 0, "insult": 0},

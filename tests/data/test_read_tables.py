@@ -15,9 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from finetext.data.read import ReadSettings, read
-from finetext.errors import DataError
-from finetext.types import Dataset
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset
+from finetext.data.read import read
 
 TEXTS = st.text(
     st.one_of(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from finetext import registry
-from finetext.data import samples
-from finetext.errors import MissingExtraError, UnknownNameError
+from finetext.core import registry
+from finetext.core.errors import MissingExtraError, UnknownNameError
+from finetext.data import sources as samples
 
 CLASSES = {"sports": 511, "business": 510, "politics": 417, "tech": 401, "entertainment": 386}
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from finetext.data.read import read
-from finetext.data.settings import ReadSettings
-from finetext.data.source import source_columns
-from finetext.errors import DataError
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.data.read import read, source_columns
 
 
 def test_columns_are_joined_by_the_ids_that_reading_gives(reviews: Path) -> None:

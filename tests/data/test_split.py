@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.data.split import SplitSettings, folds, split
-from finetext.errors import DataError, RecipeError
-from finetext.types import Dataset, LabelScheme, Splits
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.settings import SplitSettings
+from finetext.core.types import Dataset, LabelScheme, Splits
+from finetext.data.split import folds, split
 
 
 def make(labels: list[Any], **columns: list[str]) -> Dataset:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
 from finetext.data import stream
 from finetext.data.read import read
-from finetext.data.settings import ReadSettings
-from finetext.errors import DataError
 
 Rows = tuple[list[str], list[str]]
 UNLABELLED = ReadSettings(labelled=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from finetext.core.errors import DataError
 from finetext.data.write import check_new, write_table
-from finetext.errors import DataError
 
 COLUMNS = {"id": ["1", "2"], "text": ['a "b", c\nd', "é"], "score": [0.5, None]}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.diagnosis.chance import Chance, corrected
+from finetext.diagnosis.slices import Chance, corrected
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

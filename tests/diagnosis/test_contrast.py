@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finetext.diagnosis.contrast import Contrast, metric_of_slices
-from finetext.errors import RecipeError, UnknownNameError
+from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.types import LabelScheme, Predictions
+from finetext.diagnosis.slices import Contrast, metric_of_slices
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
-from finetext.types import LabelScheme, Predictions
 
 
 def predictions(n: int = 400, several: bool = False, groups: int = 0, seed: int = 0) -> Predictions:

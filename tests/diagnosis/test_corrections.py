@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset
+from finetext.data.label_cells import written
 from finetext.data.read import read
-from finetext.data.settings import ReadSettings
-from finetext.diagnosis.cells import written
 from finetext.diagnosis.corrections import apply_labels, write_dataset, write_suspects
-from finetext.diagnosis.labels import Suspect, Suspects
-from finetext.errors import DataError
-from finetext.types import Dataset
+from finetext.diagnosis.label_errors import Suspect, Suspects
 
 MakeDataset = Callable[..., Dataset]
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.core.errors import RunError
 from finetext.diagnosis.curve import Curve
 from finetext.diagnosis.curve_from_fits import Measured, curve_from_fits
-from finetext.diagnosis.ledger import Fit
-from finetext.diagnosis.power_law import _RATES, Scores, fit, forecast
-from finetext.diagnosis.series import Series
-from finetext.errors import RunError
+from finetext.diagnosis.forecast import _RATES, Fit, Scores, Series, fit, forecast
 from finetext.evaluation.metrics import Metric, accuracy, log_loss
 
 SIZES = (250, 500, 1000, 2000, 4000)

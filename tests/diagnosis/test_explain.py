@@ -11,16 +11,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.decision import Decision
+from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
+from finetext.core.types import Dataset, LabelScheme
 from finetext.diagnosis.class_words import class_words
 from finetext.diagnosis.explain import ClassWords, Explanation, explain
-from finetext.errors import MissingExtraError, RecipeError, UnknownNameError
-from finetext.methods.base import Classifier, FitContext
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.types import Dataset, Floats, LabelScheme
 
 CPU = FitContext(device="cpu")
 TEXT = "the cook baked fresh bread in the final game"

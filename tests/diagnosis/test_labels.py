@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.diagnosis.folds import fold_of_rows, out_of_fold
-from finetext.diagnosis.labels import Suspects, doubts, find_label_errors, suspects_in
-from finetext.errors import DataError, RecipeError, UnknownNameError
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext, Listener
+from finetext.core.errors import DataError, RecipeError, UnknownNameError
+from finetext.core.types import Dataset, LabelScheme, Predictions
+from finetext.diagnosis.label_errors import Suspects, doubts, fold_of_rows, out_of_fold, suspects_in
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
-from finetext.pipeline import Listener
-from finetext.recipe import Recipe
-from finetext.types import Dataset, LabelScheme, Predictions
+from finetext.runs.label_errors import find_label_errors
+from finetext.runs.recipe import Recipe
 
 WORDS = {
     "sport": ["team", "match", "goal", "coach", "final", "league"],

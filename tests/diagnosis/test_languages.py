@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.diagnosis.languages import NO_LETTERS, NOT_SURE, languages_of, teller
+from finetext.diagnosis.slicing import NO_LETTERS, NOT_SURE, languages_of, teller
 
 SENTENCES = {
     "en": "I did not feel well yesterday, so I stayed at home.",

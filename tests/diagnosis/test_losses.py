@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetext.core.errors import DataError, RunError
+from finetext.core.types import LabelScheme, Predicted, Predictions
 from finetext.diagnosis.losses import Errors, find_errors, ranked
-from finetext.errors import DataError, RunError
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import log_loss, row_losses
-from finetext.runs.predicted import Predicted
-from finetext.types import LabelScheme, Predictions
 
 
 def predicted(targets: object, probabilities: object, several: bool = False) -> Predicted:

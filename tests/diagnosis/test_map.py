@@ -14,19 +14,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from finetext.diagnosis import map as maps
-from finetext.diagnosis.map import TextMap, layout, part_of_run, text_map
-from finetext.diagnosis.states import States, states_of
-from finetext.errors import DataError, MissingExtraError
-from finetext.methods.base import FitContext
+from finetext.core.arrays import Floats
+from finetext.core.contracts import FitContext
+from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.types import Dataset
+from finetext.diagnosis import text_map as maps
+from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text_map
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.report.map_page import write_map_page
-from finetext.report.map_plots import density, write_density
+from finetext.report.text_map import density, write_density, write_map_page
+from finetext.runs.predictions import part_of_run
 from finetext.runs.run import Run
-from finetext.types import Dataset, Floats
 
 CPU = FitContext(device="cpu")
 
@@ -135,7 +135,7 @@ def test_models_that_read_to_the_end_give_the_state_there(topics: Dataset) -> No
     import torch
     from transformers import GPT2Config, GPT2ForSequenceClassification
 
-    from finetext.diagnosis.states import _inputs_of_last_layer
+    from finetext.diagnosis.text_map import _inputs_of_last_layer
     from finetext.training.tokens import TokenTable
 
     torch.manual_seed(0)

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.diagnosis.reading import reading_of
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predicted, Predictions
 from finetext.diagnosis.slices import find_slices
-from finetext.diagnosis.slicing import candidates, usual_kinds
-from finetext.errors import DataError
-from finetext.runs.predicted import Predicted
-from finetext.types import LabelScheme, Predictions
+from finetext.diagnosis.slicing import candidates, reading_of, usual_kinds
 
 TEXTS = tuple("soup with bread" + " and salt" * (row % 3 == 0) for row in range(60))
 

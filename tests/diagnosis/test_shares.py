@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.diagnosis.shares import NestedShares, checked_sizes, default_sizes, least_rows
-from finetext.errors import DataError, RecipeError
-from finetext.types import Dataset, LabelScheme
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.types import Dataset, LabelScheme
+from finetext.diagnosis.curve import NestedShares, checked_sizes, default_sizes, least_rows
 
 
 def make(labels: list[Any], groups: list[str] | None = None) -> Dataset:

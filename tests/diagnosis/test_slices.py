@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetext.core.errors import DataError, RunError, UnknownNameError
+from finetext.core.types import LabelScheme, Predicted, Predictions
 from finetext.diagnosis.slices import Slices, find_slices
 from finetext.diagnosis.slicing import Candidate, candidates, usual_kinds
-from finetext.errors import DataError, RunError, UnknownNameError
-from finetext.report.slices_text import slices_lines
-from finetext.runs.predicted import Predicted
-from finetext.types import LabelScheme, Predictions
+from finetext.report.slices import slices_lines
 
 WORDS = [f"w{number}" for number in range(30)]
 
@@ -230,7 +229,7 @@ def _named_by_chance(seed: int, grouped: bool) -> bool:
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_chance_alone_is_seldom_named(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetext.diagnosis.contrast._RESAMPLES", 2)
+    monkeypatch.setattr("finetext.diagnosis.slices._RESAMPLES", 2)
     named = sum(_named_by_chance(seed, grouped) for seed in range(40))
     assert named <= 5, "5% of 40 are 2; more than 5 come up in one of sixty"
 

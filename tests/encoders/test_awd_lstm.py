@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from finetext.core.types import LabelScheme
 from finetext.encoders.auto import register
 from finetext.encoders.awd_lstm import (
     AwdLstmConfig,
     AwdLstmForCausalLM,
     AwdLstmForSequenceClassification,
+    AwdLstmLayer,
     AwdLstmModel,
     Dropouts,
+    dropped_alike,
 )
 from finetext.encoders.load import load_encoder, load_for_classification
-from finetext.encoders.recurrent import AwdLstmLayer, dropped_alike
 from finetext.encoders.word_tokenizer import MARKERS, WordTokenizer
-from finetext.training.groups import layer_groups
+from finetext.training.optimizer import layer_groups
 from finetext.training.precision import cast_weights
-from finetext.types import LabelScheme
 
 WORDS = 40
 

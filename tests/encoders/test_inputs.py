@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetext.encoders.inputs import forgo_token_types, suit
-from finetext.encoders.load import load_encoder, load_tokenizer
+from finetext.encoders.load import forgo_token_types, load_encoder, load_tokenizer, suit
 from finetext.encoders.pooled import ConcatPooledConfig, ConcatPooledModel
 
 WITH_TYPES = ["input_ids", "token_type_ids", "attention_mask"]

@@ -20,15 +20,15 @@ from transformers import (
     XLNetConfig,
 )
 
-from finetext.encoders.language import (
+from finetext.core.errors import ModelError
+from finetext.core.types import LabelScheme
+from finetext.encoders.language_models import (
     begin_with_frequencies,
     load_for_language_model,
     objective_of,
     save_language_model,
 )
 from finetext.encoders.load import load_encoder, load_for_classification, load_tokenizer
-from finetext.errors import ModelError
-from finetext.types import LabelScheme
 
 SCHEME = LabelScheme(("no", "yes"))
 

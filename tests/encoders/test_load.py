@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 import finetext
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.types import LabelScheme
 from finetext.encoders.load import (
-    fingerprint,
     load_classifier,
     load_encoder,
     load_for_classification,
     load_tokenizer,
     longest_input,
 )
-from finetext.errors import ModelError, RecipeError
-from finetext.types import LabelScheme
+from finetext.training.checkpoint import fingerprint
 
 SCHEME = LabelScheme(("a", "b", "c"))
 SOURCES = sorted(Path(finetext.__file__).parent.rglob("*.py"))
@@ -137,7 +137,7 @@ def test_equal_weights_have_equal_fingerprints(tiny_encoder: Path, tokenizer: An
 def test_loading_and_saving_print_nothing(
     tiny_encoder: Path, tmp_path: Path, topics: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from finetext.methods.base import Classifier, FitContext
+    from finetext.core.contracts import Classifier, FitContext
     from finetext.methods.finetune import Finetune
     from finetext.methods.probe import Probe
 

@@ -15,11 +15,12 @@ import torch
 import transformers
 from torch import nn
 
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.errors import ModelError
+from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.auto import register
 from finetext.encoders.catalogue import context_from, context_of
-from finetext.encoders.first_token import only_first_token
 from finetext.encoders.load import (
-    fingerprint,
     load_classifier,
     load_encoder,
     load_for_classification,
@@ -31,12 +32,10 @@ from finetext.encoders.pooled import (
     ConcatPooledForSequenceClassification,
     concat_pooled,
 )
-from finetext.errors import ModelError
-from finetext.methods.base import Classifier, FitContext
 from finetext.methods.finetune import Finetune
-from finetext.training.tokens import TokenTable
-from finetext.training.vocabulary import vocabulary_in_use
-from finetext.types import Dataset, LabelScheme
+from finetext.training.checkpoint import fingerprint
+from finetext.training.classification import only_first_token
+from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 SCHEME = LabelScheme(("food", "money", "sport"))
 SMALL = {

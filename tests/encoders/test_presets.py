@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.encoders.presets import PRESETS, check_sizes, configuration, is_preset, preset
-from finetext.errors import RecipeError, UnknownNameError
 
 MILLIONS = {
     "tiny": 4.0, "mini": 11.0, "small": 28.2, "medium": 40.8, "base": 108.5,

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from finetext.core.errors import FinetextError, ModelError, RecipeError, UnknownNameError
+from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import context_of, loading, resolve
 from finetext.encoders.load import (
     load_encoder,
@@ -14,10 +16,8 @@ from finetext.encoders.load import (
     load_tokenizer,
     longest_input,
 )
-from finetext.encoders.presets import preset
-from finetext.encoders.random import initialised, is_random, original, preset_of
-from finetext.errors import FinetextError, ModelError, RecipeError, UnknownNameError
-from finetext.types import Dataset, LabelScheme
+from finetext.encoders.presets import is_random, original, preset, preset_of
+from finetext.encoders.random import initialised
 
 
 def weights(folder: str | Path) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_probe_refuses_random_weights() -> None:
 
 
 def test_pieces_are_counted_where_there_is_a_tokenizer(tiny_encoder: Path, topics: Dataset) -> None:
-    from finetext.data.explore import explore
+    from finetext.diagnosis.explore import explore
 
     assert explore(topics, "random:tiny").pieces is None
     counted = explore(topics, f"random:{tiny_encoder}").pieces

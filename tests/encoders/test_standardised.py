@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetext.encoders.standardised import Standardised, standardise
+from finetext.encoders.heads import Standardised, standardise
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from finetext.data.pieces import count_pieces
+from finetext.diagnosis.data_checks import count_pieces
 from finetext.encoders.auto import register
 from finetext.encoders.awd_lstm import AwdLstmConfig
-from finetext.encoders.detokenise import readable
 from finetext.encoders.word_tokenizer import (
     LONGEST_TEXT,
     MARKERS,
     WordTokenizer,
     marked,
+    readable,
     train_word_tokenizer,
 )
 from finetext.training.tokens import tokenise

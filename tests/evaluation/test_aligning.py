@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.decisions import Decision
-from finetext.errors import DataError
-from finetext.evaluation.aligning import align
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.metrics import applicable, metric_for
-from finetext.types import LabelScheme, Predictions
+from finetext.evaluation.several import align
 
 
 def some(n: int, seed: int, several: bool = False) -> Predictions:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from finetext.decisions import Decision
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.calibration import (
     BINS,
     Bin,
@@ -23,7 +24,6 @@ from finetext.evaluation.calibration import (
     with_temperature,
 )
 from finetext.evaluation.metrics import log_loss
-from finetext.types import LabelScheme, Predictions
 
 
 def simulated(rows: int, seed: int, times: float = 1.0, several: bool = False) -> Predictions:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
-from finetext.errors import DataError
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.compare import cheapest_not_worse, compare
-from finetext.types import LabelScheme, Predictions
 
 SHARES = np.array([0.5, 0.3, 0.2])
 SCHEME = LabelScheme(("a", "b", "c"))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
-from finetext.errors import DataError
-from finetext.evaluation.conformal import covered, least_of_truth, set_from
-from finetext.types import LabelScheme, Predictions
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.selective import covered, least_of_truth, set_from
 
 
 def drawn(rows: int, seed: int, several: bool = False) -> Predictions:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from finetext.errors import RecipeError
-from finetext.evaluation.costs import read_costs
-from finetext.types import LabelScheme
+from finetext.core.errors import RecipeError
+from finetext.core.types import LabelScheme
+from finetext.evaluation.thresholds import read_costs
 
 SCHEME = LabelScheme(("a", "b"))
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from finetext.decisions import Decision
-from finetext.errors import RecipeError
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import metric_for
-from finetext.types import LabelScheme, Predictions
 
 UNEVEN = np.array([0.8, 0.15, 0.05])
 

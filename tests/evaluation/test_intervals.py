@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finetext.errors import DataError
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.metrics import metric_for
-from finetext.types import LabelScheme, Predictions
 
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
 SCHEME = LabelScheme(("joy", "sadness", "anger", "fear"))

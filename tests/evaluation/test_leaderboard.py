@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from finetext.errors import RunError
+from finetext.core.errors import RunError
+from finetext.core.types import Score
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.types import Score
 
 ENTRY = LeaderboardEntry(
     method="tfidf",

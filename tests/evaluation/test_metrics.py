@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext import registry
-from finetext.errors import RecipeError, UnknownNameError
+from finetext.core import registry
+from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.metrics import applicable, metric_for
-from finetext.types import LabelScheme, Predictions
 
 
 def names(k: int) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from finetext.errors import RunError
+from finetext.core.errors import RunError
+from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.paying import Paid
-from finetext.types import Score
+from finetext.evaluation.leaderboard import Paid
 
 NAN = float("nan")
 

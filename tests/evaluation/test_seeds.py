@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.evaluation.seeds import Flip, SeedScores, flips, over_seeds
+from finetext.evaluation.leaderboard import Flip, LeaderboardEntry, SeedScores, flips, over_seeds
 
 
 def entry(name: str, *values: float) -> LeaderboardEntry:

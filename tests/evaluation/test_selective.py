@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
-from finetext.errors import DataError
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.selective import MOST_POINTS, Selective, selective
-from finetext.types import LabelScheme, Predictions
 
 SCHEME = LabelScheme(("a", "b"))
 

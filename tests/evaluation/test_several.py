@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from finetext.errors import DataError, RecipeError, UnknownNameError
+from finetext.core.errors import DataError, RecipeError, UnknownNameError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.compare import compare
 from finetext.evaluation.several import Several, can_show, compare_all, holm, smallest_difference
-from finetext.types import LabelScheme, Predictions
 
 SCHEME = LabelScheme(("a", "b", "c"))
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.decisions import Decision
-from finetext.errors import DataError
+from finetext.core.arrays import Floats, Integers
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.thresholds import (
     best_threshold,
@@ -16,7 +18,6 @@ from finetext.evaluation.thresholds import (
     for_recall,
     weights_for_macro_f1,
 )
-from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 SHARES = np.geomspace(0.2, 0.004, 12)
 SCHEME = LabelScheme(tuple(f"label {j}" for j in range(12)), multilabel=True)

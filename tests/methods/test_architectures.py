@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.methods.base import Classifier, FitContext
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.types import Dataset
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
-from finetext.types import Dataset
 
 BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

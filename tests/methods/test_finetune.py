@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.errors import ModelError, RecipeError, UnknownNameError
+from finetext.core.types import Dataset
 from finetext.encoders.load import load_tokenizer
-from finetext.errors import ModelError, RecipeError, UnknownNameError
-from finetext.methods.base import Classifier, FitContext
 from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for
-from finetext.recipe import Recipe
+from finetext.runs.recipe import Recipe
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenise
-from finetext.types import Dataset
 
 CPU = FitContext(device="cpu")
 

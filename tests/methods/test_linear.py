@@ -10,10 +10,10 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from finetext.core.contracts import FitContext
+from finetext.core.types import LabelScheme
 from finetext.methods import linear
-from finetext.methods.base import FitContext
 from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
-from finetext.types import LabelScheme
 
 CONTEXT = FitContext(metric="accuracy")
 FEATURES = np.random.default_rng(0).normal(size=(120, 6))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.types import Dataset
 from finetext.methods.majority import Majority
-from finetext.types import Dataset
 
 
 def test_it_predicts_how_often_each_class_occurs(make_dataset: Callable[..., Dataset]) -> None:

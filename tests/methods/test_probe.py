@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.types import Dataset
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.encoders.states import FrozenEncoder
-from finetext.errors import RecipeError, UnknownNameError
-from finetext.methods.base import FitContext, ProgressEvent
 from finetext.methods.probe import Probe
-from finetext.recipe import Recipe
+from finetext.runs.recipe import Recipe
 from finetext.training.tokens import TokenTable
-from finetext.types import Dataset
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.methods.base import Checkpoints, Classifier, FitContext, ProgressEvent
+from finetext.core.contracts import Checkpoints, Classifier, FitContext, ProgressEvent
+from finetext.core.types import Dataset
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.probe import Probe
-from finetext.types import Dataset
 
 CPU = FitContext(device="cpu")
 
@@ -102,7 +102,7 @@ def test_a_stopped_training_goes_on_with_what_was_measured_at_its_beginning(
 ) -> None:
     import torch
 
-    from finetext.encoders.standardised import Standardised
+    from finetext.encoders.heads import Standardised
 
     few = replace(method, epochs=2)
     context = replace(CPU, checkpoints=Checkpoints(tmp_path / "checkpoint"))

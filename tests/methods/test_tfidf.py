@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.errors import RecipeError
-from finetext.methods.base import Classifier, FitContext
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.errors import RecipeError
+from finetext.core.types import Dataset
 from finetext.methods.tfidf import TOKENS, Tfidf
-from finetext.recipe import Recipe
-from finetext.types import Dataset
+from finetext.runs.recipe import Recipe
 
 CONTEXT = FitContext()
 METHOD = Tfidf(longest_ngram=2, inverse_regularisation=1.0)

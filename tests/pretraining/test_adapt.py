@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import finetext
+from finetext.core.contracts import Listener, ProgressEvent
+from finetext.core.errors import FinetextError, RecipeError, RunError
 from finetext.encoders.load import load_encoder, load_tokenizer
-from finetext.errors import FinetextError, RecipeError, RunError
-from finetext.methods.base import ProgressEvent
-from finetext.pipeline import Listener
 from finetext.pretraining import learning
-from finetext.pretraining.adapt import Adaptation, Adapted, adapt
-from finetext.pretraining.origin import read_origin, texts_in_corpus
+from finetext.pretraining.adapt import Adaptation, adapt
+from finetext.pretraining.folder import read_origin, texts_in_corpus
+from finetext.pretraining.learning import Adapted
 
 TEXTS = [
     f"{text} {word} {number}"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import finetext
-from finetext.data.settings import ReadSettings
-from finetext.errors import DataError
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
 from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
 
 LINES = [f"line {number} of a long text" for number in range(50)]

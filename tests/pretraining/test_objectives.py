@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BertConfig, GPT2Config
 
+from finetext.core.errors import ModelError
 from finetext.encoders.load import load_tokenizer
-from finetext.errors import ModelError
+from finetext.encoders.tokenizer import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.objectives import CausalTask, MaskedTask, Score, logits_at
 from finetext.pretraining.packing import BEGINS, GOES_ON, SPECIAL, PackedTexts, model_inputs, pack
-from finetext.pretraining.tokenizer import TokenizerKind, train_subword_tokenizer
 
 TEXTS = ["the team won the match", "a late goal in the final game " * 6, "soup with bread"] * 3
 MASK, VOCABULARY = 4, 1000

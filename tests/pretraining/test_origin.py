@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.errors import ModelError
-from finetext.pretraining.origin import (
+from finetext.core.errors import ModelError
+from finetext.pretraining.folder import (
     Origin,
     read_origin,
     text_hashes,

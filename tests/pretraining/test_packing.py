@@ -22,8 +22,9 @@ from transformers import (
     XLNetConfig,
 )
 
+from finetext.core.errors import ModelError
 from finetext.encoders.load import load_tokenizer
-from finetext.errors import ModelError
+from finetext.encoders.tokenizer import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.packing import (
     BEGINS,
     GOES_ON,
@@ -36,7 +37,6 @@ from finetext.pretraining.packing import (
     pack,
     reads_ahead,
 )
-from finetext.pretraining.tokenizer import TokenizerKind, train_subword_tokenizer
 
 SMALL = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXTS = [

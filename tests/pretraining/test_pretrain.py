@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
+from finetext.core.contracts import Listener, ProgressEvent
+from finetext.core.errors import FinetextError, RecipeError, RunError, UnknownNameError
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.encoders.presets import preset
 from finetext.encoders.random import initialised
-from finetext.errors import FinetextError, RecipeError, RunError, UnknownNameError
-from finetext.methods.base import ProgressEvent
-from finetext.pipeline import Listener
 from finetext.pretraining import pretrain as module
-from finetext.pretraining.origin import read_origin
+from finetext.pretraining.folder import read_origin
 from finetext.pretraining.pretrain import Pretraining, checked, pretrain, usual_rate
 
 SMALL = Pretraining(

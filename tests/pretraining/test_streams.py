@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from finetext.core.errors import DataError
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
-from finetext.errors import DataError
 from finetext.pretraining.streams import StreamTask
 
 LENGTHS = [30, 50, 7, 90, 41, 200, 13, 77]

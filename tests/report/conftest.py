@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from made_up_run import HOSTILE, made_up
 
-from finetext.report.report import ReportData
-from finetext.types import LabelScheme
+from finetext.core.types import LabelScheme
+from finetext.report.data import ReportData
 
 
 @pytest.fixture(scope="session")

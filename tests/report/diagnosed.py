@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from finetext.decisions import Decision
-from finetext.diagnosis.class_words import ClassWords
+from finetext.core.decision import Decision
+from finetext.core.types import Finding, Score
 from finetext.diagnosis.curve import Choice, Curve, Drawn, Expectation, Law, Point, RungCurve
-from finetext.diagnosis.labels import Suspect, Suspects
+from finetext.diagnosis.explain import ClassWords
+from finetext.diagnosis.label_errors import Suspect, Suspects
 from finetext.diagnosis.losses import Confusion, Errors, JudgedRow
-from finetext.diagnosis.map import TextMap
 from finetext.diagnosis.slices import Slice, Slices
-from finetext.report.diagnoses import Diagnoses
-from finetext.report.report import ReportData
-from finetext.types import Finding, Score
+from finetext.diagnosis.text_map import TextMap
+from finetext.report.data import Diagnoses, ReportData
 
 HOSTILE_TEXT = "i feel </script><script>alert('x')</script> <b>bold</b> {{ 7 * 7 }} & done"
 OPENINGS = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetext.data.explore import ALL, Lengths, Spread
+from finetext.core.types import Finding, LabelScheme, Predictions
+from finetext.diagnosis.explore import ALL, Lengths, Spread
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.report.report import ReportData
-from finetext.types import Finding, LabelScheme, Predictions
+from finetext.report.data import ReportData
 
 HOSTILE = '<script>alert("x")</script> $a_1$ 你好 &amp;'
 SECONDS = {"majority": 0.01, "tfidf": 6.0, "finetune": 812.0}

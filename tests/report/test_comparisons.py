@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.several import Several, compare_all
 from finetext.report.comparisons import WIDTH, comparison_lines, comparison_table
-from finetext.types import LabelScheme, Predictions
 
 
 def sets(n: int, groups: tuple[str, ...] | None = None) -> dict[str, Predictions]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.report.curves import curves_of
+from finetext.report.training_curves import curves_of
 
 
 def steps(*numbers: int, **named: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetext.report import figures
+from finetext.core import wording as figures
 
 
 @pytest.mark.parametrize(

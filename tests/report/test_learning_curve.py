@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from finetext.core.errors import RunError
+from finetext.core.types import Score
 from finetext.diagnosis.curve import Choice, Crossing, Curve, Drawn, Expectation, Point, RungCurve
-from finetext.errors import RunError
-from finetext.report.learning_curve import COLUMNS, table, write_curve
-from finetext.report.learning_curve_text import curve_lines, sentences
-from finetext.types import Score
+from finetext.report.learning_curve import COLUMNS, curve_lines, sentences, table, write_curve
 
 SIZES = (100, 200, 400, 800)
 

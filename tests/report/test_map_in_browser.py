@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from finetext.diagnosis.map import TextMap
-from finetext.report.map_page import write_map_page
+from finetext.diagnosis.text_map import TextMap
+from finetext.report.text_map import write_map_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -9,8 +9,8 @@ import pytest
 from diagnosed import class_words, slices, text_map
 
 from finetext.report import context
-from finetext.report.diagnoses import Diagnoses
-from finetext.report.map_view import COLOURS, HEIGHT, MOST_DOTS, WIDTH, map_view
+from finetext.report.data import Diagnoses
+from finetext.report.text_map import COLOURS, HEIGHT, MOST_DOTS, WIDTH, map_view
 
 
 def test_how_often_the_test_rows_were_opened() -> None:

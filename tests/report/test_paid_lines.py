@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.paying import Kind, Paid
-from finetext.report.paying import paid_lines, paid_sentence
-from finetext.report.report import ReportData, render
-from finetext.types import Score
+from finetext.evaluation.leaderboard import Kind, Paid
+from finetext.report.comparisons import paid_lines, paid_sentence
+from finetext.report.data import ReportData
+from finetext.report.report import render
 
 NAN = float("nan")
 

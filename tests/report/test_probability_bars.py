@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from finetext.decisions import AS_LIKELY, Decision
-from finetext.errors import DataError
+from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.errors import DataError
+from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.probability_bars import Bars, bar_lines, write_bars
-from finetext.types import LabelScheme
+from finetext.report.pictures import Bars, bar_lines, write_bars
 
 MANY = [f"intent {number} 意図" for number in range(77)]
 

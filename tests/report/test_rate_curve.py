@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from finetext.errors import DataError
-from finetext.report.rate_curve import write_rate_curve
+from finetext.core.errors import DataError
+from finetext.report.pictures import write_rate_curve
 from finetext.training.rate_finder import RateCurve
 
 RATES = tuple(10.0 ** (power / 4 - 6) for power in range(20))

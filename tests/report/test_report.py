@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from diagnosed import diagnosed
 
-from finetext.diagnosis.labels import Suspects
+from finetext.core.types import Finding
+from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
-from finetext.report.diagnoses import Diagnoses
-from finetext.report.report import ReportData, render, write_report
-from finetext.types import Finding
+from finetext.report.data import Diagnoses, ReportData
+from finetext.report.report import render, write_report
 
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
 VOID = {"meta", "br", "hr", "img", "input", "link"}

@@ -11,8 +11,8 @@ import pytest
 from diagnosed import diagnosed
 from made_up_run import made_up
 
+from finetext.core.types import LabelScheme
 from finetext.report.report import write_report
-from finetext.types import LabelScheme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

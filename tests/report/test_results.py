@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from finetext.core.types import LabelScheme, Predictions
 from finetext.encoders.entries import ENTRIES
 from finetext.evaluation.intervals import evaluate, per_class
 from finetext.report.models import models_json, show_models
-from finetext.report.results import results_rows, show_results
 from finetext.report.scores import scores_json, show_scores
+from finetext.runs.reporting import results_rows, show_results
 from finetext.runs.run import Run
-from finetext.types import LabelScheme, Predictions
 
 HOSTILE = "[bold]a[/] label that is longer than what a table can hold"
 

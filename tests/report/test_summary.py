@@ -8,8 +8,7 @@ import pytest
 from diagnosed import curve, diagnosed, suspects
 
 from finetext.diagnosis.curve import Outlook
-from finetext.report.diagnoses import Diagnoses
-from finetext.report.report import ReportData
+from finetext.report.data import Diagnoses, ReportData
 from finetext.report.summary import Summary, summarise
 from finetext.report.trust import TrustView
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from finetext.report.report import ReportData
-from finetext.report.terminal import leaderboard_lines, leaderboard_table
+from finetext.report.data import ReportData
+from finetext.report.leaderboard import leaderboard_lines, leaderboard_table
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])

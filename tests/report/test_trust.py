@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
-from finetext.report.report import ReportData
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme, Predictions
+from finetext.report.data import ReportData
 from finetext.report.trust import TrustView
-from finetext.types import LabelScheme, Predictions
 
 
 def view(data: ReportData, rule: Decision) -> TrustView:

@@ -14,11 +14,11 @@ import pytest
 
 import finetext
 from finetext import Finetune, Listener, Probe, Recipe, Run, Tfidf
-from finetext.errors import FinetextError, ModelError, RecipeError, RunError
-from finetext.methods.base import ProgressEvent
+from finetext.core.contracts import ProgressEvent
+from finetext.core.errors import FinetextError, ModelError, RecipeError, RunError
 from finetext.pretraining.adapt import Adaptation
-from finetext.pretraining.origin import read_origin, texts_in_corpus
-from finetext.recipe import ADAPTED, Adapting
+from finetext.pretraining.folder import read_origin, texts_in_corpus
+from finetext.runs.recipe import ADAPTED, Adapting
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 

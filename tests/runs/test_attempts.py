@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from finetext.methods.base import Checkpoints, FitContext, ProgressEvent
-from finetext.runs.attempts import Attempts, clear, forget
-from finetext.types import Finding
+from finetext.core.contracts import Checkpoints, FitContext, ProgressEvent
+from finetext.core.types import Finding
+from finetext.runs.fit_methods import Attempts, clear, forget
 
 ODD = Finding("warning", "odd", "it was odd", ("1", "2"))
 

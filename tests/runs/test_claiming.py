@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from finetext.errors import RunError
+from finetext.core.errors import RunError
 from finetext.runs.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
 
 HOLD = (

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import finetext
-from finetext.errors import RunError
+from finetext.core.errors import RunError
 from finetext.runs.diagnosing import FOLDER, kept
-from finetext.runs.openings import opened
 from finetext.runs.reporting import report
+from finetext.runs.run import opened
 
 Command = Callable[..., Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from finetext.runs import openings as module
-from finetext.runs.openings import opened, openings
+from finetext.runs import run as module
+from finetext.runs.run import opened, openings
 
 
 def test_every_opening_is_written_down(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetext.errors import DataError, RunError, UnknownNameError
-from finetext.runs.predicted import open_predicted
+from finetext.core.errors import DataError, RunError, UnknownNameError
+from finetext.runs.predictions import open_predicted
 from finetext.runs.run import Run
 
 

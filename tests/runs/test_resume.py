@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 
 from finetext import Finetune, Listener, Recipe, Tfidf, train
-from finetext.report import curves, plots
+from finetext.report import plots
+from finetext.report import training_curves as curves
 from finetext.runs.claiming import is_free, is_started
 from finetext.runs.run import Run, is_finished, read_log
 
@@ -27,7 +28,7 @@ PRELOADED: Final = (
     *("matplotlib.backends.backend_svg", "matplotlib.figure", "safetensors.torch", "scipy.stats"),
     *("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.model_selection"),
     *("torch", "torch.utils.data", "transformers", "transformers.models.bert.modeling_bert"),
-    *("finetext.pipeline", "finetext.methods.probe", "finetext.training.loop"),
+    *("finetext.runs.pipeline", "finetext.methods.probe", "finetext.training.loop"),
 )
 
 

@@ -15,10 +15,10 @@ import pytest
 
 import finetext
 from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, SplitSettings, Tfidf
-from finetext.errors import DataError, FinetextError, RecipeError, RunError
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.report import ReportData
+from finetext.report.data import ReportData
 from finetext.runs.run import is_finished
 
 QUICK = Tfidf(inverse_regularisation=1.0)
@@ -364,7 +364,7 @@ def test_a_full_disk_keeps_the_leaderboard_that_is_there(
 def test_a_place_that_cannot_be_written_is_refused_before_reading(
     reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.pipeline.read_data", full_disk)
+    monkeypatch.setattr("finetext.runs.pipeline.read_data", full_disk)
     with pytest.raises(RunError, match="the run folder /proc/run cannot be written"):
         finetext.train(reviews, Majority(), out="/proc/run")
     monkeypatch.chdir("/proc")

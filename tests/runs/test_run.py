@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext.errors import FinetextError, RunError, UnknownNameError
+from finetext.core.errors import FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
-from finetext.runs.openings import openings
-from finetext.runs.predicted import open_predicted
+from finetext.runs.predictions import open_predicted
 from finetext.runs.reporting import report
-from finetext.runs.run import Run
+from finetext.runs.run import Run, openings
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +115,7 @@ def test_a_program_that_reads_test_rows_counts_once(
     Run.open(copy).predictions("tfidf")
     open_predicted(copy)
     assert [line["by"] for line in openings(copy)] == ["Python"]
-    monkeypatch.setattr("finetext.runs.openings._THIS_PROGRAM", "another")
+    monkeypatch.setattr("finetext.runs.run._THIS_PROGRAM", "another")
     open_predicted(copy / "majority")
     assert len(openings(copy)) == 2
     assert "opened 3 times: for this leaderboard, then by Python" in report(copy).read_text()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.decisions import Decision
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme, Predictions
 from finetext.runs.folder import write_predictions
 from finetext.runs.run import read_predictions
-from finetext.types import LabelScheme, Predictions
 
 
 def no_space(table: Any, path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.types import Dataset, Finding
 from finetext.data.split import split
-from finetext.methods.base import Classifier, FitContext
 from finetext.methods.majority import Majority
-from finetext.recipe import Recipe
-from finetext.runs.rungs import climb
-from finetext.types import Dataset, Finding
+from finetext.runs.fit_methods import climb
+from finetext.runs.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext.decisions import AS_LIKELY
-from finetext.methods.base import FitContext, Method
+from finetext.core.contracts import FitContext, Listener, Method
+from finetext.core.decision import AS_LIKELY
+from finetext.core.types import Dataset, Finding
 from finetext.methods.majority import MajorityClassifier
-from finetext.pipeline import Listener
-from finetext.recipe import LARGEST_SEED, Recipe
-from finetext.recipe_file import read_toml
+from finetext.runs.recipe import LARGEST_SEED, Recipe, read_toml
 from finetext.runs.run import Run
-from finetext.types import Dataset, Finding
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import pytest
 
 import finetext
 from finetext import Finding, Finetune, Listener, Probe, Recipe, Run
-from finetext.errors import ModelError
+from finetext.core.errors import ModelError
 from finetext.evaluation.compare import compare
-from finetext.pretraining.origin import Origin, write_corpus_hashes, write_origin
+from finetext.pretraining.folder import Origin, write_corpus_hashes, write_origin
 from finetext.runs.adapting import model_inputs
-from finetext.runs.twins import seconds_before, seen_test_rows, with_twins
+from finetext.runs.baselines import seconds_before, seen_test_rows, with_twins
 
 Make = Callable[..., Path]
 

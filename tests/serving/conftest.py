@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from serving_toys import Client, Toy
 
-from finetext.methods.base import Classifier
-from finetext.serving.settings import ServeSettings
+from finetext.core.contracts import Classifier
+from finetext.core.settings import ServeSettings
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from finetext.decisions import AS_LIKELY, Decision
-from finetext.methods.base import Classifier
-from finetext.types import Floats, LabelScheme
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier
+from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.types import LabelScheme
 
 
 def toy_probability(text: str) -> float:

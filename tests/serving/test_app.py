@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
 
-from finetext.decisions import Decision
-from finetext.types import Floats, LabelScheme
+from finetext.core.arrays import Floats
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme
 
 Make = Callable[..., Client]
 

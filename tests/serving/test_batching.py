@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.core.arrays import Floats
+from finetext.core.settings import ServeSettings
 from finetext.serving import batching
 from finetext.serving.batching import Ask, Batcher
-from finetext.serving.refusals import Refusal
-from finetext.serving.settings import ServeSettings
-from finetext.types import Floats
+from finetext.serving.requests import Refusal
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from serving_toys import Client, Toy, error_of
 
-from finetext.serving.settings import ServeSettings
+from finetext.core.settings import ServeSettings
 
 LOCAL = (
     "localhost", "LOCALHOST:8000", "localhost.", "model.localhost:1", "127.0.0.1:8000", "127.0.0.9",

@@ -75,8 +75,7 @@ def test_bad_bodies_are_refused_in_one_form(usual: Client, body: bytes) -> None:
 
 
 def test_json_is_read_without_looking_for_cycles() -> None:
-    from finetext.serving.refusals import Refusal
-    from finetext.serving.strict_json import parse
+    from finetext.serving.requests import Refusal, parse
 
     looked: list[str] = []
 

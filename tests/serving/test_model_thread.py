@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from finetext.serving import model_thread
-from finetext.serving.model_thread import ModelThread, give_back_freed
+from finetext.serving import batching as model_thread
+from finetext.serving.batching import ModelThread, give_back_freed
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ schemathesis = pytest.importorskip("schemathesis")
 
 @pytest.fixture(scope="module")
 def described() -> Any:
+    from finetext.core.settings import ServeSettings
     from finetext.serving.app import make_app
     from finetext.serving.model import ServedModel
-    from finetext.serving.settings import ServeSettings
 
     limits = ServeSettings(request_texts=8, text_characters=200, explained_characters=40)
     return schemathesis.openapi.from_asgi("/openapi.json", make_app(ServedModel(Toy()), limits))

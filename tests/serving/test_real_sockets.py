@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from serving_toys import Toy, toy_probability
 
-from finetext.types import LabelScheme
+from finetext.core.types import LabelScheme
 
 Serving = Callable[..., str]
 
@@ -272,7 +272,7 @@ def test_head_has_no_body(serving: Serving) -> None:
 
 
 def test_of_two_servers_that_start_at_once_one_says_that_the_port_is_taken(toy: Toy) -> None:
-    from finetext.errors import RecipeError
+    from finetext.core.errors import RecipeError
     from finetext.serving.server import answer, bound
 
     with closing(bound("127.0.0.1", 0)) as first:

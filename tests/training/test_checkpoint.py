@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetext.methods.base import Checkpoints
+from finetext.core.contracts import Checkpoints
 from finetext.training import checkpoint
 from finetext.training.checkpoint import (
     BestWeights,

@@ -12,9 +12,9 @@ import pytest
 import torch
 from toys import Curve
 
+from finetext.core.arrays import Integers
 from finetext.training import choices
 from finetext.training.choices import Choice, applied, default_choice, fastest_choice
-from finetext.types import Integers
 
 LONG = [np.arange(4)] * choices.FEWEST_STEPS
 SHORT = LONG[1:]

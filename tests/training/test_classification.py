@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.training.classification import (
     ClassificationTask,
     balanced_weights,
@@ -17,7 +18,6 @@ from finetext.training.classification import (
     predict_logits,
 )
 from finetext.training.tokens import TokenTable
-from finetext.types import Dataset, LabelScheme, Predictions
 
 ONE = LabelScheme(("a", "b", "c"))
 SEVERAL = LabelScheme(("a", "b", "c"), multilabel=True)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from toys import Line, Settings, interrupt, trained
 
-from finetext.errors import ModelError
-from finetext.methods.base import Checkpoints
+from finetext.core.contracts import Checkpoints
+from finetext.core.errors import ModelError
+from finetext.core.types import Finding
 from finetext.training import loop
 from finetext.training.checkpoint import BestWeights
-from finetext.types import Finding
 
 AGAIN = "in fp32 with a tenth of the learning rate"
 ALIKE = "all 9 validation rows are predicted as 'a'"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetext.training.dropout import cheap_dropout, with_cheap_dropout
+from finetext.training.precision import cheap_dropout, with_cheap_dropout
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import nn
 
-from finetext.training.groups import layer_groups
+from finetext.training.optimizer import layer_groups
 
 SIZES = {
     "bert": {"num_hidden_layers": 3, "hidden_size": 8, "num_attention_heads": 2},
@@ -69,7 +69,7 @@ def test_the_bare_encoder_has_groups_too() -> None:
 
 
 def test_frozen_groups_get_no_gradients_and_do_not_move() -> None:
-    from finetext.training.optimiser import Optimiser
+    from finetext.training.optimizer import Optimiser
 
     model = classifier("bert")
     groups = layer_groups(model)
@@ -88,7 +88,7 @@ def test_frozen_groups_get_no_gradients_and_do_not_move() -> None:
 
 
 def test_each_group_moves_at_its_rate() -> None:
-    from finetext.training.optimiser import Optimiser
+    from finetext.training.optimizer import Optimiser
 
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     before = [of.detach().clone() for of in model.parameters()]

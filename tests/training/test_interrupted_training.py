@@ -14,13 +14,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from toys import Curve, Settings, at, fitted, interrupt, same
 
-from finetext.errors import ModelError
-from finetext.methods.base import Checkpoints, FitContext, ProgressEvent
+from finetext.core.contracts import Checkpoints, FitContext, ProgressEvent
+from finetext.core.errors import ModelError
+from finetext.core.types import Dataset, Finding
 from finetext.methods.finetune import Finetune
 from finetext.training import checkpoint
 from finetext.training.checkpoint import BestWeights
-from finetext.training.optimiser import Optimiser
-from finetext.types import Dataset, Finding
+from finetext.training.optimizer import Optimiser
 
 PLAIN = Settings()
 OFTEN = Settings(evaluate_every=2)

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from finetext.training.interrupts import uninterrupted
+from finetext.training.loop import uninterrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from toys import Line, Settings, trained
 
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
 from finetext.training.loop import train_model
-from finetext.training.stages import Stage
+from finetext.training.plan import Stage
 
 
 def test_it_learns() -> None:

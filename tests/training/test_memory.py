@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from toys import Curve, fitted
 
-from finetext.training import memory, state
-from finetext.training.memory import activation_bytes, free_bytes, in_parts, is_out_of_memory
+from finetext.training import batches as memory
+from finetext.training import state
+from finetext.training.batches import activation_bytes, free_bytes, in_parts, is_out_of_memory
 from finetext.training.state import parts_that_fit
 
 CANNOT = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from toys import Settings
 
-from finetext.training.plan import Plan
-from finetext.training.schedules import Pace, schedule
-from finetext.training.stages import Stage
+from finetext.training.plan import Pace, Plan, Stage, schedule
 
 
 def plan(stages: Sequence[Stage], **settings: float) -> Plan:

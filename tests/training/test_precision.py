@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finetext.errors import RecipeError
+from finetext.core.errors import RecipeError
 from finetext.training import precision
 from finetext.training.precision import choose_device, choose_precision
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from toys import Curve, Settings
 
-from finetext.errors import ModelError
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.errors import ModelError
 from finetext.training.rate_finder import RateCurve, _steepest, _valley, find_rate
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finetext.methods.base import FitContext, ProgressEvent
+from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.training import record as module
 from finetext.training.record import Record
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.training.schedules import Pace, ScheduleName, exponential, rate_for, schedule
+from finetext.training.plan import Pace, ScheduleName, exponential, rate_for, schedule
 
 NAMES: list[ScheduleName] = ["linear", "one-cycle", "slanted-triangular"]
 

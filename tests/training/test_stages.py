@@ -12,11 +12,10 @@ import torch
 from torch import nn
 from toys import Curve, Settings, at, interrupt, same
 
-from finetext.methods.base import Checkpoints, FitContext
+from finetext.core.contracts import Checkpoints, FitContext
 from finetext.training.loop import train_model
-from finetext.training.optimiser import Optimiser
-from finetext.training.schedules import schedule
-from finetext.training.stages import Stage
+from finetext.training.optimizer import Optimiser
+from finetext.training.plan import Stage, schedule
 
 GRADUAL = [Stage(1, 0.1, 1), Stage(1, 0.05, 2), Stage(2, 0.02)]
 LAYERS = Settings(discriminative=2.6, schedule="one-cycle", evaluate_every=3)
@@ -109,7 +108,7 @@ def test_patience_ends_the_last_stage_only() -> None:
     worse = iter(range(100))
 
     def evaluate(model: Any) -> Any:
-        from finetext.training.task import Evaluation
+        from finetext.training.plan import Evaluation
 
         return Evaluation(-float(next(worse)), {})
 

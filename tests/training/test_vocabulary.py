@@ -9,9 +9,8 @@ import pytest
 import torch
 import transformers
 
-from finetext.training.optimiser import Optimiser
-from finetext.training.tokens import TokenTable
-from finetext.training.vocabulary import vocabulary_in_use
+from finetext.training.optimizer import Optimiser
+from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 SIZE = 90
 SMALL = {

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
-from finetext.methods.base import FitContext
-from finetext.training.batches import training_batches
-from finetext.training.loop import train_model
-from finetext.training.precision import Precision
 from finetext.training.schedules import ScheduleName
 from finetext.training.stages import Stage
 from finetext.training.task import Evaluation
 from finetext.types import Integers
+from torch import nn
+
+from finetext.core.contracts import FitContext
+from finetext.training.batches import training_batches
+from finetext.training.loop import train_model
+from finetext.training.precision import Precision
 
 ROWS = 18
 

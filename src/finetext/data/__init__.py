@@ -1,0 +1,1 @@
+"""From any source of labeled text to frozen splits."""

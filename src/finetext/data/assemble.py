@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 
+from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
+from finetext.core.wording import counted
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.joined import (
     ROWS_SHOWN,
@@ -29,10 +33,6 @@ from finetext.data.labels import (
     split_labels,
 )
 from finetext.data.raw import Part, RawTable, Reading
-from finetext.data.settings import ReadSettings
-from finetext.data.words import counted
-from finetext.errors import DataError, UnlabelledError
-from finetext.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 
 
 def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = None) -> Dataset:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Final
 
+from finetext.core.errors import DataError, UnlabelledError, nearest
+from finetext.core.settings import ReadSettings
+from finetext.core.wording import ID_NAMES, LABEL_NAMES, SPLIT_NAMES, TEXT_NAMES, plain_name
 from finetext.data.delimited import is_number
 from finetext.data.labels import find_joiner, missing
 from finetext.data.raw import SPLIT_WORDS, RawTable
-from finetext.data.settings import ReadSettings
-from finetext.data.words import ID_NAMES, LABEL_NAMES, SPLIT_NAMES, TEXT_NAMES, plain_name
-from finetext.errors import DataError, UnlabelledError, nearest
 
 _SAMPLE: Final = 2000
 _ENOUGH_TO_JUDGE: Final = 20

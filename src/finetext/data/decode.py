@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from typing import Final, final
 
-from finetext.data.words import counted
-from finetext.errors import DataError
-from finetext.types import Finding
+from finetext.core.errors import DataError
+from finetext.core.types import Finding
+from finetext.core.wording import counted
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),

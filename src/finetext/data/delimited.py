@@ -17,19 +17,12 @@ from functools import partial
 from itertools import compress
 from typing import Final
 
-from finetext.data.bad_rows import Aside, BadRow, lines_from
-from finetext.data.raw import RawTable, column_names
-from finetext.data.rows import (
-    Rows,
-    mended_rows,
-    quoted_rows,
-    returns_end_lines,
-    unquoted_rows,
-)
-from finetext.data.settings import ReadSettings
-from finetext.data.words import KNOWN_NAMES, plain_name
-from finetext.errors import DataError
-from finetext.types import Finding
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
+from finetext.core.wording import KNOWN_NAMES, plain_name
+from finetext.data.quoting import Rows, mended_rows, quoted_rows, returns_end_lines, unquoted_rows
+from finetext.data.raw import Aside, BadRow, RawTable, column_names, lines_from
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from finetext.data.archives import gunzipped, is_archive, members
+from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import SPLIT_NAMES, Finding, SplitName
+from finetext.core.wording import counted
 from finetext.data.decode import decode
 from finetext.data.raw import SPLIT_WORDS, File, Part, RawTable, Reading
-from finetext.data.settings import ReadSettings
+from finetext.data.sources import gunzipped, is_archive, members
 from finetext.data.tables import TABLE_SUFFIXES, parse_table
-from finetext.data.words import counted
-from finetext.errors import DataError, UnlabelledError
-from finetext.types import SPLIT_NAMES, Finding, SplitName
 
 NAME_STEMS: Final = {
     *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),

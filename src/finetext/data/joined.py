@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, final
 
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding, LabelScheme
+from finetext.core.wording import counted
 from finetext.data.columns import Chosen, named
 from finetext.data.labels import Labels, as_strings, missing
 from finetext.data.raw import SPLIT_WORDS, Part, RawTable
-from finetext.data.settings import ReadSettings
-from finetext.data.words import counted
-from finetext.errors import DataError
-from finetext.types import Finding, LabelScheme
 
 if TYPE_CHECKING:
     import datasets
+
 
 ROWS_SHOWN: Final = 100
 _PLACES_SHOWN: Final = 5

@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.data.archives import file_at
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding, LabelScheme
 from finetext.data.decode import decode
 from finetext.data.raw import File
-from finetext.data.settings import ReadSettings
-from finetext.errors import DataError
-from finetext.types import Finding, LabelScheme
+from finetext.data.sources import file_at
 
 _JOINERS: Final = (",", "|", ";")
 _NONE: Final = {"", "0", "false", "no", "none", "0.0"}
 _ONE: Final = {"1", "true", "yes", "1.0"}
-
 COLLECTIONS: Final = (list, tuple, set, frozenset)
 """The types of a value that holds several labels."""
-
 Labels = list[list[str] | None]
 
 

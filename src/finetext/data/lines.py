@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from finetext.data.bad_rows import Aside, BadRow
+from finetext.core.errors import DataError
+from finetext.core.types import Finding
+from finetext.core.wording import LABEL_NAMES, TEXT_NAMES, plain_name
 from finetext.data.delimited import blank_lines, spoken
-from finetext.data.raw import RawTable
-from finetext.data.words import LABEL_NAMES, TEXT_NAMES, plain_name
-from finetext.errors import DataError
-from finetext.types import Finding
+from finetext.data.raw import Aside, BadRow, RawTable
 
 FASTTEXT: Final = "__label__"
 TEXT_A_LINE: Final = "one text a line"

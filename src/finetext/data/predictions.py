@@ -9,17 +9,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.data.archives import file_at, gunzipped
+from finetext.core.arrays import Floats, Integers
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
+from finetext.core.wording import TEXT_NAMES, plain_name
 from finetext.data.delimited import is_number
 from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
 from finetext.data.labels import as_strings, missing
 from finetext.data.raw import SPLIT_WORDS, RawTable, repeated_names
-from finetext.data.settings import ReadSettings
+from finetext.data.sources import file_at, gunzipped
 from finetext.data.tables import parse_table
-from finetext.data.words import TEXT_NAMES, plain_name
-from finetext.decisions import Decision
-from finetext.errors import DataError
-from finetext.types import Finding, Floats, Integers, LabelScheme, Predictions, SplitName
 
 PREFIX: Final = "probability:"
 _TRUTHS: Final = ("truth", "label")

@@ -2,12 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, final
 
-from finetext.types import Finding, SplitName
+from finetext.core.types import Finding, SplitName
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be predicted.
+
+    Attributes:
+        line: the line of the file at which it begins; its number where there are no lines.
+        reason: what is wrong with it, for people.
+        content: the row as it stands, as far as that can be written.
+    """
+
+    line: int
+    reason: str
+    content: str
+
+
+Aside = Callable[[BadRow], None]
+"""Who takes the bad rows."""
+
+
+def lines_from(text: str, lines: Sequence[int], row: int, first: int) -> str:
+    """What stands in a text from the line of one row to that of the next.
+
+    Args:
+        text: lines.
+        lines: the line at which each row begins.
+        row: which row.
+        first: the number of the first line of the text.
+    """
+    every = text.split("\n") if "\n" in text else text.split("\r")
+    end = lines[row + 1] if row + 1 < len(lines) else len(every) + first
+    return "\n".join(every[lines[row] - first : end - first]).rstrip("\r\n")
+
+
+TEXT: Final = "string"
+MIXED: Final = "mixed"
+"""Values that are neither all text, nor all numbers, nor all truth values."""
+_LARGEST_INTEGER: Final = 2**63
+_LARGEST_EXACT: Final = 2**53
+
+
+@final
+class Kinds:
+    """Looks at the columns of a source, table by table."""
+
+    def __init__(self) -> None:
+        """Nothing seen so far."""
+        self._types: dict[str, set[type]] = {}
+        self._largest: dict[str, int] = {}
+
+    def look(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """See further values."""
+        for name, values in columns.items():
+            types = set(map(type, values)) - {type(None)}
+            self._types.setdefault(name, set()).update(types)
+            if int in types:
+                largest = max(abs(value) for value in values if type(value) is int)
+                self._largest[name] = max(largest, self._largest.get(name, 0))
+
+    def found(self) -> dict[str, str]:
+        """Column to kind, in the order in which the columns were first seen."""
+        return {name: self._kind(types, self._largest.get(name, 0)) for name, types in
+                self._types.items()}  # fmt: skip
+
+    def _kind(self, types: set[type], largest: int) -> str:
+        if types <= {str}:
+            return TEXT
+        if types == {bool}:
+            return "bool"
+        if types == {int}:
+            return "int64" if largest < _LARGEST_INTEGER else MIXED
+        if types <= {int, float}:
+            return "double" if largest <= _LARGEST_EXACT else MIXED
+        return MIXED
+
+
+def all_text(names: Iterable[str]) -> dict[str, str]:
+    """The kinds of columns that hold nothing but text."""
+    return dict.fromkeys(names, TEXT)
+
 
 SPLIT_WORDS: Final[dict[str, SplitName]] = {
     "train": "train",
@@ -118,3 +199,67 @@ def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
         if first != name and first in names[: number - 1]:
             found[name] = (first, number)
     return found
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows.
+
+    Attributes:
+        ids: (m,) the name of each row.
+        texts: (m,) the text of each.
+        share: share of the source that has been read by now, 0 if unknown.
+        columns: column of the source to its (m,) values as they were read; none unless asked for.
+        bad: rows that lie between these or right after them and cannot be predicted.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    share: float = 0.0
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    bad: Sequence[BadRow] = ()
+
+    def __len__(self) -> int:
+        """The number of rows, bad ones too."""
+        return len(self.ids) + len(self.bad)
+
+    def part(self, start: int, stop: int) -> Chunk:
+        """The rows from `start` to `stop`, without the bad ones."""
+        columns = {name: values[start:stop] for name, values in self.columns.items()}
+        return Chunk(self.ids[start:stop], self.texts[start:stop], self.share, columns)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Rows to predict.
+
+    Attributes:
+        chunks: the rows in the order of the source, once.
+        findings: what reading noticed; complete when all chunks have been taken.
+        description: one line on what was read and chosen; empty where there was no choice.
+        columns: column of the source to the kind of its values, as `finetext.data.raw` names
+            it or as an Arrow type; none unless asked for.
+        id_column: the column that names the rows, if one does.
+    """
+
+    chunks: Iterator[Chunk]
+    findings: list[Finding] = field(default_factory=list)
+    description: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    id_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted beside ids and texts.
+
+    Attributes:
+        columns: whether all columns of the source.
+        bad: whether rows that cannot be predicted; if not, the first of them is an error.
+    """
+
+    columns: bool = False
+    bad: bool = False
+
+
+ONLY_TEXTS = Wanted()

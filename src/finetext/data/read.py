@@ -7,19 +7,20 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from finetext import registry
-from finetext.data.archives import download, file_at, files_below, read_bytes
-from finetext.data.assemble import assemble
+from finetext.core import registry
+from finetext.core.errors import DataError, nearest
+from finetext.core.settings import ReadSettings
+from finetext.core.types import SPLIT_NAMES, Dataset
+from finetext.core.wording import counted
+from finetext.data.assemble import assemble, rows_of
+from finetext.data.columns import named
 from finetext.data.folders import label_name_files, read_file, read_tree
-from finetext.data.frames import reading_from_dict, table_from
-from finetext.data.hub import read_hub
+from finetext.data.joined import has_column
 from finetext.data.raw import SPLIT_WORDS, File, Part, Reading
-from finetext.data.settings import ReadSettings
-from finetext.errors import DataError, nearest
-from finetext.types import SPLIT_NAMES, Dataset
+from finetext.data.records import reading_from_dict, table_from
+from finetext.data.sources import download, file_at, files_below, read_bytes, read_hub
 
 __all__ = ["ReadSettings", "read"]
-
 _HUB: Final = "hub:"
 
 
@@ -139,3 +140,43 @@ def _read_path(path: Path, settings: ReadSettings) -> tuple[Reading, Path | None
         ]
     )
     return read_file(file_at(path), settings, beside), path.parent
+
+
+def source_columns(
+    source: Any, names: Sequence[str], ids: Sequence[str], settings: ReadSettings | None = None
+) -> dict[str, list[Any]]:
+    """Read columns that `read` leaves aside, for some rows.
+
+    Args:
+        source: anything that `read` takes.
+        names: the columns, by name or by number from "1".
+        ids: the n rows.
+        settings: how the source is read; ids are the same if they are the same.
+
+    Returns:
+        name of each column as it is in the source to n values as they stand there; None where a
+        part of the source lacks the column.
+
+    Raises:
+        DataError: the source cannot be read, or has no such column, or lacks a row.
+    """
+    settings = settings or ReadSettings(labelled=False)
+    reading, _ = reading_of(source, settings)
+    rows = rows_of(reading, settings)
+    absent = [one for one in ids if one not in rows]
+    if absent:
+        more = f", nor {len(absent) - 1:,} more" if len(absent) > 1 else ""
+        raise DataError(
+            f"{reading.title} has no row {absent[0]!r}{more}, of "
+            f"{counted(len(ids), 'row')}: name the column of their ids with --id"
+        )
+    places = [rows[one] for one in ids]
+    tables = [part.table for part in reading.parts]
+    found = {}
+    for name in names:
+        having = next((table for table in tables if has_column(table, name)), tables[0])
+        column = named(having, name)
+        of_table = {id(table): table.columns.get(column) for table in tables}
+        values = ((of_table[id(table)], row) for table, row in places)
+        found[column] = [None if of is None else of[row] for of, row in values]
+    return found

@@ -8,50 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
+from finetext.core.arrays import Integers
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.settings import DEFAULT_SHARE, Size, SplitSettings, Strategy
+from finetext.core.types import SPLIT_NAMES, Dataset, SplitName, Splits
+from finetext.core.wording import counted
 from finetext.data import stratify
-from finetext.data.words import counted
-from finetext.errors import DataError, RecipeError
-from finetext.types import SPLIT_NAMES, Dataset, Integers, SplitName, Splits
-
-Strategy = Literal["stratified", "random"]
-Size = float | int
-
-DEFAULT_SHARE: Final = 0.15
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How large the parts are, and what they heed.
-
-    A size is a share (0.15: a float above 0 and below 1) or a count of rows (1000: an integer).
-    If the data come with a ready-made part, its size is a share or count of that part, and the
-    default takes it whole. A part that is missing is carved out of train.
-
-    Attributes:
-        train: size of train; by default what the others leave over.
-        validation: size of validation; 0.15 by default.
-        test: size of test; 0.15 by default.
-        strategy: "stratified" keeps the share of every class in every part, "random" does not.
-        grouped: whether rows of one group stay on one side; by default if there are groups.
-    """
-
-    train: Size | None = None
-    validation: Size | None = None
-    test: Size | None = None
-    strategy: Strategy = "stratified"
-    grouped: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name in SPLIT_NAMES:
-            _check_size(name, getattr(self, name))
-        if self.strategy not in ("stratified", "random"):
-            raise RecipeError(
-                f'the split strategy {self.strategy!r} is neither "stratified" nor "random"'
-            )
 
 
 def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0) -> Splits:
@@ -255,18 +221,6 @@ def _heeds_groups(dataset: Dataset, grouped: bool | None) -> bool:
     return there if grouped is None else grouped
 
 
-def _check_size(name: str, size: Size | None) -> None:
-    if size is None:
-        return
-    if isinstance(size, float) and not 0 < size < 1:
-        raise RecipeError(
-            f"the size of {name} is {size:g}; a share lies between 0 and 1 (0.15), "
-            "a count of rows is a whole number (1000)"
-        )
-    if size < 1 and isinstance(size, int):
-        raise RecipeError(f"the size of {name} is {size}; it needs one row or more")
-
-
 def _count(size: Size, rows: int) -> int:
     """Rows that a size stands for, out of a ready-made part.
 
@@ -311,3 +265,42 @@ def _check_learnable(train: Dataset) -> None:
 def _and(names: Mapping[str, int]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+HELD_OUT: Final = 0.1
+
+
+def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Dataset, Dataset]:
+    """The rows to learn from, and those that choose: a tenth, with a row of each class.
+
+    A class of one row is learnt from. If that leaves nothing to hold out, all rows do both.
+
+    Args:
+        dataset: labelled rows.
+        seed: seed of the choice of rows.
+        size: how many choose, as a share or a count; 0 for all that learn.
+
+    Raises:
+        DataError: so many cannot choose.
+    """
+    if not 0 <= size < len(dataset) or (isinstance(size, float) and size >= 1):
+        raise DataError(
+            f"{size} of {len(dataset)} rows cannot be held out: give a share such as 0.1 or a count"
+        )
+    if not size:
+        return dataset, dataset
+    wanted = size if isinstance(size, int) else round(size * len(dataset))
+    targets = dataset.targets
+    several = targets.ndim == 2
+    indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
+    alone = indicators.sum(axis=0) == 1
+    free = np.flatnonzero(~indicators[:, alone].any(axis=1))
+    classes = 1 if several else len(np.unique(targets[free]))
+    count = min(max(wanted, classes), len(free) - classes)
+    if count < 1:
+        return dataset, dataset
+    cut = stratify.iterative if several else stratify.stratified
+    parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
+    held = free[parts == 1]
+    rest = np.setdiff1d(np.arange(len(targets)), held)
+    return dataset.select(rest), dataset.select(held)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from finetext.types import Floats, Integers
+from finetext.core.arrays import Floats, Integers
 
 UNUSED: Final = -1
 

@@ -9,38 +9,101 @@ own, the file is read once more, first, to see that these differ.
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast, final
 
 import numpy as np
 
-from finetext.data.bad_rows import Aside, BadRow
-from finetext.data.chunks import ONLY_TEXTS, Chunk, Texts, Wanted
+from finetext.core.arrays import Integers
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset, Finding
 from finetext.data.columns import Chosen, choose_columns, refuse_odd_text
 from finetext.data.decode import Decoder
-from finetext.data.joined import TextWatch, as_texts, broken_characters, whole_characters
-from finetext.data.kinds import Kinds, all_text
+from finetext.data.joined import (
+    TextWatch,
+    as_texts,
+    broken_characters,
+    missing_text,
+    whole_characters,
+)
 from finetext.data.labels import as_strings
-from finetext.data.raw import RawTable, column_names
-from finetext.data.settings import ReadSettings
-from finetext.data.sort_out import sort_out
+from finetext.data.raw import (
+    ONLY_TEXTS,
+    Aside,
+    BadRow,
+    Chunk,
+    Kinds,
+    RawTable,
+    Texts,
+    Wanted,
+    all_text,
+    column_names,
+)
 from finetext.data.tables import EXCEL, parse_text
-from finetext.errors import DataError
-from finetext.types import Dataset, Finding, Integers
+
+ESCAPED: Final = re.compile("[\udc80-\udcff]")
+"""Bytes that are no text in the encoding that was stated, as the decoder leaves them."""
+
+
+def sort_out(table: RawTable, column: str, first: int) -> tuple[RawTable, list[BadRow]]:
+    """Part the rows whose text is missing or no text from the others.
+
+    Args:
+        table: n rows.
+        column: that of the texts.
+        first: number of the first row, for tables without lines.
+
+    Returns:
+        the other rows, with lines, and the bad ones.
+    """
+    count = len(table) if table.lines is None else len(table.lines)
+    lines = list(table.lines or range(first, first + count))
+    texts = table.columns.get(column, [None] * count)
+    reasons = [_reason(text) for text in texts]
+    for values in table.columns.values():
+        for row, value in enumerate(values):
+            if isinstance(value, str) and not value.isascii() and ESCAPED.search(value):
+                reasons[row] = reasons[row] or "not text in the encoding that was stated"
+    if not any(reasons):
+        return replace(table, lines=lines), []
+    bad = [
+        BadRow(lines[row], reason, _content(table, row))
+        for row, reason in enumerate(reasons)
+        if reason
+    ]
+    good = [not reason for reason in reasons]
+    columns = {name: list(compress(values, good)) for name, values in table.columns.items()}
+    return replace(table, columns=columns, lines=list(compress(lines, good))), bad
+
+
+def _reason(text: Any) -> str:
+    if isinstance(text, str):
+        return ""
+    if isinstance(text, list | tuple | set | dict):
+        return f"the text is {'an object' if isinstance(text, dict) else 'a list'}, not a string"
+    return "the text is missing" if missing_text(text) else ""
+
+
+def _content(table: RawTable, row: int) -> str:
+    """The values of a row as JSON, bytes that are no text as they are written in Python."""
+    values = {name: values[row] for name, values in table.columns.items()}
+    text = json.dumps(values, ensure_ascii=False, default=str)
+    return ESCAPED.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+
 
 ROWS: Final = 20_000
 """Rows in a chunk: enough to sort by length, and little memory."""
-
 BYTES: Final = 1 << 23
 """Bytes read at a time; a file of no more is not worth a stream."""
-
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
 _VARIED: Final = ("JSON lines", "fastText lines")
 _Tables = Iterator[tuple[RawTable, float]]

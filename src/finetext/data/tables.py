@@ -8,7 +8,9 @@ from dataclasses import replace
 from textwrap import shorten
 from typing import Final
 
-from finetext.data.bad_rows import Aside
+from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
 from finetext.data.decode import decode
 from finetext.data.delimited import looks_headed, parse_delimited, sniff
 from finetext.data.lines import (
@@ -20,11 +22,8 @@ from finetext.data.lines import (
     parse_fasttext,
     parse_texts,
 )
-from finetext.data.raw import File, RawTable
+from finetext.data.raw import Aside, File, RawTable
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
-from finetext.data.settings import ReadSettings
-from finetext.errors import DataError
-from finetext.types import Finding
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 EXCEL: Final = {".xlsx", ".xlsm"}

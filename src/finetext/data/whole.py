@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset
 from finetext.data.assemble import assemble, rows_of
-from finetext.data.bad_rows import BadRow
-from finetext.data.chunks import Chunk, Texts, Wanted
 from finetext.data.columns import choose_columns, named
-from finetext.data.kinds import Kinds
 from finetext.data.labels import as_strings
-from finetext.data.raw import RawTable, Reading
+from finetext.data.raw import BadRow, Chunk, Kinds, RawTable, Reading, Texts, Wanted
 from finetext.data.read import reading_of
-from finetext.data.settings import ReadSettings
-from finetext.data.sort_out import sort_out
-from finetext.data.stream import all_of
-from finetext.types import Dataset
+from finetext.data.stream import all_of, sort_out
 
 _Place = tuple[RawTable, int]
 _Key = tuple[int, int]

@@ -1,1 +1,1 @@
-"""Where a model fails, which labels are wrong, and what more of them would be worth."""
+"""Where the data and the model are wrong."""

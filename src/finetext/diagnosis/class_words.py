@@ -8,16 +8,14 @@ from typing import Final, cast
 
 import numpy as np
 
-from finetext.diagnosis.attributions.exact import contributions
-from finetext.diagnosis.explain import ClassWords
-from finetext.diagnosis.explainer import EXACT, Explainer, Way, choose_way
-from finetext.methods.base import Classifier, ProgressEvent, silent
+from finetext.core.contracts import Classifier, ProgressEvent, silent
+from finetext.diagnosis.attributions import contributions
+from finetext.diagnosis.explain import EXACT, ClassWords, Explainer, Way, choose_way
 from finetext.methods.tfidf import TfidfClassifier
 
 FEWEST_TEXTS: Final = 3
 MOST_TEXTS: Final = 500
 """Texts that are explained, where that takes long for each."""
-
 _Sums = dict[str, dict[str, float]]
 """Label to word to attribution, summed over one text."""
 

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.data.archives import file_at
+from finetext.core.errors import DataError, FinetextError, UnknownNameError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset, LabelScheme
+from finetext.core.wording import plain_name
 from finetext.data.decode import decode
+from finetext.data.label_cells import Word, joined, understood, written
 from finetext.data.labels import as_strings
 from finetext.data.raw import RawTable
 from finetext.data.read import read as read_data
-from finetext.data.settings import ReadSettings
+from finetext.data.sources import file_at
 from finetext.data.tables import DELIMITED, parse_table
-from finetext.data.words import plain_name
 from finetext.data.write import check_new, write_table
-from finetext.diagnosis.cells import Word, joined, understood, written
-from finetext.diagnosis.labels import Suspects
-from finetext.errors import DataError, FinetextError, UnknownNameError
-from finetext.types import Dataset, LabelScheme
+from finetext.diagnosis.label_errors import Suspects
 
 NEEDED: Final = ("id", "text", "label", "correct")
 _MOST_SHOWN: Final = 10

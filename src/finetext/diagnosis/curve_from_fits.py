@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from finetext.core.arrays import Floats
+from finetext.core.types import Score
 from finetext.diagnosis.curve import (
     Choice,
     Crossing,
@@ -19,12 +21,9 @@ from finetext.diagnosis.curve import (
     Point,
     RungCurve,
 )
-from finetext.diagnosis.ledger import Fit
-from finetext.diagnosis.power_law import STEEPENING, Forecast, Laws, Scores, forecast
-from finetext.diagnosis.series import Series
+from finetext.diagnosis.forecast import STEEPENING, Fit, Forecast, Laws, Scores, Series, forecast
 from finetext.evaluation.compare import SIGNIFICANT, Comparison
 from finetext.evaluation.metrics import Metric
-from finetext.types import Floats, Score
 
 TIMES: Final = (1.5, 2.0, 4.0)
 """How many times the labels there are a forecast is made for; never beyond the last."""
@@ -34,7 +33,6 @@ SHOWN: Final = 0.0005
 """The least gain worth a word: what rounds to 0.000 is none."""
 _PLACES: Final = 25
 _TAIL: Final = 0.025
-
 Fits = Mapping[str, Sequence[Sequence[Fit]]]
 
 

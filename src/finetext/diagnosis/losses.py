@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.errors import DataError, RunError
+from finetext.core.arrays import Floats, Integers, finite
+from finetext.core.errors import DataError, RunError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
-from finetext.finite import finite
-from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 if TYPE_CHECKING:
-    from finetext.runs.predicted import Predicted
+    from finetext.core.types import Predicted
+
 
 EXAMPLES: Final = 3
 

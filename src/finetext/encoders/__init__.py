@@ -1,0 +1,1 @@
+"""Pretrained encoders by name, and the architectures of finetext itself."""

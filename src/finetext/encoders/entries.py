@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Task = Literal["text-classification", "feature-extraction", "fill-mask", "text-generation"]
-
 _ENCODE: Final[tuple[Task, ...]] = ("text-classification", "feature-extraction")
 _MASK: Final[tuple[Task, ...]] = (*_ENCODE, "fill-mask")
 _WRITE: Final[tuple[Task, ...]] = (*_ENCODE, "text-generation")
@@ -47,7 +46,6 @@ class EncoderEntry:
 
 
 DEFAULT_ENCODER: Final = "minilm"
-
 # fmt: off
 ENTRIES: Final[tuple[EncoderEntry, ...]] = (
     EncoderEntry("minilm", "sentence-transformers/all-MiniLM-L6-v2",
@@ -139,4 +137,3 @@ ENTRIES: Final[tuple[EncoderEntry, ...]] = (
                  "A small language model of the Llama form, trained on 2 trillion pieces",
                  134.5, 8192, "English", "Apache-2.0", _WRITE),
 )
-# fmt: on

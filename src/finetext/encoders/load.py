@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
-import hashlib
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.types import LabelScheme
 from finetext.encoders.catalogue import context_of, loading, resolve
-from finetext.encoders.inputs import suit
-from finetext.errors import ModelError, RecipeError
-from finetext.types import LabelScheme
+
+TOKEN_TYPES: Final = "token_type_ids"
+_TRIED: Final = "Which type?"
+_LONGEST: Final = 512
+
+
+def suit(tokenizer: Any, model: Any) -> None:
+    """Let a tokenizer give a classifier or a bare encoder what it can read; it is changed.
+
+    Texts are padded on the right: a head that reads the first token, and positions counted from
+    the left, as in GPT-2, would see padding on the left, so that a text would get other
+    probabilities in a batch than alone. Only a head that reads the last place, such as that of
+    XLNet, has padding on the left.
+
+    Args:
+        tokenizer: a transformers tokenizer with a padding token.
+        model: what it is for, in evaluation mode.
+    """
+    reads_last = getattr(model.base_model.config, "summary_type", None) == "last"
+    _settle(tokenizer, "padding_side", "left" if reads_last else "right")
+    forgo_token_types(tokenizer, model)
+
+
+def forgo_token_types(tokenizer: Any, model: Any) -> None:
+    """Let a tokenizer give token types only to a model that has a use for them; it is changed.
+
+    A model such as GPT-2 takes them to be words: with the type 0 everywhere it adds the embedding
+    of the word 0 to each word, which is not what it was pretrained with. Where the tokenizer
+    gives nothing but 0, as most do, the model must give the same without them.
+
+    Args:
+        tokenizer: a transformers tokenizer with a padding token.
+        model: what it is for, in evaluation mode.
+    """
+    if TOKEN_TYPES in tokenizer.model_input_names and not _has_use(model.base_model, tokenizer):
+        names = [name for name in tokenizer.model_input_names if name != TOKEN_TYPES]
+        _settle(tokenizer, "model_input_names", names)
+
+
+def _settle(tokenizer: Any, name: str, value: str | list[str]) -> None:
+    """Set an attribute so that it is saved: transformers saves those that it was made with."""
+    setattr(tokenizer, name, value)
+    tokenizer.init_kwargs[name] = value
+
+
+def _has_use(bare: Any, tokenizer: Any) -> bool:
+    import torch
+
+    from finetext.training.tokens import tokenise
+
+    if TOKEN_TYPES not in inspect.signature(bare.forward).parameters:
+        return False
+    length = min(int(tokenizer.model_max_length), _LONGEST)
+    batch = tokenise(tokenizer, [_TRIED], length).batch([0])
+    if TOKEN_TYPES in batch:
+        return True
+    batch = {name: part.to(bare.device) for name, part in batch.items()}
+    with torch.inference_mode():
+        without = bare(**batch)[0]
+        with_zeros = bare(**batch, **{TOKEN_TYPES: torch.zeros_like(batch["input_ids"])})[0]
+    return torch.allclose(without, with_zeros, rtol=1e-4, atol=1e-4)
+
 
 SHARE_THAT_MAY_BE_MISSING: Final = 0.1
 ARE_CONCAT_POOLED: Final = frozenset({"awd_lstm", "finetext-concat-pooled"})
@@ -190,15 +251,6 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
 def problem_type(scheme: LabelScheme) -> str:
     """The name transformers has for one label or several."""
     return "multi_label_classification" if scheme.multilabel else "single_label_classification"
-
-
-def fingerprint(model: Any) -> str:
-    """SHA-256 of the names and values of all weights; what was measured by them is not in it."""
-    digest = hashlib.sha256()
-    for name, tensor in model.named_parameters():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    return digest.hexdigest()
 
 
 @contextmanager

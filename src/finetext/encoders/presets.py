@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from finetext.errors import RecipeError, UnknownNameError
+from finetext.core.errors import RecipeError, UnknownNameError
 
 Architecture = Literal["bert", "roberta", "distilbert", "electra", "modernbert", "awd-lstm"]
-
 _WITHOUT_TOKEN_TYPES: Final = ("distilbert", "modernbert")
 
 
@@ -159,3 +158,25 @@ def _awd_lstm(sizes: Preset, tokenizer: Any) -> Any:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
+
+
+PREFIX: Final = "random:"
+
+
+def is_random(name: str) -> bool:
+    """Whether a name stands for random weights."""
+    return name.startswith(PREFIX)
+
+
+def preset_of(name: str) -> Preset | None:
+    """The preset that a `random:` name stands for; None for any other name."""
+    rest = name.removeprefix(PREFIX)
+    return preset(rest) if is_random(name) and is_preset(rest) else None
+
+
+def original(name: str) -> str | None:
+    """The encoder whose configuration and tokenizer are taken; None for those of a preset.
+
+    That is what follows `random:`, and any other name itself.
+    """
+    return name.removeprefix(PREFIX) if preset_of(name) is None else None

@@ -12,33 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from finetext.encoders.presets import Preset, configuration, is_preset, preset
+from finetext.encoders.presets import PREFIX, Preset, configuration, is_random, preset_of
 
 if TYPE_CHECKING:
-    from finetext.pretraining.tokenizer import TokenizerKind
-
-PREFIX: Final = "random:"
-
-
-def is_random(name: str) -> bool:
-    """Whether a name stands for random weights."""
-    return name.startswith(PREFIX)
-
-
-def preset_of(name: str) -> Preset | None:
-    """The preset that a `random:` name stands for; None for any other name."""
-    rest = name.removeprefix(PREFIX)
-    return preset(rest) if is_random(name) and is_preset(rest) else None
-
-
-def original(name: str) -> str | None:
-    """The encoder whose configuration and tokenizer are taken; None for those of a preset.
-
-    That is what follows `random:`, and any other name itself.
-    """
-    return name.removeprefix(PREFIX) if preset_of(name) is None else None
+    from finetext.encoders.tokenizer import TokenizerKind
 
 
 @contextmanager
@@ -84,7 +63,7 @@ def train_tokenizer(
         from finetext.encoders.word_tokenizer import train_word_tokenizer
 
         return train_word_tokenizer(texts, size=sizes.pieces)
-    from finetext.pretraining.tokenizer import train_subword_tokenizer
+    from finetext.encoders.tokenizer import train_subword_tokenizer
 
     return train_subword_tokenizer(texts, kind, sizes.pieces, lower_case, say)
 

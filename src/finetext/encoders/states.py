@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from finetext.caching import kept
-from finetext.encoders.load import fingerprint
-from finetext.methods.base import FitContext, ProgressEvent
-from finetext.training.batches import positions_a_batch, prediction_batches
-from finetext.training.memory import in_parts
-from finetext.training.precision import Precision, reading_copy
+from finetext.core.arrays import Floats, Integers
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.settings import Precision
+from finetext.storage.cache import kept
+from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
+from finetext.training.checkpoint import fingerprint
+from finetext.training.precision import reading_copy
 from finetext.training.tokens import TokenTable, tokenise
-from finetext.types import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)

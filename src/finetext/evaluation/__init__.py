@@ -1,1 +1,1 @@
-"""How good a classifier is, from its predictions alone."""
+"""How good a classifier is, computed from its predictions alone."""

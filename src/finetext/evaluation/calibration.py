@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
+from finetext.core.types import Predictions
 from finetext.evaluation.metrics import CountMetric, any_scheme, log_loss, ratio
 from finetext.evaluation.resampling import Resampling, whole
-from finetext.logits import logits_of, probabilities_of
-from finetext.types import Booleans, Floats, Predictions
 
 BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
@@ -134,7 +134,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
 def tempered(probabilities: Floats, multilabel: bool, temperature: float) -> Floats:
     """Probabilities after their logits were divided by a temperature.
 
-    The logits are found from the probabilities; see `finetext.logits.logits_of`.
+    The logits are found from the probabilities; see `finetext.core.arrays.logits_of`.
 
     Args:
         probabilities: (n, k).
@@ -218,7 +218,6 @@ brier_score = CountMetric(
     value=lambda sums: ratio(sums[..., 1], sums[..., 0]),
 )
 """See `Reliability`; lower is better."""
-
 calibration_error = CountMetric(
     "calibration_error",
     "calibration error",

@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from finetext.errors import DataError
+from finetext.core.arrays import Floats
+from finetext.core.errors import DataError
+from finetext.core.types import Predictions, Score
 from finetext.evaluation.intervals import percentiles
 from finetext.evaluation.metrics import Metric, metric_for
 from finetext.evaluation.resampling import Resampling, resample
-from finetext.types import Floats, Predictions, Score
 
 SIGNIFICANT: Final = 0.05
 _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}

@@ -10,18 +10,19 @@ from typing import Final
 
 import numpy as np
 
-from finetext.decisions import Decision
-from finetext.errors import RecipeError
-from finetext.evaluation.conformal import set_from
-from finetext.evaluation.costs import hash_of_costs, read_costs
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.selective import set_from
 from finetext.evaluation.thresholds import (
     choose_thresholds,
     for_precision,
     for_recall,
+    hash_of_costs,
     least_for_precision,
+    read_costs,
     weights_for_macro_f1,
 )
-from finetext.types import LabelScheme, Predictions
 
 AIMS: Final = "f1, precision=SHARE or recall=SHARE"
 ABSTAINING: Final = "accuracy=SHARE, coverage=SHARE or probability=SHARE"

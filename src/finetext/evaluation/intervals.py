@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from finetext.core.arrays import Floats, Integers
+from finetext.core.types import Predictions, Score
 from finetext.evaluation.metrics import Counts, Metric, applicable, count, metric_for
 from finetext.evaluation.resampling import Resampling, resample
-from finetext.types import Floats, Integers, Predictions, Score
 
 _TAIL: Final = 0.025
 _UNKNOWN: Final = (float("nan"), float("nan"))

@@ -13,10 +13,11 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from finetext.errors import RecipeError
+from finetext.core.arrays import Floats, Integers
+from finetext.core.errors import RecipeError
+from finetext.core.registry import load, names
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.resampling import Resampling, whole
-from finetext.registry import load, names
-from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 
 def any_scheme(scheme: LabelScheme) -> bool:
@@ -288,37 +289,28 @@ def _counted(
 
 accuracy = _counted("accuracy", "accuracy", one_label, lambda c: ratio(c.exact, c.rows))
 """Share of rows that are right."""
-
 subset_accuracy = _counted(
     "subset_accuracy", "subset accuracy", several_labels, lambda c: ratio(c.exact, c.rows)
 )
 """Share of rows whose labels are all right."""
-
 balanced_accuracy = _counted(
     "balanced_accuracy", "balanced accuracy", one_label, lambda c: mean_of_defined(c.recall)
 )
 """Mean recall of the classes that occur."""
-
 macro_f1 = _counted("macro_f1", "macro F1", any_scheme, lambda c: mean_of_defined(c.f1))
 """Mean F1 of the labels that occur in truth or prediction."""
-
 weighted_f1 = _counted("weighted_f1", "weighted F1", any_scheme, _weighted_f1)
 """Mean F1 of the labels, weighted by the number of rows that have them."""
-
 micro_f1 = _counted("micro_f1", "micro F1", any_scheme, _micro_f1)
 """F1 of all decisions together; equal to accuracy when each row has one label."""
-
 binary_f1 = _counted("binary_f1", "F1 of the second class", two_classes, lambda c: c.f1[..., 1])
 """F1 of the positive class: the second in the scheme, so of `neg`, `pos` it is `pos`."""
-
 samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
 """Mean over rows of the F1 of a row's labels; 1 for a row that has none and is given none."""
-
 mean_average_precision = MeanAveragePrecision(
     "mean_average_precision", "mean average precision", several_labels
 )
 """See `MeanAveragePrecision`."""
-
 log_loss = CountMetric(
     "log_loss",
     "log loss",

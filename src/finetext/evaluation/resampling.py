@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from finetext.errors import DataError
-from finetext.types import Floats, Integers, Predictions
+from finetext.core.arrays import Floats, Integers
+from finetext.core.errors import DataError
+from finetext.core.types import Predictions
 
 MOST_UNITS: Final = 10_000
 _CHUNK: Final = 100

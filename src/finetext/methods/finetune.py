@@ -12,8 +12,22 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 
-from finetext.decisions import Decision
-from finetext.encoders.inputs import suit
+from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.settings import (
+    Count,
+    NotNegative,
+    NotNegativeCount,
+    Positive,
+    Precision,
+    Share,
+    ShareBelowOne,
+    Tokens,
+)
+from finetext.core.types import Dataset, LabelScheme
+from finetext.encoders.heads import with_temperature
 from finetext.encoders.load import (
     load_classifier,
     load_for_classification,
@@ -22,30 +36,15 @@ from finetext.encoders.load import (
     problem_type,
     quiet,
     restore_dropout,
+    suit,
 )
 from finetext.encoders.random import initialised
-from finetext.encoders.temperature import with_temperature
-from finetext.errors import RecipeError
-from finetext.logits import probabilities_of
-from finetext.methods.base import Classifier, FitContext, Method
-from finetext.methods.ranges import (
-    Count,
-    NotNegative,
-    NotNegativeCount,
-    Positive,
-    Share,
-    ShareBelowOne,
-    Tokens,
-)
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits
 from finetext.training.loop import train_model
-from finetext.training.precision import Precision, choose_device, reading_copy
-from finetext.training.schedules import LARGEST_RATE, ScheduleName, rate_for
-from finetext.training.stages import Stage
-from finetext.training.tokens import tokenise
-from finetext.training.vocabulary import vocabulary_in_use
-from finetext.types import Dataset, Floats, LabelScheme
+from finetext.training.plan import LARGEST_RATE, ScheduleName, Stage, rate_for
+from finetext.training.precision import choose_device, reading_copy
+from finetext.training.tokens import tokenise, vocabulary_in_use
 
 FEWEST_STEPS: Final = 200
 EPOCHS: Final = (2, 10)
@@ -62,7 +61,6 @@ GROUPS_OF_STAGES: Final = (1, 2, 3, None)
 """Layer groups that learn in each stage of gradual unfreezing, from the top."""
 STAGE_EPOCHS: Final = (1, 1, 1, 2)
 STAGE_RATES: Final = (20.0, 10.0, 5.0, 1.0)
-
 StageEpochs = tuple[NotNegativeCount, NotNegativeCount, NotNegativeCount, Count]
 StageRates = tuple[Positive, Positive, Positive, Positive]
 
@@ -201,7 +199,7 @@ class Finetune(Method):
         self, encoder: str, train: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """The pretrained encoder with a fresh head for the labels of `train`."""
-        from finetext.encoders.standardised import standardise
+        from finetext.encoders.heads import standardise
 
         assert train.scheme is not None
         tokenizer = load_tokenizer(encoder)

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext import registry
-from finetext.decisions import Decision
+from finetext.core import registry
+from finetext.core.arrays import Floats, Integers, probabilities_of
+from finetext.core.contracts import FitContext
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.thresholds import choose_thresholds
-from finetext.logits import probabilities_of
-from finetext.methods.base import FitContext
-from finetext.types import Floats, Integers, LabelScheme, Predictions
 
 CANDIDATES: Final = (0.1, 1.0, 10.0, 100.0)
 FOLDS: Final = 3

@@ -10,10 +10,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from finetext.decisions import Decision
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.decision import Decision
+from finetext.core.types import Dataset, LabelScheme
 from finetext.evaluation.calibration import tempered
-from finetext.methods.base import Classifier, FitContext, Method
-from finetext.types import Dataset, Floats, LabelScheme
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,12 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from finetext.types import Floats, Integers
+from finetext.core.arrays import Floats, Integers
 
 _CHARACTERS: Final = 1 << 19
 """Characters in a block of texts: enough for numpy to be fast, some 50 MB while at work."""
-
 _BASE: Final = 0x9E3779B97F4A7C15
 _SPACE, _WORD, _SIGN = range(3)
-
 _Hashes = npt.NDArray[np.uint64]
 _Places = npt.NDArray[np.int32]
 

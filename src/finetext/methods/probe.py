@@ -10,16 +10,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from finetext.decisions import Decision
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.settings import Positive, Precision, Tokens
+from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
-from finetext.encoders.random import is_random
+from finetext.encoders.presets import is_random
 from finetext.encoders.states import FrozenEncoder
-from finetext.errors import RecipeError
-from finetext.methods.base import Classifier, FitContext, Method
 from finetext.methods.linear import LinearHead, fit_head
-from finetext.methods.ranges import Positive, Tokens
-from finetext.training.precision import Precision, choose_device
-from finetext.types import Dataset, Floats, LabelScheme
+from finetext.training.precision import choose_device
 
 
 @dataclass(frozen=True)

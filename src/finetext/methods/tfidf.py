@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from finetext.decisions import Decision
-from finetext.methods.base import Classifier, FitContext, Method
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.decision import Decision
+from finetext.core.settings import Count, Positive
+from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
 from finetext.methods.ngrams import NgramFeatures
-from finetext.methods.ranges import Count, Positive
-from finetext.types import Dataset, Floats, LabelScheme
 
 TOKENS = r"(?u)\b\w+\b|[^\w\s]"
 

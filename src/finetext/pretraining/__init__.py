@@ -1,0 +1,1 @@
+"""Language models on unlabeled text: adapt one, pretrain one, generate text."""

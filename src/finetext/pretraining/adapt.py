@@ -5,30 +5,116 @@ Gururangan et al. 2020, "Don't Stop Pretraining: Adapt Language Models to Domain
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.console import heard
+from finetext.core.contracts import Checkpoints, FitContext, Listener
+from finetext.core.environment import absolute, cache_folder
+from finetext.core.errors import RecipeError, RunError
+from finetext.core.settings import (
+    Count,
+    NotNegative,
+    Positive,
+    Precision,
+    ProperShare,
+    Share,
+    Tokens,
+    made,
+)
 from finetext.encoders.catalogue import is_alias
-from finetext.encoders.language import STREAMED, load_for_language_model, objective_of
+from finetext.encoders.language_models import STREAMED, load_for_language_model, objective_of
 from finetext.encoders.load import load_tokenizer, longest_input
-from finetext.environment import absolute
-from finetext.methods.base import FitContext
-from finetext.methods.ranges import Count, NotNegative, Positive, ProperShare, Share, Tokens
-from finetext.pipeline import Listener
-from finetext.pretraining.corpus import Corpus, CorpusSettings
+from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
+from finetext.pretraining.folder import check_place
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
-from finetext.pretraining.request import Request, carry_out
-from finetext.recipe import made
-from finetext.training.precision import Precision
-from finetext.training.schedules import ScheduleName, rate_for
+from finetext.storage.files import is_full
+from finetext.training.plan import ScheduleName, rate_for
+from finetext.training.precision import choose_device
+from finetext.training.record import check_installed, check_names
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where an encoder is to be made, and how training is run.
+
+    Attributes:
+        out: the encoder folder.
+        seed: seed of every random choice.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        resume: whether to go on with what is in the folder.
+        track: trackers that get the scalars of training.
+        checkpoint_seconds: seconds between two states kept for `resume`.
+    """
+
+    out: Path
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    track: tuple[str, ...] = ()
+    checkpoint_seconds: float = 60.0
+
+
+def carry_out(
+    request: Request,
+    corpus: Any,
+    read: CorpusSettings | None,
+    make: Callable[[Corpus, FitContext], Adapted],
+    listener: Listener | None,
+) -> Adapted:
+    """Check what can be checked, read the corpus, and make the encoder.
+
+    Args:
+        request: what is asked for.
+        corpus: a `Corpus`, or whatever `read_corpus` takes.
+        read: how to read the corpus.
+        make: trains on a corpus and leaves the encoder in the folder.
+        listener: who hears of progress; by default the screen.
+
+    Raises:
+        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to go on.
+    """
+    if not request.checkpoint_seconds > 0:
+        raise RecipeError(f"checkpoint_seconds = {request.checkpoint_seconds}: it must be above 0")
+    check_place(request.out, request.resume)
+    check_names(request.track)
+    check_installed(request.track)
+    choose_device(request.device)
+    with heard(listener) as hears:
+        context = FitContext(
+            seed=request.seed, device=request.device, cache=cache_folder(),
+            checkpoints=Checkpoints(request.out, every_seconds=request.checkpoint_seconds),
+            trackers=request.track, progress=hears.progress, say=hears.say, find=hears.finding,
+        )  # fmt: skip
+        if not isinstance(corpus, Corpus):
+            corpus = read_corpus(corpus, read, request.seed)
+            hears.say(corpus.description)
+            for finding in corpus.findings:
+                hears.finding(finding)
+        hears.say(corpus.summary())
+        try:
+            return make(corpus, context)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; what was learnt is in {request.out}: the same command with --resume "
+                "goes on"
+            ) from None
+        except Exception as error:
+            if not is_full(error):
+                raise
+            raise RunError(
+                f"the disk is full: {error}\nmake room; then the same command with --resume goes on"
+            ) from error
+
 
 LONGEST_ROW: Final = 512
 USUAL_RATE: Final = 5e-5
 """The highest learning rate for a hidden size of 384: higher ones learn the language better and
 classify worse afterwards (benchmarks/LOG.md)."""
 RATE_OF_STREAMS: Final = 2e-3
-
 __all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
 
 

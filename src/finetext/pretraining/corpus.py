@@ -14,19 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from finetext.core.environment import absolute
+from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings
+from finetext.core.types import Dataset, Finding
+from finetext.core.wording import counted
 from finetext.data.lines import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
 from finetext.data.read import read
-from finetext.data.settings import ReadSettings
-from finetext.data.split import SplitSettings, split
-from finetext.data.words import counted
-from finetext.environment import absolute
-from finetext.errors import DataError, UnlabelledError
-from finetext.methods.ranges import Count, ShareBelowOne
-from finetext.pretraining.origin import Hashes, text_hashes
-from finetext.recipe import Recipe
-from finetext.recipe_file import read_toml
+from finetext.data.split import split
+from finetext.pretraining.folder import Hashes, text_hashes
 from finetext.runs.claiming import is_started
-from finetext.types import Dataset, Finding
+from finetext.runs.recipe import Recipe, read_toml
 
 
 @dataclass(frozen=True)

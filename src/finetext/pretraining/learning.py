@@ -13,20 +13,28 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from finetext.durable import is_full
-from finetext.encoders.language import (
+from finetext.core.contracts import FitContext, batches_of
+from finetext.core.errors import ModelError, RunError
+from finetext.encoders.language_models import (
     STREAMED,
     Objective,
     begin_with_frequencies,
     save_language_model,
 )
 from finetext.encoders.load import quiet
-from finetext.errors import ModelError, RunError
-from finetext.methods.base import FitContext, batches_of
 from finetext.pretraining.corpus import Corpus
-from finetext.pretraining.folder import STATE, Workplace, is_finished, refuse_other, workplace
+from finetext.pretraining.folder import (
+    STATE,
+    Origin,
+    Workplace,
+    is_finished,
+    read_origin,
+    refuse_other,
+    workplace,
+    write_corpus_hashes,
+    write_origin,
+)
 from finetext.pretraining.objectives import CausalTask, MaskedTask
-from finetext.pretraining.origin import Origin, read_origin, write_corpus_hashes, write_origin
 from finetext.pretraining.packing import (
     SPECIAL,
     TEXTS_AT_A_TIME,
@@ -36,16 +44,15 @@ from finetext.pretraining.packing import (
     reads_ahead,
 )
 from finetext.pretraining.streams import StreamTask
-from finetext.runs.attempts import CHECKPOINT, Attempts
+from finetext.runs.fit_methods import CHECKPOINT, Attempts
+from finetext.storage.files import is_full
 from finetext.training.loop import train_model
+from finetext.training.plan import Evaluation, Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
-from finetext.training.stages import Stage
-from finetext.training.task import Evaluation, Hyperparameters, Task
 
 FIGURES: Final = {
     "loss": "validation loss", "accuracy": "validation accuracy", "perplexity": "perplexity"
 }  # fmt: skip
-
 PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
 
 

@@ -12,12 +12,16 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
-from finetext.errors import ModelError
+from finetext.core.arrays import Integers
+from finetext.core.errors import ModelError
 from finetext.pretraining.packing import BEGINS, SPECIAL, PackedTexts, model_inputs
-from finetext.training.batches import positions_a_batch, prediction_batches, training_batches
-from finetext.training.memory import in_parts
-from finetext.training.task import Evaluation
-from finetext.types import Integers
+from finetext.training.batches import (
+    in_parts,
+    positions_a_batch,
+    prediction_batches,
+    training_batches,
+)
+from finetext.training.plan import Evaluation
 
 REPLACED_BY_MASK: Final = 0.8
 REPLACED_AT_RANDOM: Final = 0.1

@@ -15,17 +15,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from finetext.diagnosis.words import UNSPACED
-from finetext.errors import ModelError
-from finetext.methods.base import batches_of
-from finetext.types import Integers
+from finetext.core.arrays import Integers
+from finetext.core.contracts import batches_of
+from finetext.core.errors import ModelError
+from finetext.encoders.words import UNSPACED
 
 SPECIAL, BEGINS, GOES_ON = 0, 1, 2
 """What a token is: special, the first of a word, or a later one."""
-
 MOST_PIECES: Final = 10
 """What has more pieces is no word that can be told from its surroundings, such as an address."""
-
 TEXTS_AT_A_TIME: Final = 1_000
 TOLERANCE: Final = 1e-3
 """How far the states of a chunk in a row may be from those of the chunk alone."""

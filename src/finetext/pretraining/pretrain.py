@@ -9,22 +9,28 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.durable import sync
+from finetext.core.contracts import FitContext, Listener
+from finetext.core.errors import FinetextError, RecipeError
+from finetext.core.settings import (
+    Count,
+    NotNegative,
+    Positive,
+    Precision,
+    ProperShare,
+    Share,
+    Tokens,
+    made,
+)
 from finetext.encoders.load import _dropouts, _scale_dropout, load_tokenizer, quiet
 from finetext.encoders.presets import Architecture, Preset, check_sizes, configuration, preset
 from finetext.encoders.random import fresh_model, train_tokenizer
-from finetext.errors import FinetextError, RecipeError
-from finetext.methods.base import FitContext
-from finetext.methods.ranges import Count, NotNegative, Positive, ProperShare, Share, Tokens
-from finetext.pipeline import Listener
+from finetext.encoders.tokenizer import BYTES, SPECIAL, TokenizerKind
+from finetext.pretraining.adapt import Request, carry_out
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
-from finetext.pretraining.request import Request, carry_out
-from finetext.pretraining.tokenizer import BYTES, SPECIAL, TokenizerKind
-from finetext.recipe import made
-from finetext.training.precision import Precision
-from finetext.training.schedules import ScheduleName, rate_for
+from finetext.storage.files import sync
+from finetext.training.plan import ScheduleName, rate_for
 
 AWD_LSTM: Final = "awd-lstm"
 USUAL_RATE: Final = 5e-4

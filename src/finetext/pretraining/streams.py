@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.errors import DataError
+from finetext.core.arrays import Integers
+from finetext.core.errors import DataError
 from finetext.pretraining.objectives import Score
-from finetext.training.task import Evaluation
-from finetext.types import Integers
+from finetext.training.plan import Evaluation
 
 SHARE_OF_SHORT: Final = 0.05
 SPREAD: Final = 5

@@ -1,1 +1,1 @@
-"""What a run found, for people: one HTML page, and a table in the terminal."""
+"""What a run found, for the terminal, as HTML and as JSON."""

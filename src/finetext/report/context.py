@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.data.checks.material import MOST_ROWS_NAMED
-from finetext.data.words import counted
-from finetext.registry import load, names
-from finetext.report import diagnosis_plots, plots
-from finetext.report.curves import Curves, curves_of
-from finetext.report.diagnoses import Diagnoses
-from finetext.report.label_view import LabelView
-from finetext.report.learning_curve_text import sentences
-from finetext.report.map_view import HEIGHT, WIDTH, map_view
-from finetext.report.paying import paid_sentence
-from finetext.report.slices_text import languages_told
+from finetext.core.registry import load, names
+from finetext.core.wording import counted
+from finetext.diagnosis.data_checks import MOST_ROWS_NAMED
+from finetext.report import plots
+from finetext.report import plots as diagnosis_plots
+from finetext.report.comparisons import paid_sentence
+from finetext.report.data import Diagnoses
+from finetext.report.leaderboard import seed_lines
+from finetext.report.learning_curve import sentences
+from finetext.report.scores import LabelView
+from finetext.report.slices import languages_told
 from finetext.report.summary import slice_name, summarise
-from finetext.report.terminal import seed_lines
+from finetext.report.text_map import HEIGHT, WIDTH, map_view
+from finetext.report.training_curves import Curves, curves_of
 from finetext.report.trust import TrustView
 
 if TYPE_CHECKING:
     from finetext.diagnosis.explain import ClassWords
     from finetext.diagnosis.slices import Slices
-    from finetext.report.report import ReportData
+    from finetext.report.data import ReportData
+
 
 MOST_SUSPECTS: Final = 300
 MOST_WORDS: Final = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetext.report import figures
+from finetext.core import wording as figures
 
 
 def render_page(template: str, context: Mapping[str, object]) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from finetext.data.words import counted
+from finetext.core import wording as figures
+from finetext.core.registry import load
+from finetext.core.types import Score
+from finetext.core.wording import counted
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.registry import load
-from finetext.report import figures
-from finetext.types import Score
 
 if TYPE_CHECKING:
     from finetext.diagnosis.slices import Slice
-    from finetext.report.report import ReportData
+    from finetext.report.data import ReportData
     from finetext.report.trust import TrustView
+
 
 _TOO_FAR_OFF: Final = 0.05
 

@@ -12,20 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from finetext.artefact.folder import write_json
-from finetext.data.settings import ReadSettings
+from finetext.core.contracts import FitContext, Method, encoder_of
+from finetext.core.environment import absolute
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding, Splits
+from finetext.core.wording import duration
 from finetext.encoders.catalogue import is_alias
-from finetext.encoders.random import PREFIX, preset_of
-from finetext.environment import absolute
-from finetext.methods.base import FitContext, Method
-from finetext.recipe import ADAPTED, Adapting, Recipe, encoder_of
-from finetext.report.figures import duration
-from finetext.runs.folder import finding_from_json, finding_to_json
-from finetext.runs.twins import origin_of, past_of, twin_in
-from finetext.types import Finding, Splits
+from finetext.encoders.presets import PREFIX, preset_of
+from finetext.runs.baselines import origin_of, past_of, twin_in
+from finetext.runs.recipe import ADAPTED, Adapting, Recipe
+from finetext.storage.codec import finding_from_json, finding_to_json
+from finetext.storage.files import write_json
 
 if TYPE_CHECKING:
     from finetext.pretraining.corpus import Corpus
+
 
 _NOTICED: Final = "noticed.json"
 _UNUSED: Final = Finding(

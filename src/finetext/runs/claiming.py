@@ -14,10 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
-from finetext.errors import RunError
+from finetext.core.errors import RunError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
 
 LOCK: Final = ".lock"
 STARTED: Final = ("data.json", "splits.parquet", "recipe.toml")
@@ -193,7 +194,7 @@ def _is_early(name: str) -> bool:
 
 def _is_unfinished(name: str) -> bool:
     """Whether a name is that of a file of a run before it is renamed to its place."""
-    from finetext.recipe import RUN_FILES
+    from finetext.runs.recipe import RUN_FILES
 
     stems = {file.split(".")[0] for file in RUN_FILES}
     hidden = any(name.startswith(f".{file}.") for file in RUN_FILES)

@@ -11,23 +11,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.artefact.folder import load_model, write_json
-from finetext.errors import FinetextError, RunError
-from finetext.methods.base import FitContext
+from finetext.core.contracts import FitContext
+from finetext.core.errors import FinetextError, RunError
+from finetext.core.types import Dataset, Finding, Predicted, Splits
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.report.diagnoses import Diagnoses
-from finetext.runs.openings import openings
-from finetext.runs.predicted import Predicted
-from finetext.runs.rungs import Rung
-from finetext.types import Dataset, Finding, Splits
+from finetext.models.folder import load_model
+from finetext.report.data import Diagnoses
+from finetext.runs.fit_methods import Rung
+from finetext.runs.run import openings
+from finetext.storage.files import write_json
 
 FOLDER: Final = "diagnosis"
 KINDS: Final = {
     "errors": "finetext.diagnosis.losses:Errors",
     "slices": "finetext.diagnosis.slices:Slices",
-    "suspects": "finetext.diagnosis.labels:Suspects",
+    "suspects": "finetext.diagnosis.label_errors:Suspects",
     "words": "finetext.diagnosis.explain:ClassWords",
-    "map": "finetext.diagnosis.map:TextMap",
+    "map": "finetext.diagnosis.text_map:TextMap",
     "curve": "finetext.diagnosis.curve:Curve",
 }
 """What can be found out, and the class of what was; its file has the same name."""
@@ -155,8 +155,7 @@ def _words(model: Path, train: Dataset) -> Any:
 
 def _suspects(model: Path, splits: Splits, context: FitContext) -> Any:
     """Labels of all rows that look wrong to TF-IDF, with the C of the rung; None of many rows."""
-    from finetext.diagnosis.folds import out_of_fold
-    from finetext.diagnosis.labels import Suspects, suspects_in
+    from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
 
     rows = _together(splits)
     classifier = load_model(model, "cpu")

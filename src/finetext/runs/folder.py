@@ -3,22 +3,64 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from finetext.artefact.folder import write_json, write_text
-from finetext.data.explore import Lengths
-from finetext.data.settings import ReadSettings
-from finetext.durable import put_in_place, sync_names
-from finetext.environment import describe_environment
-from finetext.errors import RunError
+from finetext.core.environment import processor_name
+from finetext.core.errors import RunError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Dataset, Finding, Predictions, SplitName, Splits
+from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.recipe import Recipe
-from finetext.types import Dataset, Finding, Predictions, SplitName, Splits
+from finetext.runs.recipe import Recipe
+from finetext.storage.codec import finding_to_json
+from finetext.storage.files import put_in_place, sync_names, write_json, write_text
+
+PACKAGES: Final = (
+    "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
+    "numpy", "scipy",
+)  # fmt: skip
+
+
+def describe_environment(recipe: Recipe) -> dict[str, Any]:
+    """Versions, processor, number of cores, what the arithmetic is done on, and seed."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        **_arithmetic(recipe),
+        "seed": recipe.seed,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _arithmetic(recipe: Recipe) -> dict[str, Any]:
+    """The device that is used and the threads; how a rung was trained says its model folder.
+
+    Without a rung that has an encoder all is done on the processor, and torch is not loaded.
+    """
+    if not any(hasattr(method, "encoder") for method in recipe.methods.values()):
+        return {"device": "cpu"}
+    import torch
+
+    from finetext.training.precision import choose_device
+
+    return {"device": str(choose_device(recipe.device)), "threads": torch.get_num_threads()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def write_splits(path: Path, splits: Splits) -> None:
@@ -131,21 +173,6 @@ def _described(
         "findings": list(map(finding_to_json, findings)),
         "lengths": list(map(asdict, lengths)),
     }
-
-
-def finding_to_json(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON values."""
-    return asdict(finding)
-
-
-def finding_from_json(values: Mapping[str, Any]) -> Finding:
-    """The inverse of `finding_to_json`.
-
-    Raises:
-        KeyError: a value is missing.
-    """
-    rows = tuple(map(str, values["rows"]))
-    return Finding(values["severity"], str(values["code"]), str(values["message"]), rows)
 
 
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:

@@ -13,22 +13,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.artefact.folder import write_record
+from finetext.core.arrays import finite
+from finetext.core.contracts import encoder_of
+from finetext.core.environment import stated_watts
+from finetext.core.errors import FinetextError
 from finetext.encoders.catalogue import resolve
-from finetext.encoders.random import is_random
-from finetext.environment import stated_watts
-from finetext.errors import FinetextError
+from finetext.encoders.presets import is_random
 from finetext.evaluation.leaderboard import score_to_json
-from finetext.finite import finite
-from finetext.recipe import ADAPTED, Recipe, encoder_of
-from finetext.report.deciding import decided_json
+from finetext.models.folder import write_record
+from finetext.report.trust import decided_json
+from finetext.runs.baselines import origin_of, seconds_before
 from finetext.runs.diagnosing import kept
-from finetext.runs.rungs import Rung
-from finetext.runs.twins import origin_of, seconds_before
+from finetext.runs.fit_methods import Rung
+from finetext.runs.recipe import ADAPTED, Recipe
 
 if TYPE_CHECKING:
-    from finetext.report.diagnoses import Diagnoses
-    from finetext.types import Finding
+    from finetext.core.types import Finding
+    from finetext.report.data import Diagnoses
+
 
 _BASELINES: Final = ("majority", "tfidf")
 _HANDED_OVER: Final = "data.parquet"

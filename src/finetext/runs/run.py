@@ -4,31 +4,75 @@ from __future__ import annotations
 
 import html
 import json
+import secrets
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.artefact.folder import load_model
-from finetext.decisions import decision_in
-from finetext.errors import RunError, UnknownNameError
+from finetext.core.contracts import Classifier
+from finetext.core.decision import decision_in
+from finetext.core.errors import RunError, UnknownNameError
+from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import (
     LeaderboardEntry,
+    Paid,
     comparison_from_json,
     comparison_to_json,
 )
-from finetext.evaluation.paying import Paid
-from finetext.methods.base import Classifier
+from finetext.models.folder import load_model
 from finetext.runs.claiming import is_started
-from finetext.runs.folder import finding_from_json, finding_to_json
-from finetext.types import Finding, LabelScheme, Predictions, SplitName
+from finetext.storage.codec import finding_from_json, finding_to_json
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+OPENINGS: Final = "openings.jsonl"
+_THIS_PROGRAM: Final = secrets.token_hex(8)
+"""What tells this process from any other that reads the same test rows."""
+
+
+def opened(run: Path, by: str, program: str | None = None) -> int:
+    """Write down that the test rows have been opened once more.
+
+    Args:
+        run: the run folder; where it cannot be written, nothing is.
+        by: what opened them, such as "finetext errors".
+        program: a name of the process, if that is to count only once.
+
+    Returns:
+        how often they have been opened, with this time and the run's own evaluation.
+    """
+    before = len(openings(run))
+    line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
+    if program is not None:
+        line["program"] = program
+    with suppress(OSError), (run / OPENINGS).open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(line)}\n")
+    return before + 2
+
+
+def opened_in_python(run: Path) -> None:
+    """Write down that a program in Python reads test rows: once, however often it does."""
+    if all(line.get("program") != _THIS_PROGRAM for line in openings(run)):
+        opened(run, "Python", _THIS_PROGRAM)
+
+
+def openings(run: Path) -> list[dict[str, Any]]:
+    """The openings after the run's own evaluation, each with "when" (ISO 8601, UTC) and "by"."""
+    return read_log(run / OPENINGS)
+
+
+def opened_in_words(run: Path, times: int) -> str:
+    """What to say of the number that `opened` gives."""
+    return f"the test rows of {run} have been opened {times} times"
 
 
 @dataclass(frozen=True)
@@ -143,8 +187,6 @@ class Run:
             UnknownNameError: the run has no such rung.
             RunError: the file of predictions is missing or damaged.
         """
-        from finetext.runs.openings import opened_in_python
-
         found = stored_predictions(self, method, split)
         if split == "test":
             opened_in_python(self.folder)

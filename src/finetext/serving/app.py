@@ -18,21 +18,17 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-import finetext
-from finetext.errors import UnknownNameError
-from finetext.finite import finite
+from finetext.core import __version__
+from finetext.core.arrays import Floats, finite
+from finetext.core.errors import UnknownNameError
+from finetext.core.settings import ServeSettings
 from finetext.serving import schemas
-from finetext.serving.answers import decisions, scored, wants_logits
 from finetext.serving.batching import Ask, Batcher
 from finetext.serving.documents import POSTED, document_of, documents_page, refusals
-from finetext.serving.hosts import Named
-from finetext.serving.limits import Authorised, Bounded, Watched
+from finetext.serving.limits import Authorised, Bounded, Named, Watched
 from finetext.serving.metrics import CONTENT_TYPE, Metrics
-from finetext.serving.model import ServedModel
-from finetext.serving.refusals import Refusal
-from finetext.serving.requests import StrictRoute, http_refusal, validation_refusal
-from finetext.serving.settings import ServeSettings
-from finetext.types import Floats
+from finetext.serving.model import ServedModel, decisions, scored, wants_logits
+from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
@@ -56,7 +52,7 @@ def make_app(
         model: what it serves.
         settings: its limits; the usual ones by default.
         token: what clients must have; None for nothing.
-        about: what `finetext.serving.about.about` gives, for `/info`.
+        about: what `finetext.serving.model.about` gives, for `/info`.
         is_local: whether only this machine can connect; see `ServeSettings.hosts`.
     """
     settings = settings or ServeSettings()
@@ -69,7 +65,7 @@ def make_app(
             yield
 
     app = FastAPI(
-        title="finetext", version=finetext.__version__, docs_url=None, redoc_url=None,
+        title="finetext", version=__version__, docs_url=None, redoc_url=None,
         description="Texts in, labels and probabilities out.", lifespan=lifespan,
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         redirect_slashes=False,
@@ -178,7 +174,7 @@ class Service:
         scheme, decision = self._classifier.scheme, self._classifier.decision
         told = {
             "name": "", "provenance": {}, "run": None, "card": None, **self._about,
-            "finetext_version": finetext.__version__, "kind": self._classifier.kind,
+            "finetext_version": __version__, "kind": self._classifier.kind,
             "labels": list(scheme.names), "multilabel": scheme.multilabel,
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,

@@ -12,8 +12,8 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
+from finetext.core.settings import ServeSettings
 from finetext.serving.schemas import ErrorAnswer
-from finetext.serving.settings import ServeSettings
 
 _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;"

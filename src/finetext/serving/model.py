@@ -1,22 +1,190 @@
-"""The model of a server: what its one thread does."""
+"""Rows of numbers as the answers that clients read: JSON.
+
+It is put together here, as hundreds of texts with a thousand labels each take seconds, in which
+nobody else is answered, by way of dictionaries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.methods.base import Classifier
+from finetext.core.arrays import Floats, finite, probabilities_of
+from finetext.core.contracts import Classifier, decided
+from finetext.core.decision import Decision
+from finetext.core.errors import FinetextError
+from finetext.core.types import LabelScheme
+from finetext.models.folder import provenance
+from finetext.models.hub import model_folder
 from finetext.serving.batching import Ask
-from finetext.types import Floats
 
 if TYPE_CHECKING:
-    from finetext.diagnosis.explain import Explanation
-    from finetext.diagnosis.explainer import Explainer
+    from finetext.diagnosis.explain import Explainer, Explanation
+
+
+LONGEST_CARD: Final = 200_000
+_PLACE: Final = re.compile(r"^(?:[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
+
+
+def about(model: str | Path) -> dict[str, Any]:
+    """What a folder tells beside the classifier: name, provenance, run and card.
+
+    Args:
+        model: a model folder, a run folder for its best model, or "hub:owner/name".
+    """
+    from finetext.runs.run import Run
+
+    folder = model_folder(model).resolve()
+    run, method = _run_of(folder)
+    place = folder
+    if run is not None and Run.is_at(folder):
+        method = run.best
+        entry = next(entry for entry in run.leaderboard if entry.method == method)
+        place = folder / entry.model
+    told: dict[str, Any] = {
+        "name": folder.name if run is None else f"{run.folder.name}/{method}",
+        "provenance": without_places(_provenance(place)),
+        "run": None,
+        "card": _card(place),
+    }
+    if run is not None:
+        told["run"] = {
+            "name": run.folder.name,
+            "method": method,
+            "metric": run.metric,
+            "best": run.best,
+            "leaderboard": [without_places(entry.to_json()) for entry in run.leaderboard],
+        }
+    return dict(finite(told))
+
+
+def _run_of(folder: Path) -> tuple[Any, str | None]:
+    """The run that a folder is, or is the model of, and the method in the second case."""
+    from finetext.runs.run import Run
+
+    try:
+        if Run.is_at(folder):
+            return Run.open(folder), None
+        if folder.name == "model" and Run.is_at(folder.parent.parent):
+            run, method = Run.open(folder.parent.parent), folder.parent.name
+            if method in {entry.method for entry in run.leaderboard}:
+                return run, method
+    except FinetextError:
+        pass
+    return None, None
+
+
+def _provenance(model: Path) -> dict[str, Any]:
+    try:
+        return provenance(model)
+    except FinetextError:
+        return {}
+
+
+def _card(model: Path) -> str | None:
+    try:
+        return (model / "README.md").read_text("utf-8", errors="replace")[:LONGEST_CARD]
+    except OSError:
+        return None
+
+
+def without_places(value: Any) -> Any:
+    """The same, with the last part alone of what looks like a place on this machine."""
+    if isinstance(value, Mapping):
+        return {name: without_places(of) for name, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(of) for of in value]
+    if isinstance(value, str) and _PLACE.match(value):
+        return PureWindowsPath(value).name if "\\" in value else PurePosixPath(value).name
+    return value
+
+
+_LARGEST_LOGIT: Final = 745.0
+"""Logit that stands for an infinite one, which JSON has not: that of the least double."""
+_OWN: Final = {False: "softmax", True: "sigmoid"}
+
+
+class UnusableAnswer(Exception):
+    """The model gave something that is not a number."""
+
+
+def wants_logits(function: str | None, multilabel: bool) -> bool:
+    """Whether a function to apply needs the logits, or is what the model does of its own."""
+    return function not in (None, _OWN[multilabel])
+
+
+def scored(scheme: LabelScheme, rows: Floats, function: str | None, top: int | None) -> str:
+    """Label and score, best first, as the inference API of Hugging Face has them.
+
+    Args:
+        scheme: names of the k columns.
+        rows: (n, k) logits where `wants_logits`, else probabilities.
+        function: "softmax", "sigmoid", "none" for the logits, or None for what the model does.
+        top: labels of each text; None for all.
+
+    Raises:
+        UnusableAnswer: a number is none.
+    """
+    if wants_logits(function, scheme.multilabel):
+        rows = np.clip(rows, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        rows = rows if function == "none" else probabilities_of(rows, function == "sigmoid")
+    _check(rows)
+    order = np.argsort(-rows, axis=1, kind="stable")[:, :top]
+    heads = [f'{{"label":{_json(name)},"score":' for name in scheme.names]
+    answers = (
+        f"[{_listed(heads, row, columns, '}')}]"
+        for row, columns in zip(rows.tolist(), order.tolist(), strict=True)
+    )
+    return f"[{','.join(answers)}]"
+
+
+def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
+    """What the model decides on each text, with its prediction set and all probabilities.
+
+    Raises:
+        UnusableAnswer: a probability is no number.
+    """
+    _check(rows)
+    labels = decided(scheme, decision, rows)
+    given = decision.labels(rows, scheme.multilabel)
+    highest = rows.max(axis=1) if scheme.multilabel else rows[np.arange(len(rows)), given]
+    order = np.argsort(-rows, axis=1, kind="stable")
+    among = decision.sets(rows)
+    heads = [f"{_json(name)}:" for name in scheme.names]
+    answers: list[str] = []
+    for number, (row, columns) in enumerate(zip(rows.tolist(), order.tolist(), strict=True)):
+        chosen = None
+        if among is not None:
+            chosen = [scheme.names[column] for column in columns if among[number, column]]
+        told = {"prediction": labels[number], "probability": float(highest[number]), "set": chosen}
+        probabilities = f'"probabilities":{{{_listed(heads, row, columns)}}}'
+        answers.append(f"{_json(told)[:-1]},{probabilities}}}")
+    return f"[{','.join(answers)}]"
+
+
+def _listed(
+    heads: Sequence[str], row: Sequence[float], columns: Sequence[int], end: str = ""
+) -> str:
+    """The numbers of a row in the order of the columns, each after what stands before it."""
+    return ",".join([f"{heads[column]}{row[column]!r}{end}" for column in columns])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _check(rows: Floats) -> None:
+    if not np.isfinite(rows).all():
+        raise UnusableAnswer("the model gave something that is not a number")
+
 
 BYTES_A_TOKEN: Final = 3
 _NO_LIMIT: Final = 10**9
@@ -72,7 +240,7 @@ class ServedModel:
     @cached_property
     def explainer(self) -> Explainer:
         """The usual way of the classifier, or occlusion where a package is missing for that."""
-        from finetext.diagnosis.explainer import GRADIENTS, choose_way
+        from finetext.diagnosis.explain import GRADIENTS, choose_way
 
         usual = choose_way(self.classifier)
         if usual.way != GRADIENTS or find_spec("captum") is not None:

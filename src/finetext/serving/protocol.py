@@ -12,8 +12,8 @@ from typing import Any, Final, final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from finetext.serving.refusals import error_body
-from finetext.serving.settings import ServeSettings
+from finetext.core.settings import ServeSettings
+from finetext.serving.requests import error_body
 
 LARGEST_HEAD: Final = 32 * 2**10
 _FULL: Final = error_body("the server has too many connections; come back in 1 s")

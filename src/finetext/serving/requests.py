@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, cast
+import gc
+import json
+import re
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
@@ -11,8 +15,111 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from finetext.serving.refusals import Refusal, error_body
-from finetext.serving.strict_json import parse
+if TYPE_CHECKING:
+    from starlette.types import Send
+
+
+LONGEST_MESSAGE: Final = 500
+
+
+class Refusal(Exception):
+    """A request that is not answered as asked, with what its sender is told."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        """Keep what is told.
+
+        Args:
+            status: HTTP status.
+            message: what is wrong and what to do, without anything of this machine.
+            headers: further headers, their names in lower case.
+        """
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class ClientGone(Exception):
+    """The client hung up before it had its answer."""
+
+
+def error_body(message: str) -> bytes:
+    """The body of a refusal; what has no form in UTF-8 is a question mark."""
+    cut = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " ..."
+    return json.dumps({"error": cut}, ensure_ascii=False).encode("utf-8", "replace")
+
+
+async def refuse(send: Send, refusal: Refusal) -> None:
+    """Send a refusal as the answer."""
+    body = error_body(refusal.message)
+    own = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *own,
+    ]
+    start: dict[str, Any] = {"type": "http.response.start", "status": refusal.status}
+    await send({**start, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+MOST_KEYS: Final = 100
+"""Of one object; each one that is not known would be an error of its own."""
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse(raw: bytes) -> Any:
+    """Read JSON in UTF-8.
+
+    Raises:
+        Refusal: it is not that, has a key twice or very many keys, a number that is none, lone
+            surrogates, or is nested too deeply.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        with _uncollected():
+            value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Refusal(400, f"the body is not JSON: {error.msg} ({place})") from None
+    except RecursionError:
+        raise Refusal(400, "the body is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise Refusal(400, r"the body has half of a surrogate pair, such as \ud800") from None
+    except ValueError:
+        raise Refusal(400, "the body is not JSON that can be read: a number is too long") from None
+    return value
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles, which JSON has not; among many lists that takes longer than reading."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise Refusal(400, f"the body has an object with more than {MOST_KEYS} keys")
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise Refusal(400, "the body has an object with the same key twice")
+    return made
+
+
+def _no_number(name: str) -> NoReturn:
+    raise Refusal(400, f"the body is not JSON: {name} is no number in JSON")
+
 
 _WORDS: Final = {
     "missing": "is missing",

@@ -51,8 +51,6 @@ Texts = Annotated[
     Discriminator(_one_or_several),
     Field(description="A text or a list of texts.", examples=["What a film!"]),
 ]
-
-
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 

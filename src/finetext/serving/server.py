@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from finetext.errors import MissingExtraError, RecipeError
-from finetext.serving.settings import ServeSettings
+from finetext.core.errors import MissingExtraError, RecipeError
+from finetext.core.settings import ServeSettings
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from finetext.methods.base import Classifier
+    from finetext.core.contracts import Classifier
+
 
 TOKEN: Final = "FINETEXT_TOKEN"
 HOST: Final = "127.0.0.1"
@@ -55,8 +56,8 @@ def serve(
         RunError: the run is damaged.
         RecipeError: it cannot listen there, or the token is not one.
     """
-    from finetext.methods.base import Classifier
-    from finetext.serving.about import about
+    from finetext.core.contracts import Classifier
+    from finetext.serving.model import about
 
     check_installed()
     if token is not None:

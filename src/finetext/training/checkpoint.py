@@ -7,20 +7,54 @@ that belongs to it, so a run that is killed between the two writes loses nothing
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.artefact.folder import write_json
-from finetext.durable import put_in_place
-from finetext.errors import ModelError
-from finetext.methods.base import Checkpoints
+from finetext.core.contracts import Checkpoints
+from finetext.core.errors import ModelError
+from finetext.storage.files import put_in_place, write_json
 from finetext.training.choices import Choice
+
+
+def random_states(device: Any) -> dict[str, Any]:
+    """The states for a `torch.device`, as tensors by name."""
+    import torch
+
+    states = {"random/cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random/cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["random/mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_states(states: Mapping[str, Any], device: Any) -> None:
+    """Go on from what `random_states` gave; those of another kind of device are left alone."""
+    import torch
+
+    torch.set_rng_state(states["random/cpu"])
+    if device.type == "cuda" and "random/cuda" in states:
+        torch.cuda.set_rng_state(states["random/cuda"], device)
+    elif device.type == "mps" and "random/mps" in states:
+        torch.mps.set_rng_state(states["random/mps"])
+
+
+@contextmanager
+def same_random_states(device: Any) -> Iterator[None]:
+    """Leave the random generators as they were before the body."""
+    before = random_states(device)
+    try:
+        yield
+    finally:
+        set_random_states(before, device)
+
 
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"
@@ -89,7 +123,7 @@ class CheckpointFile:
             identity: what must be the same for a state to be gone on from: name to a value in
                 the types of JSON.
         """
-        from finetext import __version__
+        from finetext.core import __version__
 
         self._folder = checkpoints.folder
         self._every = checkpoints
@@ -242,3 +276,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             return tensors, file.metadata() or {}
     except (OSError, ValueError, SafetensorError) as error:
         raise DamagedCheckpointError(path, str(error)) from None
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 of the names and values of all weights; what was measured by them is not in it."""
+    digest = hashlib.sha256()
+    for name, tensor in model.named_parameters():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()

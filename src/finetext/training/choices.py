@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from finetext.artefact.folder import write_json
-from finetext.environment import processor_name
-from finetext.training.optimiser import Optimiser
-from finetext.training.precision import Precision, choose_precision
-from finetext.training.task import Task
-from finetext.types import Integers
+from finetext.core.arrays import Integers
+from finetext.core.environment import processor_name
+from finetext.core.settings import Precision
+from finetext.storage.files import write_json
+from finetext.training.optimizer import Optimiser
+from finetext.training.plan import Task
+from finetext.training.precision import choose_precision
 
 FEWEST_STEPS: Final = 100
 REPEATS: Final = 3

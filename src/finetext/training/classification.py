@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from finetext import registry
-from finetext.decisions import Decision
-from finetext.encoders.first_token import only_first_token
+from finetext.core import registry
+from finetext.core.arrays import Floats, Integers, probabilities_of
+from finetext.core.contracts import FitContext
+from finetext.core.decision import Decision
+from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.thresholds import choose_thresholds
-from finetext.logits import probabilities_of
-from finetext.methods.base import FitContext
-from finetext.training.batches import positions_a_batch, prediction_batches, training_batches
-from finetext.training.memory import in_parts
-from finetext.training.task import Evaluation
+from finetext.training.batches import (
+    in_parts,
+    positions_a_batch,
+    prediction_batches,
+    training_batches,
+)
+from finetext.training.plan import Evaluation
 from finetext.training.tokens import TokenTable, tokenise
-from finetext.types import Dataset, Floats, Integers, LabelScheme, Predictions
 
 if TYPE_CHECKING:
     from finetext.methods.finetune import TransformerClassifier
+
+
+HEADS_ON_THE_FIRST_TOKEN: Final = frozenset({
+    "BertForSequenceClassification",
+    "CamembertForSequenceClassification",
+    "ElectraForSequenceClassification",
+    "RobertaForSequenceClassification",
+    "XLMRobertaForSequenceClassification",
+    "XLMRobertaXLForSequenceClassification",
+})  # fmt: skip
+"""Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
+
+
+@contextmanager
+def only_first_token(model: Any) -> Iterator[None]:
+    """While the body runs, the last layer of the model works for the first token alone.
+
+    A model of another kind works as ever.
+
+    Args:
+        model: a transformers model with a classification head; texts are padded on the right.
+    """
+    layer = _last_layer(model)
+    if layer is None:
+        yield
+        return
+    hook = layer.attention.output.register_forward_pre_hook(_first_of_each)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _last_layer(model: Any) -> Any | None:
+    bare = getattr(model, "module", model)
+    if type(bare).__name__ not in HEADS_ON_THE_FIRST_TOKEN:
+        return None
+    return bare.base_model.encoder.layer[-1]
+
+
+def _first_of_each(module: Any, states: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The attention's output and its residual, (rows, tokens, width) each, cut to one token."""
+    output, residual = states
+    return output[:, :1], residual[:, :1]
+
 
 LEARNT_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which something was learnt."""

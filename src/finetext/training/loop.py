@@ -8,21 +8,45 @@ has at hand, and how it is kept and found again, is in `finetext.training.state`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 
-from finetext.methods.base import FitContext
+from finetext.core.arrays import Integers
+from finetext.core.contracts import FitContext
+from finetext.training.batches import give_back, is_out_of_memory
 from finetext.training.choices import Choice
-from finetext.training.interrupts import uninterrupted
-from finetext.training.memory import give_back, is_out_of_memory
-from finetext.training.plan import Plan
-from finetext.training.schedules import schedule
-from finetext.training.stages import Stage
+from finetext.training.plan import Hyperparameters, Plan, Stage, Task, schedule
 from finetext.training.state import Diverged, Training, floats, make_accelerator
-from finetext.training.task import Hyperparameters, Task
-from finetext.types import Integers
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and a request to terminate back until the body has ended, then let them through.
+
+    Outside the main thread, where no signal arrives, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[tuple[int, Any]] = []
+    usual = {
+        name: signal.signal(name, lambda number, frame: held.append((number, frame)))
+        for name in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(name) is not None
+    }
+    try:
+        yield
+    finally:
+        for name, handler in usual.items():
+            signal.signal(name, handler)
+        for number, _ in held[:1]:
+            signal.raise_signal(number)
+
 
 MANY_STEPS: Final = 200
 """Steps after which a model that tells nothing apart has diverged, rather than just begun."""

@@ -10,15 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.errors import ModelError
-from finetext.methods.base import FitContext
+from finetext.core.arrays import Integers
+from finetext.core.contracts import FitContext
+from finetext.core.errors import ModelError
 from finetext.training.loop import make_step
-from finetext.training.plan import Plan
-from finetext.training.schedules import exponential
-from finetext.training.stages import Stage
+from finetext.training.plan import Hyperparameters, Plan, Stage, Task, exponential
 from finetext.training.state import Training, make_accelerator
-from finetext.training.task import Hyperparameters, Task
-from finetext.types import Integers
 
 SMOOTHING: Final = 0.9
 """Share of the mean loss so far in the next one."""

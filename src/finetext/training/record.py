@@ -5,12 +5,50 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any, Final
 
-from finetext.finite import finite
-from finetext.methods.base import FitContext, ProgressEvent
+from finetext.core.arrays import finite
+from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
+
+TRACKERS: Final = (
+    "tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive",
+    "swanlab",
+)  # fmt: skip
+"""The trackers that accelerate knows, each the name of the module that it needs."""
+
+
+def check_names(trackers: Iterable[str]) -> None:
+    """Refuse a tracker that is not known.
+
+    Raises:
+        UnknownNameError: the message has those that are.
+    """
+    for name in trackers:
+        if name not in TRACKERS:
+            raise UnknownNameError("tracker", name, TRACKERS)
+
+
+def check_installed(trackers: Iterable[str]) -> None:
+    """Refuse a tracker whose package is missing, before any work is done.
+
+    Raises:
+        MissingExtraError: it is one that an extra brings.
+        RecipeError: it is another.
+    """
+    for name in trackers:
+        if find_spec(name) is not None:
+            continue
+        if name == "tensorboard":
+            raise MissingExtraError("tracking with TensorBoard", name, "tensorboard")
+        raise RecipeError(
+            f"tracking with {name} needs its package, which is not installed; "
+            f"run: pip install {name.replace('_', '-')}"
+        )
+
 
 SECONDS_BETWEEN_LINES: Final = 5.0
 LINES: Final = 200

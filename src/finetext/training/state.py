@@ -7,26 +7,26 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final, Self
 
-from finetext.encoders.load import fingerprint
-from finetext.errors import ModelError, RecipeError
-from finetext.methods.base import FitContext
+from finetext.core.arrays import Integers
+from finetext.core.contracts import FitContext
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.types import Finding
+from finetext.training.batches import SHARE_TO_USE, activation_bytes, free_bytes, give_back
 from finetext.training.checkpoint import (
     BestWeights,
     CheckpointFile,
     DamagedCheckpointError,
     Snapshot,
+    fingerprint,
+    random_states,
+    same_random_states,
+    set_random_states,
 )
 from finetext.training.choices import Choice, applied, fastest_choice, in_fp32, use
-from finetext.training.dropout import with_cheap_dropout
-from finetext.training.groups import layer_groups
-from finetext.training.memory import SHARE_TO_USE, activation_bytes, free_bytes, give_back
-from finetext.training.optimiser import Optimiser
-from finetext.training.plan import Plan
-from finetext.training.precision import choose_device
-from finetext.training.randomness import random_states, same_random_states, set_random_states
+from finetext.training.optimizer import Optimiser, layer_groups
+from finetext.training.plan import Plan, Task
+from finetext.training.precision import choose_device, with_cheap_dropout
 from finetext.training.record import Record
-from finetext.training.task import Task
-from finetext.types import Finding, Integers
 
 FACTOR_OF_SECOND_TRY: Final = 0.1
 CARRIED: Final = "carried/"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from serving_toys import Toy
 
-from finetext.types import Floats, LabelScheme
+from finetext.core.arrays import Floats
+from finetext.core.types import LabelScheme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route

@@ -10,8 +10,9 @@ import pytest
 from page_helpers import Films, Open, cells, classify, give
 from serving_toys import Toy
 
-from finetext.decisions import Decision
-from finetext.types import Floats, LabelScheme
+from finetext.core.arrays import Floats
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route

@@ -1,0 +1,61 @@
+"""Array types, numbers that JSON has no word for, and logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+
+class _NoneIsNan:
+    """Makes pydantic read None as not a number, which is how JSON files of finetext write it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> Any:
+            return math.nan if value is None else value
+
+        return core_schema.no_info_before_validator_function(read, handler(source))
+
+
+Number = Annotated[float, _NoneIsNan]
+"""A float that may be not a number; in JSON that is null."""
+
+
+def probabilities_of(logits: Floats, multilabel: bool) -> Floats:
+    """Softmax of (n, k) logits, or the sigmoid of each where labels do not exclude each other."""
+    from scipy.special import expit, softmax
+
+    return np.asarray(expit(logits) if multilabel else softmax(logits, axis=1))
+
+
+def logits_of(probabilities: Floats, multilabel: bool) -> Floats:
+    """Logits that give (n, k) probabilities: their logarithms, or log odds when multi-label.
+
+    Where labels exclude each other, logits are known up to a constant for each row. Those of a
+    probability of 0 or 1 may be infinite.
+    """
+    from scipy.special import logit
+
+    if multilabel:
+        return np.asarray(logit(probabilities))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(probabilities))
+
+
+def finite(value: Any) -> Any:
+    """Nested mappings and sequences with None in the place of nan and infinity."""
+    if isinstance(value, Mapping):
+        return {key: finite(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

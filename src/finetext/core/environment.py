@@ -1,0 +1,70 @@
+"""The machine and the versions a run was made with, and the places it uses."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+POWER_LIMITS: Final = Path("/sys/class/powercap")
+_LONG_TERM: Final = "constraint_0_power_limit_uw"
+
+
+def processor_name() -> str:
+    """What the maker calls the processor, or the kind of machine if that is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor()])[0] or platform.machine()
+
+
+def stated_watts(device: str) -> float | None:
+    """The power that a device says it draws at most over long, in watts; None if it does not say.
+
+    Of processors Linux tells the limit of each package (RAPL), of NVIDIA's cards `nvidia-smi`.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:NUMBER"; of others nothing is known.
+    """
+    if device == "cpu":
+        packages = (p for p in POWER_LIMITS.glob("intel-rapl:*") if p.name.count(":") == 1)
+        limits = [_number_in(package / _LONG_TERM) for package in packages]
+        known = [limit for limit in limits if limit]
+        return sum(known) / 1e6 if known and len(known) == len(limits) else None
+    if not device.startswith("cuda") or (program := shutil.which("nvidia-smi")) is None:
+        return None
+    asked = [program, "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
+    try:
+        number = device.partition(":")[2] or "0"
+        said = subprocess.run([*asked, f"--id={number}"], capture_output=True, timeout=10)
+        return float(said.stdout.splitlines()[0]) or None
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return None
+
+
+def _number_in(path: Path) -> float | None:
+    try:
+        return float(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def cache_folder() -> Path:
+    """Where encoder states are kept: FINETEXT_CACHE, or `finetext` in the user's cache folder."""
+    if folder := os.environ.get("FINETEXT_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
+
+
+def absolute(source: str) -> str:
+    """A path made absolute if it exists, anything else (address, sample, Hub name) as it is."""
+    try:
+        path = Path(source)
+        return str(path.absolute()) if path.exists() else source
+    except OSError:
+        return source

@@ -1,0 +1,108 @@
+"""Name tables: the only place where a name becomes an import.
+
+A new method, metric, check or sample is one file plus one line here. Other packages add theirs
+with an entry point of the same form, `name = "module:attribute"`, in the group
+`finetext.TABLE` (for example `finetext.methods`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from finetext.core.errors import UnknownNameError
+
+TABLES: Final[dict[str, dict[str, str]]] = {
+    "methods": {
+        "majority": "finetext.methods.majority:Majority",
+        "tfidf": "finetext.methods.tfidf:Tfidf",
+        "probe": "finetext.methods.probe:Probe",
+        "finetune": "finetext.methods.finetune:Finetune",
+    },
+    "classifiers": {
+        "majority": "finetext.methods.majority:MajorityClassifier",
+        "tfidf": "finetext.methods.tfidf:TfidfClassifier",
+        "probe": "finetext.methods.probe:ProbeClassifier",
+        "transformer": "finetext.methods.finetune:TransformerClassifier",
+        "onnx": "finetext.models.onnx:OnnxClassifier",
+        "static": "finetext.models.static:StaticClassifier",
+    },
+    "exporters": {
+        "onnx": "finetext.models.onnx_export:OnnxExporter",
+        "static": "finetext.models.static_export:StaticExporter",
+    },
+    "metrics": {
+        "accuracy": "finetext.evaluation.metrics:accuracy",
+        "balanced_accuracy": "finetext.evaluation.metrics:balanced_accuracy",
+        "macro_f1": "finetext.evaluation.metrics:macro_f1",
+        "weighted_f1": "finetext.evaluation.metrics:weighted_f1",
+        "micro_f1": "finetext.evaluation.metrics:micro_f1",
+        "binary_f1": "finetext.evaluation.metrics:binary_f1",
+        "subset_accuracy": "finetext.evaluation.metrics:subset_accuracy",
+        "samples_f1": "finetext.evaluation.metrics:samples_f1",
+        "mean_average_precision": "finetext.evaluation.metrics:mean_average_precision",
+        "log_loss": "finetext.evaluation.metrics:log_loss",
+        "brier_score": "finetext.evaluation.calibration:brier_score",
+        "calibration_error": "finetext.evaluation.calibration:calibration_error",
+    },
+    "checks": {
+        "class-balance": "finetext.diagnosis.label_checks:class_balance",
+        "rare-classes": "finetext.diagnosis.label_checks:rare_classes",
+        "missing-classes": "finetext.diagnosis.label_checks:missing_classes",
+        "label-spelling": "finetext.diagnosis.label_checks:label_spelling",
+        "conflicting-labels": "finetext.diagnosis.label_checks:conflicting_labels",
+        "blank-texts": "finetext.diagnosis.row_checks:blank_texts",
+        "control-characters": "finetext.diagnosis.row_checks:control_characters",
+        "duplicates": "finetext.diagnosis.row_checks:duplicates",
+        "near-duplicates": "finetext.diagnosis.row_checks:near_duplicates",
+        "leakage": "finetext.diagnosis.row_checks:leakage",
+        "near-leakage": "finetext.diagnosis.row_checks:near_leakage",
+        "group-leakage": "finetext.diagnosis.row_checks:group_leakage",
+        "few-groups": "finetext.diagnosis.row_checks:few_groups",
+        "giveaway-tokens": "finetext.diagnosis.label_checks:giveaway_tokens",
+        "cut-texts": "finetext.diagnosis.row_checks:cut_texts",
+    },
+    "samples": {
+        "bbc-news": "finetext.data.sources:bbc_news",
+    },
+}
+_SINGULAR: Final = {
+    "methods": "method",
+    "classifiers": "kind of classifier",
+    "exporters": "format of export",
+    "metrics": "metric",
+    "checks": "check",
+    "samples": "sample",
+}
+
+
+@cache
+def table(name: str) -> dict[str, str]:
+    """The whole table `name`: the lines above and the entry points of installed packages."""
+    third_party = {point.name: point.value for point in entry_points(group=f"finetext.{name}")}
+    return third_party | TABLES[name]
+
+
+def names(of: str) -> tuple[str, ...]:
+    """The names in the table `of`, in the order of the table."""
+    return tuple(table(of))
+
+
+def load(of: str, name: str) -> Any:
+    """Import what `name` stands for in the table `of`.
+
+    Args:
+        of: the table ("methods", "classifiers", "exporters", "metrics", "checks",
+            "samples").
+        name: the name to look up.
+
+    Raises:
+        UnknownNameError: the table has no such name; the message offers the nearest.
+    """
+    known = table(of)
+    if name not in known:
+        raise UnknownNameError(_SINGULAR[of], name, known)
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)

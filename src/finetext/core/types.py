@@ -1,0 +1,316 @@
+"""The nouns of finetext: frozen, and without input or output.
+
+A text goes from a `Dataset` through `Splits` to `Predictions`; `Score` and `Finding` are what is
+said about them. `LabelScheme` fixes the order of the columns of every probability matrix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from finetext.core.arrays import Booleans, Floats, Integers
+from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of rows whose labels are known, with what else is known of them.
+
+    Attributes:
+        name: what to call them: "reviews/finetune", or the file's name.
+        predictions: what was predicted.
+        texts: (n,) the text of each row; None when a table has none.
+        metric: the metric of the run, macro F1 for a table.
+        run: the run folder; None for a table.
+        method: the rung; None for a table.
+        findings: what reading a table noticed.
+        part: which rows of a run or a table; None for a table that does not say.
+    """
+
+    name: str
+    predictions: Predictions
+    texts: tuple[str, ...] | None
+    metric: str
+    run: Path | None = None
+    method: str | None = None
+    findings: tuple[Finding, ...] = ()
+    part: SplitName | None = None
+
+
+SplitName = Literal["train", "validation", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """The classes, in the order of the columns of every probability matrix.
+
+    Attributes:
+        names: the k label names, each once, in column order.
+        multilabel: whether a text can have any number of labels, none included.
+    """
+
+    names: tuple[str, ...]
+    multilabel: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise DataError("the label names are not unique")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Label name to column."""
+        return {name: column for column, name in enumerate(self.names)}
+
+    def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
+        """Labels as numbers.
+
+        Args:
+            labels: n names, or n lists of names in a multi-label scheme.
+
+        Returns:
+            (n,) columns, or an (n, k) matrix of 0 and 1 in a multi-label scheme.
+
+        Raises:
+            DataError: a label is not in the scheme.
+        """
+        try:
+            if not self.multilabel:
+                return np.array([self.index[str(name)] for name in labels], dtype=np.int64)
+            matrix = np.zeros((len(labels), len(self)), dtype=np.int64)
+            for row, several in enumerate(labels):
+                matrix[row, [self.index[name] for name in several]] = 1
+            return matrix
+        except KeyError as error:
+            known = ", ".join(self.names[:20])
+            raise DataError(f"the label {error.args[0]!r} is not one of: {known}") from None
+
+    def decode(self, targets: Integers) -> list[Any]:
+        """The inverse of `encode`: n names, or n lists of names in a multi-label scheme."""
+        if not self.multilabel:
+            return [self.names[column] for column in targets]
+        return [[self.names[column] for column in np.flatnonzero(row)] for row in targets]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `check` or `diagnose` has to say.
+
+    Attributes:
+        severity: "error" stops a run, "warning" and "note" go into the report.
+        code: a stable name of the kind of finding, such as "near-duplicates".
+        message: a sentence for people: what, where, what to do.
+        rows: ids of the rows concerned, the first hundred at most.
+    """
+
+    severity: Literal["error", "warning", "note"]
+    code: str
+    message: str
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with its 95% interval.
+
+    Attributes:
+        value: the metric on all rows.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        n: number of rows it was measured on.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Texts with ids and, where known, labels, groups and ready-made splits.
+
+    Attributes:
+        table: a `datasets.Dataset` with the columns `id` (unique string), `text` (string) and,
+            where there are any, `label` (string, or list of strings when multi-label), `group`
+            (string) and `split` ("train", "validation" or "test", made by the data's owner).
+        scheme: the classes, or None for unlabelled text.
+        description: one line on where it came from and which columns were taken.
+        findings: what reading noticed, such as bytes that were not UTF-8.
+    """
+
+    table: datasets.Dataset
+    scheme: LabelScheme | None = None
+    description: str = ""
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.table)
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column in row order.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name not in self.table.column_names:
+            raise DataError(
+                f"the data have no column {name!r}; there are: {', '.join(self.table.column_names)}"
+            )
+        return list(self.table.data.column(name).to_pylist()) if self.plain else self._taken(name)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the rows lie in the table as they are, without a selection on top."""
+        return self.table._indices is None
+
+    def _taken(self, name: str) -> list[Any]:
+        return list(self.table[name])
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each row."""
+        return self.column("id")
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each row."""
+        return self.column("text")
+
+    @cached_property
+    def labels(self) -> list[Any]:
+        """The label of each row: a name, or a list of names when multi-label."""
+        return self.column("label")
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The group of each row, or None when the data have none."""
+        return self.column("group") if "group" in self.table.column_names else None
+
+    @cached_property
+    def targets(self) -> Integers:
+        """The encoded labels, (n,) or (n, k) when multi-label.
+
+        Raises:
+            DataError: the data have no labels.
+        """
+        if self.scheme is None:
+            raise DataError("the data have no labels; name their column with --label")
+        return self.scheme.encode(self.labels)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of ids, texts, labels, groups and splits, independent of the storage."""
+        digest = hashlib.sha256()
+        for name in ("id", "text", "label", "group", "split"):
+            if name in self.table.column_names:
+                digest.update(f"\x1d{name}".encode())
+                for value in self.column(name):
+                    digest.update(f"\x1e{value!r}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def select(self, rows: Sequence[int] | Integers) -> Dataset:
+        """The rows at the given positions, in the order given."""
+        return replace(self, table=self.table.select(list(map(int, rows))))
+
+    def _repr_html_(self) -> str:
+        head = [dict(row) for row in self.table.select(range(min(len(self), 5)))]
+        columns = self.table.column_names
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(str(row[c])[:200])}</td>" for c in columns)
+            + "</tr>"
+            for row in head
+        )
+        titles = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        caption = html.escape(self.description or f"{len(self):,} rows")
+        return f"<table><caption>{caption}</caption><tr>{titles}</tr>{body}</table>"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts that every rung of a run sees alike. All share one label scheme."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The label scheme of all three."""
+        if self.train.scheme is None:
+            raise DataError("the data have no labels; name their column with --label")
+        return self.train.scheme
+
+    def items(self) -> Iterator[tuple[SplitName, Dataset]]:
+        """Name and part, in the order train, validation, test."""
+        yield "train", self.train
+        yield "validation", self.validation
+        yield "test", self.test
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said about rows whose labels are known: all that evaluation reads.
+
+    Attributes:
+        ids: n row ids.
+        targets: the true labels, (n,) columns or (n, k) of 0 and 1 when multi-label.
+        probabilities: (n, k); rows sum to 1 unless multi-label.
+        scheme: names of the k columns.
+        decision: how probabilities become labels.
+        groups: n group names for clustered intervals, or None.
+    """
+
+    ids: tuple[str, ...]
+    targets: Integers
+    probabilities: Floats
+    scheme: LabelScheme
+    decision: Decision = AS_LIKELY
+    groups: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def decisions(self) -> Integers:
+        """The labels given, in the form of `targets`, as if it never abstained."""
+        return self.decision.labels(self.probabilities, self.scheme.multilabel)
+
+    @cached_property
+    def abstained(self) -> Booleans:
+        """The rows, (n,), for which the classifier would rather not decide."""
+        return self.decision.abstains(self.probabilities)
+
+    def _repr_html_(self) -> str:
+        truths, given = (self.scheme.decode(part[:10]) for part in (self.targets, self.decisions))
+        rows = "".join(
+            f"<tr><td>{html.escape(self.ids[i])}</td><td>{html.escape(str(truths[i]))}</td>"
+            f"<td>{html.escape(str(given[i]))}</td><td>{self.probabilities[i].max():.3f}</td></tr>"
+            for i in range(min(10, len(self)))
+        )
+        return (
+            f"<table><caption>{len(self):,} predictions</caption><tr><th>id</th><th>truth</th>"
+            f"<th>prediction</th><th>highest probability</th></tr>{rows}</table>"
+        )

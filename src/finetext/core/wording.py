@@ -1,0 +1,129 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from finetext.core.types import Score
+
+TEXT_NAMES: Final = (
+    *("text", "texts", "sentence", "sentences", "review", "reviews", "content", "tweet"),
+    *("message", "comment", "comment_text", "review_text", "tweet_text", "full_text"),
+    *("clean_text", "text_clean", "raw_text", "body", "utterance", "question", "query"),
+    *("document", "post", "article", "sms", "snippet", "phrase", "statement", "description"),
+    *("abstract", "answer", "response", "verbatim", "paragraph", "passage", "excerpt"),
+    *("headline", "title", "summary", "input", "news"),
+)
+LABEL_NAMES: Final = (
+    *("label", "labels", "label_name", "label_text", "category", "categories", "class"),
+    *("classes", "class_name", "sentiment", "intent", "target", "topic", "topics", "emotion"),
+    *("emotions", "stance", "polarity", "tag", "tags", "code", "codes", "label_id", "class_id"),
+    *("label_index", "classification", "annotation", "gold", "y", "rating", "stars", "score"),
+)
+ID_NAMES: Final = (
+    *("id", "ids", "row_id", "text_id", "doc_id", "document_id", "example_id", "sentence_id"),
+    *("comment_id", "tweet_id", "review_id", "message_id", "item_id", "guid", "uid", "uuid"),
+    *("idx", "index"),
+)
+SPLIT_NAMES: Final = ("split", "partition", "subset")
+KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + ID_NAMES + SPLIT_NAMES)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "1,200 rows"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def plain_name(name: str) -> str:
+    """A column name in lower case, words joined by underscores: "Comment Text" -> comment_text."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[\s\-.]+", "_", spaced).lower()
+
+
+def number(value: float) -> str:
+    """Three decimals, or a dash for what is not defined."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Three decimals with the sign, or a dash for what is not defined."""
+    return "-" if math.isnan(value) else f"{value:+.3f}"
+
+
+def ends(score: Score, written: str = ".3f") -> str:
+    """The 95% interval in brackets, or nothing when it is not defined."""
+    return "" if math.isnan(score.low) else f"[{score.low:{written}}, {score.high:{written}}]"
+
+
+def p_value(value: float) -> str:
+    """Three decimals, "< 0.001" below that."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a sensible unit: "0.4 s", "12 s", "3 min 20 s", "14 min", "2 h 5 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def speed(rows_per_second: float) -> str:
+    """Rows per second: "0.52", "405", "18,234", "1.2 M"."""
+    if rows_per_second < 10:
+        return f"{rows_per_second:.2g}"
+    if rows_per_second < 100_000:
+        return f"{rows_per_second:,.0f}"
+    return f"{rows_per_second / 1e6:.1f} M"
+
+
+def size(count: int) -> str:
+    """Bytes with a sensible decimal unit: "812 B", "90.9 MB"."""
+    if count < 1000:
+        return f"{count} B"
+    power = min(3, int(math.log10(count + 0.5)) // 3)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
+def short(text: str, longest: int = 24) -> str:
+    """One line of at most `longest` characters, with an ellipsis where something is cut."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str, str]:
+    """A text in two: what is shown of it at once, and what only on demand.
+
+    Args:
+        text: any.
+        longest: most characters of the start, which ends between two words where it can.
+        most: most characters of both; what is beyond is left out, and said to be.
+    """
+    if len(text) <= longest * 1.2:
+        return text, ""
+    cut = text.rfind(" ", longest // 2, longest)
+    cut = longest if cut < 0 else cut
+    beyond = f" […] (of {len(text):,} characters)" if len(text) > most else ""
+    return text[:cut], text[cut:most] + beyond
+
+
+def row_of(part: str | None) -> str:
+    """What to call a row of a part: "test row", or "row" where it is not known."""
+    return "row" if part is None else f"{part} row"
+
+
+def rows_of(part: str | None) -> str:
+    """What to call several: "test rows", or "rows"."""
+    return f"{row_of(part)}s"
+
+
+def capitalize_first(words: str) -> str:
+    """The same with a capital letter first."""
+    return words[:1].upper() + words[1:]

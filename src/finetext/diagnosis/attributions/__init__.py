@@ -1,1 +1,0 @@
-"""What each word of a text adds to a prediction, found in three ways."""

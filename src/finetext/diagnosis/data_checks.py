@@ -1,0 +1,252 @@
+"""What every check looks at: the rows of all parts, and what is computed from them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from finetext.core import registry
+from finetext.core.arrays import Integers
+from finetext.core.contracts import ProgressEvent, batches_of, silent
+from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
+from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
+from finetext.encoders.presets import original
+
+MOST_ROWS_NAMED: Final = 100
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """The word pieces of the n texts for an encoder, and how many of them it is given.
+
+    Attributes:
+        encoder: alias, Hub name or folder of the encoder.
+        limit: word pieces of a text that the model is given; what comes after is cut.
+        counting: gives `pieces`, maybe after a wait.
+    """
+
+    encoder: str
+    limit: int
+    counting: Callable[[], Integers]
+
+    @cached_property
+    def pieces(self) -> Integers:
+        """(n,) word pieces of each text, special ones included."""
+        return self.counting()
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The n rows of all parts, one part after the other.
+
+    Attributes:
+        parts: name and rows of each part: "train", "validation", "test", or "all" alone.
+        inputs: what models are given of the texts; none if word pieces are not counted.
+    """
+
+    parts: tuple[tuple[str, Dataset], ...]
+    inputs: tuple[ModelInput, ...] = ()
+
+    @classmethod
+    def of(cls, data: Dataset | Splits) -> Material:
+        """The material of a data set, by its ready-made parts if it has some, or of splits."""
+        if isinstance(data, Splits):
+            return cls(tuple(data.items()))
+        if "split" not in data.table.column_names:
+            return cls((("all", data),))
+        given = np.asarray(data.column("split"), dtype=object)
+        rows = {name: np.flatnonzero(given == name) for name in SPLIT_NAMES}
+        return cls(tuple((name, data.select(rows[name])) for name in rows if len(rows[name])))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def scheme(self) -> LabelScheme | None:
+        """The classes, or None for unlabelled text."""
+        return self.parts[0][1].scheme if self.parts else None
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each row."""
+        return [text for _, part in self.parts for text in part.texts]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each row."""
+        return [row for _, part in self.parts for row in part.ids]
+
+    @cached_property
+    def part(self) -> Integers:
+        """(n,) the number of the part of each row."""
+        return np.repeat(np.arange(len(self.parts)), [len(part) for _, part in self.parts])
+
+    @cached_property
+    def groups(self) -> list[str] | None:
+        """The group of each row, or None."""
+        groups = [part.groups for _, part in self.parts]
+        return [g for part in groups for g in part or ()] if all(groups) else None
+
+    @cached_property
+    def indicators(self) -> Integers:
+        """(n, k) of 0 and 1: the classes of each row; k = 0 for unlabelled text."""
+        scheme = self.scheme
+        if scheme is None:
+            return np.zeros((len(self), 0), dtype=np.int64)
+        targets = np.concatenate([part.targets for _, part in self.parts])
+        if scheme.multilabel:
+            return targets
+        return np.asarray(targets[:, None] == np.arange(len(scheme)), dtype=np.int64)
+
+    @cached_property
+    def counts(self) -> Integers:
+        """(parts, k) rows of each class in each part."""
+        return np.array([self.indicators[self.part == p].sum(0) for p in range(len(self.parts))])
+
+    @cached_property
+    def copies(self) -> Integers:
+        """(n,) position of the first row with the same text, spaces aside; blank ones differ."""
+        first: dict[str, int] = {}
+        keys = (" ".join(text.split()) for text in self.texts)
+        rows = [first.setdefault(key, row) if key else row for row, key in enumerate(keys)]
+        return np.array(rows, dtype=np.int64)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The texts as numbered words and signs."""
+        return tokens_of(self.texts)
+
+    @cached_property
+    def clusters(self) -> Integers:
+        """(n,) position of the first row with nearly the same text."""
+        return near_duplicates(self.tokens)[self.copies]
+
+    def name(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """The ids of the rows at the given positions, the first hundred at most."""
+        return tuple(self.ids[row] for row, _ in zip(rows, range(MOST_ROWS_NAMED), strict=False))
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """The beginning of a text on one line, in quotes."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= most else line[: most - 1] + "…")
+
+
+_ORDER: Final = {"error": 0, "warning": 1, "note": 2}
+
+
+def check(
+    data: Dataset | Splits, encoder: str | None = None, max_length: int | None = None
+) -> list[Finding]:
+    """Everything that is wrong with the data, worst first.
+
+    Args:
+        data: rows, or parts that were split already; only parts can be checked for leakage.
+        encoder: alias, Hub name or folder of the encoder that is to read the texts; by default
+            word pieces are not counted.
+        max_length: word pieces of a text that it is given; its whole context by default.
+
+    Returns:
+        findings, those of reading included.
+
+    Raises:
+        ModelError: the encoder's tokenizer cannot be loaded.
+        RecipeError: the encoder cannot see `max_length` word pieces.
+    """
+    inputs = [] if encoder is None else [(encoder, max_length)]
+    with counting_pieces(Material.of(data), inputs) as material:
+        return check_material(material)
+
+
+@contextmanager
+def counting_pieces(
+    material: Material,
+    inputs: Iterable[tuple[str, int | None]],
+    progress: Callable[[ProgressEvent], None] = silent,
+) -> Iterator[Material]:
+    """The material with word pieces, which are counted in a thread while other checks run.
+
+    Args:
+        material: what to count in.
+        inputs: encoders (alias, Hub name or folder), each with the word pieces of a text that
+            it is given, None for its whole context; none leaves the material as it is. Texts
+            are cut into pieces once for each encoder, however many lengths it is asked with,
+            and not at all for one that has no tokenizer before it is trained.
+        progress: told how many texts are done.
+    """
+    inputs = [(name, most) for encoder, most in inputs if (name := original(encoder)) is not None]
+    if not inputs:
+        yield material
+        return
+    from finetext.encoders.catalogue import resolve
+    from finetext.encoders.load import load_tokenizer, longest_input
+
+    limits = {(resolve(name).path, longest_input(name, most)): name for name, most in inputs}
+    tokenizers = {path: load_tokenizer(name) for (path, _), name in limits.items()}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting = {
+            path: pool.submit(count_pieces, tokenizer, material.texts, progress).result
+            for path, tokenizer in tokenizers.items()
+        }
+        yield replace(
+            material,
+            inputs=tuple(
+                ModelInput(name, limit, counting[path]) for (path, limit), name in limits.items()
+            ),
+        )
+
+
+def check_material(material: Material) -> list[Finding]:
+    """The findings of every check in the table, and those of reading, worst first."""
+    found = [
+        finding
+        for name in registry.names("checks")
+        for finding in registry.load("checks", name)(material)
+    ]
+    codes = {finding.code for finding in found}
+    read = {f: None for _, part in material.parts for f in part.findings if f.code not in codes}
+    return sorted([*read, *found], key=lambda finding: _ORDER[finding.severity])
+
+
+TEXTS_AT_A_TIME = 1_000
+
+
+def count_pieces(
+    tokenizer: Any, texts: Sequence[str], progress: Callable[[ProgressEvent], None] = silent
+) -> Integers:
+    """Word pieces of each text, special ones included, without cutting.
+
+    Args:
+        tokenizer: a transformers tokenizer; its settings are left as they are.
+        texts: n texts.
+        progress: told how many texts are done.
+
+    Returns:
+        (n,) numbers of pieces.
+    """
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    count = _counter(tokenizer)
+    for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+        lengths[part] = count(list(texts[part]))
+        progress(ProgressEvent("counting word pieces", part.stop, len(texts)))
+    return lengths
+
+
+def _counter(tokenizer: Any) -> Callable[[list[str]], list[int]]:
+    """A function from texts to lengths; fast tokenizers need not hand out their pieces for it."""
+    if not tokenizer.is_fast:
+        return lambda texts: [
+            len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        ]
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    return lambda texts: [len(encoding) for encoding in backend.encode_batch_fast(texts)]

@@ -1,0 +1,145 @@
+"""The words of a text as spans of characters, and texts without some of them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from finetext.core.arrays import Floats
+from finetext.training.tokens import encodable
+
+Span = tuple[int, int]
+"""The first character of a word, and the one after its last."""
+_JOINER: Final = "\u200d"
+_PICTURE: Final = "\ufe0f"
+_APOSTROPHES: Final = "'\u2019"
+_MODIFIERS: Final = range(0x1F3FB, 0x1F400)
+_ASCII: Final = re.compile(r"\w+(?:'\w+)*|([^\w\s])\1*")
+"""The same words by a faster road, for texts of ASCII alone."""
+UNSPACED: Final = re.compile(
+    "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+"""Scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese."""
+
+
+def word_spans(text: str, cuts: Collection[int] | None = None) -> list[Span]:
+    """The words and signs of a text in their order.
+
+    A word is a run of letters, digits and their marks, with apostrophes inside; a run of the same
+    sign is one. Where a script has no spaces between words, its characters stand alone.
+
+    Args:
+        text: any text.
+        cuts: where a run of a script without spaces may be cut, such as the places at which the
+            pieces of a tokenizer begin; None (the default) for everywhere.
+    """
+    if text.isascii():
+        return [found.span() for found in _ASCII.finditer(text)]
+    spans: list[Span] = []
+    for place, character in enumerate(text):
+        if character.isspace():
+            continue
+        if place and spans and spans[-1][1] == place and _goes_on(text, place, cuts):
+            spans[-1] = spans[-1][0], place + 1
+        else:
+            spans.append((place, place + 1))
+    return spans
+
+
+def _goes_on(text: str, place: int, cuts: Collection[int] | None) -> bool:
+    """Whether a character belongs to the word of the one before it."""
+    character, before = text[place], text[place - 1]
+    if _extends(character) or before == _JOINER:
+        return True
+    if _is_letter(character):
+        together = _is_letter(before) or (_extends(before) and before != _PICTURE)
+        if together and (UNSPACED.match(character) or UNSPACED.match(before)):
+            return cuts is not None and place not in cuts
+        return together or (before in _APOSTROPHES and place > 1 and _is_letter(text[place - 2]))
+    if character in _APOSTROPHES and place + 1 < len(text) and _is_letter(before):
+        return _is_letter(text[place + 1])
+    return character == before
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _extends(character: str) -> bool:
+    """Whether a character is a mark upon the one before it."""
+    if character.isascii():
+        return False
+    is_mark = unicodedata.category(character).startswith("M")
+    return is_mark or character == _JOINER or ord(character) in _MODIFIERS
+
+
+def shared_out(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
+    """Give what belongs to places of a text to the words there.
+
+    Args:
+        values: (m,) or (m, k), what belongs to each place.
+        places: m spans of characters; one that lies in several words is shared by them equally,
+            one in no word goes to the next word, or else to the last.
+        words: n spans in their order.
+
+    Returns:
+        (n,) or (n, k) sums; what they add up to is that of `values`, unless there are no words.
+    """
+    sums = np.zeros((len(words), *values.shape[1:]))
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    for value, (start, end) in zip(values, places, strict=True) if words else ():
+        first, stop = bisect_right(ends, start), bisect_left(starts, end)
+        first = min(first, len(words) - 1)
+        stop = max(stop, first + 1)
+        sums[first:stop] += value / (stop - first)
+    return sums
+
+
+def without(text: str, words: Sequence[Span], removed: Iterable[int]) -> str:
+    """A text without some of its words, nor the spaces that would be left over.
+
+    Args:
+        text: the text.
+        words: its words.
+        removed: which of them to leave out, by number.
+    """
+    kept, place = [], 0
+    for start, end in sorted(words[number] for number in removed):
+        kept.append(text[place:start])
+        opens = start == 0 or text[start - 1].isspace()
+        place = end + 1 if opens and text[end : end + 1].isspace() else end
+    return "".join([*kept, text[place:]])
+
+
+def seen_span(tokenizer: Any, max_length: int, text: str) -> Span:
+    """The part of a text that a model reads when it cuts texts to so many pieces.
+
+    Args:
+        tokenizer: a transformers tokenizer; one that does not tell the characters of its pieces is
+            asked how many words fit.
+        max_length: most pieces, special ones included.
+        text: any text.
+    """
+    if tokenizer.is_fast:
+        encoded = tokenizer(
+            encodable(text), truncation=True, max_length=max_length, return_offsets_mapping=True
+        )
+        if len(encoded["input_ids"]) < max_length:
+            return 0, len(text)
+        places = [place for place in encoded["offset_mapping"] if place[0] < place[1]]
+        return (min(places)[0], max(end for _, end in places)) if places else (0, len(text))
+
+    def pieces(end: int) -> int:
+        found = tokenizer(encodable(text[:end]), truncation=False, verbose=False)
+        return len(found["input_ids"])
+
+    ends = [end for _, end in word_spans(text)]
+    if not ends or pieces(len(text)) <= max_length:
+        return 0, len(text)
+    return 0, ends[max(0, bisect_right(ends, max_length, key=pieces) - 1)]

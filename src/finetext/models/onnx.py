@@ -1,0 +1,183 @@
+"""A classifier as an ONNX graph: onnxruntime, tokenizers and NumPy are all that it predicts with.
+
+`model.onnx` goes from token ids to logits, with the temperature in them; `tokenizer.json` cuts and
+pads as the original did; `onnx.json` says what the two were made from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+
+from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.contracts import Classifier, batches_of
+from finetext.core.decision import Decision
+from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.types import LabelScheme
+from finetext.training.batches import prediction_batches
+from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, encodable
+
+GRAPH: Final = "model.onnx"
+TOKENIZER: Final = "tokenizer.json"
+ABOUT: Final = "onnx.json"
+FILES: Final = (GRAPH, f"{GRAPH}.data", TOKENIZER, "config.json", "export.json")
+"""What is copied as it is; not every folder has all of them."""
+LOGITS: Final = "logits"
+MOST_POSITIONS: Final = 1_024
+"""Padded tokens of a batch: what fits the caches of a processor."""
+_CUDA: Final = "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxClassifier(Classifier):
+    """A classifier whose arithmetic is an ONNX graph.
+
+    Attributes:
+        scheme: names of the k columns.
+        decision: see `Classifier`.
+        folder: where its files lie; saving copies them from there.
+        session: an `onnxruntime.InferenceSession` with k outputs.
+        tokenizer: a `tokenizers.Tokenizer` that cuts texts and pads nothing.
+        padding: id, token type and side of padding.
+        about: what it was made from.
+        temperature: what the logits of the graph are divided by; 1 unless `with_temperature` was
+            called, as the graph has that of the original in it.
+    """
+
+    kind: ClassVar[str] = "onnx"
+    scheme: LabelScheme
+    decision: Decision
+    folder: Path
+    session: Any
+    tokenizer: Any
+    padding: tuple[int, int, str]
+    about: Mapping[str, Any]
+    temperature: float = 1.0
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """The outputs before softmax or sigmoid; see `Classifier.logits`."""
+        table = self._tokenised(texts)
+        names = [of.name for of in self.session.get_inputs()]
+        logits = np.zeros((len(table), len(self.scheme)))
+        for rows in prediction_batches(table.lengths, MOST_POSITIONS):
+            arrays = table.arrays(rows)
+            given = {name: arrays[name] for name in names}
+            logits[rows] = self.session.run([LOGITS], given)[0]
+        return np.asarray(logits / self.temperature)
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """See `Classifier.predict_proba`."""
+        return probabilities_of(self.logits(texts), self.scheme.multilabel)
+
+    def _tokenised(self, texts: Sequence[str]) -> TokenTable:
+        """As `finetext.training.tokens.tokenise` does it, by the tokenizer alone."""
+        rows = [
+            row
+            for part in batches_of(len(texts), TEXTS_AT_A_TIME)
+            for row in self.tokenizer.encode_batch([encodable(text) for text in texts[part]])
+        ]
+        ids = [row.ids or [self.padding[0]] for row in rows]
+        kinds = [row.type_ids or [0] for row in rows]
+        return TokenTable(
+            np.array([number for row in ids for number in row], dtype=np.int32),
+            np.array([kind for row in kinds for kind in row], dtype=np.int8),
+            np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
+            self.padding,
+        )
+
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`; the graph stays, `onnx.json` keeps the factor."""
+        return replace(self, temperature=self.temperature * temperature)
+
+    def save_weights(self, folder: Path) -> None:
+        """Copy the files."""
+        for name in FILES:
+            if (self.folder / name).is_file():
+                shutil.copyfile(self.folder / name, folder / name)
+        about = {**self.about, "temperature": self.temperature}
+        (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+    ) -> Self:
+        """Read what `save_weights` or an export wrote.
+
+        Raises:
+            MissingExtraError: onnxruntime is not installed.
+            ModelError: it cannot predict on the device.
+            ValueError: a file is damaged.
+        """
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        temperature = float(about.pop("temperature", 1.0))
+        session = opened(folder / GRAPH, device)
+        tokenizer, padding = _tokenizer(folder / TOKENIZER)
+        outputs = {of.name: of.shape for of in session.get_outputs()}
+        if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
+            raise ValueError(f"{GRAPH} gives {outputs}, not logits of {len(scheme)} labels")
+        return cls(scheme, decision, folder, session, tokenizer, padding, about, temperature)
+
+    def provenance(self) -> dict[str, Any]:
+        """What it was made from, and the length of input."""
+        added = {} if self.temperature == 1 else {"temperature": self.temperature}
+        return {**self.about, **added}
+
+
+def opened(graph: Path, device: str) -> Any:
+    """A session that predicts with as many threads as OMP_NUM_THREADS says, else as it likes.
+
+    Args:
+        graph: the file.
+        device: "cpu"; "cuda", which onnxruntime must be built for; "auto" for the best there is.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ModelError: it has no such device.
+        ValueError: the file is damaged.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise MissingExtraError("a model in ONNX format", "onnxruntime", "export") from None
+    there = onnxruntime.get_available_providers()
+    wanted = device.partition(":")[0]
+    if wanted not in ("auto", "cpu") and not (wanted == "cuda" and _CUDA in there):
+        raise ModelError(
+            f"onnxruntime on this machine does not predict on {device!r}; use auto or cpu"
+        )
+    options = onnxruntime.SessionOptions()
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    options.log_severity_level = 3
+    takes_cuda = wanted != "cpu" and _CUDA in there
+    providers = [*([_CUDA] if takes_cuda else []), "CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
+    except Exception as error:  # its errors have no class in common
+        raise ValueError(f"{graph.name}: {error}") from None
+
+
+def _tokenizer(path: Path) -> tuple[Any, tuple[int, int, str]]:
+    """The tokenizer without padding, and what padding it asks for.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # what it raises has no class of its own
+        raise ValueError(f"{path.name}: {error}") from None
+    if tokenizer.padding is None:
+        raise ValueError(f"{path.name} does not say how to pad")
+    padding = tokenizer.padding
+    tokenizer.no_padding()
+    return tokenizer, (padding["pad_id"], padding["pad_type_id"], padding["direction"])

@@ -1,0 +1,223 @@
+"""`generate`: a language model goes on with a text."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from finetext.core.errors import ModelError, RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+LONGEST: Final = 10_000
+TOKENS_A_WORD: Final = 4
+"""So many tokens are drawn at most for each word asked for, with a few for punctuation."""
+
+
+def generate(
+    model_folder: str | Path,
+    prompt: str,
+    words: int = 30,
+    temperature: float = 0.75,
+    seed: int = 0,
+    count: int = 1,
+    device: str = "auto",
+) -> list[str]:
+    """Go on with a text, word by word.
+
+    Args:
+        model_folder: folder of a language model that reads from left to right; an alias or a
+            Hub name will do.
+        prompt: how the text begins; "" lets the model begin.
+        words: words to add, 30 by default; there are fewer if the model ends the text, or can see
+            no more tokens.
+        temperature: what logits are divided by before a token is drawn, 0.75 by default: the
+            higher, the more surprising. 0 takes the likeliest token each time.
+        seed: seed of the draws, 0 by default; the state of torch's generators is left as it was.
+        count: texts to write, 1 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        `count` texts, each the prompt and what was added.
+
+    Raises:
+        ModelError: the model predicts masked words, has no language-model head, or cannot be
+            loaded.
+        RecipeError: a setting is out of range, or the prompt is longer than the model can see.
+    """
+    import torch
+
+    from finetext.training.precision import choose_device
+
+    _check(words, temperature, count)
+    place = choose_device(device)
+    model, tokenizer = _language_model(str(model_folder))
+    model = model.to(place).eval()
+    prompted = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
+    start = prompted or [_beginning(tokenizer)]
+    writer = _Writer(tokenizer, start, words)
+    ids = torch.tensor([start] * count, device=place)
+    cuda = [place] if place.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        draw = _drawn_with_state if model.config.model_type == "awd_lstm" else _drawn
+        rows = draw(model, tokenizer, ids, temperature, writer)
+    added = [writer.added(row) for row in rows]
+    follows_space = not prompt or prompt[-1].isspace()
+    return [prompt + (text.lstrip() if follows_space else text) for text in added]
+
+
+class _Writer:
+    """From the tokens of a text to the words that were added to its prompt."""
+
+    def __init__(self, tokenizer: Any, start: list[int], words: int) -> None:
+        """Keep what the texts begin with and how many words they are to get."""
+        self.tokenizer = tokenizer
+        self.before = self._text(start)
+        self.words = words
+        self.most_tokens = TOKENS_A_WORD * words + 8
+        self._next_look = len(start) + words
+
+    def is_due(self, length: int) -> bool:
+        """Whether rows of so many tokens are to be looked at."""
+        return length > self._next_look
+
+    def have_enough(self, rows: list[list[int]]) -> list[bool]:
+        """Whether the last word asked for is whole, which is known when another one began.
+
+        To read all rows again after each token would take longer than to write them. So they are
+        looked at again when there are as many more tokens as words are missing. What a row has
+        too many by then, `added` leaves out.
+        """
+        missing = [self.words + 1 - len(self._added(row).split()) for row in rows]
+        self._next_look = max(map(len, rows)) + max(1, *missing) - 1
+        return [count <= 0 for count in missing]
+
+    def added(self, row: list[int]) -> str:
+        """The words that were added, with the space before them."""
+        found = re.findall(r"\s*\S+", self._added(row))
+        return "".join(found[: self.words])
+
+    def _added(self, row: list[int]) -> str:
+        return self._text(row).removeprefix(self.before)
+
+    def _text(self, row: list[int]) -> str:
+        return str(
+            self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+
+def _check(words: int, temperature: float, count: int) -> None:
+    """Refuse settings that are out of range."""
+    for name, number in (("words", words), ("count", count)):
+        if not 1 <= number <= LONGEST:
+            raise RecipeError(f"{name} = {number}: it must be from 1 to {LONGEST:,}")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise RecipeError(f"temperature = {temperature}: it must be 0 or more, and finite")
+
+
+def _language_model(folder: str) -> tuple[Any, Any]:
+    """The model and its tokenizer.
+
+    Raises:
+        ModelError: it cannot write from left to right.
+    """
+    from finetext.encoders.language_models import load_for_language_model, objective_of
+    from finetext.encoders.load import load_tokenizer
+
+    if objective_of(folder) == "masked":
+        raise ModelError(
+            f"{folder} predicts words that are masked, so it cannot write from left to right; take "
+            "an AWD-LSTM or a model such as gpt2"
+        )
+    tokenizer = load_tokenizer(folder)
+    model, head_is_fresh = load_for_language_model(folder, tokenizer)
+    if head_is_fresh:
+        raise ModelError(
+            f"{folder} has no language-model head, as after training a classifier; take the folder "
+            "that adapt, pretrain or convert made"
+        )
+    return model, tokenizer
+
+
+def _beginning(tokenizer: Any) -> int:
+    """The token that stands before a text of which nothing is known."""
+    known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return next(int(number) for number in known if number is not None)
+
+
+def _never(tokenizer: Any, end: set[int]) -> list[int]:
+    """Tokens that are never drawn: special ones, unless they end a text."""
+    return sorted({*tokenizer.all_special_ids} - end)
+
+
+def _drawn_with_state(
+    model: Any, tokenizer: Any, ids: Tensor, temperature: float, writer: _Writer
+) -> list[list[int]]:
+    """Rows of tokens from a model that hands its state on."""
+    import torch
+
+    never = _never(tokenizer, set())
+    rows: list[list[int]] = ids.tolist()
+    found = model(ids)
+    for _ in range(writer.most_tokens):
+        logits = found.logits[:, -1].float().index_fill(1, ids.new_tensor(never), -torch.inf)
+        if temperature:
+            drawn = torch.multinomial((logits / temperature).softmax(-1), 1)
+        else:
+            drawn = logits.argmax(-1, keepdim=True)
+        for row, token in zip(rows, drawn.flatten().tolist(), strict=True):
+            row.append(token)
+        if writer.is_due(len(rows[0])) and all(writer.have_enough(rows)):
+            break
+        found = model(drawn, state=found.state)
+    return rows
+
+
+def _drawn(
+    model: Any, tokenizer: Any, ids: Tensor, temperature: float, writer: _Writer
+) -> list[list[int]]:
+    """Rows of tokens from a model of transformers, by its own `generate`."""
+    import torch
+    from transformers import GenerationConfig
+
+    from finetext.encoders.catalogue import context_from
+
+    room = context_from(model.config, tokenizer.model_max_length) - ids.shape[1]
+    if room < 1:
+        raise RecipeError(
+            f"the prompt has {ids.shape[1]:,} tokens, and the model sees {room + ids.shape[1]:,}; "
+            "give a shorter one"
+        )
+    end = model.generation_config.eos_token_id
+    ends = set(end if isinstance(end, list) else [end]) - {None}
+    endings = (ends | {tokenizer.pad_token_id}) - {None}
+    sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    settings = GenerationConfig(
+        do_sample=bool(temperature),
+        max_new_tokens=min(writer.most_tokens, room),
+        eos_token_id=sorted(ends) or None,
+        pad_token_id=tokenizer.pad_token_id,
+        suppress_tokens=_never(tokenizer, ends) or None,
+        use_cache=True,
+        **sampling,
+    )
+
+    def enough(rows: Tensor, scores: Any, **_: Any) -> Tensor:
+        over = torch.isin(rows[:, -1], rows.new_tensor(sorted(endings)))
+        if writer.is_due(rows.shape[1]) and not over.all():
+            over[~over] = torch.tensor(writer.have_enough(rows[~over].tolist()), device=over.device)
+        return over
+
+    written = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        generation_config=settings,
+        stopping_criteria=[enough],
+    )
+    rows: list[list[int]] = written.tolist()
+    return rows

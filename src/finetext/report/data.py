@@ -1,0 +1,91 @@
+"""What was found out about a run after training, as far as it was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from finetext.core.types import Finding, Predictions
+from finetext.diagnosis.explore import Lengths
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.leaderboard import LeaderboardEntry, Paid
+
+if TYPE_CHECKING:
+    from finetext.diagnosis.curve import Curve
+    from finetext.diagnosis.explain import ClassWords
+    from finetext.diagnosis.label_errors import Suspects
+    from finetext.diagnosis.losses import Errors
+    from finetext.diagnosis.slices import Slices
+    from finetext.diagnosis.text_map import TextMap
+
+
+@dataclass(frozen=True)
+class Diagnoses:
+    """What the report says beyond scores; None for what was not looked at.
+
+    Attributes:
+        errors: rows of the highest and lowest losses, and confusions with their texts.
+        slices: kinds of text, each beside the other rows.
+        suspects: labels that look wrong.
+        words: the words that matter for each label.
+        map: the texts in two dimensions.
+        curve: the score over the number of labelled texts.
+        openings: each opening of the test rows after the run's own: "when" and "by".
+        damaged: a finding on each file that could not be read; what it held is None.
+    """
+
+    errors: Errors | None = None
+    slices: Slices | None = None
+    suspects: Suspects | None = None
+    words: ClassWords | None = None
+    map: TextMap | None = None
+    curve: Curve | None = None
+    openings: Sequence[Mapping[str, Any]] = ()
+    damaged: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the report says, as plain data.
+
+    Attributes:
+        title: heading of the page.
+        description: one line on the data: where they came from, which columns were taken.
+        rows: split to number of rows.
+        class_counts: split to label to number of rows that have it.
+        lengths: how long the texts of each label are: in words, then in word pieces for each
+            encoder that reads them.
+        findings: what reading, checking and training noticed.
+        entries: the leaderboard, in the order to show.
+        predictions: method to predictions on the test rows.
+        comparisons: method to its paired difference to the best; none for the best itself.
+        metric: the metric by which rungs are chosen and compared.
+        best: the method that is best on validation.
+        cheapest: the cheapest method that is not significantly worse on test.
+        recipe: the recipe as TOML text.
+        environment: versions, device and seeds; name to value.
+        seed: seed of the intervals of each label.
+        logs: method to the lines that it logged while it was trained.
+        paid: methods with an encoder of one's own, each beside the same without.
+        diagnoses: what was found out after training, as far as it was looked at.
+    """
+
+    title: str
+    description: str
+    rows: Mapping[str, int]
+    class_counts: Mapping[str, Mapping[str, int]]
+    lengths: Sequence[Lengths]
+    findings: Sequence[Finding]
+    entries: Sequence[LeaderboardEntry]
+    predictions: Mapping[str, Predictions]
+    comparisons: Mapping[str, Comparison]
+    metric: str
+    best: str
+    cheapest: str
+    recipe: str
+    environment: Mapping[str, object]
+    seed: int = 0
+    logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    paid: Sequence[Paid] = ()
+    diagnoses: Diagnoses = field(default_factory=Diagnoses)

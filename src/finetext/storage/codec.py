@@ -1,0 +1,73 @@
+"""JSON of dataclasses: the one codec for every file that a run or model folder holds.
+
+A dataclass states its types once; pydantic reads and writes it by them. Unknown keys are ignored,
+so a file may say more than the dataclass holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from finetext.core.arrays import finite
+from finetext.core.errors import FinetextError, RunError
+from finetext.core.types import Finding
+
+Value = TypeVar("Value")
+
+
+def to_json(value: Any) -> Any:
+    """Return a dataclass, or a sequence or mapping of them, as JSON values.
+
+    Keys are the names of the fields, in their order. What is not finite becomes None.
+    """
+    return finite(_adapter(type(value)).dump_python(value, mode="python", warnings=False))
+
+
+def from_json(
+    kind: type[Value], values: Any, what: str, error: type[FinetextError] = RunError
+) -> Value:
+    """Return an instance of a type, read from JSON values.
+
+    Args:
+        kind: a dataclass, or a type built of them such as `tuple[Finding, ...]`. A field of type
+            `Number` (in `finetext.core.arrays`) reads None as not a number.
+        values: what `to_json` wrote, as `json.loads` returns it.
+        what: the file or thing that is read, which begins the message.
+        error: the exception to raise.
+
+    Raises:
+        FinetextError: of the type `error`; a key is missing, or a value is of another type.
+    """
+    from pydantic import ValidationError
+
+    try:
+        read: Value = _adapter(kind).validate_python(values)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise error(f"{what} cannot be read: {place}: {first['msg']}") from None
+    return read
+
+
+def _build_adapter(kind: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    if hasattr(kind, "__dataclass_fields__"):
+        return TypeAdapter(kind)
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+_adapter: Final[Callable[[Any], Any]] = cache(_build_adapter)
+
+
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON values."""
+    values: dict[str, Any] = to_json(finding)
+    return values
+
+
+def finding_from_json(values: Mapping[str, Any]) -> Finding:
+    """Return a finding, read from JSON values; raises a RunError."""
+    return from_json(Finding, values, "a finding")

@@ -1,0 +1,211 @@
+"""AdamW over layer groups, with fp32 masters of weights in bf16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetext.training.precision import cast_weights
+
+
+def layer_groups(model: Any) -> list[list[str]]:
+    """The names of all parameters in layer groups, as ULMFiT unfreezes them and sets their rates.
+
+    The first group is what lies below the layers, the embeddings; then comes each layer; the last
+    is everything above: pooling, normalisation after the last layer, head. An output layer that
+    shares its weights with the embeddings takes them into the last group. A model without a list
+    of layers is one group.
+
+    Args:
+        model: a `torch.nn.Module`; of a transformers model, the layers are the longest list of
+            modules in its base model.
+
+    Returns:
+        a partition of the names that `named_parameters` gives.
+    """
+    layers = _layers(model)
+    output = _output_weights(model)
+    tables = _embedding_weights(model)
+    groups: list[list[str]] = [[] for _ in range(len(layers) + 2)]
+    above = not layers
+    for name, weight in model.named_parameters():
+        inside = next((k for k, prefix in enumerate(layers, 1) if name.startswith(prefix)), 0)
+        above = above or inside > 0
+        if inside:
+            groups[inside].append(name)
+        elif id(weight) in output or (above and id(weight) not in tables):
+            groups[-1].append(name)
+        else:
+            groups[0].append(name)
+    return [group for group in groups if group]
+
+
+def _layers(model: Any) -> list[str]:
+    """Prefixes of the layers' parameters, in order; empty if the model has no list of them."""
+    import torch
+
+    base = getattr(model, "base_model", model)
+    prefix = next((f"{name}." for name, of in model.named_modules() if of is base and name), "")
+    lists = [
+        (name, of)
+        for name, of in base.named_modules()
+        if isinstance(of, torch.nn.ModuleList) and any(True for _ in of.parameters())
+    ]
+    if not lists:
+        return []
+    name, longest = max(lists, key=lambda pair: len(pair[1]))
+    return [f"{prefix}{name}.{number}." for number in range(len(longest))]
+
+
+def _output_weights(model: Any) -> set[int]:
+    """The identities of the parameters of a language model's output layer."""
+    find = getattr(model, "get_output_embeddings", None)
+    output = find() if find is not None else None
+    return set() if output is None else {id(weight) for weight in output.parameters()}
+
+
+def _embedding_weights(model: Any) -> set[int]:
+    """The identities of the parameters of embedding tables, those of positions among them."""
+    import torch
+
+    tables = [of for of in model.modules() if isinstance(of, torch.nn.Embedding)]
+    return {id(weight) for table in tables for weight in table.parameters()}
+
+
+class Optimiser:
+    """AdamW (Loshchilov and Hutter 2019) without decay on biases and normalisation weights.
+
+    Weights that are kept in bf16 have a master copy in fp32, which is what the optimiser updates:
+    in bf16, with its 8 bits of precision, most updates of a small learning rate would round to
+    nothing (Micikevicius et al. 2018, "Mixed Precision Training").
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float,
+        weight_decay: float,
+        precision: str = "fp32",
+        groups: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Take over the weights of a model.
+
+        Args:
+            model: in fp32; its parameters that require a gradient are updated.
+            learning_rate: of all groups, until `set_pace` says otherwise.
+            weight_decay: decoupled decay of the matrices.
+            precision: "bf16" keeps the weights of the model in bf16 until `release`.
+            groups: names of the parameters that share a learning rate; all in one by default.
+        """
+        import torch
+
+        self._weights = dict(model.named_parameters())
+        self._masters = dict(self._weights)
+        if precision == "bf16":
+            self._masters = {
+                name: torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
+                for name, weight in self._weights.items()
+            }
+            cast_weights(model, "bf16")
+        names = [list(self._weights)] if groups is None else groups
+        self._groups = [[name for name in of if self._weights[name].requires_grad] for of in names]
+        learning = [self._masters[name] for of in self._groups for name in of]
+        parts = [part for of in self._groups for part in self._parts(of, weight_decay)]
+        self._fused = all(weight.device.type in ("cpu", "cuda") for weight in learning)
+        self.adamw = torch.optim.AdamW(parts, lr=learning_rate, fused=self._fused)
+
+    def _parts(self, names: Sequence[str], weight_decay: float) -> list[dict[str, Any]]:
+        """Matrices, which decay, and the rest of a group, which does not."""
+        weights = [self._masters[name] for name in names]
+        return [
+            {"params": [of for of in weights if of.ndim > 1], "weight_decay": weight_decay},
+            {"params": [of for of in weights if of.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def set_pace(self, rates: Sequence[float], momentum: float) -> None:
+        """Set the learning rate of each group and the first beta, for the next step."""
+        for number, part in enumerate(self.adamw.param_groups):
+            part["lr"] = rates[number // 2]
+            part["betas"] = (momentum, part["betas"][1])
+
+    def freeze_below(self, first: int) -> None:
+        """Let only the groups from this number on learn; the others need no gradients, either."""
+        for number, names in enumerate(self._groups):
+            for name in names:
+                self._weights[name].requires_grad_(number >= first)
+
+    def step(self, largest_gradient: float) -> Any:
+        """Clip the gradients, update the weights and forget the gradients.
+
+        Args:
+            largest_gradient: norm to which the gradients are clipped.
+
+        Returns:
+            their norm before, a scalar tensor.
+        """
+        import torch
+
+        for weight, master in self._copied():
+            master.grad = None if weight.grad is None else weight.grad.float()
+        norm = torch.nn.utils.clip_grad_norm_(self._masters.values(), largest_gradient)
+        self.adamw.step()
+        self._copy_back()
+        self.forget_gradients()
+        return norm
+
+    def release(self) -> None:
+        """Give the model its weights back in fp32, unfrozen; nothing is updated from then on."""
+        self.freeze_below(0)
+        for weight, master in self._copied():
+            weight.data = master.data
+        self.forget_gradients()
+
+    def forget_gradients(self) -> None:
+        """Begin a step anew."""
+        for parameter in (*self._weights.values(), *self._masters.values()):
+            parameter.grad = None
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The weights in fp32, by name; they change with the next step."""
+        return {name: master.detach() for name, master in self._masters.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Tensors by name: the weights in fp32, the moments and the number of steps."""
+        tensors = {f"weight/{name}": weight for name, weight in self.weights.items()}
+        for name, master in self._masters.items():
+            for key, value in self.adamw.state.get(master, {}).items():
+                tensors[f"{key}/{name}"] = value
+        return tensors
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take other weights, by name, and forget the moments."""
+        import torch
+
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                master.copy_(weights[name])
+        self._copy_back()
+        self.adamw.state.clear()
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.load_weights({name: tensors[f"weight/{name}"] for name in self._masters})
+        for name, master in self._masters.items():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                if (value := tensors.get(f"{key}/{name}")) is not None:
+                    on_device = key != "step" or self._fused
+                    value = value.to(master.device if on_device else "cpu")
+                    self.adamw.state[master][key] = value
+
+    def _copied(self) -> list[tuple[Any, Any]]:
+        """The weights that are not in fp32, each with its master copy."""
+        pairs = [(weight, self._masters[name]) for name, weight in self._weights.items()]
+        return [(weight, master) for weight, master in pairs if weight is not master]
+
+    def _copy_back(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            for weight, master in self._copied():
+                weight.copy_(master)

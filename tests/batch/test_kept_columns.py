@@ -1,0 +1,245 @@
+"""All columns of the input are kept, in front of those of the prediction."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import gzip
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.batch import tables
+from finetext.batch.tables import Layout, Shown, layout_of, pieces, predict_table
+from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.errors import RecipeError
+from finetext.core.types import LabelScheme
+from finetext.data import stream
+from finetext.data.predictions import read_predicted_table
+from finetext.data.raw import Chunk, Texts
+from finetext.methods.majority import MajorityClassifier
+
+Command = Callable[..., Any]
+OWN = ["prediction", "probability", "probability:bad", "probability:good"]
+
+
+def table(name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(Path(name).read_text(encoding="utf-8"))))
+
+
+def classifier(count: int, decision: Decision = AS_LIKELY, several: bool = False) -> Any:
+    chances = np.arange(1, count + 1) / sum(range(1, count + 1))
+    names = tuple(f"label {number}" for number in range(count))
+    return MajorityClassifier(LabelScheme(names, several), decision, chances)
+
+
+PLAIN = Shown()
+
+
+def columns(
+    of: Any, shown: Shown = PLAIN, names: Sequence[str] = (), id_column: str | None = None,
+    is_one: bool = False,
+) -> list[str]:  # fmt: skip
+    chunk = Chunk(["1"], ["a film"], 1.0, {name: ["x"] for name in names})
+    kinds = dict.fromkeys(names, "string")
+    layout = layout_of(of, Texts(iter([]), columns=kinds, id_column=id_column), shown, is_one)
+    found = predict_table(of, chunk, layout)
+    assert set(map(len, found.values())) == {1}
+    return list(found)
+
+
+def test_every_probability_of_few_labels_and_none_of_many() -> None:
+    assert columns(classifier(2)) == [
+        "id", "text", "prediction", "probability", "probability:label 0", "probability:label 1",
+    ]  # fmt: skip
+    assert len(columns(classifier(20))) == 24
+    assert columns(classifier(21)) == ["id", "text", "prediction", "probability"]
+    assert len(columns(classifier(21), Shown(every=True))) == 25
+    top = [f"{what}_{place}" for place in range(1, 4) for what in ("label", "probability")]
+    assert columns(classifier(2), Shown(top=3))[4:] == top[:4]
+    assert columns(classifier(77), Shown(top=3))[4:] == top
+    assert len(columns(classifier(77), is_one=True)) == 24
+
+
+def test_the_likeliest_come_first() -> None:
+    layout = Layout(top=2, every=False)
+    found = predict_table(classifier(3), Chunk(["1"], ["a"]), layout)
+    assert [found[name][0] for name in ("label_1", "probability_1", "label_2")] == [
+        "label 2", 0.5, "label 1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("top", "every"), [(0, None), (-1, None), (2, True)])
+def test_what_cannot_be_shown_is_refused(top: int, every: bool | None) -> None:
+    with pytest.raises(RecipeError, match="--top"):
+        Shown(top, every)
+
+
+@pytest.mark.parametrize(
+    ("names", "id_column", "kept"),
+    [
+        (["review", "stars"], None, ["id", "review", "stars"]),
+        (["review", "nr"], "nr", ["id", "review", "nr"]),
+        (["text", "id"], "id", ["text", "id"]),
+        (["text", "id"], None, ["id", "text", "input:id"]),
+        (["text", "prediction", "set"], None, ["id", "text", "input:prediction", "input:set"]),
+        (
+            ["prediction", "input:prediction", "probability:x"],
+            None,
+            ["id", "input:input:prediction", "input:prediction", "input:probability:x"],
+        ),
+    ],
+)
+def test_names_that_a_prediction_takes(
+    names: list[str], id_column: str | None, kept: list[str]
+) -> None:
+    assert columns(classifier(2), Shown(), names, id_column)[:-4] == kept
+
+
+def test_names_of_the_likeliest_are_only_taken_where_they_are_shown() -> None:
+    assert "label_1" in columns(classifier(2), Shown(), ["label_1"])
+    assert columns(classifier(2), Shown(top=1), ["label_1"])[1] == "input:label_1"
+
+
+def test_pieces_lie_at_the_same_places_and_hold_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS", 3)
+    ids = [str(number) for number in range(10)]
+    parts = ((range(7), 0.7), (range(7, 10), 1.0))
+    chunks = [Chunk([ids[n] for n in of], ids[:3], share, {"n": of}) for of, share in parts]
+    found = list(pieces(Texts(iter(chunks))))
+    assert [len(piece) for piece in found] == [3, 3, 1, 3]
+    assert [i for piece in found for i in piece.ids] == ids
+    assert [n for piece in found for n in piece.columns["n"]] == list(range(10))
+    assert [round(piece.share, 2) for piece in found] == [0.3, 0.6, 0.7, 1.0]
+
+
+@pytest.mark.parametrize("pieces_of", [100, 1 << 20])
+@pytest.mark.parametrize("out", ["out.csv", "out.tsv", "out.jsonl", "out.csv.gz", "out.parquet"])
+def test_a_table_that_was_predicted_before_loses_nothing(
+    command: Command, finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch,
+    pieces_of: int, out: str,
+) -> None:  # fmt: skip
+    import pandas as pd
+
+    monkeypatch.setattr(stream, "BYTES", pieces_of)
+    rows = [f'{n},"a film, {n}",old {n},0.{n}' for n in range(1, 10)]
+    Path("in.csv").write_text("\n".join(["stars,text,prediction,probability", *rows]))
+    seen = command("predict", finished, "in.csv", "--out", out)
+    assert seen.status == 0
+    assert (
+        "warning: columns of the input have the names of columns of a prediction; in the output "
+        "'prediction' is 'input:prediction', 'probability' is 'input:probability'\n"
+    ) in seen.err
+    read = {
+        ".jsonl": lambda: pd.DataFrame(map(json.loads, Path(out).read_text().splitlines())),
+        ".parquet": lambda: pd.read_parquet(out),
+    }.get(
+        Path(out).suffix,
+        lambda: pd.read_csv(out, sep="\t" if ".tsv" in out else ",", dtype=str),
+    )
+    found = read()
+    assert list(found) == ["id", "stars", "text", "input:prediction", "input:probability", *OWN]
+    assert found["text"].tolist() == [f"a film, {n}" for n in range(1, 10)]
+    assert found["input:prediction"].tolist() == [f"old {n}" for n in range(1, 10)]
+    assert set(found["prediction"]) <= {"good", "bad"}
+
+
+def test_types_of_parquet_are_kept(command: Command, finished: Path, workplace: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    when = datetime.datetime(2024, 5, 1, 12, 30)
+    given = pa.table({
+        "text": ["a fine film", "a dull film"],
+        "when": pa.array([when, None], pa.timestamp("us")),
+        "tags": [["a", "b"], []],
+        "about": [{"x": 1}, {"x": 2}],
+        "kind": pa.array(["one", "two"]).dictionary_encode(),
+        "stars": pa.array([5, None], pa.int8()),
+    })  # fmt: skip
+    pq.write_table(given, "in.parquet")
+    assert command("predict", finished, "in.parquet", "--out", "out.parquet").status == 0
+    found = pq.read_table("out.parquet")
+    assert found.column_names == ["id", *given.column_names, *OWN]
+    for name in given.column_names:
+        assert found.schema.field(name).type == given.schema.field(name).type
+        assert found[name].to_pylist() == given[name].to_pylist()
+    assert command("predict", finished, "in.parquet", "--out", "out.jsonl").status == 0
+    first = json.loads(Path("out.jsonl").read_text().splitlines()[0])
+    assert (first["when"], first["tags"], first["about"], first["stars"]) == (
+        "2024-05-01T12:30:00", ["a", "b"], {"x": 1}, 5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces_of", [60, 1 << 20])
+def test_keys_that_only_later_lines_have(
+    command: Command, finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch,
+    pieces_of: int,
+) -> None:  # fmt: skip
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(stream, "BYTES", pieces_of)
+    lines: list[dict[str, Any]] = [{"text": f"a film {n}", "n": n} for n in range(8)]
+    lines += [{"text": "a film", "n": 0.5, "late": [1, "é"], "yes": True}]
+    lines += [{"text": "half \ud83d", "late": "word", "big": 2**70}]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        assert command("predict", finished, "in.jsonl", "--out", name).status == 0
+    rows = table("out.csv")
+    assert list(rows[0]) == ["id", "text", "n", "late", "yes", "big", *OWN]
+    assert [rows[8][name] for name in ("n", "late", "yes")] == ["0.5", '[1, "é"]', "true"]
+    told = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [told[8]["late"], told[9]["late"], told[9]["big"]] == [[1, "é"], "word", 2**70]
+    assert told[9]["text"] == "half \ufffd"
+    found = pq.read_table("out.parquet").to_pylist()
+    assert [found[8]["late"], found[9]["late"]] == ['[1, "é"]', "word"]
+    assert [row["n"] for row in found] == [*range(8), 0.5, None]
+
+
+def test_a_folder_of_documents_keeps_names_and_classes(
+    command: Command, finished: Path, workplace: Path
+) -> None:
+    for name, text in (("good/1.txt", "a fine film"), ("bad/2.txt", "a dull film")):
+        Path("films", name).parent.mkdir(parents=True)
+        Path("films", name).write_text(text)
+    assert command("predict", finished, "films", "--out", "out.csv").status == 0
+    assert list(table("out.csv")[0]) == ["id", "text", "label", *OWN]
+    compared = read_predicted_table(Path("out.csv"))
+    assert compared.predictions.ids == ("bad/2.txt", "good/1.txt")
+    assert compared.predictions.scheme.decode(compared.predictions.targets) == ["bad", "good"]
+
+
+def test_a_table_with_labels_can_be_compared_as_it_is(
+    command: Command, finished: Path, reviews: Path
+) -> None:
+    assert command("predict", finished, reviews, "--out", "out.csv").status == 0
+    assert list(table("out.csv")[0]) == ["id", "text", "label", "movie", *OWN]
+    found = read_predicted_table(Path("out.csv"))
+    assert len(found.predictions) == 60
+    assert found.texts is not None
+    assert command("errors", "out.csv").status == 0
+
+
+def test_compressed_and_plain_are_the_same(command: Command, finished: Path, reviews: Path) -> None:
+    for name in ("out.csv", "out.csv.gz"):
+        assert command("predict", finished, reviews, "--out", name).status == 0
+    assert gzip.decompress(Path("out.csv.gz").read_bytes()) == Path("out.csv").read_bytes()
+
+
+def test_many_labels_at_the_command_line(command: Command, workplace: Path) -> None:
+    classifier(77).save("many")
+    out = command("predict", "many", "a film").out.splitlines()
+    assert len(out) == 12
+    assert out[-1] == "and 67 less likely labels (--all shows them)"
+    assert len(command("predict", "many", "a film", "--all").out.splitlines()) == 78
+    assert len(command("predict", "many", "a film", "--top", "3").out.splitlines()) == 5
+    told = json.loads(command("predict", "many", "a film", "--json", "--top", "1").out)
+    assert list(told[0])[2:] == ["prediction", "probability", "label_1", "probability_1"]
+    seen = command("predict", "many", "a film", "--top", "1", "--all")
+    assert (seen.status, seen.out) == (2, "")
+    assert "give one" in seen.err

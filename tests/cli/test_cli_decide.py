@@ -1,0 +1,118 @@
+"""`decide`, and how rules of decision reach `predict` and `evaluate`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetext
+from finetext.runs.recipe import Recipe
+
+Command = Callable[..., Any]
+
+
+def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
+    command: Command, finished: Path, reviews: Path
+) -> None:
+    words = ("--abstain", "probability=0.999", "--coverage", "0.8", "--out", "careful")
+    seen = command("decide", finished, "--method", "majority", *words)
+    assert seen.status == 0, seen.err
+    assert "least probability 0.999  good" in seen.out
+    assert "it decides 0.000 of the rows" in seen.out
+    told = json.loads(command("decide", finished, "--method", "majority", *words, "--json").out)
+    assert told["decision"]["coverage"] == 0.8
+    assert told["decided"] == 0.0
+    one = command("predict", "careful", "a fine film").out
+    assert one.startswith(
+        "prediction: none, as no label is probable enough\nprediction set: good,bad"
+    )
+    (row,) = json.loads(command("predict", "careful", "a fine film", "--json").out)
+    assert row["prediction"] is None
+    assert row["set"] == ["good", "bad"]
+    assert row["probability"] == max(row["probability:good"], row["probability:bad"])
+    table = command("predict", "careful", reviews).out
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert {(row["prediction"], row["set"]) for row in rows} == {("", "good,bad")}
+    assert command("predict", "careful", reviews, "--out", "all.parquet").status == 0
+    measured = command("evaluate", "careful", reviews)
+    assert "it decides 0.000 of the rows" in measured.out
+    assert "(promised: 0.8)" in measured.out
+    assert json.loads(command("evaluate", "careful", reviews, "--json").out)["decided"] == 0.0
+
+
+def test_costs_of_a_spreadsheet_are_read_and_what_they_save_is_told(
+    command: Command, finished: Path
+) -> None:
+    Path("costs.csv").write_text("truth;good;bad\ngood;0;0,5\nbad;12,5;0\n")
+    seen = command("decide", finished / "majority", "--costs", "costs.csv", "--out", "cheap")
+    assert seen.status == 0, seen.err
+    assert "a row costs 0." in seen.out
+    assert "on average; with the likeliest label it would cost " in seen.out
+    told = json.loads(Path("cheap/finetext.json").read_text())["decision"]
+    assert sorted(map(sorted, told["costs"])) == [[0.0, 0.5], [0.0, 12.5]]
+
+
+def test_a_label_that_is_never_given_is_named(command: Command, finished: Path) -> None:
+    words = ("--aim", "precision=0.99", "--out", "sure")
+    seen = command("decide", finished / "majority", *words)
+    assert "never given: good, as no probability is high enough" in seen.out
+    alone = command("decide", finished / "majority", "--aim", "f1", "--out", "other")
+    assert "probability divided by" in alone.out
+    assert "threshold" not in alone.out
+    plain = command("decide", finished / "majority", "--out", "plain")
+    assert "chosen on" not in plain.out
+
+
+def test_the_model_of_the_run_stays_as_it_is(command: Command, finished: Path) -> None:
+    model = finished / "tfidf" / "model"
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    seen = command("decide", finished, "--aim", "f1", "--out", model)
+    assert seen.status == 2
+    assert "another folder" in seen.err
+    other = command("decide", finished / "majority", "--aim", "f1", "--out", model)
+    assert other.status == 2
+    assert "the model of a run" in other.err
+    assert command("decide", finished / "tfidf", "--aim", "f1", "--out", "new").status == 0
+    assert {path: path.read_bytes() for path in model.iterdir()} == before
+    described = json.loads(Path("new/finetext.json").read_text())
+    assert described["provenance"]["method"] == "tfidf"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--aim", "best"), "must be f1"),
+        (("--abstain", "0.9"), "accuracy=SHARE"),
+        (("--coverage", "2"), "between 0 and 1"),
+        (("--aim", "recall=0.9"), "several labels"),
+        (("--costs", "none.csv"), "cannot be read"),
+        (("--method", "finetune"), "finetune"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    command: Command, finished: Path, words: tuple[str, ...], message: str
+) -> None:
+    seen = command("decide", finished, *words, "--out", "new")
+    assert seen.status == 2
+    assert message in seen.err
+    assert not Path("new").exists()
+
+
+def test_a_run_decides_as_its_recipe_says(workplace: Path, reviews: Path) -> None:
+    Path("costs.csv").write_text(",good,bad\ngood,0,1\nbad,1000,0\n")
+    recipe = {"data": {"source": str(reviews)}, "decide": {"costs": "costs.csv", "coverage": 0.7}}
+    made = finetext.train(Recipe.from_values(recipe | {"methods": {"majority": {}}}))
+    decision = made.classifier("majority").decision
+    assert decision.costs == ((0.0, 1000.0), (1.0, 0.0))
+    assert set(made.predictions("majority").decisions.tolist()) == {0}
+    assert decision.coverage == 0.7
+    again = Recipe.from_file(made.folder / "recipe.toml")
+    assert again.decide.costs == Path("costs.csv").absolute()
+    Path("elsewhere").mkdir()
+    assert made.predictions("majority").decision == decision

@@ -1,0 +1,178 @@
+"""`finetext predict` where its input, its output or its end is not as it should be."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.batch.files import table_file
+from finetext.core.errors import DataError
+
+Command = Callable[..., Any]
+LINES = [f"{word} film number {number}" for number in range(20) for word in ("a", "the", "this")]
+PREDICT = [sys.executable, "-m", "finetext", "predict"]
+
+
+@pytest.fixture
+def lines(workplace: Path) -> Path:
+    path = workplace / "lines.txt"
+    path.write_text("\n".join(LINES))
+    return path
+
+
+def test_lines_are_texts_and_how_they_were_read_is_said(
+    command: Command, finished: Path, lines: Path
+) -> None:
+    seen = command("predict", finished, lines, "--out", "out.jsonl")
+    assert "lines.txt: one text a line; text 'text'; 60 rows\n" in seen.err
+    rows = map(json.loads, Path("out.jsonl").read_text().splitlines())
+    assert [row["text"] for row in rows] == LINES
+    assert command("predict", finished, lines, "--quiet").err == ""
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(
+    command: Command, finished: Path, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    def work(*arguments: object) -> None:
+        raise AssertionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        patched.setattr(Path, "unlink", refuse)
+        patched.setattr("finetext.cli.arguments.open_model", work)
+        seen = command("predict", finished, lines, "--out", "out.csv")
+    assert (seen.status, seen.out) == (2, "")
+    assert seen.err == "finetext: out.csv cannot be written: [Errno 30] Read-only file system\n"
+
+
+def test_a_part_that_cannot_be_removed_does_not_hide_the_error(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataError, match="the first"), table_file(Path("out.csv")):
+        raise DataError("the first")
+
+
+@pytest.mark.parametrize("out", ["in.csv", "./in.csv", "link.csv"])
+def test_the_input_is_not_written_over(
+    command: Command, finished: Path, workplace: Path, out: str
+) -> None:
+    Path("in.csv").write_text("text\na fine film\n")
+    Path("link.csv").symlink_to("in.csv")
+    seen = command("predict", finished, "in.csv", "--out", out)
+    assert (seen.status, seen.out) == (2, "")
+    assert "is the input itself; write the predictions to another file" in seen.err
+    assert Path("in.csv").read_text() == "text\na fine film\n"
+
+
+def test_a_link_is_written_through(command: Command, finished: Path, workplace: Path) -> None:
+    Path("there").mkdir()
+    Path("link.csv").symlink_to("there/real.csv")
+    Path("in.csv").write_text("text\na fine film\n")
+    assert command("predict", finished, "in.csv", "--out", "link.csv").status == 0
+    assert Path("link.csv").is_symlink()
+    assert "a fine film" in Path("there/real.csv").read_text()
+    assert sorted(file.name for file in Path("there").iterdir()) == ["real.csv"]
+
+
+def test_two_can_write_one_file_with_usual_permissions(workplace: Path) -> None:
+    usual, path = Path("usual"), Path("out.jsonl")
+    usual.touch()
+    with table_file(path) as one, table_file(path) as two:
+        one({"id": ["1"], "text": ["a"]})
+        two({"id": ["2"], "text": ["b"]})
+        one({"id": ["3"], "text": ["c"]})
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["1", "3"]
+    assert path.stat().st_mode == usual.stat().st_mode
+    assert sorted(file.name for file in workplace.iterdir()) == ["out.jsonl", "usual"]
+
+
+def test_missing_texts_are_told(command: Command, finished: Path, workplace: Path) -> None:
+    Path("in.jsonl").write_text('{"text": "a fine film"}\n{"text": null}\n{"other": 1}\n')
+    seen = command("predict", finished, "in.jsonl")
+    assert "warning: in.jsonl: the text is missing in 2 rows (line 2, line 3)" in seen.err
+    assert len(seen.out.splitlines()) == 4
+
+
+def test_a_closed_standard_input(
+    command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    seen = command("predict", finished, "-")
+    assert (seen.status, seen.out) == (2, "")
+    assert seen.err == "finetext: standard input is closed; give one text a line\n"
+
+
+@pytest.fixture
+def running(finished: Path, workplace: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts `predict`; what it started is ended."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: object) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        command = [*PREDICT, str(finished), *map(str, words)]
+        started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_output_that_nobody_reads_ends_in_silence(
+    running: Callable[..., subprocess.Popen[bytes]], lines: Path, form: tuple[str, ...]
+) -> None:
+    process = running(lines, "--quiet", *form)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal here")
+@pytest.mark.parametrize("words", [("in.csv",), ("in.csv", "--json")])
+def test_a_standard_output_that_lacks_a_character_is_told(
+    command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    Path("in.csv").write_text("text\na café\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    seen = command("predict", finished, *words)
+    assert seen.status == 2
+    assert seen.err.endswith(
+        "finetext: standard output takes ascii only, which has no '\\xe9'; set "
+        "PYTHONIOENCODING=utf-8, or write a file with --out\n"
+    )
+
+
+def test_sigterm_is_told_and_leaves_nothing(
+    running: Callable[..., subprocess.Popen[bytes]], workplace: Path
+) -> None:
+    process = running("-", "--out", "out.csv")
+    while not list(workplace.glob(".out.csv.*.part")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert said == b"finetext: stopped\n"
+    # Stopped in an import, Python ends itself with the signal of Ctrl-C: 130 too, to a shell.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert list(workplace.glob(".out.csv.*")) == []

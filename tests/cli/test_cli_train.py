@@ -1,0 +1,207 @@
+"""`finetext train`, from options to a run folder."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.core.errors import DataError
+
+Command = Callable[..., Any]
+QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    entries = json.loads((run / "leaderboard.json").read_text())
+    return {entry["method"]: entry["metrics"] for entry in entries}
+
+
+def splits(run: Path) -> dict[str, str]:
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(run / "splits.parquet").to_pylist()
+    return {row["id"]: row["split"] for row in rows}
+
+
+def test_results_and_messages_go_their_ways(
+    command: Command, workplace: Path, reviews: Path
+) -> None:
+    seen = command("train", reviews, *QUICK)
+    assert seen.status == 0
+    assert "macro F1" in seen.out
+    assert seen.out.endswith("report: runs/reviews/report.html\n")
+    assert "reviews.csv: comma-separated" in seen.err
+    assert "splits: train 42, validation 9, test 9 rows, 2 labels" in seen.err
+    assert "warning: " in seen.err
+    assert "\x1b" not in seen.out + seen.err
+    run = workplace / "runs" / "reviews"
+    assert list(metrics(run)) == ["majority", "tfidf"]
+    files = {"recipe.toml", "data.json", "environment.json", "report.html", "verdict.json"}
+    assert files <= {path.name for path in run.iterdir()}
+    assert "runs/reviews-2/" in command("train", reviews, *QUICK, "--quiet").out
+
+
+def test_json_is_alone_and_quiet_says_nothing(
+    command: Command, workplace: Path, reviews: Path
+) -> None:
+    seen = command("train", reviews, *QUICK, "--json", "--out", "here")
+    assert seen.err == ""
+    told = json.loads(seen.out)
+    assert told["run"] == "here"
+    assert set(told["comparisons"]) == {"majority", "tfidf"} - {told["best"]}
+    assert {told["best"], told["cheapest"]} <= {"majority", "tfidf"}
+    assert {e["method"]: e["metrics"] for e in told["leaderboard"]} == metrics(Path("here"))
+    assert command("show", "here", "--json").out == seen.out
+    seen = command("train", reviews, *QUICK, "--quiet", "--out", "there")
+    assert seen.err == ""
+    assert seen.out.startswith(" ")
+
+
+def test_a_recipe_gives_the_same_again(
+    command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "own.csv").write_text(reviews.read_text())
+    command("train", "own.csv", *QUICK, "--seed", 7, "--test-size", 12, "--out", "first")
+    elsewhere = workplace / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    seen = command("train", "--recipe", workplace / "first" / "recipe.toml", "--out", "second")
+    assert seen.status == 0
+    assert "results will differ" not in seen.err
+    assert metrics(elsewhere / "second") == metrics(workplace / "first")
+    assert splits(elsewhere / "second") == splits(workplace / "first")
+    recipe = (elsewhere / "second" / "recipe.toml").read_text()
+    assert recipe == (workplace / "first" / "recipe.toml").read_text()
+    with (workplace / "own.csv").open("a") as file:
+        file.write("one more fine film,good,x\n")
+    seen = command("train", "--recipe", "second/recipe.toml", "--out", "third")
+    assert "warning: the data are not the ones" in seen.err
+
+
+def test_options_become_the_recipe(command: Command, workplace: Path, reviews: Path) -> None:
+    seen = command(
+        "train", reviews, "--text", "text", "--label", "label", "--group", "movie",
+        *QUICK, "--set", "tfidf.longest_ngram=1", "--metric", "accuracy", "--seed", 5,
+        "--validation-size", "0.2", "--set", "split.strategy=random", "--out", "run",
+    )  # fmt: skip
+    assert seen.status == 0
+    recipe = tomllib.loads((workplace / "run" / "recipe.toml").read_text())
+    assert recipe["seed"] == 5
+    assert recipe["metric"] == "accuracy"
+    assert recipe["data"]["source"] == str(reviews)
+    assert recipe["data"]["group"] == "movie"
+    assert recipe["split"] == {"validation": 0.2, "strategy": "random"}
+    assert recipe["methods"]["tfidf"]["longest_ngram"] == 1
+
+
+def test_no_group_is_in_two_splits(command: Command, workplace: Path, reviews: Path) -> None:
+    assert command("train", reviews, "--group", "movie", *QUICK, "--out", "run").status == 0
+    rows = [line.split(",") for line in reviews.read_text().splitlines()[1:]]
+    where = splits(workplace / "run")
+    sides: dict[str, set[str]] = {}
+    for number, (_, _, movie) in enumerate(rows, start=1):
+        sides.setdefault(movie, set()).add(where[str(number)])
+    assert len(sides) == 12
+    assert all(len(side) == 1 for side in sides.values())
+    assert set(where.values()) == {"train", "validation", "test"}
+
+
+def test_ready_made_splits_are_kept(command: Command, workplace: Path, reviews: Path) -> None:
+    header, *lines = reviews.read_text().splitlines()
+    for name, part in (("a", lines[:30]), ("b", lines[30:45]), ("c", lines[45:])):
+        Path(f"{name}.csv").write_text("\n".join([header, *part]) + "\n")
+    seen = command(
+        "train", "a.csv", "--validation", "b.csv", "--test", "c.csv", *QUICK, "--out", "run"
+    )
+    assert "splits: train 30, validation 15, test 15 rows" in seen.err
+    again = command("train", "--recipe", "run/recipe.toml", "--out", "again")
+    assert again.status == 0
+    assert metrics(Path("again")) == metrics(Path("run"))
+    carved = command("train", "a.csv", "--test", "c.csv", *QUICK)
+    assert "test 15 rows" in carved.err
+
+
+def test_a_part_goes_over_that_of_the_recipe(
+    command: Command, workplace: Path, reviews: Path
+) -> None:
+    Path("r.toml").write_text(f'[data]\nsource = "{reviews}"\n[methods.majority]\n')
+    seen = command("train", "--recipe", "r.toml", "--test", reviews, *QUICK)
+    assert "test 60 rows" in seen.err
+
+
+def test_unlabelled_rows_can_be_dropped(command: Command, workplace: Path, reviews: Path) -> None:
+    Path("gaps.csv").write_text(reviews.read_text() + "no label here at all,,x\n")
+    seen = command("train", "gaps.csv", *QUICK)
+    assert seen.status == 2
+    assert "line 62" in seen.err
+    assert not Path("runs").exists()
+    seen = command("train", "gaps.csv", "--drop-unlabelled", *QUICK)
+    assert seen.status == 0
+    assert "warning: 1 row without a label is left out" in seen.err
+
+
+def test_several_labels_go_through_the_whole_command(command: Command, workplace: Path) -> None:
+    values = ["3", "14", "3,14"]
+    words = {"3": "sun and warmth", "14": "rain and cold", "3,14": "sun and rain together"}
+    rows = [f'day {n} with {words[values[n % 3]]},"{values[n % 3]}"' for n in range(60)]
+    Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
+    seen = command("train", "days.csv", *QUICK, "--out", "run")
+    assert seen.status == 0
+    assert "2 labels, several a row" in seen.err
+    scores = metrics(workplace / "run")["tfidf"]["test"]
+    assert {"macro_f1", "micro_f1", "samples_f1", "subset_accuracy"} <= set(scores)
+    assert scores["macro_f1"]["value"] > 0.9
+    told = json.loads(command("predict", "run", "sun and rain together", "--json").out)
+    assert told[0]["prediction"] == ["3", "14"]
+    Path("one.csv").write_text("text,tags\nwarm sun and warmth,3\n")
+    assert "subset accuracy" in command("evaluate", "run", "one.csv").out
+    command("predict", "run", "days.csv", "--out", "out.csv")
+    assert '"3,14"' in Path("out.csv").read_text().splitlines()[3]
+    assert command("show", "run", "--results", 3).status == 0
+    assert command("train", "--recipe", "run/recipe.toml", "--out", "again").status == 0
+    assert metrics(workplace / "again") == metrics(workplace / "run")
+
+
+def test_all_four_rungs(
+    command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
+) -> None:
+    seen = command(
+        "train", reviews, "--encoder", tiny_encoder, "--max-length", 16, "--epochs", 1,
+        "--device", "cpu", "--out", "run",
+    )  # fmt: skip
+    assert seen.status == 0
+    assert "finetune: " in seen.err
+    assert list(metrics(workplace / "run")) == ["majority", "tfidf", "probe", "finetune"]
+    for rung in ("probe", "finetune"):
+        model = workplace / "run" / rung / "model"
+        told = json.loads(command("predict", model, "a fine film", "--json").out)
+        assert told[0]["prediction"] in ("good", "bad")
+    assert (workplace / "run" / "finetune" / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (DataError("the loss is nan"), 2, "finetext: tfidf failed: the loss is nan"),
+        (KeyboardInterrupt(), 130, "tfidf was stopped\n"),
+    ],
+)
+def test_finished_rungs_outlast_one_that_fails(
+    command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch,
+    error: BaseException, status: int, said: str,
+) -> None:  # fmt: skip
+    def fail(*given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fail)
+    seen = command("train", reviews, "--methods", "tfidf", "--out", "run")
+    assert seen.status == status
+    assert said in seen.err
+    assert "what was finished before (majority) lies in run" in seen.err
+    assert list(metrics(Path("run"))) == ["majority"]
+    assert command("show", "run").status == 0

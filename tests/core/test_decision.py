@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetext.core.decision import AS_LIKELY, Decision, decision_in
+
+LIKELY = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.34, 0.33, 0.33]])
+share = st.floats(0.001, 1.0)
+three = st.tuples(share, share, share)
+
+
+def test_the_likeliest_label_is_given_by_default() -> None:
+    assert AS_LIKELY.labels(LIKELY, multilabel=False).tolist() == [0, 2, 0]
+    assert AS_LIKELY.labels(LIKELY, multilabel=True).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert not AS_LIKELY.abstains(LIKELY).any()
+    assert AS_LIKELY.sets(LIKELY) is None
+
+
+def test_a_label_with_a_low_threshold_is_given_sooner() -> None:
+    decision = Decision(thresholds=(1.0, 0.5, 1.0))
+    assert decision.labels(LIKELY, multilabel=False).tolist() == [1, 2, 1]
+    assert decision.labels(LIKELY, multilabel=True)[0].tolist() == [0, 0, 0]
+
+
+def test_the_cheapest_label_is_given() -> None:
+    missing_the_last_is_dear = ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (9.0, 9.0, 0.0))
+    decision = Decision(costs=missing_the_last_is_dear)
+    assert decision.labels(LIKELY, multilabel=False).tolist() == [2, 2, 2]
+    equal = Decision(costs=((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0)))
+    assert equal.labels(LIKELY, multilabel=False).tolist() == [0, 2, 0]
+
+
+def test_it_abstains_where_the_label_given_is_not_probable_enough() -> None:
+    assert Decision(least=(0.4, 0.9, 0.8)).abstains(LIKELY).tolist() == [False, True, True]
+    other = Decision(thresholds=(1.0, 0.5, 1.0), least=(0.0, 0.31, 0.0))
+    assert other.labels(LIKELY, multilabel=False).tolist() == [1, 2, 1]
+    assert other.abstains(LIKELY).tolist() == [True, False, False]
+
+
+def test_sets_hold_every_label_that_is_probable_enough() -> None:
+    sets = Decision(set_from=0.3, coverage=0.9).sets(LIKELY)
+    assert sets is not None
+    assert sets.sum(axis=1).tolist() == [2, 1, 3]
+
+
+@given(st.floats(0.1, 10), st.none() | three, st.none() | three, st.none() | share)
+def test_it_comes_back_from_json(
+    temperature: float,
+    thresholds: tuple[float, ...] | None,
+    least: tuple[float, ...] | None,
+    set_from: float | None,
+) -> None:
+    costs = None if thresholds is None else (thresholds, thresholds, thresholds)
+    decision = Decision(temperature, thresholds, costs, least, set_from, set_from, "f1")
+    assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
+    decision.check(3)
+    assert AS_LIKELY.to_json() == {}
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        Decision(thresholds=(0.5,)), Decision(least=(0.1, 0.2)), Decision(costs=((0.0, 1.0),)),
+        Decision(costs=((0.0, 1.0), (0.0, 1.0), (0.0, 1.0))),
+    ],
+)  # fmt: skip
+def test_other_sizes_than_those_of_the_labels_are_refused(decision: Decision) -> None:
+    with pytest.raises(ValueError, match="for 3 labels"):
+        decision.check(3)
+
+
+@pytest.mark.parametrize("limits", [None, [0.3, 0.7]])
+def test_files_of_the_first_format_are_read(limits: list[float] | None) -> None:
+    read = decision_in({"format_version": 1, "thresholds": limits})
+    assert read == Decision(thresholds=None if limits is None else (0.3, 0.7))
+    assert decision_in({"decision": {"least": [0.5, 0.5]}}) == Decision(least=(0.5, 0.5))
+    with pytest.raises(KeyError):
+        decision_in({})

@@ -1,0 +1,48 @@
+"""The machine, and the places that are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finetext.core.environment import absolute, cache_folder, processor_name
+from finetext.methods.finetune import Finetune
+from finetext.methods.tfidf import Tfidf
+from finetext.runs.folder import describe_environment
+from finetext.runs.recipe import Recipe
+
+
+def test_versions_are_recorded() -> None:
+    described = describe_environment(Recipe(seed=3, methods={"tfidf": Tfidf()}))
+    assert (described["seed"], described["device"]) == (3, "cpu")
+    assert "threads" not in described
+    assert described["packages"]["finetext"]
+    assert all(described["packages"].values())
+
+
+def test_what_is_computed_on_is_recorded() -> None:
+    import torch
+
+    described = describe_environment(Recipe(methods={"a": Finetune()}))
+    assert torch.device(described["device"])
+    assert described["threads"] == torch.get_num_threads()
+
+
+def test_the_processor_has_a_name() -> None:
+    assert processor_name().strip()
+
+
+def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("FINETEXT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "finetext"
+
+
+def test_only_paths_that_exist_become_absolute(workplace: Path) -> None:
+    Path("x.csv").write_text("")
+    assert absolute("x.csv") == str(workplace / "x.csv")
+    for name in ("y.csv", "hub:owner/name", "https://example.org/x.csv", "bbc-news", "a" * 5000):
+        assert absolute(name) == name

@@ -1,0 +1,43 @@
+"""SIGTERM stops a command as Ctrl-C does, and what it has to say is said."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from finetext.core.console import stopping, told_how_to_go_on
+
+
+def test_sigterm_is_ctrl_c_while_a_command_runs() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stopping():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Stopped:
+    """Ctrl-C comes while it is taken away, where Python drops exceptions."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def wait_after_the_finaliser() -> None:
+    Stopped()
+    time.sleep(10)
+
+
+def test_a_ctrl_c_that_came_in_a_finaliser_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt), stopping():
+        wait_after_the_finaliser()
+
+
+@pytest.mark.parametrize(("message", "shown"), [("go on so", "finetext: go on so\n"), ("", "")])
+def test_a_stopped_command_says_how_to_go_on(
+    message: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), told_how_to_go_on():
+        raise KeyboardInterrupt(message)
+    assert capsys.readouterr().err == shown

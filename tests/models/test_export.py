@@ -1,0 +1,312 @@
+"""What every export has in common: where it goes, what it is compared on, when it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import finetext
+from finetext.core import registry
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
+from finetext.methods.majority import MajorityClassifier
+from finetext.methods.tfidf import TfidfClassifier
+from finetext.models.onnx_export import Exporter, Made, OnnxExporter
+from finetext.runs.export import ExportTerms, Origin, open_origin, place_in_run
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Same(Exporter):
+    """An export that is its original."""
+
+    name: ClassVar[str] = "same"
+    least_agreement: ClassVar[float] = 0.99  # type: ignore[misc, assignment]
+
+    def check(self, origin: Origin) -> None:
+        """Everything can be exported."""
+
+    def make(self, origin: Origin, work: Path) -> Made:
+        """What is there already."""
+        return Made(origin.classifier)
+
+
+@dataclass(frozen=True)
+class Silly(Same):
+    """An export that always gives the first label."""
+
+    name: ClassVar[str] = "silly"
+
+    def make(self, origin: Origin, work: Path) -> Made:
+        """Certainty."""
+        first = np.eye(len(origin.classifier.scheme))[0]
+        scheme, decision = origin.classifier.scheme, origin.classifier.decision
+        return Made(MajorityClassifier(scheme, decision, first))
+
+
+@pytest.fixture(autouse=True)
+def exporters(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = dict(registry.TABLES["exporters"])
+    table |= {name.lower(): f"{__name__}:{name}" for name in ("Same", "Silly", "Broken")}
+    monkeypatch.setitem(registry.TABLES, "exporters", table)
+    registry.table.cache_clear()
+    monkeypatch.setattr(registry, "import_module", lambda name: _module(name))
+
+
+def _module(name: str) -> Any:
+    import importlib
+    import sys
+
+    return sys.modules[__name__] if name == __name__ else importlib.import_module(name)
+
+
+def test_the_export_stands_beside_the_model(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    for named in (run, run / "tfidf", run / "tfidf" / "model"):
+        found = finetext.export(named, "same")
+        assert found.folder == run / "tfidf" / "same"
+        assert isinstance(found.classifier, TfidfClassifier)
+        assert found.compared is not None
+        assert found.compared.agreement == 1
+        assert found.compared.where == "validation rows of the run"
+        shutil.rmtree(found.folder)
+
+
+def test_validation_rows_are_compared_and_never_test_rows(finished: Path) -> None:
+    origin = open_origin(finished)
+    assert origin.rows is not None
+    run = finetext.Run.open(finished)
+    assert origin.rows.ids == list(run.predictions(split="validation").ids)
+    train = set(origin.training_rows().ids)
+    assert train
+    assert not train & {*run.predictions().ids, *origin.rows.ids}
+
+
+def test_other_data_or_a_changed_file_have_no_training_rows(
+    finished: Path, reviews: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    recipe = (run / "recipe.toml").read_text(encoding="utf-8")
+    changed = tmp_path / "changed.csv"
+    changed.write_text(reviews.read_text() + "a new film,good,x\n", encoding="utf-8")
+    (run / "recipe.toml").write_text(recipe.replace(str(reviews), str(changed)), encoding="utf-8")
+    with pytest.raises(RunError, match="not the ones it was begun with"):
+        open_origin(run).training_rows()
+
+
+def test_too_little_agreement_is_refused_and_leaves_nothing(finished: Path, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "export"
+    with pytest.raises(
+        ModelError, match=r"same labels as finished/tfidf on \d+\.\d+% of 9"
+    ) as told:
+        finetext.export(finished, "silly", place)
+    assert "--force" in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_force_keeps_it_and_says_so(command: Command, finished: Path, tmp_path: Path) -> None:
+    place = tmp_path / "export"
+    words = ("export", finished, "--format", "silly", "--out", place)
+    assert command(*words).status == 2
+    seen = command(*words, "--force")
+    assert seen.status == 0
+    assert "it is kept, as you force it" in seen.err
+    assert "same labels on" in seen.out
+    assert f"export: {place}" in seen.out
+    assert finetext.load(place).kind == "majority"
+    assert command(*words, "--force").status == 2
+    assert command(*words[:-1], tmp_path / "less", "--least-agreement", "0.1").status == 0
+
+
+def test_without_rows_it_needs_data_or_force(
+    command: Command, finished: Path, reviews: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    model = shutil.copytree(finished / "tfidf" / "model", tmp_path / "model")
+    words = ("export", model, "--format", "same")
+    seen = command(*words)
+    assert seen.status == 2
+    assert "give some with --data, or --force" in seen.err
+    assert not (tmp_path / "same").exists()
+    told = json.loads(command(*words, "--data", reviews, "--json").out)
+    assert told["folder"] == str(tmp_path / "same")
+    assert told["compared"]["rows"] == 60
+    assert told["compared"]["where"] == f"rows of {reviews.name}"
+    for file in ("finetext.json", "README.md"):
+        assert str(reviews.parent) not in (tmp_path / "same" / file).read_text(encoding="utf-8")
+    assert told["compared"]["scores"]["accuracy"]["original"]["value"] > 0.9
+    Path("unlabelled.txt").write_text("a fine film\na dull film\n")
+    told = json.loads(command(*words, "--data", "unlabelled.txt", "--json", "--out", "b").out)
+    assert told["compared"]["rows"] == 2
+    assert told["compared"]["scores"] == {}
+    seen = command(*words, "--force", "--out", "c")
+    assert seen.status == 0
+    assert "not compared with the original" in seen.err
+    assert json.loads(command(*words, "--force", "--out", "d", "--json").out)["compared"] is None
+
+
+def test_a_classifier_is_exported_with_rows_and_a_folder(finished: Path, tmp_path: Path) -> None:
+    classifier = finetext.load(finished)
+    with pytest.raises(RecipeError, match="in which folder"):
+        finetext.export(classifier, "same")
+    rows = (["a fine film", "a dull film"], ["good", "bad"])
+    found = finetext.export(classifier, "same", tmp_path / "e", data=rows)
+    assert found.compared is not None
+    assert found.compared.rows == 2
+
+
+def test_something_else_is_never_replaced(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    for place in (tmp_path / "thesis", finished / "tfidf" / "model"):
+        with pytest.raises(ModelError, match="choose another folder"):
+            finetext.export(finished, "same", place)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    assert finetext.export(finished, "same", tmp_path / "empty").folder == tmp_path / "empty"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--format", "onxx"), "did you mean 'onnx'"),
+        (("--format", "static", "--quantize", "int8"), "has no setting 'quantize'"),
+        (("--quantize", "int4"), "quantize = 'int4'"),
+        (("--least-agreement", "99"), "a share from 0 to 1"),
+        ((), "copy its model folder"),
+        (("--format", "static"), "needs no export to static embeddings"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    command: Command, finished: Path, words: tuple[str, ...], message: str
+) -> None:
+    seen = command("export", finished, *words, "--out", "export")
+    assert (seen.status, seen.out) == (2, "")
+    assert message in seen.err
+    assert not list(Path().iterdir())
+
+
+def test_a_rung_that_is_not_there_is_refused(finished: Path) -> None:
+    with pytest.raises(ModelError, match="no model or run folder"):
+        finetext.export(finished / "finetune", "same")
+    assert place_in_run(finished / "tfidf") == (finished, "tfidf")
+    assert place_in_run(finished.parent) is None
+
+
+def test_a_missing_rung_in_the_leaderboard_is_unknown(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.copytree(run / "tfidf", run / "other")
+    with pytest.raises(UnknownNameError, match="no rung in this run named 'other'"):
+        finetext.export(run / "other", "same")
+
+
+def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
+    from finetext.encoders.word_tokenizer import WordTokenizer
+    from finetext.methods.finetune import TransformerClassifier
+
+    tokenizer = WordTokenizer.of_words(["xxunk", "xxpad", "xxbos", "film"])
+    scheme = finetext.load(finished).scheme
+    decision = finetext.load(finished).decision
+    classifier: Classifier = TransformerClassifier(scheme, decision, None, tokenizer, 64)
+    with pytest.raises(ModelError, match="rules written in Python"):
+        OnnxExporter().check(Origin(classifier))
+
+
+def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
+    from finetext.models.export_comparison import Judging, compared
+
+    origin = open_origin(finished)
+    assert origin.rows is not None
+    classifier = origin.classifier
+    mute = classifier.with_decision(replace(classifier.decision, least=(1.1, 1.1)))
+    how = Judging("rows", "macro_f1")
+    assert compared(classifier, mute, (1, 1), origin.rows, how).agreement == 0
+    assert compared(mute, mute, (1, 1), origin.rows, how).agreement == 1
+
+
+@dataclass(frozen=True)
+class Broken(Same):
+    """An export that gives no numbers, which of several labels means none."""
+
+    name: ClassVar[str] = "broken"
+
+    def make(self, origin: Origin, work: Path) -> Made:
+        """Not a number."""
+        scheme, decision = origin.classifier.scheme, origin.classifier.decision
+        return Made(MajorityClassifier(scheme, decision, np.full(len(scheme), np.nan)))
+
+
+def test_what_is_not_a_number_never_agrees(
+    mixed_topics: finetext.Dataset, finished: Path, tmp_path: Path
+) -> None:
+    method = finetext.Tfidf(inverse_regularisation=1.0)
+    rare = method.fit(mixed_topics, mixed_topics, FitContext())
+    rare = rare.with_decision(replace(rare.decision, thresholds=(1.0,) * len(rare.scheme)))
+    assert not any(rare.predict(mixed_topics.texts))
+    for what, data in ((rare, mixed_topics), (finished, None)):
+        for force in (False, True):
+            terms = ExportTerms(least_agreement=0.0, force=force)
+            with pytest.raises(ModelError, match=r"the export gives something that is not a numb"):
+                finetext.export(what, "broken", tmp_path / "e", data=data, terms=terms)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_rows_cannot_be_compared(finished: Path) -> None:
+    from finetext.models.export_comparison import Judging, compared
+
+    origin = open_origin(finished)
+    assert origin.rows is not None
+    with pytest.raises(DataError, match="no rows"):
+        compared(
+            origin.classifier, origin.classifier, (1, 1), origin.rows.select([]),
+            Judging("rows", "macro_f1"),
+        )  # fmt: skip
+
+
+def test_several_labels_agree_where_all_of_them_do(
+    mixed_topics: finetext.Dataset, tmp_path: Path
+) -> None:
+    method = finetext.Tfidf(inverse_regularisation=1.0)
+    classifier = method.fit(mixed_topics, mixed_topics, FitContext())
+    found = finetext.export(classifier, "same", tmp_path / "e", data=mixed_topics)
+    assert found.compared is not None
+    assert found.compared.agreement == 1
+    assert set(found.compared.scores) == {"subset_accuracy", "macro_f1"}
+    with pytest.raises(ModelError, match=r"less than the 99\.00%"):
+        finetext.export(classifier, "silly", tmp_path / "f", data=mixed_topics)
+
+
+@pytest.mark.parametrize(
+    ("rows", "milliseconds", "words"),
+    [
+        ((100.0, 250.0), (10.0, 5.0), "2.5 times as fast in batches and 2.0 times as fast for one"),
+        ((100.0, 101.0), (10.0, 20.0), "as fast in batches and only 0.50 times as fast for one"),
+    ],
+)
+def test_which_is_faster_is_said_in_words(
+    rows: tuple[float, float], milliseconds: tuple[float, float], words: str, finished: Path
+) -> None:
+    from finetext.models.export_comparison import Both, Judging, compared, speed_in_words
+
+    origin = open_origin(finished)
+    assert origin.rows is not None
+    few = origin.rows.select(range(3))
+    how = Judging("rows", "macro_f1")
+    found = compared(origin.classifier, origin.classifier, (1, 1), few, how)
+    timed = replace(found, rows_per_second=Both(*rows), milliseconds=Both(*milliseconds))
+    assert words in speed_in_words(timed)
+    assert ("slower" in speed_in_words(timed)) == (milliseconds[1] > milliseconds[0])

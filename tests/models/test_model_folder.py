@@ -1,0 +1,186 @@
+"""The model folder: whole or not at all, and refused with a reason when it is not one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.core.decision import Decision
+from finetext.core.errors import ModelError
+from finetext.core.types import LabelScheme
+from finetext.methods.majority import MajorityClassifier
+from finetext.methods.tfidf import TfidfClassifier
+from finetext.models.folder import FORMAT_VERSION, load_model, save_model
+from finetext.storage.files import write_text
+
+
+def classifier(first: float = 0.25) -> MajorityClassifier:
+    return MajorityClassifier(LabelScheme(("a", "b")), Decision(), np.array([first, 1 - first]))
+
+
+def change(folder: Path, **values: Any) -> None:
+    described = json.loads((folder / "finetext.json").read_text())
+    (folder / "finetext.json").write_text(json.dumps(described | values))
+
+
+def test_it_says_what_it_holds(tmp_path: Path) -> None:
+    folder = save_model(
+        classifier().with_decision(Decision(thresholds=(0.5, 0.25))), tmp_path / "new" / "m"
+    )
+    described = json.loads((folder / "finetext.json").read_text())
+    assert described["format_version"] == FORMAT_VERSION
+    assert described["classifier"] == "majority"
+    assert described["labels"] == ["a", "b"]
+    assert described["decision"] == {"thresholds": [0.5, 0.25]}
+    assert [path.name for path in folder.parent.iterdir()] == ["m"]
+
+
+def test_a_model_is_replaced_as_a_whole(tmp_path: Path, tfidf: TfidfClassifier) -> None:
+    folder = save_model(tfidf, tmp_path / "m")
+    save_model(classifier(0.75), folder)
+    assert load_model(folder)("x") == {"a": 0.75, "b": 0.25}
+    names = {"finetext.json", "frequencies.json", "README.md"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("disk full"), RuntimeError("a bug"), KeyboardInterrupt()]
+)
+def test_a_failing_save_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+
+    def fail(self: MajorityClassifier, place: Path) -> None:
+        (place / "half").write_text("written")
+        raise error
+
+    monkeypatch.setattr(MajorityClassifier, "save_weights", fail)
+    expected = ModelError if isinstance(error, OSError) else type(error)
+    for place in (folder, tmp_path / "fresh"):
+        with pytest.raises(expected):
+            save_model(classifier(0.5), place)
+    assert load_model(folder)("x") == {"b": 0.75, "a": 0.25}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_failing_swap_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    folder = save_model(classifier(), tmp_path / "m")
+    replace = os.replace
+
+    def fail(source: Any, target: Any) -> None:
+        weights = Path(source) / "frequencies.json"
+        if Path(target) == folder and json.loads(weights.read_text())[0] == 0.5:
+            raise OSError("no permission")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(ModelError, match="no permission"):
+        save_model(classifier(0.5), folder)
+    assert load_model(folder)("x") == {"b": 0.75, "a": 0.25}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    (tmp_path / "file").write_text("a file")
+    for name in ("thesis", "file"):
+        with pytest.raises(ModelError, match="not a finetext model; choose another folder"):
+            save_model(classifier(), tmp_path / name)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_model(classifier(), tmp_path / "file" / "model")
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"has no finetext\.json"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"format_version": "one"}', "\udcff"]
+)
+def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    (folder / "finetext.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=r"finetext\.json is damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("labels", 5), ("labels", ["a", "a"]), ("labels", None), ("decision", "high"),
+        ("decision", {"thresholds": {}}), ("classifier", None), ("classifier", 5),
+        ("decision", {"thresholds": [0.5]}), ("decision", {"least": "ab"}), ("labels", "ab"),
+        ("provenance", "mine"), ("record", [1]), ("labels", ["a", "b", "c"]),
+    ],
+)  # fmt: skip
+def test_a_description_with_a_wrong_value_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    change(folder, **{name: value})
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+def test_a_newer_format_is_refused_with_advice(tmp_path: Path) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    change(folder, format_version=FORMAT_VERSION + 1)
+    with pytest.raises(ModelError, match="upgrade finetext"):
+        load_model(folder)
+
+
+def test_an_unknown_kind_of_classifier_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    change(folder, classifier="majorty")
+    with pytest.raises(ModelError, match="did you mean 'majority'"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "nonsense", "cut"])
+@pytest.mark.parametrize("file", ["model.safetensors", "vocabulary.json"])
+def test_damaged_weights_are_refused(
+    tmp_path: Path, tfidf: TfidfClassifier, file: str, damage: str
+) -> None:
+    folder = save_model(tfidf, tmp_path / "m")
+    path = folder / file
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"nonsense" if damage == "nonsense" else path.read_bytes()[:-20])
+    with pytest.raises(ModelError, match="damaged"):
+        load_model(folder)
+
+
+def test_labels_that_are_not_those_of_the_weights_are_refused(
+    tmp_path: Path, tfidf: TfidfClassifier
+) -> None:
+    folder = save_model(tfidf, tmp_path / "m")
+    change(folder, labels=["a", "b"])
+    with pytest.raises(ModelError, match=r"damaged: model\.safetensors has 3 outputs for 2 labels"):
+        load_model(folder)
+
+
+def test_how_it_was_made_is_recorded(tmp_path: Path) -> None:
+    folder = save_model(classifier(), tmp_path / "m", {"method": "mine", "seed": 3})
+    provenance = json.loads((folder / "finetext.json").read_text())["provenance"]
+    assert {"method": "mine", "seed": 3}.items() <= provenance.items()
+
+
+def test_a_text_that_cannot_be_put_in_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_text(tmp_path / "taken", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,0 +1,205 @@
+"""An export to ONNX predicts as its original does, and takes neither torch nor transformers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import finetext
+from finetext.core.contracts import Classifier
+from finetext.core.decision import Decision
+from finetext.core.errors import ModelError
+from finetext.evaluation.calibration import tempered
+
+ODD_TEXTS = (
+    "", " \n\t ", "bread and salt " * 500, "x" * 3_000, "😀👩‍👩‍👧", "\x00\x07 bread \x1b",
+    "שלום עולם مرحبا", "面包和盐", "bread \ud83c and salt", "[PAD] [CLS] [MASK] </s>",
+)  # fmt: skip
+Without = Callable[[tuple[str, ...], str, Path], str]
+HEAVY = ("torch", "transformers", "accelerate", "onnx", "onnxscript", "sentence_transformers")
+
+
+@pytest.fixture(scope="module")
+def texts(topic_rows: tuple[list[str], list[str]]) -> list[str]:
+    return [*topic_rows[0], *ODD_TEXTS, "bread " * 50]
+
+
+@pytest.fixture(scope="module")
+def original(encoder_run: Path) -> Classifier:
+    return finetext.load(encoder_run / "finetune" / "model", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def exported(onnx_model: Path) -> Classifier:
+    return finetext.load(onnx_model)
+
+
+def test_labels_and_probabilities_are_those_of_the_original(
+    original: Classifier, exported: Classifier, texts: list[str]
+) -> None:
+    wanted = original.with_precision("fp32").predict_proba(texts)
+    np.testing.assert_allclose(exported.predict_proba(texts), wanted, atol=1e-4)
+    assert exported.predict(texts) == original.predict(texts)
+    assert exported.scheme == original.scheme
+    assert exported.decision == original.decision
+    assert np.ptp(wanted[:, 0]) > 0.2
+
+
+def test_a_text_alone_is_as_among_others(exported: Classifier, texts: list[str]) -> None:
+    alone = np.concatenate([exported.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(exported.predict_proba(texts), alone, atol=1e-5)
+    assert exported.predict_proba([]).shape == (0, 3)
+    assert exported.logits([]).shape == (0, 3)
+
+
+def test_the_decision_is_obeyed(exported: Classifier, texts: list[str]) -> None:
+    assert set(exported.with_decision(Decision(least=(2.0,) * 3)).predict(texts)) == {None}
+
+
+def test_the_temperature_divides_the_logits_and_is_saved(
+    exported: Classifier,
+    texts: list[str],
+    tmp_path: Path,
+    snippet_of: Callable[[Path], str],
+    without: Without,
+) -> None:
+    wanted = tempered(exported.predict_proba(texts), False, 2.5)
+    cooled = exported.with_temperature(2.5)
+    np.testing.assert_allclose(cooled.predict_proba(texts), wanted, atol=1e-6)
+    folder = cooled.save(tmp_path / "cooled")
+    np.testing.assert_allclose(finetext.load(folder).predict_proba(texts), wanted, atol=1e-6)
+    program = snippet_of(folder) + "\nprint(json.dumps(predict_proba(['soup']).tolist()))\n"
+    said = json.loads(without((*HEAVY, "finetext"), program, folder).splitlines()[-1])
+    np.testing.assert_allclose(said, cooled.predict_proba(["soup"]), atol=1e-6)
+
+
+def test_the_folder_says_what_it_is(onnx_model: Path, exported: Classifier) -> None:
+    described = json.loads((onnx_model / "finetext.json").read_text(encoding="utf-8"))
+    assert described["classifier"] == "onnx"
+    assert described["provenance"]["made_from"] == "run/finetune"
+    assert described["provenance"]["max_length"] == 64
+    config = json.loads((onnx_model / "config.json").read_text(encoding="utf-8"))
+    assert list(config["id2label"].values()) == list(exported.scheme.names)
+    compared = json.loads((onnx_model / "export.json").read_text(encoding="utf-8"))
+    assert compared["agreement"] == 1
+    assert compared["largest_difference"] < 1e-4
+    assert compared["where"] == "validation rows of the run"
+    assert set(compared["scores"]) == {"accuracy", "macro_f1"}
+    assert compared["differences"]["accuracy"]["difference"]["value"] == 0
+    for name in ("bytes", "rows_per_second", "milliseconds"):
+        assert all(compared[name][of] > 0 for of in ("original", "exported"))
+    assert {path.name for path in onnx_model.iterdir()} == {
+        "README.md", "config.json", "export.json", "finetext.json", "model.onnx", "onnx.json",
+        "tokenizer.json",
+    }  # fmt: skip
+
+
+def test_finetext_predicts_with_it_without_torch(
+    onnx_model: Path, original: Classifier, tmp_path: Path, without: Without
+) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\nfresh bread,food\nthe match,sport\n")
+    program = f"""
+import json
+from finetext.cli import main
+from finetext.core.contracts import Classifier
+folder = {str(onnx_model)!r}
+print(json.dumps(Classifier.load(folder).predict_proba(["fresh bread", ""]).tolist()))
+for words in (["predict", folder, "fresh bread"], ["predict", folder, "rows.csv"],
+              ["evaluate", folder, "rows.csv"], ["explain", folder, "fresh bread"]):
+    try:
+        main(words)
+    except SystemExit as end:
+        assert not end.code, (words, end.code)
+"""
+    lines = without(HEAVY, program, tmp_path).splitlines()
+    wanted = original.with_precision("fp32").predict_proba(["fresh bread", ""])
+    np.testing.assert_allclose(json.loads(lines[0]), wanted, atol=1e-4)
+    assert "prediction: " in lines[1]
+    assert any("by occlusion" in line for line in lines)
+
+
+def test_the_card_has_a_program_that_takes_onnxruntime_tokenizers_and_numpy_alone(
+    onnx_model: Path, original: Classifier, snippet_of: Callable[[Path], str], without: Without
+) -> None:
+    texts = ["fresh bread", "a late goal " * 60, ""]
+    assert len(snippet_of(onnx_model).splitlines()) <= 30
+    program = snippet_of(onnx_model) + f"\nprint(json.dumps(predict_proba({texts!r}).tolist()))\n"
+    others = ("finetext", "scipy", "sklearn", "pandas", "datasets", "safetensors")
+    lines = without((*HEAVY, *others), program, onnx_model).splitlines()
+    assert set(original.scheme.names) <= set(lines[0].replace("'", " ").replace(":", " ").split())
+    wanted = original.with_precision("fp32").predict_proba(texts)
+    np.testing.assert_allclose(json.loads(lines[-1]), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "onnx.json"])
+def test_a_damaged_file_is_named(onnx_model: Path, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(onnx_model, tmp_path / "m")
+    size = (folder / file).stat().st_size
+    (folder / file).write_bytes(b"\x00" * size)
+    with pytest.raises(ModelError, match="damaged"):
+        finetext.load(folder)
+
+
+def test_a_device_that_onnxruntime_lacks_is_refused(onnx_model: Path) -> None:
+    with pytest.raises(ModelError, match="use auto or cpu"):
+        finetext.load(onnx_model, device="mps")
+
+
+def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(
+    encoder_run: Path, tmp_path: Path, texts: list[str]
+) -> None:
+    found = finetext.export(encoder_run / "probe", "onnx", tmp_path / "probe")
+    wanted = finetext.load(encoder_run / "probe" / "model").with_precision("fp32")
+    np.testing.assert_allclose(
+        found.classifier.predict_proba(texts), wanted.predict_proba(texts), atol=1e-4
+    )
+    assert found.compared is not None
+    assert found.compared.agreement == 1
+
+
+def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
+    onnx_model: Path, original: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetext.models.onnx_export import OnnxExporter
+    from finetext.models.onnx_graph import Exportable
+    from finetext.runs.export import Origin
+
+    def write_graph(self: Exportable, folder: Path) -> None:
+        graph = onnx.load(str(onnx_model / "model.onnx"))
+        onnx.save(
+            graph, str(folder / "model.onnx"), save_as_external_data=True,
+            location="model.onnx.data", size_threshold=0,
+        )  # fmt: skip
+        assert (folder / "model.onnx.data").is_file()
+
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(Exportable, "write_graph", write_graph)
+    made = OnnxExporter(quantize="int8").make(Origin(original), tmp_path)
+    assert made.classifier.predict(["fresh bread"]) == original.predict(["fresh bread"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.onnx", "tokenizer.json", "config.json", "onnx.json",
+    }  # fmt: skip
+
+
+def test_eight_bits_are_smaller_and_nearly_as_good(onnx_model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    from finetext.models.onnx_export import quantise
+
+    folder = shutil.copytree(onnx_model, tmp_path / "m")
+    quantise(onnx_model / "model.onnx", folder / "model.onnx")
+    kinds = {node.op_type for node in onnx.load(str(folder / "model.onnx")).graph.node}
+    assert {"MatMulInteger", "DynamicQuantizeLinear"} <= kinds
+    described = json.loads((folder / "finetext.json").read_text(encoding="utf-8"))
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described), encoding="utf-8")
+    texts: Any = ["fresh bread", "the match", "the bank", "a late goal in the final game"]
+    near, exact = finetext.load(folder), finetext.load(onnx_model)
+    off = np.abs(near.predict_proba(texts) - exact.predict_proba(texts)).max()
+    assert 0 < off < 0.1

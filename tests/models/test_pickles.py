@@ -1,0 +1,157 @@
+"""A pickle is told by its content, whatever it is called, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import tarfile
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from finetext.core.errors import ModelError
+from finetext.models.files import holds_pickle, refuse_pickles
+
+VALUE = OrderedDict(weights=[1.5, 2.5], name="a text", more={"b": (1, None)})
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def torch_file(is_new: bool) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"w": torch.zeros(3)}, file, _use_new_zipfile_serialization=is_new)
+    return file.getvalue()
+
+
+def joblib_file(compress: Any) -> bytes:
+    import joblib
+
+    file = io.BytesIO()
+    joblib.dump({"w": np.zeros(3000), "name": "x"}, file, compress=compress)
+    return file.getvalue()
+
+
+def numpy_file(write: Callable[..., None], *arrays: Any) -> bytes:
+    file = io.BytesIO()
+    write(file, *arrays)
+    return file.getvalue()
+
+
+def archive(kind: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+            zipped.writestr("readme.txt", "a text")
+            zipped.writestr("archive/data", content)
+    else:
+        with tarfile.open(fileobj=file, mode="w") as packed:
+            member = tarfile.TarInfo("storages")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+PICKLES: dict[str, Callable[[], bytes]] = {
+    **{f"protocol {n}": lambda n=n: pickle.dumps(VALUE, n) for n in range(6)},
+    **{f"list of protocol {n}": lambda n=n: pickle.dumps(list(range(50_000)), n) for n in (0, 1)},
+    **{f"long text of protocol {n}": lambda n=n: pickle.dumps("x" * 99_999, n) for n in range(6)},
+    "a call after a long text": lambda: b"V" + b"x" * 99_999 + b"\n0cos\nsystem\n(S'true'\ntR.",
+    "long text in a zip": lambda: archive("zip", pickle.dumps("x" * 99_999, 2)),
+    "long text in a tar": lambda: archive("tar", pickle.dumps("x" * 99_999, 2)),
+    "a call": lambda: b"cos\nsystem\n(S'true'\ntR.",
+    "a call of protocol 1": lambda: b"(S'true'\nios\nsystem\n.",
+    "torch": lambda: torch_file(True),
+    "old torch": lambda: torch_file(False),
+    "joblib": lambda: joblib_file(0),
+    "joblib, zlib": lambda: joblib_file(3),
+    "joblib, gzip": lambda: joblib_file(("gzip", 3)),
+    "joblib, bz2": lambda: joblib_file(("bz2", 3)),
+    "joblib, xz": lambda: joblib_file(("xz", 3)),
+    "joblib, lzma": lambda: joblib_file(("lzma", 3)),
+    "array of objects": lambda: numpy_file(np.save, np.array([{"a": 1}], dtype=object)),
+    "arrays of objects": lambda: numpy_file(np.savez, np.array([{"a": 1}], dtype=object)),
+    "in a zip": lambda: archive("zip", pickle.dumps(VALUE)),
+    "in a tar": lambda: archive("tar", pickle.dumps(VALUE)),
+}
+HARMLESS: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "a dot": lambda: b".",
+    "a number": lambda: b"10.5",
+    "numbers": lambda: b"0.5\n10.5\n2\n",
+    "a sentence": lambda: b"(I said so). Not a pickle.",
+    "a long line": lambda: b"V" + b"x" * 99_999,
+    "a long line and words": lambda: b"V" + b"x" * 99_999 + b"\nthe\nend.\n",
+    "json": lambda: json.dumps({"a": [1, 2]}).encode(),
+    "vocabulary": lambda: b"[PAD]\n[UNK]\nthe\na\n",
+    "array": lambda: numpy_file(np.save, np.zeros((3, 2))),
+    "array of texts": lambda: numpy_file(np.save, np.array(["OO", "a"])),
+    "arrays": lambda: numpy_file(np.savez, np.zeros(3), np.ones(2)),
+    "a zip of texts": lambda: archive("zip", b"a text"),
+    "a tar of texts": lambda: archive("tar", b"a text"),
+    "compressed text": lambda: gzip.compress(b"a text " * 9_000),
+    "a zip cut off": lambda: archive("zip", b"a text")[:40],
+    "onnx": lambda: b"\x08\x0a\x12\x07pytorch\x1a\x052.13:\x10",
+    **{
+        f"safetensors {n:#x}": lambda n=n: n.to_bytes(8, "little") + b"{" + b" " * n
+        for n in (0x80, 0x280, 0x380, 0x480, 0x580)
+    },
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_pickle_is_found(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(PICKLES[name]())
+    assert holds_pickle(path)
+    with pytest.raises(ModelError, match=r"pickle.*: config\.json; finetext"):
+        refuse_pickles(tmp_path)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_nothing_else_is_taken_for_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.bin").write_bytes(HARMLESS[name]())
+    assert not holds_pickle(tmp_path / "a.bin")
+    refuse_pickles(tmp_path)
+
+
+@given(DATA, st.integers(0, 5))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_data_of_any_protocol_are_found(tmp_path: Path, data: Any, protocol: int) -> None:
+    (tmp_path / "a").write_bytes(pickle.dumps({"data": data}, protocol))
+    assert holds_pickle(tmp_path / "a")
+
+
+@given(st.text() | DATA.map(lambda data: json.dumps(data, default=repr)))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_texts_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a").write_bytes(text.encode("utf-8", "replace"))
+    assert not holds_pickle(tmp_path / "a")
+
+
+def test_the_files_of_folders_below_are_named_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    for number in range(7):
+        (tmp_path / "encoder" / f"{number}.bin").write_bytes(pickle.dumps(VALUE))
+    with pytest.raises(ModelError, match=r"encoder/0\.bin, .*encoder/4\.bin and 2 more"):
+        refuse_pickles(tmp_path)

@@ -1,0 +1,222 @@
+"""Finding a learning rate: on the training rows alone, on any data, with plain messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetext
+from finetext import Finetune, Listener, RangeTest, Recipe, SplitSettings
+from finetext.core.errors import DataError, RecipeError
+from finetext.runs.find_lr import finetune_rung
+from finetext.runs.recipe import ladder
+
+TEST = RangeTest(lowest=1e-6, highest=1.0, steps=20)
+
+
+@pytest.fixture
+def method(tiny_encoder: Path, workplace: Path) -> Finetune:
+    return Finetune(encoder=str(tiny_encoder), batch_size=4)
+
+
+def find(what: Any, method: Finetune, **how: Any) -> Any:
+    return finetext.find_lr(what, method, TEST, listener=Listener(), **how)
+
+
+def test_the_suggestion_is_one_of_the_rates(reviews: Path, method: Finetune) -> None:
+    curve = find(reviews, method)
+    assert curve.rates[0] == pytest.approx(1e-6)
+    assert 10 <= len(curve.rates) == len(curve.losses) <= 20
+    assert curve.suggestion in curve.rates
+    assert curve.valley in curve.rates
+
+
+def test_the_same_seed_gives_the_same_curve(reviews: Path, method: Finetune) -> None:
+    one, two = (find(reviews, method, seed=3) for _ in range(2))
+    assert one == two
+    assert find(reviews, method, seed=4) != one
+
+
+def test_only_the_training_rows_count(
+    reviews: Path, method: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetext.data.split import split
+
+    seen: list[set[str]] = []
+    real = Finetune.task
+
+    def watched(self: Finetune, classifier: Any, train: Any, validation: Any, context: Any) -> Any:
+        seen.append({*train.texts, *validation.texts})
+        return real(self, classifier, train, validation, context)
+
+    monkeypatch.setattr(Finetune, "task", watched)
+    divided = SplitSettings(test=0.5)
+    find(reviews, method, seed=7, split=divided)
+    assert seen == [set(split(finetext.read(reviews), divided, 7).train.texts)]
+
+
+def test_texts_and_labels_will_do(topics: Any, method: Finetune) -> None:
+    several = [[label] for label in topics.labels]
+    for labels in (topics.labels, several):
+        assert find((topics.texts, labels), method).suggestion > 0
+
+
+def test_nothing_is_written(reviews: Path, method: Finetune) -> None:
+    find(reviews, method)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_few_rows_are_warned_of(topics: Any, method: Finetune) -> None:
+    found: list[Any] = []
+    data = (topics.texts, topics.labels)
+    finetext.find_lr(data, method, TEST, listener=Listener(finding=found.append))
+    assert [finding.code for finding in found] == ["few-rows"]
+    assert "19 training rows make 5 batches of 4" in found[0].message
+
+
+def test_enough_rows_are_not(reviews: Path, method: Finetune) -> None:
+    found: list[Any] = []
+    finetext.find_lr(reviews, method, TEST, listener=Listener(finding=found.append))
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (RangeTest(lowest=1.0, highest=0.1), "goes from 1 to 0.1; the lowest"),
+        (RangeTest(steps=5), "has 5 steps; it takes at least 10"),
+        (RangeTest(lowest=-1.0), "the range test: lowest = -1.0"),
+        (RangeTest(steps=2.5), "the range test: steps = 2.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_test_of_no_use_is_refused(reviews: Path, test: RangeTest, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        finetext.find_lr(reviews, Finetune(), test)
+
+
+def test_data_that_cannot_be_divided_are_refused(method: Finetune) -> None:
+    with pytest.raises(DataError, match="rows"):
+        find((["a film", "a book", "a play"], ["x", "y", "z"]), method)
+
+
+def test_a_recipe_says_what_is_fine_tuned(reviews: Path, method: Finetune) -> None:
+    recipe = Recipe(source=str(reviews), methods=ladder([method]), seed=3)
+    assert finetune_rung(recipe) == ("finetune", method)
+    curve = finetext.find_lr(recipe, test=TEST, listener=Listener())
+    assert curve == find(reviews, method, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"source": "x.csv"}, "methods": {"tfidf": {}}}, "no rung that is fine-tuned"),
+        (
+            {"data": {"source": "x.csv"}, "adapt": {"corpus": "x.txt"},
+             "methods": {"mine": {"method": "finetune", "encoder": "adapted"}}},
+            "mine takes the encoder .adapted., which the run makes",
+        ),
+        ({"methods": {"finetune": {}}}, "the recipe names no data"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_leaves_nothing_to_find_is_refused(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        finetext.find_lr(Recipe.from_values(values))
+
+
+def test_concat_pooling_has_a_rate_too(reviews: Path, tiny_encoder: Path, workplace: Path) -> None:
+    method = Finetune(encoder=str(tiny_encoder), batch_size=4, head="concat", discriminative=2.6)
+    assert find(reviews, method).suggestion > 0
+
+
+Command = Callable[..., Any]
+FAST = ("--lowest", "1e-6", "--steps", "20", "--set", "finetune.batch_size=4")
+
+
+def test_the_command_prints_a_number_and_how_to_use_it(
+    command: Command, reviews: Path, tiny_encoder: Path
+) -> None:
+    seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--out", "curve.png")
+    assert seen.status == 0, seen.err
+    lines = seen.out.splitlines()
+    rate = lines[0].removeprefix("learning rate: ").split()[0]
+    assert 1e-6 < float(rate) < 1
+    assert lines[1].endswith(f"--set finetune.learning_rate={rate}")
+    assert lines[2] == "picture: curve.png"
+    assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "60 rows, 2 labels" in seen.err
+    option = lines[1].partition("... ")[2].split()
+    trained = command("train", reviews, "--encoder", tiny_encoder, "--methods", "finetune",
+                      "--epochs", 1, *option)  # fmt: skip
+    assert trained.status == 0, trained.err
+    assert f"learning rate {rate}" in trained.err
+
+
+def test_the_command_gives_the_curve_as_json(
+    command: Command, reviews: Path, tiny_encoder: Path
+) -> None:
+    import json
+
+    seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--json")
+    told = json.loads(seen.out)
+    assert told["suggestion"] in told["rates"]
+    assert len(told["rates"]) == len(told["losses"])
+    assert told["rung"] == "finetune"
+    assert told["picture"] is None
+    assert seen.err == ""
+
+
+def test_the_command_takes_the_rung_of_a_recipe(
+    command: Command, reviews: Path, tiny_encoder: Path
+) -> None:
+    Path("mine.toml").write_text(
+        f'[data]\nsource = "{reviews}"\n[methods.mine]\nmethod = "finetune"\n'
+        f'encoder = "{tiny_encoder}"\nbatch_size = 4\n'
+    )
+    seen = command("find-lr", "--recipe", "mine.toml", "--lowest", "1e-6", "--steps", 20)
+    assert seen.status == 0, seen.err
+    assert "--set mine.learning_rate=" in seen.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "curve.pdf"], "must end in .png or .svg"),
+        (["--out", "nowhere/curve.png"], "there is no folder nowhere"),
+        (["--steps", "3"], "has 3 steps"),
+        (["--set", "finetune.batchsize=4"], "no setting 'batchsize'"),
+        (["--device", "tpu"], "not a device"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    command: Command, reviews: Path, words: list[str], message: str
+) -> None:
+    seen = command("find-lr", reviews, *words)
+    assert seen.status == 2
+    assert seen.out == ""
+    assert message in seen.err
+    assert len(seen.err.splitlines()) == 1
+
+
+def test_the_number_is_told_where_the_picture_cannot_be_written(
+    command: Command, reviews: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(curve: Any, path: Path) -> None:
+        raise DataError(f"{path} cannot be written: the disk is full")
+
+    monkeypatch.setattr("finetext.report.pictures.write_rate_curve", fail)
+    seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--out", "curve.png")
+    assert seen.status == 2
+    assert "learning rate: " in seen.out
+    assert "picture" not in seen.out
+    assert "the disk is full" in seen.err
+
+
+def test_no_data_are_told_of(command: Command) -> None:
+    seen = command("find-lr")
+    assert seen.status == 2
+    assert "name the data" in seen.err

@@ -1,0 +1,328 @@
+"""`finetext.train`: from a source to a run folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finetext
+from finetext import Finding, Majority, Recipe, Run, Tfidf
+from finetext.core.console import heard
+from finetext.core.contracts import Listener, ProgressEvent
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError, UnknownNameError
+from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.methods.probe import Probe
+from finetext.methods.tfidf import TfidfClassifier
+from finetext.runs.pipeline import _recipe, _with_absolute_paths, known_before, train
+from finetext.runs.resume import Asked
+
+QUICK = Tfidf(inverse_regularisation=1.0)
+
+
+def metrics(run: Run) -> list[Any]:
+    return [(entry.method, entry.metrics) for entry in run.leaderboard]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    names, *lines = (line.split(",") for line in path.read_text().splitlines())
+    return [dict(zip(names, line, strict=True)) for line in lines]
+
+
+def test_the_run_folder_holds_all_that_is_promised(finished: Path) -> None:
+    found = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    rungs = {f"{m}/{f}" for m in ("majority", "tfidf") for f in ("predictions.parquet",)}
+    models = {f"{m}/model/finetext.json" for m in ("majority", "tfidf")}
+    top = {"recipe.toml", "data.json", "splits.parquet", "environment.json", "leaderboard.json"}
+    assert rungs | models | top | {"verdict.json", "report.html"} <= found
+    assert not [name for name in found if name.endswith(".part") or "/." in name]
+    data = json.loads((finished / "data.json").read_text())
+    assert data["rows"] == {"train": 42, "validation": 9, "test": 9}
+    assert sum(data["labels_by_split"]["test"].values()) == 9
+    assert data["labels"] == ["bad", "good"]
+    entries = json.loads((finished / "leaderboard.json").read_text())
+    keys = {"method", "metrics", "seconds_to_train", "rows_per_second", "bytes", "model", "seeds"}
+    assert set(entries[0]) == keys
+    assert set(entries[0]["metrics"]) == {"validation", "test"}
+    assert {"value", "low", "high"} <= set(entries[0]["metrics"]["test"]["macro_f1"])
+    assert (finished / entries[0]["model"]).is_dir()
+
+
+def test_every_source_of_the_same_rows_gives_the_same_result(
+    reviews: Path, finished: Path, tmp_path: Path
+) -> None:
+    import pandas
+
+    texts, labels = zip(*((row["text"], row["label"]) for row in rows(reviews)), strict=True)
+    sources = {
+        "frame": pandas.read_csv(reviews),
+        "lists": (list(texts), list(labels)),
+        "data set": finetext.read(reviews),
+        "recipe": Recipe(source=str(reviews)),
+    }
+    expected = metrics(Run.open(finished))
+    for name, source in sources.items():
+        assert metrics(train(source, QUICK, out=tmp_path / name)) == expected, name
+
+
+def test_texts_that_an_encoder_will_not_see_whole_are_told(
+    reviews: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = {
+        "probe": finetext.Probe(encoder=str(tiny_encoder), max_length=6),
+        "finetune": finetext.Finetune(encoder=str(tiny_encoder), max_length=6),
+    }
+    recipe = Recipe(source=str(reviews), methods=methods)
+    dataset = finetext.read(reviews)
+    splits = finetext.split(dataset)
+    findings, (words, *pieces) = known_before(Asked(recipe, dataset, splits), Listener(), [])
+    assert words.unit == "words"
+    assert [each.context for each in pieces] == [6]
+    (cut,) = (finding for finding in findings if finding.code == "cut-texts")
+    assert cut.severity == "warning"
+    assert "60 texts (100.0%)" in cut.message
+    assert pieces[0].spreads["good"].cut == 1
+
+
+def test_no_tokenizer_is_loaded_without_an_encoder(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import sys, finetext\n"
+        "from finetext import Recipe, Tfidf\n"
+        "recipe = Recipe(source=sys.argv[1], device='cpu')\n"
+        "finetext.train(recipe, Tfidf(inverse_regularisation=1.0), out=sys.argv[2])\n"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    given = [sys.executable, "-c", program, str(reviews), str(tmp_path / "run")]
+    assert subprocess.run(given, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_data_handed_over_are_kept_for_the_next_time(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
+    labels = [["1", "0"] if n % 3 else (["2"] if n % 2 else []) for n in range(60)]
+    first = train((texts, labels), {"mine": QUICK}, out=tmp_path / "first", seed=3)
+    heard: list[Finding] = []
+    second = train(
+        Recipe.from_file(first.folder / "recipe.toml"),
+        out=tmp_path / "second",
+        listener=Listener(finding=heard.append),
+    )
+    assert metrics(second) == metrics(first)
+    assert [entry.method for entry in first.leaderboard] == ["majority", "tfidf", "mine"]
+    assert "data-changed" not in {finding.code for finding in heard}
+    splits = [(run.folder / "splits.parquet").read_bytes() for run in (first, second)]
+    assert splits[0] == splits[1]
+
+
+def test_the_listener_hears_all(reviews: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    findings: list[Finding] = []
+    events: list[ProgressEvent] = []
+    train(
+        reviews, [QUICK], out=tmp_path / "run",
+        listener=Listener(lines.append, events.append, findings.append),
+    )  # fmt: skip
+    assert "60 rows, 2 labels" in lines[0]
+    assert lines[1] == "splits: train 42, validation 9, test 9 rows, 2 labels"
+    assert "giveaway-tokens" in {finding.code for finding in findings}
+
+
+def test_another_seed_makes_other_splits(reviews: Path, tmp_path: Path) -> None:
+    runs = [
+        train(reviews, Majority(), out=tmp_path / name, seed=seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    a, b, c = ((run.folder / "splits.parquet").read_bytes() for run in runs)
+    assert a == b
+    assert a != c
+
+
+def test_a_mistake_leaves_nothing_behind(workplace: Path, reviews: Path) -> None:
+    alike = [row | {"label": "good"} for row in rows(reviews)]
+    wrong: list[tuple[Any, Any]] = [
+        (alike, None),
+        (reviews, ["tfdif"]),
+        (reviews, [finetext.Probe(encoder="minlim")]),
+        (Recipe(source=str(reviews), device="tpu"), None),
+        (Recipe(source=str(reviews), metric="samples_f1"), None),
+        (Recipe(), None),
+        (workplace / "nothere.csv", None),
+        ([], None),
+    ]
+    for source, methods in wrong:
+        with pytest.raises(FinetextError):
+            train(source, methods)
+    assert list(workplace.iterdir()) == []
+
+
+def test_the_errors_say_what_is_wrong(reviews: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
+        train(reviews, "tfdif")
+    with pytest.raises(RecipeError, match="names no data"):
+        train(Recipe())
+
+
+@dataclass(frozen=True)
+class Spy(Tfidf):
+    """Remembers what it was given."""
+
+    name = "spy"
+
+    def fit(self, train: Any, validation: Any, context: Any) -> TfidfClassifier:
+        """Keep a list of the rows by part."""
+        assert not set(train.ids) & set(validation.ids)
+        seen = {"train": train.ids, "validation": validation.ids, "seed": context.seed}
+        (context.log.parent / "seen.json").write_text(json.dumps(seen))
+        return super().fit(train, validation, context)
+
+
+def test_a_method_sees_train_and_validation_but_not_test(reviews: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    run = train(reviews, {"spy": Spy()}, out=tmp_path / "run", seed=9)
+    seen = json.loads((run.folder / "spy" / "seen.json").read_text())
+    table = pyarrow.parquet.read_table(run.folder / "splits.parquet").to_pylist()
+    for part in ("train", "validation"):
+        assert seen[part] == [row["id"] for row in table if row["split"] == part]
+    assert seen["seed"] == 9
+
+
+def test_errors_among_the_findings_stop(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worst = [Finding("error", "a", "first wrong"), Finding("error", "b", "second wrong")]
+    monkeypatch.setattr("finetext.runs.pipeline.check_material", lambda material: worst)
+    with pytest.raises(DataError, match="first wrong\nsecond wrong"):
+        train(reviews, Majority(), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Broken(Tfidf):
+    """Fails, or is stopped."""
+
+    name = "broken"
+    stopped: bool = False
+
+    def fit(self, train: Any, validation: Any, context: Any) -> TfidfClassifier:
+        """Never succeed."""
+        context.log.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n')
+        raise KeyboardInterrupt if self.stopped else DataError("broken: the loss is nan")
+
+
+def test_what_was_finished_before_a_rung_failed_is_kept(reviews: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    methods = {"majority": Majority(), "tfidf": QUICK, "ill": Broken(), "late": QUICK}
+    with pytest.raises(
+        RunError,
+        match=r"^ill failed: the loss is nan\n.*majority, tfidf.*run\n.*new run in another folder$",
+    ):
+        train(reviews, methods, out=place)
+    run = Run.open(place)
+    assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert run.unfinished == ("ill", "late")
+    assert [finding.code for finding in run.findings] == ["failed"]
+    report = run.report.read_text()
+    assert "ill failed: the loss is nan" in report
+    assert "How training went" in report
+
+
+def test_what_was_finished_before_a_stop_is_kept(reviews: Path, tmp_path: Path) -> None:
+    methods, lines = {"tfidf": QUICK, "slow": Broken(stopped=True)}, list[str]()
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\n(.|\n)*--resume --out .*run$"):
+        train(reviews, methods, out=tmp_path / "run", listener=Listener(lines.append))
+    run = Run.open(tmp_path / "run")
+    assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
+    assert not run.report.exists()
+    assert lines[-1].startswith("stopping; what is finished is written")
+
+
+def test_a_second_stop_ends_at_once(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetext.runs.finish.cheapest_not_worse", stop)
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\nto go on: "):
+        train(reviews, {"slow": Broken(stopped=True)}, out=tmp_path / "run")
+    assert not Run.is_at(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["enc", "minilm"])
+def test_the_folder_of_an_encoder_is_found_from_elsewhere(
+    workplace: Path, tiny_encoder: Path, reviews: Path, name: str
+) -> None:
+    Path(name).symlink_to(tiny_encoder)
+    recipe = _with_absolute_paths(Recipe(source=str(reviews), methods={"probe": Probe(name)}))
+    known = {"enc": str(workplace / "enc"), "minilm": "minilm"}
+    assert recipe.methods["probe"] == Probe(known[name])
+    assert recipe.methods["tfidf"] == Tfidf()
+
+
+def test_nothing_is_written_if_a_setting_does_not_suit_the_labels(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
+    labels = [["1", "0"] if n % 3 else ["2"] for n in range(60)]
+    method = finetext.Finetune(resample="over")
+    with pytest.raises(RecipeError, match="resample needs one label a text"):
+        train((texts, labels), [method], out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_reading_and_splitting_can_be_given(reviews: Path, tmp_path: Path) -> None:
+    run = train(
+        reviews, Majority(), read=ReadSettings(group="movie"), split=SplitSettings(test=15),
+        out=tmp_path / "run",
+    )  # fmt: skip
+    recipe = Recipe.from_file(run.folder / "recipe.toml")
+    assert (recipe.read.group, recipe.split.test) == ("movie", 15)
+    assert run.predictions("majority").groups is not None
+
+
+def test_a_run_on_data_handed_over_can_be_moved(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 2 else 'dull'} kind" for n in range(40)]
+    run = train((texts, [str(n % 2) for n in range(40)]), Majority(), out=tmp_path / "here")
+    assert json.loads((run.folder / "data.json").read_text())["source"] == "data.parquet"
+    moved = run.folder.rename(tmp_path / "there")
+    again = train(Recipe.from_file(moved / "recipe.toml"), Majority(), out=tmp_path / "again")
+    assert metrics(again)[0] == metrics(run)[0]
+
+
+def test_a_sample_brings_its_settings_and_a_folder_of_its_name_does_not(workplace: Path) -> None:
+    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe(max_length=64)
+    assert _recipe("bbc-news", [finetext.Probe()], None).methods["probe"] == finetext.Probe()
+    (workplace / "bbc-news").mkdir()
+    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe()
+
+
+def test_models_and_scores_say_what_they_are(finished: Path) -> None:
+    described = json.loads((finished / "tfidf" / "model" / "finetext.json").read_text())
+    provenance = described["provenance"]
+    assert provenance["method"] == "tfidf"
+    assert provenance["hyperparameters"]["inverse_regularisation"] == 1.0
+    assert provenance["seed"] == 0
+    data = json.loads((finished / "data.json").read_text())
+    assert provenance["content_hash"] == data["content_hash"]
+    scores = json.loads((finished / "tfidf" / "scores.json").read_text())
+    assert [of["name"] for of in scores["labels"]] == ["bad", "good"]
+    assert sum(map(sum, scores["confusion"])) == 9
+
+
+def test_by_default_a_terminal_is_told_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, is_told in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        with heard(None) as listener:
+            listener.say("something worth reading")
+        assert ("worth reading" in stream.getvalue()) == is_told

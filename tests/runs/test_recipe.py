@@ -1,0 +1,193 @@
+"""The schema of a run: one for TOML, options and Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetext.core import registry
+from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.methods.finetune import Finetune
+from finetext.methods.tfidf import Tfidf
+from finetext.runs.recipe import LADDER, RUN_FILES, Recipe, ladder
+
+ROOT = Path(__file__).parents[2]
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+
+RUNGS = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
+    lambda name: name.lower() not in RUN_FILES
+)
+
+
+def again(recipe: Recipe) -> Recipe:
+    import tomllib
+
+    return Recipe.from_values(tomllib.loads(recipe.to_toml()))
+
+
+def test_the_default_is_the_whole_ladder() -> None:
+    assert list(Recipe().methods) == list(LADDER)
+    assert list(LADDER) == [name for name in registry.names("methods") if name in LADDER]
+
+
+def test_the_baselines_come_first_and_are_added() -> None:
+    own = {"mine": Finetune(epochs=3), "tfidf": Tfidf(longest_ngram=1)}
+    recipe = Recipe(methods=own)
+    assert list(recipe.methods) == ["majority", "tfidf", "mine"]
+    assert recipe.methods["tfidf"] == Tfidf(longest_ngram=1)
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_every_method_comes_back_from_toml(name: str) -> None:
+    recipe = Recipe(source="x.csv", methods={f"my-{name}": registry.load("methods", name)()})
+    assert again(recipe) == recipe
+
+
+def test_every_section_comes_back_from_toml() -> None:
+    recipe = Recipe(
+        source={"train": "a.csv", "test": "b.csv"},
+        read=ReadSettings(
+            text="T e x t", label=("joy", "anger"), delimiter="\t", header=False, multilabel=True,
+            label_names={"0": "joy", "a.b": 'quo"te'}, drop_unlabelled=True,
+        ),
+        split=SplitSettings(train=100, validation=0.25, strategy="random", grouped=False),
+        methods={"long": Finetune(encoder="bert", learning_rate=3e-5, class_weights="balanced")},
+        seed=2**32 - 1,
+        device="cpu",
+        metric="accuracy",
+        content_hash="abc",
+        track=("tensorboard", "wandb"),
+        checkpoint_seconds=5.0,
+        checkpoint_steps=100,
+    )  # fmt: skip
+    assert again(recipe) == recipe
+
+
+@settings(max_examples=25, deadline=None)
+@given(source=NAMES, text=NAMES, name=RUNGS, seed=st.integers(0, 2**32 - 1))
+def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: int) -> None:
+    method = {} if name in registry.names("methods") else {name: Tfidf()}
+    recipe = Recipe(source=source, read=ReadSettings(text=text), methods=method, seed=seed)
+    assert again(recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"sede": 1}, "the recipe has no setting 'sede'; did you mean 'seed'"),
+        ({"seed": -1}, "the seed is -1"),
+        ({"seed": 2**32}, "the seed is 4294967296"),
+        ({"seed": "x"}, "seed = 'x'"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds = -1"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0"),
+        ({"data": {"txet": "a"}}, r"\[data\] has no setting 'txet'; did you mean 'text'"),
+        ({"data": "x.csv"}, "data in the recipe must be a table"),
+        ({"split": {"test": "many"}}, r"\[split\]: test = 'many'"),
+        ({"split": {"test": 2.5}}, "the size of test is 2.5"),
+        ({"methods": {"tfidf": 3}}, "tfidf in the recipe must be a table"),
+        ({"methods": {"tfidf": {"ngram": 3}}}, r"\[methods.tfidf\] has no setting 'ngram'"),
+        ({"methods": {"finetune": {"epochs": "many"}}}, r"\[methods.finetune\]: epochs = 'many'"),
+        ({"methods": {"finetune": {"resample": "both"}}}, "resample = 'both'"),
+        ({"methods": {"finetune": {"stage_epochs": [1, 1]}}}, "value 3 is missing"),
+        ({"adapt": {"corpos": "a.txt"}}, r"\[adapt\] has no setting 'corpos'"),
+        ({"adapt": {"corpus": 3}}, r"\[adapt\]: corpus = 3 must be a path or a list of paths"),
+        ({"adapt": {"corpus": ""}}, r"corpus = '' must be a path or a list of paths"),
+        ({"adapt": {"corpus": []}}, r"corpus = \[\] must be a path or a list of paths"),
+        ({"adapt": {"epochs": 0}}, r"\[adapt\]: epochs = 0"),
+        ({"adapt": "a.txt"}, "adapt in the recipe must be a table"),
+        (
+            {"methods": {"finetune": {"encoder": "adapted"}}},
+            r'\[methods.finetune\]: encoder = "adapted" is what the section \[adapt\] makes',
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        Recipe.from_values(values)
+
+
+def test_unknown_names_are_offered_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'macro_f1'"):
+        Recipe(metric="macrof1")
+    with pytest.raises(UnknownNameError, match="did you mean 'finetune'"):
+        Recipe.from_values({"methods": {"mine": {"method": "fintune"}}})
+    with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
+        ladder(["tfdif"])
+
+
+def test_a_wrong_hyperparameter_in_python_is_found_early() -> None:
+    with pytest.raises(RecipeError, match="longest_ngram = 'x'"):
+        Recipe(methods={"tfidf": Tfidf(longest_ngram="x")})  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        Recipe.from_file(tmp_path / "nothere.toml")
+    (tmp_path / "odd.toml").write_text("a = [")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.from_file(tmp_path / "odd.toml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_the_recipes_that_come_along_are_valid(path: Path) -> None:
+    assert set(Recipe.from_file(path).methods) > {"majority", "tfidf"}
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/x", "a/b", "", ".hidden", "-x", "a b"])
+def test_a_rung_stays_in_the_run_folder(name: str) -> None:
+    with pytest.raises(RecipeError, match="a rung is named with letters"):
+        Recipe(methods={name: Tfidf()})
+
+
+@pytest.mark.parametrize("name", ["report.html", "Recipe.toml", "data.parquet", "adapted"])
+def test_a_rung_does_not_take_the_place_of_a_file(name: str) -> None:
+    with pytest.raises(RecipeError, match="name of a file of the run"):
+        Recipe.from_values({"methods": {name: {"method": "tfidf"}}})
+
+
+def test_methods_of_one_kind_are_numbered() -> None:
+    made = ladder([Finetune(), Finetune(encoder="bert"), Finetune(epochs=1), Finetune(), "tfidf"])
+    assert list(made) == ["finetune", "finetune-2", "finetune-3", "tfidf"]
+    assert made["finetune-3"] == Finetune(epochs=1)
+
+
+def test_a_source_beside_the_recipe_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[data.source]\ntrain = "own.csv"\ntest = "other.csv"\n')
+    source = {"train": str(tmp_path / "own.csv"), "test": "other.csv"}
+    assert Recipe.from_file(recipe).source == source
+
+
+@pytest.mark.parametrize(
+    ("corpus", "found"),
+    [('"own.txt"', "{}/own.txt"), ('["own.txt", "other.txt"]', ("{}/own.txt", "other.txt"))],
+)
+def test_a_corpus_beside_the_recipe_is_found(tmp_path: Path, corpus: str, found: Any) -> None:
+    (tmp_path / "own.txt").write_text("")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[adapt]\ncorpus = {corpus}\nepochs = 3\n")
+    read = Recipe.from_file(recipe)
+    assert read.adapt is not None
+    paths = [found] if isinstance(found, str) else found
+    expected = tuple(path.format(tmp_path) for path in paths)
+    assert read.adapt.corpus == (expected[0] if isinstance(found, str) else expected)
+    assert read.adapt.settings.epochs == 3
+    assert again(read) == read
+
+
+def test_adapted_is_a_folder_where_no_run_makes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {"methods": {"finetune": {"encoder": "adapted"}}}
+    with pytest.raises(RecipeError, match="nor is there a folder of this name"):
+        Recipe.from_values(values)
+    (tmp_path / "adapted").mkdir()
+    method = Recipe.from_values(values).methods["finetune"]
+    assert method == Finetune(encoder=str(tmp_path / "adapted"))

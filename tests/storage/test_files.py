@@ -1,0 +1,133 @@
+"""What is written is on the disk before it has its name, and its name after."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.core.types import Dataset, Splits
+from finetext.runs.folder import write_splits
+from finetext.storage import cache as caching
+from finetext.storage import files as durable
+from finetext.storage.files import replaced_folder, write_text
+
+Steps = list[tuple[str, Path]]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Steps:
+    """What is brought down to the disk, and what is renamed to, in order."""
+    heard: Steps = []
+    replace, fsync = os.replace, os.fsync
+
+    def heard_fsync(handle: int) -> None:
+        facts = os.fstat(handle)
+        paths = (tmp_path, *tmp_path.rglob("*"))
+        heard.append(("disk", next(p for p in paths if os.path.samestat(p.stat(), facts))))
+        fsync(handle)
+
+    def heard_replace(source: Any, target: Any) -> None:
+        heard.append(("rename", Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", heard_fsync)
+    monkeypatch.setattr(os, "replace", heard_replace)
+    return heard
+
+
+def write_table(path: Path, topics: Dataset) -> None:
+    write_splits(path, Splits(topics, topics, topics))
+
+
+def write_arrays(path: Path, topics: Dataset) -> None:
+    caching.kept(path.parents[1], path.parent.name, path.stem, lambda: {"x": np.arange(3)})
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda path, topics: write_text(path, "é"), "text.json"),
+        (write_table, "table.parquet"),
+        (write_arrays, "arrays.safetensors"),
+    ],
+    ids=["text", "table", "cache"],
+)
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, steps: Steps, topics: Dataset, write: Callable[..., None], name: str
+) -> None:
+    path = tmp_path / "folder" / name
+    path.parent.mkdir()
+    write(path, topics)
+    first, *rest = steps
+    assert first[0] == "disk"
+    assert first[1].parent == path.parent
+    assert first[1] != path
+    assert rest == [("rename", path), ("disk", path.parent)]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_all_files_of_a_folder_are_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, steps: Steps, is_there: bool
+) -> None:
+    place = tmp_path / "model"
+    if is_there:
+        place.mkdir()
+    with replaced_folder(place) as folder:
+        for name in ("weights", "encoder/weights"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("1")
+    renamed = steps.index(("rename", place))
+    inside = {folder / name for name in ("weights", "encoder/weights", "encoder", "")}
+    first_rename = next(number for number, (kind, _) in enumerate(steps) if kind == "rename")
+    assert {path for _, path in steps[:first_rename]} == inside
+    assert steps[renamed + 1 :] == [("disk", tmp_path)]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("number", "is_told"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_file_system_that_keeps_no_names_of_folders_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if is_told:
+        with pytest.raises(OSError, match="no"):
+            durable.sync_names(tmp_path)
+    else:
+        durable.sync_names(tmp_path)
+    shutil.copyfile(__file__, tmp_path / "file")
+    with pytest.raises(OSError, match="no"):
+        durable.sync(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are POSIX")
+def test_results_are_as_readable_as_other_new_files(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    for name in ("weights.safetensors", "inside/config.json"):
+        (tmp_path / name).write_text("{}")
+        (tmp_path / name).chmod(0o600)
+    durable.finish_folder(tmp_path)
+    usual = tmp_path.parent / "usual"
+    usual.touch()
+    for name in ("weights.safetensors", "inside/config.json"):
+        assert (tmp_path / name).stat().st_mode == usual.stat().st_mode
+
+
+def test_a_full_disk_is_told_from_other_errors() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert durable.is_full(full)
+    assert durable.is_full(RuntimeError("Error: No space left on device (os error 28)"))
+    later = ValueError("cannot be written")
+    later.__context__ = full
+    assert durable.is_full(later)
+    for other in (None, OSError(errno.EACCES, "Permission denied"), ValueError("os error 2")):
+        assert not durable.is_full(other)
