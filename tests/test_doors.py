@@ -141,7 +141,7 @@ def address(model: Path) -> Iterator[str]:
     """A server of the model in a process of its own."""
     for needed in ("fastapi", "uvicorn", "prometheus_client"):
         pytest.importorskip(needed)
-    words = ("serve", str(model), "--port", "0", "--json", "--device", "cpu")
+    words = ("serve", str(model), "--port", "0", "--json", "--device", "cpu", "--precision", "fp32")
     process = subprocess.Popen(
         [sys.executable, "-m", "finetext", *words], stdout=subprocess.PIPE, text=True
     )

@@ -237,7 +237,7 @@ def slow(*arguments):
     time.sleep(0.05)
     return real(*arguments)
 tables.predict_table = slow
-from finetext.cli import main
+from finetext.cli.app import main
 main(sys.argv[1:])
 """
 

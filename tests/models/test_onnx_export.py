@@ -106,7 +106,7 @@ def test_finetext_predicts_with_it_without_torch(
     (tmp_path / "rows.csv").write_text("text,label\nfresh bread,food\nthe match,sport\n")
     program = f"""
 import json
-from finetext.cli import main
+from finetext.cli.app import main
 from finetext.core.contracts import Classifier
 folder = {str(onnx_model)!r}
 print(json.dumps(Classifier.load(folder).predict_proba(["fresh bread", ""]).tolist()))

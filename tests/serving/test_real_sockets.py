@@ -288,7 +288,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from serving_toys import Toy
 from finetext.serving.server import serve
-from finetext.serving.settings import ServeSettings
+from finetext.core.settings import ServeSettings
 
 class Stuck(Toy):
     def predict_proba(self, texts):

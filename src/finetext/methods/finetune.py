@@ -27,7 +27,6 @@ from finetext.core.settings import (
     Tokens,
 )
 from finetext.core.types import Dataset, LabelScheme
-from finetext.encoders.heads import with_temperature
 from finetext.encoders.load import (
     load_classifier,
     load_for_classification,
@@ -288,6 +287,8 @@ class TransformerClassifier(Classifier):
 
     def with_temperature(self, temperature: float) -> Self:
         """See `Classifier.with_temperature`; the same classifier if its head cannot be scaled."""
+        from finetext.encoders.heads import with_temperature
+
         inputs = tokenise(self.tokenizer, ["Which layer is the last?"], self.max_length).batch([0])
         model = with_temperature(self.model, len(self.scheme), temperature, inputs)
         return self if model is None else replace(self, model=model)
