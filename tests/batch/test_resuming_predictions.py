@@ -230,7 +230,7 @@ def test_a_file_that_lost_its_end_begins_again(
 SLOW = """
 import sys, time
 from finetext.data import stream
-from finetext.prediction import output, tables
+from finetext.batch import output, tables
 output.EVERY, tables.ROWS, stream.BYTES, stream.ROWS = 0.0, 4, 300, 10
 real = tables.predict_table
 def slow(*arguments):
