@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from finetext.training.schedules import ScheduleName
-from finetext.training.stages import Stage
-from finetext.training.task import Evaluation
-from finetext.types import Integers
 from torch import nn
 
+from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.training.batches import training_batches
 from finetext.training.loop import train_model
+from finetext.training.plan import Evaluation, ScheduleName, Stage
 from finetext.training.precision import Precision
 
 ROWS = 18
