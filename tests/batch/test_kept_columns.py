@@ -21,7 +21,7 @@ from finetext.core.errors import RecipeError
 from finetext.core.types import LabelScheme
 from finetext.data import stream
 from finetext.data.predictions import read_predicted_table
-from finetext.data.raw import Chunk, Texts
+from finetext.data.rows import Rows, Texts
 from finetext.methods.majority import MajorityClassifier
 
 Command = Callable[..., Any]
@@ -45,7 +45,7 @@ def columns(
     of: Any, shown: Shown = PLAIN, names: Sequence[str] = (), id_column: str | None = None,
     is_one: bool = False,
 ) -> list[str]:  # fmt: skip
-    chunk = Chunk(["1"], ["a film"], 1.0, {name: ["x"] for name in names})
+    chunk = Rows(["1"], ["a film"], 1.0, {name: ["x"] for name in names})
     kinds = dict.fromkeys(names, "string")
     layout = layout_of(of, Texts(iter([]), columns=kinds, id_column=id_column), shown, is_one)
     found = predict_table(of, chunk, layout)
@@ -68,7 +68,7 @@ def test_every_probability_of_few_labels_and_none_of_many() -> None:
 
 def test_the_likeliest_come_first() -> None:
     layout = Layout(top=2, every=False)
-    found = predict_table(classifier(3), Chunk(["1"], ["a"]), layout)
+    found = predict_table(classifier(3), Rows(["1"], ["a"]), layout)
     assert [found[name][0] for name in ("label_1", "probability_1", "label_2")] == [
         "label 2", 0.5, "label 1",
     ]  # fmt: skip
@@ -110,7 +110,7 @@ def test_pieces_lie_at_the_same_places_and_hold_every_row(monkeypatch: pytest.Mo
     monkeypatch.setattr(tables, "ROWS", 3)
     ids = [str(number) for number in range(10)]
     parts = ((range(7), 0.7), (range(7, 10), 1.0))
-    chunks = [Chunk([ids[n] for n in of], ids[:3], share, {"n": of}) for of, share in parts]
+    chunks = [Rows([ids[n] for n in of], ids[:3], share, {"n": of}) for of, share in parts]
     found = list(pieces(Texts(iter(chunks))))
     assert [len(piece) for piece in found] == [3, 3, 1, 3]
     assert [i for piece in found for i in piece.ids] == ids

@@ -18,27 +18,27 @@ from finetext.core.decision import AS_LIKELY
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import LabelScheme
+from finetext.data.formats import parse_text
 from finetext.data.predictions import read_predicted_table
-from finetext.data.raw import Chunk
-from finetext.data.tables import parse_text
+from finetext.data.rows import Rows
 from finetext.data.write import joined, rows_of, text_of
 from finetext.methods.majority import MajorityClassifier
 
-Rows = tuple[list[str], list[str]]
+Pairs = tuple[list[str], list[str]]
 
 
 def classifier(names: Sequence[str], chances: Sequence[float], several: bool = False) -> Any:
     return MajorityClassifier(LabelScheme(tuple(names), several), AS_LIKELY, np.array(chances))
 
 
-def one(text: str) -> Chunk:
-    (chunk,) = read_input(text, {}, None).chunks
+def one(text: str) -> Rows:
+    (chunk,) = read_input(text, {}, None).batches
     return chunk
 
 
-def rows(source: str, given: dict[str, Any], settings: list[str] | None = None) -> Rows:
+def rows(source: str, given: dict[str, Any], settings: list[str] | None = None) -> Pairs:
     """Ids and texts of all chunks."""
-    chunks = list(read_input(source, given, settings).chunks)
+    chunks = list(read_input(source, given, settings).batches)
     return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
 
 

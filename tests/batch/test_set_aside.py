@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from finetext.batch.inputs import read_input
 from finetext.core.errors import DataError
 from finetext.data import stream
-from finetext.data.raw import Wanted
+from finetext.data.rows import Wanted
 
 Command = Callable[..., Any]
 BOTH = Wanted(columns=True, bad=True)
@@ -25,7 +25,7 @@ BOTH = Wanted(columns=True, bad=True)
 
 def taken(path: Path, *settings: str) -> tuple[list[str], list[str], dict[int, str]]:
     """Ids and texts that can be predicted, and line and reason of what cannot."""
-    chunks = list(read_input(str(path), {}, list(settings), BOTH).chunks)
+    chunks = list(read_input(str(path), {}, list(settings), BOTH).batches)
     for chunk in chunks:
         assert all(len(values) == len(chunk.ids) for values in chunk.columns.values())
     bad = {row.line: row.reason for chunk in chunks for row in chunk.bad}
@@ -140,7 +140,7 @@ def test_lines_that_are_not_like_those_above(
     assert texts[3] == "a film; of 3 parts"
     assert texts[4:] == [f"a film of {number} parts" for number in fine[4:]]
     with pytest.raises(DataError, match=r"line 26.*" + reason):
-        list(read_input(str(tmp_path / name), {}, [], Wanted(True)).chunks)
+        list(read_input(str(tmp_path / name), {}, [], Wanted(True)).batches)
 
 
 @pytest.mark.parametrize("kind", ["fastText", "fields"])
@@ -167,7 +167,7 @@ def test_lines_that_are_not_in_the_encoding_that_was_stated(
     assert len(ids) == 18
     assert taken(path)[1][4] == "café"
     with pytest.raises(DataError, match="not utf-8 text"):
-        list(read_input(str(path), {}, ["data.encoding=utf-8"], Wanted(True)).chunks)
+        list(read_input(str(path), {}, ["data.encoding=utf-8"], Wanted(True)).batches)
 
 
 def test_missing_texts_of_parquet_and_excel(tmp_path: Path) -> None:

@@ -24,10 +24,9 @@ import pytest
 from finetext.core.errors import FinetextError
 from finetext.core.settings import ReadSettings
 from finetext.data import stream
-from finetext.data.raw import ONLY_TEXTS, Wanted
 from finetext.data.read import read
+from finetext.data.rows import ONLY_TEXTS, Wanted
 from finetext.data.stream import open_stream
-from finetext.data.whole import read_whole
 
 GOLDEN: dict[str, Any] = (
     json.loads(path.read_text("utf-8"))
@@ -318,8 +317,8 @@ def rows_read(path: Path, how: ReadSettings) -> dict[str, Any]:
 
 
 def rows_streamed(path: Path, how: ReadSettings, wanted: Any) -> dict[str, Any]:
-    texts = open_stream(path, how, wanted) or read_whole(str(path), how, wanted)
-    chunks = list(texts.chunks)
+    texts = open_stream(path, how, wanted)
+    chunks = list(texts.batches)
     return {
         "about": texts.description,
         "codes": [one.code for one in texts.findings],

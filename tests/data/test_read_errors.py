@@ -10,8 +10,8 @@ import pytest
 
 from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.settings import ReadSettings
-from finetext.data.decode import decode
 from finetext.data.read import read
+from finetext.data.sources import decode
 
 MANY = range(30)
 

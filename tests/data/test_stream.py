@@ -6,7 +6,9 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.data import stream
 from finetext.data.read import read
+from finetext.data.rows import Texts
 
-Rows = tuple[list[str], list[str]]
+Pairs = tuple[list[str], list[str]]
 UNLABELLED = ReadSettings(labelled=False)
 SIGNS = ["a", "b", " ", '"', ",", "\n", "\r\n", "\t", ";", "é", "😀", "\u2028", "'"]
 CELLS = st.lists(st.sampled_from(SIGNS), max_size=12).map("".join)
@@ -31,16 +34,21 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "ROWS", 3)
 
 
-def streamed(path: Path, how: ReadSettings = UNLABELLED) -> Rows:
+def is_streamed(texts: Texts) -> bool:
+    """Whether a source is not read as a whole: then the number of its rows is not known."""
+    return not re.search(r"\d rows?\b", texts.description)
+
+
+def streamed(path: Path, how: ReadSettings = UNLABELLED) -> Pairs:
     texts = stream.open_stream(path, how)
-    assert texts is not None, "the file was not streamed"
-    chunks = list(texts.chunks)
+    assert is_streamed(texts)
+    chunks = list(texts.batches)
     assert all(0 < len(chunk.ids) == len(chunk.texts) <= 3 for chunk in chunks)
     assert 0.98 < chunks[-1].share <= 1.0, "blank lines at most may follow"
     return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
 
 
-def whole(path: Path, how: ReadSettings = UNLABELLED) -> Rows:
+def whole(path: Path, how: ReadSettings = UNLABELLED) -> Pairs:
     dataset = read(path, settings=how)
     return dataset.ids, dataset.texts
 
@@ -134,8 +142,7 @@ def test_other_encodings(tmp_path: Path, encoding: str, name: str) -> None:
     path = put(tmp_path / name, content)
     assert streamed(path) == whole(path)
     texts = stream.open_stream(path, UNLABELLED)
-    assert texts is not None
-    list(texts.chunks)
+    list(texts.batches)
     seen = read(path, settings=UNLABELLED).findings
     assert texts.findings == [finding for finding in seen if finding.severity == "warning"]
 
@@ -155,8 +162,7 @@ def test_half_surrogate_pairs_are_mended(tmp_path: Path) -> None:
         json.dumps({"text": f"{text} \ud800"}) + "\n" for text in PLAIN))  # fmt: skip
     assert streamed(path) == whole(path)
     texts = stream.open_stream(path, UNLABELLED)
-    assert texts is not None
-    list(texts.chunks)
+    list(texts.batches)
     assert [finding.message for finding in texts.findings] == [
         "broken characters (half surrogate pairs) mended in 30 texts"
     ]
@@ -175,8 +181,7 @@ def test_missing_texts_are_told_as_of_the_whole_file(tmp_path: Path, form: str) 
         path = tmp_path / "in.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
     seen = stream.open_stream(path, UNLABELLED)
-    assert seen is not None
-    list(seen.chunks)
+    list(seen.batches)
     assert tuple(seen.findings) == read(path, settings=UNLABELLED).findings
     kind = "line" if form == "lines" else "row"
     assert f"in 3 rows ({kind} 9, {kind} 18, {kind} 27)" in seen.findings[0].message
@@ -187,7 +192,6 @@ def test_plain_lines_that_begin_alike_are_texts(tmp_path: Path) -> None:
     path = put(tmp_path / "in.txt", "\n".join(lines))
     assert streamed(path)[1] == lines
     seen = stream.open_stream(path, UNLABELLED)
-    assert seen is not None
     assert seen.description == "in.txt: one text a line; text 'text'"
 
 
@@ -203,7 +207,6 @@ def test_ids_that_do_not_name_the_rows(tmp_path: Path, odd: str) -> None:
     assert streamed(path) == whole(path)
     assert streamed(path)[0][-1] == "61"
     texts = stream.open_stream(path, UNLABELLED)
-    assert texts is not None
     assert "the rows are numbered, since" in texts.findings[0].message
     asked = ReadSettings(id="id", labelled=False)
     with pytest.raises(DataError, match="unique: name another column with --id"):
@@ -236,10 +239,9 @@ def test_a_later_row_that_does_not_fit(tmp_path: Path, name: str, line: str, sai
     head = [] if name == "in.jsonl" else [f"nr{separator}text"]
     lines = [*head, *[row] * (60 - len(head)), line, *[row] * 60]
     texts = stream.open_stream(put(tmp_path / name, "\n".join(lines)), UNLABELLED)
-    assert texts is not None
-    seen = [next(texts.chunks)]
+    seen = [next(texts.batches)]
     with pytest.raises(DataError, match=said):
-        seen.extend(texts.chunks)
+        seen.extend(texts.batches)
     assert seen[0].texts == ["a fine film"] * 3
 
 
@@ -249,9 +251,8 @@ def test_a_broken_gzip_file(tmp_path: Path) -> None:
     )
     path.write_bytes(path.read_bytes()[:-40])
     texts = stream.open_stream(path, UNLABELLED)
-    assert texts is not None
     with pytest.raises(DataError, match="is broken"):
-        list(texts.chunks)
+        list(texts.batches)
 
 
 def _quoted_tabs() -> str:
@@ -272,20 +273,31 @@ def _quoted_tabs() -> str:
 def test_what_only_the_whole_file_can_decide(
     tmp_path: Path, name: str, content: Callable[[], str]
 ) -> None:
-    assert stream.open_stream(put(tmp_path / name, content()), UNLABELLED) is None
+    path = put(tmp_path / name, content())
+    try:
+        expected = read(path, settings=UNLABELLED)
+    except DataError as error:
+        with pytest.raises(DataError, match=re.escape(str(error))):
+            stream.open_stream(path, UNLABELLED)
+        return
+    texts = stream.open_stream(path, UNLABELLED)
+    assert texts.description == expected.description
+    assert [text for batch in texts.batches for text in batch.texts] == expected.texts
 
 
 def test_settings_that_need_the_whole_file(tmp_path: Path) -> None:
     path = put(tmp_path / "in.csv", table(range(60)))
-    assert stream.open_stream(path, ReadSettings()) is None
-    assert stream.open_stream(path, ReadSettings(labelled=False, drop_unlabelled=True)) is None
+    labeled = put(tmp_path / "in.txt", "\n".join(f"__label__{n % 2} a {n}" for n in range(60)))
+    dropping = replace(UNLABELLED, drop_unlabelled=True)
+    assert not is_streamed(stream.open_stream(labeled, ReadSettings()))
+    assert not is_streamed(stream.open_stream(path, dropping))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(CELLS, max_size=60), st.booleans())
 def test_lines_of_standard_input(cells: list[str], marked: bool) -> None:
     content = "\n".join(["first", *cells]).encode("utf-16" if marked else "utf-8")
-    chunks = list(stream.lines_of(io.BytesIO(content), "standard input").chunks)
+    chunks = list(stream.lines_of(io.BytesIO(content), "standard input").batches)
     texts = [text for chunk in chunks for text in chunk.texts]
     expected = "\n".join(["first", *cells]).removesuffix("\n").split("\n")
     assert texts == [line.removesuffix("\r") for line in expected]

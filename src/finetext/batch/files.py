@@ -16,7 +16,7 @@ from finetext.batch.state import claimed
 from finetext.cli.arguments import check_place
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
-from finetext.data.raw import MIXED, TEXT
+from finetext.data.rows import MIXED, TEXT
 from finetext.data.write import Table, arrow_values, encoded, text_of
 from finetext.storage.files import sync_names
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetext.cli.arguments import read_settings
 from finetext.core.errors import DataError
-from finetext.data.raw import ONLY_TEXTS, Chunk, Texts, Wanted
+from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
 
 
@@ -40,7 +40,7 @@ def read_input(
         raise DataError("standard input is closed; give one text a line")
     if source == "-":
         return lines_of(sys.stdin.buffer, "standard input")
-    return Texts(iter([Chunk(["1"], [one_text(source)], 1.0)]))
+    return Texts(iter([Rows(["1"], [one_text(source)], 1.0)]))
 
 
 def one_text(source: str) -> str:
@@ -58,11 +58,7 @@ def _read(
     source: str, given: Mapping[str, Any], settings: list[str] | None, wanted: Wanted
 ) -> Texts:
     """The rows of a large file as they come, of anything else as a whole."""
-    from finetext.data.whole import read_whole
-
-    how = read_settings({"labelled": False, **given}, settings)
-    stream = open_stream(Path(source), how, wanted) if exists(source) else None
-    return stream or read_whole(source, how, wanted)
+    return open_stream(source, read_settings({"labelled": False, **given}, settings), wanted)
 
 
 def is_text(source: str) -> bool:

@@ -14,7 +14,7 @@ from finetext.batch.files import APPENDED, Part, TextPart, check_output, form_of
 from finetext.batch.state import Claim, Identity, State, claimed, state_path
 from finetext.core.console import blaming
 from finetext.core.errors import DataError, FinetextError
-from finetext.data.raw import BadRow
+from finetext.data.rows import BadRow
 from finetext.data.write import Table
 
 EVERY: Final = 5.0

@@ -20,7 +20,7 @@ from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
 from finetext.core.wording import short
 from finetext.data.predictions import PREFIX
-from finetext.data.raw import TEXT, Chunk, Texts
+from finetext.data.rows import TEXT, Rows, Texts
 from finetext.data.write import Table, encoded, joined, plain, rows_of, text_of
 
 FEW: Final = 20
@@ -124,10 +124,10 @@ def _names(columns: list[str], id_column: str | None, top: int) -> dict[str, str
     return names
 
 
-def pieces(texts: Texts) -> Iterator[Chunk]:
+def pieces(texts: Texts) -> Iterator[Rows]:
     """The rows some at a time, at the same places each time they are read."""
     before = 0.0
-    for chunk in texts.chunks:
+    for chunk in texts.batches:
         count = len(chunk.ids)
         starts = range(0, max(count, 1), ROWS)
         for start in starts:
@@ -144,7 +144,7 @@ def predictions(
     progress: Callable[[ProgressEvent], None] = silent,
     layout: Layout | None = None,
     skipped: int = 0,
-) -> Iterator[tuple[Chunk, Table]]:
+) -> Iterator[tuple[Rows, Table]]:
     """Some rows with a table of their predictions, one after the other.
 
     Args:
@@ -164,7 +164,7 @@ def predictions(
         progress(ProgressEvent(f"predicting: {done:,} rows", done, total))
 
 
-def predict_table(classifier: Classifier, chunk: Chunk, layout: Layout | None = None) -> Table:
+def predict_table(classifier: Classifier, chunk: Rows, layout: Layout | None = None) -> Table:
     """Predict every row.
 
     Args:

@@ -17,7 +17,7 @@ from finetext.core.errors import RecipeError, RunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from finetext.data.raw import Texts
+    from finetext.data.rows import Texts
     from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
 
     Sink = Callable[[str, Explanation], None]
@@ -75,7 +75,7 @@ def _texts(
 ) -> Texts:
     """The texts of INPUT, or else the validation rows of the run."""
     from finetext.batch.inputs import read_input
-    from finetext.data.raw import Chunk, Texts
+    from finetext.data.rows import Rows, Texts
     from finetext.runs.run import Run
 
     if source is not None:
@@ -84,7 +84,7 @@ def _texts(
         raise RecipeError(f"{model} is no run with texts of its own; name a text or a file")
     run = Run.open(model)
     ids = run.predictions(split="validation").ids
-    rows = Chunk(ids, run.texts(split="validation"), 1.0)
+    rows = Rows(ids, run.texts(split="validation"), 1.0)
     return Texts(iter([rows]), description=f"the validation rows of {model}")
 
 
@@ -101,7 +101,7 @@ def _explain_all(
     with ExitStack() as stack:
         if not sys.stdout.isatty():
             stack.enter_context(screen.watching())
-        for chunk in texts.chunks:
+        for chunk in texts.batches:
             found = explanations(explainer, chunk.texts, label, seed, screen.progress)
             for row, explanation in zip(chunk.ids, found, strict=True):
                 for write in sinks:
@@ -189,7 +189,7 @@ def _class_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) 
     from finetext.diagnosis.class_words import MOST_TEXTS, words_of
     from finetext.diagnosis.explain import EXACT
 
-    every = [text for chunk in texts.chunks for text in chunk.texts]
+    every = [text for chunk in texts.batches for text in chunk.texts]
     if explainer.way != EXACT and len(every) > MOST_TEXTS:
         screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
     with screen.watching():

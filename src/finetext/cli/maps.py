@@ -143,7 +143,7 @@ def _text(source: str) -> str:
         DataError: it is the name of a file, there or not, or standard input is closed.
     """
     from finetext.batch.inputs import exists, is_text, one_text
-    from finetext.data.decode import decode
+    from finetext.data.sources import decode
 
     if source == "-":
         if sys.stdin is None:

@@ -45,7 +45,7 @@ def predict(
     from finetext.batch.inputs import is_text, read_input
     from finetext.batch.output import Files, opened
     from finetext.batch.tables import Shown, layout_of, predictions
-    from finetext.data.raw import Wanted
+    from finetext.data.rows import Wanted
 
     screen = Screen(quiet or as_json)
     shown = Shown(top, every or None)

@@ -32,7 +32,7 @@ from finetext.data.labels import (
     rename,
     split_labels,
 )
-from finetext.data.raw import Part, RawTable, Reading
+from finetext.data.rows import Batch, Part, Reading
 
 
 def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = None) -> Dataset:
@@ -68,7 +68,7 @@ def assemble(reading: Reading, settings: ReadSettings, folder: Path | None = Non
     return Dataset(table, scheme, description, tuple(findings))
 
 
-def rows_of(reading: Reading, settings: ReadSettings) -> dict[str, tuple[RawTable, int]]:
+def rows_of(reading: Reading, settings: ReadSettings) -> dict[str, tuple[Batch, int]]:
     """Where each row stands, by the id that `assemble` gives it; raises the same."""
     chosen = _choose(reading.parts, settings)
     parts, _ = _with_labels(reading.parts, chosen, settings)
@@ -82,7 +82,7 @@ def _choose(parts: Sequence[Part], settings: ReadSettings) -> Chosen:
     return choose_columns(parts[0].table, settings)
 
 
-def _refuse_empty(table: RawTable) -> None:
+def _refuse_empty(table: Batch) -> None:
     if not len(table):
         header = f" but a header ({', '.join(table.columns)})" if table.columns else ""
         raise DataError(f"{table.name} has no rows{header}")

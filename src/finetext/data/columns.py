@@ -13,7 +13,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.wording import ID_NAMES, LABEL_NAMES, SPLIT_NAMES, TEXT_NAMES, plain_name
 from finetext.data.delimited import is_number
 from finetext.data.labels import find_joiner, missing
-from finetext.data.raw import SPLIT_WORDS, RawTable
+from finetext.data.rows import SPLIT_WORDS, Batch
 
 _SAMPLE: Final = 2000
 _ENOUGH_TO_JUDGE: Final = 20
@@ -31,7 +31,7 @@ class Chosen:
     split: str | None
 
 
-def choose_columns(table: RawTable, settings: ReadSettings) -> Chosen:
+def choose_columns(table: Batch, settings: ReadSettings) -> Chosen:
     """Choose columns as told and find the others.
 
     Raises:
@@ -53,7 +53,7 @@ def choose_columns(table: RawTable, settings: ReadSettings) -> Chosen:
     return Chosen(text, labels, group, id_column, split)
 
 
-def named(table: RawTable, name: str) -> str:
+def named(table: Batch, name: str) -> str:
     """The column with that name, in other case if need be, or with that number from 1.
 
     Raises:
@@ -72,12 +72,12 @@ def named(table: RawTable, name: str) -> str:
     raise DataError(f"{table.name} has no column {name!r}{suggestion}{there}")
 
 
-def _by_name(table: RawTable, names: Sequence[str], free: Sequence[str]) -> str | None:
+def _by_name(table: Batch, names: Sequence[str], free: Sequence[str]) -> str | None:
     by_plain = {plain_name(column): column for column in reversed(free)}
     return next((by_plain[name] for name in names if name in by_plain), None)
 
 
-def _find_text(table: RawTable, taken: set[str]) -> str:
+def _find_text(table: Batch, taken: set[str]) -> str:
     """The column called text or the like; else the one of the longest strings with spaces."""
     free = [name for name in table.columns if name not in taken]
     found = _by_name(table, TEXT_NAMES, free)
@@ -102,7 +102,7 @@ def _mean_length(values: Sequence[Any]) -> float:
     return sum(map(len, strings)) / len(strings) if spaced or len(strings) < 20 else 0.0
 
 
-def _find_id(table: RawTable, taken: set[str]) -> str | None:
+def _find_id(table: Batch, taken: set[str]) -> str | None:
     """The column called id, or one with a like name whose values are all there and differ."""
     free = [name for name in table.columns if name not in taken]
     exact = _by_name(table, ID_NAMES[:1], free)
@@ -114,13 +114,13 @@ def _find_id(table: RawTable, taken: set[str]) -> str | None:
     return found if unique else None
 
 
-def _find_split(table: RawTable, taken: set[str]) -> str | None:
+def _find_split(table: Batch, taken: set[str]) -> str | None:
     found = _by_name(table, SPLIT_NAMES, [name for name in table.columns if name not in taken])
     words = {str(value).strip().lower() for value in table.columns[found]} if found else set()
     return found if {"train"} < {SPLIT_WORDS.get(word) for word in words} else None
 
 
-def _find_label(table: RawTable, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
+def _find_label(table: Batch, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
     known = settings.classes if settings.multilabel else None
     if known and all(name in free and _is_indicator(table.columns[name]) for name in known):
         return tuple(known)
@@ -135,7 +135,7 @@ def _find_label(table: RawTable, free: Sequence[str], settings: ReadSettings) ->
     return (found,) if found else ()
 
 
-def _few_values(table: RawTable, free: Sequence[str]) -> str | None:
+def _few_values(table: Batch, free: Sequence[str]) -> str | None:
     """The column with the fewest distinct values, if they are few beside the rows.
 
     Raises:
@@ -170,7 +170,7 @@ def _count_labels(values: Sequence[Any]) -> int:
     return len(parts)
 
 
-def refuse_odd_text(table: RawTable, column: str, texts: Sequence[Any]) -> None:
+def refuse_odd_text(table: Batch, column: str, texts: Sequence[Any]) -> None:
     """Make sure that a column holds texts, not numbers or identifiers.
 
     Raises:

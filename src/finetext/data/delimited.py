@@ -21,8 +21,14 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import KNOWN_NAMES, plain_name
-from finetext.data.quoting import Rows, mended_rows, quoted_rows, returns_end_lines, unquoted_rows
-from finetext.data.raw import Aside, BadRow, RawTable, column_names, lines_from
+from finetext.data.quoting import (
+    Records,
+    mended_rows,
+    quoted_rows,
+    returns_end_lines,
+    unquoted_rows,
+)
+from finetext.data.rows import Aside, BadRow, Batch, column_names, lines_from
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
@@ -62,13 +68,13 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     return best[4], best[3]
 
 
-def _best_rows(sample: str, delimiter: str, whole: bool) -> Rows:
+def _best_rows(sample: str, delimiter: str, whole: bool) -> Records:
     """The records of a sample in the way of quoting that gives the more even ones."""
     ways = [unquoted_rows(sample, delimiter)]
     with suppress(csv.Error):
         ways.append(quoted_rows(sample, delimiter, complete=whole))
     ways = [_without_blank(way) for way in ways]
-    kept = [way if whole else Rows(way.records[:-1], way.lines[:-1], way.quoted) for way in ways]
+    kept = [way if whole else Records(way.records[:-1], way.lines[:-1], way.quoted) for way in ways]
     return max(kept, key=lambda rows: (rows.consistency if rows.width > 1 else 0.0, rows.quoted))
 
 
@@ -98,7 +104,7 @@ def parse_delimited(
     settings: ReadSettings,
     whole: bool = True,
     aside: Aside | None = None,
-) -> RawTable:
+) -> Batch:
     """Read a text table whose delimiter is known.
 
     Args:
@@ -115,7 +121,7 @@ def parse_delimited(
     """
     rows = read_rows(text, name, delimiter, whole, aside)
     if not rows.records:
-        return RawTable(name, {}, "", rest=rows.rest)
+        return Batch(name, {}, "", rest=rows.rest)
     quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
     form = _Form(name, delimiter, quoted, rows.records[0], aside)
     rows = _even(rows, text, 1, form)
@@ -126,7 +132,7 @@ def parse_delimited(
     body = rows.records[1:] if headed else rows.records
     more = partial(_more_rows, replace(form, names=names))
     shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
-    return RawTable(
+    return Batch(
         name,
         _columns(names, body),
         shown + ("" if rows.quoted or '"' not in text else ", quotes taken as they are"),
@@ -141,7 +147,7 @@ def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str
     return {name: [record[place] for record in records] for place, name in enumerate(names)}
 
 
-def _more_rows(form: _Form, text: str, first: int, last: bool) -> RawTable:
+def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
     """Further records of a table, read as those before.
 
     Raises:
@@ -157,10 +163,10 @@ def _more_rows(form: _Form, text: str, first: int, last: bool) -> RawTable:
         except csv.Error as error:
             raise DataError(f"{form.name}, {error}") from None
     rows = _even(_without_blank(rows, len(form.names)), text, first, form)
-    return RawTable(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
+    return Batch(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
 
 
-def _quotes_kept(rows: Rows, name: str) -> tuple[Finding, ...]:
+def _quotes_kept(rows: Records, name: str) -> tuple[Finding, ...]:
     """A note on fields that a program may have quoted, where quotes were taken as they are."""
     cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
     doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
@@ -183,7 +189,7 @@ def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
 
 def read_rows(
     text: str, name: str, delimiter: str, whole: bool = True, aside: Aside | None = None
-) -> Rows:
+) -> Records:
     """The records of a text table, quoted if the quotes are well-formed throughout.
 
     Args:
@@ -215,7 +221,7 @@ def read_rows(
     return plain if even and not on_purpose else replace(quoted, settled=not even)
 
 
-def _without_blank(rows: Rows, width: int | None = None) -> Rows:
+def _without_blank(rows: Records, width: int | None = None) -> Records:
     """Leave out lines of nothing but spaces, unless the table has one column only.
 
     Args:
@@ -233,7 +239,7 @@ def _without_blank(rows: Rows, width: int | None = None) -> Rows:
     )
 
 
-def _quotes_on_purpose(rows: Rows) -> bool:
+def _quotes_on_purpose(rows: Records) -> bool:
     """Whether some column of tab-separated fields is in quotes throughout, header aside.
 
     Tab-separated files as a rule do not quote, so quotes around some of the texts are their own.
@@ -242,7 +248,7 @@ def _quotes_on_purpose(rows: Rows) -> bool:
     return any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True))
 
 
-def _all_quoted(text: str, rows: Rows, delimiter: str) -> bool:
+def _all_quoted(text: str, rows: Records, delimiter: str) -> bool:
     """Whether the text is what a writer makes of the records that quotes every field."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -251,7 +257,7 @@ def _all_quoted(text: str, rows: Rows, delimiter: str) -> bool:
     return text.replace("\r\n", "\n").startswith(written)
 
 
-def _even(rows: Rows, text: str, first: int, form: _Form) -> Rows:
+def _even(rows: Records, text: str, first: int, form: _Form) -> Records:
     """The records with as many fields as there are columns.
 
     Args:

@@ -12,10 +12,9 @@ from finetext.core.errors import DataError, UnlabelledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding, SplitName
 from finetext.core.wording import counted
-from finetext.data.decode import decode
-from finetext.data.raw import SPLIT_WORDS, File, Part, RawTable, Reading
-from finetext.data.sources import gunzipped, is_archive, members
-from finetext.data.tables import TABLE_SUFFIXES, parse_table
+from finetext.data.formats import TABLE_SUFFIXES, parse_table
+from finetext.data.rows import SPLIT_WORDS, Batch, File, Part, Reading
+from finetext.data.sources import decode, gunzipped, is_archive, members
 
 NAME_STEMS: Final = {
     *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),
@@ -232,7 +231,7 @@ def _is_data_set(paths: Sequence[PurePosixPath]) -> bool:
 
 def _documents(
     files: Sequence[File], classes: Sequence[str], title: str, settings: ReadSettings
-) -> RawTable:
+) -> Batch:
     """One row for each file: its relative path, its text and, unless there are none, its class."""
     texts: list[str] = []
     findings: tuple[Finding, ...] = ()
@@ -244,4 +243,4 @@ def _documents(
     if classes:
         columns["label"] = list(classes)
     form = "one folder for each class" if classes else "one text for each file"
-    return RawTable(title, columns, form, findings=findings)
+    return Batch(title, columns, form, findings=findings)

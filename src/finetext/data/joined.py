@@ -14,7 +14,7 @@ from finetext.core.types import Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.columns import Chosen, named
 from finetext.data.labels import Labels, as_strings, missing
-from finetext.data.raw import SPLIT_WORDS, Part, RawTable
+from finetext.data.rows import SPLIT_WORDS, Batch, Part
 
 if TYPE_CHECKING:
     import datasets
@@ -37,7 +37,7 @@ class Joined:
     groups: list[Any] | None
     ids: list[str]
     splits: list[str] | None
-    where: list[tuple[RawTable, int]]
+    where: list[tuple[Batch, int]]
 
 
 def join(parts: Sequence[Part], chosen: Chosen) -> Joined:
@@ -106,7 +106,7 @@ def _ids(parts: Sequence[Part], name: str | None) -> list[str]:
     return ids
 
 
-def _own_ids(table: RawTable, column: str) -> list[str]:
+def _own_ids(table: Batch, column: str) -> list[str]:
     ids = as_strings(table.columns[column])
     absent = [row for row, one in enumerate(ids) if one is None]
     if absent:
@@ -114,7 +114,7 @@ def _own_ids(table: RawTable, column: str) -> list[str]:
     return [str(one) for one in ids]
 
 
-def has_column(table: RawTable, name: str) -> bool:
+def has_column(table: Batch, name: str) -> bool:
     """Whether a table has a column of that name or number."""
     try:
         return bool(named(table, name))
@@ -200,7 +200,7 @@ class TextWatch:
         self._places: list[str] = []
         self._name = ""
 
-    def look(self, table: RawTable, values: Sequence[Any]) -> None:
+    def look(self, table: Batch, values: Sequence[Any]) -> None:
         """Count the texts that are absent.
 
         Args:

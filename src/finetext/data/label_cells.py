@@ -17,14 +17,14 @@ from typing import Final
 from finetext.core.errors import DataError, UnknownNameError, nearest
 from finetext.core.types import LabelScheme
 from finetext.data.labels import COLLECTIONS, as_strings, missing
-from finetext.data.raw import RawTable
+from finetext.data.rows import Batch
 
 _JOINERS: Final = (",", "|", ";")
 Names = tuple[str, ...]
 Cell = str | tuple[str | None, ...] | None
 
 
-def cells_of(table: RawTable, column: str) -> list[Cell]:
+def cells_of(table: Batch, column: str) -> list[Cell]:
     """Values of a column of labels: a string, a tuple where it is a list, None where empty."""
     values = table.columns[column]
     if any(isinstance(value, COLLECTIONS) for value in values):
@@ -37,7 +37,7 @@ def cells_of(table: RawTable, column: str) -> list[Cell]:
 
 
 def labels_of(
-    table: RawTable, column: str, cells: Sequence[Cell], known: Names
+    table: Batch, column: str, cells: Sequence[Cell], known: Names
 ) -> tuple[list[Names], bool]:
     """The labels in each cell of a column, and whether some cell is a list or holds several.
 

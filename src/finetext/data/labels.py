@@ -15,9 +15,8 @@ from typing import Any, Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
-from finetext.data.decode import decode
-from finetext.data.raw import File
-from finetext.data.sources import file_at
+from finetext.data.rows import File
+from finetext.data.sources import decode, file_at
 
 _JOINERS: Final = (",", "|", ";")
 _NONE: Final = {"", "0", "false", "no", "none", "0.0"}

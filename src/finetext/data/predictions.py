@@ -16,11 +16,11 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.core.wording import TEXT_NAMES, plain_name
 from finetext.data.delimited import is_number
+from finetext.data.formats import parse_table
 from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
 from finetext.data.labels import as_strings, missing
-from finetext.data.raw import SPLIT_WORDS, RawTable, repeated_names
+from finetext.data.rows import SPLIT_WORDS, Batch, repeated_names
 from finetext.data.sources import file_at, gunzipped
-from finetext.data.tables import parse_table
 
 PREFIX: Final = "probability:"
 _TRUTHS: Final = ("truth", "label")
@@ -91,7 +91,7 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     return PredictedTable(predictions, _texts(table), findings, told)
 
 
-def _require_columns(table: RawTable) -> None:
+def _require_columns(table: Batch) -> None:
     """Refuse a table without ids or truths, or without rows."""
     there = ", ".join(map(repr, list(table.columns)[:20])) or "none"
     if "id" not in table.columns:
@@ -108,11 +108,11 @@ def _require_columns(table: RawTable) -> None:
         raise DataError(f"{table.name} has no rows")
 
 
-def _truth_column(table: RawTable) -> str:
+def _truth_column(table: Batch) -> str:
     return next(name for name in _TRUTHS if name in table.columns)
 
 
-def _rows_of_part(table: RawTable, part: SplitName) -> RawTable:
+def _rows_of_part(table: Batch, part: SplitName) -> Batch:
     """The rows of one part, or all where there is no column `split`."""
     if "split" not in table.columns:
         return table
@@ -130,7 +130,7 @@ def _rows_of_part(table: RawTable, part: SplitName) -> RawTable:
     )
 
 
-def _probability_columns(table: RawTable, truths: Sequence[Cell]) -> dict[str, str]:
+def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]:
     """Label to the column of its probabilities, in the order of the table.
 
     Raises:
@@ -154,7 +154,7 @@ def _probability_columns(table: RawTable, truths: Sequence[Cell]) -> dict[str, s
     return found
 
 
-def _refuse_repeated(table: RawTable, probabilities: Collection[str]) -> None:
+def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:
     """Refuse a table with two columns of the same name where it matters which is meant."""
     for name, (first, number) in repeated_names(table.columns).items():
         if first in _ABOUT_ROWS or name in probabilities:
@@ -172,7 +172,7 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _targets(table: RawTable, column: str, rows: Sequence[Names], scheme: LabelScheme) -> Integers:
+def _targets(table: Batch, column: str, rows: Sequence[Names], scheme: LabelScheme) -> Integers:
     if scheme.multilabel:
         return scheme.encode(rows)
     empty = [row for row, names in enumerate(rows) if not names]
@@ -183,7 +183,7 @@ def _targets(table: RawTable, column: str, rows: Sequence[Names], scheme: LabelS
     return scheme.encode([names[0] for names in rows])
 
 
-def _probabilities(table: RawTable, columns: Sequence[str], scheme: LabelScheme) -> Floats:
+def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) -> Floats:
     """The probabilities, (n, k); those of a row of one label divided by their sum.
 
     Raises:
@@ -204,7 +204,7 @@ def _probabilities(table: RawTable, columns: Sequence[str], scheme: LabelScheme)
     return np.asarray(values / sums[:, None])
 
 
-def _numbers(table: RawTable, column: str) -> Floats:
+def _numbers(table: Batch, column: str) -> Floats:
     cells = table.columns[column]
     try:
         values = np.array(cells, dtype=np.float64)
@@ -217,7 +217,7 @@ def _numbers(table: RawTable, column: str) -> Floats:
     return values.clip(0, 1)
 
 
-def _odd_cell(table: RawTable, column: str, rows: Sequence[int], what: str) -> DataError:
+def _odd_cell(table: Batch, column: str, rows: Sequence[int], what: str) -> DataError:
     advice = ""
     if not column.startswith(PREFIX):
         advice = f"; if {column!r} is no label, name the columns of the labels '{PREFIX}LABEL'"
@@ -227,7 +227,7 @@ def _odd_cell(table: RawTable, column: str, rows: Sequence[int], what: str) -> D
     )
 
 
-def _ids(table: RawTable) -> Names:
+def _ids(table: Batch) -> Names:
     ids = _filled(table, "id")
     if len(set(ids)) < len(ids):
         first: dict[str, int] = {}
@@ -239,7 +239,7 @@ def _ids(table: RawTable) -> Names:
     return ids
 
 
-def _filled(table: RawTable, column: str) -> Names:
+def _filled(table: Batch, column: str) -> Names:
     values = as_strings(table.columns[column])
     empty = [row for row, value in enumerate(values) if value is None]
     if empty:
@@ -247,7 +247,7 @@ def _filled(table: RawTable, column: str) -> Names:
     return tuple(map(str, values))
 
 
-def _texts(table: RawTable) -> Names | None:
+def _texts(table: Batch) -> Names | None:
     """The column `text`, or if there is none the first that is called as texts usually are."""
     by_plain = {
         plain_name(name): values
@@ -260,7 +260,7 @@ def _texts(table: RawTable) -> Names | None:
 
 
 def _as_given(
-    table: RawTable, predictions: Predictions, given: Sequence[Names]
+    table: Batch, predictions: Predictions, given: Sequence[Names]
 ) -> tuple[Predictions, tuple[Finding, ...]]:
     """The predictions with thresholds that explain the labels given, and a warning if none do."""
     scheme = predictions.scheme

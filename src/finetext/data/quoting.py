@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from finetext.data.raw import Aside, BadRow
+from finetext.data.rows import Aside, BadRow
 
 _LONGEST_RECORD: Final = 1 << 22
 _MOST_LINES: Final = 100
@@ -25,7 +25,7 @@ _RETURN: Final = re.compile(r"\r(?!\r*\n)")
 
 
 @dataclass(frozen=True)
-class Rows:
+class Records:
     """The records of a text table and the line each begins on.
 
     Attributes:
@@ -57,7 +57,7 @@ class Rows:
         return sum(len(record) == width for record in self.records) / max(1, len(self.records))
 
 
-def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Rows:
+def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Records:
     """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
@@ -67,10 +67,10 @@ def unquoted_rows(text: str, delimiter: str, first: int = 1) -> Rows:
         if line.rstrip("\r")
     ]
     blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
-    return Rows([fields for _, fields in found], [number for number, _ in found], False, blank)
+    return Records([fields for _, fields in found], [number for number, _ in found], False, blank)
 
 
-def quoted_rows(text: str, delimiter: str, complete: bool = True, first: int = 1) -> Rows:
+def quoted_rows(text: str, delimiter: str, complete: bool = True, first: int = 1) -> Records:
     """Read records with quotes by RFC 4180.
 
     Args:
@@ -106,7 +106,7 @@ def quoted_rows(text: str, delimiter: str, complete: bool = True, first: int = 1
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
     rest = text[end:].replace(mark, "\r") if mark else text[end:]
-    return Rows(records, lines, True, blank, rest)
+    return Records(records, lines, True, blank, rest)
 
 
 def _mark_returns(text: str, further: bool) -> tuple[str, str]:
@@ -143,7 +143,7 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def mended_rows(text: str, delimiter: str, complete: bool, first: int, aside: Aside) -> Rows:
+def mended_rows(text: str, delimiter: str, complete: bool, first: int, aside: Aside) -> Records:
     """Read records as `quoted_rows` does, but set aside those with broken quotes.
 
     Such a record ends with the line in which its quotes are even again, or if there is none near,
@@ -185,7 +185,7 @@ def mended_rows(text: str, delimiter: str, complete: bool, first: int, aside: As
                 aside(BadRow(first + at, f"the quotes are not well-formed ({error})", content))
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
-    return Rows(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
+    return Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
 
 
 def _end_of_broken(lines: Sequence[str], start: int) -> int:

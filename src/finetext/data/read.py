@@ -16,8 +16,8 @@ from finetext.data.assemble import assemble, rows_of
 from finetext.data.columns import named
 from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.joined import has_column
-from finetext.data.raw import SPLIT_WORDS, File, Part, Reading
 from finetext.data.records import reading_from_dict, table_from
+from finetext.data.rows import SPLIT_WORDS, File, Part, Reading
 from finetext.data.sources import download, file_at, files_below, read_bytes, read_hub
 
 __all__ = ["ReadSettings", "read"]

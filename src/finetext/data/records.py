@@ -14,13 +14,13 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
 from finetext.data.delimited import looks_headed
-from finetext.data.raw import SPLIT_WORDS, Aside, BadRow, Part, RawTable, Reading, column_names
+from finetext.data.rows import SPLIT_WORDS, Aside, BadRow, Batch, Part, Reading, column_names
 
 if TYPE_CHECKING:
     import datasets
 
 
-def parse_json_lines(text: str, name: str, first: int = 1, aside: Aside | None = None) -> RawTable:
+def parse_json_lines(text: str, name: str, first: int = 1, aside: Aside | None = None) -> Batch:
     """Read one JSON object a line.
 
     Args:
@@ -61,7 +61,7 @@ def _json_object(line: str) -> tuple[dict[str, Any], str]:
     return row, ""
 
 
-def parse_json(text: str, name: str, aside: Aside | None = None) -> RawTable:
+def parse_json(text: str, name: str, aside: Aside | None = None) -> Batch:
     """Read a JSON list of objects, an object of lists, or JSON lines in a .json file.
 
     Args:
@@ -95,17 +95,17 @@ def parse_json(text: str, name: str, aside: Aside | None = None) -> RawTable:
 
 def from_rows(
     rows: Sequence[Mapping[str, Any]], name: str, form: str, lines: Sequence[int] | None = None
-) -> RawTable:
+) -> Batch:
     """Columns from mappings; a key that a row lacks is missing there (None)."""
     names = list(dict.fromkeys(str(key) for row in rows for key in row))
     columns: dict[str, list[Any]] = {key: [None] * len(rows) for key in names}
     for place, row in enumerate(rows):
         for key, value in row.items():
             columns[str(key)][place] = value
-    return RawTable(name, columns, form, lines)
+    return Batch(name, columns, form, lines)
 
 
-def from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> RawTable:
+def from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> Batch:
     """Columns as they are.
 
     Raises:
@@ -115,10 +115,10 @@ def from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> 
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
         raise DataError(f"{name}: the columns differ in length: {told}")
-    return RawTable(name, {str(key): list(values) for key, values in columns.items()}, form)
+    return Batch(name, {str(key): list(values) for key, values in columns.items()}, form)
 
 
-def parse_parquet(data: bytes, name: str) -> RawTable:
+def parse_parquet(data: bytes, name: str) -> Batch:
     """Read a Parquet file.
 
     Raises:
@@ -133,7 +133,7 @@ def parse_parquet(data: bytes, name: str) -> RawTable:
         raise DataError(f"{name} is not a readable Parquet file: {error}") from None
     names = column_names(table.column_names)
     columns = {key: table.column(place).to_pylist() for place, key in enumerate(names)}
-    return RawTable(name, columns, "Parquet", classes=_stored_classes(table.schema.metadata or {}))
+    return Batch(name, columns, "Parquet", classes=_stored_classes(table.schema.metadata or {}))
 
 
 def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
@@ -146,7 +146,7 @@ def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...
         return {}
 
 
-def parse_excel(data: bytes, name: str, settings: ReadSettings) -> RawTable:
+def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
     """Read the first sheet of an Excel workbook that has any rows.
 
     Raises:
@@ -175,7 +175,7 @@ def _filled(row: Sequence[object]) -> list[bool]:
 
 def _sheet(
     numbered: Sequence[tuple[int, Sequence[Any]]], name: str, settings: ReadSettings
-) -> RawTable:
+) -> Batch:
     width = max(place + 1 for _, row in numbered for place, full in enumerate(_filled(row)) if full)
     rows = [[*row, *[None] * width][:width] for _, row in numbered]
     told = [["" if cell is None else str(cell) for cell in row] for row in rows]
@@ -186,14 +186,14 @@ def _sheet(
     body = rows[headed:]
     columns = {key: [_plain(row[place]) for row in body] for place, key in enumerate(names)}
     form = f"Excel, {'with' if headed else 'no'} header"
-    return RawTable(name, columns, form, [line for line, _ in numbered][headed:])
+    return Batch(name, columns, form, [line for line, _ in numbered][headed:])
 
 
 def _plain(cell: Any) -> Any:
     return cell.isoformat() if isinstance(cell, datetime.date | datetime.time) else cell
 
 
-def table_from(source: Any) -> RawTable:
+def table_from(source: Any) -> Batch:
     """Columns of a frame, a `datasets.Dataset`, texts alone or with labels, or rows.
 
     Raises:
@@ -231,32 +231,32 @@ def _is_pair(source: Any) -> bool:
     return isinstance(source, tuple) and len(source) == 2 and all(map(_is_values, source))
 
 
-def _from_list(rows: list[Any]) -> RawTable:
+def _from_list(rows: list[Any]) -> Batch:
     if not rows:
         raise DataError("the list of texts is empty")
     if all(isinstance(row, str) for row in rows):
-        return RawTable("the list", {"text": rows}, "texts")
+        return Batch("the list", {"text": rows}, "texts")
     if all(isinstance(row, Mapping) for row in rows):
         return from_rows(rows, "the list", "mappings")
     if all(isinstance(row, tuple | list) and len(row) == 2 for row in rows):
         texts, labels = (list(values) for values in zip(*rows, strict=True))
-        return RawTable("the list", {"text": texts, "label": labels}, "pairs of text and label")
+        return Batch("the list", {"text": texts, "label": labels}, "pairs of text and label")
     odd = next(row for row in rows if type(row) is not type(rows[0]) or not isinstance(row, str))
     raise DataError(f"a list of texts must hold strings only, not {odd!r}")
 
 
-def _from_frame(frame: Any) -> RawTable:
+def _from_frame(frame: Any) -> Batch:
     names = column_names(frame.columns)
     if hasattr(frame, "iloc"):
         values = [frame.iloc[:, place].astype(object) for place in range(len(names))]
         columns = [v.where(v.notna(), None).tolist() for v in values]
         columns = [[_as_list(x) if hasattr(x, "tolist") else x for x in c] for c in columns]
-        return RawTable("the frame", dict(zip(names, columns, strict=True)), "pandas frame")
+        return Batch("the frame", dict(zip(names, columns, strict=True)), "pandas frame")
     columns = [series.to_list() for series in frame.get_columns()]
-    return RawTable("the frame", dict(zip(names, columns, strict=True)), "polars frame")
+    return Batch("the frame", dict(zip(names, columns, strict=True)), "polars frame")
 
 
-def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> RawTable:
+def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> Batch:
     plain = dataset.with_format(None)
     columns = {column: list(plain[column]) for column in plain.column_names}
     classes = {}
@@ -265,7 +265,7 @@ def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> Raw
         if getattr(kind, "names", None):
             classes[column] = tuple(kind.names)
             columns[column] = [_class_ids(value) for value in columns[column]]
-    return RawTable(name, columns, "datasets", classes=classes)
+    return Batch(name, columns, "datasets", classes=classes)
 
 
 def _class_ids(value: Any) -> Any:

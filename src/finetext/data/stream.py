@@ -26,8 +26,9 @@ from finetext.core.arrays import Integers
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, Finding
-from finetext.data.columns import Chosen, choose_columns, refuse_odd_text
-from finetext.data.decode import Decoder
+from finetext.data.assemble import assemble, rows_of
+from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
+from finetext.data.formats import EXCEL, parse_text
 from finetext.data.joined import (
     TextWatch,
     as_texts,
@@ -36,25 +37,27 @@ from finetext.data.joined import (
     whole_characters,
 )
 from finetext.data.labels import as_strings
-from finetext.data.raw import (
+from finetext.data.read import reading_of
+from finetext.data.rows import (
     ONLY_TEXTS,
     Aside,
     BadRow,
-    Chunk,
+    Batch,
     Kinds,
-    RawTable,
+    Reading,
+    Rows,
     Texts,
     Wanted,
     all_text,
     column_names,
 )
-from finetext.data.tables import EXCEL, parse_text
+from finetext.data.sources import Decoder
 
 ESCAPED: Final = re.compile("[\udc80-\udcff]")
 """Bytes that are no text in the encoding that was stated, as the decoder leaves them."""
 
 
-def sort_out(table: RawTable, column: str, first: int) -> tuple[RawTable, list[BadRow]]:
+def sort_out(table: Batch, column: str, first: int) -> tuple[Batch, list[BadRow]]:
     """Part the rows whose text is missing or no text from the others.
 
     Args:
@@ -93,7 +96,7 @@ def _reason(text: Any) -> str:
     return "the text is missing" if missing_text(text) else ""
 
 
-def _content(table: RawTable, row: int) -> str:
+def _content(table: Batch, row: int) -> str:
     """The values of a row as JSON, bytes that are no text as they are written in Python."""
     values = {name: values[row] for name, values in table.columns.items()}
     text = json.dumps(values, ensure_ascii=False, default=str)
@@ -106,17 +109,17 @@ BYTES: Final = 1 << 23
 """Bytes read at a time; a file of no more is not worth a stream."""
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
 _VARIED: Final = ("JSON lines", "fastText lines")
-_Tables = Iterator[tuple[RawTable, float]]
+_Tables = Iterator[tuple[Batch, float]]
 
 
 def all_of(dataset: Dataset) -> Texts:
     """The rows of a data set."""
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[Rows]:
         for start in range(0, len(dataset), ROWS):
             part = slice(start, start + ROWS)
             share = min(1.0, part.stop / len(dataset))
-            yield Chunk(dataset.ids[part], dataset.texts[part], share)
+            yield Rows(dataset.ids[part], dataset.texts[part], share)
 
     return Texts(chunks(), list(dataset.findings), dataset.description)
 
@@ -138,19 +141,33 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
 
 def _chunks_of_lines(
     pieces: Iterable[tuple[str, bool]], decoder: Decoder, findings: list[Finding]
-) -> Iterator[Chunk]:
+) -> Iterator[Rows]:
     done = 0
     for piece, _ in pieces:
         lines = piece.removesuffix("\n").split("\n") if piece else []
         for start in range(0, len(lines), ROWS):
             texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
             ids = [str(done + number) for number in range(1, len(texts) + 1)]
-            yield Chunk(ids, texts)
+            yield Rows(ids, texts)
             done += len(texts)
     findings.extend(decoder.findings)
 
 
-def open_stream(path: Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts | None:
+def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts:
+    """The rows of a source, some at a time where it is a large file.
+
+    Raises:
+        DataError: it cannot be read; also when its batches are taken.
+    """
+    try:
+        is_there = Path(source).exists()
+    except (OSError, ValueError):
+        is_there = False
+    texts = _streamed(Path(source), settings, wanted) if is_there else None
+    return texts or _read_whole(str(source), settings, wanted)
+
+
+def _streamed(path: Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts | None:
     """The rows of a large file; None if it is small, or has to be read whole.
 
     Args:
@@ -190,9 +207,7 @@ def open_stream(path: Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS)
     return Texts(chunks, findings, description, columns, chosen.id)
 
 
-def _columns_of(
-    path: Path, beginning: RawTable, tables: Callable[..., _Tables]
-) -> Mapping[str, Any]:
+def _columns_of(path: Path, beginning: Batch, tables: Callable[..., _Tables]) -> Mapping[str, Any]:
     """All columns of a file with the kind of their values; see `Texts.columns`."""
     if beginning.form == "Parquet":
         import pyarrow.parquet
@@ -287,7 +302,7 @@ class _TextFile:
             return iter([(decoder.decode(file.read(), last=True), True)])
         return _pieces(file, decoder)
 
-    def _beginning(self, text: str, aside: Aside | None) -> RawTable:
+    def _beginning(self, text: str, aside: Aside | None) -> Batch:
         """The first rows, which settle the form.
 
         Raises:
@@ -300,7 +315,7 @@ class _TextFile:
         except DataError:
             if self.suffix != ".json":
                 raise
-            return RawTable(name, {}, "")
+            return Batch(name, {}, "")
 
 
 def _tables_of_parquet(
@@ -324,7 +339,7 @@ def _tables_of_parquet(
                     if name in only or not only
                 }
                 done += len(batch)
-                yield RawTable(str(path), columns, "Parquet"), done / file.metadata.num_rows
+                yield Batch(str(path), columns, "Parquet"), done / file.metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}") from None
 
@@ -358,7 +373,7 @@ def _chunks_of_tables(
     findings: list[Finding],
     columns: Mapping[str, Any],
     sorts_out: bool,
-) -> Iterator[Chunk]:
+) -> Iterator[Rows]:
     done, changed, watch = 0, 0, TextWatch()
     needed = () if columns else (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
     unread: list[BadRow] = []
@@ -377,14 +392,14 @@ def _chunks_of_tables(
             ids = list(map(str, as_strings(_column(table, chosen.id))))
         done += len(texts) + len(bad)
         yield from _cut(
-            table, Chunk(ids, texts, share, {n: _column(table, n) for n in columns}, bad)
+            table, Rows(ids, texts, share, {n: _column(table, n) for n in columns}, bad)
         )
     findings.extend(watch.findings)
     if changed:
         findings.append(broken_characters(changed))
 
 
-def _numbers(table: RawTable, count: int, done: int, bad: Sequence[BadRow]) -> Integers | range:
+def _numbers(table: Batch, count: int, done: int, bad: Sequence[BadRow]) -> Integers | range:
     """The numbers of rows that come after `done` others, bad rows counted."""
     if not bad:
         return range(done + 1, done + count + 1)
@@ -392,7 +407,7 @@ def _numbers(table: RawTable, count: int, done: int, bad: Sequence[BadRow]) -> I
     return np.asarray(done + 1 + np.arange(count) + before)
 
 
-def _cut(table: RawTable, chunk: Chunk) -> Iterator[Chunk]:
+def _cut(table: Batch, chunk: Rows) -> Iterator[Rows]:
     """The rows of a table some at a time, each bad one with those before it."""
     count, bad = len(chunk.ids), list(chunk.bad)
     for start in range(0, max(count, bool(bad)), ROWS):
@@ -403,7 +418,7 @@ def _cut(table: RawTable, chunk: Chunk) -> Iterator[Chunk]:
         yield replace(chunk.part(start, start + ROWS), bad=own)
 
 
-def _column(table: RawTable, name: str) -> list[Any]:
+def _column(table: Batch, name: str) -> list[Any]:
     """A column; no values where none of some JSON lines has it."""
     count = len(table) if table.lines is None else len(table.lines)
     return table.columns.get(name, [None] * count)
@@ -445,3 +460,90 @@ def _pieces(file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
         text, rest = text[:end], text[end:]
         if text or last:
             yield text, last
+
+
+_Place = tuple[Batch, int]
+_Key = tuple[int, int]
+"""Which table, by its identity, and which row of it."""
+
+
+def _read_whole(source: str, settings: ReadSettings, wanted: Wanted) -> Texts:
+    """The rows of a source that is no stream.
+
+    Args:
+        source: as `finetext.data.read.read` takes it.
+        settings: how to read it.
+        wanted: what beside ids and texts.
+
+    Raises:
+        DataError: see `finetext.data.read.read`.
+    """
+    reading, folder = reading_of(source, settings)
+    bad: dict[_Key, BadRow] = {}
+    if wanted.bad:
+        reading, bad = _without_bad(reading, settings)
+    dataset = assemble(reading, settings, folder)
+    if not wanted.columns and not bad:
+        return all_of(dataset)
+    places = rows_of(reading, settings)
+    columns = _whole_columns(reading)
+    chunks = _whole_chunks(dataset, places, list(columns), bad)
+    found = choose_columns(reading.parts[0].table, settings).id
+    is_id = found is not None and dataset.ids == as_strings(
+        [_value(*place, found) for place in places.values()]
+    )
+    id_column = found if is_id else None
+    return Texts(chunks, list(dataset.findings), dataset.description, columns, id_column)
+
+
+def _without_bad(reading: Reading, settings: ReadSettings) -> tuple[Reading, dict[_Key, BadRow]]:
+    """The rows with an empty text in the place of what is none, and which these are."""
+    bad: dict[_Key, BadRow] = {}
+    parts = []
+    for part in reading.parts:
+        table = part.table
+        column = named(table, choose_columns(reading.parts[0].table, settings).text)
+        good, found = sort_out(table, column, 1)
+        if found:
+            lines = set(good.lines or ())
+            places = list(table.lines or range(1, len(table) + 1))
+            odd = [row for row, line in enumerate(places) if line not in lines]
+            texts = list(table.columns[column])
+            for row in odd:
+                texts[row] = ""
+            table = replace(table, columns={**table.columns, column: texts})
+            bad |= {(id(table), row): of for row, of in zip(odd, found, strict=True)}
+        parts.append(replace(part, table=table))
+    return replace(reading, parts=tuple(parts)), bad
+
+
+def _whole_columns(reading: Reading) -> dict[str, str]:
+    """All columns of all tables with the kind of their values."""
+    kinds = Kinds()
+    for part in reading.parts:
+        kinds.look(part.table.columns)
+    return kinds.found()
+
+
+def _whole_chunks(
+    dataset: Dataset, places: dict[str, _Place], names: list[str], bad: dict[_Key, BadRow]
+) -> Iterator[Rows]:
+    for chunk in all_of(dataset).batches:
+        where = [places[name] for name in chunk.ids]
+        odd = [bad.get((id(table), row)) for table, row in where]
+        good = [place for place, one in enumerate(odd) if one is None]
+        columns: dict[str, list[Any]] = {
+            name: [_value(*where[place], name) for place in good] for name in names
+        }
+        yield Rows(
+            [chunk.ids[place] for place in good],
+            [chunk.texts[place] for place in good],
+            chunk.share,
+            columns,
+            [one for one in odd if one is not None],
+        )
+
+
+def _value(table: Batch, row: int, name: str) -> Any:
+    """A value, or None where the table has no such column."""
+    return table.columns[name][row] if name in table.columns else None

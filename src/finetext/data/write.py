@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from finetext.core.arrays import finite
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
-from finetext.data.raw import MIXED, TEXT
+from finetext.data.rows import MIXED, TEXT
 from finetext.storage.files import put_in_place
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")

@@ -16,13 +16,12 @@ from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, LabelScheme
 from finetext.core.wording import plain_name
-from finetext.data.decode import decode
+from finetext.data.formats import DELIMITED, parse_table
 from finetext.data.label_cells import Word, joined, understood, written
 from finetext.data.labels import as_strings
-from finetext.data.raw import RawTable
 from finetext.data.read import read as read_data
-from finetext.data.sources import file_at
-from finetext.data.tables import DELIMITED, parse_table
+from finetext.data.rows import Batch
+from finetext.data.sources import decode, file_at
 from finetext.data.write import check_new, write_table
 from finetext.diagnosis.label_errors import Suspects
 
@@ -156,7 +155,7 @@ class _Decided:
     unreviewed: int
 
 
-def _review(path: Path) -> RawTable:
+def _review(path: Path) -> Batch:
     """The list, with the columns that are needed by their own names.
 
     Raises:
@@ -178,7 +177,7 @@ def _review(path: Path) -> RawTable:
     return replace(table, columns={name: by_name[name] for name in NEEDED})
 
 
-def _decisions(path: Path, table: RawTable, dataset: Dataset, scheme: LabelScheme) -> _Decided:
+def _decisions(path: Path, table: Batch, dataset: Dataset, scheme: LabelScheme) -> _Decided:
     """What the list says of the rows of the data.
 
     Raises:

@@ -19,7 +19,7 @@ from finetext.core.errors import DataError, UnlabelledError
 from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
-from finetext.data.lines import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
+from finetext.data.formats import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
 from finetext.data.read import read
 from finetext.data.split import split
 from finetext.pretraining.folder import Hashes, text_hashes

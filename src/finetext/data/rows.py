@@ -118,7 +118,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class RawTable:
+class Batch:
     """Named columns of equal length.
 
     Attributes:
@@ -141,7 +141,7 @@ class RawTable:
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     rest: str = ""
-    proceed: Callable[[str, int, bool], RawTable] | None = field(default=None, repr=False)
+    proceed: Callable[[str, int, bool], Batch] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -159,7 +159,7 @@ class RawTable:
 class Part:
     """One table and the ready-made split it is, if any."""
 
-    table: RawTable
+    table: Batch
     split: SplitName | None = None
 
 
@@ -202,7 +202,7 @@ def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Rows:
     """Some rows.
 
     Attributes:
@@ -223,10 +223,10 @@ class Chunk:
         """The number of rows, bad ones too."""
         return len(self.ids) + len(self.bad)
 
-    def part(self, start: int, stop: int) -> Chunk:
+    def part(self, start: int, stop: int) -> Rows:
         """The rows from `start` to `stop`, without the bad ones."""
         columns = {name: values[start:stop] for name, values in self.columns.items()}
-        return Chunk(self.ids[start:stop], self.texts[start:stop], self.share, columns)
+        return Rows(self.ids[start:stop], self.texts[start:stop], self.share, columns)
 
 
 @dataclass(frozen=True)
@@ -234,15 +234,15 @@ class Texts:
     """Rows to predict.
 
     Attributes:
-        chunks: the rows in the order of the source, once.
+        batches: the rows in the order of the source, once.
         findings: what reading noticed; complete when all chunks have been taken.
         description: one line on what was read and chosen; empty where there was no choice.
-        columns: column of the source to the kind of its values, as `finetext.data.raw` names
+        columns: column of the source to the kind of its values, as `finetext.data.rows` names
             it or as an Arrow type; none unless asked for.
         id_column: the column that names the rows, if one does.
     """
 
-    chunks: Iterator[Chunk]
+    batches: Iterator[Rows]
     findings: list[Finding] = field(default_factory=list)
     description: str = ""
     columns: Mapping[str, Any] = field(default_factory=dict)
