@@ -17,8 +17,9 @@ from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.models.onnx_export import Exporter, Made, OnnxExporter
-from finetext.runs.export import ExportTerms, Origin, open_origin, place_in_run
+from finetext.models.exporters import Exporter, Made, Original
+from finetext.models.onnx_export import OnnxExporter
+from finetext.runs.export import ExportTerms, open_origin, place_in_run
 
 Command = Callable[..., Any]
 
@@ -30,12 +31,12 @@ class Same(Exporter):
     name: ClassVar[str] = "same"
     least_agreement: ClassVar[float] = 0.99  # type: ignore[misc, assignment]
 
-    def check(self, origin: Origin) -> None:
+    def check(self, original: Original) -> None:
         """Everything can be exported."""
 
-    def make(self, origin: Origin, work: Path) -> Made:
+    def make(self, original: Original, work: Path) -> Made:
         """What is there already."""
-        return Made(origin.classifier)
+        return Made(original.classifier)
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Silly(Same):
 
     name: ClassVar[str] = "silly"
 
-    def make(self, origin: Origin, work: Path) -> Made:
+    def make(self, original: Original, work: Path) -> Made:
         """Certainty."""
-        first = np.eye(len(origin.classifier.scheme))[0]
-        scheme, decision = origin.classifier.scheme, origin.classifier.decision
+        first = np.eye(len(original.classifier.scheme))[0]
+        scheme, decision = original.classifier.scheme, original.classifier.decision
         return Made(MajorityClassifier(scheme, decision, first))
 
 
@@ -223,7 +224,7 @@ def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
     decision = finetext.load(finished).decision
     classifier: Classifier = TransformerClassifier(scheme, decision, None, tokenizer, 64)
     with pytest.raises(ModelError, match="rules written in Python"):
-        OnnxExporter().check(Origin(classifier))
+        OnnxExporter().check(Original(classifier))
 
 
 def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
@@ -244,9 +245,9 @@ class Broken(Same):
 
     name: ClassVar[str] = "broken"
 
-    def make(self, origin: Origin, work: Path) -> Made:
+    def make(self, original: Original, work: Path) -> Made:
         """Not a number."""
-        scheme, decision = origin.classifier.scheme, origin.classifier.decision
+        scheme, decision = original.classifier.scheme, original.classifier.decision
         return Made(MajorityClassifier(scheme, decision, np.full(len(scheme), np.nan)))
 
 

@@ -166,9 +166,9 @@ def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(
 def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
     onnx_model: Path, original: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from finetext.models.exporters import Original
     from finetext.models.onnx_export import OnnxExporter
     from finetext.models.onnx_graph import Exportable
-    from finetext.runs.export import Origin
 
     def write_graph(self: Exportable, folder: Path) -> None:
         graph = onnx.load(str(onnx_model / "model.onnx"))
@@ -180,7 +180,7 @@ def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
 
     onnx = pytest.importorskip("onnx")
     monkeypatch.setattr(Exportable, "write_graph", write_graph)
-    made = OnnxExporter(quantize="int8").make(Origin(original), tmp_path)
+    made = OnnxExporter(quantize="int8").make(Original(original), tmp_path)
     assert made.classifier.predict(["fresh bread"]) == original.predict(["fresh bread"])
     assert {path.name for path in tmp_path.iterdir()} == {
         "model.onnx", "tokenizer.json", "config.json", "onnx.json",

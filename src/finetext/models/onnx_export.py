@@ -4,78 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError
+from finetext.models.exporters import Exporter, Made, Original, check_has_encoder, tokenizer_of
 from finetext.models.onnx import ABOUT, GRAPH, OnnxClassifier
-from finetext.models.static import StaticClassifier
-
-if TYPE_CHECKING:
-    from finetext.core.types import Dataset
-    from finetext.runs.export import Origin
-
-
-EXPORTS: Final = frozenset({OnnxClassifier.kind, StaticClassifier.kind})
-"""Kinds of classifier that are exports."""
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What an exporter made.
-
-    Attributes:
-        classifier: it, loaded from its files where it has some.
-        rows: the rows to compare it with the original on, if not those of the origin.
-        remark: what is to be known of these rows; "" for nothing.
-    """
-
-    classifier: Classifier
-    rows: Dataset | None = None
-    remark: str = ""
-
-
-class Exporter(ABC):
-    """A format of export. Subclasses are frozen dataclasses of settings."""
-
-    name: ClassVar[str]
-
-    @property
-    @abstractmethod
-    def least_agreement(self) -> float:
-        """Share of rows on which both must give the same labels, unless another is asked for."""
-
-    @property
-    def folder_name(self) -> str:
-        """Name of the folder beside the model's, where no other is given."""
-        return self.name
-
-    @abstractmethod
-    def check(self, origin: Origin) -> None:
-        """Raise a `FinetextError` if it cannot be done; called before anything is done.
-
-        Args:
-            origin: what is to be exported.
-        """
-
-    @abstractmethod
-    def make(self, origin: Origin, work: Path) -> Made:
-        """Make the classifier.
-
-        Args:
-            origin: what is exported.
-            work: an empty folder for its files, which is gone afterwards.
-        """
-
 
 _NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
-_SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
 
 
 @dataclass(frozen=True)
@@ -99,18 +39,18 @@ class OnnxExporter(Exporter):
         """See `Exporter.least_agreement`."""
         return 0.99 if self.quantize is None else 0.97
 
-    def check(self, origin: Origin) -> None:
+    def check(self, original: Original) -> None:
         """Refuse what has no graph, or a tokenizer that tokenizers alone cannot be.
 
         Raises:
             MissingExtraError: a package of the extra `export` is missing.
             ModelError: the model cannot be exported.
         """
-        refuse_without_encoder(origin.classifier, "ONNX")
+        check_has_encoder(original.classifier, "ONNX")
         for package in _NEEDED:
             if find_spec(package) is None:
                 raise MissingExtraError("an export to ONNX", package, "export")
-        tokenizer = tokenizer_of(origin.classifier)
+        tokenizer = tokenizer_of(original.classifier)
         if not tokenizer.is_fast:
             raise ModelError(
                 f"this model cannot be exported to ONNX: its tokenizer ({type(tokenizer).__name__})"
@@ -118,7 +58,7 @@ class OnnxExporter(Exporter):
                 "tokenizers alone cannot hold; export a model of another encoder"
             )
 
-    def make(self, origin: Origin, work: Path) -> Made:
+    def make(self, original: Original, work: Path) -> Made:
         """Write graph, tokenizer and configuration; see `Exporter.make`.
 
         Raises:
@@ -126,57 +66,30 @@ class OnnxExporter(Exporter):
         """
         from finetext.models.onnx_graph import Exportable
 
-        original = origin.classifier
-        origin.say("making the graph")
-        exportable = Exportable.of(original)
-        exportable.describe(work, original.scheme)
+        original.say("making the graph")
+        exportable = Exportable.of(original.classifier)
+        exportable.describe(work, original.classifier.scheme)
         exportable.write_graph(work)
         if self.quantize is not None:
-            origin.say("bringing it to 8 bits")
+            original.say("bringing it to 8 bits")
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
             quantise(whole, work / GRAPH)
             whole.unlink()
             of_float32 = work / f"{GRAPH}.data"  # where a large graph has its weights
             of_float32.unlink(missing_ok=True)
         about: dict[str, Any] = {
-            "made_from": origin.name,
-            "original": original.kind,
+            "made_from": original.name,
+            "original": original.classifier.kind,
             "quantised": self.quantize,
             "max_length": exportable.max_length,
             "empty_as": exportable.empty_as,
         }
         (work / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-        return Made(OnnxClassifier.load_weights(work, original.scheme, original.decision, "cpu"))
-
-
-def refuse_without_encoder(classifier: Classifier, form: str) -> None:
-    """Raise a `ModelError` if a classifier has no encoder, with what to do instead.
-
-    Args:
-        classifier: any.
-        form: what it was to become.
-    """
-    if (what := _SMALL.get(classifier.kind)) is not None:
-        raise ModelError(
-            f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
-            "folder, which predicts without torch as it is"
+        return Made(
+            OnnxClassifier.load_weights(
+                work, original.classifier.scheme, original.classifier.decision, "cpu"
+            )
         )
-    if classifier.kind in EXPORTS:
-        raise ModelError(
-            f"this is an export itself (kind {classifier.kind}); export the model it was made from"
-        )
-    if classifier.kind not in ("transformer", "probe"):
-        raise ModelError(f"a classifier of the kind {classifier.kind} has no export to {form}")
-
-
-def encoder_of(classifier: Any) -> Any:
-    """The bare encoder of a classifier that has one."""
-    return classifier.encoder.model if classifier.kind == "probe" else classifier.model.base_model
-
-
-def tokenizer_of(classifier: Any) -> Any:
-    """The tokenizer of a classifier that has an encoder."""
-    return classifier.encoder.tokenizer if classifier.kind == "probe" else classifier.tokenizer
 
 
 def quantise(graph: Path, quantised: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetext.core.errors import ModelError
+from finetext.core.errors import ModelError, RunError
 from finetext.models.card import is_ours, without_path
 from finetext.models.files import (
     CARD,
@@ -85,18 +86,20 @@ def staged(model: str | Path | Classifier, name: str) -> Iterator[Stage]:
 
 
 def best_model(folder: Path) -> Path:
-    """The model folder itself, or that of the best rung of a run folder.
+    """Return the folder itself, or of a run folder the folder of its best model.
 
     Raises:
         RunError: the run is damaged.
     """
-    from finetext.runs.run import Run
-
-    if not Run.is_at(folder):
+    leaderboard = folder / "leaderboard.json"
+    if not leaderboard.is_file():
         return folder
-    run = Run.open(folder)
-    model = next(entry.model for entry in run.leaderboard if entry.method == run.best)
-    return folder / model
+    try:
+        best = json.loads((folder / "verdict.json").read_text("utf-8"))["best"]
+        models = {of["method"]: of["model"] for of in json.loads(leaderboard.read_text("utf-8"))}
+        return folder / str(models[best])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"the run in {folder} is damaged: {error}") from None
 
 
 def warning_of(folder: Path) -> str:

@@ -6,28 +6,25 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext, ProgressEvent, batches_of, silent
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError, RecipeError, UnlabelledError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import Count
 from finetext.core.types import Dataset
-from finetext.models.onnx_export import (
+from finetext.models.exporters import (
     Exporter,
     Made,
+    Original,
+    check_has_encoder,
     encoder_of,
-    refuse_without_encoder,
     tokenizer_of,
 )
 from finetext.models.static import StaticClassifier, StaticEmbeddings
-
-if TYPE_CHECKING:
-    from finetext.runs.export import Origin
-
 
 PIECES_AT_A_TIME: Final = 256
 SMOOTHING: Final = 1e-4
@@ -130,27 +127,27 @@ class StaticExporter(Exporter):
         """None is asked for: what it costs is said, and may be worth it."""
         return 0.0
 
-    def check(self, origin: Origin) -> None:
+    def check(self, original: Original) -> None:
         """Refuse what has no encoder, and a model without rows to learn from.
 
         Raises:
             ModelError: the model cannot be distilled.
             RecipeError: there are no rows to learn from.
         """
-        refuse_without_encoder(origin.classifier, "static embeddings")
-        tokenizer = tokenizer_of(origin.classifier)
+        check_has_encoder(original.classifier, "static embeddings")
+        tokenizer = tokenizer_of(original.classifier)
         if not tokenizer.is_fast:
             raise ModelError(
                 f"its tokenizer ({type(tokenizer).__name__}) splits texts by rules written in "
                 "Python, which static embeddings cannot have; export a model of another encoder"
             )
-        if origin.run is None and origin.data is None:
+        if original.head_rows is None:
             raise RecipeError(
                 "static embeddings get a head of their own, which learns from labelled rows: name "
                 "a model in its run folder, or give a labelled table with --data"
             )
 
-    def make(self, origin: Origin, work: Path) -> Made:
+    def make(self, original: Original, work: Path) -> Made:
         """Distil, fit the head, choose temperature and decision; see `Exporter.make`.
 
         Raises:
@@ -159,52 +156,31 @@ class StaticExporter(Exporter):
         """
         from finetext.methods.fitting import calibrated
 
-        train, validation, rows, remark = _rows(origin)
-        origin.say("distilling the encoder")
-        model, tokenizer = encoder_of(origin.classifier), tokenizer_of(origin.classifier)
-        embeddings = distilled(model, tokenizer, self.dimensions, origin.progress)
-        origin.say(f"fitting the head on {len(train):,} rows")
-        fitted = self._fitted(embeddings, train, origin)
-        classifier, _ = calibrated(fitted, validation, origin.recipe.decide)
-        return Made(classifier, rows, remark)
+        assert original.head_rows is not None
+        rows = original.head_rows()
+        original.say("distilling the encoder")
+        model, tokenizer = encoder_of(original.classifier), tokenizer_of(original.classifier)
+        embeddings = distilled(model, tokenizer, self.dimensions, original.progress)
+        original.say(f"fitting the head on {len(rows.train):,} rows")
+        fitted = self._fitted(embeddings, rows.train, original)
+        classifier, _ = calibrated(fitted, rows.validation, original.decide)
+        return Made(classifier, rows.compared, rows.remark)
 
     def _fitted(
-        self, embeddings: StaticEmbeddings, train: Dataset, origin: Origin
+        self, embeddings: StaticEmbeddings, train: Dataset, original: Original
     ) -> StaticClassifier:
         from finetext.methods.linear import fit_head
 
-        scheme = origin.classifier.scheme
-        context = FitContext(seed=origin.seed, device="cpu", metric=origin.metric)
+        scheme = original.classifier.scheme
+        context = FitContext(seed=original.seed, device="cpu", metric=original.metric)
         states = embeddings.states(train.texts)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         head = fit_head((states - mean) / scale, train.targets, scheme, None, context, train.groups)
         about = {
-            "made_from": origin.name,
-            "original": origin.classifier.kind,
+            "made_from": original.name,
+            "original": original.classifier.kind,
             "pieces": len(embeddings.vectors),
             "dimensions": embeddings.vectors.shape[1],
             "training_rows": len(train),
         }
         return StaticClassifier(scheme, Decision(), embeddings, head, mean, scale, about)
-
-
-def _rows(origin: Origin) -> tuple[Dataset, Dataset, Dataset | None, str]:
-    """Training rows, validation rows, those to compare on, and what is to be known of these."""
-    from finetext.data.split import split
-
-    if origin.run is not None:
-        validation = origin.validation_rows()
-        remark = "temperature and rule of decision of both were chosen on these rows"
-        return origin.training_rows(), validation, None, "" if origin.data else remark
-    given = origin.rows
-    if given is None or given.scheme is None:
-        raise UnlabelledError(
-            "the head of static embeddings learns from labels, and the data have none; name their "
-            "column with --label"
-        )
-    splits = split(given, seed=origin.seed)
-    remark = (
-        "these were held out of the data, the head learnt from others; if the original was trained "
-        "on all of them, it is favoured here"
-    )
-    return splits.train, splits.validation, splits.validation, remark

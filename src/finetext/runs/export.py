@@ -18,9 +18,9 @@ from finetext.core.errors import DataError, ModelError, RecipeError, RunError, U
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
 from finetext.models.export_comparison import MOST_ROWS, Compared, Judging, bytes_of, compared
+from finetext.models.exporters import EXPORTS, Exporter, HeadRows, Made, Original
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
-from finetext.models.onnx_export import EXPORTS, Exporter, Made
 from finetext.models.static import StaticClassifier
 from finetext.runs.recipe import Recipe, read_toml
 from finetext.runs.run import Run
@@ -145,6 +145,42 @@ class Origin:
         if predictions.groups is not None:
             columns["group"] = list(predictions.groups)
         return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
+
+    @property
+    def original(self) -> Original:
+        """What exporters get."""
+        has_rows = self.run is not None or self.data is not None
+        return Original(
+            self.classifier, self.name, self.seed, self.metric, self.recipe.decide,
+            self.head_rows if has_rows else None, self.say, self.progress,
+        )  # fmt: skip
+
+    def head_rows(self) -> HeadRows:
+        """Return the rows of the run, or a split of the data, to fit a new head on.
+
+        Raises:
+            UnlabelledError: the data have no labels.
+            RunError: the training rows of the run cannot be told.
+        """
+        from finetext.data.split import split
+
+        if self.run is not None:
+            remark = "temperature and decision rule of both were chosen on these rows"
+            return HeadRows(
+                self.training_rows(), self.validation_rows(), None, "" if self.data else remark
+            )
+        given = self.rows
+        if given is None or given.scheme is None:
+            raise UnlabelledError(
+                "the head of static embeddings learns from labels, and the data have none; name "
+                "their column with --label"
+            )
+        splits = split(given, seed=self.seed)
+        return HeadRows(
+            splits.train, splits.validation, splits.validation,
+            "these rows were held out of the data, and the head was fitted on the others; if the "
+            "original was trained on all of them, the comparison favors it",
+        )  # fmt: skip
 
     def _given(self) -> Dataset:
         """The data with the labels of the model, or without where they have none."""
@@ -310,7 +346,7 @@ def export(
     _check(origin, exporter, terms)
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
         work = Path(temporary)
-        made = exporter.make(origin, work)
+        made = exporter.make(origin.original, work)
         found = _compared(origin, made)
         _judge(found, exporter, terms, origin)
         classifier = _with_comparison(made.classifier, found, work)
@@ -339,7 +375,7 @@ def _check(origin: Origin, exporter: Exporter, terms: ExportTerms) -> None:
     Raises:
         FinetextError: see `export`.
     """
-    exporter.check(origin)
+    exporter.check(origin.original)
     if origin.rows is None and not terms.force:
         raise DataError(
             f"{origin.name} is in no run, so there are no rows to compare the export with it on; "
