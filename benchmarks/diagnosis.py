@@ -29,7 +29,7 @@ from finetext.core.types import Predicted
 from finetext.diagnosis.label_errors import suspects_in
 from finetext.diagnosis.text_map import MOST_TEXTS, States, layout
 from finetext.evaluation.calibration import calibration, fit_temperature
-from finetext.evaluation.selective import selective, set_from
+from finetext.evaluation.deciding import selective, set_from
 from finetext.report.errors import write_errors_page
 
 SHAPES: Final = {"5,427 x 28": (5_427, 28, True), "1,000,000 x 5": (1_000_000, 5, False)}

@@ -27,8 +27,8 @@ from common import finish, parser, say, table
 import finetext
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.deciding import covered, set_from
 from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.selective import covered, set_from
 
 SCHEME: Final = LabelScheme(("a", "b", "c", "d", "e"))
 SHARES: Final = (0.45, 0.25, 0.16, 0.10, 0.04)

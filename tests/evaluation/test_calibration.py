@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.calibration import (
     BINS,
     Bin,
-    Calibration,
     brier_score,
     calibration,
     calibration_error,
@@ -27,7 +24,7 @@ from finetext.evaluation.metrics import log_loss
 
 
 def simulated(rows: int, seed: int, times: float = 1.0, several: bool = False) -> Predictions:
-    """Predictions that are right as often as they say, or, with times, too sure."""
+    """Calibrated predictions, or overconfident ones with `times` above 1."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 2, (rows, 3))
     ids = tuple(map(str, range(rows)))
@@ -42,13 +39,15 @@ def simulated(rows: int, seed: int, times: float = 1.0, several: bool = False) -
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("times", [0.4, 1.0, 3.0])
-def test_the_temperature_is_what_logits_were_too_large_by(times: float, several: bool) -> None:
+def test_the_temperature_is_the_factor_that_logits_are_too_large_by(
+    times: float, several: bool
+) -> None:
     found = fit_temperature(simulated(4_000, 1, times, several))
     assert found == pytest.approx(times, rel=0.08)
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_scaling_mends_what_was_too_sure_on_rows_not_seen(several: bool) -> None:
+def test_scaling_calibrates_overconfident_predictions_on_unseen_rows(several: bool) -> None:
     temperature = fit_temperature(simulated(2_000, 1, 3.0, several))
     test = simulated(4_000, 2, 3.0, several)
     mended = with_temperature(test, temperature)
@@ -57,7 +56,7 @@ def test_scaling_mends_what_was_too_sure_on_rows_not_seen(several: bool) -> None
     assert brier_score(mended) < brier_score(test)
 
 
-def test_few_rows_that_are_all_right_make_no_model_infinitely_sure() -> None:
+def test_a_few_correct_rows_do_not_make_a_model_infinitely_confident() -> None:
     scheme, rows = LabelScheme(("a", "b")), 5
     likely = np.tile([0.9, 0.1], (rows, 1))
     all_right = Predictions(tuple("12345"), np.zeros(rows, dtype=np.int64), likely, scheme)
@@ -71,7 +70,7 @@ def test_few_rows_that_are_all_right_make_no_model_infinitely_sure() -> None:
     st.booleans(),
 )
 @settings(max_examples=50, deadline=None)
-def test_tempering_divides_the_logits(
+def test_scaling_divides_the_logits(
     logits: list[list[float]], temperature: float, several: bool
 ) -> None:
     values = np.array(logits)
@@ -85,12 +84,12 @@ def test_tempering_divides_the_logits(
         np.testing.assert_allclose(tempered(after, several, 1 / temperature), before, atol=1e-5)
 
 
-def test_certainty_stays_certain() -> None:
+def test_probabilities_of_0_and_1_stay() -> None:
     assert tempered(np.array([[1.0, 0.0]]), False, 2.0).tolist() == [[1.0, 0.0]]
     assert tempered(np.array([[1.0, 0.0]]), True, 2.0).tolist() == [[1.0, 0.0]]
 
 
-def test_the_error_is_the_mean_distance_over_bins() -> None:
+def test_calibration_error_is_the_mean_distance_over_bins() -> None:
     likely = np.array([[0.95, 0.05]] * 10 + [[0.45, 0.55]] * 10)
     targets = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 5)
     scheme = LabelScheme(("a", "b"))
@@ -106,7 +105,7 @@ def test_the_error_is_the_mean_distance_over_bins() -> None:
     assert found.calibration_error == calibration_error(predictions)
 
 
-def test_intervals_of_a_bin_are_long_where_there_are_few_rows() -> None:
+def test_intervals_of_a_bin_are_wide_with_few_rows() -> None:
     low, high = Bin(0.6, 0.7, 0.65, 0.8, 10).interval()
     assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Wilson's formula by hand
     assert Bin(0.6, 0.7, 0.65, 1.0, 1).interval() == pytest.approx((0.2065, 1.0), abs=1e-4)
@@ -121,14 +120,14 @@ def test_intervals_of_a_bin_are_long_where_there_are_few_rows() -> None:
     assert np.mean(held) > 0.85
 
 
-def test_pairs_of_row_and_label_count_where_there_are_several() -> None:
+def test_multi_label_bins_count_pairs_of_row_and_label() -> None:
     predictions = simulated(50, 3, several=True)
     sure, right = confidence(predictions)
     assert sure.shape == right.shape == (50, 3)
     assert sum(each.rows for each in reliability(predictions).bins) == 150
 
 
-def test_before_is_what_the_model_said_unscaled() -> None:
+def test_calibration_before_is_that_of_the_unscaled_model() -> None:
     raw = simulated(500, 4, 3.0)
     scaled = with_temperature(raw, 3.0)
     scaled = Predictions(
@@ -138,6 +137,3 @@ def test_before_is_what_the_model_said_unscaled() -> None:
     assert found.temperature == 3.0
     assert found.before.log_loss == pytest.approx(reliability(raw).log_loss)
     assert found.after == reliability(scaled)
-    again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
-    assert again.before.brier_score == found.before.brier_score
-    np.testing.assert_equal(again.after, found.after)

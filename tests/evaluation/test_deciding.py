@@ -9,9 +9,17 @@ import pytest
 from scipy.special import expit, softmax
 
 from finetext.core.decision import Decision
-from finetext.core.errors import RecipeError
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.deciding import Deciding, choose_decision
+from finetext.evaluation.deciding import (
+    MOST_POINTS,
+    Deciding,
+    choose_decision,
+    covered,
+    least_of_truth,
+    selective,
+    set_from,
+)
 from finetext.evaluation.metrics import metric_for
 
 UNEVEN = np.array([0.8, 0.15, 0.05])
@@ -44,11 +52,11 @@ def test_by_default_the_likeliest_label_is_given() -> None:
     assert choose_decision(simulated(0, 1), Deciding(aim="f1")).thresholds is None
 
 
-def test_several_labels_get_thresholds_for_f1_by_default() -> None:
+def test_multi_label_rows_get_thresholds_for_f1_by_default() -> None:
     assert choose_decision(simulated(100, 1, True), Deciding()).thresholds is not None
 
 
-def test_the_aim_f1_raises_macro_f1_on_rows_not_seen() -> None:
+def test_the_aim_f1_raises_macro_f1_on_unseen_rows() -> None:
     macro_f1 = metric_for("macro_f1", simulated(1, 0).scheme)
     better = decided(Deciding(aim="f1"))
     assert macro_f1(better) > macro_f1(replace(better, decision=Decision())) + 0.02
@@ -56,7 +64,7 @@ def test_the_aim_f1_raises_macro_f1_on_rows_not_seen() -> None:
 
 
 @pytest.mark.parametrize("share", [0.8, 0.95])
-def test_the_aim_precision_abstains_until_labels_are_right_so_often(share: float) -> None:
+def test_the_aim_precision_abstains_until_the_precision_is_reached(share: float) -> None:
     found = decided(Deciding(aim=f"precision={share}"))
     kept = ~found.abstained
     assert kept.any()
@@ -67,7 +75,7 @@ def test_the_aim_precision_abstains_until_labels_are_right_so_often(share: float
 
 
 @pytest.mark.parametrize(("aim", "of"), [("precision=0.8", "given"), ("recall=0.8", "true")])
-def test_several_labels_reach_precision_or_recall(aim: str, of: str) -> None:
+def test_multi_label_rows_reach_precision_or_recall(aim: str, of: str) -> None:
     found = decided(Deciding(aim=aim), several=True)
     right = (found.decisions & found.targets).sum(axis=0)
     all_of = (found.decisions if of == "given" else found.targets).sum(axis=0)
@@ -88,7 +96,7 @@ def test_abstaining_reaches_its_share() -> None:
     )
 
 
-def test_what_cannot_be_reached_is_never_given() -> None:
+def test_an_aim_out_of_reach_abstains_from_every_row() -> None:
     wrong = simulated(500, 1)
     wrong = replace(wrong, targets=(wrong.probabilities.argmax(axis=1) + 1) % 3)
     for wanted in (Deciding(abstain="accuracy=0.99"), Deciding(aim="precision=0.99")):
@@ -103,7 +111,7 @@ def test_a_coverage_makes_prediction_sets() -> None:
     assert found.decision.aim == "coverage 0.9"
 
 
-def test_costs_come_from_a_file(tmp_path: Path) -> None:
+def test_costs_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
     path.write_text("truth,rare,often,seldom\noften,1,0,1\nseldom,1,1,0\nrare,0,20,20\n")
     found = decided(Deciding(costs=path))
@@ -120,7 +128,7 @@ def test_costs_come_from_a_file(tmp_path: Path) -> None:
         {"coverage": 0.0}, {"aim": "f1", "costs": Path("costs.csv")},
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="decide"):
         Deciding(**wrong)
 
@@ -134,6 +142,87 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         (Deciding(aim="precision=0.9", abstain="coverage=0.5"), False),
     ],
 )
-def test_what_does_not_suit_the_labels_is_refused(wanted: Deciding, several: bool) -> None:
+def test_an_aim_that_does_not_fit_the_labels_is_refused(wanted: Deciding, several: bool) -> None:
     with pytest.raises(RecipeError, match="decide"):
         choose_decision(simulated(10, 1, several), wanted)
+
+
+def rows(sure: list[float], right: list[bool]) -> Predictions:
+    likely = np.array([[p, 1 - p] for p in sure])
+    targets = np.where(right, 0, 1)
+    return Predictions(tuple(map(str, range(len(sure)))), targets, likely, LabelScheme(("a", "b")))
+
+
+def test_the_least_certain_rows_are_left_out_first() -> None:
+    found = selective(rows([0.9, 0.6, 0.8, 0.8], [True, False, True, False]))
+    assert found.points == ((1.0, 0.5, 0.6), (0.75, pytest.approx(2 / 3), 0.8), (0.25, 1.0, 0.9))
+    assert (found.coverage, found.accuracy) == (1.0, 0.5)
+
+
+def test_rows_the_model_abstains_from_do_not_count() -> None:
+    predictions = rows([0.9, 0.6, 0.8], [True, False, True])
+    decided = selective(replace(predictions, decision=Decision(least=(0.7, 0.7))))
+    assert (decided.coverage, decided.accuracy) == (pytest.approx(2 / 3), 1.0)
+    nothing = selective(replace(predictions, decision=Decision(least=(1.1, 1.1))))
+    assert nothing.coverage == 0.0
+    assert np.isnan(nothing.accuracy)
+
+
+def test_many_rows_give_at_most_100_points() -> None:
+    random = np.random.default_rng(0)
+    sure = (0.5 + random.random(5_000) / 2).tolist()
+    points = selective(rows(sure, (random.random(5_000) < 0.8).tolist())).points
+    assert len(points) == MOST_POINTS
+    coverages = [coverage for coverage, _, _ in points]
+    assert coverages == sorted(coverages, reverse=True)
+    assert coverages[0] == 1.0
+    assert coverages[-1] == 1 / 5_000
+
+
+def test_abstention_needs_rows_of_one_label() -> None:
+    with pytest.raises(DataError, match="one label"):
+        selective(rows([], []))
+
+
+def drawn(rows: int, seed: int, several: bool = False) -> Predictions:
+    """Predictions of a poor model: the truth has little to do with its probabilities."""
+    random = np.random.default_rng(seed)
+    likely = random.dirichlet(np.ones(4), rows)
+    targets = random.integers(4, size=rows)
+    if several:
+        targets = (random.random((rows, 4)) < likely / 2 + 0.1).astype(np.int64)
+    scheme = LabelScheme(("a", "b", "c", "d"), multilabel=several)
+    return Predictions(tuple(map(str, range(rows))), targets, likely, scheme)
+
+
+@pytest.mark.parametrize("coverage", [0.6, 0.9, 0.97])
+@pytest.mark.parametrize("several", [False, True])
+def test_prediction_sets_keep_their_coverage_whatever_the_model(
+    coverage: float, several: bool
+) -> None:
+    shares = []
+    for seed in range(60):
+        limit = set_from(drawn(80, seed, several), coverage)
+        decision = Decision(set_from=limit, coverage=coverage)
+        shares.append(covered(replace(drawn(400, 1000 + seed, several), decision=decision)).mean())
+    assert coverage - 0.015 < np.mean(shares) < coverage + 1 / 81 + 0.015
+
+
+def test_too_few_rows_put_every_label_into_the_set() -> None:
+    assert set_from(drawn(8, 0), 0.9) == 0.0
+    assert set_from(drawn(9, 0), 0.9) > 0.0
+
+
+def test_without_rows_or_without_a_coverage_there_are_no_sets() -> None:
+    with pytest.raises(DataError, match="validation rows"):
+        set_from(drawn(0, 0), 0.9)
+    with pytest.raises(DataError, match="coverage"):
+        covered(drawn(5, 0))
+
+
+def test_a_row_without_labels_is_always_covered() -> None:
+    scheme = LabelScheme(("a", "b"), multilabel=True)
+    predictions = Predictions(
+        ("1", "2"), np.array([[0, 0], [1, 1]]), np.array([[0.1, 0.2], [0.9, 0.3]]), scheme
+    )
+    assert least_of_truth(predictions).tolist() == [1.0, 0.3]

@@ -118,7 +118,7 @@ def test_every_registered_metric_has_its_name_and_a_direction() -> None:
         assert metric.higher_is_better == (name not in LOSSES)
 
 
-def test_metrics_are_listed_only_where_they_make_sense() -> None:
+def test_only_metrics_that_apply_are_listed() -> None:
     two, three = applicable(LabelScheme(("neg", "pos"))), applicable(LabelScheme(("a", "b", "c")))
     several = applicable(LabelScheme(("a", "b"), multilabel=True))
     assert set(two) - set(three) == {"binary_f1"}
@@ -134,13 +134,13 @@ def test_the_second_class_is_the_positive_one() -> None:
     assert value("binary_f1", predictions) == pytest.approx(2 / 3)
 
 
-def test_certain_and_wrong_costs_much_but_stays_finite() -> None:
+def test_a_certain_mistake_has_a_large_finite_loss() -> None:
     likely = np.array([[1.0, 0.0]])
     predictions = Predictions(("1",), np.array([1]), likely, LabelScheme(("a", "b")))
     assert 30 < value("log_loss", predictions) < 40
 
 
-def test_a_metric_that_makes_no_sense_is_refused_with_those_that_do() -> None:
+def test_a_metric_that_does_not_apply_is_refused_with_those_that_do() -> None:
     with pytest.raises(RecipeError, match="accuracy, balanced_accuracy"):
         metric_for("samples_f1", LabelScheme(("a", "b", "c")))
     with pytest.raises(UnknownNameError, match="macro_f1"):

@@ -1,26 +1,28 @@
-"""Several sets of predictions: every pair, corrected, with what could have been shown."""
+"""Several sets of predictions: aligned, compared pair by pair, corrected."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from finetext.core.decision import Decision
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.compare import compare
-from finetext.evaluation.several import Several, can_show, compare_all, holm, smallest_difference
+from finetext.evaluation.metrics import applicable, metric_for
+from finetext.evaluation.several import align, can_show, compare_all, holm, smallest_difference
 
 SCHEME = LabelScheme(("a", "b", "c"))
 
 
-def rung(n: int, seed: int, noise: float, own: int) -> Predictions:
+def method(n: int, seed: int, noise: float, own: int) -> Predictions:
     """Predictions from a signal shared by all of this seed, through noise of their own."""
     random, extra = np.random.default_rng(seed), np.random.default_rng([seed, own])
     targets = random.choice(3, size=n, p=(0.5, 0.3, 0.2))
@@ -33,9 +35,9 @@ def rung(n: int, seed: int, noise: float, own: int) -> Predictions:
 
 def three(n: int = 400, seed: int = 0) -> dict[str, Predictions]:
     return {
-        "good": rung(n, seed, 0.2, 1),
-        "fair": rung(n, seed, 0.3, 2),
-        "poor": rung(n, seed, 3, 3),
+        "good": method(n, seed, 0.2, 1),
+        "fair": method(n, seed, 0.3, 2),
+        "poor": method(n, seed, 3, 3),
     }
 
 
@@ -51,7 +53,7 @@ def test_holm_is_the_step_down_procedure(values: list[float]) -> None:
         assert {i for i, p in enumerate(corrected) if p <= level} == rejected
 
 
-def test_every_pair_is_compared_as_alone_and_corrected() -> None:
+def test_every_pair_is_compared_and_corrected() -> None:
     sets = three()
     found = compare_all(sets, "macro_f1", resamples=300)
     assert [(pair.a, pair.b) for pair in found.pairs] == list(combinations(sets, 2))
@@ -80,7 +82,7 @@ def test_verdicts_name_the_better_one(metric: str) -> None:
     assert turned.better(turned.pairs[1]) == "good"
 
 
-def test_what_could_not_be_shown_is_said_with_what_could_have_been() -> None:
+def test_the_verdict_names_the_minimum_detectable_difference() -> None:
     found = compare_all({name: p for name, p in three(200).items() if name != "poor"})
     [pair] = found.pairs
     assert pair.smallest is not None
@@ -90,7 +92,7 @@ def test_what_could_not_be_shown_is_said_with_what_could_have_been() -> None:
     )
 
 
-def test_correction_can_take_a_difference_away_and_says_so() -> None:
+def test_the_verdict_says_when_correction_removes_a_difference() -> None:
     found = compare_all(three(), resamples=200)
     pair = replace(found.pairs[0], comparison=replace(found.pairs[0].comparison, p_value=0.03),
                    corrected=0.06)  # fmt: skip
@@ -98,7 +100,7 @@ def test_correction_can_take_a_difference_away_and_says_so() -> None:
 
 
 def test_a_set_and_itself_are_equal_on_every_row() -> None:
-    one = rung(50, 1, 0.5, 1)
+    one = method(50, 1, 0.5, 1)
     found = compare_all({"one": one, "same": one}, resamples=100)
     [pair] = found.pairs
     assert (found.verdict(pair), pair.smallest, pair.corrected) == ("equal on every row", None, 1.0)
@@ -112,7 +114,7 @@ def test_a_difference_on_every_one_of_a_few_rows_is_not_called_equal() -> None:
     assert found.verdict(found.pairs[0]).startswith("no difference could be shown")
 
 
-def test_a_single_group_shows_nothing() -> None:
+def test_a_single_group_can_show_no_difference() -> None:
     sets = {name: replace(p, groups=("g",) * 40) for name, p in three(40).items()}
     found = compare_all(sets, resamples=50)
     assert {found.verdict(pair) for pair in found.pairs} == {
@@ -142,7 +144,7 @@ def test_discordant_rows_are_counted_and_tested_exactly_without_groups() -> None
     assert found.pairs[0].only_a + found.pairs[0].only_b > 0
 
 
-def test_rows_of_several_labels_are_right_with_all_of_them() -> None:
+def test_multi_label_rows_are_right_if_all_labels_are() -> None:
     scheme = LabelScheme(("x", "y"), True)
     targets = np.array([[1, 0], [1, 1], [0, 0]])
     one = Predictions(("1", "2", "3"), targets, targets * 0.9, scheme)
@@ -153,7 +155,7 @@ def test_rows_of_several_labels_are_right_with_all_of_them() -> None:
     assert pair.comparison.test == "McNemar, exact"
 
 
-def test_the_smallest_difference_is_shown_four_times_of_five() -> None:
+def test_the_minimum_detectable_difference_has_a_power_of_80_percent() -> None:
     error = 0.01
     assert smallest_difference(error) == pytest.approx((1.959964 + 0.841621) * error, rel=1e-5)
     for comparisons in (1, 6):
@@ -165,7 +167,7 @@ def test_the_smallest_difference_is_shown_four_times_of_five() -> None:
     assert smallest_difference(None) is None
 
 
-def test_that_difference_is_really_shown_four_times_of_five() -> None:
+def test_simulations_reach_a_power_of_80_percent() -> None:
     shown, trials = 0, 300
     random = np.random.default_rng(3)
     n, lift = 500, 0.0
@@ -183,22 +185,24 @@ def test_that_difference_is_really_shown_four_times_of_five() -> None:
     assert 0.7 <= shown / (trials - 1) <= 0.88
 
 
-def test_what_json_says_comes_back() -> None:
+def test_json_has_scores_and_the_verdict_on_each_pair() -> None:
     for metric in ("macro_f1", "log_loss"):
         found = compare_all(three(60), metric, resamples=50)
-        said = json.loads(json.dumps(found.to_json(), allow_nan=False))
-        assert Several.from_json(said) == found
-        assert said["pairs"][0]["verdict"] == found.verdict(found.pairs[0])
+        written = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        assert written["scores"] == {name: asdict(of) for name, of in found.scores.items()}
+        for pair, of in zip(found.pairs, written["pairs"], strict=True):
+            said = {"better": found.better(pair), "verdict": found.verdict(pair)}
+            assert of == asdict(pair) | said
 
 
-def test_too_few_sets_and_a_metric_that_does_not_fit_are_refused() -> None:
-    with pytest.raises(DataError, match="needs two sets"):
-        compare_all({"one": rung(5, 1, 1, 1)})
-    with pytest.raises(RecipeError, match="not for data with 3 classes"):
+def test_one_set_and_a_metric_that_does_not_apply_are_refused() -> None:
+    with pytest.raises(DataError, match="at least two sets"):
+        compare_all({"one": method(5, 1, 1, 1)})
+    with pytest.raises(RecipeError, match="does not apply to data with 3 classes"):
         compare_all(three(5), "binary_f1")
 
 
-def test_a_handful_of_groups_cannot_show_any_difference() -> None:
+def test_four_groups_can_show_no_difference() -> None:
     groups = tuple(str(i % 4) for i in range(400))
     sets = {name: replace(each, groups=groups) for name, each in three().items()}
     found = compare_all({"good": sets["good"], "poor": sets["poor"]}, resamples=300)
@@ -208,3 +212,90 @@ def test_a_handful_of_groups_cannot_show_any_difference() -> None:
     assert found.verdict(pair).endswith(": with 4 groups no difference can be, however large")
     assert [can_show(units) for units in (1, 5, 6)] == [False, False, True]
     assert not can_show(6, comparisons=3)
+
+
+def random_set(n: int, seed: int, several: bool = False) -> Predictions:
+    random = np.random.default_rng(seed)
+    scheme = LabelScheme(("a", "b", "c"), several)
+    if several:
+        targets = random.integers(0, 2, (n, 3))
+        decision = Decision(thresholds=(0.2, 0.5, 0.8))
+        return Predictions(tuple(map(str, range(n))), targets, random.random((n, 3)), scheme,
+                           decision)  # fmt: skip
+    costs = ((0.0, 1.0, 5.0), (1.0, 0.0, 1.0), (2.0, 3.0, 0.0))
+    return Predictions(
+        tuple(map(str, range(n))), random.integers(0, 3, n), random.dirichlet(np.ones(3), n),
+        scheme, Decision(costs=costs, least=(0.3, 0.4, 0.5)),
+        groups=tuple(f"g{row // 2}" for row in range(n)),
+    )  # fmt: skip
+
+
+def shuffled(p: Predictions, rows: list[int], columns: list[int]) -> Predictions:
+    """The same with rows and labels in another order, as another program might write it."""
+    names = tuple(p.scheme.names[column] for column in columns)
+    scheme = LabelScheme(names, p.scheme.multilabel)
+    decision = p.decision.to_json()
+    for part in ("thresholds", "least"):
+        if part in decision:
+            decision[part] = [decision[part][column] for column in columns]
+    if "costs" in decision:
+        decision["costs"] = np.array(decision["costs"])[np.ix_(columns, columns)].tolist()
+    return Predictions(
+        ids=tuple(p.ids[row] for row in rows),
+        targets=scheme.encode([p.scheme.decode(p.targets)[row] for row in rows]),
+        probabilities=p.probabilities[rows][:, columns],
+        scheme=scheme,
+        decision=Decision.from_json(decision),
+        groups=None if p.groups is None else tuple(p.groups[row] for row in rows),
+    )
+
+
+@given(st.permutations(range(12)), st.permutations(range(3)), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_another_order_of_rows_and_labels_makes_no_difference(
+    rows: list[int], columns: list[int], several: bool
+) -> None:
+    one = random_set(12, 1, several)
+    other = shuffled(random_set(12, 1, several), rows, columns)
+    back = align({"one": one, "other": other})["other"]
+    assert (back.ids, back.scheme, back.groups) == (one.ids, one.scheme, one.groups)
+    assert np.array_equal(back.targets, one.targets)
+    assert np.array_equal(back.decisions, one.decisions)
+    if not several:
+        assert np.array_equal(back.abstained, one.abstained)
+    for name in applicable(one.scheme):
+        metric = metric_for(name, one.scheme)
+        assert metric(back) == pytest.approx(metric(other))
+
+
+def test_groups_of_one_set_apply_to_all() -> None:
+    one = random_set(4, 1)
+    bare = replace(one, groups=None)
+    assert align({"bare": bare, "one": one})["bare"].groups == one.groups
+    with pytest.raises(DataError, match="odd has other groups"):
+        align({"one": one, "odd": replace(one, groups=("x",) * 4)})
+
+
+def test_other_rows_are_refused_with_counts_and_examples() -> None:
+    one = random_set(6, 1)
+    other = replace(one, ids=("0", "1", "7", "8", "9", "x"))
+    with pytest.raises(DataError) as error:
+        align({"one": one, "other": other})
+    assert str(error.value) == (
+        "one and other are not about the same rows: only in one 4 ids ('2', '3', '4'); "
+        "only in other 4 ids ('7', '8', '9'); in both 2 ids"
+    )
+    with pytest.raises(DataError, match="only in one 1 id "):
+        align({"one": one, "fewer": random_set(5, 1)})
+
+
+def test_other_labels_and_other_truths_are_refused() -> None:
+    one = random_set(6, 1)
+    renamed = replace(one, scheme=LabelScheme(("a", "b", "d")))
+    with pytest.raises(DataError, match=r"only in one 1 label \('c'\); only in odd 1 label"):
+        align({"one": one, "odd": renamed})
+    with pytest.raises(DataError, match="in several a row can have several labels, in one"):
+        align({"one": one, "several": random_set(6, 1, True)})
+    relabelled = replace(one, targets=np.r_[(one.targets[:2] + 1) % 3, one.targets[2:]])
+    with pytest.raises(DataError, match=r"disagree on the true labels of 2 rows \('0', '1'\)"):
+        align({"one": one, "odd": relabelled})

@@ -1,6 +1,8 @@
-"""Thresholds chosen on validation rows hold on others."""
+"""Thresholds, and costs of mistakes."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +11,14 @@ from hypothesis import strategies as st
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.decision import Decision
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.thresholds import (
     best_threshold,
     choose_thresholds,
     for_recall,
+    read_costs,
     weights_for_macro_f1,
 )
 
@@ -38,7 +41,7 @@ def macro_f1(likely: Floats, targets: Integers, thresholds: tuple[float, ...] | 
     return metric_for("macro_f1", SCHEME)(predictions)
 
 
-def test_chosen_thresholds_beat_one_half_on_rows_not_seen() -> None:
+def test_chosen_thresholds_beat_one_half_on_unseen_rows() -> None:
     gains, over_own = [], []
     for seed in range(20):
         validation, test = simulated(1500, seed), simulated(4000, 1000 + seed)
@@ -82,13 +85,13 @@ def test_without_any_positive_all_thresholds_are_one_half() -> None:
 
 
 @pytest.mark.parametrize("share", [0.07, 0.14, 0.28, 0.55, 0.9])
-def test_recall_asks_for_no_row_more_than_its_share(share: float) -> None:
+def test_recall_takes_no_more_rows_than_it_needs(share: float) -> None:
     likely = np.linspace(0.99, 0.01, 100)[:, None]
     (limit,) = for_recall(likely, np.ones((100, 1), dtype=np.int64), share)
     assert (likely >= limit).sum() == round(100 * share)
 
 
-def test_probabilities_of_zero_leave_weights_finite() -> None:
+def test_probabilities_of_zero_give_finite_weights() -> None:
     likely = np.tile([1.0, 0.0, 0.0], (6, 1))
     weights = weights_for_macro_f1(likely, np.array([0, 0, 0, 1, 2, 0]))
     assert np.isfinite(weights).all()
@@ -97,3 +100,42 @@ def test_probabilities_of_zero_leave_weights_finite() -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(DataError, match=r"\(4, 3\)"):
         choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 2), dtype=np.int64))
+
+
+AB = LabelScheme(("a", "b"))
+
+
+def test_costs_can_be_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text("\ufefftruth, b ,a\n b,0,2.5\n\na,1,0\n", "utf-8")
+    assert read_costs(path, AB) == ((0.0, 1.0), (2.5, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("t,a,b\na,0,1\n", "first column"),
+        ("t,a,c\na,0,1\nb,1,0\n", "first row.*'b', 'c'"),
+        ("t,a,b\na,0,1\na,1,0\n", "first column"),
+        ("t,a,b\na,0,x\nb,1,0\n", "row 2, column b: 'x'"),
+        ("t,a,b\na,0,inf\nb,1,0\n", "not a number"),
+        ("t,a,b\na,0\nb,1,0\n", "row 2, column b: ''"),
+        (f"t,a,{'b' * 200_000}\n", "cannot be read"),
+    ],
+)
+def test_costs_that_do_not_fit_the_labels_are_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        read_costs(path, AB)
+
+
+def test_a_missing_or_binary_file_of_costs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_costs(tmp_path / "none.csv", AB)
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_costs(tmp_path / "bytes.csv", AB)

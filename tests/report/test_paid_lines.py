@@ -8,7 +8,7 @@ import pytest
 
 from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import Kind, Paid
+from finetext.evaluation.leaderboard import EncoderGain, Kind
 from finetext.report.comparisons import paid_lines, paid_sentence
 from finetext.report.data import ReportData
 from finetext.report.report import render
@@ -18,9 +18,9 @@ NAN = float("nan")
 
 def pair(
     difference: Score, p_value: float, kind: Kind = "adapted", metric: str = "macro_f1"
-) -> Paid:
+) -> EncoderGain:
     comparison = Comparison(metric, difference, p_value, "paired permutation of rows", 200)
-    return Paid("finetune", "tfidf", kind, comparison, 70.0, 60.0, 600.0)
+    return EncoderGain("finetune", "tfidf", kind, comparison, 70.0, 60.0, 600.0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def pair(
         ),
     ],
 )
-def test_the_sentence_says_outcome_difference_and_cost(paid: Paid, sentence: str) -> None:
+def test_the_sentence_says_outcome_difference_and_cost(paid: EncoderGain, sentence: str) -> None:
     assert paid_sentence(paid) == sentence
     assert paid_lines([paid]) == ["", sentence]
 

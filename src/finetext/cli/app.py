@@ -250,17 +250,16 @@ def show(
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     """The leaderboard and where the report is."""
-    from finetext.evaluation.leaderboard import comparison_to_json
     from finetext.report.comparisons import paid_lines
     from finetext.report.leaderboard import leaderboard_lines, leaderboard_table, seed_lines
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
-    from finetext.storage.codec import finding_to_json
+    from finetext.storage.codec import finding_to_json, to_json
 
     if as_json:
         entries = [entry.to_json() for entry in run.leaderboard]
         verdict = {"best": run.best, "cheapest": run.cheapest, "metric": run.metric}
-        compared = {name: comparison_to_json(of) for name, of in run.comparisons.items()}
+        compared = {name: to_json(of) for name, of in run.comparisons.items()}
         paid = [pair.to_json() for pair in run.paid]
         results = {"comparisons": compared, "paid": paid, "leaderboard": entries}
         noticed = {

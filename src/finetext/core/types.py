@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from finetext.core.arrays import Booleans, Floats, Integers
+from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError
 
@@ -135,9 +135,9 @@ class Score:
         n: number of rows it was measured on.
     """
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
     n: int
 
     def __str__(self) -> str:

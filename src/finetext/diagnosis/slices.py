@@ -12,9 +12,8 @@ from finetext.core.arrays import Floats, Integers, finite
 from finetext.core.errors import RecipeError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.diagnosis.slicing import KINDS, Candidate, Teller, candidates, teller, usual_kinds
-from finetext.evaluation.intervals import interval, percentiles, widened
-from finetext.evaluation.metrics import CountMetric, applicable, metric_for, ratio
-from finetext.evaluation.resampling import Resampling, resample
+from finetext.evaluation.intervals import interval, percentiles, resample, widened
+from finetext.evaluation.metrics import CountMetric, Resampling, applicable, metric_for, ratio
 
 if TYPE_CHECKING:
     from finetext.core.types import Predicted

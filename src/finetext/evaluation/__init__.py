@@ -1,1 +1,1 @@
-"""How good a classifier is, computed from its predictions alone."""
+"""Metrics, intervals, comparisons, calibration and decision rules, computed from predictions."""

@@ -1,23 +1,21 @@
-"""Can probabilities be taken at their word? Temperature, reliability and what they miss by.
+"""Calibration of probabilities: temperature scaling, reliability and calibration error.
 
 For rows of one label the confidence is the probability of the likeliest label, and it is right
-when that is the true one. For rows of several labels every probability of every label counts, and
-it is right when the row has the label.
+when that is the true one. For multi-label rows every probability of every label counts, and it is
+right when the row has the label.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
 from finetext.core.types import Predictions
-from finetext.evaluation.metrics import CountMetric, any_scheme, log_loss, ratio
-from finetext.evaluation.resampling import Resampling, whole
+from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 
 BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
@@ -25,14 +23,11 @@ TEMPERATURES: Final = (0.05, 20.0)
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows, or pairs of row and label, of about equal confidence.
+    """Rows, or pairs of row and label, of similar confidence, from `low` to `high`.
 
     Attributes:
-        low: least confidence.
-        high: highest confidence.
-        confidence: its mean; nan without rows.
+        confidence: mean confidence; nan without rows.
         accuracy: share that is right; nan without rows.
-        rows: how many there are.
     """
 
     low: float
@@ -54,14 +49,14 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far probabilities are from what they promise.
+    """How far probabilities are from observed frequencies.
 
     Attributes:
         bins: 15 of equal width.
         calibration_error: expected calibration error: mean distance of confidence and accuracy
             over the bins, weighted by rows (Guo et al., ICML 2017, equation 3).
         brier_score: mean squared error of the probabilities (Brier 1950): of the second of two
-            labels, summed over more, averaged over labels where a row can have several.
+            labels, summed over more, averaged over labels in multi-label data.
         log_loss: mean of -log of the probability of the truth.
     """
 
@@ -73,58 +68,36 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What temperature scaling did.
-
-    Attributes:
-        temperature: what the logits were divided by; above 1 for a model that was too sure.
-        before: as the model came out of training.
-        after: as it is.
-    """
+    """The effect of dividing the logits by a temperature, above 1 for an overconfident model."""
 
     temperature: float
     before: Reliability
     after: Reliability
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values; what is not defined is null."""
-        values: dict[str, Any] = _with_null(asdict(self))
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Calibration:
-        """The inverse of `to_json`."""
-        before, after = (_reliability_from_json(values[name]) for name in ("before", "after"))
-        return cls(float(values["temperature"]), before, after)
-
 
 def fit_temperature(predictions: Predictions) -> float:
-    """The temperature with the least log loss, to be fitted on validation rows.
+    """Return the temperature with the lowest log loss, to be fitted on validation rows.
 
-    Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2. So that a few
-    rows that are all right do not make a model infinitely sure, the summed loss is joined by half
-    the squared logarithm of the temperature: one row's worth of belief in 1.
-
-    Args:
-        predictions: of validation rows, as the model came out of training.
-
-    Returns:
-        a number from 0.05 to 20; 1 without rows.
+    Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2. Half the squared
+    logarithm of the temperature is added to the summed loss, a prior for 1 worth one row, so that
+    a few rows that are all right do not make a model infinitely confident. The temperature lies
+    between 0.05 and 20; without rows it is 1.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(predictions):
         return 1.0
 
-    def loss(logarithm: float) -> float:
-        tempered = with_temperature(predictions, math.exp(logarithm))
-        return log_loss(tempered) * len(predictions) + logarithm**2 / 2
+    def penalized(logarithm: float) -> float:
+        scaled = with_temperature(predictions, math.exp(logarithm))
+        return log_loss(scaled) * len(predictions) + logarithm**2 / 2
 
     low, high = (math.log(end) for end in TEMPERATURES)
-    return float(math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    return float(math.exp(minimize_scalar(penalized, bounds=(low, high), method="bounded").x))
 
 
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
-    """The predictions as they are with the logits divided by a temperature."""
+    """Return the predictions with their logits divided by a temperature."""
     several = predictions.scheme.multilabel
     return replace(
         predictions, probabilities=tempered(predictions.probabilities, several, temperature)
@@ -132,23 +105,12 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
 
 
 def tempered(probabilities: Floats, multilabel: bool, temperature: float) -> Floats:
-    """Probabilities after their logits were divided by a temperature.
-
-    The logits are found from the probabilities; see `finetext.core.arrays.logits_of`.
-
-    Args:
-        probabilities: (n, k).
-        multilabel: whether each label is for itself.
-        temperature: a positive number.
-
-    Returns:
-        (n, k).
-    """
+    """Return (n, k) probabilities with their logits divided by a temperature."""
     return probabilities_of(logits_of(probabilities, multilabel) / temperature, multilabel)
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """What temperature scaling did to the predictions of a model, on any rows."""
+    """Compare the predictions of a model with the same before temperature scaling."""
     temperature = predictions.decision.temperature
     before = with_temperature(predictions, 1 / temperature)
     return Calibration(temperature, reliability(before), reliability(predictions))
@@ -173,7 +135,7 @@ def reliability(predictions: Predictions) -> Reliability:
 
 
 def confidence(predictions: Predictions) -> tuple[Floats, Booleans]:
-    """How sure each prediction is, and whether it is right: (n,), or (n, k) when multi-label."""
+    """Return confidence and correctness: (n,) each, or (n, k) in multi-label data."""
     likely = predictions.probabilities
     if predictions.scheme.multilabel:
         return likely, predictions.targets == 1
@@ -200,59 +162,13 @@ def _squared(predictions: Predictions, resampling: Resampling) -> Floats:
     """Rows and summed squared error per unit, (units, 2)."""
     likely, targets = predictions.probabilities, predictions.targets
     if predictions.scheme.multilabel:
-        errors = ((likely - targets) ** 2).mean(axis=1)
-    else:
-        of_truth = likely[np.arange(len(likely)), targets]
-        errors = ((likely**2).sum(axis=1) - 2 * of_truth + 1) / (2 if likely.shape[1] == 2 else 1)
-    columns = (np.ones(len(errors)), errors)
-    return np.stack([np.bincount(resampling.unit, c, resampling.units) for c in columns], axis=1)
+        return resampling.total(((likely - targets) ** 2).mean(axis=1))
+    of_truth = likely[np.arange(len(likely)), targets]
+    errors = ((likely**2).sum(axis=1) - 2 * of_truth + 1) / (2 if likely.shape[1] == 2 else 1)
+    return resampling.total(errors)
 
 
-brier_score = CountMetric(
-    "brier_score",
-    "Brier score",
-    any_scheme,
-    higher_is_better=False,
-    proportion=False,
-    tally=_squared,
-    value=lambda sums: ratio(sums[..., 1], sums[..., 0]),
-)
+brier_score = loss("brier_score", "Brier score", _squared)
 """See `Reliability`; lower is better."""
-calibration_error = CountMetric(
-    "calibration_error",
-    "calibration error",
-    any_scheme,
-    higher_is_better=False,
-    proportion=False,
-    tally=_in_bins,
-    value=_distance,
-)
-"""See `Reliability`; lower is better. It is never below 0, so small ones look a little larger."""
-
-
-def _with_null(value: Any) -> Any:
-    """Nested values with None instead of nan."""
-    if isinstance(value, Mapping):
-        return {name: _with_null(of) for name, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_null(of) for of in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _reliability_from_json(values: Mapping[str, Any]) -> Reliability:
-    bins = tuple(
-        Bin(
-            low=float(each["low"]),
-            high=float(each["high"]),
-            confidence=_number(each["confidence"]),
-            accuracy=_number(each["accuracy"]),
-            rows=int(each["rows"]),
-        )
-        for each in values["bins"]
-    )
-    names = ("calibration_error", "brier_score", "log_loss")
-    return Reliability(bins, *(float(values[name]) for name in names))
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+calibration_error = loss("calibration_error", "calibration error", _in_bins, _distance)
+"""See `Reliability`; lower is better. It is never below 0, so small values are biased upwards."""

@@ -1,4 +1,4 @@
-"""Is one classifier really better than another? Paired tests on the same rows."""
+"""Paired tests of two classifiers on the same rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.intervals import percentiles
-from finetext.evaluation.metrics import Metric, metric_for
-from finetext.evaluation.resampling import Resampling, resample
+from finetext.evaluation.intervals import percentiles, resample
+from finetext.evaluation.metrics import Metric, Resampling, metric_for
 
 SIGNIFICANT: Final = 0.05
 _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}
@@ -21,21 +20,19 @@ _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference of two classifiers, the first less the second.
+    """The paired difference of two classifiers, the first minus the second.
 
     Attributes:
-        metric: name of the metric.
-        difference: metric of the first less metric of the second, with its 95% interval.
-        p_value: two-sided; how likely so large a difference is if the two are equal.
-        test: what gave the p-value.
-        n: number of rows both were measured on.
-        standard_error: of the difference, by the paired bootstrap; None where it is not defined,
-            as with one group, or not known.
+        difference: metric of the first minus metric of the second, with its 95% interval.
+        p_value: two-sided.
+        test: the test that gave the p-value.
+        n: number of rows.
+        standard_error: by the paired bootstrap; None where it is undefined, as with one group.
     """
 
     metric: str
     difference: Score
-    p_value: float
+    p_value: Number
     test: str
     n: int
     standard_error: float | None = None
@@ -47,20 +44,15 @@ class Comparison:
 
 
 def compare(
-    a: Predictions,
-    b: Predictions,
-    metric: str = "accuracy",
-    seed: int = 0,
-    resamples: int = 2000,
+    a: Predictions, b: Predictions, metric: str = "accuracy", seed: int = 0, resamples: int = 2000
 ) -> Comparison:
-    """The difference of a metric between two classifiers on the same rows.
+    """Return the difference of a metric between two classifiers on the same rows.
 
     The interval is the percentile interval of the paired bootstrap, by group where there are
-    groups. The p-value is that of the paired permutation test, which swaps what the two said of a
-    row or group (Good, Permutation Tests, 2000); for accuracy and subset accuracy without groups
-    that of McNemar's exact test (Psychometrika 1947). It is at most 0.05 by chance in one of
-    twenty comparisons of equals, where a p-value from the bootstrap is too small for rare
-    classes.
+    groups. The p-value comes from the paired permutation test, which swaps the predictions of a
+    row or group (Good, Permutation Tests, 2000); for accuracy and subset accuracy without groups,
+    from McNemar's exact test (Psychometrika 1947). Both keep the false positive rate at 5% for
+    rare classes, where a p-value from the bootstrap is too small.
 
     Args:
         a: predictions of the first classifier.
@@ -75,7 +67,7 @@ def compare(
     Raises:
         DataError: the two are not about the same rows, or there are none.
         UnknownNameError: there is no metric of that name.
-        RecipeError: the metric makes no sense for the label scheme.
+        RecipeError: the metric does not apply to the label scheme.
     """
     _check_same_rows(a, b)
     chosen = metric_for(metric, a.scheme)
@@ -99,25 +91,17 @@ def cheapest_not_worse(
     metric: str = "accuracy",
     seed: int = 0,
 ) -> tuple[str, dict[str, Comparison]]:
-    """The cheapest rung that is not significantly worse than the best one.
-
-    A rung is worse when its paired difference to the best is against it with a two-sided p-value
-    below 0.05. The best itself always qualifies.
+    """Return the cheapest method that is not significantly worse than the best one.
 
     Args:
         predictions: method name to predictions on the same test rows.
-        cost: method name to what it costs, such as seconds to train.
-        best: the method that is best on validation.
+        cost: method name to its cost, such as seconds to train.
+        best: the method that is best on validation; it always qualifies.
         metric: name of the metric to compare.
         seed: seed of the bootstrap.
 
     Returns:
         the cheapest method, and the comparison of every other method with the best.
-
-    Raises:
-        DataError: the predictions are not about the same rows.
-        UnknownNameError: there is no metric of that name.
-        RecipeError: the metric makes no sense for the label scheme.
     """
     higher = metric_for(metric, predictions[best].scheme).higher_is_better
     comparisons = {
@@ -150,7 +134,7 @@ def _check_same_rows(a: Predictions, b: Predictions) -> None:
 def _permutation(
     metric: Metric, a: Predictions, b: Predictions, draws: Resampling, seed: int
 ) -> float:
-    """Two-sided p-value: how often a random swap of units gives so large a difference."""
+    """Two-sided p-value: the share of random swaps of units with so large a difference."""
     random = np.random.default_rng([seed, 1])
     kept = random.integers(2, size=draws.weights.shape, dtype=np.uint8)
     stay, swap = replace(draws, weights=kept), replace(draws, weights=1 - kept)
@@ -169,9 +153,9 @@ def _standard_error(differences: Floats, units: int) -> float | None:
 
 
 def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
-    """How many rows the first alone has right, and how many the second alone.
+    """Return how many rows only the first has right, and how many only the second.
 
-    A row of several labels is right if all of its labels are.
+    A multi-label row is right if all of its labels are.
     """
     right = [of.decisions == of.targets for of in (a, b)]
     if a.scheme.multilabel:
@@ -180,7 +164,7 @@ def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The two-sided p-value of McNemar's exact test (Psychometrika 1947), from `discordant`."""
+    """Return the two-sided p-value of McNemar's exact test, from what `discordant` returns."""
     from scipy.stats import binomtest
 
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

@@ -1,7 +1,8 @@
-"""Choosing how probabilities become labels, on validation rows."""
+"""Decision rules, chosen on validation rows: aims, costs, abstention and prediction sets."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,42 +11,45 @@ from typing import Final
 
 import numpy as np
 
+from finetext.core.arrays import Booleans, Floats
 from finetext.core.decision import Decision
-from finetext.core.errors import RecipeError
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.selective import set_from
 from finetext.evaluation.thresholds import (
     choose_thresholds,
     for_precision,
     for_recall,
     hash_of_costs,
     least_for_precision,
+    lowest_for_precision,
     read_costs,
     weights_for_macro_f1,
 )
 
 AIMS: Final = "f1, precision=SHARE or recall=SHARE"
 ABSTAINING: Final = "accuracy=SHARE, coverage=SHARE or probability=SHARE"
+MOST_POINTS: Final = 100
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
 class Deciding:
-    """What the rule of decision is to achieve; the section `[decide]` of a recipe.
+    """The aim of the decision rule; the section `[decide]` of a recipe.
 
     Attributes:
         aim: "f1" for a high F1 of every label; "precision=0.95" gives a label only from the
-            probability at which so large a share of the validation rows given it has it, and
-            otherwise abstains (rows of one label) or leaves it out (several); "recall=0.9" (several
-            labels only) gives each label to so large a share of the rows that have it. By default
-            the likeliest label is given, or "f1" where a row can have several.
-        costs: CSV file of what each mistake costs: labels in the first column (truth) and the
+            probability at which that share of the validation rows given it has it, and otherwise
+            abstains (one label per row) or leaves it out (multi-label); "recall=0.9" (multi-label
+            only) gives each label to that share of the rows that have it. By default the likeliest
+            label is given, or "f1" in multi-label data.
+        costs: CSV file with the cost of each mistake: labels in the first column (truth) and the
             first row (label given).
-        abstain: for which rows to give no label: "accuracy=0.95" leaves out the least probable
-            until so large a share of the others is right, "coverage=0.9" keeps so large a share
-            of the rows, "probability=0.7" leaves out all less probable ones. None by default.
-        coverage: share of rows whose prediction set shall have the truth, such as 0.9; no
+        abstain: which rows get no label: "accuracy=0.95" leaves out the least probable until that
+            share of the others is right, "coverage=0.9" keeps that share of the rows,
+            "probability=0.7" leaves out all less probable ones. None by default.
+        coverage: share of rows whose prediction set is to contain the truth, such as 0.9; no
             prediction sets by default.
-        content_hash: hash of the costs that a former run read, or None; another content is
+        content_hash: hash of the costs that an earlier run read, or None; another hash is
             reported.
     """
 
@@ -68,46 +72,61 @@ class Deciding:
         return ("f1", 0.0) if self.aim == "f1" else _parts("aim", self.aim, AIMS)
 
     def abstain_parts(self) -> tuple[str, float] | None:
-        """Name and share of when to abstain."""
+        """Name and share of the rule to abstain by."""
         return _parts("abstain", self.abstain, ABSTAINING)
 
     def check(self, scheme: LabelScheme) -> None:
-        """Raise a `RecipeError` if it does not suit the labels."""
-        aim = self.aim_parts()
+        """Raise a `RecipeError` if the section does not fit the labels."""
+        aim, _ = self.aim_parts() or ("", 0.0)
         if scheme.multilabel and (self.costs is not None or self.abstain is not None):
-            raise RecipeError("[decide]: costs and abstain are for rows of one label")
-        if not scheme.multilabel and aim is not None and aim[0] == "recall":
+            raise RecipeError("[decide]: costs and abstain need one label per row")
+        if not scheme.multilabel and aim == "recall":
             raise RecipeError(
-                "[decide]: recall=SHARE is for rows with several labels; with one label a row, "
+                "[decide]: recall=SHARE needs rows with several labels; with one label per row, "
                 "use f1, precision=SHARE or costs"
             )
-        if aim is not None and aim[0] == "precision" and self.abstain is not None:
-            raise RecipeError("[decide]: precision=SHARE abstains already; leave abstain out")
+        if aim == "precision" and self.abstain is not None:
+            raise RecipeError("[decide]: precision=SHARE already abstains; leave abstain out")
         if self.costs is not None:
             read_costs(self.costs, scheme)
 
     def with_hash(self, scheme: LabelScheme) -> Deciding:
-        """The same with the hash of the costs as they are now; raises as `check` does."""
+        """Return the same with the current hash of the costs; raises as `check` does."""
         now = None if self.costs is None else hash_of_costs(self.costs, scheme)
         return replace(self, content_hash=now)
 
     @property
     def words(self) -> str:
-        """In one line, for people and files."""
+        """The section in one line."""
         named = {"aim": self.aim, "costs": self.costs and self.costs.name, "abstain": self.abstain}
         named["coverage"] = None if self.coverage is None else f"{self.coverage:g}"
         return ", ".join(f"{name} {of}" for name, of in named.items() if of)
 
 
+def _parts(name: str, given: str | None, allowed: str) -> tuple[str, float] | None:
+    """Name and share of `NAME=SHARE`."""
+    if given is None:
+        return None
+    known = [part.strip().removesuffix("=SHARE") for part in re.split(",|or ", allowed)]
+    rule, _, number = given.partition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        share = -1.0
+    if rule not in known or not 0 < share < 1:
+        raise RecipeError(
+            f"[decide]: {name} = {given!r} must be {allowed}, with a share between 0 and 1"
+        )
+    return rule, share
+
+
 def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
-    """A rule of decision for an aim, from labelled rows that were not trained on.
+    """Return the decision rule for an aim; raises a RecipeError if that does not fit the labels.
 
     Args:
-        validation: predictions of these rows; of their decision only the temperature is kept.
-        wanted: what it is to achieve.
-
-    Raises:
-        RecipeError: that does not suit the labels.
+        validation: predictions of labeled rows that were not trained on; of their decision only
+            the temperature is kept.
+        wanted: the aim.
     """
     scheme = validation.scheme
     wanted.check(scheme)
@@ -116,7 +135,7 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
         return chosen
     chosen = _with_aim(chosen, validation, wanted)
     if (abstain := wanted.abstain_parts()) is not None:
-        limit = _ABSTAINING[abstain[0]](replace(validation, decision=chosen), abstain[1])
+        limit = _least(replace(validation, decision=chosen), *abstain)
         chosen = replace(chosen, least=(limit,) * len(scheme))
     if wanted.coverage is not None:
         limit = set_from(validation, wanted.coverage)
@@ -144,43 +163,81 @@ def _with_aim(chosen: Decision, validation: Predictions, wanted: Deciding) -> De
     return chosen
 
 
-def _for_accuracy(predictions: Predictions, share: float) -> float:
-    """The least probability above which so large a share is right; above 1 if there is none."""
+def _least(predictions: Predictions, rule: str, share: float) -> float:
+    """The probability below which to abstain; above 1 if the accuracy cannot be reached."""
+    if rule == "probability":
+        return share
     given = predictions.decisions
     sure = predictions.probabilities[np.arange(len(given)), given]
+    if rule == "accuracy":
+        return lowest_for_precision(sure, given == predictions.targets, share)
+    return float(np.sort(sure)[::-1][max(0, round(share * len(sure)) - 1)])
+
+
+def set_from(predictions: Predictions, coverage: float) -> float:
+    """Return the probability from which a label belongs to the prediction set of a row.
+
+    Of new, exchangeable rows at least the share `coverage` has all of its true labels in the set,
+    whatever the model (Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with
+    bounded error levels, JASA 2019). That holds for rows by which neither the model nor its
+    checkpoint was chosen; validation rows nearly qualify.
+
+    It is 0, so that every set has all labels, where there are too few rows. Raises a DataError if
+    there are none.
+    """
+    if not len(predictions):
+        raise DataError("prediction sets need validation rows, and there are none")
+    truth = least_of_truth(predictions)
+    allowed = math.floor((1 - coverage) * (len(truth) + 1) + _ROUNDING)
+    return float(np.partition(truth, allowed - 1)[allowed - 1]) if allowed else 0.0
+
+
+def least_of_truth(predictions: Predictions) -> Floats:
+    """Return the lowest probability of a true label of each row, (n,); 1 where it has none."""
+    likely, targets = predictions.probabilities, predictions.targets
+    if predictions.scheme.multilabel:
+        return np.asarray(np.where(targets == 1, likely, 1.0).min(axis=1))
+    return np.asarray(likely[np.arange(len(likely)), targets])
+
+
+def covered(predictions: Predictions) -> Booleans:
+    """Return which rows, (n,), have all of their true labels in the prediction set."""
+    limit = predictions.decision.set_from
+    if limit is None:
+        raise DataError("the model makes no prediction sets; choose a coverage first")
+    return np.asarray(least_of_truth(predictions) >= limit)
+
+
+@dataclass(frozen=True)
+class Selective:
+    """Accuracy over coverage, the share of rows that are decided.
+
+    Attributes:
+        points: at most 100 of coverage, accuracy, and the lowest probability of the label given,
+            in falling order of coverage.
+        coverage: share of rows that the model decides; 1 if it never abstains.
+        accuracy: on these; nan if it decides none.
+    """
+
+    points: tuple[tuple[float, float, float], ...]
+    coverage: float
+    accuracy: float
+
+
+def selective(predictions: Predictions) -> Selective:
+    """Return how accuracy rises as the least probable decisions are left out."""
+    if predictions.scheme.multilabel or not len(predictions):
+        raise DataError("abstention needs rows with one label each")
+    given, rows = predictions.decisions, np.arange(len(predictions))
+    sure = predictions.probabilities[rows, given]
     order = np.argsort(-sure, kind="stable")
-    accuracy = np.cumsum((given == predictions.targets)[order]) / np.arange(1, len(order) + 1)
-    ends = np.append(np.diff(sure[order]) != 0, True)
-    good = np.flatnonzero(ends & (accuracy >= share))
-    return float(sure[order[good[-1]]]) if len(good) else float(np.nextafter(1, 2))
-
-
-def _for_coverage(predictions: Predictions, share: float) -> float:
-    """The least probability of the so large a share of rows that is most certain."""
-    given = predictions.decisions
-    sure = np.sort(predictions.probabilities[np.arange(len(given)), given])[::-1]
-    return float(sure[max(0, round(share * len(sure)) - 1)])
-
-
-_ABSTAINING: Final[dict[str, Callable[[Predictions, float], float]]] = {
-    "accuracy": _for_accuracy,
-    "coverage": _for_coverage,
-    "probability": lambda predictions, share: share,
-}
-
-
-def _parts(setting: str, given: str | None, allowed: str) -> tuple[str, float] | None:
-    """Name and share of `NAME=SHARE`."""
-    if given is None:
-        return None
-    known = [part.strip().removesuffix("=SHARE") for part in re.split(",|or ", allowed)]
-    name, _, number = given.partition("=")
-    try:
-        share = float(number)
-    except ValueError:
-        share = -1.0
-    if name not in known or not 0 < share < 1:
-        raise RecipeError(
-            f"[decide]: {setting} = {given!r} must be {allowed}, with a share between 0 and 1"
-        )
-    return name, share
+    right = np.cumsum((given == predictions.targets)[order])
+    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True))
+    shown = ends[np.unique(np.linspace(0, len(ends) - 1, MOST_POINTS).round().astype(int))]
+    points = [
+        (float((i + 1) / len(rows)), float(right[i] / (i + 1)), float(sure[order[i]]))
+        for i in shown[::-1]
+    ]
+    kept = ~predictions.abstained
+    accuracy = float((given == predictions.targets)[kept].mean()) if kept.any() else float("nan")
+    return Selective(tuple(points), float(kept.mean()), accuracy)

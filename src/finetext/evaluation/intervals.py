@@ -1,4 +1,4 @@
-"""Scores with 95% intervals: for all rows, and for each label."""
+"""Scores with 95% confidence intervals, for all rows and for each label."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.metrics import Counts, Metric, applicable, count, metric_for
-from finetext.evaluation.resampling import Resampling, resample
+from finetext.evaluation.metrics import (
+    Counts,
+    Metric,
+    Resampling,
+    applicable,
+    count,
+    metric_for,
+)
 
+MOST_UNITS: Final = 10_000
 _TAIL: Final = 0.025
 _UNKNOWN: Final = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
 class LabelScores:
-    """How well one label is found.
+    """Precision, recall and F1 of one label.
 
     Attributes:
-        name: the label.
         precision: share of the rows given it that have it; nan when none is given it.
         recall: share of the rows that have it that are given it; nan when none has it.
-        f1: harmonic mean of the two.
         support: number of rows that have it.
     """
 
@@ -36,23 +42,48 @@ class LabelScores:
     support: int
 
 
+def resample(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Resampling:
+    """Draw rows with replacement, or whole groups where the predictions have groups.
+
+    The same number of rows, groups and seed give the same draws, which pairs two classifiers.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    if len(predictions) == 0:
+        raise DataError("there are no predictions to evaluate: the data have no rows")
+    random = np.random.default_rng(seed)
+    unit = np.arange(len(predictions))
+    if predictions.groups is not None:
+        number: dict[str, int] = {}
+        unit = np.array([number.setdefault(name, len(number)) for name in predictions.groups])
+    units = int(unit.max()) + 1
+    if units > MOST_UNITS:
+        unit = (random.permutation(units) % MOST_UNITS)[unit]
+        units = MOST_UNITS
+    weights = np.empty((resamples, units), dtype=np.uint8)
+    for row in weights:
+        row[:] = np.bincount(random.integers(units, size=units), minlength=units)
+    return Resampling(unit, weights)
+
+
 def evaluate(
     predictions: Predictions,
     seed: int = 0,
     resamples: int = 1000,
     metrics: Sequence[str] | None = None,
 ) -> dict[str, Score]:
-    """Metrics with bootstrap 95% intervals, drawn by group where the predictions have groups.
+    """Return metrics with bootstrap 95% confidence intervals.
 
-    Intervals are bias-corrected and accelerated (Efron, Better bootstrap confidence intervals,
-    JASA 1987); that of mean average precision is bias-corrected only. A single row or group
-    says nothing of how far a score varies, so that its interval is nan.
+    Groups, where the predictions have them, are drawn as a whole. Intervals are bias-corrected and
+    accelerated (Efron, Better bootstrap confidence intervals, JASA 1987); that of mean average
+    precision is bias-corrected only. For a single row or group the interval is nan.
 
     Args:
-        predictions: what to judge.
+        predictions: what to evaluate.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
-        metrics: names of metrics; by default all that make sense for the label scheme.
+        metrics: names of metrics; by default all that apply to the label scheme.
 
     Returns:
         metric name to score.
@@ -60,7 +91,7 @@ def evaluate(
     Raises:
         DataError: there are no rows.
         UnknownNameError: there is no metric of that name.
-        RecipeError: a metric makes no sense for the label scheme.
+        RecipeError: a metric does not apply to the label scheme.
     """
     scheme = predictions.scheme
     chosen = applicable(scheme) if metrics is None else tuple(metrics)
@@ -81,24 +112,14 @@ def _score(metric: Metric, predictions: Predictions, draws: Resampling) -> Score
 
 
 def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> list[LabelScores]:
-    """Precision, recall and F1 of each label with bootstrap 95% intervals.
+    """Return precision, recall and F1 of each label with bootstrap 95% confidence intervals.
 
-    Args:
-        predictions: what to judge.
-        seed: seed of the bootstrap.
-        resamples: number of bootstrap resamples.
-
-    Returns:
-        one entry a label, in the order of the scheme.
-
-    Raises:
-        DataError: there are no rows.
+    Args and errors are those of `evaluate`; labels are in the order of the scheme.
     """
     draws = resample(predictions, resamples, seed)
     sums = count(predictions, draws)
     total = sums.sum(axis=0)
     whole, drawn, without = (Counts.of(s) for s in (total, draws.sums(sums), total - sums))
-    support = whole.true.astype(np.int64)
 
     def score(part: str, column: int) -> Score:
         value, replicates, left = (getattr(c, part)[..., column] for c in (whole, drawn, without))
@@ -115,7 +136,7 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
             score("precision", column),
             score("recall", column),
             score("f1", column),
-            int(support[column]),
+            int(whole.true[column]),
         )
         for column, name in enumerate(predictions.scheme.names)
     ]
@@ -124,16 +145,13 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
 def interval(
     value: float, replicates: Floats, leave_one_out: Floats | None = None
 ) -> tuple[float, float]:
-    """The bias-corrected and accelerated bootstrap 95% interval (Efron 1987).
+    """Return the bias-corrected and accelerated bootstrap 95% interval (Efron 1987).
 
     Args:
-        value: the metric on all rows.
-        replicates: the metric on each resample, (resamples,); nan where not defined.
-        leave_one_out: the metric without each unit, (units,); without it there is no
-            correction for acceleration.
-
-    Returns:
-        lower and upper end, which enclose the value; nan when the value is.
+        value: the metric on all rows; where it is nan, both ends are.
+        replicates: the metric on each resample, (resamples,); nan where undefined.
+        leave_one_out: the metric without each unit, (units,); without it, the interval is not
+            accelerated.
     """
     from scipy.special import ndtr, ndtri
 
@@ -150,11 +168,9 @@ def interval(
 
 
 def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
-    """The bootstrap percentile 95% interval, for differences: bias correction harms there.
+    """Return the bootstrap percentile 95% interval, for differences: bias correction harms there.
 
-    Args:
-        replicates: the difference on each resample, (resamples,); nan where not defined.
-        units: number of rows or groups drawn from; nan is returned for fewer than two.
+    It is nan for fewer than two units (rows or groups drawn from).
     """
     defined = replicates[np.isfinite(replicates)]
     if len(defined) == 0 or units < 2:
@@ -173,7 +189,7 @@ def _acceleration(leave_one_out: Floats | None) -> float:
 
 
 def widened(low: float, high: float, units: int) -> tuple[float, float]:
-    """An honest interval for a proportion of exactly 0 or 1, which no resample can move.
+    """Widen the interval of a proportion of exactly 0 or 1, which no resample can move.
 
     The far end is the exact binomial bound for 0 or all of `units` (Clopper and Pearson 1934).
     """
@@ -184,12 +200,12 @@ def widened(low: float, high: float, units: int) -> tuple[float, float]:
 
 
 def confusion(predictions: Predictions) -> Integers:
-    """Which labels are taken for which.
+    """Return the confusion matrix.
 
     Returns:
-        (k, k) counts. With one label a row, truth in rows and prediction in columns. With
-        several, the diagonal counts the rows where a label is rightly given, and row i, column
-        j those where i is missed and j is given wrongly.
+        (k, k) counts, truth in rows and prediction in columns. In multi-label data the diagonal
+        counts the rows where a label is rightly given, and row i, column j those where i is missed
+        and j is given wrongly.
     """
     k = len(predictions.scheme)
     targets, decisions = predictions.targets, predictions.decisions

@@ -1,4 +1,4 @@
-"""The metrics: each takes `Predictions` and gives a float, and knows which way is better.
+"""The metrics: each takes `Predictions`, returns a float and knows which direction is better.
 
 Nearly all are functions of a few sums over rows (`CountMetric`), so a thousand bootstrap values
 cost one matrix product. Zero divided by zero is left out of averages over labels.
@@ -7,47 +7,83 @@ cost one matrix product. Zero divided by zero is left out of averages over label
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
+import numpy.typing as npt
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import RecipeError
 from finetext.core.registry import load, names
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.resampling import Resampling, whole
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """The unit of each row, (n,), and how often each resample draws each unit, (resamples, units).
+
+    A unit is drawn as a whole: a row, a group of rows, or, when there are more than 10,000 of
+    these, a random block of them. Blocks keep the variance and bound the work: with 10,000 of them
+    the width of an interval is off by less than one percent.
+    """
+
+    unit: Integers
+    weights: npt.NDArray[np.uint8]
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return int(self.weights.shape[1])
+
+    def chunks(self, size: int = 100) -> Iterator[npt.NDArray[np.uint8]]:
+        """The weights, `size` resamples at a time."""
+        return (self.weights[i : i + size] for i in range(0, len(self.weights), size))
+
+    def sums(self, of_units: Floats) -> Floats:
+        """Sum what each unit adds, (units, m), over the units drawn: (resamples, m)."""
+        return np.concatenate([chunk.astype(np.float64) @ of_units for chunk in self.chunks()])
+
+    def total(self, of_rows: Floats) -> Floats:
+        """Number of rows and sum of a value of each row, (n,), per unit: (units, 2)."""
+        columns = (np.ones(len(of_rows)), of_rows)
+        return np.stack([np.bincount(self.unit, c, self.units) for c in columns], axis=1)
+
+
+def whole(rows: int) -> Resampling:
+    """The one resample that holds each row once: for the metric itself."""
+    return Resampling(np.zeros(rows, dtype=np.int64), np.ones((1, 1), dtype=np.uint8))
 
 
 def any_scheme(scheme: LabelScheme) -> bool:
-    """For metrics that make sense always."""
+    """Whether a metric for any data applies."""
     return True
 
 
 def one_label(scheme: LabelScheme) -> bool:
-    """For metrics that make sense when each row has one label."""
+    """Whether a metric for rows with exactly one label applies."""
     return not scheme.multilabel
 
 
 def several_labels(scheme: LabelScheme) -> bool:
-    """For metrics that make sense when a row has any number of labels."""
+    """Whether a metric for multi-label rows applies."""
     return scheme.multilabel
 
 
 def two_classes(scheme: LabelScheme) -> bool:
-    """For metrics that make sense when each row has one of two labels."""
+    """Whether a metric for rows with one of two labels applies."""
     return not scheme.multilabel and len(scheme) == 2
 
 
 @dataclass(frozen=True)
 class Metric(ABC):
-    """A figure of merit. Called with predictions it gives its value on all rows.
+    """A metric. Called with predictions, it returns its value on all rows.
 
     Attributes:
         name: its name in the registry and in files.
         title: its name for people.
-        applies: whether it makes sense for a label scheme.
+        applies: whether it applies to a label scheme.
         higher_is_better: the direction.
         proportion: whether it lies between 0 and 1.
     """
@@ -59,11 +95,11 @@ class Metric(ABC):
     proportion: bool = True
 
     def __call__(self, predictions: Predictions) -> float:
-        """The value on all rows; nan when it is not defined for them."""
+        """Return the value on all rows; nan where it is undefined."""
         return float(self.replicates(predictions, whole(len(predictions)))[0])
 
     def goodness(self, predictions: Predictions) -> float:
-        """The value turned so that higher is better; minus infinity when it is not defined."""
+        """Return the value, signed so that higher is better; minus infinity if undefined."""
         value = self(predictions)
         if np.isnan(value):
             return -np.inf
@@ -71,26 +107,21 @@ class Metric(ABC):
 
     @abstractmethod
     def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
-        """The value on every resample, (resamples,); nan where it is not defined."""
+        """Return the value on every resample, (resamples,); nan where it is undefined."""
 
     @abstractmethod
     def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
-        """The value on the rows drawn from `a` and those drawn from `b` together, (resamples,)."""
+        """Return the value on the rows drawn from `a` and from `b` together, (resamples,)."""
 
     def leave_one_out(self, predictions: Predictions, resampling: Resampling) -> Floats | None:
-        """The value without each unit in turn, (units,), or None when that is too slow."""
+        """Return the value without each unit in turn, (units,), or None if that is too slow."""
         return None
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class CountMetric(Metric):
-    """A metric that is a function of sums over rows.
-
-    Attributes:
-        tally: sums per unit, (units, m), given predictions and a resampling.
-        value: the metric from such sums, (..., m) to (...).
-    """
+    """A metric that is a function, `value`, of sums per unit, (units, m), given by `tally`."""
 
     tally: Callable[[Predictions, Resampling], Floats]
     value: Callable[[Floats], Floats]
@@ -169,15 +200,12 @@ def _average_precision(scores: Floats, truth: Integers, resampling: Resampling) 
 
 
 class Counts(NamedTuple):
-    """What the columns of `count` mean.
+    """The columns of `count`, by name: (...) for all labels, (..., k) for each label.
 
     Attributes:
-        rows: number of rows, (...).
-        exact: rows whose labels are all right, (...).
-        row_f1: sum over rows of the F1 of a row's labels, (...).
-        hits: rows that have each label and are given it, (..., k).
-        given: rows that are given each label, (..., k).
-        true: rows that have each label, (..., k).
+        exact: rows whose labels are all right.
+        row_f1: sum over rows of the F1 of a row's labels.
+        hits: rows that have and are given each label.
     """
 
     rows: Floats
@@ -189,7 +217,7 @@ class Counts(NamedTuple):
 
     @classmethod
     def of(cls, sums: Floats) -> Counts:
-        """Name the columns of sums of the kind that `count` gives, (..., 3 + 3k)."""
+        """Name the columns of what `count` returns, (..., 3 + 3k)."""
         hits, given, true = np.split(sums[..., 3:], 3, axis=-1)
         return cls(sums[..., 0], sums[..., 1], sums[..., 2], hits, given, true)
 
@@ -205,16 +233,12 @@ class Counts(NamedTuple):
 
     @property
     def f1(self) -> Floats:
-        """Harmonic mean of precision and recall; nan when none has the label or is given it."""
+        """Harmonic mean of precision and recall; nan when no row has or is given the label."""
         return ratio(2 * self.hits, self.given + self.true)
 
 
 def count(predictions: Predictions, resampling: Resampling) -> Floats:
-    """Sums per unit that all F1 scores and accuracies are made of; see `Counts`.
-
-    Returns:
-        (units, 3 + 3k).
-    """
+    """Sums per unit that all F1 scores and accuracies need, (units, 3 + 3k); see `Counts`."""
     unit, units, scheme = resampling.unit, resampling.units, predictions.scheme
     targets, decisions = predictions.targets, predictions.decisions
     if scheme.multilabel:
@@ -237,10 +261,9 @@ def count(predictions: Predictions, resampling: Resampling) -> Floats:
 
 
 def row_losses(predictions: Predictions) -> Floats:
-    """The log loss of each row, (n,); natural logarithm.
+    """The log loss of each row, (n,), in nats; of a multi-label row, the mean over labels.
 
-    Probabilities are kept away from 0 and 1 by the spacing of floats. The loss of a multi-label
-    row is the mean over labels.
+    Probabilities are kept away from 0 and 1 by the spacing of floats.
     """
     smallest = np.finfo(np.float64).eps
     probabilities, targets = predictions.probabilities, predictions.targets
@@ -251,17 +274,15 @@ def row_losses(predictions: Predictions) -> Floats:
     return np.asarray(-np.log(of_truth.clip(smallest, 1 - smallest)))
 
 
-def lose(predictions: Predictions, resampling: Resampling) -> Floats:
-    """Rows and summed log loss per unit, (units, 2); see `row_losses`."""
-    losses = row_losses(predictions)
-    columns = (np.ones(len(losses)), losses)
-    return np.stack([np.bincount(resampling.unit, c, resampling.units) for c in columns], axis=1)
-
-
 def ratio(numerator: Floats, denominator: Floats, undefined: float = np.nan) -> Floats:
     """Quotient, or `undefined` where the denominator is 0."""
     defined = denominator != 0
     return np.where(defined, numerator / np.where(defined, denominator, 1), undefined)
+
+
+def mean_of_rows(sums: Floats) -> Floats:
+    """The mean of a value over rows, from what `Resampling.total` returns."""
+    return ratio(sums[..., 1], sums[..., 0])
 
 
 def mean_of_defined(values: Floats) -> Floats:
@@ -270,21 +291,20 @@ def mean_of_defined(values: Floats) -> Floats:
     return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
-def _micro_f1(c: Counts) -> Floats:
-    return ratio(2 * c.hits.sum(-1), c.given.sum(-1) + c.true.sum(-1))
-
-
-def _weighted_f1(c: Counts) -> Floats:
-    return ratio((np.nan_to_num(c.f1) * c.true).sum(-1), c.true.sum(-1))
-
-
 def _counted(
-    name: str,
-    title: str,
-    applies: Callable[[LabelScheme], bool],
-    value: Callable[[Counts], Floats],
+    name: str, title: str, applies: Callable[[LabelScheme], bool], value: Callable[[Counts], Floats]
 ) -> CountMetric:
     return CountMetric(name, title, applies, tally=count, value=lambda sums: value(Counts.of(sums)))
+
+
+def loss(
+    name: str,
+    title: str,
+    tally: Callable[[Predictions, Resampling], Floats],
+    value: Callable[[Floats], Floats] = mean_of_rows,
+) -> CountMetric:
+    """Return a metric of probabilities for any data; lower is better."""
+    return CountMetric(name, title, any_scheme, False, False, tally=tally, value=value)
 
 
 accuracy = _counted("accuracy", "accuracy", one_label, lambda c: ratio(c.exact, c.rows))
@@ -299,9 +319,19 @@ balanced_accuracy = _counted(
 """Mean recall of the classes that occur."""
 macro_f1 = _counted("macro_f1", "macro F1", any_scheme, lambda c: mean_of_defined(c.f1))
 """Mean F1 of the labels that occur in truth or prediction."""
-weighted_f1 = _counted("weighted_f1", "weighted F1", any_scheme, _weighted_f1)
+weighted_f1 = _counted(
+    "weighted_f1",
+    "weighted F1",
+    any_scheme,
+    lambda c: ratio((np.nan_to_num(c.f1) * c.true).sum(-1), c.true.sum(-1)),
+)
 """Mean F1 of the labels, weighted by the number of rows that have them."""
-micro_f1 = _counted("micro_f1", "micro F1", any_scheme, _micro_f1)
+micro_f1 = _counted(
+    "micro_f1",
+    "micro F1",
+    any_scheme,
+    lambda c: ratio(2 * c.hits.sum(-1), c.given.sum(-1) + c.true.sum(-1)),
+)
 """F1 of all decisions together; equal to accuracy when each row has one label."""
 binary_f1 = _counted("binary_f1", "F1 of the second class", two_classes, lambda c: c.f1[..., 1])
 """F1 of the positive class: the second in the scheme, so of `neg`, `pos` it is `pos`."""
@@ -310,41 +340,28 @@ samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: rati
 mean_average_precision = MeanAveragePrecision(
     "mean_average_precision", "mean average precision", several_labels
 )
-"""See `MeanAveragePrecision`."""
-log_loss = CountMetric(
-    "log_loss",
-    "log loss",
-    any_scheme,
-    higher_is_better=False,
-    proportion=False,
-    tally=lose,
-    value=lambda sums: ratio(sums[..., 1], sums[..., 0]),
-)
+log_loss = loss("log_loss", "log loss", lambda of, resampling: resampling.total(row_losses(of)))
 """Mean of -log of the probability of the truth; lower is better."""
 
 
 def applicable(scheme: LabelScheme) -> tuple[str, ...]:
-    """Names of the registered metrics that make sense for a label scheme, in table order."""
+    """Names of the registered metrics that apply to a label scheme, in table order."""
     return tuple(name for name in names("metrics") if load("metrics", name).applies(scheme))
 
 
 def values_of(predictions: Predictions) -> dict[str, float]:
-    """Every metric that makes sense, by name, without intervals."""
-    return {
-        name: float(load("metrics", name)(predictions)) for name in applicable(predictions.scheme)
-    }
+    """Every metric that applies, by name, without intervals."""
+    scheme = predictions.scheme
+    return {name: float(load("metrics", name)(predictions)) for name in applicable(scheme)}
 
 
 def metric_for(name: str, scheme: LabelScheme) -> Metric:
-    """The metric of that name.
-
-    Raises:
-        UnknownNameError: there is none.
-        RecipeError: it makes no sense for the scheme.
-    """
+    """Return the metric of that name; raises a RecipeError if it does not apply to the labels."""
     metric: Metric = load("metrics", name)
     if not metric.applies(scheme):
-        kind = "several labels a row" if scheme.multilabel else f"{len(scheme)} classes"
+        data = "several labels per row" if scheme.multilabel else f"{len(scheme)} classes"
         fitting = ", ".join(applicable(scheme))
-        raise RecipeError(f"the metric {name!r} is not for data with {kind}; use one of: {fitting}")
+        raise RecipeError(
+            f"the metric {name!r} does not apply to data with {data}; use one of: {fitting}"
+        )
     return metric

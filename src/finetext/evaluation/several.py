@@ -1,10 +1,10 @@
-"""Several classifiers on the same rows, two by two, with all that keeps chance from deceiving."""
+"""Several classifiers on the same rows, compared pair by pair, with corrected p-values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -16,144 +16,25 @@ from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
 from finetext.evaluation.compare import SIGNIFICANT, Comparison, compare, discordant, mcnemar
 from finetext.evaluation.intervals import evaluate
-from finetext.evaluation.leaderboard import (
-    comparison_from_json,
-    comparison_to_json,
-    score_from_json,
-    score_to_json,
-)
 from finetext.evaluation.metrics import metric_for
-
-_SHOWN: Final = 3
-
-
-def align(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """The same predictions, with rows and labels in the order of the first set.
-
-    Groups that only some of the sets know hold for all of them.
-
-    Args:
-        predictions: name to predictions.
-
-    Raises:
-        DataError: the sets differ in ids, labels, true labels or groups; the message says in
-            which.
-    """
-    (first, wanted), *others = predictions.items()
-    aligned = {first: wanted}
-    for name, given in others:
-        names = (first, name)
-        aligned[name] = _in_row_order(wanted, _in_label_order(wanted, given, names), names)
-    groups = next((p.groups for p in aligned.values() if p.groups is not None), None)
-    for name, given in aligned.items():
-        if given.groups is None:
-            aligned[name] = replace(given, groups=groups)
-        elif given.groups != groups:
-            raise DataError(f"{name} has other groups than the sets of predictions before it")
-    return aligned
-
-
-def _in_label_order(wanted: Predictions, given: Predictions, names: tuple[str, str]) -> Predictions:
-    """The predictions with the columns of another set."""
-    if wanted.scheme.multilabel != given.scheme.multilabel:
-        several, one = names if wanted.scheme.multilabel else names[::-1]
-        raise DataError(f"in {several} a row can have several labels, in {one} it has one")
-    if wanted.scheme == given.scheme:
-        return given
-    ours, theirs = wanted.scheme.names, given.scheme.names
-    if set(ours) != set(theirs):
-        raise DataError(
-            f"{names[0]} and {names[1]} do not have the same labels: "
-            + _only_in(names, ours, theirs, "label")
-        )
-    order = [given.scheme.index[name] for name in ours]
-    columns = given.targets[:, order] if given.scheme.multilabel else None
-    return replace(
-        given,
-        scheme=wanted.scheme,
-        targets=np.argsort(order)[given.targets] if columns is None else columns,
-        probabilities=given.probabilities[:, order],
-        decision=_reordered(given.decision, order),
-    )
-
-
-def _reordered(decision: Decision, order: Sequence[int]) -> Decision:
-    """The same decision for labels in another order."""
-    thresholds, costs, least = decision.thresholds, decision.costs, decision.least
-    return replace(
-        decision,
-        thresholds=None if thresholds is None else tuple(thresholds[i] for i in order),
-        costs=None if costs is None else tuple(tuple(costs[i][j] for j in order) for i in order),
-        least=None if least is None else tuple(least[i] for i in order),
-    )
-
-
-def _in_row_order(wanted: Predictions, given: Predictions, names: tuple[str, str]) -> Predictions:
-    """The predictions with the rows of another set."""
-    if wanted.ids != given.ids:
-        place = {row_id: row for row, row_id in enumerate(given.ids)}
-        if len(wanted) != len(given) or not place.keys() >= set(wanted.ids):
-            raise DataError(
-                f"{names[0]} and {names[1]} are not about the same rows: "
-                + _only_in(names, wanted.ids, given.ids, "id")
-            )
-        rows = [place[row_id] for row_id in wanted.ids]
-        groups = None if given.groups is None else tuple(given.groups[row] for row in rows)
-        given = replace(
-            given,
-            ids=wanted.ids,
-            targets=given.targets[rows],
-            probabilities=given.probabilities[rows],
-            groups=groups,
-        )
-    _refuse_other_truths(wanted, given, names)
-    return given
-
-
-def _only_in(names: tuple[str, str], ours: Sequence[str], theirs: Sequence[str], what: str) -> str:
-    """Counts and examples of what only one of two sets has."""
-    parts = []
-    for name, own, other in ((names[0], ours, set(theirs)), (names[1], theirs, set(ours))):
-        alone = [each for each in own if each not in other]
-        if alone:
-            some = ", ".join(map(repr, alone[:_SHOWN]))
-            parts.append(f"only in {name} {counted(len(alone), what)} ({some})")
-    return f"{'; '.join(parts)}; in both {counted(len(set(ours) & set(theirs)), what)}"
-
-
-def _refuse_other_truths(wanted: Predictions, given: Predictions, names: tuple[str, str]) -> None:
-    differ = wanted.targets != given.targets
-    rows = np.flatnonzero(differ.any(axis=1) if differ.ndim == 2 else differ)
-    if not len(rows):
-        return
-    row = int(rows[0])
-    ours, theirs = (p.scheme.decode(p.targets[row : row + 1])[0] for p in (wanted, given))
-    some = ", ".join(repr(wanted.ids[row]) for row in rows[:_SHOWN])
-    raise DataError(
-        f"{names[0]} and {names[1]} disagree on the true labels of {counted(len(rows), 'row')} "
-        f"({some}): "
-        f"{wanted.ids[row]!r} is {ours!r} in the first and {theirs!r} in the second"
-    )
-
+from finetext.storage.codec import to_json
 
 POWER: Final = 0.8
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classifiers on the same rows.
+    """The classifier `a` minus the classifier `b`.
 
     Attributes:
-        a: name of the first.
-        b: name of the second.
-        comparison: the first less the second.
         corrected: the p-value, corrected for the number of comparisons by `holm`.
-        smallest: what `smallest_difference` says; None where it is not defined, or where there
-            are too few rows or groups to show any difference (`can_show`).
-        only_a: rows that the first alone has right, with all of their labels.
-        only_b: rows that the second alone has right.
-        mcnemar: two-sided p-value of McNemar's exact test on these two; None with groups, where
-            it does not hold.
+        smallest: see `smallest_difference`; None where it is undefined, or where there are too
+            few rows or groups to detect any difference (`can_show`).
+        only_a: rows that only the first has right.
+        only_b: rows that only the second has right.
+        mcnemar: p-value of McNemar's exact test on these two; None with groups, where it does not
+            hold.
     """
 
     a: str
@@ -168,13 +49,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Several:
-    """Sets of predictions of the same rows, compared two by two.
+    """Sets of predictions of the same rows, compared pair by pair.
 
     Attributes:
         metric: name of the metric.
-        higher_is_better: its direction.
-        rows: number of rows.
-        groups: number of groups that were drawn as wholes; None where there are no groups.
+        groups: number of groups, drawn as a whole; None where there are none.
         scores: name to the metric with its 95% interval, in the order given.
         pairs: every pair, or every other set against one.
     """
@@ -194,7 +73,7 @@ class Several:
         return pair.a if (value > 0) == self.higher_is_better else pair.b
 
     def verdict(self, pair: Pair) -> str:
-        """What a comparison says, in plain words."""
+        """The result of a comparison in plain words."""
         better = self.better(pair)
         if better is not None:
             return f"{better} is better than {pair.b if better == pair.a else pair.a}"
@@ -211,38 +90,11 @@ class Several:
         return f"{words}; these rows could have shown one of {pair.smallest:.2g}"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; a figure that is not defined is null."""
-        scores = {name: score_to_json(score) for name, score in self.scores.items()}
-        pairs = [
-            asdict(pair)
-            | {"comparison": comparison_to_json(pair.comparison)}
-            | {"better": self.better(pair), "verdict": self.verdict(pair)}
-            for pair in self.pairs
-        ]
-        return {
-            "metric": self.metric,
-            "higher_is_better": self.higher_is_better,
-            "rows": self.rows,
-            "groups": self.groups,
-            "scores": scores,
-            "pairs": pairs,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Several:
-        """The inverse of `to_json`.
-
-        Raises:
-            KeyError, TypeError, ValueError, RunError: a value is missing or of another kind.
-        """
-        said = {"better", "verdict"}
-        pairs = [
-            Pair(**{name: value for name, value in pair.items() if name not in said}
-                 | {"comparison": comparison_from_json(pair["comparison"])})
-            for pair in values["pairs"]
-        ]  # fmt: skip
-        scores = {name: score_from_json(score) for name, score in values["scores"].items()}
-        return cls(**dict(values) | {"scores": scores, "pairs": tuple(pairs)})
+        """Return JSON values, with the verdict on each pair; what is undefined is null."""
+        values: dict[str, Any] = to_json(self)
+        for pair, written in zip(self.pairs, values["pairs"], strict=True):
+            written |= {"better": self.better(pair), "verdict": self.verdict(pair)}
+        return values
 
 
 def compare_all(
@@ -252,15 +104,15 @@ def compare_all(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Several:
-    """Compare several sets of predictions of the same rows, two by two.
+    """Compare several sets of predictions of the same rows, pair by pair.
 
-    Each pair is compared as `finetext.compare` does; p-values are corrected for the number of
-    pairs. Sets in which rows or labels are in another order are brought into that of the first.
+    Each pair is compared as by `finetext.compare`; p-values are corrected for the number of pairs.
+    Rows and labels in another order are brought into the order of the first set.
 
     Args:
-        predictions: name to predictions, two sets at least.
+        predictions: name to predictions, at least two.
         metric: name of the metric.
-        against: the one that every other is compared with; every pair by default.
+        against: the set that every other is compared with; every pair by default.
         seed: seed of the bootstrap and the permutations.
         resamples: number of either, for each pair.
 
@@ -268,10 +120,10 @@ def compare_all(
         DataError: there are fewer than two sets, they are not about the same rows and labels, or
             there are no rows.
         UnknownNameError: there is no metric, or no set of predictions, of that name.
-        RecipeError: the metric makes no sense for the label scheme.
+        RecipeError: the metric does not apply to the label scheme.
     """
     if len(predictions) < 2:
-        raise DataError("a comparison needs two sets of predictions or more")
+        raise DataError("a comparison needs at least two sets of predictions")
     if against is not None and against not in predictions:
         raise UnknownNameError("set of predictions", against, predictions)
     aligned = align(predictions)
@@ -291,18 +143,12 @@ def compare_all(
         error = comparison.standard_error if enough else None
         smallest = smallest_difference(error, len(names))
         pairs.append(Pair(a, b, comparison, p_value, smallest, only_a, only_b, exact))
-    return Several(
-        metric=metric,
-        higher_is_better=higher,
-        rows=len(some),
-        groups=groups,
-        scores={name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()},
-        pairs=tuple(pairs),
-    )
+    scores = {name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()}
+    return Several(metric, higher, len(some), groups, scores, tuple(pairs))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, so that one of the true hypotheses falls in 5% at most.
+    """Correct p-values so that the chance of any false positive is at most 5%.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
     Statistics, 1979.
@@ -316,31 +162,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def can_show(units: int, comparisons: int = 1) -> bool:
-    """Whether a test that swaps rows or groups can find any difference at all.
+    """Whether a test that swaps rows or groups can detect any difference at all.
 
-    Two of the 2^units ways to swap are as extreme as a difference that all of them agree on, so
-    the p-value is never lower than 2 / 2^units: with four groups it is 0.125.
-
-    Args:
-        units: number of rows, or of groups where there are any.
-        comparisons: how many are made.
+    Two of the 2^units swaps are as extreme as a difference that all units agree on, so the p-value
+    is never below 2 / 2^units: with four groups it is 0.125.
     """
     return 2.0 ** (1 - units) < SIGNIFICANT / comparisons
 
 
 def smallest_difference(standard_error: float | None, comparisons: int = 1) -> float | None:
-    """The least true difference that a test on these rows shows four times of five.
+    """Return the minimum detectable difference, without sign, at a power of 80%.
 
-    For one comparison this is (1.96 + 0.84) standard errors: a two-sided test at 5% with a power
-    of 80% (Bloom, Minimum detectable effects, Evaluation Review, 1995). For m of them the level
-    is 5% / m, at which a corrected test finds the first.
-
-    Args:
-        standard_error: of the difference, by the paired bootstrap.
-        comparisons: how many are made.
-
-    Returns:
-        the difference, without sign; None where the standard error is zero or not defined.
+    For one comparison this is (1.96 + 0.84) standard errors: a two-sided test at 5% (Bloom,
+    Minimum detectable effects, Evaluation Review, 1995). For m of them the level is 5% / m, at
+    which a corrected test detects the first. None where the standard error is zero or undefined.
     """
     from scipy.special import ndtri
 
@@ -348,3 +183,103 @@ def smallest_difference(standard_error: float | None, comparisons: int = 1) -> f
         return None
     level = SIGNIFICANT / comparisons
     return float(ndtri(1 - level / 2) + ndtri(POWER)) * standard_error
+
+
+def align(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
+    """Return the same predictions, with rows and labels in the order of the first set.
+
+    Groups that only some of the sets have apply to all of them. Raises a DataError if the sets
+    differ in ids, labels, true labels or groups.
+    """
+    (first, wanted), *others = predictions.items()
+    aligned = {first: wanted}
+    for name, given in others:
+        names = (first, name)
+        aligned[name] = _in_row_order(wanted, _in_label_order(wanted, given, names), names)
+    groups = next((p.groups for p in aligned.values() if p.groups is not None), None)
+    for name, given in aligned.items():
+        if given.groups is None:
+            aligned[name] = replace(given, groups=groups)
+        elif given.groups != groups:
+            raise DataError(f"{name} has other groups than the sets of predictions before it")
+    return aligned
+
+
+def _in_label_order(wanted: Predictions, given: Predictions, names: tuple[str, str]) -> Predictions:
+    """The predictions with their columns in the order of another set."""
+    if wanted.scheme.multilabel != given.scheme.multilabel:
+        several, one = names if wanted.scheme.multilabel else names[::-1]
+        raise DataError(f"in {several} a row can have several labels, in {one} it has one")
+    if wanted.scheme == given.scheme:
+        return given
+    ours, theirs = wanted.scheme.names, given.scheme.names
+    if set(ours) != set(theirs):
+        raise DataError(
+            f"{names[0]} and {names[1]} do not have the same labels: "
+            + _only_in(names, ours, theirs, "label")
+        )
+    order = [given.scheme.index[name] for name in ours]
+    if given.scheme.multilabel:
+        targets = given.targets[:, order]
+    else:
+        targets = np.argsort(order)[given.targets]
+    return replace(
+        given,
+        scheme=wanted.scheme,
+        targets=targets,
+        probabilities=given.probabilities[:, order],
+        decision=_reordered(given.decision, order),
+    )
+
+
+def _reordered(decision: Decision, order: Sequence[int]) -> Decision:
+    thresholds, costs, least = decision.thresholds, decision.costs, decision.least
+    return replace(
+        decision,
+        thresholds=None if thresholds is None else tuple(thresholds[i] for i in order),
+        costs=None if costs is None else tuple(tuple(costs[i][j] for j in order) for i in order),
+        least=None if least is None else tuple(least[i] for i in order),
+    )
+
+
+def _in_row_order(wanted: Predictions, given: Predictions, names: tuple[str, str]) -> Predictions:
+    """The predictions with their rows in the order of another set."""
+    if wanted.ids != given.ids:
+        place = {row_id: row for row, row_id in enumerate(given.ids)}
+        if len(wanted) != len(given) or not place.keys() >= set(wanted.ids):
+            raise DataError(
+                f"{names[0]} and {names[1]} are not about the same rows: "
+                + _only_in(names, wanted.ids, given.ids, "id")
+            )
+        rows = [place[row_id] for row_id in wanted.ids]
+        groups = None if given.groups is None else tuple(given.groups[row] for row in rows)
+        given = replace(
+            given,
+            ids=wanted.ids,
+            targets=given.targets[rows],
+            probabilities=given.probabilities[rows],
+            groups=groups,
+        )
+    differ = wanted.targets != given.targets
+    wrong = np.flatnonzero(differ.any(axis=1) if differ.ndim == 2 else differ)
+    if len(wrong):
+        row = int(wrong[0])
+        ours, theirs = (p.scheme.decode(p.targets[row : row + 1])[0] for p in (wanted, given))
+        some = ", ".join(repr(wanted.ids[row]) for row in wrong[:_SHOWN])
+        raise DataError(
+            f"{names[0]} and {names[1]} disagree on the true labels of "
+            f"{counted(len(wrong), 'row')} ({some}): "
+            f"{wanted.ids[row]!r} is {ours!r} in the first and {theirs!r} in the second"
+        )
+    return given
+
+
+def _only_in(names: tuple[str, str], ours: Sequence[str], theirs: Sequence[str], what: str) -> str:
+    """Counts and examples of what only one of two sets has."""
+    parts = []
+    for name, own, other in ((names[0], ours, set(theirs)), (names[1], theirs, set(ours))):
+        alone = [each for each in own if each not in other]
+        if alone:
+            some = ", ".join(map(repr, alone[:_SHOWN]))
+            parts.append(f"only in {name} {counted(len(alone), what)} ({some})")
+    return f"{'; '.join(parts)}; in both {counted(len(set(ours) & set(theirs)), what)}"

@@ -1,4 +1,4 @@
-"""From which probability a label is given."""
+"""Thresholds: the probability from which a label is given; and the costs of mistakes."""
 
 from __future__ import annotations
 
@@ -15,61 +15,56 @@ from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme
 
+PRIOR_POSITIVES: Final = 10
+ROUNDS: Final = 3
+_NEVER: Final = float(np.nextafter(1, 2))
+_ROUNDING: Final = 1e-9
+
 
 def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]:
-    """A CSV file of costs: the true label in the first column, the label given in the first row.
+    """Read a CSV file of costs: truth in the first column, the label given in the first row.
 
-    Spreadsheets that write a decimal comma put semicolons between the cells; both are understood.
-
-    Args:
-        path: the file.
-        scheme: the labels; all of them must be there, in any order.
+    Cells may be separated by semicolons, and numbers may have a decimal comma. All labels must be
+    in the file, in any order.
 
     Returns:
         k rows (truth) of k numbers (label given), in the order of the scheme.
 
     Raises:
-        RecipeError: it cannot be read, a label is missing or unknown, or a cell is no number.
+        RecipeError: it cannot be read, a label is missing or unknown, or a cell is not a number.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines(keepends=True)
         delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
     except UnicodeDecodeError:
-        raise RecipeError(
-            f"the costs in {path} cannot be read: it is no text in UTF-8; save it as CSV"
-        ) from None
+        raise RecipeError(f"{path}: cannot be read as UTF-8; save the costs as CSV") from None
     except (OSError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
-        raise RecipeError(f"the costs in {path} cannot be read: {why}") from None
+        raise RecipeError(f"{path}: the costs cannot be read: {why}") from None
     if not rows:
-        raise RecipeError(f"{path} is empty; it must have a row and a column for each label")
+        raise RecipeError(f"{path} is empty; it needs a row and a column for each label")
     given = [cell.strip() for cell in rows[0][1:]]
-    _check_labels(path, "first row", given, scheme)
-    _check_labels(path, "first column", [row[0].strip() for row in rows[1:]], scheme)
+    truths = [row[0].strip() for row in rows[1:]]
+    for where, found in (("first row", given), ("first column", truths)):
+        if sorted(found) != sorted(scheme.names):
+            wrong = sorted(set(found) ^ set(scheme.names)) or sorted(found)
+            raise RecipeError(
+                f"{path}: the {where} must have each label once: {', '.join(scheme.names)}; check "
+                f"{', '.join(map(repr, wrong[:5]))}"
+            )
     costs = {
-        row[0].strip(): {
-            name: _number(path, line, name, row[column] if column < len(row) else "")
-            for column, name in enumerate(given, 1)
-        }
-        for line, row in enumerate(rows[1:], 2)
+        (truth, name): _number(path, line, name, row[column] if column < len(row) else "")
+        for line, (truth, row) in enumerate(zip(truths, rows[1:], strict=True), 2)
+        for column, name in enumerate(given, 1)
     }
-    return tuple(tuple(costs[truth][name] for name in scheme.names) for truth in scheme.names)
+    return tuple(tuple(costs[truth, name] for name in scheme.names) for truth in scheme.names)
 
 
 def hash_of_costs(path: Path, scheme: LabelScheme) -> str:
-    """SHA-256 of what a file of costs says; raises as `read_costs` does."""
+    """Return the SHA-256 of the costs in a file; raises as `read_costs` does."""
     table = json.dumps([scheme.names, read_costs(path, scheme)])
     return hashlib.sha256(table.encode()).hexdigest()
-
-
-def _check_labels(path: Path, where: str, found: list[str], scheme: LabelScheme) -> None:
-    if sorted(found) != sorted(scheme.names):
-        wrong = sorted(set(found) ^ set(scheme.names)) or sorted(found)
-        raise RecipeError(
-            f"{path}: the {where} must have each label once: {', '.join(scheme.names)}; look at "
-            f"{', '.join(map(repr, wrong[:5]))}"
-        )
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
@@ -78,39 +73,30 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RecipeError(f"{path}, row {line}, column {column}: {cell!r} is no number")
+        raise RecipeError(f"{path}, row {line}, column {column}: {cell!r} is not a number")
     return value
-
-
-PRIOR_POSITIVES: Final = 10
-ROUNDS: Final = 3
-_ROUNDING: Final = 1e-9
 
 
 def choose_thresholds(
     probabilities: Floats, targets: Integers, prior_positives: float = PRIOR_POSITIVES
 ) -> tuple[float, ...]:
-    """A threshold for each label that makes for a high F1, to be chosen on validation rows.
+    """Return a threshold for each label that gives a high F1, chosen on validation rows.
 
     A label's own best threshold is pulled, on the scale of log odds, towards the one threshold
-    that is best for all labels together (micro F1): half way with `prior_positives` positive
-    rows, fully with none, hardly with many. So a rare label is not cut by the chance of a few
-    rows.
+    that is best for all labels together (micro F1): halfway with `prior_positives` positive rows,
+    fully with none, hardly with many. So the threshold of a rare label does not hang on a few rows.
 
     Args:
         probabilities: (n, k) of validation rows.
         targets: (n, k) of 0 and 1.
         prior_positives: strength of the pull, in positive rows.
 
-    Returns:
-        k thresholds; a label is given when its probability is at or over its threshold.
-
     Raises:
         DataError: there are no rows, or the shapes differ.
     """
     if probabilities.shape != targets.shape or targets.size == 0:
         raise DataError(
-            "thresholds need validation rows with several labels: got probabilities of shape "
+            "thresholds need multi-label validation rows: got probabilities of shape "
             f"{probabilities.shape} and targets of shape {targets.shape}"
         )
     shared = best_threshold(probabilities.ravel(), targets.ravel())
@@ -120,18 +106,14 @@ def choose_thresholds(
     positives = targets.sum(axis=0)
     trust = positives / (positives + prior_positives)
     own = np.where(positives > 0, own, shared)
-    pulled = _odds_to_share(trust * _log_odds(own) + (1 - trust) * _log_odds(shared))
-    return tuple(map(float, pulled))
+    log_odds = trust * _log_odds(own) + (1 - trust) * _log_odds(shared)
+    return tuple(map(float, 1 / (1 + np.exp(-log_odds))))
 
 
 def best_threshold(scores: Floats, truth: Integers) -> float:
-    """The threshold with the highest F1 of one label; nan when it has no positives.
+    """Return the threshold with the highest F1 of one label; nan when it has no positives.
 
-    Every cut between two different scores is tried. It lies midway between them.
-
-    Args:
-        scores: (n,) probabilities.
-        truth: (n,) of 0 and 1.
+    Every cut between two different scores, (n,), is tried; the threshold lies midway between them.
     """
     positives = int(truth.sum())
     if positives == 0:
@@ -147,30 +129,18 @@ def best_threshold(scores: Floats, truth: Integers) -> float:
 
 
 def for_precision(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """The lowest threshold of each label at which so large a share of the rows given it has it.
+    """Return the lowest threshold of each label that reaches a precision on (n, k) validation rows.
 
-    Args:
-        probabilities: (n, k) of validation rows.
-        targets: (n, k) of 0 and 1.
-        share: precision wanted.
-
-    Returns:
-        k thresholds; one above 1, so that the label is never given, where it cannot be had.
+    Where it is out of reach, the threshold is above 1, so that the label is never given.
     """
     columns = zip(probabilities.T, targets.T, strict=True)
-    return tuple(_lowest(scores, truth, share) for scores, truth in columns)
+    return tuple(lowest_for_precision(scores, truth, share) for scores, truth in columns)
 
 
 def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """The highest threshold of each label at which so large a share of its rows is given it.
+    """Return the highest threshold of each label that reaches a recall on (n, k) validation rows.
 
-    Args:
-        probabilities: (n, k) of validation rows.
-        targets: (n, k) of 0 and 1.
-        share: recall wanted.
-
-    Returns:
-        k thresholds; 0.5 for a label without positive rows.
+    It is 0.5 for a label without positive rows.
     """
 
     def highest(scores: Floats, truth: Integers) -> float:
@@ -184,45 +154,36 @@ def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[
 def least_for_precision(
     probabilities: Floats, targets: Integers, share: float
 ) -> tuple[float, ...]:
-    """From which probability the likeliest label is right so often, for each label.
+    """Return the probability from which the likeliest label reaches a precision, for each label.
 
-    Args:
-        probabilities: (n, k) of validation rows.
-        targets: (n,) columns.
-        share: precision wanted.
-
-    Returns:
-        k probabilities; one above 1, so that the label is never given, where it cannot be had.
+    Where it is out of reach, the probability is above 1, so that the label is never given. Targets
+    are (n,) columns.
     """
     given = probabilities.argmax(axis=1)
+    of_label = (given == label for label in range(probabilities.shape[1]))
     return tuple(
-        _lowest(probabilities[given == label, label], targets[given == label] == label, share)
-        for label in range(probabilities.shape[1])
+        lowest_for_precision(probabilities[rows, label], targets[rows] == label, share)
+        for label, rows in enumerate(of_label)
     )
 
 
-def _lowest(scores: Floats, truth: Integers | Booleans, share: float) -> float:
-    """The lowest score from which so large a share is true; above 1 if there is none."""
+def lowest_for_precision(scores: Floats, truth: Integers | Booleans, share: float) -> float:
+    """Return the lowest score from which that share of rows is true; above 1 if there is none."""
     order = np.argsort(-scores, kind="stable")
     precision = np.cumsum(truth[order], dtype=np.float64) / np.arange(1, len(order) + 1)
     last_of_tie = np.append(np.diff(scores[order]) != 0, True)[: len(order)]
     good = np.flatnonzero(last_of_tie & (precision >= share))
-    return float(scores[order[good[-1]]]) if len(good) else float(np.nextafter(1, 2))
+    return float(scores[order[good[-1]]]) if len(good) else _NEVER
 
 
 def weights_for_macro_f1(
     probabilities: Floats, targets: Integers, prior_rows: float = PRIOR_POSITIVES
 ) -> tuple[float, ...]:
-    """A threshold for each of the labels that exclude each other, for a high macro F1.
+    """Return a weight for each of the mutually exclusive labels that gives a high macro F1.
 
-    The label given is that with the highest ratio of probability to threshold. One threshold
-    after the other is set to its best, the others held, for three rounds; then each is pulled
-    towards 1 on the scale of logarithms, half way with `prior_rows` rows of the label.
-
-    Args:
-        probabilities: (n, k) of validation rows.
-        targets: (n,) columns.
-        prior_rows: strength of the pull, in rows.
+    The label given is the one with the highest ratio of probability to weight. One weight after
+    the other is set to its best, the others fixed, for three rounds; then each is pulled towards 1
+    on the scale of logarithms, halfway with `prior_rows` rows of the label.
 
     Returns:
         k positive numbers whose product is 1; all 1 where nothing is gained.
@@ -239,10 +200,10 @@ def weights_for_macro_f1(
 
 
 def _best_limit(probabilities: Floats, targets: Integers, limits: Floats, label: int) -> float:
-    """The threshold of one label with the highest macro F1, the others held.
+    """The weight of one label with the highest macro F1, the others fixed.
 
-    A row is given the label while its threshold is below a certain ratio of the row: so rows in
-    falling order of that ratio leave their other label for this one, one after the other.
+    A row is given the label while its weight is below a ratio of the row, so rows in falling order
+    of that ratio change from their other label to this one, one after the other.
     """
     n, k = probabilities.shape
     merit = probabilities / limits
@@ -279,7 +240,3 @@ def _macro_f1(merit: Floats, targets: Integers) -> float:
 def _log_odds(share: Floats | float) -> Floats:
     kept = np.clip(np.asarray(share, dtype=np.float64), 1e-9, 1 - 1e-9)
     return np.asarray(np.log(kept) - np.log1p(-kept))
-
-
-def _odds_to_share(log_odds: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-log_odds)))

@@ -18,7 +18,7 @@ from finetext.core.types import Dataset, Predictions, Score
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.compare import compare as paired
 from finetext.evaluation.intervals import evaluate
-from finetext.evaluation.leaderboard import comparison_to_json, score_to_json
+from finetext.storage.codec import to_json
 
 MOST_ROWS: Final = 2_000
 PARTS: Final = 8
@@ -71,10 +71,10 @@ class Compared:
         """As JSON values."""
         both = {name: getattr(self, name)._asdict() for name in _FIGURES}
         scores = {
-            name: {"original": score_to_json(of[0]), "exported": score_to_json(of[1])}
+            name: {"original": to_json(of[0]), "exported": to_json(of[1])}
             for name, of in self.scores.items()
         }
-        differences = {name: comparison_to_json(of) for name, of in self.differences.items()}
+        differences = {name: to_json(of) for name, of in self.differences.items()}
         plain = {name: of for name, of in vars(self).items() if name not in (*_FIGURES, *_SCORES)}
         return dict(finite({**plain, **both, "scores": scores, "differences": differences}))
 

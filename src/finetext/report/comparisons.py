@@ -10,7 +10,7 @@ from typing import Any, Final
 from finetext.core import wording as figures
 from finetext.core.registry import load
 from finetext.core.wording import counted, ends, number, p_value, row_of
-from finetext.evaluation.leaderboard import NOUNS, Paid
+from finetext.evaluation.leaderboard import NOUNS, EncoderGain
 from finetext.evaluation.several import Pair, Several
 
 WIDTH: Final = 80
@@ -115,7 +115,7 @@ def _row(found: Several, pair: Pair) -> dict[str, Any]:
     return {name: None if value != value else value for name, value in values.items()}
 
 
-def paid_sentence(paid: Paid) -> str:
+def paid_sentence(paid: EncoderGain) -> str:
     """What came of it, how sure that is, and what it cost, in one sentence.
 
     Such as "finetune: adaptation paid: +1.8 points macro F1 [0.9, 2.7], for 10 min 10 s more".
@@ -132,12 +132,12 @@ def paid_sentence(paid: Paid) -> str:
     return f"{paid.method}: {said}: {difference_in_points(paid)}{doubt}, {cost}"
 
 
-def paid_lines(pairs: Sequence[Paid]) -> list[str]:
+def paid_lines(pairs: Sequence[EncoderGain]) -> list[str]:
     """The lines of the terminal: a blank one, then a sentence on each pair; none for no pairs."""
     return ["", *map(paid_sentence, pairs)] if pairs else []
 
 
-def difference_in_points(paid: Paid) -> str:
+def difference_in_points(paid: EncoderGain) -> str:
     """The difference with its name and 95% interval: "+1.8 points macro F1 [0.9, 2.7]".
 
     A point is a hundredth; a metric that is no share is written as it is.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from finetext.core.types import Finding, Predictions
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import LeaderboardEntry, Paid
+from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 
 if TYPE_CHECKING:
     from finetext.diagnosis.curve import Curve
@@ -87,5 +87,5 @@ class ReportData:
     environment: Mapping[str, object]
     seed: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    paid: Sequence[Paid] = ()
+    paid: Sequence[EncoderGain] = ()
     diagnoses: Diagnoses = field(default_factory=Diagnoses)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.registry import load, table
+from finetext.core.types import Score
 from finetext.core.wording import (
     counted,
     duration,
@@ -21,9 +22,9 @@ from finetext.core.wording import (
 from finetext.encoders.catalogue import on_this_machine
 from finetext.encoders.entries import ENTRIES
 from finetext.encoders.presets import PRESETS, Preset
-from finetext.evaluation.leaderboard import score_from_json
 from finetext.models.card_sections import decision_sentences
 from finetext.models.export_comparison import Compared, speed_in_words
+from finetext.storage.codec import from_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +113,7 @@ def score_lines(about: About) -> list[str]:
     rows = next((of["n"] for of in scores.values()), None)
     lines = [f"on {rows:,} test rows, with 95% intervals:"] if rows else []
     for name, values in scores.items():
-        score = score_from_json(values)
+        score = from_json(Score, values, f"the {name} of {about.folder}")
         title = load("metrics", name).title if name in table("metrics") else name
         lines.append(f"  {title:<24}{number(score.value)}  {ends(score)}".rstrip())
     return lines

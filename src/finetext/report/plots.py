@@ -21,9 +21,9 @@ from finetext.core.types import Score
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.calibration import Reliability
+from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.evaluation.selective import Selective
 from finetext.report.learning_curve import draw
 
 if TYPE_CHECKING:

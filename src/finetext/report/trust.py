@@ -12,7 +12,7 @@ import numpy as np
 
 from finetext.core.types import Predictions
 from finetext.evaluation.calibration import Bin, Calibration, Reliability, calibration
-from finetext.evaluation.selective import Selective, covered, selective
+from finetext.evaluation.deciding import Selective, covered, selective
 from finetext.report import plots as diagnosis_plots
 
 

@@ -19,7 +19,7 @@ from finetext.core.wording import counted
 from finetext.encoders.catalogue import is_alias, resolve
 from finetext.encoders.presets import PREFIX
 from finetext.evaluation.compare import compare
-from finetext.evaluation.leaderboard import NOUNS, Kind, Paid
+from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
 from finetext.runs.fit_methods import Rung
 from finetext.runs.recipe import ADAPTED, Recipe
@@ -140,7 +140,7 @@ def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
 
 def what_paid(
     recipe: Recipe, rungs: Mapping[str, Rung], before: Mapping[str, float]
-) -> tuple[Paid, ...]:
+) -> tuple[EncoderGain, ...]:
     """Each finished rung with an encoder of one's own beside its twin, compared on test rows.
 
     Args:
@@ -160,7 +160,7 @@ def what_paid(
             continue
         one, other = rung.predictions["test"], rungs[twin].predictions["test"]
         pairs.append(
-            Paid(
+            EncoderGain(
                 method=name,
                 beside=twin,
                 kind=past.kind,

@@ -23,7 +23,7 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding, Predictions, SplitName, Splits
 from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.intervals import confusion, evaluate, per_class
-from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores, score_to_json
+from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
 from finetext.methods.fitting import calibrated
 from finetext.models.files import CARD, DESCRIPTION
@@ -31,7 +31,7 @@ from finetext.models.folder import read_description, save_model
 from finetext.runs.folder import write_predictions
 from finetext.runs.recipe import LARGEST_SEED, Recipe
 from finetext.runs.run import read_predictions
-from finetext.storage.codec import finding_from_json, finding_to_json
+from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
 from finetext.storage.files import sync_names, write_json
 
 CHECKPOINT: Final = "checkpoint"
@@ -302,9 +302,9 @@ def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:
         "labels": [
             {
                 "name": of.name,
-                "precision": score_to_json(of.precision),
-                "recall": score_to_json(of.recall),
-                "f1": score_to_json(of.f1),
+                "precision": to_json(of.precision),
+                "recall": to_json(of.recall),
+                "f1": to_json(of.f1),
                 "support": of.support,
             }
             for of in per_class(predictions, seed)
@@ -414,10 +414,10 @@ def _of_first(rung: Rung, seed: int) -> _OfSeed:
 
 def _read(place: Path) -> _OfSeed | None:
     """What was finished before, or None."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError):
         values = json.loads((place / ENTRY).read_text("utf-8"))
         findings = tuple(map(finding_from_json, values.get("findings", ())))
-        return _OfSeed(SeedScores.from_json(values), findings)
+        return _OfSeed(from_json(SeedScores, values, f"{place / ENTRY}"), findings)
     return None
 
 

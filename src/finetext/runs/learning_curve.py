@@ -34,8 +34,8 @@ from finetext.data.split import split as split_rows
 from finetext.diagnosis.curve import Curve, NestedShares, checked_sizes, default_sizes
 from finetext.diagnosis.curve_from_fits import Measured, curve_from_fits
 from finetext.diagnosis.forecast import Fit, Training
+from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.resampling import resample
 from finetext.methods.fitting import calibrated
 from finetext.runs.claiming import check_place, check_writable, claimed, claimed_new
 from finetext.runs.pipeline import (

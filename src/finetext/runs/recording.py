@@ -19,13 +19,13 @@ from finetext.core.environment import stated_watts
 from finetext.core.errors import FinetextError
 from finetext.encoders.catalogue import resolve
 from finetext.encoders.presets import is_random
-from finetext.evaluation.leaderboard import score_to_json
 from finetext.models.folder import write_record
 from finetext.report.trust import decided_json
 from finetext.runs.baselines import origin_of, seconds_before
 from finetext.runs.diagnosing import kept
 from finetext.runs.fit_methods import Rung
 from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.storage.codec import to_json
 
 if TYPE_CHECKING:
     from finetext.core.types import Finding
@@ -113,7 +113,7 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
 
 
 def _scores(rung: Rung, part: str = "test") -> dict[str, Any]:
-    return {name: score_to_json(score) for name, score in rung.entry.metrics[part].items()}
+    return {name: to_json(score) for name, score in rung.entry.metrics[part].items()}
 
 
 def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,10 @@ from finetext.core.decision import decision_in
 from finetext.core.errors import RunError, UnknownNameError
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import (
-    LeaderboardEntry,
-    Paid,
-    comparison_from_json,
-    comparison_to_json,
-)
+from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.models.folder import load_model
 from finetext.runs.claiming import is_started
-from finetext.storage.codec import finding_from_json, finding_to_json
+from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -102,7 +97,7 @@ class Run:
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    paid: tuple[Paid, ...] = ()
+    paid: tuple[EncoderGain, ...] = ()
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -129,14 +124,14 @@ class Run:
         try:
             entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-            compared = dict(verdict.pop("comparisons", {})).items()
+            compared = verdict.pop("comparisons", {})
             run = cls(
                 folder,
                 entries,
-                comparisons={name: comparison_from_json(of) for name, of in compared},
+                comparisons=from_json(dict[str, Comparison], compared, "verdict.json"),
                 unfinished=tuple(verdict.pop("unfinished", ())),
                 findings=tuple(map(finding_from_json, verdict.pop("findings", ()))),
-                paid=tuple(map(Paid.from_json, verdict.pop("paid", ()))),
+                paid=tuple(map(EncoderGain.from_json, verdict.pop("paid", ()))),
                 **verdict,
             )
             run.entry(run.cheapest)
@@ -158,7 +153,7 @@ class Run:
             "best": self.best,
             "cheapest": self.cheapest,
             "metric": self.metric,
-            "comparisons": {name: comparison_to_json(of) for name, of in self.comparisons.items()},
+            "comparisons": {name: to_json(of) for name, of in self.comparisons.items()},
             "paid": [pair.to_json() for pair in self.paid],
             "unfinished": list(self.unfinished),
             "findings": list(map(finding_to_json, self.findings)),
