@@ -167,7 +167,7 @@ def chosen_by_finetext(method: finetext.Finetune, train: Any, validation: Any, j
         "choice", what is fastest, or nothing if none was measured; "why" not; "seconds" up to the
         end of the first step with the measurement, and the "usual" ones without it.
     """
-    from finetext.training.choices import FEWEST_STEPS
+    from finetext.training.precision import FEWEST_STEPS
 
     steps = math.ceil(len(train) / method.batch_size) * (method.epochs or 1)
     if steps < FEWEST_STEPS:

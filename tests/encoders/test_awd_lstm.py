@@ -25,8 +25,7 @@ from finetext.encoders.awd_lstm import (
 )
 from finetext.encoders.load import load_encoder, load_for_classification
 from finetext.encoders.word_tokenizer import MARKERS, WordTokenizer
-from finetext.training.optimizer import layer_groups
-from finetext.training.precision import cast_weights
+from finetext.training.optimizer import cast_weights, layer_groups
 
 WORDS = 40
 

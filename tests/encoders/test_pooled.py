@@ -18,19 +18,18 @@ from torch import nn
 from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import ModelError
 from finetext.core.types import Dataset, LabelScheme
-from finetext.encoders.auto import register
-from finetext.encoders.catalogue import context_from, context_of
+from finetext.encoders.auto import context_from, context_of, register
+from finetext.encoders.heads import (
+    ConcatPooledConfig,
+    ConcatPooledForSequenceClassification,
+    concat_pooled,
+)
 from finetext.encoders.load import (
     load_classifier,
     load_encoder,
     load_for_classification,
     load_tokenizer,
     restore_dropout,
-)
-from finetext.encoders.pooled import (
-    ConcatPooledConfig,
-    ConcatPooledForSequenceClassification,
-    concat_pooled,
 )
 from finetext.methods.finetune import Finetune
 from finetext.training.checkpoint import fingerprint

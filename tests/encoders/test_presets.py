@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from finetext.core.errors import RecipeError, UnknownNameError
-from finetext.encoders.presets import PRESETS, check_sizes, configuration, is_preset, preset
+from finetext.encoders.catalogue import PRESETS, is_preset, preset
+from finetext.encoders.scratch import check_sizes, configuration
 
 MILLIONS = {
     "tiny": 4.0, "mini": 11.0, "small": 28.2, "medium": 40.8, "base": 108.5,
@@ -61,7 +62,7 @@ def test_every_architecture_takes_the_sizes(name: Any) -> None:
     import torch
     from transformers import AutoModelForMaskedLM
 
-    from finetext.encoders.catalogue import context_from
+    from finetext.encoders.auto import context_from
 
     sizes = replace(
         preset("tiny"), architecture=name, layers=2, heads=2, width=16, feed_forward=24, context=20

@@ -9,15 +9,15 @@ import pytest
 
 from finetext.core.errors import FinetextError, ModelError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
-from finetext.encoders.catalogue import context_of, loading, resolve
+from finetext.encoders.auto import context_of, loading
+from finetext.encoders.catalogue import is_random, original, preset, preset_of, resolve
 from finetext.encoders.load import (
     load_encoder,
     load_for_classification,
     load_tokenizer,
     longest_input,
 )
-from finetext.encoders.presets import is_random, original, preset, preset_of
-from finetext.encoders.random import initialised
+from finetext.encoders.scratch import initialized
 
 
 def weights(folder: str | Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_names_are_told_apart() -> None:
 
 
 def test_a_preset_learns_its_tokenizer_from_the_texts(topics: Dataset) -> None:
-    with initialised("random:tiny", topics.texts, 0) as folder:
+    with initialized("random:tiny", topics.texts, 0) as folder:
         tokenizer = load_tokenizer(folder)
         config = json.loads((Path(folder) / "config.json").read_text())
         assert config["hidden_size"] == 128
@@ -58,7 +58,7 @@ def test_weights_follow_from_the_seed(topics: Dataset) -> None:
     before = torch.get_rng_state()
     found = []
     for seed in (0, 0, 1):
-        with initialised("random:tiny", topics.texts, seed) as folder:
+        with initialized("random:tiny", topics.texts, seed) as folder:
             found.append(weights(folder))
     assert torch.equal(torch.get_rng_state(), before)
     matrices = [name for name, of in found[0].items() if of.ndim > 1]
@@ -75,7 +75,7 @@ def test_a_folder_gives_all_but_its_weights(tiny_encoder: Path, tmp_path: Path) 
 
     mark = {name: torch.full_like(of, 7.0) for name, of in weights(learnt).items()}
     save_file(mark, learnt / "model.safetensors", {"format": "pt"})
-    with initialised(f"random:{learnt}", [], 0) as folder:
+    with initialized(f"random:{learnt}", [], 0) as folder:
         fresh = weights(folder)
         assert set(fresh) == set(mark)
         assert all(fresh[name].shape == mark[name].shape for name in mark)
@@ -89,12 +89,12 @@ def test_a_folder_gives_all_but_its_weights(tiny_encoder: Path, tmp_path: Path) 
 
 
 def test_any_other_name_stays_as_it_is() -> None:
-    with initialised("minilm", [], 0) as name:
+    with initialized("minilm", [], 0) as name:
         assert name == "minilm"
 
 
 def test_an_awd_lstm_gets_a_word_tokenizer(topics: Dataset) -> None:
-    with initialised("random:awd-lstm-small", topics.texts, 0) as folder:
+    with initialized("random:awd-lstm-small", topics.texts, 0) as folder:
         tokenizer = load_tokenizer(folder)
         assert tokenizer.tokenize("the team")[-2:] == ["the", "team"]
         assert longest_input(folder, None) == longest_input("random:awd-lstm-small", None)

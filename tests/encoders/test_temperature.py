@@ -10,8 +10,11 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig
 
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForSequenceClassification
-from finetext.encoders.heads import with_temperature
-from finetext.encoders.pooled import ConcatPooledConfig, ConcatPooledForSequenceClassification
+from finetext.encoders.heads import (
+    ConcatPooledConfig,
+    ConcatPooledForSequenceClassification,
+    with_temperature,
+)
 
 TOKENS = [5, 8, 6, 7, 9]
 """The last one ends a text of BART; CANINE takes four at least."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetext.core.errors import DataError, RecipeError
-from finetext.encoders.tokenizer import SPECIAL, TokenizerKind, train_subword_tokenizer
+from finetext.encoders.scratch import SPECIAL, TokenizerKind, train_subword_tokenizer
 
 KINDS = get_args(TokenizerKind)
 TEXTS = [
@@ -71,7 +71,7 @@ def test_what_it_saves_auto_tokenizer_loads(tokenizer: Any, tmp_path: Path) -> N
 
 def test_another_process_trains_the_same_one(kind: TokenizerKind, tokenizer: Any) -> None:
     code = (
-        "import sys; from finetext.encoders.tokenizer import train_subword_tokenizer as train; "
+        "import sys; from finetext.encoders.scratch import train_subword_tokenizer as train; "
         f"print(train({TEXTS!r}, {kind!r}, 320).backend_tokenizer.to_str(), end='')"
     )
     for _ in range(2):

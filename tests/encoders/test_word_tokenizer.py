@@ -20,7 +20,7 @@ from finetext.encoders.word_tokenizer import (
     readable,
     train_word_tokenizer,
 )
-from finetext.training.tokens import tokenise
+from finetext.training.tokens import tokenize
 
 TEXTS = ["The film is good.", "the FILM isn't good!!!!", "a film", "A good good good film"]
 
@@ -125,10 +125,10 @@ def test_a_batch_is_padded_on_the_right(tokenizer: WordTokenizer) -> None:
 
 
 def test_a_table_of_tokens_can_be_made_and_kept(tokenizer: WordTokenizer, tmp_path: Path) -> None:
-    table = tokenise(tokenizer, TEXTS, 5, tmp_path)
+    table = tokenize(tokenizer, TEXTS, 5, tmp_path)
     assert table.lengths.tolist() == [5, 5, 3, 5]
     assert table.ids[0] == tokenizer.bos_token_id
-    again = tokenise(tokenizer, TEXTS, 5, tmp_path)
+    again = tokenize(tokenizer, TEXTS, 5, tmp_path)
     assert (again.ids == table.ids).all()
     assert table.kinds is None
 

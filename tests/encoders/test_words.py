@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.encoders.words import seen_span, shared_out, without, word_spans
+from finetext.encoders.words import distribute, seen_span, without, word_spans
 
 
 def words(text: str, cuts: set[int] | None = None) -> list[str]:
@@ -53,14 +53,14 @@ def test_nothing_is_lost_where_values_are_shared_out(data: st.DataObject) -> Non
     place = st.tuples(st.integers(0, 24), st.integers(0, 5)).map(lambda p: (p[0], p[0] + p[1]))
     places = data.draw(st.lists(place))
     values = np.arange(1.0, len(places) + 1)
-    np.testing.assert_allclose(shared_out(values, places, spans).sum(), values.sum())
+    np.testing.assert_allclose(distribute(values, places, spans).sum(), values.sum())
 
 
 def test_a_value_goes_to_the_words_at_its_place() -> None:
     spans = word_spans("a fine film")
-    np.testing.assert_allclose(shared_out(np.array([2.0]), [(2, 11)], spans), [0, 1, 1])
-    np.testing.assert_allclose(shared_out(np.array([2.0]), [(6, 7)], spans), [0, 0, 2])
-    assert shared_out(np.array([2.0]), [(0, 1)], []).shape == (0,)
+    np.testing.assert_allclose(distribute(np.array([2.0]), [(2, 11)], spans), [0, 1, 1])
+    np.testing.assert_allclose(distribute(np.array([2.0]), [(6, 7)], spans), [0, 0, 2])
+    assert distribute(np.array([2.0]), [(0, 1)], []).shape == (0,)
 
 
 def test_words_are_removed_with_the_space_that_would_be_left() -> None:

@@ -19,7 +19,7 @@ from finetext.encoders.load import load_tokenizer
 from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for
 from finetext.runs.recipe import Recipe
 from finetext.training.batches import training_batches
-from finetext.training.tokens import tokenise
+from finetext.training.tokens import tokenize
 
 CPU = FitContext(device="cpu")
 
@@ -109,7 +109,7 @@ def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset)
 def test_with_discriminative_rates_the_head_learns_faster(
     tiny_encoder: Path, topics: Dataset, decay: float, rate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.methods.finetune.rate_for", lambda rate, width: 1.4e-4)
+    monkeypatch.setattr("finetext.methods.finetune.learning_rate_for", lambda rate, width: 1.4e-4)
     said: list[str] = []
     method = Finetune(encoder=str(tiny_encoder), epochs=1, discriminative=decay)
     method.fit(topics, topics, replace(CPU, say=said.append))
@@ -152,7 +152,7 @@ def test_the_log_has_an_evaluation_an_epoch(
     method.fit(topics, topics, replace(CPU, log=log, metric="accuracy"))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     steps = [line["step"] for line in lines if "validation accuracy" in line.get("evaluation", {})]
-    lengths = tokenise(load_tokenizer(method.encoder), topics.texts, 64).lengths
+    lengths = tokenize(load_tokenizer(method.encoder), topics.texts, 64).lengths
     ends = accumulate(len(training_batches(lengths, 9, CPU.seed, epoch)) for epoch in range(2))
     assert steps == list(ends)
 

@@ -102,7 +102,7 @@ def test_a_stopped_training_goes_on_with_what_was_measured_at_its_beginning(
 ) -> None:
     import torch
 
-    from finetext.encoders.heads import Standardised
+    from finetext.encoders.heads import Standardized
 
     few = replace(method, epochs=2)
     context = replace(CPU, checkpoints=Checkpoints(tmp_path / "checkpoint"))
@@ -116,12 +116,12 @@ def test_a_stopped_training_goes_on_with_what_was_measured_at_its_beginning(
 
     with pytest.raises(KeyboardInterrupt):
         few.fit(topics, topics, replace(context, progress=listen))
-    exactly = Standardised.measure
+    exactly = Standardized.measure
 
-    def measured_on_other_threads(layer: Standardised, values: torch.Tensor) -> None:
+    def measured_on_other_threads(layer: Standardized, values: torch.Tensor) -> None:
         exactly(layer, values * (1 + 1e-6))
 
-    monkeypatch.setattr(Standardised, "measure", measured_on_other_threads)
+    monkeypatch.setattr(Standardized, "measure", measured_on_other_threads)
     found = few.fit(topics, topics, context).model.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BertConfig,
 
 from finetext.core.errors import ModelError
 from finetext.encoders.load import load_tokenizer
-from finetext.encoders.tokenizer import TokenizerKind, train_subword_tokenizer
+from finetext.encoders.scratch import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.objectives import CausalTask, MaskedTask, Score, logits_at
 from finetext.pretraining.packing import BEGINS, GOES_ON, SPECIAL, PackedTexts, model_inputs, pack
 

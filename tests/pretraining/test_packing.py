@@ -24,7 +24,7 @@ from transformers import (
 
 from finetext.core.errors import ModelError
 from finetext.encoders.load import load_tokenizer
-from finetext.encoders.tokenizer import TokenizerKind, train_subword_tokenizer
+from finetext.encoders.scratch import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.packing import (
     BEGINS,
     GOES_ON,

@@ -10,9 +10,9 @@ import pytest
 
 from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.errors import FinetextError, RecipeError, RunError, UnknownNameError
+from finetext.encoders.catalogue import preset
 from finetext.encoders.load import load_encoder, load_tokenizer
-from finetext.encoders.presets import preset
-from finetext.encoders.random import initialised
+from finetext.encoders.scratch import initialized
 from finetext.pretraining import pretrain as module
 from finetext.pretraining.folder import read_origin
 from finetext.pretraining.pretrain import Pretraining, checked, pretrain, usual_rate
@@ -79,7 +79,7 @@ def test_the_best_evaluation_is_kept(own: Path) -> None:
 def test_finetune_starts_from_it_or_from_its_random_twin(own: Path) -> None:
     from finetext.methods.finetune import Finetune
 
-    with initialised(f"random:{own}", [], 0) as twin:
+    with initialized(f"random:{own}", [], 0) as twin:
         texts = ["the team won the match"]
         assert load_tokenizer(twin)(texts).input_ids == load_tokenizer(str(own))(texts).input_ids
     for encoder in (str(own), f"random:{own}"):

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions
-from finetext.encoders.entries import ENTRIES
+from finetext.encoders.catalogue import ENTRIES
 from finetext.evaluation.intervals import evaluate, per_class
 from finetext.report.models import models_json, show_models
 from finetext.report.scores import scores_json, show_scores

@@ -13,8 +13,8 @@ import torch
 from toys import Curve
 
 from finetext.core.arrays import Integers
-from finetext.training import choices
-from finetext.training.choices import Choice, applied, default_choice, fastest_choice
+from finetext.training import precision as choices
+from finetext.training.precision import Choice, applied, default_choice, fastest_choice
 
 LONG = [np.arange(4)] * choices.FEWEST_STEPS
 SHORT = LONG[1:]

@@ -69,34 +69,34 @@ def test_the_bare_encoder_has_groups_too() -> None:
 
 
 def test_frozen_groups_get_no_gradients_and_do_not_move() -> None:
-    from finetext.training.optimizer import Optimiser
+    from finetext.training.optimizer import Optimizer
 
     model = classifier("bert")
     groups = layer_groups(model)
     before = {name: of.detach().clone() for name, of in model.named_parameters()}
-    optimiser = Optimiser(model, 0.0, 0.1, groups=groups)
-    optimiser.freeze_below(3)
-    optimiser.set_pace([0.1] * 5, 0.9)
+    optimizer = Optimizer(model, 0.0, 0.1, groups=groups)
+    optimizer.freeze_below(3)
+    optimizer.set_pace([0.1] * 5, 0.9)
     ids = torch.randint(0, 20, (2, 6))
     model(input_ids=ids).logits.square().sum().backward()
-    optimiser.step(1.0)
+    optimizer.step(1.0)
     moved = {name for name, of in model.named_parameters() if not torch.equal(of, before[name])}
     assert moved <= set(groups[3]) | set(groups[4])
     assert moved & set(groups[3])
-    optimiser.release()
+    optimizer.release()
     assert all(of.requires_grad for of in model.parameters())
 
 
 def test_each_group_moves_at_its_rate() -> None:
-    from finetext.training.optimizer import Optimiser
+    from finetext.training.optimizer import Optimizer
 
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     before = [of.detach().clone() for of in model.parameters()]
-    optimiser = Optimiser(model, 0.0, 0.0, groups=[["0.weight"], ["1.weight"]])
-    optimiser.set_pace([0.01, 0.1], 0.9)
+    optimizer = Optimizer(model, 0.0, 0.0, groups=[["0.weight"], ["1.weight"]])
+    optimizer.set_pace([0.01, 0.1], 0.9)
     for of in model.parameters():
         of.grad = torch.ones_like(of)
-    optimiser.step(1e9)
+    optimizer.step(1e9)
     moved = [
         (b - of.detach()).mean().item() for b, of in zip(before, model.parameters(), strict=True)
     ]

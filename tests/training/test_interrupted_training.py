@@ -20,7 +20,7 @@ from finetext.core.types import Dataset, Finding
 from finetext.methods.finetune import Finetune
 from finetext.training import checkpoint
 from finetext.training.checkpoint import BestWeights
-from finetext.training.optimizer import Optimiser
+from finetext.training.optimizer import Optimizer
 
 PLAIN = Settings()
 OFTEN = Settings(evaluate_every=2)
@@ -138,7 +138,7 @@ def test_stopped_in_any_evaluation(
 
 
 @WAYS
-@pytest.mark.parametrize(("owner", "name"), [(Optimiser, "step"), (BestWeights, "offer")])
+@pytest.mark.parametrize(("owner", "name"), [(Optimizer, "step"), (BestWeights, "offer")])
 def test_stopped_where_it_must_not_be(
     settings: Settings, dropout: float, owner: Any, name: str, whole: Callable[..., Whole],
     folders: Callable[[], Folder], monkeypatch: pytest.MonkeyPatch,
@@ -243,7 +243,7 @@ def test_the_state_of_another_training_is_refused_by_name(
 ) -> None:
     before, context = begun.files, begun.context
     if "version" in change:
-        monkeypatch.setattr("finetext.__version__", change["version"])
+        monkeypatch.setattr("finetext.core.__version__", change["version"])
     context["checkpoints"] = replace(context["checkpoints"], **change.get("checkpoints", {}))
     with pytest.raises(ModelError, match=named) as caught:
         fitted(

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from finetext.training.optimizer import Optimiser
+from finetext.training.optimizer import Optimizer
 
 
 def test_biases_and_normalisation_do_not_decay_and_frozen_weights_are_left_out() -> None:
     model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     model[3].weight.requires_grad_(False)
-    decaying, plain = Optimiser(model, 1e-3, 0.1).adamw.param_groups
+    decaying, plain = Optimizer(model, 1e-3, 0.1).adamw.param_groups
     assert (decaying["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
     assert {id(p) for p in decaying["params"]} == {id(model[0].weight), id(model[1].weight)}
     expected = {id(p) for p in (model[1].bias, model[2].weight, model[2].bias, model[3].bias)}
@@ -23,22 +23,22 @@ def test_biases_and_normalisation_do_not_decay_and_frozen_weights_are_left_out()
 def test_decay_is_decoupled_from_the_gradient() -> None:
     model = nn.Linear(2, 1)
     before = model.weight.detach().clone(), model.bias.detach().clone()
-    optimiser = Optimiser(model, 0.1, 0.5)
+    optimizer = Optimizer(model, 0.1, 0.5)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step(1.0)
+    optimizer.step(1.0)
     torch.testing.assert_close(model.weight.detach(), before[0] * (1 - 0.1 * 0.5))
     torch.testing.assert_close(model.bias.detach(), before[1])
 
 
-def pushed(model: nn.Module, optimiser: Optimiser, steps: int, first: int = 0) -> None:
+def pushed(model: nn.Module, optimizer: Optimizer, steps: int, first: int = 0) -> None:
     """Make steps with gradients that the numbers of the steps determine."""
     for step in range(first, first + steps):
         generator = torch.Generator().manual_seed(step)
         for parameter in model.parameters():
             gradient = torch.randn(parameter.shape, generator=generator)
             parameter.grad = gradient.to(parameter.dtype)
-        optimiser.step(1.0)
+        optimizer.step(1.0)
 
 
 def layer() -> nn.Linear:
@@ -50,21 +50,21 @@ def layer() -> nn.Linear:
 def test_updates_too_small_for_bf16_are_not_lost() -> None:
     model, plain = layer(), layer().to(torch.bfloat16)
     before = model.weight.detach().clone()
-    optimiser = Optimiser(model, 1e-4, 0.0, "bf16")
+    optimizer = Optimizer(model, 1e-4, 0.0, "bf16")
     assert model.weight.dtype == torch.bfloat16
-    assert optimiser.weights["weight"].dtype == torch.float32
+    assert optimizer.weights["weight"].dtype == torch.float32
     adamw = torch.optim.AdamW(plain.parameters(), lr=1e-4 * float(before.abs().min()))
-    for group in optimiser.adamw.param_groups:
+    for group in optimizer.adamw.param_groups:
         group["lr"] = 1e-4 * float(before.abs().min())
     start = plain.weight.detach().clone()
     for _ in range(100):
         for one in (model, plain):
             for parameter in one.parameters():
                 parameter.grad = torch.ones_like(parameter)
-        optimiser.step(1e9)
+        optimizer.step(1e9)
         adamw.step()
     assert torch.equal(plain.weight, start)
-    optimiser.release()
+    optimizer.release()
     assert model.weight.dtype == torch.float32
     moved = before - model.weight.detach()
     assert moved.min() > 0.009 * before.abs().min()
@@ -72,13 +72,13 @@ def test_updates_too_small_for_bf16_are_not_lost() -> None:
 
 def test_release_gives_back_the_weights_that_were_updated() -> None:
     model = layer()
-    optimiser = Optimiser(model, 0.1, 0.01, "bf16")
-    pushed(model, optimiser, 5)
-    masters = {name: of.clone() for name, of in optimiser.weights.items()}
+    optimizer = Optimizer(model, 0.1, 0.01, "bf16")
+    pushed(model, optimizer, 5)
+    masters = {name: of.clone() for name, of in optimizer.weights.items()}
     rounded = model.weight.detach().float()
     torch.testing.assert_close(rounded, masters["weight"], rtol=1e-2, atol=1e-2)
     assert not torch.equal(rounded, masters["weight"])
-    optimiser.release()
+    optimizer.release()
     assert all(torch.equal(of, masters[name]) for name, of in model.named_parameters())
     assert all(of.grad is None and of.requires_grad for of in model.parameters())
 
@@ -86,35 +86,35 @@ def test_release_gives_back_the_weights_that_were_updated() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_goes_on_to_the_last_bit_from_its_state(precision: str) -> None:
     whole, begun, gone_on = layer(), layer(), nn.Linear(5, 3)
-    optimiser = Optimiser(whole, 0.1, 0.01, precision)
-    pushed(whole, optimiser, 7)
-    optimiser.release()
-    optimiser = Optimiser(begun, 0.1, 0.01, precision)
-    pushed(begun, optimiser, 3)
-    state = {name: tensor.clone() for name, tensor in optimiser.state().items()}
-    pushed(begun, optimiser, 1, first=99)
-    optimiser = Optimiser(gone_on, 0.1, 0.01, precision)
-    optimiser.load_state(state)
-    pushed(gone_on, optimiser, 4, first=3)
-    optimiser.release()
+    optimizer = Optimizer(whole, 0.1, 0.01, precision)
+    pushed(whole, optimizer, 7)
+    optimizer.release()
+    optimizer = Optimizer(begun, 0.1, 0.01, precision)
+    pushed(begun, optimizer, 3)
+    state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
+    pushed(begun, optimizer, 1, first=99)
+    optimizer = Optimizer(gone_on, 0.1, 0.01, precision)
+    optimizer.load_state(state)
+    pushed(gone_on, optimizer, 4, first=3)
+    optimizer.release()
     assert torch.equal(gone_on.weight, whole.weight)
     assert torch.equal(gone_on.bias, whole.bias)
 
 
 def test_other_weights_are_taken_without_the_moments_of_the_former() -> None:
     model, fresh = layer(), layer()
-    optimiser = Optimiser(model, 0.1, 0.0)
-    first = {name: of.clone() for name, of in optimiser.weights.items()}
-    pushed(model, optimiser, 3)
-    optimiser.load_weights(first)
+    optimizer = Optimizer(model, 0.1, 0.0)
+    first = {name: of.clone() for name, of in optimizer.weights.items()}
+    pushed(model, optimizer, 3)
+    optimizer.load_weights(first)
     assert torch.equal(model.weight, fresh.weight)
-    pushed(model, optimiser, 2)
-    pushed(fresh, Optimiser(fresh, 0.1, 0.0), 2)
+    pushed(model, optimizer, 2)
+    pushed(fresh, Optimizer(fresh, 0.1, 0.0), 2)
     assert torch.equal(model.weight, fresh.weight)
 
 
 def test_the_norm_is_that_before_clipping() -> None:
     model = layer()
-    optimiser = Optimiser(model, 0.1, 0.0)
+    optimizer = Optimizer(model, 0.1, 0.0)
     model.weight.grad, model.bias.grad = torch.full((3, 5), 2.0), torch.full((3,), 2.0)
-    assert float(optimiser.step(1e-3)) == pytest.approx(2.0 * 18**0.5)
+    assert float(optimizer.step(1e-3)) == pytest.approx(2.0 * 18**0.5)

@@ -9,7 +9,7 @@ from toys import Curve, Settings
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
-from finetext.training.rate_finder import RateCurve, _steepest, _valley, find_rate
+from finetext.training.rate_finder import RateCurve, _steepest, _valley, find_learning_rate
 
 
 def range_test(task: Curve, **how: float) -> tuple[RateCurve, nn.Module, nn.Module]:
@@ -18,7 +18,7 @@ def range_test(task: Curve, **how: float) -> tuple[RateCurve, nn.Module, nn.Modu
         model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
         before = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
         before.load_state_dict(model.state_dict())
-        found = find_rate(model, task, Settings(), FitContext(device="cpu"), **how)  # type: ignore[arg-type]
+        found = find_learning_rate(model, task, Settings(), FitContext(device="cpu"), **how)  # type: ignore[arg-type]
     return found, model, before
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.training.plan import Pace, ScheduleName, exponential, rate_for, schedule
+from finetext.training.plan import Pace, ScheduleName, exponential, learning_rate_for, schedule
 
 NAMES: list[ScheduleName] = ["linear", "one-cycle", "slanted-triangular"]
 
@@ -74,6 +74,6 @@ def test_a_range_test_multiplies_the_rate_by_the_same_each_time() -> None:
 
 
 def test_wider_encoders_learn_in_smaller_steps() -> None:
-    assert rate_for(1e-4, 384) == pytest.approx(1e-4)
-    assert rate_for(1e-4, 768) == pytest.approx(5e-5)
-    assert rate_for(1e-4, 8) == 1e-3
+    assert learning_rate_for(1e-4, 384) == pytest.approx(1e-4)
+    assert learning_rate_for(1e-4, 768) == pytest.approx(5e-5)
+    assert learning_rate_for(1e-4, 8) == 1e-3

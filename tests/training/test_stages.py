@@ -14,7 +14,7 @@ from toys import Curve, Settings, at, interrupt, same
 
 from finetext.core.contracts import Checkpoints, FitContext
 from finetext.training.loop import train_model
-from finetext.training.optimizer import Optimiser
+from finetext.training.optimizer import Optimizer
 from finetext.training.plan import Stage, schedule
 
 GRADUAL = [Stage(1, 0.1, 1), Stage(1, 0.05, 2), Stage(2, 0.02)]
@@ -160,9 +160,9 @@ def test_every_group_has_its_rate_and_its_gradients_at_every_step(
 ) -> None:
     """One-cycle anew in each stage, and 2.6 from group to group."""
     steps: list[tuple[list[float], float, set[str]]] = []
-    make_step = Optimiser.step
+    make_step = Optimizer.step
 
-    def step(self: Optimiser, largest_gradient: float) -> Any:
+    def step(self: Optimizer, largest_gradient: float) -> Any:
         parts = self.adamw.param_groups
         rates = [part["lr"] for part in parts[::2]]
         assert rates == [part["lr"] for part in parts[1::2]]
@@ -172,7 +172,7 @@ def test_every_group_has_its_rate_and_its_gradients_at_every_step(
         steps.append((rates, parts[0]["betas"][0], with_gradients))
         return make_step(self, largest_gradient)
 
-    monkeypatch.setattr(Optimiser, "step", step)
+    monkeypatch.setattr(Optimizer, "step", step)
     tower(Curve(), GRADUAL, replace(LAYERS, warmup_share=None))
     cycle = schedule("one-cycle")
     learning = [{"head"}, {"head", "layers.1"}, {"head", "layers.1", "layers.0", "below"}]

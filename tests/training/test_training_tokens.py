@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetext.training import tokens
-from finetext.training.tokens import TokenTable, tokenise
+from finetext.training.tokens import TokenTable, tokenize
 
 
 class Letters:
@@ -41,19 +41,19 @@ def ids(table: TokenTable, rows: Sequence[int]) -> list[list[int]]:
 def test_padding_is_on_the_side_the_tokenizer_wants(
     side: str, short: list[int], mask: list[int]
 ) -> None:
-    batch = tokenise(Letters(side), ["a", "abc"], 8).batch([0, 1])
+    batch = tokenize(Letters(side), ["a", "abc"], 8).batch([0, 1])
     assert batch["input_ids"].tolist() == [short, [97, 98, 99]]
     assert batch["attention_mask"].tolist() == [mask, [1, 1, 1]]
     assert "token_type_ids" not in batch
 
 
 def test_token_types_are_kept_and_padded_where_there_are_several() -> None:
-    batch = tokenise(Letters("left", last_kind=2), ["a", "abc"], 8).batch([0, 1])
+    batch = tokenize(Letters("left", last_kind=2), ["a", "abc"], 8).batch([0, 1])
     assert batch["token_type_ids"].tolist() == [[7, 7, 2], [0, 0, 2]]
 
 
 def test_an_empty_text_is_one_padding_token_that_is_attended_to() -> None:
-    table = tokenise(Letters(), ["", "abc"], 8)
+    table = tokenize(Letters(), ["", "abc"], 8)
     assert table.lengths.tolist() == [1, 3]
     batch = table.batch([0, 1])
     assert batch["input_ids"].tolist() == [[0, 0, 0], [97, 98, 99]]
@@ -61,15 +61,15 @@ def test_an_empty_text_is_one_padding_token_that_is_attended_to() -> None:
 
 
 def test_texts_are_cut() -> None:
-    assert ids(tokenise(Letters(), ["abcdefgh"], 3), [0]) == [[97, 98, 99]]
+    assert ids(tokenize(Letters(), ["abcdefgh"], 3), [0]) == [[97, 98, 99]]
 
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
-    assert ids(tokenise(Letters(), ["a\ud800"], 3), [0]) == [[97, ord("?")]]
+    assert ids(tokenize(Letters(), ["a\ud800"], 3), [0]) == [[97, ord("?")]]
 
 
 def test_no_texts_make_an_empty_table() -> None:
-    table = tokenise(Letters(), [], 8)
+    table = tokenize(Letters(), [], 8)
     assert len(table) == 0
     assert table.lengths.tolist() == []
 
@@ -78,7 +78,7 @@ def test_no_texts_make_an_empty_table() -> None:
 def test_rows_keep_their_order_over_parts(texts: list[str]) -> None:
     most, tokens.TEXTS_AT_A_TIME = tokens.TEXTS_AT_A_TIME, 3
     try:
-        table = tokenise(Letters(), texts, 6)
+        table = tokenize(Letters(), texts, 6)
     finally:
         tokens.TEXTS_AT_A_TIME = most
     assert len(table) == len(texts)
@@ -87,7 +87,7 @@ def test_rows_keep_their_order_over_parts(texts: list[str]) -> None:
 
 
 def test_a_batch_is_as_wide_as_its_longest_row() -> None:
-    table = tokenise(Letters(), ["a", "ab", "abcdef"], 8)
+    table = tokenize(Letters(), ["a", "ab", "abcdef"], 8)
     assert table.batch(np.array([1, 0]))["input_ids"].shape == (2, 2)
 
 
@@ -128,6 +128,6 @@ def test_a_real_tokenizer_adds_special_tokens_within_the_limit(tiny_encoder: Any
     from finetext.encoders.load import load_tokenizer
 
     tokenizer = load_tokenizer(str(tiny_encoder))
-    row = ids(tokenise(tokenizer, ["bread and salt " * 30], 10), [0])[0]
+    row = ids(tokenize(tokenizer, ["bread and salt " * 30], 10), [0])[0]
     assert len(row) == 10
     assert (row[0], row[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from finetext.training.optimizer import Optimiser
+from finetext.training.optimizer import Optimizer
 from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 SIZE = 90
@@ -106,11 +106,11 @@ def test_what_was_learnt_is_put_back_and_the_rest_stays(
     names = [name for name, _ in model.named_parameters()]
     with vocabulary_in_use(model, tables) as (train, validation):
         assert [name for name, _ in model.named_parameters()] == names
-        optimiser = Optimiser(model, 1e-2, 0.01, precision)
+        optimizer = Optimizer(model, 1e-2, 0.01, precision)
         for _ in range(2):
             model(**train.batch(range(len(train)))).logits.square().mean().backward()
-            optimiser.step(1.0)
-        optimiser.release()
+            optimizer.step(1.0)
+        optimizer.release()
         inside = logits(model, validation)
     torch.testing.assert_close(logits(model, tables[1]), inside, rtol=0, atol=1e-6)
     after = model.get_input_embeddings().weight.detach()

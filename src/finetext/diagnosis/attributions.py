@@ -11,7 +11,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, batches_of
-from finetext.encoders.words import Span, shared_out, without, word_spans
+from finetext.encoders.words import Span, distribute, without, word_spans
 from finetext.methods.tfidf import TOKENS, TfidfClassifier
 
 SURE: Final = 1e-12
@@ -119,7 +119,7 @@ def _by_word(
         added = shares[longer, None] * weights[columns[longer]]
         np.add.at(of_tokens, starts[longer] + offset, added)
     words = word_spans(text, cuts={start for start, _ in places})
-    return words, shared_out(of_tokens, places, words)
+    return words, distribute(of_tokens, places, words)
 
 
 def intercepts(classifier: TfidfClassifier) -> Floats:

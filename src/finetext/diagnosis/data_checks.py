@@ -16,7 +16,7 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
 from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
-from finetext.encoders.presets import original
+from finetext.encoders.catalogue import original
 
 MOST_ROWS_NAMED: Final = 100
 

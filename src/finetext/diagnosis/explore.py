@@ -14,7 +14,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_pieces
 from finetext.training.batches import training_batches
-from finetext.training.tokens import tokenise
+from finetext.training.tokens import tokenize
 
 ALL: Final = "all rows"
 _SHARES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -302,7 +302,7 @@ def look_at_batch(
         raise DataError(f"cannot make a batch of {size} rows out of {len(dataset):,}")
     order = np.random.default_rng(seed).permutation(len(dataset))[:MOST_ROWS_SAMPLED]
     sample = dataset.select(order)
-    table = tokenise(tokenizer, sample.texts, context)
+    table = tokenize(tokenizer, sample.texts, context)
     rows = training_batches(table.lengths, size, seed, epoch=0)[0]
     batch = {name: values.tolist() for name, values in table.batch(rows).items()}
     mask = batch["attention_mask"]

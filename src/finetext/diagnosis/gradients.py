@@ -16,10 +16,10 @@ import numpy as np
 from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError
 from finetext.diagnosis.attributions import Attributed, log_odds_of_logits
-from finetext.encoders.words import Span, shared_out, word_spans
+from finetext.encoders.words import Span, distribute, word_spans
 from finetext.methods.finetune import TransformerClassifier
 from finetext.training.batches import positions_a_batch
-from finetext.training.tokens import encodable, tokenise
+from finetext.training.tokens import encodable, tokenize
 
 STEPS: Final = 16
 """Points on the path, or on each stretch of it."""
@@ -77,7 +77,7 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     size = max(1, positions_a_batch(model.device) // start.shape[1])
     values = _converged(score, (start, end), parts, size, own - base)
     words = word_spans(text, cuts={place for place, _ in places.values()})
-    shared = shared_out(values[list(places)], list(places.values()), words)
+    shared = distribute(values[list(places)], list(places.values()), words)
     return Attributed(words, shared, own, base)
 
 
@@ -136,7 +136,7 @@ def _captum() -> Any:
 
 def _inputs(classifier: TransformerClassifier, text: str) -> dict[str, Any]:
     """What the model is given for one text: tensors of shape (1, length) by name."""
-    table = tokenise(classifier.tokenizer, [text], classifier.max_length)
+    table = tokenize(classifier.tokenizer, [text], classifier.max_length)
     batch = table.batch(np.zeros(1, dtype=np.int64))
     return {name: part.to(classifier.model.device) for name, part in batch.items()}
 

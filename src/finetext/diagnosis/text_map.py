@@ -20,7 +20,7 @@ from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
-from finetext.training.tokens import TokenTable, tokenise
+from finetext.training.tokens import TokenTable, tokenize
 
 OTHERWISE = "minilm"
 """Whose frozen states are taken where a classifier has none."""
@@ -62,7 +62,7 @@ def states_of(
         ModelError: the encoder cannot be loaded.
     """
     if encoder is None and isinstance(classifier, TransformerClassifier):
-        table = tokenise(classifier.tokenizer, texts, classifier.max_length)
+        table = tokenize(classifier.tokenizer, texts, classifier.max_length)
         vectors = _inputs_of_last_layer(classifier.model, table, progress)
         return States(vectors, "fine-tuned states")
     context = FitContext(progress=progress)

@@ -22,8 +22,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
-from finetext.encoders.heads import Standardised
-from finetext.encoders.pooled import concat_pooled
+from finetext.encoders.heads import Standardized, concat_pooled
 
 State = tuple[tuple[Tensor, Tensor], ...]
 """The hidden and the cell state of each layer after the last token, each (1, b, width)."""
@@ -270,7 +269,7 @@ class AwdLstmPreTrained(PreTrainedModel):
                 initialization.uniform_(weight, -(module.width**-0.5), module.width**-0.5)
         elif isinstance(module, nn.Embedding):
             initialization.uniform_(module.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
-        elif isinstance(module, Standardised):
+        elif isinstance(module, Standardized):
             initialization.zeros_(module.mean)
             initialization.ones_(module.deviation)
         else:
@@ -391,7 +390,7 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
         super().__init__(config)
         self.model = AwdLstmModel(config, Dropouts.of_classifier(config))
         self.head = nn.Sequential(
-            Standardised(3 * config.embedding_size),
+            Standardized(3 * config.embedding_size),
             nn.Dropout(config.classifier_output_dropout),
             nn.Linear(3 * config.embedding_size, HEAD_WIDTH),
             nn.ReLU(),

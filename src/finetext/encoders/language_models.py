@@ -9,7 +9,8 @@ import numpy as np
 
 from finetext.core.arrays import Integers
 from finetext.core.errors import ModelError
-from finetext.encoders.catalogue import loading, resolve
+from finetext.encoders.auto import loading
+from finetext.encoders.catalogue import resolve
 from finetext.encoders.load import (
     _make_room,
     _refuse_random,

@@ -9,14 +9,15 @@ from typing import Any, Final, Literal
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import LabelScheme
-from finetext.encoders.catalogue import context_of, loading, resolve
+from finetext.encoders.auto import context_of, loading
+from finetext.encoders.catalogue import resolve
 
 TOKEN_TYPES: Final = "token_type_ids"
 _TRIED: Final = "Which type?"
 _LONGEST: Final = 512
 
 
-def suit(tokenizer: Any, model: Any) -> None:
+def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
     """Let a tokenizer give a classifier or a bare encoder what it can read; it is changed.
 
     Texts are padded on the right: a head that reads the first token, and positions counted from
@@ -58,12 +59,12 @@ def _settle(tokenizer: Any, name: str, value: str | list[str]) -> None:
 def _has_use(bare: Any, tokenizer: Any) -> bool:
     import torch
 
-    from finetext.training.tokens import tokenise
+    from finetext.training.tokens import tokenize
 
     if TOKEN_TYPES not in inspect.signature(bare.forward).parameters:
         return False
     length = min(int(tokenizer.model_max_length), _LONGEST)
-    batch = tokenise(tokenizer, [_TRIED], length).batch([0])
+    batch = tokenize(tokenizer, [_TRIED], length).batch([0])
     if TOKEN_TYPES in batch:
         return True
     batch = {name: part.to(bare.device) for name, part in batch.items()}
@@ -136,7 +137,7 @@ def load_for_classification(
         scheme: names and number of the outputs; kept in the model's configuration.
         dropout_multiplier: factor on every dropout probability of the configuration.
         head: "standard" is that of the architecture, "concat" is concat pooling (see
-            `finetext.encoders.pooled`), which an architecture that has it anyway keeps.
+            `finetext.encoders.heads`), which an architecture that has it anyway keeps.
 
     Raises:
         ModelError: concat pooling is asked for on an encoder-decoder, or the weights do not fit.
@@ -165,7 +166,7 @@ def load_for_classification(
     if is_concat:
         model = _with_concat_pooling(encoder, model, scheme, dropout_multiplier)
     _make_room(model, tokenizer)
-    suit(tokenizer, model)
+    prepare_tokenizer(tokenizer, model)
     return model
 
 
@@ -173,7 +174,7 @@ def _with_concat_pooling(
     encoder: str, model: Any, scheme: LabelScheme, dropout_multiplier: float
 ) -> Any:
     """The bare model under a fresh head with concat pooling."""
-    from finetext.encoders.pooled import ConcatPooledConfig, ConcatPooledForSequenceClassification
+    from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledForSequenceClassification
 
     if model.config.is_encoder_decoder:
         raise ModelError(
@@ -244,7 +245,7 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
         )
     _refuse_random(encoder, model, report)
     _make_room(model, tokenizer)
-    suit(tokenizer, model.eval())
+    prepare_tokenizer(tokenizer, model.eval())
     return model
 
 
@@ -304,7 +305,7 @@ def restore_dropout(model: Any, encoder: str) -> None:
     """Put the dropout probabilities of the encoder back into the configuration that is saved."""
     from transformers import AutoConfig
 
-    from finetext.encoders.pooled import ConcatPooledConfig
+    from finetext.encoders.heads import ConcatPooledConfig
 
     original = AutoConfig.from_pretrained(resolve(encoder).path, trust_remote_code=False)
     kinds = isinstance(model.config, ConcatPooledConfig), isinstance(original, ConcatPooledConfig)

@@ -17,7 +17,7 @@ from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.checkpoint import fingerprint
 from finetext.training.precision import reading_copy
-from finetext.training.tokens import TokenTable, tokenise
+from finetext.training.tokens import TokenTable, tokenize
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class FrozenEncoder:
             (n, hidden size) in the order of the texts.
         """
         cache = None if context is None else context.cache
-        table = tokenise(self.tokenizer, texts, self.max_length, cache)
+        table = tokenize(self.tokenizer, texts, self.max_length, cache)
         key = "" if cache is None else self._key(table)
         arrays = kept(cache, "states", key, lambda: {"states": self._compute(table, context)})
         return np.asarray(arrays["states"], dtype=np.float64)

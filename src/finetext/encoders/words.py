@@ -79,7 +79,7 @@ def _extends(character: str) -> bool:
     return is_mark or character == _JOINER or ord(character) in _MODIFIERS
 
 
-def shared_out(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
+def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
     """Give what belongs to places of a text to the words there.
 
     Args:

@@ -32,18 +32,18 @@ from finetext.encoders.load import (
     load_for_classification,
     load_tokenizer,
     longest_input,
+    prepare_tokenizer,
     problem_type,
     quiet,
     restore_dropout,
-    suit,
 )
-from finetext.encoders.random import initialised
+from finetext.encoders.scratch import initialized
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits
 from finetext.training.loop import train_model
-from finetext.training.plan import LARGEST_RATE, ScheduleName, Stage, rate_for
+from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
 from finetext.training.precision import choose_device, reading_copy
-from finetext.training.tokens import tokenise, vocabulary_in_use
+from finetext.training.tokens import tokenize, vocabulary_in_use
 
 FEWEST_STEPS: Final = 200
 EPOCHS: Final = (2, 10)
@@ -173,7 +173,7 @@ class Finetune(Method):
         import torch
 
         with (
-            initialised(self.encoder, train.texts, context.seed, context.say) as encoder,
+            initialized(self.encoder, train.texts, context.seed, context.say) as encoder,
             torch.random.fork_rng(devices=range(torch.cuda.device_count())),
         ):
             torch.manual_seed(context.seed)
@@ -198,7 +198,7 @@ class Finetune(Method):
         self, encoder: str, train: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """The pretrained encoder with a fresh head for the labels of `train`."""
-        from finetext.encoders.heads import standardise
+        from finetext.encoders.heads import standardize
 
         assert train.scheme is not None
         tokenizer = load_tokenizer(encoder)
@@ -209,7 +209,7 @@ class Finetune(Method):
         length = longest_input(encoder, self.max_length)
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
         texts = [train.texts[row] for row in measured]
-        standardise(model, lambda: predict_logits(model, tokenise(tokenizer, texts, length)))
+        standardize(model, lambda: predict_logits(model, tokenize(tokenizer, texts, length)))
         return TransformerClassifier(
             train.scheme, Decision(), model, tokenizer, length, self.precision
         )
@@ -217,9 +217,11 @@ class Finetune(Method):
     def _stages(self, rows: int, config: Any) -> list[Stage]:
         """The stages of a training on so many rows."""
         is_recurrent = config.model_type in RECURRENT
-        suitable = LARGEST_RATE if is_recurrent else rate_for(USUAL_RATE, config.hidden_size)
+        suitable = (
+            MAX_LEARNING_RATE if is_recurrent else learning_rate_for(USUAL_RATE, config.hidden_size)
+        )
         if self.discriminative != 1:
-            suitable = min(LARGEST_RATE, suitable * RATE_OF_THE_HEAD)
+            suitable = min(MAX_LEARNING_RATE, suitable * RATE_OF_THE_HEAD)
         rate = self.learning_rate or suitable
         if self.unfreeze == "none":
             return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
@@ -265,7 +267,7 @@ class TransformerClassifier(Classifier):
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """The outputs before softmax or sigmoid; see `Classifier.logits`."""
-        return predict_logits(self._reader, tokenise(self.tokenizer, texts, self.max_length))
+        return predict_logits(self._reader, tokenize(self.tokenizer, texts, self.max_length))
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -289,7 +291,7 @@ class TransformerClassifier(Classifier):
         """See `Classifier.with_temperature`; the same classifier if its head cannot be scaled."""
         from finetext.encoders.heads import with_temperature
 
-        inputs = tokenise(self.tokenizer, ["Which layer is the last?"], self.max_length).batch([0])
+        inputs = tokenize(self.tokenizer, ["Which layer is the last?"], self.max_length).batch([0])
         model = with_temperature(self.model, len(self.scheme), temperature, inputs)
         return self if model is None else replace(self, model=model)
 
@@ -307,7 +309,7 @@ class TransformerClassifier(Classifier):
         """Read a folder in the standard layout."""
         tokenizer = load_tokenizer(str(folder))
         model = load_classifier(str(folder), scheme).eval()
-        suit(tokenizer, model)
+        prepare_tokenizer(tokenizer, model)
         length = int(tokenizer.model_max_length)
         return cls(scheme, decision, model.to(choose_device(device)), tokenizer, length)
 

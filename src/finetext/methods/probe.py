@@ -16,8 +16,8 @@ from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision, Tokens
 from finetext.core.types import Dataset, LabelScheme
+from finetext.encoders.catalogue import is_random
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
-from finetext.encoders.presets import is_random
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.training.precision import choose_device

@@ -66,7 +66,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     Raises:
         ModelError: it holds a pickle, has no safetensors or no labels, or cannot be loaded.
     """
-    from finetext.encoders.catalogue import context_of
+    from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
     from finetext.methods.finetune import TransformerClassifier
     from finetext.training.precision import choose_device

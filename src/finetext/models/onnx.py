@@ -77,7 +77,7 @@ class OnnxClassifier(Classifier):
         return probabilities_of(self.logits(texts), self.scheme.multilabel)
 
     def _tokenised(self, texts: Sequence[str]) -> TokenTable:
-        """As `finetext.training.tokens.tokenise` does it, by the tokenizer alone."""
+        """As `finetext.training.tokens.tokenize` does it, by the tokenizer alone."""
         rows = [
             row
             for part in batches_of(len(texts), TEXTS_AT_A_TIME)

@@ -23,7 +23,7 @@ from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.models.onnx import GRAPH, LOGITS, TOKENIZER
 from finetext.training.classification import only_first_token
-from finetext.training.tokens import tokenise
+from finetext.training.tokens import tokenize
 
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
 _TALKATIVE: Final = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
@@ -98,7 +98,7 @@ class Exportable:
         Raises:
             ModelError: torch cannot export this architecture.
         """
-        batch = tokenise(self.tokenizer, _EXAMPLES, self.max_length).batch([0, 1])
+        batch = tokenize(self.tokenizer, _EXAMPLES, self.max_length).batch([0, 1])
         axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
         whole = _Whole(self.model, self.head, tuple(batch)).eval()
         try:

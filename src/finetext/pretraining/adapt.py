@@ -31,7 +31,7 @@ from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
 from finetext.pretraining.folder import check_place
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
 from finetext.storage.files import is_full
-from finetext.training.plan import ScheduleName, rate_for
+from finetext.training.plan import ScheduleName, learning_rate_for
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
 
@@ -255,7 +255,7 @@ def _loaded(settings: Adaptation) -> LanguageModel:
     """The model to start from."""
     from transformers import AutoConfig
 
-    from finetext.encoders.catalogue import loading
+    from finetext.encoders.auto import loading
 
     with loading(settings.encoder) as path:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
@@ -265,7 +265,9 @@ def _loaded(settings: Adaptation) -> LanguageModel:
         dropout = 1.0 if is_streamed else 0.0
     tokenizer = load_tokenizer(settings.encoder)
     model, is_fresh = load_for_language_model(settings.encoder, tokenizer, dropout)
-    usual = RATE_OF_STREAMS if is_streamed else rate_for(USUAL_RATE, model.config.hidden_size)
+    usual = (
+        RATE_OF_STREAMS if is_streamed else learning_rate_for(USUAL_RATE, model.config.hidden_size)
+    )
     length = longest_input(settings.encoder, settings.max_length)
     return LanguageModel(
         kind="adapted",

@@ -185,7 +185,7 @@ def _drawn(
     import torch
     from transformers import GenerationConfig
 
-    from finetext.encoders.catalogue import context_from
+    from finetext.encoders.auto import context_from
 
     room = context_from(model.config, tokenizer.model_max_length) - ids.shape[1]
     if room < 1:

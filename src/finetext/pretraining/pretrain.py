@@ -21,16 +21,23 @@ from finetext.core.settings import (
     Tokens,
     made,
 )
+from finetext.encoders.catalogue import Architecture, Preset, preset
 from finetext.encoders.load import _dropouts, _scale_dropout, load_tokenizer, quiet
-from finetext.encoders.presets import Architecture, Preset, check_sizes, configuration, preset
-from finetext.encoders.random import fresh_model, train_tokenizer
-from finetext.encoders.tokenizer import BYTES, SPECIAL, TokenizerKind
+from finetext.encoders.scratch import (
+    BYTES,
+    SPECIAL,
+    TokenizerKind,
+    check_sizes,
+    configuration,
+    fresh_model,
+    train_tokenizer,
+)
 from finetext.pretraining.adapt import Request, carry_out
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
 from finetext.storage.files import sync
-from finetext.training.plan import ScheduleName, rate_for
+from finetext.training.plan import ScheduleName, learning_rate_for
 
 AWD_LSTM: Final = "awd-lstm"
 USUAL_RATE: Final = 5e-4
@@ -45,7 +52,7 @@ class Pretraining:
 
     Attributes:
         preset: architecture and sizes, "tiny" by default: 6 layers of 8 heads, 128 wide, context
-            128, up to 25,000 pieces; see `finetext.encoders.presets`. What follows changes it.
+            128, up to 25,000 pieces; see `finetext.encoders.catalogue`. What follows changes it.
         architecture: "bert", "roberta", "distilbert", "electra", "modernbert" or "awd-lstm"; None
             (the default) is that of the preset, as for all sizes.
         layers: number of layers.
@@ -261,7 +268,7 @@ def usual_rate(sizes: Preset) -> float:
     """The learning rate for random weights, in inverse proportion to the width."""
     if sizes.architecture == AWD_LSTM:
         return RATE_OF_STREAMS
-    return rate_for(USUAL_RATE, sizes.width)
+    return learning_rate_for(USUAL_RATE, sizes.width)
 
 
 def _write_blank(blank: Path, settings: Pretraining, corpus: Corpus, context: FitContext) -> None:

@@ -19,9 +19,7 @@ from finetext.core.wording import (
     size,
     speed,
 )
-from finetext.encoders.catalogue import on_this_machine
-from finetext.encoders.entries import ENTRIES
-from finetext.encoders.presets import PRESETS, Preset
+from finetext.encoders.catalogue import ENTRIES, PRESETS, Preset, on_this_machine
 from finetext.models.card_sections import decision_sentences
 from finetext.models.export_comparison import Compared, speed_in_words
 from finetext.storage.codec import from_json

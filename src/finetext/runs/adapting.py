@@ -17,8 +17,7 @@ from finetext.core.environment import absolute
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, Splits
 from finetext.core.wording import duration
-from finetext.encoders.catalogue import is_alias
-from finetext.encoders.presets import PREFIX, preset_of
+from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.runs.baselines import origin_of, past_of, twin_in
 from finetext.runs.recipe import ADAPTED, Adapting, Recipe
 from finetext.storage.codec import finding_from_json, finding_to_json

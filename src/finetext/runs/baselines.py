@@ -16,8 +16,7 @@ from finetext.core.contracts import Method, encoder_of
 from finetext.core.errors import FinetextError
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
-from finetext.encoders.catalogue import is_alias, resolve
-from finetext.encoders.presets import PREFIX
+from finetext.encoders.catalogue import PREFIX, is_alias, resolve
 from finetext.evaluation.compare import compare
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus

@@ -165,7 +165,7 @@ def _context(recipe: Recipe, listener: Listener) -> FitContext:
 
 def _tested(method: Finetune, train: Dataset, test: RangeTest, context: FitContext) -> RateCurve:
     """The test on training rows, with the model that fine-tuning would begin with."""
-    from finetext.training.rate_finder import find_rate
+    from finetext.training.rate_finder import find_learning_rate
     from finetext.training.tokens import vocabulary_in_use
 
     train = method.resampled(train, context.seed)
@@ -179,7 +179,7 @@ def _tested(method: Finetune, train: Dataset, test: RangeTest, context: FitConte
             f"range test on {len(train):,} training rows, in batches of {method.batch_size}"
         )
         with vocabulary_in_use(classifier.model, task.tables) as tables:
-            return find_rate(
+            return find_learning_rate(
                 classifier.model,
                 replace(task.with_tables(tables), name="find-lr"),
                 method,

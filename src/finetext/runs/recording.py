@@ -17,8 +17,7 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import stated_watts
 from finetext.core.errors import FinetextError
-from finetext.encoders.catalogue import resolve
-from finetext.encoders.presets import is_random
+from finetext.encoders.catalogue import is_random, resolve
 from finetext.models.folder import write_record
 from finetext.report.trust import decided_json
 from finetext.runs.baselines import origin_of, seconds_before

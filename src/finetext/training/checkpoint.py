@@ -20,7 +20,7 @@ from typing import Any, Final
 from finetext.core.contracts import Checkpoints
 from finetext.core.errors import ModelError
 from finetext.storage.files import put_in_place, write_json
-from finetext.training.choices import Choice
+from finetext.training.precision import Choice
 
 
 def random_states(device: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Snapshot:
     """Where a training stands.
 
     Attributes:
-        tensors: weights, moments of the optimiser and states of the random generators, by name.
+        tensors: weights, moments of the optimizer and states of the random generators, by name.
         facts: everything else, in the types of JSON.
         best: the best weights so far by name; empty before the first evaluation.
         best_step: the step they are of.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
@@ -22,11 +22,7 @@ from finetext.training.batches import (
     training_batches,
 )
 from finetext.training.plan import Evaluation
-from finetext.training.tokens import TokenTable, tokenise
-
-if TYPE_CHECKING:
-    from finetext.methods.finetune import TransformerClassifier
-
+from finetext.training.tokens import TokenTable, tokenize
 
 HEADS_ON_THE_FIRST_TOKEN: Final = frozenset({
     "BertForSequenceClassification",
@@ -76,6 +72,22 @@ LEARNT_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which something was learnt."""
 
 
+class TokenClassifier(Protocol):
+    """What `ClassificationTask.prepare` reads of a classifier."""
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A transformers tokenizer."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens to which texts are truncated."""
+
+
 @dataclass(frozen=True, eq=False)
 class ClassificationTask:
     """Rows with labels, and validation rows to measure on.
@@ -104,7 +116,7 @@ class ClassificationTask:
     @classmethod
     def prepare(
         cls,
-        classifier: TransformerClassifier,
+        classifier: TokenClassifier,
         train: Dataset,
         validation: Dataset,
         context: FitContext,
@@ -115,10 +127,10 @@ class ClassificationTask:
         """Tokenise both parts and weigh the classes."""
         tokenizer, length = classifier.tokenizer, classifier.max_length
         return cls(
-            tokens=tokenise(tokenizer, train.texts, length, context.cache),
+            tokens=tokenize(tokenizer, train.texts, length, context.cache),
             targets=train.targets,
             scheme=classifier.scheme,
-            validation_tokens=tokenise(tokenizer, validation.texts, length, context.cache),
+            validation_tokens=tokenize(tokenizer, validation.texts, length, context.cache),
             validation=validation,
             metric=context.metric,
             label_smoothing=label_smoothing,

@@ -19,8 +19,8 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.training.batches import give_back, is_out_of_memory
-from finetext.training.choices import Choice
 from finetext.training.plan import Hyperparameters, Plan, Stage, Task, schedule
+from finetext.training.precision import Choice
 from finetext.training.state import Diverged, Training, floats, make_accelerator
 
 
@@ -126,12 +126,12 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
 def make_step(
     training: Training, task: Task, settings: Hyperparameters, rows: Integers
 ) -> tuple[float, float]:
-    """One step of the optimiser: the mean loss of the batch and the norm of its gradient."""
+    """One step of the optimizer: the mean loss of the batch and the norm of its gradient."""
     training.model.train()
     loss = _gradients(training, task, rows)
     with uninterrupted():
         training.set_pace()
-        norm = training.optimiser.step(settings.largest_gradient)
+        norm = training.optimizer.step(settings.largest_gradient)
         # One look at the device a step, when all of its work has been handed over.
         mean_loss, gradient_norm = floats(loss, norm)
         training.count(len(rows), mean_loss, gradient_norm)
@@ -147,7 +147,7 @@ def _gradients(training: Training, task: Task, rows: Integers) -> Any:
         except (RuntimeError, MemoryError) as error:
             if len(parts) == len(rows) or not is_out_of_memory(error):
                 raise
-        training.optimiser.forget_gradients()
+        training.optimizer.forget_gradients()
         give_back()
         training.use_smaller_parts()
 
@@ -170,7 +170,7 @@ def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) 
     score = -math.inf if found.collapse else found.score
     with uninterrupted():
         record.evaluated(found.figures, found.collapse)
-        training.best.offer(score, record.step, training.optimiser.weights)
+        training.best.offer(score, record.step, training.optimizer.weights)
 
 
 def _refuse_collapse(training: Training) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from finetext.training.precision import cast_weights
+from typing import Any, Literal
 
 
 def layer_groups(model: Any) -> list[list[str]]:
@@ -72,10 +70,10 @@ def _embedding_weights(model: Any) -> set[int]:
     return {id(weight) for table in tables for weight in table.parameters()}
 
 
-class Optimiser:
+class Optimizer:
     """AdamW (Loshchilov and Hutter 2019) without decay on biases and normalisation weights.
 
-    Weights that are kept in bf16 have a master copy in fp32, which is what the optimiser updates:
+    Weights that are kept in bf16 have a master copy in fp32, which is what the optimizer updates:
     in bf16, with its 8 bits of precision, most updates of a small learning rate would round to
     nothing (Micikevicius et al. 2018, "Mixed Precision Training").
     """
@@ -209,3 +207,16 @@ class Optimiser:
         with torch.no_grad():
             for weight, master in self._copied():
                 weight.copy_(master)
+
+
+def cast_weights(model: Any, precision: Literal["fp32", "bf16"]) -> None:
+    """Put the weights of a model into a number format.
+
+    Buffers stay as they are: tables of positions lose too much in bf16.
+    """
+    import torch
+
+    wanted = torch.bfloat16 if precision == "bf16" else torch.float32
+    for weight in model.parameters():
+        if weight.dtype != wanted and weight.is_floating_point():
+            weight.data = weight.data.to(wanted)

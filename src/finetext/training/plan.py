@@ -26,7 +26,7 @@ DEFAULT_WARMUP: Final[dict[ScheduleName, float]] = {
 }
 """Share of the steps in which the rate rises: ours, that of fastai, that of the ULMFiT paper."""
 USUAL_WIDTH: Final = 384
-LARGEST_RATE: Final = 1e-3
+MAX_LEARNING_RATE: Final = 1e-3
 
 
 class Pace(NamedTuple):
@@ -45,14 +45,14 @@ Schedule = Callable[[int, int], Pace]
 """From the number of steps done and of steps in all to the pace of the next step."""
 
 
-def rate_for(rate: float, hidden_size: int) -> float:
+def learning_rate_for(rate: float, hidden_size: int) -> float:
     """A learning rate for a hidden size, in inverse proportion to it, and at most 1e-3.
 
     Args:
         rate: that for a hidden size of 384.
         hidden_size: of the model.
     """
-    return min(LARGEST_RATE, rate * USUAL_WIDTH / hidden_size)
+    return min(MAX_LEARNING_RATE, rate * USUAL_WIDTH / hidden_size)
 
 
 def schedule(name: ScheduleName, warmup_share: float | None = None) -> Schedule:

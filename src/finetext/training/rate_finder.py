@@ -41,7 +41,7 @@ class RateCurve:
     valley: float
 
 
-def find_rate(
+def find_learning_rate(
     model: Any,
     task: Task,
     settings: Hyperparameters,
@@ -80,7 +80,7 @@ def find_rate(
     losses: list[float] = []
     mean = 0.0
     with Training.begun(model, task, plan, make_accelerator(context), context) as training:
-        first = {name: of.clone() for name, of in training.optimiser.weights.items()}
+        first = {name: of.clone() for name, of in training.optimizer.weights.items()}
         training.enter_stage()
         for rows in training.remaining_batches():
             rate = plan.rates(training.record.step, 1)[-1]
@@ -92,7 +92,7 @@ def find_rate(
             losses.append(mean / (1 - SMOOTHING ** (len(losses) + 1)))
             if losses[-1] > DIVERGED * min(losses):
                 break
-        training.optimiser.load_weights(first)
+        training.optimizer.load_weights(first)
     if len(rates) < FEWEST_POINTS:
         raise ModelError(
             f"the loss became infinite or not a number at a learning rate of {rate:.1g}, after "

@@ -22,10 +22,17 @@ from finetext.training.checkpoint import (
     same_random_states,
     set_random_states,
 )
-from finetext.training.choices import Choice, applied, fastest_choice, in_fp32, use
-from finetext.training.optimizer import Optimiser, layer_groups
+from finetext.training.optimizer import Optimizer, layer_groups
 from finetext.training.plan import Plan, Task
-from finetext.training.precision import choose_device, with_cheap_dropout
+from finetext.training.precision import (
+    Choice,
+    applied,
+    choose_device,
+    fastest_choice,
+    in_fp32,
+    use,
+    with_cheap_dropout,
+)
 from finetext.training.record import Record
 
 FACTOR_OF_SECOND_TRY: Final = 0.1
@@ -43,7 +50,7 @@ class Diverged(Exception):
 
 
 class Training:
-    """A training that goes on: model, optimiser, schedule, record and best weights."""
+    """A training that goes on: model, optimizer, schedule, record and best weights."""
 
     def __init__(
         self,
@@ -80,7 +87,7 @@ class Training:
             self._track,
         )
         self.groups = _groups(model, plan)
-        self.optimiser = self._made_optimiser()
+        self.optimizer = self._made_optimiser()
         self._task = task
         self._carried: Mapping[str, Any] = {}
         self._stage = -1
@@ -89,7 +96,7 @@ class Training:
         self._failure_was_told = False
         self._factor = 1.0
         self._random = random_states(self.device)
-        self._first_weights = {name: of.clone() for name, of in self.optimiser.weights.items()}
+        self._first_weights = {name: of.clone() for name, of in self.optimizer.weights.items()}
 
     @classmethod
     @contextmanager
@@ -131,7 +138,7 @@ class Training:
                     training._load(state)
                 yield training
             finally:
-                training.optimiser.release()
+                training.optimizer.release()
                 accelerator.end_training()
 
     def remaining_batches(self) -> Iterator[Integers]:
@@ -146,7 +153,7 @@ class Training:
 
     def set_pace(self) -> None:
         """Set learning rates and momentum for the next step."""
-        self.optimiser.set_pace(self._rates(), self.plan.pace(self.record.step).momentum)
+        self.optimizer.set_pace(self._rates(), self.plan.pace(self.record.step).momentum)
 
     def enter_stage(self) -> None:
         """Freeze and unfreeze what the stage of the next step asks for, if it is another one."""
@@ -159,7 +166,7 @@ class Training:
         stage = plan.stages[number]
         there = len(self.groups)
         learning = there if stage.groups is None else min(stage.groups, there)
-        self.optimiser.freeze_below(there - learning)
+        self.optimizer.freeze_below(there - learning)
         if len(plan.stages) > 1:
             self.record.happened(
                 f"stage {number + 1} of {len(plan.stages)}: {learning} of {there} layer groups "
@@ -204,9 +211,9 @@ class Training:
         self._factor = FACTOR_OF_SECOND_TRY
         self.choice = in_fp32(self.choice)
         use(self.choice, self.bare)
-        self.optimiser.release()
-        self.optimiser = self._made_optimiser()
-        self.optimiser.load_weights(best.weights if best.is_good else self._first_weights)
+        self.optimizer.release()
+        self.optimizer = self._made_optimiser()
+        self.optimizer.load_weights(best.weights if best.is_good else self._first_weights)
         self.record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.tell(
             f"{reason}; tried again from step {step} in fp32 with a tenth of the learning rate"
@@ -215,7 +222,7 @@ class Training:
     def take_best_weights(self) -> None:
         """Put the weights that were best on validation into the model, if there are any."""
         if self.best.weights:
-            self.optimiser.load_weights(self.best.weights)
+            self.optimizer.load_weights(self.best.weights)
 
     def save_if_due(self) -> None:
         """Write a checkpoint, if it is time."""
@@ -231,7 +238,7 @@ class Training:
         if self._file is None or not worth_it:
             return
         state = Snapshot(
-            tensors=self.optimiser.state()
+            tensors=self.optimizer.state()
             | self._random
             | self._carried_by_name()
             | {f"{BUFFER}{name}": of for name, of in _kept_buffers(self.bare).items()},
@@ -261,9 +268,9 @@ class Training:
         facts = state.facts
         self._factor, self.parts = facts["factor"], facts["parts"]
         self.record.load_state(facts["record"])
-        self.optimiser.release()
-        self.optimiser = self._made_optimiser()
-        self.optimiser.load_state(state.tensors)
+        self.optimizer.release()
+        self.optimizer = self._made_optimiser()
+        self.optimizer.load_state(state.tensors)
         for name, buffer in _kept_buffers(self.bare).items():
             buffer.copy_(state.tensors[f"{BUFFER}{name}"])
         carried = {
@@ -281,10 +288,10 @@ class Training:
         self._random = random_states(self.device)
         self.record.happened(f"resumed at step {self.record.step} of {self.record.steps}")
 
-    def _made_optimiser(self) -> Optimiser:
-        """An optimiser before its first step."""
+    def _made_optimiser(self) -> Optimizer:
+        """An optimizer before its first step."""
         decay = self.plan.settings.weight_decay
-        return Optimiser(self.bare, 0.0, decay, self.choice.precision, self.groups)
+        return Optimizer(self.bare, 0.0, decay, self.choice.precision, self.groups)
 
     def _rates(self) -> list[float]:
         """The learning rates of the next step, bottom layer group first."""
@@ -362,7 +369,7 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
 
 
 def _kept_buffers(model: Any) -> dict[str, Any]:
-    """What a model saves beside its weights, such as what `Standardised` measured."""
+    """What a model saves beside its weights, such as what `Standardized` measured."""
     weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     return {name: of for name, of in model.state_dict().items() if name not in weights}
 

@@ -76,7 +76,7 @@ class TokenTable:
         return arrays
 
 
-def tokenise(
+def tokenize(
     tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
 ) -> TokenTable:
     """Tokenise texts, cut to `max_length` tokens with the special ones, on all processor cores.

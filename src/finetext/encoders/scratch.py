@@ -1,25 +1,49 @@
-"""A subword tokenizer of one's own, trained on texts with the library `tokenizers`."""
+"""Encoders with random weights: the point of comparison for pretrained ones.
+
+`random:PRESET` is an encoder of the sizes of a preset, with a WordPiece tokenizer (AWD-LSTM: a
+word tokenizer) that is trained on the texts at hand. `random:NAME`, for a folder, an alias or a
+Hub name, has the architecture, the sizes and the tokenizer of that encoder, but none of its
+weights.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 from finetext.core.errors import DataError, RecipeError
+from finetext.encoders.catalogue import PREFIX, Preset, is_random, preset_of
 
 TokenizerKind = Literal["wordpiece", "bpe", "unigram"]
+
+
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
 BYTES: Final = 256
 """What BPE begins with."""
+
+
 MOST_CHARACTERS: Final = 1_000
 """Different characters that WordPiece knows at most, the frequent ones; others are `[UNK]`."""
+
+
 LEAST_FREQUENCY: Final = 2
 """Occurrences that a pair of pieces must have to become a piece."""
+
+
 DECIMALS: Final = 6
 """Decimals of the log probabilities of Unigram; sums in another order differ far behind them."""
+
+
 _TOO_FEW: Final = "{:,} pieces are too few for the characters of these texts; ask for {}"
+
+
 STEP: Final = 1e-4
 """By so much differ the log probabilities that `tokenizers` gives to characters it had dropped."""
 
@@ -196,3 +220,178 @@ def _fast(tokenizer: Any) -> Any:
 def _encodable(texts: Sequence[str]) -> Iterator[str]:
     """The texts with lone surrogates, which no tokenizer takes, as question marks."""
     return (text.encode("utf-8", "replace").decode() for text in texts)
+
+
+@contextmanager
+def initialized(
+    encoder: str, texts: Sequence[str], seed: int, say: Callable[[str], None] = lambda line: None
+) -> Iterator[str]:
+    """The place to load an encoder from, which for random weights is made for the while.
+
+    Args:
+        encoder: alias, Hub name, folder, or one of these or a preset after `random:`.
+        texts: n training texts, from which the tokenizer of a preset is learnt.
+        seed: seed of the weights.
+        say: told what is worth knowing of the tokenizer.
+
+    Yields:
+        a folder that exists as long as the body runs, for `random:...`; else the name as it is.
+
+    Raises:
+        UnknownNameError: there is no such preset or encoder.
+        ModelError: the encoder of that name cannot be loaded.
+        DataError: the tokenizer cannot be trained on the texts.
+    """
+    if not is_random(encoder):
+        yield encoder
+        return
+    with TemporaryDirectory(prefix="finetext-random-") as folder:
+        _write(encoder, texts, seed, Path(folder), say)
+        yield folder
+
+
+def train_tokenizer(
+    sizes: Preset,
+    texts: Sequence[str],
+    say: Callable[[str], None] = lambda line: None,
+    kind: TokenizerKind = "wordpiece",
+    lower_case: bool = True,
+) -> Any:
+    """A tokenizer for an encoder of these sizes, trained on n texts.
+
+    The last two arguments are those of `train_subword_tokenizer`; AWD-LSTM has words instead.
+    """
+    if sizes.architecture == "awd-lstm":
+        from finetext.encoders.word_tokenizer import train_word_tokenizer
+
+        return train_word_tokenizer(texts, size=sizes.pieces)
+    from finetext.encoders.scratch import train_subword_tokenizer
+
+    return train_subword_tokenizer(texts, kind, sizes.pieces, lower_case, say)
+
+
+def fresh_model(config: Any, kind: Any, seed: int) -> Any:
+    """A model with random weights in fp32.
+
+    Args:
+        config: a `PretrainedConfig`.
+        kind: one of transformers' auto classes, such as `AutoModel`.
+        seed: seed of the weights; the state of torch's generators is left as it was.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
+
+
+def _write(
+    encoder: str, texts: Sequence[str], seed: int, folder: Path, say: Callable[[str], None]
+) -> None:
+    """Save tokenizer and random weights in a folder."""
+    from transformers import AutoConfig, AutoModel
+
+    from finetext.encoders.auto import loading
+    from finetext.encoders.load import load_tokenizer, quiet
+
+    sizes = preset_of(encoder)
+    if sizes is not None:
+        tokenizer = train_tokenizer(sizes, texts, say)
+        config = configuration(sizes, tokenizer)
+    else:
+        source = encoder.removeprefix(PREFIX)
+        tokenizer = load_tokenizer(source)
+        with loading(source) as path, quiet():
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    with quiet():
+        fresh_model(config, AutoModel, seed).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+_WITHOUT_TOKEN_TYPES: Final = ("distilbert", "modernbert")
+
+
+def check_sizes(sizes: Preset) -> None:
+    """Refuse sizes that no model can have.
+
+    Raises:
+        RecipeError: the width does not divide into heads, or there are none.
+    """
+    if sizes.architecture == "awd-lstm":
+        return
+    if sizes.heads < 1:
+        raise RecipeError(
+            f"{sizes.architecture} needs attention heads, and the preset {sizes.name} has none; "
+            "set heads, or take another preset"
+        )
+    step = 2 * sizes.heads if sizes.architecture == "modernbert" else sizes.heads
+    if sizes.width % step:
+        raise RecipeError(
+            f"a width of {sizes.width} cannot be divided into {sizes.heads} attention heads"
+            + (" of even size" if step > sizes.heads else "")
+        )
+
+
+def configuration(sizes: Preset, tokenizer: Any) -> Any:
+    """The `PretrainedConfig` of an encoder of these sizes for a tokenizer.
+
+    Args:
+        sizes: architecture and sizes; `pieces` gives way to what the tokenizer has.
+        tokenizer: a transformers tokenizer; its `model_max_length` is set to the context, and it
+            no longer gives token types to an architecture without them.
+
+    Raises:
+        RecipeError: the width does not divide into heads.
+    """
+    from transformers import AutoConfig
+
+    check_sizes(sizes)
+    tokenizer.model_max_length = sizes.context
+    if sizes.architecture == "awd-lstm":
+        return _awd_lstm(sizes, tokenizer)
+    if sizes.architecture in _WITHOUT_TOKEN_TYPES:
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    # RoBERTa counts positions from the one after the padding id.
+    unused = tokenizer.pad_token_id + 1 if sizes.architecture == "roberta" else 0
+    values = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        _FEED_FORWARD.get(sizes.architecture, "intermediate_size"): sizes.feed_forward,
+        "max_position_embeddings": sizes.context + unused,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        **_extra(sizes, tokenizer),
+    }
+    return AutoConfig.for_model(sizes.architecture, **values)
+
+
+_FEED_FORWARD: Final = {"distilbert": "hidden_dim"}
+
+
+def _extra(sizes: Preset, tokenizer: Any) -> dict[str, Any]:
+    """What one architecture alone has."""
+    if sizes.architecture == "electra":
+        return {"embedding_size": sizes.width}
+    if sizes.architecture == "modernbert":
+        ends = {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+        return {**ends, "local_attention": min(128, sizes.context)}
+    return {}
+
+
+def _awd_lstm(sizes: Preset, tokenizer: Any) -> Any:
+    from finetext.encoders.auto import register
+    from finetext.encoders.awd_lstm import AwdLstmConfig
+
+    register()
+    return AwdLstmConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=sizes.width,
+        inner_size=sizes.feed_forward,
+        num_hidden_layers=sizes.layers,
+        unk_token_id=tokenizer.unk_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
