@@ -17,8 +17,8 @@ from finetext import CurveSettings, Listener, Recipe, Tfidf
 from finetext.core.errors import DataError, RecipeError, RunError
 from finetext.diagnosis.curve import Curve
 from finetext.evaluation.deciding import Deciding
-from finetext.runs.learning_curve import FILE
 from finetext.runs.recipe import ladder
+from finetext.storage.locks import CURVE_LOG
 
 Command = Callable[..., Any]
 QUICK = ("--set", "tfidf.inverse_regularisation=1.0", "--set", "tfidf.longest_ngram=1")
@@ -57,7 +57,7 @@ def timeless(curve: Curve) -> Curve:
 
 
 def lines(folder: str | Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (Path(folder) / FILE).read_text().splitlines()]
+    return [json.loads(line) for line in (Path(folder) / CURVE_LOG).read_text().splitlines()]
 
 
 def learn(noisy: Path, **how: Any) -> Curve:
@@ -73,12 +73,12 @@ def test_the_command_prints_a_table_and_sentences(command: Command, noisy: Path)
     assert [line.split()[0] for line in shown[1:5]] == ["25", "44", "79", "140"]
     assert "no test row was used." in seen.out
     assert seen.out.endswith("picture: runs/noisy-curve/curve.svg\n")
-    assert "30 validation rows to measure on; 30 test rows stay closed" in seen.err
+    assert "30 validation rows to measure on; 30 test rows stay unused" in seen.err
     assert "tfidf on 140 rows, seed 1: macro F1" in seen.err
     assert "(16 of 16)" in seen.err
     assert "to go)" in seen.err
     folder = Path("runs") / "noisy-curve"
-    written = {"curve.csv", "curve.json", "curve.png", "curve.svg", FILE}
+    written = {"curve.csv", "curve.json", "curve.png", "curve.svg", CURVE_LOG}
     assert written <= {path.name for path in folder.iterdir()}
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert "tfidf" in (folder / "curve.svg").read_text()
@@ -152,7 +152,7 @@ def test_several_labels(command: Command, workplace: Path) -> None:
     assert Curve.from_json(json.loads(seen.out)).best.points[-1].score.value > 0.9
 
 
-def test_what_is_stopped_goes_on_to_the_same_end(
+def test_stopped_curve_resumes_to_the_same_result(
     command: Command, noisy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = learn(noisy, out="whole")
@@ -170,12 +170,12 @@ def test_what_is_stopped_goes_on_to_the_same_end(
         seen = command(*words)
     assert seen.status == 130
     assert "tfidf on 32 rows, seed 0 was stopped. 9 of 12 trainings are kept in" in seen.err
-    assert "runs/noisy-curve; the same command with --resume goes on" in seen.err
-    text = Path("runs/noisy-curve", FILE).read_text()
-    Path("runs/noisy-curve", FILE).write_text(text[: len(text) - 30])
+    assert "runs/noisy-curve; to continue, run the same command with --resume" in seen.err
+    text = Path("runs/noisy-curve", CURVE_LOG).read_text()
+    Path("runs/noisy-curve", CURVE_LOG).write_text(text[: len(text) - 30])
     seen = command(*words, "--resume")
     assert seen.status == 0, seen.err
-    assert "going on with the learning curve in runs/noisy-curve" in seen.err
+    assert "resuming the learning curve in runs/noisy-curve" in seen.err
     assert "8 of 12 trainings were done before" in seen.err
     resumed = Curve.from_json(json.loads(Path("runs/noisy-curve/curve.json").read_text()))
     assert timeless(resumed) == timeless(whole)
@@ -191,12 +191,12 @@ def test_more_sizes_rungs_and_trainings_take_what_was_done(noisy: Path) -> None:
     assert len(after) == 1 + 4 * 3 * 2
 
 
-def test_the_newest_of_the_same_kind_is_gone_on_with(noisy: Path) -> None:
+def test_newest_curve_with_the_same_settings_is_resumed(noisy: Path) -> None:
     said: list[str] = []
     for seed in (0, 1):
         learn(noisy, seed=seed)
     learn(noisy, seed=0, resume=True, listener=Listener(say=said.append))
-    assert "going on with the learning curve in runs/noisy-curve" in said
+    assert "resuming the learning curve in runs/noisy-curve" in said
     assert "12 of 12 trainings were done before" in said
     said.clear()
     learn(noisy, seed=2, resume=True, listener=Listener(say=said.append))
@@ -239,22 +239,22 @@ def test_costs_that_changed_are_another_curve(noisy: Path) -> None:
     how = {"settings": SETTINGS, "out": "c", "resume": True, "listener": Listener()}
     finetext.learning_curve(recipe, **how)
     costs.write_text(",good,bad\ngood,0,1\nbad,50,0\n")
-    with pytest.raises(RunError, match=r"begun with other settings: costs\."):
+    with pytest.raises(RunError, match=r"has other settings: costs changed"):
         finetext.learning_curve(recipe, **how)
 
 
 def test_a_folder_that_is_taken_is_refused(command: Command, noisy: Path) -> None:
     learn(noisy, out="c")
-    with pytest.raises(RunError, match="holds a learning curve: go on with it by --resume"):
+    with pytest.raises(RunError, match="already holds a learning curve: resume it with --resume"):
         learn(noisy, out="c")
-    with pytest.raises(RunError, match="begun with other settings: metric"):
+    with pytest.raises(RunError, match="has other settings: metric was"):
         finetext.learning_curve(
             Recipe(source=str(noisy), methods=ladder([METHOD]), metric="accuracy"),
             settings=SETTINGS, out="c", resume=True, listener=Listener(),
         )  # fmt: skip
     Path("other").mkdir()
     Path("other/notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="other is there already and not empty"):
+    with pytest.raises(RunError, match="other already exists and is not empty"):
         learn(noisy, out="other", resume=True)
 
 
@@ -287,7 +287,7 @@ def test_data_handed_over_in_python(topics: Any, workplace: Path) -> None:
         (["--sizes", "20,many"], "'many' is not a number of rows"),
         (["--sizes", "20,9000"], "9,000 rows is asked for, but there are 140 training rows"),
         (["--sizes", "2,20"], "a share of 2 rows is too small"),
-        (["--sizes", "20"], "takes at least 2 different sizes"),
+        (["--sizes", "20"], "needs at least 2 different sizes"),
         (["--seeds", "0"], "the learning curve: trainings = 0"),
         (["--metric", "sharpness"], "no metric named 'sharpness'"),
         (["--methods", "tfdif"], "did you mean 'tfidf'"),
@@ -310,5 +310,7 @@ def test_a_rung_on_an_encoder_that_a_run_makes_is_refused() -> None:
         "data": {"source": "x.csv"}, "adapt": {"corpus": "x.txt"},
         "methods": {"mine": {"method": "probe", "encoder": "adapted"}},
     }  # fmt: skip
-    with pytest.raises(RecipeError, match=r"mine takes the encoder .adapted., which a run makes"):
+    with pytest.raises(
+        RecipeError, match=r"mine uses the encoder .adapted., which only a run makes"
+    ):
         finetext.learning_curve(Recipe.from_values(values), listener=Listener())

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from finetext.core.errors import ModelError
-from finetext.runs.claiming import claimed
 from finetext.runs.run import Run
+from finetext.storage.locks import claimed
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
@@ -64,7 +64,7 @@ def test_an_unfinished_run_is_not_overwritten(command: Command, run: Path, revie
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
     seen = command("train", reviews, *QUICK, "--out", "run")
     assert seen.status == 2
-    assert "holds an unfinished run: go on with it by --resume" in seen.err
+    assert "holds an unfinished run: resume it with --resume" in seen.err
     seen = command("train", reviews, *QUICK, "--resume", "--out", "run", "--seed", 3)
     assert seen.status == 2
     assert "other settings: seed was 0 and is 3" in seen.err
@@ -83,7 +83,7 @@ def test_two_runs_are_not_written_into_one_folder(command: Command, run: Path) -
     with claimed(run):
         seen = command("train", "--resume", "--out", "run")
     assert seen.status == 2
-    assert "another run is writing into run; wait for its end" in seen.err
+    assert "another process is writing into run; wait until it ends" in seen.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -159,7 +159,7 @@ def test_only_what_is_given_is_compared_with_the_run(
     assert "going on with the run in run" in seen.err
     seen = command("train", reviews, "--resume", "--out", "run", "--test-size", 12)
     assert seen.status == 2
-    assert "other settings: split.test was not set and is 12. Give it" in seen.err
+    assert "other settings: split.test was not set and is 12. Give the" in seen.err
 
 
 def test_stopped_before_anything_was_begun_there_is_nothing_to_go_on_with(

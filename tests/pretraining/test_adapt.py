@@ -119,11 +119,11 @@ def test_the_result_is_taken_by_path(
 
 
 @pytest.mark.parametrize("rows", [2, 7, 20, 31])
-def test_stopped_and_gone_on_with_it_ends_the_same(
+def test_stopped_training_resumes_to_the_same_result(
     settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     whole, parts = usual.folder, tmp_path / "parts"
-    with pytest.raises(KeyboardInterrupt, match="the same command with --resume goes on"):
+    with pytest.raises(KeyboardInterrupt, match="to continue, run the same command with --resume"):
         adapt(TEXTS, parts, settings, listener=stopping_at(rows))
     assert {".lock", ".training"} <= names(parts) <= {".lock", ".training", "log.jsonl"}
     before: list[Any] = []
@@ -138,7 +138,7 @@ def test_stopped_and_gone_on_with_it_ends_the_same(
 
 
 @pytest.mark.parametrize("name", ["save_language_model", "write_corpus_hashes", "write_origin"])
-def test_killed_while_it_is_saved_it_is_no_encoder_and_goes_on(
+def test_encoder_killed_while_it_is_saved_is_none_and_resumes(
     settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def killed(*given: Any) -> None:
@@ -156,7 +156,7 @@ def test_killed_while_it_is_saved_it_is_no_encoder_and_goes_on(
     assert weights(out) == weights(usual.folder)
 
 
-def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, usual: Adapted) -> None:
+def test_finished_encoder_is_returned_as_it_is(settings: Adaptation, usual: Adapted) -> None:
     out, done = usual.folder, usual
     before = weights(out)
     (out / ".training").mkdir()
@@ -169,7 +169,7 @@ def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, usual: 
     for other in ({"epochs": 7}, {"learning_rate": None}):
         with pytest.raises(RecipeError, match=f"{next(iter(other))} was"):
             adapt(TEXTS, out, replace(settings, **other), resume=True, listener=Listener())
-    with pytest.raises(RecipeError, match="corpus was"):
+    with pytest.raises(RecipeError, match="corpus changed"):
         adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
     with pytest.raises(RecipeError, match="seed was 0 and is 1"):
         adapt(TEXTS, out, settings, seed=1, resume=True, listener=Listener())
@@ -177,7 +177,7 @@ def test_a_finished_encoder_is_given_back_as_it_is(settings: Adaptation, usual: 
         adapt(TEXTS, out, settings, listener=Listener())
 
 
-def test_a_folder_with_something_else_is_refused(settings: Adaptation, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_refused(settings: Adaptation, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for resume in (False, True):
         with pytest.raises(RunError, match="not empty; choose another folder"):
@@ -185,17 +185,17 @@ def test_a_folder_with_something_else_is_refused(settings: Adaptation, tmp_path:
     assert names(tmp_path) == {"mine.txt"}
 
 
-def test_an_unfinished_encoder_is_not_overwritten_nor_gone_on_with_otherwise(
+def test_unfinished_encoder_is_not_overwritten_nor_resumed_with_other_settings(
     settings: Adaptation, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         adapt(TEXTS, out, settings, listener=stopping_at(5))
-    with pytest.raises(RunError, match="unfinished encoder: go on with it by --resume"):
+    with pytest.raises(RunError, match="unfinished encoder: resume it with --resume"):
         adapt(TEXTS, out, settings, listener=Listener())
     with pytest.raises(RecipeError, match="epochs was 6 and is 7"):
         adapt(TEXTS, out, replace(settings, epochs=7), resume=True, listener=Listener())
-    with pytest.raises(RecipeError, match="corpus was"):
+    with pytest.raises(RecipeError, match="corpus changed"):
         adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
 
 
@@ -215,7 +215,7 @@ def no_space_in_rust(*arguments: Any, **options: Any) -> None:
         ("finetext.pretraining.learning.save_language_model", no_space_in_rust),
     ],
 )
-def test_a_full_disk_is_told_and_gone_on_from(
+def test_full_disk_can_be_resumed_from(
     settings: Adaptation, usual: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     place: str, error: Any,
 ) -> None:  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_full_disk_is_told_and_gone_on_from(
         with pytest.raises(RunError) as told:
             adapt(TEXTS, out, settings, listener=Listener())
     assert "No space left on device" in str(told.value)
-    assert "make room; then the same command with --resume goes on" in str(told.value)
+    assert "Make room; to continue, run the same command with --resume" in str(told.value)
     assert not (out / ".training" / "result").exists()
     adapt(TEXTS, out, settings, resume=True, listener=Listener())
     assert weights(out) == weights(usual.folder)

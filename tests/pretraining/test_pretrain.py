@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     [SMALL, replace(SMALL, preset="awd-lstm-small", heads=None, pieces=None)],
     ids=["bert", "awd-lstm"],
 )
-def test_a_stopped_training_goes_on_to_the_same_end(
+def test_stopped_training_resumes_to_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Pretraining
 ) -> None:
     pretrain(TEXTS, tmp_path / "whole", settings, listener=Listener())
@@ -111,7 +111,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
             raise KeyboardInterrupt
 
     place = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt, match="--resume goes on"):
+    with pytest.raises(KeyboardInterrupt, match="to continue, run the same command with --resume"):
         pretrain(TEXTS, place, settings, listener=Listener(progress=stop))
     assert not (place / "config.json").exists()
     with pytest.raises(RunError, match="unfinished encoder"):
@@ -124,7 +124,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
     assert said[-1] == f"the encoder in {place} is finished already"
 
 
-def test_a_full_disk_for_the_tokenizer_is_told_and_gone_on_from(
+def test_full_disk_for_the_tokenizer_can_be_resumed_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_space(*arguments: Any, **options: Any) -> None:
@@ -133,7 +133,7 @@ def test_a_full_disk_for_the_tokenizer_is_told_and_gone_on_from(
     place = tmp_path / "own"
     with monkeypatch.context() as patched:
         patched.setattr(module, "sync", no_space)
-        with pytest.raises(RunError, match=r"full: No space left .*\nmake room; .* with --resume"):
+        with pytest.raises(RunError, match=r"full: No space left .*\nMake room; .* with --resume"):
             pretrain(TEXTS, place, SMALL, listener=Listener())
     pretrain(TEXTS, place, SMALL, resume=True, listener=Listener())
     assert (place / "config.json").is_file()

@@ -14,7 +14,8 @@ from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
-from finetext.runs.recipe import LADDER, RUN_FILES, Recipe, ladder
+from finetext.runs.recipe import LADDER, Recipe, ladder
+from finetext.storage.locks import RUN_FILES
 
 ROOT = Path(__file__).parents[2]
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)

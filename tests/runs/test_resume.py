@@ -17,8 +17,9 @@ import pytest
 from finetext import Finetune, Listener, Recipe, Tfidf, train
 from finetext.report import plots
 from finetext.report import training_curves as curves
-from finetext.runs.claiming import is_free, is_started
-from finetext.runs.run import Run, is_finished, read_log
+from finetext.runs.run import Run, is_finished
+from finetext.storage.locks import is_free, is_started
+from finetext.storage.resume import read_log
 
 KILLS: Final = 20
 FEWEST_RESUMED: Final = 5

@@ -84,7 +84,9 @@ def test_costs_that_changed_under_the_same_path_are_noticed(reviews: Path, tmp_p
         assert finetext.train(same, out=run.folder, resume=True).best == run.best
     costs.write_text(",good,bad\ngood,0,1\nbad,50,0\n")
     for same in (recipe, again):
-        with pytest.raises(RunError, match=r"costs\.csv are not the ones that the run in .* begun"):
+        with pytest.raises(
+            RunError, match=r"costs\.csv are not the ones that the run in .* started"
+        ):
             finetext.train(same, out=run.folder, resume=True)
     assert all(finding.code != "costs-changed" for finding in heard)
     finetext.train(again, out=tmp_path / "anew", listener=listener)
@@ -253,7 +255,7 @@ def test_data_handed_over_are_known_again(tmp_path: Path) -> None:
         assert run.report.read_text() == whole.report.read_text()
 
 
-def test_without_a_folder_the_newest_unfinished_is_gone_on_with(
+def test_newest_unfinished_run_is_resumed_without_a_folder(
     workplace: Path, reviews: Path, whole: Run
 ) -> None:
     def resume(seed: int = 0) -> tuple[Path, str]:
@@ -277,7 +279,7 @@ def test_without_a_folder_the_newest_unfinished_is_gone_on_with(
     assert "going on with the run in runs/reviews-4" in said
     folder, said = resume(seed=2)
     assert folder == Path("runs/reviews-3")
-    assert "runs/reviews-2 is not gone on with" in said
+    assert "runs/reviews-2 is not resumed" in said
     assert "seed was 1 and is 2" in said
 
 
@@ -365,10 +367,10 @@ def test_a_place_that_cannot_be_written_is_refused_before_reading(
     reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetext.runs.pipeline.read_data", full_disk)
-    with pytest.raises(RunError, match="the run folder /proc/run cannot be written"):
+    with pytest.raises(RunError, match="the folder /proc/run cannot be written"):
         finetext.train(reviews, Majority(), out="/proc/run")
     monkeypatch.chdir("/proc")
-    with pytest.raises(RunError, match="the run folder runs cannot be written"):
+    with pytest.raises(RunError, match="the folder runs cannot be written"):
         finetext.train(reviews, Majority())
 
 

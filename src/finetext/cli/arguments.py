@@ -19,8 +19,8 @@ from finetext.core.types import SPLIT_NAMES, Dataset
 from finetext.data.sources import sample_recipe
 from finetext.models.hub import model_folder
 from finetext.models.staging import warning_of
-from finetext.runs.claiming import is_started
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
+from finetext.storage.locks import is_started
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class _Search:
 
 def _run_at(data: str | None, recipe: Path | None) -> Path | None:
     """The run folder that DATA is, if it is one."""
-    from finetext.runs.claiming import is_started
+    from finetext.storage.locks import is_started
 
     if data is None or not (os.path.isdir(data) and is_started(Path(data))):
         return None

@@ -1,4 +1,4 @@
-"""`adapt`: an encoder goes on learning language from unlabelled text of the domain at hand.
+"""`adapt`: an encoder learns language from unlabeled text of the domain.
 
 Gururangan et al. 2020, "Don't Stop Pretraining: Adapt Language Models to Domains and Tasks".
 """
@@ -28,26 +28,27 @@ from finetext.encoders.catalogue import is_alias
 from finetext.encoders.language_models import STREAMED, load_for_language_model, objective_of
 from finetext.encoders.load import load_tokenizer, longest_input
 from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
-from finetext.pretraining.folder import check_place
+from finetext.pretraining.folder import held
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
 from finetext.storage.files import is_full
+from finetext.storage.locks import check_folder
+from finetext.storage.resume import HOW_TO_RESUME
 from finetext.training.plan import ScheduleName, learning_rate_for
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
 
+__all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
+
+LONGEST_ROW: Final = 512
+USUAL_RATE: Final = 5e-5
+"""The highest learning rate for a hidden size of 384: higher ones learn the language better and
+classify worse afterwards (benchmarks/LOG.md)."""
+RATE_OF_STREAMS: Final = 2e-3
+
 
 @dataclass(frozen=True)
 class Request:
-    """Where an encoder is to be made, and how training is run.
-
-    Attributes:
-        out: the encoder folder.
-        seed: seed of every random choice.
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        resume: whether to go on with what is in the folder.
-        track: trackers that get the scalars of training.
-        checkpoint_seconds: seconds between two states kept for `resume`.
-    """
+    """Where an encoder is to be made, and how training is run; see `adapt`."""
 
     out: Path
     seed: int = 0
@@ -64,22 +65,15 @@ def carry_out(
     make: Callable[[Corpus, FitContext], Adapted],
     listener: Listener | None,
 ) -> Adapted:
-    """Check what can be checked, read the corpus, and make the encoder.
-
-    Args:
-        request: what is asked for.
-        corpus: a `Corpus`, or whatever `read_corpus` takes.
-        read: how to read the corpus.
-        make: trains on a corpus and leaves the encoder in the folder.
-        listener: who hears of progress; by default the screen.
+    """Check what can be checked, read the corpus, and let `make` train on it.
 
     Raises:
-        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
-        KeyboardInterrupt: it was stopped; the message says how to go on.
+        FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     if not request.checkpoint_seconds > 0:
         raise RecipeError(f"checkpoint_seconds = {request.checkpoint_seconds}: it must be above 0")
-    check_place(request.out, request.resume)
+    check_folder(request.out, request.resume, held)
     check_names(request.track)
     check_installed(request.track)
     choose_device(request.device)
@@ -99,23 +93,12 @@ def carry_out(
             return make(corpus, context)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"stopped; what was learnt is in {request.out}: the same command with --resume "
-                "goes on"
+                f"stopped; the state of training is in {request.out}; {HOW_TO_RESUME}"
             ) from None
         except Exception as error:
             if not is_full(error):
                 raise
-            raise RunError(
-                f"the disk is full: {error}\nmake room; then the same command with --resume goes on"
-            ) from error
-
-
-LONGEST_ROW: Final = 512
-USUAL_RATE: Final = 5e-5
-"""The highest learning rate for a hidden size of 384: higher ones learn the language better and
-classify worse afterwards (benchmarks/LOG.md)."""
-RATE_OF_STREAMS: Final = 2e-3
-__all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
+            raise RunError(f"the disk is full: {error}\nMake room; {HOW_TO_RESUME}") from error
 
 
 @dataclass(frozen=True)
@@ -125,23 +108,24 @@ class Adaptation:
     Attributes:
         encoder: alias, Hub name or folder of the encoder to start from, "minilm" by default.
         epochs: passes over the corpus, 1 by default.
-        batch_size: rows a step, 16 by default; the number of streams of an AWD-LSTM.
+        batch_size: rows per step, 16 by default; the number of streams of an AWD-LSTM.
         learning_rate: highest learning rate; None (the default) is 5e-5 for a hidden size of 384,
-            falls in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
+            decreases in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
-        masked_share: share of the tokens that a masked language model is asked about, above
-            0 and below 1; 0.15 by default.
-        schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
+        masked_share: share of the tokens that a masked language model has to predict, above 0
+            and below 1; 0.15 by default.
+        schedule: learning-rate schedule, "linear" (the default), "one-cycle" or
             "slanted-triangular".
-        warmup_share: share of the steps in which the learning rate rises; None (the default) is
-            that of the schedule, 0.06 for "linear".
-        discriminative: by how much the learning rate falls from a layer group to the one below
-            it, 1.0 (not at all) by default.
+        warmup_share: share of the steps that are warm-up; None (the default) is that of the
+            schedule, 0.06 for "linear".
+        discriminative: factor between the learning rates of a layer group and the one above it,
+            1.0 (equal) by default.
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
         dropout_multiplier: factor on every dropout probability of the encoder; None (the default)
-            is 0, as one pass over much text hardly overfits, and 1 for AWD-LSTM.
+            is 0, since one pass over much text hardly overfits, and 1 for AWD-LSTM.
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
+            The weights of the best evaluation are kept.
         patience: evaluations without improvement after which training stops; None (the default)
             never stops early.
         precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
@@ -177,9 +161,9 @@ def adapt(
     checkpoint_seconds: float = 60.0,
     listener: Listener | None = None,
 ) -> Adapted:
-    """Train an encoder on unlabelled text and save it as an encoder folder.
+    """Train an encoder on unlabeled text and save it as an encoder folder.
 
-    Masked language modelling of whole words, or the next token for models that read from left to
+    Masked language modeling of whole words, or the next token for models that read from left to
     right. Loss, accuracy and perplexity are measured on held-out text before, during and after.
 
     Args:
@@ -191,19 +175,19 @@ def adapt(
         read: how to read the corpus, and what to leave out of it.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        resume: go on with what was stopped or killed in `out`; the result is that of a training
-            that was never stopped. What is finished with the same settings is given back.
-        track: trackers that get the scalars of training, such as "tensorboard".
-        checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
-        listener: who hears of progress; by default messages and a progress bar are shown, on a
+        resume: resume what was stopped or killed in `out`; the result is that of a training that
+            was never stopped. A finished encoder with the same settings is returned as it is.
+        track: trackers that receive the scalars of training, such as "tensorboard".
+        checkpoint_seconds: seconds between two checkpoints for `resume`, 60 by default.
+        listener: receives progress; by default messages and a progress bar are shown on a
             terminal or in a notebook.
 
     Returns:
-        the folder, and what was found.
+        the folder, and the figures on held-out text.
 
     Raises:
-        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
-        KeyboardInterrupt: it was stopped; the message says how to go on.
+        FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     asked = checked(settings or Adaptation())
     request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
@@ -219,28 +203,17 @@ def adapt(
 def adapt_to(
     corpus: Corpus, out: Path, settings: Adaptation, context: FitContext, resume: bool = False
 ) -> Adapted:
-    """Adapt an encoder to a corpus that was read.
-
-    Args:
-        corpus: what to learn from.
-        out: the encoder folder; see `adapt`.
-        settings: the encoder to start from, and the hyperparameters.
-        context: seed, device, cache, trackers and listeners; of its checkpoints, how often.
-        resume: whether what is in the folder may be gone on with.
-
-    Raises:
-        FinetextError: as `adapt`.
-    """
+    """Adapt an encoder to a corpus that was read; see `adapt`, and `make_encoder` for the rest."""
     settings = checked(settings)
     return make_encoder(out, lambda place: _loaded(settings), corpus, settings, context, resume)
 
 
 def checked(settings: Adaptation) -> Adaptation:
-    """The settings with their types and ranges checked, and an encoder in a folder by its path.
+    """Return the settings with types and ranges checked, and the path of an encoder folder.
 
     Raises:
         RecipeError: a setting does not fit, or more tokens are asked for than the encoder takes.
-        FinetextError: there is no such encoder, or none that can be adapted.
+        FinetextError: there is no such encoder, or it cannot be adapted.
     """
     values = asdict(settings)
     if not is_alias(settings.encoder):
@@ -252,7 +225,7 @@ def checked(settings: Adaptation) -> Adaptation:
 
 
 def _loaded(settings: Adaptation) -> LanguageModel:
-    """The model to start from."""
+    """Return the model to start from."""
     from transformers import AutoConfig
 
     from finetext.encoders.auto import loading

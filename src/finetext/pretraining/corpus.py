@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,15 +17,14 @@ import numpy as np
 
 from finetext.core.environment import absolute
 from finetext.core.errors import DataError, UnlabelledError
-from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings
+from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings, made
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
 from finetext.data.formats import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
 from finetext.data.read import read
 from finetext.data.split import split
 from finetext.pretraining.folder import Hashes, text_hashes
-from finetext.runs.claiming import is_started
-from finetext.runs.recipe import Recipe, read_toml
+from finetext.storage.locks import is_started
 
 
 @dataclass(frozen=True)
@@ -364,8 +364,15 @@ def _rows_of_run(folder: Path) -> _Rows:
     import pyarrow
     import pyarrow.parquet
 
-    recipe = Recipe.from_values({"data": read_toml(folder / "recipe.toml")["data"]})
-    dataset = read(recipe.source, settings=recipe.read)
+    try:
+        data = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"the run in {folder} is damaged: {error!r}") from None
+    source = data.pop("source", None)
+    data.pop("content_hash", None)
+    beside = isinstance(source, str) and (folder / source).exists()
+    how = made("[data]", ReadSettings, data)
+    dataset = read(str(folder / source) if beside else source, settings=how)
     try:
         known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
         table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()

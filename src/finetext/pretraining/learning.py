@@ -1,4 +1,4 @@
-"""What adapting and pretraining have in common: a model and a corpus in, an encoder folder out."""
+"""The part that adapting and pretraining share: a model and a corpus in, an encoder folder out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from finetext.core.contracts import FitContext, batches_of
 from finetext.core.errors import ModelError, RunError
+from finetext.core.wording import counted
 from finetext.encoders.language_models import (
     STREAMED,
     Objective,
@@ -29,7 +30,6 @@ from finetext.pretraining.folder import (
     Workplace,
     is_finished,
     read_origin,
-    refuse_other,
     workplace,
     write_corpus_hashes,
     write_origin,
@@ -44,8 +44,8 @@ from finetext.pretraining.packing import (
     reads_ahead,
 )
 from finetext.pretraining.streams import StreamTask
-from finetext.runs.fit_methods import CHECKPOINT, Attempts
 from finetext.storage.files import is_full
+from finetext.storage.resume import CHECKPOINT, Attempts, check_same
 from finetext.training.loop import train_model
 from finetext.training.plan import Evaluation, Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
@@ -57,7 +57,7 @@ PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
 
 
 class LanguageSettings(Hyperparameters, Protocol):
-    """The hyperparameters of language-model training, as `Adaptation` explains them."""
+    """The hyperparameters of language-model training, as `Adaptation` documents them."""
 
     @property
     def epochs(self) -> int:
@@ -65,7 +65,7 @@ class LanguageSettings(Hyperparameters, Protocol):
 
     @property
     def masked_share(self) -> float:
-        """Share of the tokens that are asked about."""
+        """Share of the tokens to predict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class LanguageModel:
 
     @property
     def name(self) -> str:
-        """What to call its training in messages."""
+        """What messages call its training."""
         return "adapt" if self.kind == "adapted" else "pretrain"
 
     @cached_property
@@ -109,7 +109,7 @@ class Adapted:
 
     Attributes:
         folder: what `--encoder` and `Finetune(encoder=...)` take.
-        origin: what it was made from, and what that achieved.
+        origin: how it was made, and its figures on held-out text.
     """
 
     folder: Path
@@ -132,23 +132,21 @@ def make_encoder(
     context: FitContext,
     resume: bool = False,
 ) -> Adapted:
-    """Train a language model and leave an encoder folder, whole or not at all.
-
-    What was begun in the folder with the same settings is gone on with if `resume` says so, and an
-    encoder that is finished is given back as it is.
+    """Train a language model and write an encoder folder, whole or not at all.
 
     Args:
         out: the folder.
-        make: gives the model; on the processor, the same one each time it is called. What takes
-            long or is not the same each time it may keep in the `state` of the workplace.
+        make: returns the model, on the CPU and the same one each time it is called. What takes
+            long or differs each time it may keep in the `state` of the workplace.
         corpus: what to learn from and to measure on.
         settings: the hyperparameters.
-        context: seed, device, cache, trackers and listeners; of its checkpoints, how often.
-        resume: whether what is in the folder may be gone on with.
+        context: seed, device, cache, trackers and listeners; of its checkpoints, the interval.
+        resume: whether to resume an unfinished encoder with the same settings in the folder, or
+            to return a finished one as it is.
 
     Raises:
         RunError: the folder cannot be used.
-        RecipeError: what is in it has other settings.
+        RecipeError: what it holds has other settings.
         ModelError: the training failed.
     """
     import torch
@@ -157,47 +155,38 @@ def make_encoder(
     if resume and is_finished(out):
         return _finished(out, asked, context)
     with workplace(out, resume, asked) as place:
+        kept = context.checkpoints
+        if kept is not None:  # a checkpoint of another corpus is refused
+            context = replace(context, checkpoints=replace(kept, data=corpus.content_hash))
         attempts = Attempts(place.state, context)
         try:
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 torch.manual_seed(context.seed)
                 language = make(place)
                 language.model.to(choose_device(context.device))
-                heard = _context(attempts.context(place.state), out, corpus)
+                heard = replace(attempts.context(), log=out / "log.jsonl")
                 learnt = _learn(language, corpus, settings, place, heard)
         except BaseException as error:
             attempts.keep()
             is_final = isinstance(error, Exception) and not is_full(error)
             if is_final and not (place.state / CHECKPOINT).is_dir():
-                shutil.rmtree(place.state, ignore_errors=True)  # nothing to go on with
+                shutil.rmtree(place.state, ignore_errors=True)  # nothing to resume
             raise
-        origin = _origin(language, corpus, settings, context, learnt)
-        origin = replace(origin, seconds=attempts.seconds)
+        origin = Origin(
+            kind=language.kind,
+            base=language.base,
+            corpus=corpus.described() | {"tokens": learnt.tokens},
+            seconds=attempts.seconds,
+            before=learnt.before,
+            after=learnt.after,
+            settings=asdict(settings),  # type: ignore[call-overload]
+            chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
+            seed=context.seed,
+            versions={name: version(name) for name in PACKAGES},
+            head_is_fresh=language.head_is_fresh,
+        )
         place.finish(lambda folder: _write(folder, language, corpus, origin))
     return Adapted(out, origin)
-
-
-def _origin(
-    language: LanguageModel,
-    corpus: Corpus,
-    settings: LanguageSettings,
-    context: FitContext,
-    learnt: Learnt,
-) -> Origin:
-    """Where the encoder comes from, but for the seconds it took."""
-    return Origin(
-        kind=language.kind,
-        base=language.base,
-        corpus=corpus.described() | {"tokens": learnt.tokens},
-        seconds=0.0,
-        before=learnt.before,
-        after=learnt.after,
-        settings=asdict(settings),  # type: ignore[call-overload]
-        chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
-        seed=context.seed,
-        versions={name: version(name) for name in PACKAGES},
-        head_is_fresh=language.head_is_fresh,
-    )
 
 
 def _write(folder: Path, language: LanguageModel, corpus: Corpus, origin: Origin) -> None:
@@ -209,7 +198,7 @@ def _write(folder: Path, language: LanguageModel, corpus: Corpus, origin: Origin
 
 
 def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What determines an encoder, in the types of JSON; its precision is kept anyway."""
+    """Return what determines an encoder, in the types of JSON; precision may change."""
     known = {"seed": seed, "corpus": corpus["content_hash"], "in_order": corpus["in_order"]}
     asked = {name: of for name, of in settings.items() if name != "precision"} | known
     plain: dict[str, Any] = json.loads(json.dumps(asked))
@@ -217,26 +206,15 @@ def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) ->
 
 
 def _finished(out: Path, asked: Mapping[str, Any], context: FitContext) -> Adapted:
-    """The encoder in a folder where one is finished, as it is.
-
-    Raises:
-        RunError: its record is gone.
-        RecipeError: it has other settings.
-    """
+    """Return the finished encoder in a folder; raises a RecipeError if it has other settings."""
     origin = read_origin(out)
     if origin is None:
-        raise RunError(f"{out} does not tell how its encoder was made")
-    refuse_other(out, _asked(origin.settings, origin.corpus, origin.seed), asked)
-    shutil.rmtree(out / STATE, ignore_errors=True)  # there if it was killed at the very end
+        raise RunError(f"{out} has no record of how its encoder was made")
+    was = _asked(origin.settings, origin.corpus, origin.seed)
+    check_same(f"the encoder in {out}", was, asked)
+    shutil.rmtree(out / STATE, ignore_errors=True)  # still there after a kill at the very end
     context.say(f"the encoder in {out} is finished already")
     return Adapted(out, origin)
-
-
-def _context(context: FitContext, out: Path, corpus: Corpus) -> FitContext:
-    """The context of the training: with its log in the folder, and states of this corpus only."""
-    kept = context.checkpoints
-    kept = None if kept is None else replace(kept, data=corpus.content_hash)
-    return replace(context, log=out / "log.jsonl", checkpoints=kept)
 
 
 def _learn(
@@ -264,11 +242,11 @@ def _learn(
 def _task(
     language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
 ) -> tuple[Task, int]:
-    """The task of a model on a corpus, and the tokens of an epoch."""
+    """Return the task of a model on a corpus, and the tokens of an epoch."""
     named: dict[str, Any] = {"name": language.name, "seed": context.seed}
     if language.is_streamed:
         documents, held_out = (
-            _numbered(language.tokenizer, texts) for texts in (corpus.texts, corpus.held_out)
+            _token_ids(language.tokenizer, texts) for texts in (corpus.texts, corpus.held_out)
         )
         stream = StreamTask(
             documents, held_out, streams=settings.batch_size, epochs=settings.epochs,
@@ -287,8 +265,8 @@ def _task(
     return task, len(packed.ids)
 
 
-def _numbered(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
-    """The token ids of each text, all of it."""
+def _token_ids(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
+    """Return all token ids of each text."""
     with quiet():
         return [
             np.asarray(ids, dtype=np.int32)
@@ -300,10 +278,10 @@ def _numbered(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
 def _packed(
     language: LanguageModel, corpus: Corpus, context: FitContext
 ) -> tuple[PackedTexts, PackedTexts]:
-    """The texts of a corpus and those held out, as the model can read them.
+    """Return the texts of a corpus and the held-out ones, as the model can read them.
 
     Raises:
-        ModelError: there is no word in them, or a model from left to right reads ahead.
+        ModelError: they have no word, or a model that should read from left to right reads ahead.
     """
     model, causal = language.model.eval(), language.objective == "causal"
     packed, held = (
@@ -311,7 +289,7 @@ def _packed(
         for texts in (corpus.texts, corpus.held_out)
     )
     if not len(packed) or not len(held):
-        raise ModelError("the tokenizer finds no word in the corpus, or none in what is held out")
+        raise ModelError("the tokenizer finds no word in the corpus, or none in its held-out texts")
     if causal and reads_ahead(model, packed):
         raise ModelError(
             f"{language.base} reads in both directions and cannot predict the next word; choose "
@@ -322,10 +300,10 @@ def _packed(
     apart = len(packed) == rows
     held = replace(held, first_position=packed.first_position) if apart else held.alone()
     how = "packed" if apart else "not packed, since the model would mix them"
-    chunks = len(packed.chunks) - 1
+    chunks = counted(len(packed.chunks) - 1, "chunk")
     context.say(
-        f"{language.name}: {chunks:,} pieces of text in {len(packed):,} rows of up to "
-        f"{language.max_length} tokens, {how}"
+        f"{language.name}: {chunks} in {len(packed):,} rows of up to {language.max_length} tokens, "
+        f"{how}"
     )
     return packed, held
 
@@ -335,7 +313,7 @@ def _figures(found: Evaluation) -> dict[str, float]:
 
 
 def shown(figures: Mapping[str, float]) -> str:
-    """Figures on held-out text in words."""
+    """Return figures on held-out text in words."""
     return (
         f"on held-out text: loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.3f}, "
         f"perplexity {figures['perplexity']:,.1f}"
@@ -343,12 +321,12 @@ def shown(figures: Mapping[str, float]) -> str:
 
 
 def _summary(language: LanguageModel, settings: LanguageSettings, tokens: int) -> str:
-    """One line on the model and how it is trained."""
+    """Return one line on the model and its training."""
     parameters = sum(of.numel() for of in language.model.parameters())
     head = ", its head fresh" if language.head_is_fresh else ""
-    epochs = "1 epoch" if settings.epochs == 1 else f"{settings.epochs} epochs"
     return (
         f"{language.name}: {language.base or 'random weights'} ({type(language.model).__name__}"
-        f"{head}), {parameters / 1e6:.1f} M parameters; {tokens:,} tokens, {epochs}, "
-        f"learning rate {language.learning_rate:.2g}, {language.model.device.type}"
+        f"{head}), {parameters / 1e6:.1f} M parameters; {tokens:,} tokens, "
+        f"{counted(settings.epochs, 'epoch')}, learning rate {language.learning_rate:.2g}, "
+        f"{language.model.device.type}"
     )

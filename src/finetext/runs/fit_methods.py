@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,6 @@ from finetext.core.contracts import (
     Classifier,
     FitContext,
     Method,
-    ProgressEvent,
     hyperparameters,
     predict,
 )
@@ -33,105 +31,13 @@ from finetext.runs.recipe import LARGEST_SEED, Recipe
 from finetext.runs.run import read_predictions
 from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
 from finetext.storage.files import sync_names, write_json
-
-CHECKPOINT: Final = "checkpoint"
-ATTEMPTS: Final = "attempts.json"
-_SECONDS_BETWEEN: Final = 5.0
-_RESULTS: Final = ("model", "predictions.parquet", "scores.json", "entry.json")
-
-
-class Attempts:
-    """The attempts at one rung. A new one goes on with the last if that left a checkpoint."""
-
-    def __init__(self, place: Path, context: FitContext) -> None:
-        """Clear away the results of an attempt that was not finished, and start the clock.
-
-        Args:
-            place: the folder of the rung.
-            context: that of the run; its listeners hear what this one hears.
-
-        Raises:
-            OSError: something cannot be removed.
-        """
-        self._file = place / ATTEMPTS
-        self._context = context
-        self._before, self._findings = 0.0, list[Finding]()
-        clear(place)
-        if (place / CHECKPOINT).is_dir():
-            self._remember()
-        else:
-            self._file.unlink(missing_ok=True)
-        self._start = self._kept = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of this attempt and of those that it goes on with."""
-        return self._before + time.perf_counter() - self._start
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What training noticed, each thing once."""
-        return tuple(self._findings)
-
-    def context(self, place: Path) -> FitContext:
-        """The context in which the rung is trained: with a log, checkpoints and this listener."""
-        checkpoints = self._context.checkpoints
-        if checkpoints is not None:
-            checkpoints = replace(checkpoints, folder=place / CHECKPOINT)
-        return replace(
-            self._context,
-            log=place / "log.jsonl",
-            checkpoints=checkpoints,
-            progress=self._progress,
-            find=self._find,
-        )
-
-    def keep(self) -> None:
-        """Write down what there is so far; a full disk is left for others to notice."""
-        self._kept = time.perf_counter()
-        found = list(map(finding_to_json, self._findings))
-        with suppress(OSError):
-            write_json(self._file, {"seconds": self.seconds, "findings": found})
-
-    def _progress(self, event: ProgressEvent) -> None:
-        self._context.progress(event)
-        if time.perf_counter() - self._kept >= _SECONDS_BETWEEN:
-            self.keep()
-
-    def _find(self, finding: Finding) -> None:
-        if finding not in self._findings:
-            self._findings.append(finding)
-            self.keep()
-            self._context.find(finding)
-
-    def _remember(self) -> None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            values: dict[str, Any] = json.loads(self._file.read_text("utf-8"))
-            self._findings = list(map(finding_from_json, values["findings"]))
-            self._before = float(values["seconds"])
-
-
-def clear(place: Path) -> None:
-    """Remove the results of a rung, whole and half-written; its log and checkpoint stay."""
-    for path in list(place.iterdir()):
-        name = path.name
-        hidden = any(name.startswith(f".{of}.") for of in (*_RESULTS, ATTEMPTS))
-        if hidden or name in _RESULTS or name == "predictions.part":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def forget(place: Path) -> None:
-    """Remove what only an unfinished rung needs: its checkpoint and the record of its attempts."""
-    for path in list(place.iterdir()):
-        if path.name == CHECKPOINT:
-            shutil.rmtree(path)
-        elif path.name == ATTEMPTS or path.name.startswith((f".{ATTEMPTS}.", ".entry.json.")):
-            path.unlink()
-
+from finetext.storage.resume import Attempts, forget
 
 ENTRY: Final = "entry.json"
 """What makes a rung count as finished: its line of the leaderboard, written last."""
 _RUNG_RESULTS: Final = ("predictions.parquet", "scores.json", "model")
+_CLEARED: Final = (*_RUNG_RESULTS, "predictions.part", ENTRY)
+"""What an unfinished attempt may have left, and a new one removes."""
 _WRITTEN_LATER: Final = (DESCRIPTION, CARD)
 """Files of the model that get what the whole run says of it, when that is finished."""
 
@@ -176,8 +82,8 @@ def climb(
     try:
         place.mkdir(exist_ok=True)
         sync_names(folder)
-        attempts = Attempts(place, context)
-        classifier = fitted(method, splits, attempts, place, name)
+        attempts = Attempts(place, context, _CLEARED)
+        classifier = fitted(method, splits, attempts, name)
         made_by = {
             "method": method.name,
             "hyperparameters": hyperparameters(method),
@@ -194,15 +100,13 @@ def climb(
     return rung
 
 
-def fitted(
-    method: Method, splits: Splits, attempts: Attempts, place: Path, name: str
-) -> Classifier:
+def fitted(method: Method, splits: Splits, attempts: Attempts, name: str) -> Classifier:
     """The fitted method, in whose messages it has this name.
 
     If that ends early, the seconds spent are kept.
     """
     try:
-        context = _named(attempts.context(place), method.name, name)
+        context = _named(attempts.context(), method.name, name)
         return method.fit(splits.train, splits.validation, context)
     except BaseException:
         attempts.keep()
@@ -427,9 +331,9 @@ def _climb(
     """Fit with one seed, measure, and write the predictions."""
     try:
         place.mkdir(exist_ok=True)
-        attempts = Attempts(place, context)
+        attempts = Attempts(place, context, _CLEARED)
         name = _seeds_named(place.parent.name, [context.seed])
-        classifier = fitted(method, splits, attempts, place, name)
+        classifier = fitted(method, splits, attempts, name)
         seconds = attempts.seconds
         classifier, on_validation = calibrated(classifier, splits.validation, recipe.decide)
         on_test = predict(classifier, splits.test)

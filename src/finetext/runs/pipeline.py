@@ -34,20 +34,20 @@ from finetext.runs.adapting import (
     with_encoder,
 )
 from finetext.runs.baselines import seen_test_rows, with_twins
-from finetext.runs.claiming import (
-    check_place,
+from finetext.runs.finish import Started, finish, finish_without
+from finetext.runs.fit_methods import Rung, climb, climbed, with_seeds
+from finetext.runs.folder import start_run
+from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.runs.resume import Asked, begun, held, newest
+from finetext.runs.run import Run, is_finished
+from finetext.storage.locks import (
+    check_folder,
     check_writable,
     claimed,
     claimed_new,
     is_started,
     sweep,
 )
-from finetext.runs.finish import Started, finish, finish_without
-from finetext.runs.fit_methods import Rung, climb, climbed, with_seeds
-from finetext.runs.folder import start_run
-from finetext.runs.recipe import ADAPTED, Recipe, ladder
-from finetext.runs.resume import Asked, begun, newest
-from finetext.runs.run import Run, is_finished
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
 
@@ -115,7 +115,7 @@ class _Place:
 def _train(what: Any, recipe: Recipe, place: _Place, listener: Listener) -> Run:
     """The steps of a run, one after the other."""
     if place.out is not None:
-        check_place(place.out, place.resume)
+        check_folder(place.out, place.resume, held)
     elif not place.resume:
         check_writable(Path("runs"))
     recipe, noticed = with_twins(recipe)

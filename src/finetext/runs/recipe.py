@@ -57,6 +57,7 @@ from finetext.core.settings import (
     made,
 )
 from finetext.evaluation.deciding import Deciding
+from finetext.storage.locks import RUN_FILES
 from finetext.training.record import check_names
 
 if TYPE_CHECKING:
@@ -98,11 +99,6 @@ LADDER: Final = ("majority", "tfidf", "probe", "finetune")
 LARGEST_SEED: Final = 2**32 - 1
 ADAPTED: Final = "adapted"
 """The encoder that a run adapts itself, as rungs name it, and its folder in the run folder."""
-RUN_FILES: Final = frozenset({
-    ADAPTED, "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
-    "leaderboard.json", "verdict.json", "report.html", "openings.jsonl", "diagnosis",
-})  # fmt: skip
-"""What a run folder holds beside the folders of the rungs."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
 """The settings that change no result; a run can be gone on with under others."""
 TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)

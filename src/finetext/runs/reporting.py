@@ -15,8 +15,9 @@ from finetext.report.data import ReportData
 from finetext.report.report import write_report
 from finetext.runs.diagnosing import kept
 from finetext.runs.recipe import ADAPTED
-from finetext.runs.run import Run, read_log, stored_predictions
+from finetext.runs.run import Run, stored_predictions
 from finetext.storage.codec import finding_from_json
+from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Going on with a run: is what is in the folder the run that is asked for?"""
+"""The run to resume: which folder holds it, and whether it is the one that is asked for."""
 
 from __future__ import annotations
 
@@ -10,23 +10,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.errors import FinetextError, RecipeError, RunError
+from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Dataset, Finding, Splits
-from finetext.runs.claiming import is_started
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import KNOBS, Recipe
+from finetext.runs.run import is_finished
 from finetext.storage.codec import finding_from_json
+from finetext.storage.locks import Held, is_started
+from finetext.storage.resume import check_same, differences
 
 if TYPE_CHECKING:
     from finetext.pretraining.corpus import Corpus
 
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
+_HASHES: Final = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
+_OR_ELSE: Final = "to resume, or start a new run in another folder"
+
+
+def held(folder: Path) -> Held:
+    """Return what a folder holds of a run; see `finetext.storage.locks.check_folder`."""
+    if not is_started(folder):
+        return None
+    finished = is_finished(folder)
+    return f"{'a finished' if finished else 'an unfinished'} run", not finished
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What a command asks for, before it is known whether a run of it was begun.
+    """What a command asks for, before it is known whether a run of it was started.
 
     Attributes:
         recipe: the settings.
@@ -55,7 +67,7 @@ class Begun:
 
 
 def begun(folder: Path, asked: Asked) -> Begun:
-    """The run in a folder, once it is sure that it is the one that is asked for.
+    """Return the run in a folder, which must be the one that is asked for.
 
     Raises:
         RecipeError: it has other settings.
@@ -72,54 +84,39 @@ def begun(folder: Path, asked: Asked) -> Begun:
         raise RunError(
             f"the run in {folder} is damaged: {error}; start a new one in another folder"
         ) from None
-    if differing := differences(values, asked.recipe):
-        raise RecipeError(
-            f"the run in {folder} has other settings: {'; '.join(differing)}. Give it the same "
-            "settings to go on, or start a new run in another folder"
-        )
-    now = asked.recipe.adapt
-    if now is not None and values["adapt"].get("content_hash") != now.content_hash:
+    was, now = _settings(values), _settings(tomllib.loads(asked.recipe.to_toml()))
+    if was["methods"] != now["methods"]:
+        was, now = (_without(of, "methods.") for of in (was, now))
+    # Where the data lie and how they are read only matters if other texts come out.
+    compared = [_without(of, "data.", "adapt.corpus") for of in (was, now)]
+    check_same(f"the run in {folder}", compared[0], compared[1])
+    adapt, costs, scheme = asked.recipe.adapt, asked.recipe.decide, asked.splits.scheme
+    if adapt is not None and values["adapt"].get("content_hash") != adapt.content_hash:
         raise RunError(
-            f"the corpus to adapt to is not the one that the run in {folder} was begun with. Put "
-            "that back to go on, or start a new run in another folder"
+            f"the corpus to adapt to is not the one that the run in {folder} started with. Put "
+            f"that back {_OR_ELSE}"
         )
-    was, costs = values.get("decide", {}).get("content_hash"), asked.recipe.decide
-    if was not in (None, costs.content_hash):
+    if values.get("decide", {}).get("content_hash") not in (None, costs.content_hash):
         raise RunError(
-            f"the costs in {costs.costs} are not the ones that the run in {folder} was begun with. "
-            "Put those back to go on, or start a new run in another folder"
+            f"the costs in {costs.costs} are not the ones that the run in {folder} started with. "
+            f"Put those back {_OR_ELSE}"
         )
-    scheme = asked.splits.scheme
     if known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
+        read = "; ".join(line for line in differences(was, now) if line.startswith("data."))
         raise RunError(
-            f"the data are not the ones that the run in {folder} was begun with"
-            f"{_ways_of_reading(values, asked.recipe)}. Put those back to go on, or start a new "
-            "run in another folder"
+            f"the data are not the ones that the run in {folder} started with"
+            f"{f' ({read})' if read else ''}. Put those back {_OR_ELSE}"
         )
     if not same_split:
         raise RunError(
-            f"the rows are divided in another way than in the run in {folder}: another version of "
-            "finetext began it. Start a new run in another folder"
+            f"the rows are split differently than in the run in {folder}, which another version of "
+            "finetext started. Start a new run in another folder"
         )
     return Begun(recipe, findings)
 
 
-def differences(was: Mapping[str, Any], now: Recipe) -> list[str]:
-    """The settings in which two recipes differ, as phrases: "seed was 1 and is 2".
-
-    Source and reading are left out, since the texts that were read say more; so are settings
-    that change no result.
-
-    Args:
-        was: a recipe as the values in its TOML file.
-        now: another one.
-    """
-    places = ("data.", "adapt.corpus ")
-    return [line for line in _compared(was, now) if not line.startswith(places)]
-
-
 def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
-    """The run among `runs/NAME`, `runs/NAME-2`, ... to go on with.
+    """Return the run to resume among `runs/NAME`, `runs/NAME-2`, ...
 
     Args:
         name: of the folder, without a number.
@@ -129,8 +126,6 @@ def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
         the newest unfinished run that is the one asked for, else the newest finished one, or None
         if there is none; and a line on each unfinished run that is another.
     """
-    from finetext.runs.run import is_finished
-
     found: list[Path] = []
     others: list[str] = []
     for folder in _newest_first(name):
@@ -138,7 +133,7 @@ def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
             begun(folder, asked)
         except FinetextError as error:
             if not is_finished(folder):
-                others.append(f"{folder} is not gone on with: {error}")
+                others.append(f"{folder} is not resumed: {error}")
         else:
             found.append(folder)
     unfinished = [folder for folder in found if not is_finished(folder)]
@@ -153,18 +148,14 @@ def _newest_first(name: str) -> list[Path]:
 
 
 def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:
-    """The recipe that is asked for, with data and order of rungs as in the file of a run.
+    """Return the recipe that is asked for, with data and order of methods as a run has them.
 
     Its methods need no name in the registry, since they are those that were handed over.
     """
     data = Recipe.from_values({"data": values["data"]})
     there = {name: of for name in values["methods"] if (of := asked.methods.get(name)) is not None}
     return replace(
-        asked,
-        source=data.source,
-        read=data.read,
-        content_hash=data.content_hash,
-        methods=there,
+        asked, source=data.source, read=data.read, content_hash=data.content_hash, methods=there
     )
 
 
@@ -177,28 +168,17 @@ def _split_in(folder: Path) -> dict[str, list[str]]:
     return columns
 
 
-def _ways_of_reading(was: Mapping[str, Any], now: Recipe) -> str:
-    """In brackets, how the two recipes read data otherwise."""
-    differing = [line for line in _compared(was, now) if line.startswith("data.")]
-    return f" ({'; '.join(differing)})" if differing else ""
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe that determine its results, by their whole names."""
+    return {name: of for name, of in _flat(values) if name not in {*KNOBS, *_HASHES}}
 
 
-def _compared(was: Mapping[str, Any], now: Recipe) -> list[str]:
-    """A phrase on each setting that determines the results and is not the same."""
-    before, after = dict(_flat(was)), dict(_flat(tomllib.loads(now.to_toml())))
-    hashes = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
-    names = sorted({*before, *after} - {*KNOBS, *hashes})
-    if before["methods"] != after["methods"]:
-        names = [name for name in names if not name.startswith("methods.")]
-    differing = [(n, before.get(n, "not set"), after.get(n, "not set")) for n in names]
-    return [f"{name} was {one} and is {other}" for name, one, other in differing if one != other]
+def _without(settings: Mapping[str, Any], *places: str) -> dict[str, Any]:
+    return {name: of for name, of in settings.items() if not name.startswith(places)}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings by their whole name: "methods.finetune.epochs" to 3.
-
-    Under "methods" stand the names of the rungs.
-    """
+    """Yield "methods.finetune.epochs" with 3; under "methods" stand the names of the methods."""
     if "methods" in values and not prefix:
         yield "methods", ", ".join(sorted(values["methods"]))
     for name, value in values.items():

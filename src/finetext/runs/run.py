@@ -22,8 +22,9 @@ from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.models.folder import load_model
-from finetext.runs.claiming import is_started
 from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
+from finetext.storage.locks import is_started
+from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
     import pyarrow
@@ -254,20 +255,6 @@ def is_finished(folder: Path) -> bool:
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in a folder."""
     return f"finetext train --resume --out {shlex.quote(str(folder))}"
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of `log.jsonl`; what a kill cut short is left out, and no file is no lines."""
-    lines = []
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            lines.append(value)
-    return lines
 
 
 def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:

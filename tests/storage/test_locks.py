@@ -1,4 +1,4 @@
-"""Which folder a run gets, and that no other run gets it too."""
+"""One process at a time writes into a folder, and what a killed one left blocks nobody."""
 
 from __future__ import annotations
 
@@ -13,20 +13,29 @@ from pathlib import Path
 import pytest
 
 from finetext.core.errors import RunError
-from finetext.runs.claiming import check_place, claimed, claimed_new, is_free, is_started, sweep
+from finetext.storage.locks import (
+    STARTED,
+    Held,
+    check_folder,
+    claimed,
+    claimed_new,
+    is_free,
+    is_started,
+    sweep,
+    try_lock,
+)
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from finetext.runs.claiming import claimed\n"
+    "import sys, time; from pathlib import Path; from finetext.storage.locks import claimed\n"
     "with claimed(Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    time.sleep(60)"
 )
-STARTED = ("data.json", "splits.parquet", "recipe.toml")
 
 
 @contextmanager
 def another_process(folder: Path) -> Iterator[int]:
-    """A process that holds a folder; its id."""
+    """Start a process that holds a folder; yields its id."""
     given = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,7 +53,11 @@ def fill(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_the_first_free_name_is_taken(workplace: Path) -> None:
+def held(folder: Path) -> Held:
+    return ("an unfinished run", True) if is_started(folder) else None
+
+
+def test_new_folders_are_numbered(workplace: Path) -> None:
     with claimed_new(None, "x") as folder:
         assert folder == Path("runs/x")
         with claimed_new(None, "x") as other:
@@ -55,7 +68,7 @@ def test_the_first_free_name_is_taken(workplace: Path) -> None:
         assert folder == Path("runs/x-3")
 
 
-def test_a_folder_in_which_nothing_came_to_be_is_removed_again(workplace: Path) -> None:
+def test_folder_without_result_is_removed(workplace: Path) -> None:
     with claimed_new(Path("a/b"), "x") as folder:
         fill(folder, "data.json", ".recipe.toml.abc", "splits.part")
     assert list(workplace.iterdir()) == []
@@ -66,68 +79,75 @@ def test_a_folder_in_which_nothing_came_to_be_is_removed_again(workplace: Path) 
     assert list(Path("mine").iterdir()) == []
 
 
-def test_what_was_killed_before_it_was_started_is_in_nobodys_way(workplace: Path) -> None:
-    folder = fill(Path("run"), ".lock", "data.parquet", ".data.json.x1", "splits.part")
+@pytest.mark.parametrize(
+    "names", [("data.parquet", ".data.json.x1", "splits.part"), (".fits.jsonl.ab12",)]
+)
+def test_folder_of_process_killed_before_its_start_is_free(
+    workplace: Path, names: tuple[str, ...]
+) -> None:
+    folder = fill(Path("run"), ".lock", *names)
     assert is_free(folder)
     with claimed_new(folder, "x"):
         assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("names", [["data.parquet"], ["recipe.toml"], [".lock", "other.csv"]])
-def test_what_others_put_there_is_left_alone(workplace: Path, names: list[str]) -> None:
+def test_foreign_files_are_left_alone(workplace: Path, names: list[str]) -> None:
     folder = fill(Path("run"), *names)
     assert not is_free(folder)
     for resume in (False, True):
         with pytest.raises(RunError, match="not empty"):
-            check_place(folder, resume)
+            check_folder(folder, resume, held)
+    with pytest.raises(RunError, match="not empty"), claimed_new(folder, "x"):
+        pass
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
-def test_a_file_is_no_folder(workplace: Path) -> None:
+def test_file_is_not_a_folder(workplace: Path) -> None:
     Path("file").write_text("x")
     for taken in (Path("file"), Path("file/below/it")):
         with pytest.raises(RunError, match="is a file"):
-            check_place(taken, resume=False)
+            check_folder(taken, resume=False, held=held)
 
 
-def test_an_unfinished_run_is_named_as_one(workplace: Path) -> None:
+def test_unfinished_and_finished_work_is_not_overwritten(workplace: Path) -> None:
     folder = fill(Path("run"), *STARTED)
-    assert is_started(folder)
-    with pytest.raises(RunError, match="unfinished run: go on with it by --resume"):
-        check_place(folder, resume=False)
-    check_place(folder, resume=True)
-
-
-def test_a_finished_run_is_named_as_one(finished: Path) -> None:
+    with pytest.raises(RunError, match="holds an unfinished run: resume it with --resume"):
+        check_folder(folder, False, held)
+    check_folder(folder, True, held)
     with pytest.raises(RunError, match="holds a finished run: choose another folder"):
-        check_place(finished, resume=False)
+        check_folder(folder, False, lambda _: ("a finished run", False))
 
 
-def test_a_second_process_is_refused_until_the_first_is_dead(workplace: Path) -> None:
+def test_second_process_is_refused_until_the_first_is_dead(workplace: Path) -> None:
     folder = fill(Path("run"), *STARTED)
     with another_process(folder) as process:
-        with pytest.raises(RunError, match="another run is writing into run"):
-            check_place(folder, resume=True)
-        with pytest.raises(RunError, match="another run"), claimed(folder):
+        with pytest.raises(RunError, match="another process is writing into run"):
+            check_folder(folder, True, held)
+        with pytest.raises(RunError, match="another process"), claimed(folder):
             pass
+        assert try_lock(folder / ".lock") is None
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         with claimed(folder):
             pass
 
 
-def test_what_is_not_started_yet_is_held_as_well(workplace: Path) -> None:
-    with another_process(Path("runs/x")), claimed_new(None, "x") as folder:
-        assert folder == Path("runs/x-2")
+def test_folder_is_locked_before_anything_starts_in_it(workplace: Path) -> None:
+    with another_process(Path("runs/x")):
+        with claimed_new(None, "x") as folder:
+            assert folder == Path("runs/x-2")
+        with pytest.raises(RunError, match="another process"), claimed_new(Path("runs/x"), "x"):
+            pass
 
 
-def test_a_place_that_cannot_be_written_is_one_message() -> None:
-    refused = pytest.raises(RunError, match="the run folder /proc/run cannot be written")
+def test_folder_that_cannot_be_written_is_reported() -> None:
+    refused = pytest.raises(RunError, match="the folder /proc/run cannot be written")
     with refused, claimed_new(Path("/proc/run"), "x"):
         pass
 
 
-def test_only_what_is_half_written_is_swept_from_a_run(workplace: Path) -> None:
+def test_sweep_removes_only_half_written_files(workplace: Path) -> None:
     kept = [*STARTED, "report.html", ".mine"]
     folder = fill(Path("run"), *kept, ".report.html.x", "data.part", ".verdict.json.tmp")
     fill(folder / "splits.part", "model")

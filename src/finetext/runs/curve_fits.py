@@ -1,0 +1,205 @@
+"""The trainings of a learning curve: which there are, their results, and the log of those done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, astuple, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.core.contracts import FitContext, Listener, Method, ProgressEvent, hyperparameters
+from finetext.core.environment import cache_folder
+from finetext.core.errors import FinetextError, RunError
+from finetext.core.types import Dataset, Splits
+from finetext.core.wording import duration
+from finetext.diagnosis.curve import NestedShares
+from finetext.diagnosis.forecast import Fit, Training
+from finetext.evaluation.intervals import resample
+from finetext.evaluation.metrics import metric_for
+from finetext.methods.fitting import calibrated
+from finetext.runs.recipe import LARGEST_SEED, Recipe
+from finetext.storage.locks import CURVE_LOG
+from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
+
+FORMAT_VERSION: Final = 1
+RESAMPLES: Final = 1000
+_DIGITS: Final = 6
+_RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds")
+"""The keys of a result in the log, in the order of the fields of `Fit`."""
+
+
+class FitLog:
+    """The finished trainings of a learning curve, each on the disk as soon as it is done."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        """Read the log in a folder, or begin it; raises as `ResumeLog`."""
+        self.folder = folder
+        header = {"format_version": FORMAT_VERSION, **header}
+        self._log = ResumeLog(folder / CURVE_LOG, header, f"the learning curve in {folder}")
+        self._fits: dict[Training, Fit] = {}
+        for step in self._log.steps:
+            with suppress(ValueError, KeyError, TypeError):
+                training = Training(step["method"], step["labels"], step["seed"])
+                self._fits[training] = Fit(
+                    str(step["rung"]),
+                    int(step["rows"]),
+                    _number(step["score"]),
+                    tuple(map(_number, step["replicates"])),
+                    float(step["seconds"]),
+                )
+
+    def get(self, training: Training) -> Fit | None:
+        """Return the result of a training, or None if it is still to be done."""
+        return self._fits.get(training)
+
+    def add(self, training: Training, fit: Fit) -> None:
+        """Keep the result of a training; raises a RunError."""
+        self._log.add(asdict(training) | dict(zip(_RESULTS, astuple(fit), strict=True)))
+        self._fits[training] = fit
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def fingerprint(method: Method) -> str:
+    """Return a hash of a method and its hyperparameters."""
+    described = json.dumps([method.name, hyperparameters(method)], default=str, sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: a method by its name in the curve, the size of its share, and a seed."""
+
+    name: str
+    method: Method
+    training: Training
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.training.labels:,} rows, seed {self.training.seed}"
+
+
+@dataclass(frozen=True)
+class Growing:
+    """What is to be trained.
+
+    Attributes:
+        recipe: the methods, metric, seed and device.
+        splits: the frozen rows; those of test are not used.
+        sizes: labels of each share, rising.
+        trainings: how many times each method is trained on each size.
+        listener: receives progress.
+    """
+
+    recipe: Recipe
+    splits: Splits
+    sizes: tuple[int, ...]
+    trainings: int
+    listener: Listener
+
+    def fits(self, log: FitLog) -> dict[str, list[list[Fit]]]:
+        """Return the results of each method for each size; what the log has is not done again.
+
+        Raises:
+            RunError: a training failed; the message says how to resume.
+            KeyboardInterrupt: it was stopped; the message says how to resume.
+        """
+        tasks = list(self._tasks())
+        clock = _Clock(tasks, log)
+        title = metric_for(self.recipe.metric, self.splits.scheme).title
+        if clock.done:
+            self.listener.say(f"{clock.done} of {len(tasks)} trainings were done before")
+        shares: dict[int, NestedShares] = {}
+        for task in tasks:
+            if log.get(task.training) is None:
+                seed = task.training.seed
+                shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
+                share = shares[seed].share(task.training.labels)
+                try:
+                    fit = self._fit(task, share, f"{clock.done + 1} of {len(tasks)}")
+                except (FinetextError, KeyboardInterrupt) as error:
+                    raise _with_advice(error, task, clock) from error
+                log.add(task.training, fit)
+                self.listener.say(
+                    f"{task}: {title} {fit.score:.3f} in {duration(fit.seconds)} "
+                    f"({clock.after(task, fit)})"
+                )
+        table: dict[str, dict[int, list[Fit]]] = {
+            name: {size: [] for size in self.sizes} for name in self.recipe.methods
+        }
+        for task in tasks:
+            done = log.get(task.training)
+            assert done is not None
+            table[task.name][task.training.labels].append(done)
+        return {name: list(of.values()) for name, of in table.items()}
+
+    def _tasks(self) -> Iterator[Task]:
+        """Yield all trainings, the cheap ones first."""
+        methods = {name: (of, fingerprint(of)) for name, of in self.recipe.methods.items()}
+        for size in self.sizes:
+            for number in range(self.trainings):
+                seed = (self.recipe.seed + number) % (LARGEST_SEED + 1)
+                for name, (method, mark) in methods.items():
+                    yield Task(name, method, Training(mark, size, seed))
+
+    def _fit(self, task: Task, share: Dataset, place: str) -> Fit:
+        """Train, calibrate and measure."""
+        recipe, hears = self.recipe, self.listener
+        prefix = f"{place} {task.name} on {task.training.labels:,} rows"
+        context = FitContext(
+            seed=task.training.seed, device=recipe.device, metric=recipe.metric,
+            cache=cache_folder(),
+            progress=lambda of: hears.progress(replace(of, stage=f"{prefix}: {of.stage}")),
+            find=lambda of: hears.finding(replace(of, message=f"{task}: {of.message}")),
+        )  # fmt: skip
+        hears.progress(ProgressEvent(prefix, 0, 1))
+        started = time.perf_counter()
+        classifier = task.method.fit(share, self.splits.validation, context)
+        seconds = time.perf_counter() - started
+        predictions = calibrated(classifier, self.splits.validation, recipe.decide)[1]
+        metric = metric_for(recipe.metric, self.splits.scheme)
+        drawn = metric.replicates(predictions, resample(predictions, RESAMPLES, recipe.seed))
+        replicates = tuple(round(value, _DIGITS) for value in drawn.tolist())
+        return Fit(task.name, len(share), metric(predictions), replicates, round(seconds, 3))
+
+
+@dataclass
+class _Clock:
+    """How many trainings are done, and how long the others will take.
+
+    A method is taken to need as long for each row as in its latest training.
+    """
+
+    tasks: list[Task]
+    log: FitLog
+    pace: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        return sum(self.log.get(task.training) is not None for task in self.tasks)
+
+    def after(self, task: Task, fit: Fit) -> str:
+        """Return what to say after a training."""
+        self.pace[task.name] = fit.seconds / task.training.labels
+        left = [other for other in self.tasks if self.log.get(other.training) is None]
+        told = f"{self.done} of {len(self.tasks)}"
+        if not left or any(other.name not in self.pace for other in left):
+            return told
+        seconds = sum(self.pace[other.name] * other.training.labels for other in left)
+        return f"{told}, about {duration(seconds)} to go"
+
+
+def _with_advice(error: BaseException, task: Task, clock: _Clock) -> BaseException:
+    """Return the same error with a message that says what is kept and how to resume."""
+    kept = (
+        f"{clock.done} of {len(clock.tasks)} trainings are kept in {clock.log.folder}; "
+        f"{HOW_TO_RESUME}"
+    )
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt(f"{task} was stopped. {kept}")
+    return RunError(f"{task} failed: {error}. {kept}")
