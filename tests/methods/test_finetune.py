@@ -125,7 +125,7 @@ def test_a_stage_of_no_epochs_is_left_out(tiny_encoder: Path, topics: Dataset) -
 
 def test_epochs_and_stages_do_not_go_together(tiny_encoder: Path) -> None:
     method = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", epochs=3)
-    with pytest.raises(RecipeError, match="set stage_epochs instead of epochs"):
+    with pytest.raises(RecipeError, match="set that instead of epochs"):
         method.check()
 
 

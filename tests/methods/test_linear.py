@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from finetext.core.contracts import FitContext
 from finetext.core.types import LabelScheme
 from finetext.methods import linear
-from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
+from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularization, fit_head
 
 CONTEXT = FitContext(metric="accuracy")
 FEATURES = np.random.default_rng(0).normal(size=(120, 6))
@@ -140,5 +140,5 @@ def test_regularisation_is_chosen_for_new_groups() -> None:
     features = random.normal(size=(40, 60))[group] + 0.01 * random.normal(size=(120, 60))
     targets = random.integers(2, size=40)[group]
     given = (features, targets, scheme(2), CANDIDATES, CONTEXT)
-    assert choose_regularisation(*given)[1] > 0.9
-    assert choose_regularisation(*given, [str(g) for g in group])[1] < 0.7
+    assert choose_regularization(*given)[1] > 0.9
+    assert choose_regularization(*given, [str(g) for g in group])[1] < 0.7

@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
-from finetext.core.types import Predictions
+from finetext.core.contracts import Classifier, predict
+from finetext.core.types import Dataset, Predictions
+from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 
 BINS: Final = 15
@@ -172,3 +174,27 @@ brier_score = loss("brier_score", "Brier score", _squared)
 """See `Reliability`; lower is better."""
 calibration_error = loss("calibration_error", "calibration error", _in_bins, _distance)
 """See `Reliability`; lower is better. It is never below 0, so small values are biased upwards."""
+
+
+def calibrated(
+    classifier: Classifier, validation: Dataset, wanted: Deciding | None = None
+) -> tuple[Classifier, Predictions]:
+    """Return the calibrated classifier and its predictions on the validation rows.
+
+    Args:
+        classifier: a fitted one.
+        validation: labeled rows that were not trained on.
+        wanted: what the decision rule is to achieve; by default the likeliest label is given, or,
+            with several labels per row, each label above a threshold chosen for a high F1.
+
+    Raises:
+        RecipeError: what is wanted does not suit the labels.
+    """
+    predictions = predict(classifier, validation)
+    temperature = fit_temperature(predictions)
+    scaled = classifier.with_temperature(temperature)
+    if scaled is not classifier:
+        decision = replace(predictions.decision, temperature=temperature)
+        predictions = replace(with_temperature(predictions, temperature), decision=decision)
+    decision = choose_decision(predictions, wanted or Deciding())
+    return scaled.with_decision(decision), replace(predictions, decision=decision)

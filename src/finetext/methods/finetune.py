@@ -1,4 +1,4 @@
-"""Fine-tuning: all weights of a pretrained encoder learn the task."""
+"""Fine-tuning: train all weights of a pretrained encoder on the task."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ EPOCHS: Final = (2, 10)
 USUAL_RATE: Final = 1e-4
 """The highest learning rate for a hidden size of 384."""
 RATE_OF_THE_HEAD: Final = 10
-"""With discriminative rates the head learns so many times faster than all do without them: a rate
-that suits the whole encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
+"""The factor on the head's learning rate with discriminative rates: a rate that suits the whole
+encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
 RECURRENT: Final = frozenset({"awd_lstm"})
 """Model types that take the highest learning rate, at which ULMFiT ends."""
 ROWS_MEASURED: Final = 256
-"""Training rows by which a head that is standardised measures what it will read."""
+"""Training rows whose statistics standardize the input of a head."""
 GROUPS_OF_STAGES: Final = (1, 2, 3, None)
-"""Layer groups that learn in each stage of gradual unfreezing, from the top."""
+"""Layer groups that learn in each stage of gradual unfreezing, counted from the top."""
 STAGE_EPOCHS: Final = (1, 1, 1, 2)
 STAGE_RATES: Final = (20.0, 10.0, 5.0, 1.0)
 StageEpochs = tuple[NotNegativeCount, NotNegativeCount, NotNegativeCount, Count]
@@ -70,13 +70,13 @@ class Finetune(Method):
 
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
-        epochs: passes over the training rows; None (the default) takes the fewest from 2 to 10
-            that make 200 steps.
-        batch_size: rows a step, 32 by default.
+        epochs: passes over the training rows; None (the default) is the fewest from 2 to 10 that
+            make 200 steps.
+        batch_size: rows per step, 32 by default.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
             384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
             discriminative rates it is that of the head, ten times as high, 1e-3 at most.
-        max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
+        max_length: tokens to truncate texts to; None (the default) is the whole context.
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
             first token (the last, if the encoder reads one way), the maximum and the mean over
             all tokens (Howard and Ruder 2018, section 3.3).
@@ -89,15 +89,15 @@ class Finetune(Method):
         discriminative: by how much the learning rate falls from one layer group to the one below:
             2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
             0.9; 1 (the default) gives all groups the same.
-        schedule: how the learning rate goes in each stage: "linear" (the default) rises and falls
-            in straight lines, "one-cycle" along cosines, "slanted-triangular" rises shortly and
-            falls long; the last two move the momentum against it.
-        warmup_share: share of the steps in which the learning rate rises; None (the default) is
+        schedule: of the learning rate in each stage: "linear" (the default) rises and falls
+            linearly, "one-cycle" along cosines, "slanted-triangular" rises for a tenth; the last
+            two move the momentum in the opposite direction.
+        warmup_share: share of the steps for warm-up; None (the default) is
             0.06 for "linear", 0.25 for "one-cycle", 0.1 for "slanted-triangular".
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
-        dropout_multiplier: factor on every dropout probability of the encoder; 0 by default, as
-            dropout takes time and changed no result that was measured over two epochs.
+        dropout_multiplier: factor on every dropout probability of the encoder; 0 by default:
+            dropout takes time and changed no measured result over two epochs.
         label_smoothing: share of the target spread over all classes, 0 by default.
         class_weights: "balanced" weighs each class by the inverse of its frequency; "none" by
             default.
@@ -106,9 +106,8 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement after which training stops; None (the default)
             never stops early.
-        precision: number format of training and prediction, "fp32", "bf16" or "auto" (the
-            default), which takes bf16 where the hardware is fast at it, by measurement where the
-            training is long enough. The saved weights are fp32.
+        precision: "fp32", "bf16", or "auto" (the default): bf16 where the hardware is fast at it,
+            measured if the training is long enough. The saved weights are fp32.
     """
 
     name: ClassVar[str] = "finetune"
@@ -135,22 +134,22 @@ class Finetune(Method):
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Refuse an unknown encoder, more tokens than it can see, or settings that clash."""
+        """Refuse an unknown encoder, more tokens than its context, or options that clash."""
         longest_input(self.encoder, self.max_length)
         if self.unfreeze == "gradual" and self.epochs is not None:
             raise RecipeError(
-                'finetune: with unfreeze = "gradual" the epochs are those of the stages: set '
-                "stage_epochs instead of epochs"
+                'finetune: unfreeze = "gradual" takes its epochs from stage_epochs: set that '
+                "instead of epochs"
             )
         if self.resample != "none" and scheme is not None and scheme.multilabel:
             raise RecipeError(
-                "finetune: resample needs one label a text; with several use class_weights"
+                "finetune: resample needs one label per text. With several, use class_weights"
             )
 
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
-        """Train on `train`, keep the weights that are best on `validation`; see `Method.fit`."""
+        """Train on `train` and keep the weights that are best on `validation`."""
         train = self.resampled(train, context.seed)
         with self.begun(train, context) as classifier:
             model = classifier.model
@@ -165,10 +164,9 @@ class Finetune(Method):
 
     @contextmanager
     def begun(self, train: Dataset, context: FitContext) -> Iterator[TransformerClassifier]:
-        """The classifier before its training, which is done in the body.
+        """Yield the untrained classifier; the body trains it with the seed's random generators.
 
-        Meanwhile the random generators are those of the seed; afterwards they are as before, and
-        the configuration has its dropout probabilities back.
+        Afterward the generators are as before, and the configuration has its dropout back.
         """
         import torch
 
@@ -188,7 +186,7 @@ class Finetune(Method):
         validation: Dataset,
         context: FitContext,
     ) -> ClassificationTask:
-        """What the classifier is to learn."""
+        """Return the task of the training loop."""
         return ClassificationTask.prepare(
             classifier, train, validation, context,
             class_weights=self.class_weights, label_smoothing=self.label_smoothing,
@@ -197,7 +195,7 @@ class Finetune(Method):
     def _untrained(
         self, encoder: str, train: Dataset, context: FitContext
     ) -> TransformerClassifier:
-        """The pretrained encoder with a fresh head for the labels of `train`."""
+        """Return the pretrained encoder with a new head for the labels of `train`."""
         from finetext.encoders.heads import standardize
 
         assert train.scheme is not None
@@ -215,7 +213,7 @@ class Finetune(Method):
         )
 
     def _stages(self, rows: int, config: Any) -> list[Stage]:
-        """The stages of a training on so many rows."""
+        """Return the stages of a training on this many rows."""
         is_recurrent = config.model_type in RECURRENT
         suitable = (
             MAX_LEARNING_RATE if is_recurrent else learning_rate_for(USUAL_RATE, config.hidden_size)
@@ -234,7 +232,7 @@ class Finetune(Method):
         ]
 
     def resampled(self, train: Dataset, seed: int) -> Dataset:
-        """The rows to train on, those of rare or frequent classes repeated or left out."""
+        """Return the rows to train on, over- or undersampled as `resample` says."""
         if self.resample == "none":
             return train
         self.check(train.scheme)
@@ -243,17 +241,12 @@ class Finetune(Method):
 
 @dataclass(frozen=True, eq=False)
 class TransformerClassifier(Classifier):
-    """A transformers model with a classification head.
+    """A transformers model with a classification head of k outputs, and its tokenizer.
 
     Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
-        model: a `PreTrainedModel` with k outputs.
-        tokenizer: its tokenizer.
-        max_length: tokens to cut texts to.
-        precision: number format of prediction; "auto" (the default) takes bf16 where the
-            hardware is fast at it.
-        trained_with: number format, attention and threads of its training, where that is known.
+        max_length: tokens to truncate texts to.
+        precision: of prediction; "auto" (the default) is bf16 where the hardware is fast at it.
+        trained_with: precision, attention and threads of its training, where known.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -266,7 +259,7 @@ class TransformerClassifier(Classifier):
     trained_with: Mapping[str, Any] = field(default_factory=dict)
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """The outputs before softmax or sigmoid; see `Classifier.logits`."""
+        """Return the outputs before softmax or sigmoid."""
         return predict_logits(self._reader, tokenize(self.tokenizer, texts, self.max_length))
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
@@ -275,7 +268,7 @@ class TransformerClassifier(Classifier):
 
     @cached_property
     def _reader(self) -> Any:
-        """The model in the number format of prediction."""
+        """The model in the precision of prediction."""
         return reading_copy(self.model, self.precision)
 
     @property
@@ -288,7 +281,7 @@ class TransformerClassifier(Classifier):
         return replace(self, precision=precision)
 
     def with_temperature(self, temperature: float) -> Self:
-        """See `Classifier.with_temperature`; the same classifier if its head cannot be scaled."""
+        """Return the classifier with scaled logits, or itself if its head cannot be scaled."""
         from finetext.encoders.heads import with_temperature
 
         inputs = tokenize(self.tokenizer, ["Which layer is the last?"], self.max_length).batch([0])
@@ -296,7 +289,7 @@ class TransformerClassifier(Classifier):
         return self if model is None else replace(self, model=model)
 
     def save_weights(self, folder: Path) -> None:
-        """Write the standard layout of transformers, so that `pipeline` loads the folder."""
+        """Write the layout of transformers, so that `pipeline` loads the folder."""
         self.tokenizer.model_max_length = self.max_length
         with quiet():
             self.model.save_pretrained(folder)
@@ -306,7 +299,7 @@ class TransformerClassifier(Classifier):
     def load_weights(
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
-        """Read a folder in the standard layout."""
+        """Read a folder in the layout of transformers."""
         tokenizer = load_tokenizer(str(folder))
         model = load_classifier(str(folder), scheme).eval()
         prepare_tokenizer(tokenizer, model)
@@ -314,7 +307,7 @@ class TransformerClassifier(Classifier):
         return cls(scheme, decision, model.to(choose_device(device)), tokenizer, length)
 
     def provenance(self) -> dict[str, Any]:
-        """Architecture, parameters, the length of input, and how it was trained."""
+        """Return architecture, parameters, input length, and how it was trained."""
         return {
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -325,13 +318,13 @@ class TransformerClassifier(Classifier):
 
 
 def epochs_for(rows: int, batch_size: int) -> int:
-    """The fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
+    """Return the fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
     least, most = EPOCHS
     return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
 
 
 def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
-    """One line on the model that is about to be trained."""
+    """Return one line on the model that is about to be trained."""
     sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
     total = sum(count for count, _, _ in sizes)
     trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)

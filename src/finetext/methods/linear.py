@@ -1,4 +1,4 @@
-"""Logistic regression on fixed features: the head of the rungs `tfidf` and `probe`."""
+"""Logistic regression on fixed features: the head of the methods `tfidf` and `probe`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ ROWS_TO_CHOOSE_ON: Final = 10_000
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """Weights of a logistic regression.
+    """A logistic regression: `weights` (k, d), `bias` (k,), and the C it was fitted with.
 
-    Attributes:
-        weights: (k, d), one row a class; k is 2 in the binary case as well.
-        bias: (k,).
-        inverse_regularisation: the C that was used.
+    k is 2 in the binary case, too.
     """
 
     weights: Floats
@@ -36,12 +33,12 @@ class LinearHead:
     inverse_regularisation: float
 
     def probabilities(self, features: Any, scheme: LabelScheme) -> Floats:
-        """(n, d) dense or sparse features to (n, k) probabilities."""
+        """Return (n, k) probabilities for (n, d) dense or sparse features."""
         logits = np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
         return probabilities_of(logits, scheme.multilabel)
 
     def with_temperature(self, temperature: float) -> LinearHead:
-        """The head with its logits divided by a temperature."""
+        """Return the head with its logits divided by a temperature."""
         return replace(self, weights=self.weights / temperature, bias=self.bias / temperature)
 
     def save(self, path: Path, **extra: Floats) -> None:
@@ -54,7 +51,7 @@ class LinearHead:
 
     @classmethod
     def load(cls, path: Path, scheme: LabelScheme) -> tuple[LinearHead, dict[str, Any]]:
-        """The inverse of `save`: the head and the further arrays by name.
+        """Return the head and the further arrays by name.
 
         Raises:
             OSError, KeyError: the file is missing or damaged.
@@ -86,21 +83,18 @@ def fit_head(
         features: (n, d) dense or sparse.
         targets: (n,) columns, or (n, k) of 0 and 1.
         scheme: names of the k columns.
-        inverse_regularisation: C, or None to choose it as `choose_regularisation` does.
+        inverse_regularisation: C, or None to choose it as `choose_regularization` does.
         context: seed and metric.
-        groups: the group of each row, which `choose_regularisation` keeps together, or None.
-
-    Returns:
-        the head fitted on all rows.
+        groups: the group of each row, which `choose_regularization` keeps together, or None.
     """
     chosen = inverse_regularisation
     if chosen is None:
-        chosen, _ = choose_regularisation(features, targets, scheme, CANDIDATES, context, groups)
+        chosen, _ = choose_regularization(features, targets, scheme, CANDIDATES, context, groups)
     weights, bias = _fit(features, targets, scheme, chosen, context.seed)
     return LinearHead(weights, bias, chosen)
 
 
-def choose_regularisation(
+def choose_regularization(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
@@ -108,18 +102,18 @@ def choose_regularisation(
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> tuple[float, float]:
-    """The C with the best cross-validated metric, on at most 10,000 rows and in three folds.
+    """Return the C with the best cross-validated metric, on 10,000 rows at most in three folds.
 
     Args:
         features: (n, d) dense or sparse.
         targets: (n,) columns, or (n, k) of 0 and 1.
         scheme: names of the k columns.
-        candidates: values of C in rising order.
         context: seed and metric.
+        candidates: values of C in rising order.
         groups: the group of each row, or None; with three groups or more, each stays in one fold.
 
     Returns:
-        the best candidate, the smallest among equals, and its metric, higher is better.
+        the best candidate, the smallest among equals, and its metric; higher is better.
     """
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
@@ -144,7 +138,7 @@ def choose_regularisation(
 def _folds(
     targets: Integers, scheme: LabelScheme, groups: Any | None
 ) -> list[tuple[Integers, Integers]]:
-    """Rows to fit on and to measure on, stratified if every class has enough; none of few rows."""
+    """Return rows to fit and rows to score for each fold, stratified if every class has enough."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     if len(targets) < FOLDS:
@@ -160,7 +154,7 @@ def _folds(
 def _fit(
     features: Any, targets: Integers, scheme: LabelScheme, inverse_regularisation: float, seed: int
 ) -> tuple[Floats, Floats]:
-    """Weights (k, d) and bias (k,), with the classes that do not occur made impossible."""
+    """Return weights (k, d) and bias (k,); classes that do not occur become impossible."""
     if scheme.multilabel:
         columns = [
             _fit_binary(features, column, inverse_regularisation, seed) for column in targets.T
@@ -186,7 +180,7 @@ def _fit(
 def _fit_binary(
     features: Any, positive: Integers, inverse_regularisation: float, seed: int
 ) -> tuple[Floats, float]:
-    """Weights (d,) and bias of one label; a constant where it never or always occurs."""
+    """Return weights (d,) and bias of one label; constant if it never or always occurs."""
     if positive.min() == positive.max():
         return np.zeros(features.shape[1]), 30.0 if positive[0] else -30.0
     model = _regression(inverse_regularisation, seed).fit(features, positive)
@@ -196,7 +190,7 @@ def _fit_binary(
 def _regression(inverse_regularisation: float, seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    # On sparse features newton-cg takes a tenth of the time that lbfgs needs to converge.
+    # On sparse features newton-cg converges in a tenth of the time of lbfgs.
     return LogisticRegression(
         C=inverse_regularisation, solver="newton-cg", tol=1e-3, max_iter=200, random_state=seed
     )

@@ -1,4 +1,4 @@
-"""The first rung: the class frequencies of the training rows, whatever the text says."""
+"""The majority baseline: class frequencies of the training rows, whatever the text says."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from finetext.evaluation.calibration import tempered
 
 @dataclass(frozen=True)
 class Majority(Method):
-    """Predicts how often each class occurs in train, so the likeliest is always the largest class.
+    """Predict the class frequencies of the training rows, so the largest class always wins.
 
-    What every other rung has to beat. It has no hyperparameters.
+    The baseline that every other method has to beat. It has no hyperparameters.
     """
 
     name: ClassVar[str] = "majority"
@@ -37,13 +37,7 @@ class Majority(Method):
 
 @dataclass(frozen=True, eq=False)
 class MajorityClassifier(Classifier):
-    """The same frequencies for every text.
-
-    Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
-        frequencies: (k,) share of training rows with each label.
-    """
+    """The same (k,) `frequencies` for every text."""
 
     kind: ClassVar[str] = "majority"
     scheme: LabelScheme
@@ -51,13 +45,13 @@ class MajorityClassifier(Classifier):
     frequencies: Floats
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """The frequencies, once per text; see `Classifier.predict_proba`."""
+        """Return the frequencies, once per text."""
         return np.tile(self.frequencies, (len(texts), 1))
 
     def with_temperature(self, temperature: float) -> Self:
         """See `Classifier.with_temperature`."""
-        cooled = tempered(self.frequencies[None], self.scheme.multilabel, temperature)[0]
-        return replace(self, frequencies=cooled)
+        scaled = tempered(self.frequencies[None], self.scheme.multilabel, temperature)[0]
+        return replace(self, frequencies=scaled)
 
     def save_weights(self, folder: Path) -> None:
         """Write `frequencies.json`."""

@@ -1,11 +1,11 @@
-"""TF-IDF features of a vocabulary that is known, computed on whole blocks of texts by numpy.
+"""TF-IDF features of a known vocabulary, computed on blocks of texts with numpy.
 
-The same numbers as `TfidfVectorizer.transform` of scikit-learn gives, without a Python object for
-each word: words are found by the kind of each character, named by a hash of their characters, and
-looked up in tables; an n-gram is its first n - 1 words, already looked up, and one more word.
+The values equal those of scikit-learn's `TfidfVectorizer.transform`, without a Python object per
+word: words are found by character class, hashed, and looked up in tables; an n-gram is its first
+n - 1 words, already looked up, and one more word.
 
-A word is told by 64 bits: the chance that an unknown one is taken for one of the vocabulary is
-about the size of the vocabulary over 2**64. The hash is Karp and Rabin's (1987), modulo 2**64.
+A word is a 64-bit hash (Karp and Rabin 1987, modulo 2**64): the probability that an unknown word
+is taken for one of the vocabulary is about the size of the vocabulary over 2**64.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from finetext.core.arrays import Floats, Integers
 
 _CHARACTERS: Final = 1 << 19
-"""Characters in a block of texts: enough for numpy to be fast, some 50 MB while at work."""
+"""Characters per block of texts: enough for numpy to be fast, about 50 MB at work."""
 _BASE: Final = 0x9E3779B97F4A7C15
 _SPACE, _WORD, _SIGN = range(3)
 _Hashes = npt.NDArray[np.uint64]
@@ -30,13 +30,13 @@ _Places = npt.NDArray[np.int32]
 
 @final
 class NgramFeatures:
-    """Texts to TF-IDF features: sublinear term frequency, rows of length 1.
+    """Texts to TF-IDF features: sublinear term frequency, rows of unit length.
 
-    Tokens are runs of word characters and single other signs, in lower case.
+    Tokens are runs of word characters and single punctuation characters, lowercased.
     """
 
     def __init__(self, terms: Sequence[str], idf: Floats) -> None:
-        """Make the tables.
+        """Build the tables.
 
         Args:
             terms: d n-grams in column order, their tokens joined by single spaces.
@@ -67,7 +67,7 @@ class NgramFeatures:
         ]
 
     def blocks(self, texts: Sequence[str]) -> Iterator[Any]:
-        """The (m, d) sparse features of `texts`, some rows at a time, in their order."""
+        """Yield the (m, d) sparse features of blocks of `texts`, in their order."""
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
         first = 0
         while first < len(texts):
@@ -77,7 +77,7 @@ class NgramFeatures:
             first = stop
 
     def _features(self, texts: Sequence[str]) -> Any:
-        """The (m, d) features of one block."""
+        """Return the (m, d) features of one block."""
         from scipy.sparse import csr_matrix
 
         hashes, bounds = _tokens(texts)
@@ -95,7 +95,7 @@ class NgramFeatures:
         return csr_matrix((values, columns, starts), shape=(len(texts), len(self._idf)))
 
     def _occurrences(self, words: _Places, bounds: Integers) -> Integers:
-        """One number for each n-gram that occurs: its column in the lower bits, its row above.
+        """Return one number per occurring n-gram: its column in the lower bits, its row above.
 
         Args:
             words: (t,) number of each word, -1 if it is in no n-gram.
@@ -127,7 +127,7 @@ class NgramFeatures:
 
 @final
 class _Table:
-    """The place of each key in an array of distinct ones, by hashing with open addresses."""
+    """The position of each key in an array of distinct keys: a hash table, open addressing."""
 
     def __init__(self, keys: _Hashes) -> None:
         self._keys = keys
@@ -145,7 +145,7 @@ class _Table:
         return ((keys * np.uint64(_BASE)) >> self._shift).astype(np.int64)
 
     def find(self, keys: _Hashes) -> _Places:
-        """The place of each key, (t,), -1 for those that are not there."""
+        """Return the position of each key, (t,), -1 for unknown keys."""
         at = self._slot(keys)
         found = self._slots.take(at)
         todo = np.flatnonzero((self._keys.take(found, mode="wrap") != keys) & (found >= 0))
@@ -157,7 +157,7 @@ class _Table:
 
 
 def _tokens(texts: Sequence[str]) -> tuple[_Hashes, Integers]:
-    """The hash of every token of some texts, (t,), and where those of each text begin, (m + 1,)."""
+    """Return the hash of every token, (t,), and where each text begins, (m + 1,)."""
     lowered = list(map(str.lower, texts))
     codes = _codes(" ".join(lowered))
     kinds = _kinds(max(7, int(codes.max(initial=0)).bit_length())).take(codes)
@@ -178,12 +178,12 @@ def _hashes_of(words: Sequence[str]) -> _Hashes:
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:
-    """The code point of each character."""
+    """Return the code point of each character."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def _hashes(codes: npt.NDArray[np.uint32], starts: Integers, stops: Integers) -> _Hashes:
-    """Hash what lies between `starts` and `stops`: the sum of code times base ** place."""
+    """Hash each span from `starts` to `stops`: the sum of code times base ** position."""
     powers, inverse = _powers(max(_CHARACTERS, len(codes)).bit_length())
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum(codes * powers[: len(codes)], out=sums[1:])
@@ -192,7 +192,7 @@ def _hashes(codes: npt.NDArray[np.uint32], starts: Integers, stops: Integers) ->
 
 @lru_cache(maxsize=1)
 def _powers(bits: int) -> tuple[_Hashes, _Hashes]:
-    """Powers of the base and of its inverse modulo 2**64, `2**bits` of each."""
+    """Return `2**bits` powers of the base and of its inverse modulo 2**64."""
     bases = (_BASE, pow(_BASE, -1, 1 << 64))
     first, second = (
         np.cumprod(np.full(1 << bits, base, dtype=np.uint64), dtype=np.uint64) for base in bases
@@ -202,7 +202,7 @@ def _powers(bits: int) -> tuple[_Hashes, _Hashes]:
 
 @cache
 def _kinds(bits: int) -> npt.NDArray[np.uint8]:
-    """Whether each character below `2**bits` is a space, part of a word, or another sign."""
+    """Return the class of each character below `2**bits`: space, word or other."""
     characters = map(chr, range(min(1 << bits, sys.maxunicode + 1)))
     return np.array(
         [

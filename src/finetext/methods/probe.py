@@ -1,4 +1,4 @@
-"""A frozen encoder as it came, with logistic regression on its mean-pooled states."""
+"""Linear probe: logistic regression on the mean-pooled states of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ from finetext.training.precision import choose_device
 
 @dataclass(frozen=True)
 class Probe(Method):
-    """Mean-pooled states of a frozen encoder, standardised, then logistic regression.
+    """Standardize the mean-pooled states of a frozen encoder, then fit a logistic regression.
 
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
-        max_length: tokens to cut texts to; None (the default) is the encoder's whole context.
+        max_length: tokens to truncate texts to; None (the default) is the whole context.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
-        precision: number format of the encoder, "fp32", "bf16" or "auto" (the default): bf16
-            where the hardware is fast at it.
+        precision: "fp32", "bf16", or "auto" (the default): bf16 where the hardware is fast at it.
     """
 
     name: ClassVar[str] = "probe"
@@ -43,11 +42,11 @@ class Probe(Method):
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Refuse an unknown encoder, random weights, or more tokens than it can see."""
+        """Refuse an unknown encoder, random weights, or more tokens than its context."""
         if is_random(self.encoder):
             raise RecipeError(
-                f"probe: {self.encoder} has random weights, and frozen they tell nothing; leave "
-                "probe out with --methods finetune"
+                f"probe: {self.encoder} has random weights, which are useless when frozen. Leave "
+                "probe out: --methods finetune"
             )
         longest_input(self.encoder, self.max_length)
 
@@ -78,16 +77,7 @@ class Probe(Method):
 
 @dataclass(frozen=True, eq=False)
 class ProbeClassifier(Classifier):
-    """A fitted `Probe`.
-
-    Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
-        encoder: the frozen encoder.
-        head: the logistic regression.
-        mean: (hidden size,) mean of the training states.
-        scale: (hidden size,) standard deviation of the training states.
-    """
+    """A fitted `Probe`; `mean` and `scale` (hidden size,) are those of the training states."""
 
     kind: ClassVar[str] = "probe"
     scheme: LabelScheme
@@ -141,7 +131,7 @@ class ProbeClassifier(Classifier):
         return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 
     def provenance(self) -> dict[str, Any]:
-        """The chosen C and the length of input."""
+        """Return the chosen C and the input length."""
         return {
             "inverse_regularisation": self.head.inverse_regularisation,
             "max_length": self.encoder.max_length,

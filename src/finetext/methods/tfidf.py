@@ -1,4 +1,4 @@
-"""TF-IDF of words and word pairs with logistic regression: cheap, and hard to beat."""
+"""TF-IDF of words and word pairs with logistic regression: cheap and hard to beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.settings import Count, Positive
 from finetext.core.types import Dataset, LabelScheme
-from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularisation, fit_head
+from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularization, fit_head
 from finetext.methods.ngrams import NgramFeatures
 
 TOKENS = r"(?u)\b\w+\b|[^\w\s]"
@@ -24,14 +24,12 @@ TOKENS = r"(?u)\b\w+\b|[^\w\s]"
 
 @dataclass(frozen=True)
 class Tfidf(Method):
-    """TF-IDF with sublinear term frequency, then logistic regression.
+    """Fit TF-IDF with sublinear term frequency, then logistic regression.
 
     Attributes:
-        longest_ngram: number of words in the longest n-gram; None (the default) chooses 1 or 2
-            together with C.
-        minimum_documents: training texts in which an n-gram must occur to be counted, 2 by
-            default.
-        most_features: the most frequent n-grams that are kept, 200,000 by default.
+        longest_ngram: words in the longest n-gram; None (the default) chooses 1 or 2 with C.
+        minimum_documents: training texts in which an n-gram must occur, 2 by default.
+        most_features: how many n-grams are kept, the most frequent, 200,000 by default.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
     """
@@ -53,7 +51,7 @@ class Tfidf(Method):
             vectorizer, features = self._features(train.texts, length)
             chosen, score = candidates[0], 0.0
             if len(lengths) * len(candidates) > 1:
-                chosen, score = choose_regularisation(
+                chosen, score = choose_regularization(
                     features, train.targets, train.scheme, candidates, context, train.groups
                 )
             trials.append((score, -length, chosen, vectorizer, features))
@@ -62,7 +60,7 @@ class Tfidf(Method):
         return TfidfClassifier(train.scheme, Decision(), vectorizer, head)
 
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
-        """A fitted vectoriser and its (n, d) features; rarer n-grams too if it must."""
+        """Return a fitted vectorizer and its (n, d) features, of rarer n-grams if need be."""
         vectorizer = _vectorizer(length)
         vectorizer.set_params(min_df=self.minimum_documents, max_features=self.most_features)
         try:
@@ -74,14 +72,7 @@ class Tfidf(Method):
 
 @dataclass(frozen=True, eq=False)
 class TfidfClassifier(Classifier):
-    """A fitted `Tfidf`.
-
-    Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
-        vectorizer: the fitted `sklearn.feature_extraction.text.TfidfVectorizer`.
-        head: the logistic regression.
-    """
+    """A fitted `TfidfVectorizer` of scikit-learn and the logistic regression on its features."""
 
     kind: ClassVar[str] = "tfidf"
     scheme: LabelScheme
@@ -105,7 +96,7 @@ class TfidfClassifier(Classifier):
 
     @cached_property
     def _head(self) -> LinearHead:
-        """The head, its weights in the order in which a sparse product needs no copy of them."""
+        """The head with weights in the memory order that a sparse product needs."""
         return replace(self.head, weights=np.asfortranarray(self.head.weights))
 
     def with_temperature(self, temperature: float) -> Self:
@@ -136,7 +127,7 @@ class TfidfClassifier(Classifier):
         return cls(scheme, decision, vectorizer, head)
 
     def provenance(self) -> dict[str, Any]:
-        """The chosen C and the number of n-grams."""
+        """Return the chosen C and the number of n-grams."""
         return {
             "inverse_regularisation": self.head.inverse_regularisation,
             "features": len(self.vectorizer.vocabulary_),
@@ -152,7 +143,7 @@ def _vectorizer(longest_ngram: int) -> Any:
 
 
 def _fit_any(vectorizer: Any, texts: Sequence[str]) -> Any:
-    """Fit on texts in which no n-gram is frequent enough, or which hold no word at all."""
+    """Fit on texts in which no n-gram is frequent enough, or without any token."""
     try:
         return vectorizer.fit_transform(texts)
     except ValueError:

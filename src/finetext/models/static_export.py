@@ -154,7 +154,7 @@ class StaticExporter(Exporter):
             UnlabelledError: the data have no labels.
             RunError: the training rows of the run cannot be told.
         """
-        from finetext.methods.fitting import calibrated
+        from finetext.evaluation.calibration import calibrated
 
         assert original.head_rows is not None
         rows = original.head_rows()

@@ -20,7 +20,7 @@ from finetext.diagnosis.curve import NestedShares
 from finetext.diagnosis.forecast import Fit, Training
 from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
-from finetext.methods.fitting import calibrated
+from finetext.evaluation.calibration import calibrated
 from finetext.runs.recipe import LARGEST_SEED, Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog

@@ -15,7 +15,7 @@ from finetext.core.types import Dataset
 from finetext.data.labels import COLLECTIONS
 from finetext.data.read import read
 from finetext.data.split import HELD_OUT, held_out
-from finetext.methods.fitting import calibrated
+from finetext.evaluation.calibration import calibrated
 from finetext.runs.pipeline import stop_if_impossible
 from finetext.runs.recipe import Recipe, ladder
 

@@ -19,11 +19,11 @@ from finetext.core.contracts import (
 )
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding, Predictions, SplitName, Splits
+from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
-from finetext.methods.fitting import calibrated
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.folder import write_predictions
