@@ -18,9 +18,9 @@ from finetext.core.types import Dataset, Splits
 from finetext.core.wording import duration
 from finetext.diagnosis.curve import NestedShares
 from finetext.diagnosis.forecast import Fit, Training
+from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.calibration import calibrated
 from finetext.runs.recipe import LARGEST_SEED, Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
