@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from finetext.methods.majority import Majority
     from finetext.methods.probe import Probe
     from finetext.methods.tfidf import Tfidf
-    from finetext.models.hub import pull, push
+    from finetext.models.hub import pull
     from finetext.models.info import info
+    from finetext.models.upload import push
     from finetext.pretraining.adapt import Adaptation, adapt
     from finetext.pretraining.pretrain import Pretraining, pretrain
     from finetext.runs.export import Exported, ExportTerms, export
@@ -166,7 +167,7 @@ _PLACES: Final[dict[str, str]] = {
     "predict": "finetext.core.contracts:predict",
     "pretrain": "finetext.pretraining.pretrain:pretrain",
     "pull": "finetext.models.hub:pull",
-    "push": "finetext.models.hub:push",
+    "push": "finetext.models.upload:push",
     "read": "finetext.data.read:read",
     "serve": "finetext.serving.server:serve",
     "split": "finetext.data.split:split",

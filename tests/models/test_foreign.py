@@ -73,11 +73,11 @@ def test_the_command_says_that_it_is_foreign(theirs: Path, command: Callable[...
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"id2label": {"0": "score"}, "num_labels": 1}, "gives a number"),
-        ({"problem_type": "regression"}, "gives a number"),
+        ({"id2label": {"0": "score"}, "num_labels": 1}, "predicts a number"),
+        ({"problem_type": "regression"}, "predicts a number"),
         ({"id2label": {"0": "a", "1": "a"}}, "not unique"),
         ({"id2label": {"0": "a", "2": "b"}}, "numbers"),
-        ({"id2label": ["a", "b"]}, "do not suit"),
+        ({"id2label": ["a", "b"]}, "are unusable"),
     ],
 )
 def test_labels_that_are_none_are_refused(

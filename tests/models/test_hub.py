@@ -22,7 +22,8 @@ from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.models.folder import read_description
-from finetext.models.hub import Repository, fetched, model_folder, pull, push
+from finetext.models.hub import Repository, fetched, model_folder, pull
+from finetext.models.upload import push
 
 TEXTS = ["the team won", "a loan", "soup and bread", ""]
 
@@ -131,7 +132,7 @@ def test_files_of_others_are_not_written_over(hub: Hub, folder: Path) -> None:
     theirs = {"config.json": b"{}", "model.safetensors": b"theirs", "README.md": b"a card"}
     hub.repos["jane/bert"] = Repo()
     hub.repos["jane/bert"].commit("main", theirs)
-    with pytest.raises(ModelError, match=r"whose model\.safetensors would be lost; take another"):
+    with pytest.raises(ModelError, match=r"whose model\.safetensors would be lost; choose another"):
         push(folder, "jane/bert")
     assert hub.files("jane/bert") == theirs
     hub.repos["jane/new"] = Repo()
@@ -187,7 +188,7 @@ def test_private_means_private(hub: Hub, folder: Path, monkeypatch: pytest.Monke
     push(folder, "jane/secret", private=True)
     push(folder, "jane/topics")
     before = hub.files("jane/topics")
-    with pytest.raises(ModelError, match="is there already, and public"):
+    with pytest.raises(ModelError, match="exists already and is public"):
         push(folder, "jane/topics", private=True)
     assert hub.files("jane/topics") == before
     monkeypatch.delenv("HF_TOKEN")
@@ -241,7 +242,7 @@ def test_what_may_not_be_sent_is_explained(
         (404, "the Hub does not know it"),
         (409, "somebody else is changing it.*run it again"),
         (429, "too many requests.*run it again"),
-        (500, "trouble of its own.*status 500.*run it again"),
+        (500, "internal error.*status 500.*run it again"),
         (418, "refuses it.*418"),
         ("hang up", "hung up; check the network; run it again"),
     ],
@@ -263,10 +264,10 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.faults = lambda method, path: "hang up" if method == "PUT" else None
-    with pytest.raises(ModelError, match="run it again to go on"):
+    with pytest.raises(ModelError, match="run it again to resume"):
         push(folder, "jane/topics")
     hub.faults = lambda method, path: "hang up" if "/commit/" in path else None
-    with pytest.raises(ModelError, match="run it again to go on"):
+    with pytest.raises(ModelError, match="run it again to resume"):
         push(folder, "jane/topics")
     assert len(hub.stored) == 1
     hub.asked.clear()
@@ -279,7 +280,7 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", stop)
-    with pytest.raises(KeyboardInterrupt, match="was stopped; run it again to go on"):
+    with pytest.raises(KeyboardInterrupt, match="was stopped; run it again to resume"):
         push(folder, "jane/topics")
 
 

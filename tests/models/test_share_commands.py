@@ -17,7 +17,7 @@ from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.models.hub import push
+from finetext.models.upload import push
 from finetext.runs.estimator import TextClassifier
 
 Command = Callable[..., Any]

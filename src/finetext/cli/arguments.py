@@ -17,8 +17,8 @@ from finetext.core.errors import DataError, ModelError, RecipeError, RunError, U
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset
 from finetext.data.sources import sample_recipe
+from finetext.models.folder import warning_of
 from finetext.models.hub import model_folder
-from finetext.models.staging import warning_of
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
 

@@ -56,7 +56,7 @@ def pull(
     debug: options.Debug = False,
 ) -> None:
     """Get a model of the Hugging Face Hub into a folder."""
-    from finetext.models.foreign import FOREIGN
+    from finetext.models.folder import FOREIGN
     from finetext.models.hub import pull as get
     from finetext.models.info import info
 
@@ -84,7 +84,7 @@ def push(
 ) -> None:
     """Send MODEL to the Hugging Face Hub."""
     from finetext.models.hub import model_folder
-    from finetext.models.hub import push as send
+    from finetext.models.upload import push as send
 
     screen = Screen(quiet or as_json)
     with told_how_to_go_on():

@@ -1,8 +1,8 @@
 """The model folder: everything that prediction needs, without pickle.
 
-`finetext.json` names the kind of classifier, the label scheme, the decision and the format
-version, and lists the files with their hashes; the weights lie beside it in the layout of that
-kind, and `README.md` is the model card.
+`finetext.json` holds the kind of classifier, the labels, the decision rule and the format version,
+and lists the files with their hashes. The weights lie beside it, and `README.md` is the model card.
+Text classifiers as transformers saves them can be loaded too.
 """
 
 from __future__ import annotations
@@ -12,21 +12,39 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import registry
 from finetext.core.contracts import Classifier
-from finetext.core.decision import decision_in
-from finetext.core.errors import DataError, ModelError, UnknownNameError
+from finetext.core.decision import AS_LIKELY, decision_in
+from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
 from finetext.models.card import is_ours, model_card
-from finetext.models.files import CARD, DESCRIPTION, check_sizes, listed, refuse_pickles, sealed
-from finetext.models.foreign import is_foreign, load_foreign, looks_like
+from finetext.models.files import (
+    CARD,
+    DESCRIPTION,
+    check_sizes,
+    is_changed,
+    listed,
+    refuse_pickles,
+    sealed,
+)
 from finetext.storage.files import replaced_folder, write_json, write_text
 from finetext.training.precision import check_precision
 
+if TYPE_CHECKING:
+    from finetext.methods.finetune import TransformerClassifier
+
 FORMAT_VERSION: Final = 2
+WEIGHTS: Final = ".safetensors"
+NO_WEIGHTS: Final = "has no weights in safetensors, the only format that finetext loads"
+FOREIGN: Final = (
+    "finetext did not write this transformers model: labels come from its config.json, the most "
+    "probable one is predicted, and the probabilities may not be calibrated"
+)
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_UNNAMED: Final = {"0": "LABEL_0", "1": "LABEL_1"}
+"""What transformers calls two labels without names, which it does not write down."""
 
 
 def save_model(
@@ -35,29 +53,39 @@ def save_model(
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the model folder beside its place and rename it, so that it is never half there.
+    """Write a model folder whole or not at all, and return it.
 
     Args:
         classifier: what to save.
-        folder: where; a model folder that is there already is replaced, but for a model card that
-            was written by hand.
-        made_by: what is known of how it was trained, for the provenance in `finetext.json`.
-        record: what is known of its data and of how good it is; see `finetext.runs.recording`.
+        folder: where. A model folder there is replaced, except for a handwritten model card.
+        made_by: how it was trained, for the provenance in `finetext.json`.
+        record: its data and scores; see `finetext.runs.recording`.
 
     Raises:
-        ModelError: something else is there, or the place cannot be written.
+        ModelError: the folder holds something else, or cannot be written.
     """
     from safetensors import SafetensorError
+
+    from finetext.core import __version__
 
     if folder.exists() and not (folder / DESCRIPTION).is_file():
         raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
     try:
         with replaced_folder(folder) as unfinished:
             classifier.save_weights(unfinished)
-            described = _describe(classifier, made_by or {})
-            if record:
-                described["record"] = dict(record)
-            if _is_written_by_hand(folder / CARD):
+            described = {
+                "format_version": FORMAT_VERSION,
+                "finetext_version": __version__,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "classifier": classifier.kind,
+                "labels": list(classifier.scheme.names),
+                "multilabel": classifier.scheme.multilabel,
+                "decision": classifier.decision.to_json(),
+                "precision": classifier.number_format,
+                "provenance": {**(made_by or {}), **classifier.provenance()},
+                **({"record": dict(record)} if record else {}),
+            }
+            if is_handwritten(folder / CARD):
                 shutil.copyfile(folder / CARD, unfinished / CARD)
             write_description(unfinished, {**described, "files": listed(unfinished)})
     except (OSError, SafetensorError) as error:
@@ -66,14 +94,15 @@ def save_model(
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Read a model folder, or a foreign one: a text classifier as transformers saves it.
+    """Return the classifier in a model folder, or in one that transformers saved.
 
     Args:
         folder: what `save_model` wrote.
         device: where a neural model predicts; see `FitContext.device`.
 
     Raises:
-        ModelError: it is no model folder, from a newer version, damaged, or holds a pickle.
+        ModelError: it is not a model folder, written by a newer version, damaged, or holds a
+            pickle.
     """
     from safetensors import SafetensorError
 
@@ -97,81 +126,55 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
 
 
 def provenance(folder: Path) -> dict[str, Any]:
-    """What a model folder says of how it was trained.
-
-    Raises:
-        ModelError: it is no model folder, or damaged.
-    """
+    """Return how a model was trained, as its folder says; raises a ModelError."""
     return dict(read_description(folder).get("provenance", {}))
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """What a model folder says of its data and of how good it is; nothing if nobody recorded it.
-
-    Raises:
-        ModelError: it is no model folder, or damaged.
-    """
+    """Return the data and the scores of a model, as its folder says; raises a ModelError."""
     return dict(read_description(folder).get("record", {}))
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Say in a model folder, and on its card, what its data were and how good it is.
+    """Write data and scores into `finetext.json` and the model card.
 
     Raises:
-        ModelError: it is no model folder, or damaged.
+        ModelError: it is not a model folder, or damaged.
         OSError: it cannot be written.
     """
     write_description(folder, {**read_description(folder), "record": dict(record)})
 
 
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
-    """Write `finetext.json`, and the model card unless there is one that was written by hand.
-
-    What a writing that was killed has left beside them is removed.
+    """Write `finetext.json`, and the model card unless there is a handwritten one.
 
     Args:
-        folder: that of the model.
-        described: what the file is to say.
-        name: that of the model on the Hub, for the card; none by default.
+        folder: the model folder. Temporary files that a killed write left in it are removed.
+        described: what `finetext.json` is to say.
+        name: of the model on the Hub, for the card; none by default.
     """
-    for begun in (DESCRIPTION, CARD):
-        for left in folder.glob(f".{begun}.*"):
-            left.unlink(missing_ok=True)
+    for written in (DESCRIPTION, CARD):
+        for temporary in folder.glob(f".{written}.*"):
+            temporary.unlink(missing_ok=True)
     write_json(folder / DESCRIPTION, sealed(described))
-    if not _is_written_by_hand(folder / CARD):
+    if not is_handwritten(folder / CARD):
         write_text(folder / CARD, model_card(described, name))
 
 
-def _is_written_by_hand(card: Path) -> bool:
-    """Whether there is a model card that finetext did not write, or that was changed since."""
+def is_handwritten(card: Path) -> bool:
+    """Return whether there is a model card that finetext did not write, or changed since."""
     return card.is_file() and not is_ours(card.read_text(encoding="utf-8", errors="replace"))
 
 
-def _describe(classifier: Classifier, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    from finetext.core import __version__
-
-    return {
-        "format_version": FORMAT_VERSION,
-        "finetext_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "classifier": classifier.kind,
-        "labels": list(classifier.scheme.names),
-        "multilabel": classifier.scheme.multilabel,
-        "decision": classifier.decision.to_json(),
-        "precision": classifier.number_format,
-        "provenance": {**made_by, **classifier.provenance()},
-    }
-
-
 def read_description(folder: Path) -> dict[str, Any]:
-    """What `finetext.json` says.
+    """Return the content of `finetext.json`.
 
     Raises:
-        ModelError: the folder is no model folder, from a newer version, or damaged.
+        ModelError: it is not a model folder, written by a newer version, or damaged.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
-        reason = "has no finetext.json" if folder.is_dir() else "does not exist"
+        reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
         like = looks_like(folder)
         raise ModelError(
             f"{folder} is not a finetext model: it {reason}" + (f"; it is {like}" if like else "")
@@ -192,3 +195,121 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; upgrade finetext"
         )
     return described
+
+
+def best_model(folder: Path) -> Path:
+    """Return the folder itself, or of a run folder the folder of its best model.
+
+    Raises:
+        RunError: the run is damaged.
+    """
+    leaderboard = folder / "leaderboard.json"
+    if not leaderboard.is_file():
+        return folder
+    try:
+        best = json.loads((folder / "verdict.json").read_text("utf-8"))["best"]
+        models = {of["method"]: of["model"] for of in json.loads(leaderboard.read_text("utf-8"))}
+        return folder / str(models[best])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"the run in {folder} is damaged: {error}") from None
+
+
+def warning_of(folder: Path) -> str:
+    """Return what to know before using a model that finetext did not write as it is; else "".
+
+    Args:
+        folder: a model folder, or a run folder for its best model.
+
+    Raises:
+        ModelError: it is neither, or damaged.
+        RunError: the run is damaged.
+    """
+    folder = best_model(folder)
+    if is_foreign(folder):
+        return FOREIGN
+    if is_changed(read_description(folder)):
+        return (
+            f"{folder / DESCRIPTION}, which holds the labels and the decision rule, was changed "
+            "since finetext wrote it"
+        )
+    return ""
+
+
+def looks_like(folder: Path) -> str:
+    """Return what a folder without `finetext.json` seems to be, to follow "it is"; or ""."""
+    if (folder / "leaderboard.json").is_file():
+        return "a run folder"
+    if (folder / "recipe.toml").is_file() and (folder / "splits.parquet").is_file():
+        return "the folder of a run that is not finished"
+    if (folder / "origin.json").is_file():
+        return "an encoder that finetext adapted or pretrained: train on it with --encoder"
+    config = _config(folder)
+    if config is None:
+        return ""
+    if _is_classifier(config):
+        return "a text classifier of transformers"
+    return "a transformers model but no text classifier; train on it with --encoder"
+
+
+def is_foreign(folder: Path) -> bool:
+    """Return whether a folder holds a text classifier of transformers, not written by finetext."""
+    config = None if (folder / DESCRIPTION).is_file() else _config(folder)
+    return config is not None and _is_classifier(config)
+
+
+def load_foreign(folder: Path, device: str) -> TransformerClassifier:
+    """Return a text classifier of transformers with the labels of its configuration.
+
+    It predicts the most probable label, or each label from a probability of 0.5 if multi-label.
+
+    Args:
+        folder: holds `config.json`, a tokenizer and weights in safetensors.
+        device: where it predicts; see `FitContext.device`.
+
+    Raises:
+        ModelError: it holds a pickle, has no safetensors or no labels, or cannot be loaded.
+    """
+    from finetext.encoders.auto import context_of
+    from finetext.encoders.load import load_classifier, load_tokenizer
+    from finetext.methods.finetune import TransformerClassifier
+    from finetext.training.precision import choose_device
+
+    refuse_pickles(folder)
+    if not any(folder.glob(f"*{WEIGHTS}")):
+        raise ModelError(f"{folder} {NO_WEIGHTS}")
+    scheme = scheme_of(folder)
+    place = str(folder.absolute())
+    model = load_classifier(place, scheme).to(choose_device(device)).eval()
+    return TransformerClassifier(scheme, AS_LIKELY, model, load_tokenizer(place), context_of(place))
+
+
+def scheme_of(folder: Path) -> LabelScheme:
+    """Return the labels in the configuration of a transformers classifier.
+
+    Raises:
+        ModelError: it is a regression model, or its labels are not unique or not numbered from 0.
+    """
+    config = _config(folder) or {}
+    try:
+        names = {int(key): str(name) for key, name in (config.get("id2label") or _UNNAMED).items()}
+        if sorted(names) != list(range(len(names))):
+            raise ValueError(f"its labels have the numbers {sorted(names)}")
+        if len(names) < 2 or config.get("problem_type") == "regression":
+            raise ValueError("it predicts a number, not labels")
+        multilabel = config.get("problem_type") == "multi_label_classification"
+        return LabelScheme(tuple(names[key] for key in sorted(names)), multilabel)
+    except (AttributeError, TypeError, ValueError, DataError) as error:
+        raise ModelError(f"the labels of {folder / 'config.json'} are unusable: {error}") from None
+
+
+def _config(folder: Path) -> dict[str, Any] | None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return config if isinstance(config, dict) and "model_type" in config else None
+
+
+def _is_classifier(config: dict[str, Any]) -> bool:
+    architectures = config.get("architectures") or ()
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)

@@ -1,34 +1,26 @@
-"""Models on the Hugging Face Hub: sending a folder there, and getting one from there.
+"""Models on the Hugging Face Hub: their names, fetching them, and what goes wrong on the way.
 
-The client is `huggingface_hub`, with its own places for token, address and cache (HF_TOKEN,
-HF_ENDPOINT, HF_HUB_CACHE). Only files that belong to a model travel, and never a pickle.
+The client is `huggingface_hub`, with its settings for token, address and cache (HF_TOKEN,
+HF_ENDPOINT, HF_HUB_CACHE). Only files that belong to a model are fetched, and never a pickle.
 """
 
 from __future__ import annotations
 
 import glob
-import json
+import logging
 import re
 import shutil
-import tempfile
-import warnings
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from finetext.core.errors import ModelError
+from finetext.core.errors import FinetextError, ModelError
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
-from finetext.models.folder import read_description
-from finetext.models.hub_errors import explained, is_network, without_noise
-from finetext.models.staging import Stage, staged
+from finetext.models.folder import WEIGHTS, read_description
 from finetext.storage.files import replaced_folder
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-    from finetext.core.contracts import Classifier
-
 
 PREFIX: Final = "hub:"
 MAIN: Final = "main"
@@ -36,13 +28,13 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED: Final = (
     "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.onnx", CARD,
 )  # fmt: skip
-"""What is fetched of a repository that does not list its files."""
+"""Files to fetch from a repository that does not list its files."""
 _NEVER: Final = (
     "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib", "*.npy", "*.npz", "*.h5",
     "*.msgpack", "*.py",
 )  # fmt: skip
-_ELSEWHERE: Final = ("*/*",)
-"""Folders of a repository that finetext did not write: copies in other formats."""
+_FOLDERS: Final = "*/*"
+"""Folders of a repository that finetext did not write hold copies in other formats."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Repository:
 
     Attributes:
         name: "owner/name".
-        revision: branch, tag or commit; None for the newest state of the main branch.
+        revision: branch, tag or commit; None for the newest commit of the main branch.
     """
 
     name: str
@@ -59,7 +51,7 @@ class Repository:
 
     @classmethod
     def parse(cls, text: str) -> Repository:
-        """From "owner/name" or "owner/name@revision", with or without "hub:" before it.
+        """Return the repository for "owner/name" or "owner/name@revision", maybe after "hub:".
 
         Raises:
             ModelError: it is neither.
@@ -67,7 +59,8 @@ class Repository:
         name, at, revision = text.removeprefix(PREFIX).partition("@")
         if not _NAME.fullmatch(name) or (at and not revision):
             raise ModelError(
-                f"{text!r} is no model of the Hub: write it as USER/NAME, or hub:USER/NAME@REVISION"
+                f"{text!r} is not the name of a model on the Hub: write it as USER/NAME, or "
+                "hub:USER/NAME@REVISION"
             )
         return cls(name, revision or None)
 
@@ -75,137 +68,85 @@ class Repository:
         return self.name if self.revision is None else f"{self.name}@{self.revision}"
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """What was sent to the Hub.
-
-    Attributes:
-        url: the page of the model.
-        commit: hash of the state there that has it.
-        files: the files that belong to it.
-        left_out: files of the folder that do not, and were not sent.
-        removed: files of the model that was there before, which it does not have.
-        card: "new"; "own", if the folder has one written by hand; or "kept", if the one on the Hub
-            was, and stays.
-    """
-
-    url: str
-    commit: str
-    files: tuple[str, ...]
-    left_out: tuple[str, ...]
-    removed: tuple[str, ...]
-    card: str
-
-
-def on_hub(model: str | Path) -> Repository | None:
-    """The repository that a model argument such as `hub:owner/name@v1` names, or None.
-
-    Raises:
-        ModelError: it begins with "hub:" and names none.
-    """
-    text = model.as_posix() if isinstance(model, Path) else str(model)
-    return Repository.parse(text) if text.startswith(PREFIX) else None
-
-
 def model_folder(model: str | Path) -> Path:
-    """The folder of a model argument: a path, the model of a rung in a run, or one of the Hub.
+    """Return the folder of a model argument.
 
     Args:
-        model: a path, which is given back unless it is the folder of a rung; or `hub:owner/name`,
-            which is fetched into the cache.
+        model: a path, which is returned unless it is the folder of a method in a run, whose model
+            folder is returned; or "hub:owner/name", which is fetched into the cache.
 
     Raises:
-        ModelError: the model on the Hub cannot be fetched, is not as it was written, or holds a
-            pickle.
+        ModelError: the model on the Hub cannot be fetched, is damaged, or holds a pickle.
     """
-    repository = on_hub(model)
-    if repository is not None:
-        return fetched(repository)
-    folder, of_rung = Path(model), Path(model) / "model"
-    is_rung = (of_rung / DESCRIPTION).is_file() and not (folder / DESCRIPTION).is_file()
-    return of_rung if is_rung else folder
+    text = model.as_posix() if isinstance(model, Path) else str(model)
+    if text.startswith(PREFIX):
+        return fetched(Repository.parse(text))
+    folder, of_method = Path(model), Path(model) / "model"
+    is_method = (of_method / DESCRIPTION).is_file() and not (folder / DESCRIPTION).is_file()
+    return of_method if is_method else folder
 
 
 def fetched(repository: Repository) -> Path:
-    """The folder in the cache with the files of a model on the Hub; without a network as it is.
+    """Return the folder in the cache with the files of a model; without a network as it is there.
 
-    A model of finetext has the files that its `finetext.json` lists, with the same hashes. Of any
-    other repository the safetensors, tokenizer and configuration are fetched.
+    Of a finetext model, the files that `finetext.json` lists are fetched and their hashes checked;
+    of any other repository, safetensors, tokenizer and configuration.
 
     Raises:
-        ModelError: it cannot be fetched, is not as it was written, or holds a pickle.
+        ModelError: it cannot be fetched, is damaged, or holds a pickle.
     """
     with explained(repository.name, repository.revision), without_noise():
         try:
-            folder = _fetched(repository)
+            folder = _fetch(repository)
         except Exception as error:  # the client raises errors of several packages
-            if not is_network(error):
+            if not _is_network(error):
                 raise
-            folder = _fetched(repository, from_cache=True)
+            folder = _fetch(repository, from_cache=True)
     refuse_pickles(folder)
-    refuse_changed(folder, f"the model {repository} of the Hub")
+    if (folder / DESCRIPTION).is_file():
+        found = checked(folder, read_description(folder))
+        if not found.is_sound:
+            raise ModelError(
+                f"the model {repository} of the Hub is not as finetext wrote it ({found.words}); "
+                f"it is in {folder}"
+            )
     return folder
 
 
-def _fetched(repository: Repository, from_cache: bool = False) -> Path:
-    """Bring the files into the cache, unless they are there; or take what is there."""
+def _fetch(repository: Repository, from_cache: bool = False) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError
 
     name, revision = repository.name, repository.revision
-    wanted, ignored = [*_WANTED], [*_NEVER, *_ELSEWHERE]
+    wanted, ignored = [*_WANTED], [*_NEVER, _FOLDERS]
     try:
         path = hf_hub_download(name, DESCRIPTION, revision=revision, local_files_only=from_cache)
-    except EntryNotFoundError:  # it is none of finetext, or not in the cache
+    except EntryNotFoundError:  # it is not a finetext model, or not in the cache
         pass
     else:
         description = Path(path)
         revision, ignored = description.parent.name, [*_NEVER]
         if (listed := names_of(read_description(description.parent))) is not None:
             wanted = [glob.escape(file) for file in (*listed, DESCRIPTION, CARD)]
-    return Path(
-        snapshot_download(
-            name,
-            revision=revision,
-            allow_patterns=wanted,
-            ignore_patterns=ignored,
-            local_files_only=from_cache,
-        )
-    )
-
-
-def refuse_changed(folder: Path, what: str) -> None:
-    """Refuse a model folder where files are missing or changed; a foreign one is let be.
-
-    Args:
-        folder: any folder.
-        what: what to call it.
-
-    Raises:
-        ModelError: a file is missing or changed, or `finetext.json` is damaged.
-    """
-    if not (folder / DESCRIPTION).is_file():
-        return
-    found = checked(folder, read_description(folder))
-    if not found.is_sound:
-        raise ModelError(f"{what} is not as finetext wrote it ({found.words}); it lies in {folder}")
+    folder = snapshot_download(
+        name, revision=revision, allow_patterns=wanted, ignore_patterns=ignored,
+        local_files_only=from_cache,
+    )  # fmt: skip
+    return Path(folder)
 
 
 def pull(repository: str, out: str | Path | None = None, revision: str | None = None) -> Path:
-    """Get a model from the Hub into a folder, which is there as a whole or not at all.
+    """Fetch a model from the Hub into a folder, whole or not at all, and return the folder.
 
     Args:
         repository: "owner/name", also with "hub:" before and "@revision" after it.
-        out: the folder; by default one called as the model, in the working directory. A model
-            folder that is there already is replaced, if nothing else lies in it.
+        out: the folder; by default one named like the model in the working directory. A model
+            folder there is replaced if it holds nothing else.
         revision: branch, tag or commit.
 
-    Returns:
-        the folder.
-
     Raises:
-        ModelError: it cannot be fetched, is not as it was written, or holds a pickle; or something
-            else is at the place.
+        ModelError: the model cannot be fetched, is damaged or holds a pickle; or the folder holds
+            something else.
     """
     source = Repository.parse(repository)
     if revision is not None:
@@ -213,7 +154,7 @@ def pull(repository: str, out: str | Path | None = None, revision: str | None = 
     folder = Path(source.name.partition("/")[2]) if out is None else Path(out)
     _check_place(folder)
     cached = fetched(source)
-    if not (cached / DESCRIPTION).is_file() and not any(cached.glob("*.safetensors")):
+    if not (cached / DESCRIPTION).is_file() and not any(cached.glob(f"*{WEIGHTS}")):
         raise ModelError(f"{source} on the Hub holds no model that finetext can load")
     try:
         with replaced_folder(folder) as unfinished:
@@ -224,7 +165,7 @@ def pull(repository: str, out: str | Path | None = None, revision: str | None = 
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a folder with something in it that a new model would be the end of."""
+    """Raise a `ModelError` if a folder holds something that replacing it would lose."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / DESCRIPTION).is_file():
@@ -237,152 +178,106 @@ def _check_place(folder: Path) -> None:
         )
 
 
-def push(
-    model: str | Path | Classifier,
-    repository: str,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    message: str | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Pushed:
-    """Send a model to the Hub: the files that belong to it, and its model card, in one commit.
+_NO_NETWORK: Final = {
+    "NetworkError", "TimeoutException", "RemoteProtocolError", "ProxyError", "OfflineModeIsEnabled"
+}  # fmt: skip
+_RESUME: Final = "; run it again to resume: what has arrived is not sent twice"
+_OF_STATUS: Final = {
+    401: "the Hub does not accept the token: log in again with `hf auth login`, or set HF_TOKEN to "
+    "one of {endpoint}/settings/tokens",
+    403: "the token may not write to {name}: use one with write permission "
+    "({endpoint}/settings/tokens), and a name that begins with your user name or an organization "
+    "of yours",
+    404: "the Hub does not know it, or the token may not see it; check the name",
+    409: "somebody else is changing it at this moment",
+    412: "somebody else is changing it at this moment",
+    429: "the Hub had too many requests from this address; wait some minutes",
+}
+_MAY_PASS: Final = {409, 412, 429, 500, 502, 503, 504}
 
-    The card is written anew with the name on the Hub, unless the folder has one that was written
-    or changed by hand. One on the Hub that was is left as it is.
+
+@contextmanager
+def explained(name: str, revision: str | None, is_push: bool = False) -> Iterator[None]:
+    """Turn the errors of `huggingface_hub` into a `ModelError` that says what to do.
 
     Args:
-        model: a model folder, a run folder for its best model, or a classifier.
-        repository: "owner/name"; made if it is not there yet.
-        private: whether a repository that is made is private.
-        revision: the branch, "main" by default; made if it is not there yet.
-        message: of the commit.
-        say: called with a line on what goes on.
-
-    Returns:
-        what was sent, and where it is.
+        name: the model on the Hub.
+        revision: of it, or None.
+        is_push: whether it is being uploaded.
 
     Raises:
-        ModelError: it is no model of finetext, is not as it was written, holds a pickle, or cannot
-            be sent; the message says why, and sending again goes on where it ended.
+        ModelError: the body failed.
+        KeyboardInterrupt: it was stopped; the message of an upload says how to resume.
     """
-    from huggingface_hub import HfApi
-
-    target = Repository.parse(repository)
-    branch = revision or target.revision or MAIN
-    with staged(model, target.name) as stage:
-        _check_token()
-        with explained(target.name, branch, is_push=True), without_noise():
-            api, place = HfApi(), Repository(target.name, branch)
-            url = _made(api, place, private)
-            say(f"sending it to {url}")
-            return _sent(api, stage, place, url, message or "", say)
-
-
-def _made(api: HfApi, target: Repository, private: bool) -> str:
-    """Make the repository and the branch where they are missing; returns the address of its page.
-
-    Raises:
-        ModelError: it is to be private, but is there already and is not.
-    """
-    url = str(api.create_repo(target.name, private=private or None, exist_ok=True))
-    if private and not api.repo_info(target.name).private:
-        raise ModelError(
-            f"{target.name} is there already, and public; make it private in its settings "
-            f"({url}/settings), or take another name"
-        )
-    if target.revision not in (None, MAIN):
-        api.create_branch(target.name, branch=str(target.revision), exist_ok=True)
-    return url
+    try:
+        yield
+    except FinetextError:
+        raise
+    except KeyboardInterrupt:
+        if is_push:
+            raise KeyboardInterrupt(f"the upload of {name} was stopped{_RESUME}") from None
+        raise
+    except Exception as error:  # the client raises errors of several packages
+        doing = f"{name} cannot be sent to the Hub" if is_push else f"{name} cannot be fetched"
+        raise ModelError(f"{doing}: {_reason(error, name, revision, is_push)}") from error
 
 
-def _sent(
-    api: HfApi, stage: Stage, target: Repository, url: str, message: str,
-    say: Callable[[str], None],
-) -> Pushed:  # fmt: skip
-    """Send the files in one commit, and remove those of the model that was there before.
-
-    Raises:
-        ModelError: files of something that is no model of finetext would be written over.
-    """
-    before = _before(api, target)
-    if lost := sorted(before.of_others & set(stage.files) - {CARD}):
-        raise ModelError(
-            f"{target.name} holds a model that finetext did not write, whose {', '.join(lost[:3])} "
-            "would be lost; take another name"
-        )
-    files = list(stage.files)
-    card = stage.card
-    if card == "new" and before.has_own_card:
-        files.remove(CARD)
-        card = "kept"
-    removed = tuple(name for name in before.files if name not in stage.files)
-    with warnings.catch_warnings(record=True) as noticed:
-        warnings.simplefilter("always")
-        commit = api.upload_folder(
-            repo_id=target.name,
-            folder_path=stage.folder,
-            revision=target.revision,
-            commit_message=message or f"A {stage.kind} model of finetext",
-            allow_patterns=[glob.escape(name) for name in files],
-            delete_patterns=[glob.escape(name) for name in removed] or None,
-        )
-    for each in noticed:
-        if issubclass(each.category, UserWarning):
-            say(" ".join(str(each.message).split()))
-    return Pushed(url, str(commit.oid), tuple(files), stage.left_out, removed, card)
-
-
-@dataclass(frozen=True)
-class _Before:
-    """What the branch has before.
-
-    Attributes:
-        files: those of a model of finetext.
-        of_others: every file, if there is no model of finetext.
-        has_own_card: whether its card was written by hand.
-    """
-
-    files: tuple[str, ...]
-    of_others: frozenset[str]
-    has_own_card: bool
-
-
-def _before(api: HfApi, target: Repository) -> _Before:
-    from finetext.models.card import is_ours
-
-    known = set(api.list_repo_files(target.name, revision=target.revision))
-    files: tuple[str, ...] = ()
-    if DESCRIPTION in known:
-        described = _read(api, target, DESCRIPTION)
-        try:
-            listed = names_of(json.loads(described)) or {}
-        except (ValueError, AttributeError, ModelError):
-            listed = {}
-        files = tuple(name for name in listed if name in known)
-    card = _read(api, target, CARD) if CARD in known else ""
-    of_others = frozenset() if DESCRIPTION in known else frozenset(known)
-    return _Before(files, of_others, bool(card.strip()) and not is_ours(card))
-
-
-def _read(api: HfApi, target: Repository, name: str) -> str:
-    """The text of a file on the Hub."""
-    with tempfile.TemporaryDirectory() as place:
-        path = api.hf_hub_download(target.name, name, revision=target.revision, cache_dir=place)
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-
-
-def _check_token() -> None:
-    """Refuse to send anything without a token.
-
-    Raises:
-        ModelError: there is none in the places of `huggingface_hub`.
-    """
-    from huggingface_hub import get_token
+def _reason(error: BaseException, name: str, revision: str | None, is_push: bool) -> str:
+    from huggingface_hub import errors
     from huggingface_hub.constants import ENDPOINT
 
-    if get_token() is None:
-        raise ModelError(
-            "sending a model needs a token of the Hub with write permission: make one on "
-            f"{ENDPOINT}/settings/tokens, then log in with `hf auth login`, or set HF_TOKEN"
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, errors.GatedRepoError):
+        return f"it is gated: ask for access on {ENDPOINT}/{name}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"it has no revision {revision or MAIN!r}"
+    if isinstance(error, errors.RepositoryNotFoundError) and not is_push:
+        return (
+            "there is no such model, or it is private: check the name, and log in with "
+            "`hf auth login` (or set HF_TOKEN) if it is private"
         )
+    if _is_network(error) or isinstance(error, errors.LocalEntryNotFoundError):
+        if is_push:
+            return (
+                f"the Hub at {ENDPOINT} cannot be reached, or hung up; check the network" + _RESUME
+            )
+        partly = "only partly" if isinstance(error, errors.IncompleteSnapshotError) else "not"
+        return f"it is {partly} on this machine, and the Hub at {ENDPOINT} cannot be reached"
+    lines = str(error).strip().splitlines() or [""]
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if not isinstance(status, int):
+        return f"{type(error).__name__}: {lines[0][:300]}" + (_RESUME if is_push else "")
+    if status >= 500:
+        reason = f"the Hub has an internal error (status {status})"
+    else:
+        refused = f"the Hub refuses it (status {status}): {lines[-1][:300]}"
+        reason = _OF_STATUS.get(status, "").format(endpoint=ENDPOINT, name=name) or refused
+    return reason + (_RESUME if is_push and status in _MAY_PASS else "")
+
+
+def _is_network(error: BaseException) -> bool:
+    """Return whether the Hub was not reached, or hung up; the HTTP package has changed before."""
+    return any(kind.__name__ in _NO_NETWORK for kind in type(error).__mro__)
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Keep the client from logging, and from showing progress bars outside a terminal."""
+    from huggingface_hub.utils import logging as log
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    verbosity, hidden = log.get_verbosity(), are_progress_bars_disabled()
+    log.set_verbosity(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if not hidden:
+            enable_progress_bars()

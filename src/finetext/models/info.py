@@ -1,14 +1,13 @@
-"""What a folder is, what is known of the model in it, and whether its files are as they were."""
+"""What a folder is, what is known about the model in it, and whether its files are unchanged."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetext.core.errors import ModelError
-from finetext.models.card import is_ours
 from finetext.models.files import (
     CARD,
     DESCRIPTION,
@@ -18,13 +17,17 @@ from finetext.models.files import (
     pickles_in,
     sha256_of,
 )
-from finetext.models.folder import read_description
-from finetext.models.foreign import NO_WEIGHTS, WEIGHTS, is_foreign, looks_like, scheme_of
+from finetext.models.folder import (
+    NO_WEIGHTS,
+    WEIGHTS,
+    best_model,
+    is_foreign,
+    is_handwritten,
+    looks_like,
+    read_description,
+    scheme_of,
+)
 from finetext.models.hub import model_folder
-from finetext.models.staging import best_model
-
-if TYPE_CHECKING:
-    from finetext.core.types import LabelScheme
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class File:
         name: relative to the folder.
         size: in bytes.
         sha256: in hexadecimal digits.
-        state: "ok"; "changed" or "extra"; "unknown" if the folder does not say what it should be;
-            "own" for a model card that was written or changed by hand; "pickle".
+        state: "ok", "changed", "extra", "pickle", "own" for a handwritten model card, or "unknown"
+            if the folder does not list its files.
     """
 
     name: str
@@ -47,19 +50,18 @@ class File:
 
 @dataclass(frozen=True)
 class About:
-    """What `finetext info` says of a folder.
+    """What `finetext info` reports about a folder.
 
     Attributes:
         folder: where it is.
-        kind: "finetext"; "foreign" for a classifier of transformers, which can be used; "unusable"
-            for anything else.
+        kind: "finetext", "foreign" for a classifier that transformers saved, or "unusable".
         looks_like: what a folder that finetext did not write seems to be.
-        described: what `finetext.json` says; nothing for others.
+        described: the content of `finetext.json`; empty for others.
         labels: the label names, in the order of the columns.
         multilabel: whether a text can have several.
         files: every file.
-        checked: whether they are those that were written.
-        pickles: files that hold a pickle.
+        checked: how they compare with those that were written.
+        pickles: names of the files that hold a pickle.
     """
 
     folder: Path
@@ -74,7 +76,7 @@ class About:
 
     @property
     def problem(self) -> str | None:
-        """Why it is not to be used; None if it can be."""
+        """Why it must not be used; None if it can be."""
         if self.pickles:
             return (
                 f"{self.folder} holds a pickle, which can run any code when it is loaded: "
@@ -90,8 +92,7 @@ class About:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        told = {k: of for k, of in self.described.items() if k not in ("files", "sha256")}
+        """Return it as JSON values."""
         return {
             "folder": str(self.folder),
             "kind": self.kind,
@@ -105,21 +106,24 @@ class About:
             "extra": list(self.checked.extra),
             "pickles": list(self.pickles),
             "files": [vars(file) for file in self.files],
-            "description": told,
+            "description": {
+                k: of for k, of in self.described.items() if k not in ("files", "sha256")
+            },
         }
 
 
 def info(model: str | Path) -> About:
-    """Look at a model without loading it, and compare each file with its hash.
+    """Inspect a model without loading it, and compare each file with its hash.
 
     Args:
-        model: a folder of any kind; of a run that of its best model; or "hub:owner/name".
+        model: a folder of any kind, where a run folder stands for its best model; or
+            "hub:owner/name".
 
     Returns:
-        what is known of it; `problem` says why it is not to be used, if it is not.
+        what is known; `problem` says why it must not be used, if so.
 
     Raises:
-        ModelError: there is no such folder, it cannot be read, or `finetext.json` is damaged; or a
+        ModelError: the folder does not exist or cannot be read, `finetext.json` is damaged, or a
             model on the Hub cannot be fetched.
         RunError: the run is damaged.
     """
@@ -129,10 +133,13 @@ def info(model: str | Path) -> About:
     described = read_description(folder) if (folder / DESCRIPTION).is_file() else {}
     found = checked(folder, described) if described else Checked(False)
     kind = "finetext" if described else "foreign" if is_foreign(folder) else "unusable"
-    scheme = _scheme(folder, kind)
+    scheme = scheme_of(folder) if kind == "foreign" else None
     try:
-        pickles = tuple(sorted(pickles_in(folder)))
-        files = tuple(_file(name, path, found, pickles) for name, path in files_in(folder).items())
+        pickles = tuple(pickles_in(folder))
+        files = tuple(
+            File(name, path.stat().st_size, sha256_of(path), _state(name, path, found, pickles))
+            for name, path in files_in(folder).items()
+        )
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
     return About(
@@ -148,19 +155,11 @@ def info(model: str | Path) -> About:
     )
 
 
-def _scheme(folder: Path, kind: str) -> LabelScheme | None:
-    return scheme_of(folder) if kind == "foreign" else None
-
-
-def _file(name: str, path: Path, found: Checked, pickles: tuple[str, ...]) -> File:
-    return File(name, path.stat().st_size, sha256_of(path), _state(name, path, found, pickles))
-
-
 def _state(name: str, path: Path, found: Checked, pickles: tuple[str, ...]) -> str:
     if name in pickles:
         return "pickle"
     if name == CARD:
-        return "ok" if is_ours(path.read_text("utf-8", errors="replace")) else "own"
+        return "own" if is_handwritten(path) else "ok"
     if not found.is_known:
         return "unknown"
     if name in found.changed:

@@ -382,9 +382,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ModelError: it is no model, or damaged.
         """
-        from finetext.models.folder import provenance
+        from finetext.models.folder import best_model, provenance
         from finetext.models.hub import model_folder
-        from finetext.models.staging import best_model
 
         place = model_folder(folder)
         classifier = Classifier.load(place, device)

@@ -1,0 +1,243 @@
+"""Uploads to the Hugging Face Hub: a model folder without extra files and without local paths."""
+
+from __future__ import annotations
+
+import glob
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetext.core.errors import ModelError
+from finetext.models.card import is_ours, without_path
+from finetext.models.files import CARD, DESCRIPTION, checked, listed, names_of, refuse_pickles
+from finetext.models.folder import (
+    best_model,
+    is_handwritten,
+    load_model,
+    provenance,
+    read_description,
+    record_of,
+    save_model,
+    write_description,
+)
+from finetext.models.hub import MAIN, Repository, explained, without_noise
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from finetext.core.contracts import Classifier
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An upload to the Hub.
+
+    Attributes:
+        url: the page of the model.
+        commit: hash of the commit.
+        files: the files that were sent.
+        left_out: files of the folder that do not belong to the model and were not sent.
+        removed: files of the model that was there before, which this one does not have.
+        card: "new"; "own" if the folder has a handwritten card; "kept" if the Hub has one, which
+            stays.
+    """
+
+    url: str
+    commit: str
+    files: tuple[str, ...]
+    left_out: tuple[str, ...]
+    removed: tuple[str, ...]
+    card: str
+
+
+def push(
+    model: str | Path | Classifier,
+    repository: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    message: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Pushed:
+    """Send the files of a model, and its model card, to the Hub in one commit.
+
+    The card is rewritten with the name on the Hub, unless the folder has a handwritten one. A
+    handwritten card on the Hub stays.
+
+    Args:
+        model: a model folder, a run folder for its best model, or a classifier.
+        repository: "owner/name"; created if it does not exist.
+        private: whether a repository that is created is private.
+        revision: the branch, "main" by default; created if it does not exist.
+        message: of the commit.
+        say: called with a line about what is being done.
+
+    Returns:
+        what was sent, and where it is.
+
+    Raises:
+        ModelError: it is not a finetext model, is damaged, holds a pickle, or cannot be sent. The
+            message says why; sending again resumes.
+    """
+    from huggingface_hub import HfApi
+
+    target = Repository.parse(repository)
+    branch = revision or target.revision or MAIN
+    with staged(model, target.name) as stage:
+        _check_token()
+        with explained(target.name, branch, is_push=True), without_noise():
+            api, place = HfApi(), Repository(target.name, branch)
+            url = _create(api, place, private)
+            say(f"sending it to {url}")
+            return _send(api, stage, place, url, message or "", say)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A folder that holds exactly what is to be sent.
+
+    Attributes:
+        folder: where.
+        files: names of its files.
+        left_out: files of the model folder that do not belong to the model.
+        kind: kind of classifier.
+        card: "own" if it is handwritten, else "new".
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    left_out: tuple[str, ...]
+    kind: str
+    card: str
+
+
+@contextmanager
+def staged(model: str | Path | Classifier, name: str) -> Iterator[Stage]:
+    """Return a temporary folder with the files of a model, and a card for its name on the Hub.
+
+    Raises:
+        ModelError: it is not a finetext model, is damaged, or holds a pickle.
+        RunError: the run is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
+        if isinstance(model, str | Path):
+            source = best_model(Path(model))
+        else:
+            source = model.save(Path(temporary) / "saved")
+        described = read_description(source)
+        refuse_pickles(source)
+        found = checked(source, described)
+        if not found.is_sound:
+            raise ModelError(f"{source} is not as finetext wrote it: {found.words}")
+        if not found.is_known:  # save it again, so that the files of the model are known
+            again = Path(temporary) / "again"
+            save_model(load_model(source, "cpu"), again, provenance(source), record_of(source))
+            if (source / CARD).is_file():
+                shutil.copyfile(source / CARD, again / CARD)
+            source, described = again, read_description(again)
+        folder = Path(temporary) / "stage"
+        folder.mkdir()
+        try:
+            stage = _fill(folder, source, described, name, found.extra)
+        except OSError as error:
+            raise ModelError(f"{source} cannot be prepared for the Hub: {error}") from None
+        yield stage
+
+
+def _fill(
+    folder: Path, source: Path, described: Mapping[str, Any], name: str, extra: tuple[str, ...]
+) -> Stage:
+    for file in names_of(described) or {}:
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.symlink_to((source / file).resolve())
+        except OSError:  # where there are no links
+            shutil.copyfile(source / file, target)
+    is_own = is_handwritten(source / CARD)
+    if is_own:
+        shutil.copyfile(source / CARD, folder / CARD)
+    known = dict(described.get("provenance", {}))
+    if isinstance(settings := known.get("hyperparameters"), Mapping):
+        known["hyperparameters"] = {key: without_path(value) for key, value in settings.items()}
+    write_description(folder, {**described, "provenance": known}, name)
+    files = (*listed(folder), DESCRIPTION, CARD)
+    return Stage(folder, files, extra, str(described["classifier"]), "own" if is_own else "new")
+
+
+def _check_token() -> None:
+    """Raise a `ModelError` if `huggingface_hub` finds no token."""
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import ENDPOINT
+
+    if get_token() is None:
+        raise ModelError(
+            "sending a model needs a token of the Hub with write permission: create one on "
+            f"{ENDPOINT}/settings/tokens, then log in with `hf auth login`, or set HF_TOKEN"
+        )
+
+
+def _create(api: HfApi, target: Repository, private: bool) -> str:
+    """Create repository and branch where they are missing, and return the URL of the page."""
+    url = str(api.create_repo(target.name, private=private or None, exist_ok=True))
+    if private and not api.repo_info(target.name).private:
+        raise ModelError(
+            f"{target.name} exists already and is public; make it private in its settings "
+            f"({url}/settings), or choose another name"
+        )
+    if target.revision not in (None, MAIN):
+        api.create_branch(target.name, branch=str(target.revision), exist_ok=True)
+    return url
+
+
+def _send(
+    api: HfApi, stage: Stage, target: Repository, url: str, message: str,
+    say: Callable[[str], None],
+) -> Pushed:  # fmt: skip
+    """Send the files in one commit that removes those of the model that was there before."""
+    there = set(api.list_repo_files(target.name, revision=target.revision))
+    if DESCRIPTION not in there and (lost := sorted(there & set(stage.files) - {CARD})):
+        raise ModelError(
+            f"{target.name} holds a model that finetext did not write, whose {', '.join(lost[:3])} "
+            "would be lost; choose another name"
+        )
+    old = _read(api, target, CARD) if CARD in there else ""
+    files, card = list(stage.files), stage.card
+    if card == "new" and old.strip() and not is_ours(old):
+        files.remove(CARD)
+        card = "kept"
+    before = _listed_on_hub(api, target) if DESCRIPTION in there else ()
+    removed = tuple(name for name in before if name in there and name not in stage.files)
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always")
+        commit = api.upload_folder(
+            repo_id=target.name,
+            folder_path=stage.folder,
+            revision=target.revision,
+            commit_message=message or f"A {stage.kind} model of finetext",
+            allow_patterns=[glob.escape(name) for name in files],
+            delete_patterns=[glob.escape(name) for name in removed] or None,
+        )
+    for each in noticed:
+        if issubclass(each.category, UserWarning):
+            say(" ".join(str(each.message).split()))
+    return Pushed(url, str(commit.oid), tuple(files), stage.left_out, removed, card)
+
+
+def _listed_on_hub(api: HfApi, target: Repository) -> tuple[str, ...]:
+    try:
+        return tuple(names_of(json.loads(_read(api, target, DESCRIPTION))) or ())
+    except (ValueError, AttributeError, ModelError):
+        return ()
+
+
+def _read(api: HfApi, target: Repository, name: str) -> str:
+    with tempfile.TemporaryDirectory() as place:
+        path = api.hf_hub_download(target.name, name, revision=target.revision, cache_dir=place)
+        return Path(path).read_text(encoding="utf-8", errors="replace")
