@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Score, Splits
     from finetext.data.read import read
     from finetext.data.split import folds, split
-    from finetext.diagnosis.class_words import class_words
     from finetext.diagnosis.corrections import apply_labels
     from finetext.diagnosis.data_checks import check
-    from finetext.diagnosis.explain import explain
+    from finetext.diagnosis.explain import class_words, explain
     from finetext.diagnosis.explore import explore
     from finetext.diagnosis.losses import find_errors
     from finetext.diagnosis.slices import find_slices
@@ -145,7 +144,7 @@ _PLACES: Final[dict[str, str]] = {
     "adapt": "finetext.pretraining.adapt:adapt",
     "apply_labels": "finetext.diagnosis.corrections:apply_labels",
     "check": "finetext.diagnosis.data_checks:check",
-    "class_words": "finetext.diagnosis.class_words:class_words",
+    "class_words": "finetext.diagnosis.explain:class_words",
     "compare": "finetext.evaluation.compare:compare",
     "compare_all": "finetext.evaluation.several:compare_all",
     "confusion": "finetext.evaluation.intervals:confusion",

@@ -115,7 +115,7 @@ def test_the_words_of_each_label(command: Command, model: Path, reviews: Path) -
     ("words", "message"),
     [
         ((TEXT, "--label", "god"), "did you mean 'good'?"),
-        ((TEXT, "--way", "gradients"), "it is no transformer"),
+        ((TEXT, "--way", "gradients"), "it is not a transformer"),
         ((TEXT, "--way", "magic"), "use auto, gradients, exact, occlusion"),
         ((TEXT, "--classes", "--label", "good"), "leave --label out"),
         ((TEXT, "--out", "words.xlsx"), "the suffix must be one of"),

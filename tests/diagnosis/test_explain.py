@@ -16,8 +16,7 @@ from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
-from finetext.diagnosis.class_words import class_words
-from finetext.diagnosis.explain import ClassWords, Explanation, explain
+from finetext.diagnosis.explain import ClassWords, Explanation, class_words, explain
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
@@ -208,7 +207,7 @@ def test_concat_pooled_heads_have_gradients_and_recurrent_models_say_why_not(
     recurrent = TransformerClassifier(topics.scheme, Decision(), model, tokenizer, 64, "fp32")
     told = explain(recurrent, TEXT)
     assert told.way == "occlusion"
-    assert "does not tell which characters" in told.remark
+    assert "does not map its tokens to characters" in told.remark
     with pytest.raises(RecipeError, match="use --way occlusion"):
         explain(recurrent, TEXT, way="gradients")
 
@@ -246,7 +245,7 @@ def test_what_cannot_be_asked_is_refused(
 ) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'food'"):
         explain(tfidf, TEXT, label="foot")
-    with pytest.raises(RecipeError, match="no transformer"):
+    with pytest.raises(RecipeError, match="not a transformer"):
         explain(tfidf, TEXT, way="gradients")
     with pytest.raises(RecipeError, match="for tfidf"):
         explain(Keyword(), TEXT, way="exact")
@@ -277,7 +276,7 @@ def test_the_words_of_a_classifier_of_another_package(monkeypatch: pytest.Monkey
     found = class_words(Keyword(), texts)
     assert [row[0] for row in found.words["yes"]] == ["bread"]
     assert found.words["yes"][0][2] == 12
-    monkeypatch.setattr("finetext.diagnosis.class_words.MOST_TEXTS", 5)
+    monkeypatch.setattr("finetext.diagnosis.explain.MOST_TEXTS", 5)
     fewer = class_words(Keyword(), texts, seed=3)
     assert fewer.texts == 5
     assert fewer == class_words(Keyword(), texts, seed=3)

@@ -44,7 +44,7 @@ def explain(
 ) -> None:
     """Say which words decide, of a text or for each label."""
     from finetext.batch.files import check_output
-    from finetext.diagnosis.explain import choose_way
+    from finetext.diagnosis.explain import choose_explainer
 
     screen = Screen(quiet or as_json)
     if out is not None:
@@ -53,7 +53,7 @@ def explain(
         arguments.check_place(page)
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
-    explainer = choose_way(arguments.open_model(model, device), way)
+    explainer = choose_explainer(arguments.open_model(model, device), way)
     texts = _texts(model, source, DataOptions(text, id=row_id).given(), settings)
     if texts.description:
         screen.say(texts.description)
@@ -186,14 +186,13 @@ def _page(path: Path, screen: Screen) -> Iterator[Sink]:
 
 
 def _class_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) -> ClassWords:
-    from finetext.diagnosis.class_words import MOST_TEXTS, words_of
-    from finetext.diagnosis.explain import EXACT
+    from finetext.diagnosis.explain import EXACT, MOST_TEXTS, class_words
 
     every = [text for chunk in texts.batches for text in chunk.texts]
     if explainer.way != EXACT and len(every) > MOST_TEXTS:
         screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
     with screen.watching():
-        return words_of(explainer, every, seed=seed, progress=screen.progress)
+        return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
 def _show_classes(

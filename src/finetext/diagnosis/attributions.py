@@ -1,9 +1,14 @@
-"""Exact contributions: what the n-grams of a text add to a logistic regression on TF-IDF."""
+"""How much each word of a text adds to the score of a label, by three attribution methods.
+
+Exact contributions of a logistic regression on TF-IDF, integrated gradients of transformers
+(Sundararajan, Taly and Yan 2017, library captum), and occlusion for every other classifier.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,23 +16,36 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, batches_of
+from finetext.core.errors import MissingExtraError
 from finetext.encoders.words import Span, distribute, without, word_spans
+from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.tfidf import TOKENS, TfidfClassifier
+from finetext.training.batches import positions_a_batch
+from finetext.training.tokens import encodable, tokenize
 
-SURE: Final = 1e-12
-"""How far probabilities are kept from 0 and 1 in log-odds."""
+_CLIP: Final = 1e-12
+"""Distance of probabilities from 0 and 1 in log-odds."""
+_TOKEN: Final = re.compile(TOKENS)
+_BATCH: Final = 1_000
+_STEPS: Final = 16
+"""Points of integrated gradients on each segment of the path."""
+_MOST_SEGMENTS: Final = 48
+_TOLERANCE: Final = 0.02
+"""Share of the change in score that the attributions may miss."""
+_LEAST_GAP: Final = 0.01
+"""Log-odds that the attributions may miss in any case."""
 
 
 @dataclass(frozen=True, eq=False)
-class Attributed:
+class Attributions:
     """What the n words of a text add to a score.
 
     Attributes:
         words: the words as spans of characters.
-        values: (n,) what each adds.
+        values: (n,) what each word adds.
         score: the score of the whole text.
-        base: the score without any words, which the values come on top of; None where they are
-            differences from the whole text, one word at a time.
+        base: the score without any word, so that base and values sum to the score; None for
+            occlusion, where each value is the difference of leaving out one word.
     """
 
     words: Sequence[Span]
@@ -36,79 +54,46 @@ class Attributed:
     base: float | None = None
 
 
-def log_odds(probabilities: Floats) -> Floats:
-    """The logarithm of each probability over its complement."""
-    kept = np.clip(probabilities, SURE, 1 - SURE)
-    return np.asarray(np.log(kept) - np.log1p(-kept))
+def occlude(classifier: Classifier, text: str, column: int) -> Attributions:
+    """Return how much the log-odds of a label lose without each word, one prediction a word."""
+    words = word_spans(text)
+    variants = [text, *(without(text, words, [number]) for number in range(len(words)))]
+    probabilities = np.clip(classifier.predict_proba(variants)[:, column], _CLIP, 1 - _CLIP)
+    scores = np.log(probabilities) - np.log1p(-probabilities)
+    return Attributions(words, scores[0] - scores[1:], float(scores[0]))
 
 
-def log_odds_of_logits(logits: Any, column: int, multilabel: bool) -> Any:
-    """The log-odds (n,) of one label from logits (n, k), tensors both.
+def contribute(classifier: TfidfClassifier, text: str, column: int) -> Attributions:
+    """Return the exact contributions to one label; with the intercept they sum to its score.
 
-    With several labels a text this is the logit itself; with one of two labels the difference of
-    the two logits; with one of more, the logit less the log-sum-exp of the others.
-    """
-    import torch
-
-    own = logits[:, column]
-    others = torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1)
-    if multilabel or not others.shape[1]:
-        return own
-    return own - torch.logsumexp(others, dim=1)
-
-
-_TOKEN: Final = re.compile(TOKENS)
-_AT_A_TIME: Final = 1_000
-
-
-def contribute(classifier: TfidfClassifier, text: str, column: int) -> Attributed:
-    """The contributions to one label; with the intercept they sum to its score.
-
-    Args:
-        classifier: a fitted `Tfidf`.
-        text: any text.
-        column: the label that is explained.
-
-    Returns:
-        value times weight of each n-gram, shared by its occurrences and their tokens equally, and
-        summed over the tokens of each word; see `margins` for the score.
+    The value times the weight of each n-gram is divided equally among its occurrences and their
+    tokens, and summed over the tokens of each word. See `_margins` for the score.
     """
     [(words, values)] = contributions(classifier, [text])
-    own, base = values[:, column], intercepts(classifier)[column]
-    return Attributed(words, own, float(base + own.sum()), float(base))
+    own = values[:, column]
+    base = (_margins(classifier) @ classifier.head.bias)[column]
+    return Attributions(words, own, float(base + own.sum()), float(base))
 
 
 def contributions(
     classifier: TfidfClassifier, texts: Sequence[str]
 ) -> Iterator[tuple[list[Span], Floats]]:
-    """For each text its n words, and what each adds to the k scores, (n, k)."""
-    contrast = margins(len(classifier.scheme), classifier.scheme.multilabel)
-    weights = np.ascontiguousarray((contrast @ classifier.head.weights).T)
-    for part in batches_of(len(texts), _AT_A_TIME):
+    """Yield the n words of each text and what each adds to the k scores, (n, k)."""
+    weights = np.ascontiguousarray((_margins(classifier) @ classifier.head.weights).T)
+    for part in batches_of(len(texts), _BATCH):
         rows = classifier.vectorizer.transform(texts[part])
         for text, start, end in zip(texts[part], rows.indptr, rows.indptr[1:], strict=False):
-            tokens = _tokens(text)
-            found = _occurrences(classifier, [token for token, _ in tokens])
             features = rows.indices[start:end], rows.data[start:end]
-            yield _by_word(text, [place for _, place in tokens], found, features, weights)
+            yield _contributions_by_word(classifier, text, features, weights)
 
 
-def _by_word(
-    text: str,
-    places: list[Span],
-    found: list[tuple[int, int, int]],
-    features: tuple[Integers, Floats],
-    weights: Floats,
+def _contributions_by_word(
+    classifier: TfidfClassifier, text: str, features: tuple[Integers, Floats], weights: Floats
 ) -> tuple[list[Span], Floats]:
-    """Value times weight of each n-gram, shared by its tokens wherever it occurs, by word.
-
-    Args:
-        text: the text.
-        places: the characters of each token.
-        found: see `_occurrences`.
-        features: the columns of the n-grams in the text, and their values.
-        weights: (d, k).
-    """
+    """Distribute the columns and values of a text's n-grams, times (d, k) weights, by word."""
+    tokens = _tokens(text)
+    places = [place for _, place in tokens]
+    found = _ngrams(classifier, [token for token, _ in tokens])
     starts, stops, columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
     _, at, occurrences = np.unique(columns, return_inverse=True, return_counts=True)
     values = features[1][np.argsort(features[0])] / occurrences
@@ -122,38 +107,32 @@ def _by_word(
     return words, distribute(of_tokens, places, words)
 
 
-def intercepts(classifier: TfidfClassifier) -> Floats:
-    """(k,) the scores of a text without any known n-gram."""
-    contrast = margins(len(classifier.scheme), classifier.scheme.multilabel)
-    return np.asarray(contrast @ classifier.head.bias)
+def _margins(classifier: TfidfClassifier) -> Floats:
+    """Return the (k, k) matrix from logits to the scores that are explained.
 
-
-def margins(labels: int, multilabel: bool) -> Floats:
-    """(k, k) from logits to the scores that are explained.
-
-    With one label a text, what all logits have in common changes nothing, so the score of a label
-    is its logit less the mean of the others: with two labels their difference, the log-odds. With
-    several labels a text it is the logit.
+    With one label a text, a constant added to all logits changes nothing, so the score of a label
+    is its logit minus the mean of the others: with two labels their difference, the log-odds. In
+    a multi-label scheme it is the logit.
     """
-    if multilabel or labels < 2:
+    labels = len(classifier.scheme)
+    if classifier.scheme.multilabel or labels < 2:
         return np.eye(labels)
     return (np.eye(labels) * labels - 1) / (labels - 1)
 
 
-def _occurrences(classifier: TfidfClassifier, tokens: list[str]) -> list[tuple[int, int, int]]:
-    """First token, the one after the last, and column of every known n-gram in the text."""
+def _ngrams(classifier: TfidfClassifier, tokens: list[str]) -> list[tuple[int, int, int]]:
+    """Return first token, end token and column of every occurrence of a known n-gram."""
     columns = classifier.vectorizer.vocabulary_
-    found = []
-    for length in range(1, classifier.vectorizer.ngram_range[1] + 1):
-        for start in range(len(tokens) - length + 1):
-            of = columns.get(" ".join(tokens[start : start + length]))
-            if of is not None:
-                found.append((start, start + length, int(of)))
-    return found
+    return [
+        (start, start + length, int(columns[ngram]))
+        for length in range(1, classifier.vectorizer.ngram_range[1] + 1)
+        for start in range(len(tokens) - length + 1)
+        if (ngram := " ".join(tokens[start : start + length])) in columns
+    ]
 
 
 def _tokens(text: str) -> list[tuple[str, Span]]:
-    """The tokens in lower case, with their characters in the text as it is."""
+    """Return the tokens in lower case, with their spans in the text as it is."""
     lowered = text.lower()
     origin = list(range(len(text)))
     if len(lowered) != len(text):
@@ -164,18 +143,143 @@ def _tokens(text: str) -> list[tuple[str, Span]]:
     ]
 
 
-def occlude(classifier: Classifier, text: str, column: int) -> Attributed:
-    """Leave each word out in turn; works for any classifier, in one prediction a word.
+def lacks_gradients(classifier: Classifier) -> str:
+    """Return why integrated gradients cannot explain a classifier; "" if they can."""
+    if not isinstance(classifier, TransformerClassifier):
+        return "it is not a transformer"
+    name = type(classifier.model).__name__
+    if not classifier.tokenizer.is_fast:
+        return f"the tokenizer of {name} does not map its tokens to characters"
+    inputs = _inputs(classifier, "a text")
+    if len(shapes := _embedding_shapes(classifier.model, inputs)) != 1:
+        return f"{name} embeds a text {len(shapes)} times"
+    return "" if shapes[0][:-1] == inputs["input_ids"].shape else f"{name} rearranges its input"
 
-    Args:
-        classifier: any rung.
-        text: what the classifier reads of a text.
-        column: the label that is explained.
 
-    Returns:
-        how much the log-odds of the label lose without each word.
+def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attributions:
+    """Return integrated gradients of the log-odds of a label, summed over each word's tokens.
+
+    The path goes from the text with all tokens masked to the text itself, in the space of the word
+    embeddings; special tokens, positions and the attention mask stay as they are. The attributions
+    sum to the score of the text minus that of the masked one, up to the tolerance.
+
+    Raises:
+        MissingExtraError: captum is not installed.
     """
-    words = word_spans(text)
-    variants = [text, *(without(text, words, [number]) for number in range(len(words)))]
-    scores = log_odds(classifier.predict_proba(variants)[:, column])
-    return Attributed(words, scores[0] - scores[1:], float(scores[0]))
+    import torch
+
+    model, inputs = classifier.model.eval(), _inputs(classifier, text)
+    names, parts = list(inputs), tuple(inputs.values())
+    layer = model.get_input_embeddings()
+    multilabel = classifier.scheme.multilabel
+
+    def score(embedded: Any, *given: Any) -> Any:
+        with _embedding_output(layer, embedded):
+            logits = model(**dict(zip(names, given, strict=True))).logits.float()
+        own = logits[:, column]
+        others = torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1)
+        return own if multilabel or not others.shape[1] else own - torch.logsumexp(others, dim=1)
+
+    masked, places = _masked(classifier, text, inputs["input_ids"])
+    with torch.no_grad():
+        start, end = layer(masked), layer(inputs["input_ids"])
+        base, own = (float(score(embedded, *parts)) for embedded in (start, end))
+    size = max(1, positions_a_batch(model.device) // start.shape[1])
+    values = _integrated(score, (start, end), parts, size, own - base)
+    words = word_spans(text, cuts={place for place, _ in places.values()})
+    shared = distribute(values[list(places)], list(places.values()), words)
+    return Attributions(words, shared, own, base)
+
+
+@dataclass(frozen=True, eq=False)
+class _Segment:
+    """A segment of the path: its ends as shares, (length,) attributions, and what they miss."""
+
+    start: float
+    stop: float
+    values: Any
+    gap: float
+
+
+def _integrated(
+    score: Any, ends: tuple[Any, Any], parts: tuple[Any, ...], size: int, change: float
+) -> Any:
+    """Return (length,) attributions of the tokens, halving the segment that misses most.
+
+    Gradients along a straight path add up, so a sharp turn of the model needs more points only
+    where it is.
+    """
+    try:
+        from captum.attr import IntegratedGradients
+    except ModuleNotFoundError:
+        raise MissingExtraError("explaining by integrated gradients", "captum", "explain") from None
+    gradients = IntegratedGradients(score)
+
+    def segment(start: float, stop: float) -> _Segment:
+        low, high = (ends[0] + share * (ends[1] - ends[0]) for share in (start, stop))
+        found, gap = gradients.attribute(
+            high, baselines=low, additional_forward_args=parts, n_steps=_STEPS,
+            internal_batch_size=size, return_convergence_delta=True,
+        )  # fmt: skip
+        values = found.detach().sum(dim=2)[0].double().cpu().numpy()
+        return _Segment(start, stop, values, abs(float(gap)))
+
+    path = [segment(0.0, 1.0)]
+    allowed = max(_LEAST_GAP, _TOLERANCE * abs(change))
+    while sum(part.gap for part in path) > allowed and len(path) < _MOST_SEGMENTS:
+        worst = path.pop(int(np.argmax([part.gap for part in path])))
+        middle = (worst.start + worst.stop) / 2
+        path += [segment(worst.start, middle), segment(middle, worst.stop)]
+    return np.sum([part.values for part in path], axis=0)
+
+
+def _inputs(classifier: TransformerClassifier, text: str) -> dict[str, Any]:
+    """Return the model's input for one text: tensors of shape (1, length) by name."""
+    table = tokenize(classifier.tokenizer, [text], classifier.max_length)
+    batch = table.batch(np.zeros(1, dtype=np.int64))
+    return {name: part.to(classifier.model.device) for name, part in batch.items()}
+
+
+def _masked(classifier: TransformerClassifier, text: str, ids: Any) -> tuple[Any, dict[int, Span]]:
+    """Return the ids with all but special tokens masked (or padding), and the masked spans."""
+    tokenizer = classifier.tokenizer
+    encoded = tokenizer(
+        encodable(text), truncation=True, max_length=classifier.max_length,
+        return_offsets_mapping=True, return_special_tokens_mask=True,
+    )  # fmt: skip
+    blank = tokenizer.mask_token_id
+    blank = tokenizer.pad_token_id if blank is None else blank
+    masked, places = ids.clone(), {}
+    for number, special in enumerate(encoded["special_tokens_mask"]):
+        if not special:
+            masked[0, number] = blank
+            start, end = encoded["offset_mapping"][number]
+            token = text[start:end]
+            places[number] = start + len(token) - len(token.lstrip()), end
+    return masked, places
+
+
+@contextmanager
+def _embedding_output(layer: Any, embedded: Any) -> Iterator[None]:
+    """Make an embedding layer return a given tensor meanwhile."""
+    hook = layer.register_forward_hook(lambda module, inputs, output: embedded)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _embedding_shapes(model: Any, inputs: dict[str, Any]) -> list[Any]:
+    """Return the shape of each output of the word embedding in one forward pass."""
+    import torch
+
+    shapes: list[Any] = []
+    hook = model.get_input_embeddings().register_forward_hook(
+        lambda module, given, output: shapes.append(output.shape)
+    )
+    try:
+        with torch.inference_mode():
+            model(**inputs)
+    finally:
+        hook.remove()
+    return shapes

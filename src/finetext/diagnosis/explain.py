@@ -1,45 +1,53 @@
-"""Why a classifier says what it says: what each word of a text adds, and whether that holds."""
+"""Why a classifier predicts a label: what each word adds, with a check of faithfulness."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Final, Literal, cast, get_args, overload
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self, cast, get_args, overload
 
 import numpy as np
 
 from finetext.core.contracts import Classifier, ProgressEvent, batches_of, silent
 from finetext.core.errors import RecipeError, UnknownNameError
-from finetext.diagnosis.attributions import Attributed, contribute, occlude
-from finetext.diagnosis.gradients import integrate, unsuited
+from finetext.diagnosis.attributions import (
+    Attributions,
+    contribute,
+    contributions,
+    integrate,
+    lacks_gradients,
+    occlude,
+)
 from finetext.encoders.words import Span, seen_span, without, word_spans
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
+from finetext.storage.codec import from_json, to_json
 
-Way = Literal["auto", "gradients", "exact", "occlusion"]
+AttributionMethod = Literal["auto", "gradients", "exact", "occlusion"]
 GRADIENTS: Final = "integrated gradients"
 EXACT: Final = "exact contributions"
 OCCLUSION: Final = "occlusion"
+TOP_SHARE: Final = 0.2
+"""Share of the words that the faithfulness check removes."""
+RANDOM_CHOICES: Final = 10
+_BATCH: Final = 256
+FEWEST_TEXTS: Final = 3
+MOST_TEXTS: Final = 500
+"""Texts that `class_words` explains where each is slow."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explainer:
-    """A classifier with the way in which it is explained.
-
-    Attributes:
-        classifier: any rung.
-        way: see `Explanation.way`.
-        remark: why it is not the usual one; "" if it is.
-    """
+    """A classifier with its attribution method, and why that is not the usual one ("" if it is)."""
 
     classifier: Classifier
     way: str
     remark: str = ""
 
-    def attribute(self, text: str, column: int) -> Attributed:
-        """What each word of a text, as far as it is read, adds to the score of a label."""
+    def attribute(self, text: str, column: int) -> Attributions:
+        """Return what each word of a text that fits the model adds to the score of a label."""
         if self.way == EXACT:
             return contribute(cast(TfidfClassifier, self.classifier), text, column)
         if self.way == GRADIENTS:
@@ -47,7 +55,7 @@ class Explainer:
         return occlude(self.classifier, text, column)
 
     def read(self, text: str) -> Span:
-        """The part of a text that the classifier reads."""
+        """Return the span of a text that the classifier reads."""
         if isinstance(self.classifier, TransformerClassifier):
             return seen_span(self.classifier.tokenizer, self.classifier.max_length, text)
         if isinstance(self.classifier, ProbeClassifier):
@@ -56,40 +64,27 @@ class Explainer:
         return 0, len(text)
 
 
-def choose_way(classifier: Classifier, way: str = "auto") -> Explainer:
-    """The classifier with the way asked for, or with its own; see `explain` for what it raises."""
-    if way not in get_args(Way):
-        raise RecipeError(f"{way!r} is no way to explain; use {', '.join(get_args(Way))}")
+def choose_explainer(classifier: Classifier, way: str = "auto") -> Explainer:
+    """Return the explainer for an attribution method; see `explain` for names and errors."""
+    if way not in get_args(AttributionMethod):
+        known = ", ".join(get_args(AttributionMethod))
+        raise RecipeError(f"{way!r} is not an attribution method; use {known}")
     if way in ("auto", "exact") and isinstance(classifier, TfidfClassifier):
         return Explainer(classifier, EXACT)
     if way == "exact":
         raise RecipeError("exact contributions are for tfidf models; leave --way out")
     if way == "occlusion" or (way == "auto" and not isinstance(classifier, TransformerClassifier)):
         return Explainer(classifier, OCCLUSION)
-    if not (reason := unsuited(classifier)):
+    if not (reason := lacks_gradients(classifier)):
         return Explainer(classifier, GRADIENTS)
     if way == "gradients":
-        raise RecipeError(f"there are no integrated gradients: {reason}; use --way occlusion")
+        raise RecipeError(f"no integrated gradients: {reason}; use --way occlusion")
     return Explainer(classifier, OCCLUSION, f"no integrated gradients: {reason}")
-
-
-TOP_SHARE: Final = 0.2
-"""Share of the words that are removed to see whether the attributions hold."""
-RANDOM_CHOICES: Final = 10
-_AT_A_TIME: Final = 256
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text.
-
-    Attributes:
-        text: the word as it stands there.
-        start: its first character in the text, from 0.
-        end: the character after its last.
-        attribution: what it adds to the log-odds of the label; negative where it speaks against
-            it. See `Explanation.way`.
-    """
+    """A word of a text, from character `start` up to `end`, and what it adds to the log-odds."""
 
     text: str
     start: int
@@ -102,22 +97,20 @@ class Explanation:
     """Why a text gets a label, or does not.
 
     Attributes:
-        text: the whole text.
         label: the label that is explained.
         probability: of the label.
         predicted: the labels that the text gets.
         way: "integrated gradients", "exact contributions" or "occlusion".
-        words: those that the model reads, in their order.
-        unread: words after those, where the model cuts the text.
+        words: the words that the model reads, in order.
+        unread: number of words that the model truncates.
         score: what is explained: the log-odds of the label. For exact contributions with more
-            than two labels, its logit less the mean of the others.
-        base: the score without any word, which the attributions come on top of; None for
+            than two labels, its logit minus the mean of the others.
+        base: the score without any word, so that base and attributions sum to the score; None for
             occlusion, where each is the fall of the score without that word.
-        lost_top: probability of the label that is lost when the words with the highest attributions
-            are removed.
-        lost_random: the same for as many random words, the mean over ten choices.
-        removed: how many words were removed, a fifth of them and at least one.
-        remark: why it was not done in the usual way; "" if it was.
+        lost_top: probability of the label lost by removing the words with the highest attributions.
+        lost_random: probability lost by removing as many random words, the mean of ten choices.
+        removed: how many words were removed: a fifth, at least one.
+        remark: why the usual method was not used; "" if it was.
     """
 
     text: str
@@ -135,14 +128,13 @@ class Explanation:
     remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Explanation:
-        """The inverse of `to_json`."""
-        words = tuple(Word(**word) for word in values["words"])
-        return cls(**{**values, "words": words, "predicted": tuple(values["predicted"])})
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read JSON values; raise a RunError if they are damaged."""
+        return from_json(cls, values, "the explanation")
 
 
 @dataclass(frozen=True)
@@ -151,8 +143,8 @@ class ClassWords:
 
     Attributes:
         method: kind of the classifier, such as "tfidf".
-        way: how the attributions were made; see `Explanation`.
-        texts: texts that they are of.
+        way: the attribution method; see `Explanation`.
+        texts: number of texts.
         words: label to its words in lower case, each with its mean attribution over the texts in
             which it occurs, where all of its occurrences count together, and their number.
     """
@@ -163,22 +155,22 @@ class ClassWords:
     words: Mapping[str, tuple[tuple[str, float, int], ...]]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ClassWords:
-        """The inverse of `to_json`."""
-        words = {
-            label: tuple((str(word), float(mean), int(texts)) for word, mean, texts in rows)
-            for label, rows in values["words"].items()
-        }
-        return cls(str(values["method"]), str(values["way"]), int(values["texts"]), words)
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read JSON values; raise a RunError if they are damaged."""
+        return from_json(cls, values, "the words of the labels")
 
 
 @overload
 def explain(  # type: ignore[overload-overlap]
-    classifier: Classifier, texts: str, label: str | None = None, way: Way = "auto", seed: int = 0
+    classifier: Classifier,
+    texts: str,
+    label: str | None = None,
+    way: AttributionMethod = "auto",
+    seed: int = 0,
 ) -> Explanation: ...
 
 
@@ -187,7 +179,7 @@ def explain(
     classifier: Classifier,
     texts: Sequence[str],
     label: str | None = None,
-    way: Way = "auto",
+    way: AttributionMethod = "auto",
     seed: int = 0,
 ) -> list[Explanation]: ...
 
@@ -196,35 +188,35 @@ def explain(
     classifier: Classifier,
     texts: str | Sequence[str],
     label: str | None = None,
-    way: Way = "auto",
+    way: AttributionMethod = "auto",
     seed: int = 0,
 ) -> Explanation | list[Explanation]:
-    """Say what each word of a text adds to a label, with a check of whether that holds.
+    """Return what each word of a text adds to a label, with a check of faithfulness.
 
     The check removes the words with the highest attributions, and as many random ones: if the
     attributions are faithful to the model, the first costs the label more probability
     (DeYoung et al. 2020, ERASER, "comprehensiveness").
 
     Args:
-        classifier: any rung.
+        classifier: any classifier.
         texts: one text or several.
-        label: the label to explain; None (the default) for that which each text gets, the
-            likeliest where a text can have several.
-        way: "gradients" (integrated gradients; transformers), "exact" (contributions; TF-IDF),
-            "occlusion" (leaving out one word at a time; anything), or "auto" (the default) for
-            the first of these that the classifier has.
-        seed: seed of the random words, 0 by default.
+        label: the label to explain; by default the one that each text gets, the most probable in
+            a multi-label scheme.
+        way: attribution method: "gradients" (integrated gradients; transformers), "exact"
+            (contributions; TF-IDF), "occlusion" (leaving out one word at a time; anything), or
+            "auto" (the default) for the first of these that the classifier supports.
+        seed: seed of the random words.
 
     Returns:
         an explanation, or one for each text.
 
     Raises:
         UnknownNameError: the classifier has no such label.
-        RecipeError: the classifier cannot be explained in that way.
+        RecipeError: the classifier does not support the attribution method.
         MissingExtraError: integrated gradients, and captum is not installed.
     """
     several = [texts] if isinstance(texts, str) else texts
-    found = list(explanations(choose_way(classifier, way), several, label, seed))
+    found = list(explanations(choose_explainer(classifier, way), several, label, seed))
     return found[0] if isinstance(texts, str) else found
 
 
@@ -235,69 +227,127 @@ def explanations(
     seed: int = 0,
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[Explanation]:
-    """Explain text after text; see `explain`."""
+    """Yield the explanation of each text; see `explain`."""
     classifier, scheme = explainer.classifier, explainer.classifier.scheme
     if label is not None and label not in scheme.index:
         raise UnknownNameError("label", label, scheme.names)
-    for part in batches_of(len(texts), _AT_A_TIME):
+    for part in batches_of(len(texts), _BATCH):
         probabilities = classifier.predict_proba(texts[part])
         given = scheme.decode(classifier.decision.labels(probabilities, scheme.multilabel))
         for number, (text, labels) in enumerate(zip(texts[part], given, strict=True)):
-            predicted = tuple(labels) if scheme.multilabel else (labels,)
             own = label
             if own is None:
                 likeliest = scheme.names[int(probabilities[number].argmax())]
                 own = likeliest if scheme.multilabel else labels
             column = scheme.index[own]
-            asked = partial(_explained, explainer, text, column, seed)
-            yield asked(float(probabilities[number, column]), predicted)
+            start, end = explainer.read(text)
+            found = explainer.attribute(text[start:end], column)
+            words = tuple(
+                Word(text[start + first : start + stop], start + first, start + stop, float(value))
+                for (first, stop), value in zip(found.words, found.values, strict=True)
+            )
+            predicted = tuple(labels) if scheme.multilabel else (labels,)
+            unread = len(word_spans(text[:start])) + len(word_spans(text[end:]))
+            lost = _comprehensiveness(classifier, text[start:end], found, column, seed)
+            yield Explanation(
+                text, own, float(probabilities[number, column]), predicted, explainer.way, words,
+                unread, found.score, found.base, *lost, explainer.remark,
+            )  # fmt: skip
             progress(ProgressEvent("explaining", part.start + number + 1, len(texts)))
 
 
-def _explained(
-    explainer: Explainer,
-    text: str,
-    column: int,
-    seed: int,
-    probability: float,
-    predicted: tuple[str, ...],
-) -> Explanation:
-    start, end = explainer.read(text)
-    found = explainer.attribute(text[start:end], column)
-    places = [(first + start, stop + start) for first, stop in found.words]
-    removed, lost_top, lost_random = _lost(explainer, text[start:end], found, column, seed)
-    words = [
-        Word(text[first:stop], first, stop, float(value))
-        for (first, stop), value in zip(places, found.values, strict=True)
-    ]
-    return Explanation(
-        text=text,
-        label=explainer.classifier.scheme.names[column],
-        probability=probability,
-        predicted=predicted,
-        way=explainer.way,
-        words=tuple(words),
-        unread=len(word_spans(text[:start])) + len(word_spans(text[end:])),
-        score=found.score,
-        base=found.base,
-        lost_top=lost_top,
-        lost_random=lost_random,
-        removed=removed,
-        remark=explainer.remark,
-    )
-
-
-def _lost(
-    explainer: Explainer, text: str, found: Attributed, column: int, seed: int
-) -> tuple[int, float, float]:
-    """Words removed, the probability lost without the top ones, and without random ones."""
+def _comprehensiveness(
+    classifier: Classifier, text: str, found: Attributions, column: int, seed: int
+) -> tuple[float, float, int]:
+    """Return the probability lost without the top words, without random ones, and their number."""
     n = len(found.words)
     if not n:
-        return 0, 0.0, 0.0
+        return 0.0, 0.0, 0
     count = max(1, round(TOP_SHARE * n))
     generator = np.random.default_rng(seed)
     choices = [np.argsort(-found.values, kind="stable")[:count]]
     choices += [generator.choice(n, count, replace=False) for _ in range(RANDOM_CHOICES)]
     variants = [text, *(without(text, found.words, map(int, choice)) for choice in choices)]
-    own, top, *others = explainer.classifier.predict_proba(variants)[:, column].tolist()
-    return count, own - top, float(np.mean([own - other for other in others]))
+    own, top, *others = classifier.predict_proba(variants)[:, column].tolist()
+    return own - top, float(np.mean([own - other for other in others])), count
+
+
+def class_words(
+    classifier: Classifier | Explainer,
+    texts: Sequence[str],
+    way: AttributionMethod = "auto",
+    count: int = 20,
+    seed: int = 0,
+    progress: Callable[[ProgressEvent], None] = silent,
+) -> ClassWords:
+    """Return the words that speak for each label, over many texts.
+
+    For TF-IDF these are the contributions to every label, of all texts. Otherwise they are the
+    attributions of the label that each text gets, of at most 500 texts drawn at random.
+
+    Args:
+        classifier: any classifier, or an `Explainer`, whose attribution method is then used.
+        texts: n texts, such as those of the training rows.
+        way: attribution method; for this and for what is raised see `finetext.explain`.
+        count: most words of a label, 20 by default.
+        seed: seed of the choice of texts.
+        progress: called with the number of texts done.
+
+    Returns:
+        for each label the words with the highest mean attribution above 0 among those that occur
+        in three texts or more.
+    """
+    explainer = classifier
+    if not isinstance(explainer, Explainer):
+        explainer = choose_explainer(explainer, way)
+    classifier, is_exact = explainer.classifier, explainer.way == EXACT
+    if not is_exact and len(texts) > MOST_TEXTS:
+        drawn = np.random.default_rng(seed).choice(len(texts), MOST_TEXTS, replace=False)
+        texts = [texts[row] for row in sorted(drawn)]
+    found: dict[str, dict[str, list[float]]] = {
+        name: defaultdict(list) for name in classifier.scheme.names
+    }
+    sums = _exact_sums(explainer, texts) if is_exact else _sums(explainer, texts)
+    for number, of_text in enumerate(sums, start=1):
+        for label, of_words in of_text.items():
+            for word, value in of_words.items():
+                found[label][word].append(value)
+        progress(ProgressEvent("explaining", number, len(texts)))
+    words = {}
+    for label, values in found.items():
+        rows = [(word, sum(of) / len(of), len(of)) for word, of in values.items()]
+        strong = [row for row in rows if row[2] >= FEWEST_TEXTS and row[1] > 0]
+        words[label] = tuple(sorted(strong, key=lambda row: (-row[1], row[0]))[:count])
+    return ClassWords(classifier.kind, explainer.way, len(texts), words)
+
+
+_Sums = dict[str, dict[str, float]]
+"""Label to word to attribution, summed over one text."""
+
+
+def _sums(explainer: Explainer, texts: Sequence[str]) -> Iterator[_Sums]:
+    """Yield for each text the attributions of the label that it gets, the most probable one."""
+    classifier = explainer.classifier
+    probabilities = classifier.predict_proba(texts)
+    columns = probabilities.argmax(axis=1)
+    if not classifier.scheme.multilabel:
+        columns = classifier.decision.labels(probabilities, multilabel=False)
+    for text, column in zip(texts, columns.tolist(), strict=True):
+        start, end = explainer.read(text)
+        attributed = explainer.attribute(text[start:end], column)
+        sums: dict[str, float] = defaultdict(float)
+        for (first, stop), value in zip(attributed.words, attributed.values, strict=True):
+            sums[text[start:end][first:stop].lower()] += float(value)
+        yield {classifier.scheme.names[column]: sums}
+
+
+def _exact_sums(explainer: Explainer, texts: Sequence[str]) -> Iterator[_Sums]:
+    """Yield for each text the contributions to every label."""
+    classifier = cast(TfidfClassifier, explainer.classifier)
+    for text, (words, values) in zip(texts, contributions(classifier, texts), strict=True):
+        sums: _Sums = {name: defaultdict(float) for name in classifier.scheme.names}
+        for (first, stop), of_labels in zip(words, values.tolist(), strict=True):
+            word = text[first:stop].lower()
+            for name, value in zip(classifier.scheme.names, of_labels, strict=True):
+                sums[name][word] += value
+        yield sums

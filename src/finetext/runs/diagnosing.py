@@ -148,7 +148,7 @@ def diagnose(run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: F
 
 
 def _words(model: Path, train: Dataset) -> Any:
-    from finetext.diagnosis.class_words import class_words
+    from finetext.diagnosis.explain import class_words
 
     return class_words(load_model(model, "cpu"), train.texts)
 

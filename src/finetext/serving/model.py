@@ -240,10 +240,10 @@ class ServedModel:
     @cached_property
     def explainer(self) -> Explainer:
         """The usual way of the classifier, or occlusion where a package is missing for that."""
-        from finetext.diagnosis.explain import GRADIENTS, choose_way
+        from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
-        usual = choose_way(self.classifier)
+        usual = choose_explainer(self.classifier)
         if usual.way != GRADIENTS or find_spec("captum") is not None:
             return usual
         without = "no integrated gradients: the package captum is not installed"
-        return replace(choose_way(self.classifier, "occlusion"), remark=without)
+        return replace(choose_explainer(self.classifier, "occlusion"), remark=without)
