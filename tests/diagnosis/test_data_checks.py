@@ -14,7 +14,7 @@ from finetext.core import registry
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.data.near_duplicates import near_duplicates, tokens_of
 from finetext.diagnosis import data_checks as pieces
-from finetext.diagnosis.data_checks import Material, check, counting_pieces
+from finetext.diagnosis.data_checks import Material, check, counting_tokens
 
 WORDS = [f"word{i}" for i in range(300)]
 
@@ -157,12 +157,12 @@ def test_texts_are_counted_once_and_cut_at_each_length(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    count = pieces.count_pieces
-    monkeypatch.setattr(pieces, "count_pieces", lambda *given: (counts.append(1), count(*given))[1])
+    count = pieces.count_tokens
+    monkeypatch.setattr(pieces, "count_tokens", lambda *given: (counts.append(1), count(*given))[1])
     texts = ["a b"] * 35 + ["a b c d e f g h"] * 5
     encoder = str(tiny_encoder)
     inputs = [(encoder, 6), (encoder, None), (encoder, 64), (encoder, 6)]
-    with counting_pieces(Material.of(make(texts, ["a", "b"] * 20)), inputs) as material:
+    with counting_tokens(Material.of(make(texts, ["a", "b"] * 20)), inputs) as material:
         assert [each.limit for each in material.inputs] == [6, 64]
         (cut,) = registry.load("checks", "cut-texts")(material)
     assert counts == [1]
@@ -170,7 +170,7 @@ def test_texts_are_counted_once_and_cut_at_each_length(
     assert cut.rows == tuple(f"r{row}" for row in range(35, 40))
     assert "5 texts (12.5%)" in cut.message
     lost = 5 * (10 - 6) / (35 * 4 + 5 * 10)
-    assert f"{lost:.1%} of all pieces" in cut.message
+    assert f"{lost:.1%} of all tokens" in cut.message
     few = check(make([*texts, *["a b"] * 20], ["a", "b"] * 30), encoder, 6)
     assert [f.severity for f in few if f.code == "cut-texts"] == ["note"]
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from finetext.core.contracts import ProgressEvent
 from finetext.core.errors import DataError, RunError
 from finetext.core.types import Dataset, Finding, LabelScheme
-from finetext.diagnosis.data_checks import count_pieces
-from finetext.diagnosis.explore import ALL, Exploration, explore, look_at_batch, look_at_tokens
+from finetext.diagnosis.data_checks import count_tokens
+from finetext.diagnosis.explore import ALL, Exploration, example_batch, explore, tokenized_text
 from finetext.report.exploration import (
     render,
     show_batch,
@@ -101,13 +101,13 @@ def test_pieces_and_context(data: Dataset) -> None:
 def test_pieces_are_counted_as_the_tokenizer_cuts(tokenizer: Any) -> None:
     texts = ["", "Hello world", "word " * 700]
     whole = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
-    assert count_pieces(tokenizer, texts).tolist() == whole
+    assert count_tokens(tokenizer, texts).tolist() == whole
     assert whole[2] == 702
 
 
 @needs_minilm
-def test_a_look_at_tokens(data: Dataset, tokenizer: Any) -> None:
-    look = look_at_tokens(data, 2, tokenizer, 512)
+def test_a_tokenized_text(data: Dataset, tokenizer: Any) -> None:
+    look = tokenized_text(data, 2, tokenizer, 512)
     assert look.pieces[0] == "[CLS]"
     assert look.special[0]
     assert look.special.count(True) == 2
@@ -117,12 +117,12 @@ def test_a_look_at_tokens(data: Dataset, tokenizer: Any) -> None:
     assert "20 characters, 3 words" in shown
     for row in (0, 41):
         with pytest.raises(DataError, match="rows 1 to 40"):
-            look_at_tokens(data, row, tokenizer, 512)
+            tokenized_text(data, row, tokenizer, 512)
 
 
 @needs_minilm
 def test_a_look_at_a_batch(data: Dataset, tokenizer: Any) -> None:
-    look = look_at_batch(data, tokenizer, 512, size=20)
+    look = example_batch(data, tokenizer, 512, size=20)
     mask, ids = np.array(look.attention_mask), np.array(look.input_ids)
     assert mask.shape == ids.shape == (20, len(look.pieces[0]))
     assert (ids[mask == 0] == tokenizer.pad_token_id).all()
@@ -135,7 +135,7 @@ def test_a_look_at_a_batch(data: Dataset, tokenizer: Any) -> None:
         assert data.targets[position] == target
     assert "a batch of 20 rows" in printed(show_batch, look)
     with pytest.raises(DataError):
-        look_at_batch(data, tokenizer, 512, size=0)
+        example_batch(data, tokenizer, 512, size=0)
 
 
 def test_the_page_is_whole_and_safe(data: Dataset, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from finetext.diagnosis.data_checks import count_pieces
+from finetext.diagnosis.data_checks import count_tokens
 from finetext.encoders.auto import register
 from finetext.encoders.awd_lstm import AwdLstmConfig
 from finetext.encoders.word_tokenizer import (
@@ -135,7 +135,7 @@ def test_a_table_of_tokens_can_be_made_and_kept(tokenizer: WordTokenizer, tmp_pa
 
 def test_pieces_are_counted_by_its_rules(tokenizer: WordTokenizer) -> None:
     lengths = [len(tokenizer(text)["input_ids"]) for text in TEXTS]
-    assert count_pieces(tokenizer, TEXTS).tolist() == lengths
+    assert count_tokens(tokenizer, TEXTS).tolist() == lengths
 
 
 def test_it_is_saved_without_pickle_and_found_again(

@@ -65,14 +65,14 @@ def _show_tokens(
     """One row as the model sees it, or a batch."""
     from dataclasses import asdict
 
-    from finetext.diagnosis.explore import look_at_batch, look_at_tokens
+    from finetext.diagnosis.explore import example_batch, tokenized_text
     from finetext.encoders.load import load_tokenizer, longest_input
     from finetext.report.exploration import show_batch, show_tokens
 
     tokenizer, context = load_tokenizer(encoder), longest_input(encoder, None)
     if row is not None:
-        tokens = look_at_tokens(dataset, row, tokenizer, context)
+        tokens = tokenized_text(dataset, row, tokenizer, context)
         screen.json(asdict(tokens)) if as_json else show_tokens(tokens, screen.out)
     else:
-        batch = look_at_batch(dataset, tokenizer, context, seed=seed)
+        batch = example_batch(dataset, tokenizer, context, seed=seed)
         screen.json(asdict(batch)) if as_json else show_batch(batch, screen.out)

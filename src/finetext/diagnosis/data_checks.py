@@ -1,4 +1,4 @@
-"""What every check looks at: the rows of all parts, and what is computed from them once."""
+"""Running all checks on data: `check`, and the material that every check reads."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
 from finetext.encoders.catalogue import original
 
 MOST_ROWS_NAMED: Final = 100
+_BATCH: Final = 1_000
+_SEVERITIES: Final = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """The word pieces of the n texts for an encoder, and how many of them it is given.
+    """The subword tokens of the n texts for an encoder.
 
     Attributes:
         encoder: alias, Hub name or folder of the encoder.
-        limit: word pieces of a text that the model is given; what comes after is cut.
-        counting: gives `pieces`, maybe after a wait.
+        limit: tokens that the model reads of a text; the rest is truncated.
+        counting: returns `tokens`, possibly after a wait.
     """
 
     encoder: str
@@ -36,18 +38,18 @@ class ModelInput:
     counting: Callable[[], Integers]
 
     @cached_property
-    def pieces(self) -> Integers:
-        """(n,) word pieces of each text, special ones included."""
+    def tokens(self) -> Integers:
+        """(n,) tokens of each text, special ones included."""
         return self.counting()
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """The n rows of all parts, one part after the other.
+    """The n rows of all parts, one part after the other, and what several checks compute of them.
 
     Attributes:
         parts: name and rows of each part: "train", "validation", "test", or "all" alone.
-        inputs: what models are given of the texts; none if word pieces are not counted.
+        inputs: the tokens of each encoder; empty if tokens are not counted.
     """
 
     parts: tuple[tuple[str, Dataset], ...]
@@ -55,7 +57,7 @@ class Material:
 
     @classmethod
     def of(cls, data: Dataset | Splits) -> Material:
-        """The material of a data set, by its ready-made parts if it has some, or of splits."""
+        """Return the material of splits, or of a data set by its ready-made parts if it has any."""
         if isinstance(data, Splits):
             return cls(tuple(data.items()))
         if "split" not in data.table.column_names:
@@ -69,7 +71,7 @@ class Material:
 
     @property
     def scheme(self) -> LabelScheme | None:
-        """The classes, or None for unlabelled text."""
+        """The classes, or None for unlabeled text."""
         return self.parts[0][1].scheme if self.parts else None
 
     @cached_property
@@ -95,7 +97,7 @@ class Material:
 
     @cached_property
     def indicators(self) -> Integers:
-        """(n, k) of 0 and 1: the classes of each row; k = 0 for unlabelled text."""
+        """(n, k) of 0 and 1: the classes of each row; k = 0 for unlabeled text."""
         scheme = self.scheme
         if scheme is None:
             return np.zeros((len(self), 0), dtype=np.int64)
@@ -128,57 +130,58 @@ class Material:
         return near_duplicates(self.tokens)[self.copies]
 
     def name(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """The ids of the rows at the given positions, the first hundred at most."""
+        """Return the ids of the first hundred of some rows."""
         return tuple(self.ids[row] for row, _ in zip(rows, range(MOST_ROWS_NAMED), strict=False))
-
-
-def quoted(text: str, most: int = 60) -> str:
-    """The beginning of a text on one line, in quotes."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= most else line[: most - 1] + "…")
-
-
-_ORDER: Final = {"error": 0, "warning": 1, "note": 2}
 
 
 def check(
     data: Dataset | Splits, encoder: str | None = None, max_length: int | None = None
 ) -> list[Finding]:
-    """Everything that is wrong with the data, worst first.
+    """Return everything that is wrong with the data, worst first.
 
     Args:
-        data: rows, or parts that were split already; only parts can be checked for leakage.
+        data: rows, or splits; only splits can be checked for leakage.
         encoder: alias, Hub name or folder of the encoder that is to read the texts; by default
-            word pieces are not counted.
-        max_length: word pieces of a text that it is given; its whole context by default.
+            tokens are not counted.
+        max_length: tokens that it reads of a text; its whole context by default.
 
     Returns:
         findings, those of reading included.
 
     Raises:
         ModelError: the encoder's tokenizer cannot be loaded.
-        RecipeError: the encoder cannot see `max_length` word pieces.
+        RecipeError: `max_length` exceeds the encoder's context.
     """
     inputs = [] if encoder is None else [(encoder, max_length)]
-    with counting_pieces(Material.of(data), inputs) as material:
+    with counting_tokens(Material.of(data), inputs) as material:
         return check_material(material)
 
 
+def check_material(material: Material) -> list[Finding]:
+    """Return the findings of all checks and of reading, worst first."""
+    checks = [registry.load("checks", name) for name in registry.names("checks")]
+    found = [finding for each in checks for finding in each(material)]
+    codes = {finding.code for finding in found}
+    read = {f: None for _, part in material.parts for f in part.findings if f.code not in codes}
+    return sorted([*read, *found], key=lambda finding: _SEVERITIES.index(finding.severity))
+
+
 @contextmanager
-def counting_pieces(
+def counting_tokens(
     material: Material,
     inputs: Iterable[tuple[str, int | None]],
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[Material]:
-    """The material with word pieces, which are counted in a thread while other checks run.
+    """Yield the material with tokens, which are counted in a thread while other checks run.
+
+    Texts are tokenized once for each encoder, however many lengths it is given with, and not at
+    all for one that has no tokenizer before it is trained.
 
     Args:
-        material: what to count in.
-        inputs: encoders (alias, Hub name or folder), each with the word pieces of a text that
-            it is given, None for its whole context; none leaves the material as it is. Texts
-            are cut into pieces once for each encoder, however many lengths it is asked with,
-            and not at all for one that has no tokenizer before it is trained.
-        progress: told how many texts are done.
+        material: the rows.
+        inputs: encoders (alias, Hub name or folder), each with the tokens that it reads of a text,
+            None for its whole context.
+        progress: called with the number of texts done.
     """
     inputs = [(name, most) for encoder, most in inputs if (name := original(encoder)) is not None]
     if not inputs:
@@ -191,55 +194,27 @@ def counting_pieces(
     tokenizers = {path: load_tokenizer(name) for (path, _), name in limits.items()}
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = {
-            path: pool.submit(count_pieces, tokenizer, material.texts, progress).result
+            path: pool.submit(count_tokens, tokenizer, material.texts, progress).result
             for path, tokenizer in tokenizers.items()
         }
-        yield replace(
-            material,
-            inputs=tuple(
-                ModelInput(name, limit, counting[path]) for (path, limit), name in limits.items()
-            ),
-        )
+        found = (ModelInput(name, most, counting[path]) for (path, most), name in limits.items())
+        yield replace(material, inputs=tuple(found))
 
 
-def check_material(material: Material) -> list[Finding]:
-    """The findings of every check in the table, and those of reading, worst first."""
-    found = [
-        finding
-        for name in registry.names("checks")
-        for finding in registry.load("checks", name)(material)
-    ]
-    codes = {finding.code for finding in found}
-    read = {f: None for _, part in material.parts for f in part.findings if f.code not in codes}
-    return sorted([*read, *found], key=lambda finding: _ORDER[finding.severity])
-
-
-TEXTS_AT_A_TIME = 1_000
-
-
-def count_pieces(
+def count_tokens(
     tokenizer: Any, texts: Sequence[str], progress: Callable[[ProgressEvent], None] = silent
 ) -> Integers:
-    """Word pieces of each text, special ones included, without cutting.
-
-    Args:
-        tokenizer: a transformers tokenizer; its settings are left as they are.
-        texts: n texts.
-        progress: told how many texts are done.
-
-    Returns:
-        (n,) numbers of pieces.
-    """
+    """Return the (n,) numbers of tokens of n texts, special ones included, without truncation."""
     lengths = np.zeros(len(texts), dtype=np.int64)
     count = _counter(tokenizer)
-    for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+    for part in batches_of(len(texts), _BATCH):
         lengths[part] = count(list(texts[part]))
-        progress(ProgressEvent("counting word pieces", part.stop, len(texts)))
+        progress(ProgressEvent("counting tokens", part.stop, len(texts)))
     return lengths
 
 
 def _counter(tokenizer: Any) -> Callable[[list[str]], list[int]]:
-    """A function from texts to lengths; fast tokenizers need not hand out their pieces for it."""
+    """Return a function from texts to lengths that leaves the tokenizer's settings alone."""
     if not tokenizer.is_fast:
         return lambda texts: [
             len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]

@@ -1,10 +1,10 @@
-"""A look at the data before training: classes, lengths, findings, tokens, a batch."""
+"""The data before training: class counts, text lengths, findings, tokens, and a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -12,29 +12,25 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
-from finetext.diagnosis.data_checks import Material, check_material, counting_pieces
+from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
+from finetext.storage.codec import from_json, to_json
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenize
 
 ALL: Final = "all rows"
-_SHARES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+MOST_ROWS_SAMPLED: Final = 2_000
+_QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How long the texts of a class are: all that a box plot shows.
+    """The distribution of the lengths of some texts, as a box plot shows it.
 
     Attributes:
         rows: number of texts.
-        mean: mean length.
-        least: smallest length.
         low: 5th percentile, the lower whisker.
-        quarter: 25th percentile.
-        median: 50th percentile.
-        three_quarters: 75th percentile.
         high: 95th percentile, the upper whisker.
-        most: greatest length.
-        cut: share of the texts that are longer than the context, or None without one.
+        cut: share of the texts that are longer than the context; None without a context.
     """
 
     rows: int
@@ -54,10 +50,10 @@ class Lengths:
     """Lengths of texts by class.
 
     Attributes:
-        unit: "words" or "word pieces".
+        unit: "words", or "word pieces" for subword tokens.
         spreads: of "all rows" first, then of each class that has rows.
-        context: the most the model is given of a text, or None.
-        encoder: the encoder whose word pieces were counted, or None for words.
+        context: tokens that the model reads of a text, or None.
+        encoder: the encoder whose tokens are counted, or None for words.
     """
 
     unit: str
@@ -67,27 +63,21 @@ class Lengths:
 
 
 def lengths_from_json(values: Mapping[str, Any]) -> Lengths:
-    """The inverse of `dataclasses.asdict` after a way through JSON.
-
-    Raises:
-        KeyError, TypeError: a value is missing, or there is one too many.
-    """
-    spreads = {name: Spread(**of) for name, of in values["spreads"].items()}
-    return Lengths(**{**values, "spreads": spreads})
+    """Read JSON values; raise a RunError if they are damaged."""
+    return from_json(Lengths, values, "the lengths of the texts")
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """What `explore` saw.
+    """What `explore` found.
 
     Attributes:
-        description: one line on where the data came from.
+        description: one line on the source of the data.
         rows: number of rows of each part; of "all" if the data are not split.
-        multilabel: whether a row can have several labels, so that counts add up to more.
-        classes: class -> part -> rows, in the order of the scheme; empty for unlabelled text.
+        classes: class to part to rows, in the order of the scheme; empty for unlabeled text.
         words: words per text, divided at spaces.
-        pieces: word pieces per text, special ones included, or None without an encoder.
-        encoder: the encoder whose word pieces were counted, or None.
+        pieces: tokens per text, special ones included, or None without an encoder.
+        encoder: the encoder whose tokens are counted, or None.
         findings: what the checks found, worst first.
     """
 
@@ -101,8 +91,8 @@ class Exploration:
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain dicts, lists, strings and numbers."""
-        return asdict(self)
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
 
 def explore(
@@ -113,106 +103,75 @@ def explore(
     """Count classes and lengths, and run all checks.
 
     Args:
-        data: rows, with ready-made parts or without, or parts that were split already.
-        encoder: alias, Hub name or folder of the encoder whose word pieces and context count;
-            by default word pieces are left out.
-        progress: told how far the slow steps are.
-
-    Returns:
-        tables that `finetext.report.exploration` and `explore_page` show.
+        data: rows, with ready-made parts or without, or splits.
+        encoder: alias, Hub name or folder of the encoder whose tokens and context count; by
+            default tokens are left out.
+        progress: called with the progress of slow steps.
 
     Raises:
         ModelError: the encoder's tokenizer cannot be loaded.
     """
     inputs = [] if encoder is None else [(encoder, None)]
-    with counting_pieces(Material.of(data), inputs, progress) as material:
+    with counting_tokens(Material.of(data), inputs, progress) as material:
         findings = check_material(material)
-        words, *pieces = length_tables(material)
-    scheme = material.scheme
+        words, *tokens = length_tables(material)
+    scheme, parts = material.scheme, [name for name, _ in material.parts]
+    classes = {
+        name: dict(zip(parts, map(int, material.counts[:, column]), strict=True))
+        for column, name in enumerate(scheme.names if scheme else ())
+    }
     return Exploration(
         description=material.parts[0][1].description if material.parts else "",
         rows={name: len(part) for name, part in material.parts},
         multilabel=scheme is not None and scheme.multilabel,
-        classes=_class_table(material),
+        classes=classes,
         words=words,
-        pieces=pieces[0] if pieces else None,
+        pieces=tokens[0] if tokens else None,
         encoder=encoder,
         findings=tuple(findings),
     )
 
 
 def length_tables(material: Material) -> tuple[Lengths, ...]:
-    """Words of the texts by class, then word pieces for each of the material's inputs."""
+    """Return words per text by class, then tokens per text for each model input."""
     words = np.array([len(text.split()) for text in material.texts], dtype=np.int64)
-    return (
-        Lengths("words", _spreads(words, material)),
-        *(
-            Lengths(
-                "word pieces",
-                _spreads(each.pieces, material, each.limit),
-                each.limit,
-                each.encoder,
-            )
-            for each in material.inputs
-        ),
+    tokens = (
+        Lengths(
+            "word pieces", _spreads(each.tokens, material, each.limit), each.limit, each.encoder
+        )
+        for each in material.inputs
     )
-
-
-def _class_table(material: Material) -> dict[str, dict[str, int]]:
-    if material.scheme is None:
-        return {}
-    parts = [name for name, _ in material.parts]
-    return {
-        name: dict(zip(parts, map(int, material.counts[:, column]), strict=True))
-        for column, name in enumerate(material.scheme.names)
-    }
+    return (Lengths("words", _spreads(words, material)), *tokens)
 
 
 def _spreads(
     lengths: Integers, material: Material, context: int | None = None
 ) -> dict[str, Spread]:
-    spreads = {ALL: _spread(lengths, context)} if len(lengths) else {}
+    found = {ALL: lengths}
     for column, name in enumerate(material.scheme.names if material.scheme else ()):
-        own = lengths[material.indicators[:, column] == 1]
-        if len(own):
-            spreads[name] = _spread(own, context)
-    return spreads
+        found[name] = lengths[material.indicators[:, column] == 1]
+    return {name: _spread(own, context) for name, own in found.items() if len(own)}
 
 
 def _spread(lengths: Integers, context: int | None) -> Spread:
-    least, low, quarter, median, three_quarters, high, most = np.quantile(lengths, _SHARES).tolist()
+    least, low, quarter, median, third, high, most = np.quantile(lengths, _QUANTILES).tolist()
     cut = None if context is None else float((lengths > context).mean())
-    return Spread(
-        rows=len(lengths),
-        mean=float(lengths.mean()),
-        least=least,
-        low=low,
-        quarter=quarter,
-        median=median,
-        three_quarters=three_quarters,
-        high=high,
-        most=most,
-        cut=cut,
-    )
-
-
-MOST_ROWS_SAMPLED: Final = 2_000
+    mean = float(lengths.mean())
+    return Spread(len(lengths), mean, least, low, quarter, median, third, high, most, cut)
 
 
 @dataclass(frozen=True)
-class TokenLook:
-    """One text as a tokenizer cuts it.
+class TokenizedText:
+    """One text as a tokenizer divides it.
 
     Attributes:
-        id: id of the row.
-        text: the text, whole.
-        label: its label or labels joined by " + ", or None.
+        label: its label, or labels joined by " + ", or None.
         characters: number of characters.
         words: the words, divided at spaces.
-        pieces: the word pieces, special ones included, without cutting.
-        ids: the number of each piece.
-        special: whether each piece was added by the tokenizer.
-        context: the most pieces the model can see.
+        pieces: the tokens, special ones included, without truncation.
+        ids: the number of each token.
+        special: whether each token was added by the tokenizer.
+        context: tokens that the model reads.
     """
 
     id: str
@@ -227,16 +186,15 @@ class TokenLook:
 
 
 @dataclass(frozen=True)
-class BatchLook:
-    """A batch as the model would see it; b rows padded to length m.
+class ExampleBatch:
+    """A batch of b rows padded to length m, as a model reads it.
 
     Attributes:
-        row_ids: id of each row.
         labels: the label of each row, several joined by " + ", or None without labels.
-        targets: what is learnt from: a class number, or 0 and 1 for each class; None likewise.
-        input_ids: b lists of m piece numbers.
-        pieces: b lists of m pieces.
-        attention_mask: b lists of m numbers: 1 for a piece, 0 for padding.
+        targets: a class number, or 0 and 1 for each class; None without labels.
+        input_ids: b lists of m token numbers.
+        pieces: b lists of m tokens.
+        attention_mask: b lists of m numbers: 1 for a token, 0 for padding.
         padding_share: share of the b x m positions that are padding.
     """
 
@@ -249,14 +207,8 @@ class BatchLook:
     padding_share: float
 
 
-def look_at_tokens(dataset: Dataset, row: int, tokenizer: Any, context: int) -> TokenLook:
-    """Cut the text of one row.
-
-    Args:
-        dataset: the rows.
-        row: number of the row, from 1.
-        tokenizer: a transformers tokenizer.
-        context: the most pieces the model can see.
+def tokenized_text(dataset: Dataset, row: int, tokenizer: Any, context: int) -> TokenizedText:
+    """Tokenize the text of one row, counted from 1, with a transformers tokenizer.
 
     Raises:
         DataError: there is no such row.
@@ -266,7 +218,7 @@ def look_at_tokens(dataset: Dataset, row: int, tokenizer: Any, context: int) -> 
     text = dataset.texts[row - 1]
     encoded = tokenizer(text, truncation=False, return_special_tokens_mask=True, verbose=False)
     labels = _labels(dataset)
-    return TokenLook(
+    return TokenizedText(
         id=dataset.ids[row - 1],
         text=text,
         label=None if labels is None else labels[row - 1],
@@ -279,21 +231,13 @@ def look_at_tokens(dataset: Dataset, row: int, tokenizer: Any, context: int) -> 
     )
 
 
-def look_at_batch(
+def example_batch(
     dataset: Dataset, tokenizer: Any, context: int, size: int = 8, seed: int = 0
-) -> BatchLook:
-    """Make a batch as training makes them: rows of like length, in random order.
+) -> ExampleBatch:
+    """Make a batch as training does: rows of similar length, in random order.
 
-    It is drawn from all the rows that are given, before any split, and its size is its own: it
-    shows what a batch looks like and is none that a run will see. Of large data the first 2,000
-    rows of a random order stand for all.
-
-    Args:
-        dataset: the rows to draw from.
-        tokenizer: a transformers tokenizer with a padding token.
-        context: pieces to which texts are cut.
-        size: rows in the batch, b; 8 by default.
-        seed: seed of the order of the rows.
+    It is drawn from all rows before any split, so no run uses this batch. Of large data, 2,000
+    random rows stand for all. The tokenizer needs a padding token; `context` truncates.
 
     Raises:
         DataError: there are no rows, or the size is below 1.
@@ -305,24 +249,19 @@ def look_at_batch(
     table = tokenize(tokenizer, sample.texts, context)
     rows = training_batches(table.lengths, size, seed, epoch=0)[0]
     batch = {name: values.tolist() for name, values in table.batch(rows).items()}
-    mask = batch["attention_mask"]
     labels = _labels(sample)
-    targets = None if labels is None else tuple(sample.targets[rows].tolist())
-    return BatchLook(
+    return ExampleBatch(
         row_ids=tuple(sample.ids[row] for row in rows),
         labels=None if labels is None else tuple(labels[row] for row in rows),
-        targets=targets,
+        targets=None if labels is None else tuple(sample.targets[rows].tolist()),
         input_ids=tuple(batch["input_ids"]),
         pieces=tuple(tokenizer.convert_ids_to_tokens(ids) for ids in batch["input_ids"]),
-        attention_mask=tuple(mask),
-        padding_share=1 - float(np.mean(mask)),
+        attention_mask=tuple(batch["attention_mask"]),
+        padding_share=1 - float(np.mean(batch["attention_mask"])),
     )
 
 
-def _labels(dataset: Dataset) -> list[str] | None:
-    """The label of each row for people, or None without labels."""
-    if dataset.scheme is None:
-        return None
-    if not dataset.scheme.multilabel:
-        return dataset.labels
+def _labels(dataset: Dataset) -> Sequence[str] | None:
+    if dataset.scheme is None or not dataset.scheme.multilabel:
+        return None if dataset.scheme is None else dataset.labels
     return [" + ".join(several) or "none" for several in dataset.labels]

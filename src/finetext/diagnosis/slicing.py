@@ -111,10 +111,10 @@ class Reading:
         Raises:
             ModelError: the tokenizer cannot be loaded.
         """
-        from finetext.diagnosis.data_checks import count_pieces
+        from finetext.diagnosis.data_checks import count_tokens
         from finetext.encoders.load import load_tokenizer
 
-        pieces = count_pieces(load_tokenizer(str(self.tokenizer)), texts)
+        pieces = count_tokens(load_tokenizer(str(self.tokenizer)), texts)
         return np.flatnonzero(pieces > self.most)
 
 

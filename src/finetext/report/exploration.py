@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import RunError
 from finetext.core.types import Finding
-from finetext.diagnosis.explore import BatchLook, Exploration, Lengths, TokenLook
+from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths, TokenizedText
 from finetext.report import plots
 from finetext.report.page import render_page
 
@@ -63,7 +63,7 @@ def show_findings(findings: tuple[Finding, ...] | list[Finding], console: Consol
             console.print(Padding(message, (0, 0, 0, 2)))
 
 
-def show_tokens(look: TokenLook, console: Console) -> None:
+def show_tokens(look: TokenizedText, console: Console) -> None:
     """Print a text as characters, words, pieces and ids."""
     from rich.text import Text
 
@@ -83,7 +83,7 @@ def show_tokens(look: TokenLook, console: Console) -> None:
     console.print(table)
 
 
-def show_batch(look: BatchLook, console: Console) -> None:
+def show_batch(look: ExampleBatch, console: Console) -> None:
     """Print a batch: for each row its label, its length and its pieces with the padding."""
     from rich.text import Text
 

@@ -20,7 +20,7 @@ from finetext.core.wording import counted
 from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
 from finetext.data.split import split as split_rows
-from finetext.diagnosis.data_checks import Material, check_material, counting_pieces
+from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.evaluation.metrics import metric_for
 from finetext.runs.adapting import (
@@ -311,7 +311,7 @@ def known_before(
     )
     is_changed = asked.recipe.content_hash not in (None, asked.dataset.content_hash)
     inputs = model_inputs(asked.recipe)
-    with counting_pieces(Material.of(asked.splits), inputs, listener.progress) as material:
+    with counting_tokens(Material.of(asked.splits), inputs, listener.progress) as material:
         known = [*noticed, *([changed] if is_changed else []), *check_material(material)]
         lengths = length_tables(material)
     for finding in known:

@@ -1,0 +1,370 @@
+"""The checks: labels and classes, texts, duplicates, leakage between parts, giveaway tokens.
+
+Each takes the material of `data_checks` and returns findings; the registry lists them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from finetext.core.arrays import Integers
+from finetext.core.types import Finding
+from finetext.core.wording import counted
+from finetext.diagnosis.data_checks import Material
+
+FEW_ROWS: Final = 20
+IMBALANCED: Final = 3.0
+MOST_NAMES: Final = 8
+FEWEST_GROUPS: Final = 20
+MANY_DUPLICATES: Final = 0.01
+MANY_TRUNCATED: Final = 0.1
+PRECISION: Final = 0.98
+COVERAGE: Final = 0.2
+HIGH_COVERAGE: Final = 0.5
+FEWEST_ROWS_WITH_TOKEN: Final = 20
+MOST_TOKENS: Final = 8
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def quoted(text: str) -> str:
+    """Return the first 60 characters of a text on one line, in quotes."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 60 else line[:59] + "…")
+
+
+def _listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def class_balance(material: Material) -> list[Finding]:
+    """Return how imbalanced the classes are; an error if there is only one."""
+    scheme = material.scheme
+    if scheme is None or not len(material):
+        return []
+    totals = material.counts.sum(axis=0)
+    present = np.flatnonzero(totals)
+    if len(present) < 2 and not scheme.multilabel:
+        only = f"All rows have the label {scheme.names[present[0]]!r}"
+        return [Finding("error", "one-class", f"{only}. A classifier needs two classes or more.")]
+    largest, smallest = (int(present[f(totals[present])]) for f in (np.argmax, np.argmin))
+    ratio = totals[largest] / totals[smallest]
+    if ratio < IMBALANCED:
+        return []
+    message = (
+        f"The classes are imbalanced: {scheme.names[largest]!r} has {totals[largest]:,} rows "
+        f"({totals[largest] / len(material):.0%}), {scheme.names[smallest]!r} has "
+        f"{totals[smallest]:,}. Judge by macro F1 rather than accuracy; class weights or "
+        "oversampling may help the smaller classes."
+    )
+    return [Finding("warning" if ratio >= 10 * IMBALANCED else "note", "class-balance", message)]
+
+
+def rare_classes(material: Material) -> list[Finding]:
+    """Return classes with too few rows to learn or to measure."""
+    scheme = material.scheme
+    if scheme is None:
+        return []
+    totals = material.counts.sum(axis=0)
+    findings = []
+    if len(rare := np.flatnonzero((totals > 0) & (totals < FEW_ROWS))):
+        rows = np.flatnonzero(material.indicators[:, rare].any(axis=1))
+        names = _listed([f"{scheme.names[i]!r} ({totals[i]})" for i in rare])
+        message = (
+            f"{_classes_have(len(rare))} fewer than {FEW_ROWS} rows: {names}. Collect more, or "
+            "merge them with another class; scores on so few rows are unreliable."
+        )
+        findings.append(Finding("warning", "rare-classes", message, material.name(rows)))
+    if len(unused := np.flatnonzero(totals == 0)):
+        names = _listed([repr(scheme.names[i]) for i in unused])
+        message = f"{_classes_have(len(unused))} no rows, so they are never predicted: {names}."
+        findings.append(Finding("note", "unused-classes", message))
+    return findings
+
+
+def _classes_have(number: int) -> str:
+    return "1 class has" if number == 1 else f"{number} classes have"
+
+
+def missing_classes(material: Material) -> list[Finding]:
+    """Return classes that occur in the data, but not in every part."""
+    scheme = material.scheme
+    if scheme is None or len(material.parts) < 2:
+        return []
+    findings = []
+    occurs = material.counts.sum(axis=0) > 0
+    for (part, _), counts in zip(material.parts, material.counts, strict=True):
+        missing = np.flatnonzero(occurs & (counts == 0))
+        if len(missing):
+            effect = "cannot be learned" if part == "train" else "cannot be measured there"
+            message = (
+                f"{part} has no row of {_listed([repr(scheme.names[i]) for i in missing])}, so "
+                f"{'it' if len(missing) == 1 else 'they'} {effect}. Use a stratified split, or "
+                "collect more rows."
+            )
+            findings.append(Finding("warning", "missing-classes", message))
+    return findings
+
+
+def label_spelling(material: Material) -> list[Finding]:
+    """Return labels that differ only in case or spaces, and so are probably one."""
+    if material.scheme is None:
+        return []
+    names, totals = material.scheme.names, material.counts.sum(axis=0)
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for column, name in enumerate(names):
+        alike["".join(name.split()).casefold()].append(column)
+    several = [columns for columns in alike.values() if len(columns) > 1]
+    if not several:
+        return []
+    sets = "; ".join(" / ".join(f"{names[i]!r} ({totals[i]:,})" for i in s) for s in several)
+    smaller = [i for s in several for i in sorted(s, key=lambda i: -totals[i])[1:]]
+    rows = np.flatnonzero(material.indicators[:, smaller].any(axis=1))
+    message = f"Labels differ only in case or spaces: {sets}. If they mean the same, merge them."
+    return [Finding("warning", "label-spelling", message, material.name(rows))]
+
+
+def conflicting_labels(material: Material) -> list[Finding]:
+    """Return texts that occur with different labels."""
+    scheme = material.scheme
+    if scheme is None:
+        return []
+    first = material.copies
+    differs = (material.indicators != material.indicators[first]).any(axis=1)
+    texts = np.unique(first[differs])
+    if not len(texts):
+        return []
+    rows = np.flatnonzero(np.isin(first, texts))
+    other = int(np.flatnonzero(differs & (first == texts[0]))[0])
+    labels = [
+        " + ".join(scheme.names[i] for i in np.flatnonzero(material.indicators[row])) or "none"
+        for row in (int(texts[0]), other)
+    ]
+    message = (
+        f"The same text has different labels: {counted(len(texts), 'text')} in "
+        f"{counted(len(rows), 'row')}, such as {quoted(material.texts[texts[0]])}: "
+        f"{labels[0]} and {labels[1]}. Decide on one label for each, or drop them: no model can "
+        "get them all right."
+    )
+    return [Finding("warning", "conflicting-labels", message, material.name(rows))]
+
+
+def blank_texts(material: Material) -> list[Finding]:
+    """Return rows whose text is empty or only spaces; an error if all are."""
+    if not len(material):
+        return [Finding("error", "no-rows", "There are no rows.")]
+    rows = [i for i, text in enumerate(material.texts) if not text or text.isspace()]
+    if not rows:
+        return []
+    if len(rows) == len(material):
+        message = "Every text is blank. Is it the right column?"
+        return [Finding("error", "blank-texts", message, material.name(rows))]
+    message = f"Blank texts in {counted(len(rows), 'row')}. Remove the rows, or fill them in."
+    return [Finding("warning", "blank-texts", message, material.name(rows))]
+
+
+def control_characters(material: Material) -> list[Finding]:
+    """Return invisible characters, mostly from text decoded with the wrong encoding."""
+    rows = [i for i, text in enumerate(material.texts) if _CONTROL.search(text)]
+    if not rows:
+        return []
+    found = [match for i in rows for match in _CONTROL.finditer(material.texts[i])]
+    start = max(found[0].start() - 20, 0)
+    message = (
+        f"Control characters in {counted(len(rows), 'text')} ({len(found):,} in all), such as "
+        f"{found[0].string[start : start + 40]!r}. They are left unchanged; if they come from a "
+        "wrong encoding, save the file again as UTF-8."
+    )
+    return [Finding("warning", "control-characters", message, material.name(rows))]
+
+
+def duplicates(material: Material) -> list[Finding]:
+    """Return rows whose text occurred before in the same part, spaces aside."""
+    rows = _later(material, material.copies, np.arange(len(material)))
+    return _duplicates(material, "duplicates", "Exact copies of an earlier row", rows)
+
+
+def near_duplicates(material: Material) -> list[Finding]:
+    """Return rows whose text is nearly that of an earlier row of the same part."""
+    distinct = np.unique(_within_parts(material, material.copies), return_index=True)[1]
+    rows = _later(material, material.clusters, np.sort(distinct))
+    return _duplicates(material, "near-duplicates", "Near-duplicates of an earlier row", rows)
+
+
+def _within_parts(material: Material, numbers: Integers) -> Integers:
+    return numbers + material.part * len(material)
+
+
+def _later(material: Material, numbers: Integers, rows: Integers) -> Integers:
+    """Return those of `rows` whose number occurred before among them in the same part."""
+    first = np.unique(_within_parts(material, numbers)[rows], return_index=True)[1]
+    return np.delete(rows, first)
+
+
+def _duplicates(material: Material, code: str, what: str, rows: Integers) -> list[Finding]:
+    if not len(rows):
+        return []
+    counts = np.bincount(material.part[rows], minlength=len(material.parts))
+    pairs = zip(material.parts, counts, strict=True)
+    where = ", ".join(f"{name} {count:,}" for (name, _), count in pairs if count)
+    if len(material.parts) == 1:
+        where = f"{len(rows) / len(material):.1%} of all"
+    message = (
+        f"{what}: {counted(len(rows), 'row')} ({where}), such as "
+        f"{quoted(material.texts[rows[0]])}. Keep one of each, or they count several times in "
+        "training and in the scores."
+    )
+    many = len(rows) >= MANY_DUPLICATES * len(material)
+    return [Finding("warning" if many else "note", code, message, material.name(rows))]
+
+
+def leakage(material: Material) -> list[Finding]:
+    """Return texts that occur word for word in two parts."""
+    found = list(_shared(material, material.copies))
+    advice = "Remove these rows from one of the two, or scores are too high."
+    return _leakage(material, "leakage", "The same text in two parts", _overlaps(found), advice)
+
+
+def near_leakage(material: Material) -> list[Finding]:
+    """Return texts that occur in two parts with a few words changed."""
+    exact = {pair: rows for pair, _, rows in _shared(material, material.copies)}
+    near = (
+        (pair, np.setdiff1d(rows, exact.get(pair, rows[:0])))
+        for pair, _, rows in _shared(material, material.clusters)
+    )
+    found = [
+        (f"{counted(len(rows), 'row')} of {other} like one of {one}", rows)
+        for (one, other), rows in near
+        if len(rows)
+    ]
+    advice = "Review them, and remove copies from one of the two."
+    return _leakage(material, "near-leakage", "Nearly the same text in two parts", found, advice)
+
+
+def group_leakage(material: Material) -> list[Finding]:
+    """Return groups with rows in two parts."""
+    if material.groups is None:
+        return []
+    _, numbers = np.unique(np.asarray(material.groups, dtype=str), return_inverse=True)
+    found = _overlaps(_shared(material, numbers.astype(np.int64)), "group")
+    advice = "Split by group, or the scores do not hold for new groups."
+    what = "Groups with rows in two parts"
+    return _leakage(material, "group-leakage", what, found, advice, material.groups)
+
+
+_Overlap = tuple[tuple[str, str], int, Integers]
+
+
+def _shared(material: Material, numbers: Integers) -> Iterator[_Overlap]:
+    """Yield names of two parts, how many numbers they share, and rows of the second with one."""
+    for (i, (one, _)), (j, (other, _)) in combinations(enumerate(material.parts), 2):
+        common = np.intersect1d(numbers[material.part == i], numbers[material.part == j])
+        if len(common):
+            rows = np.flatnonzero((material.part == j) & np.isin(numbers, common))
+            yield (one, other), len(common), rows
+
+
+def _overlaps(found: Iterable[_Overlap], noun: str = "text") -> list[tuple[str, Integers]]:
+    return [
+        (f"{counted(number, noun)} of {one} in {counted(len(rows), 'row')} of {other}", rows)
+        for (one, other), number, rows in found
+    ]
+
+
+def _leakage(
+    material: Material,
+    code: str,
+    what: str,
+    found: Sequence[tuple[str, Integers]],
+    advice: str,
+    groups: Sequence[str] | None = None,
+) -> list[Finding]:
+    """Return the overlaps of all pairs of parts as one finding."""
+    if not found:
+        return []
+    rows = np.unique(np.concatenate([rows for _, rows in found]))
+    example = quoted(material.texts[rows[0]]) if groups is None else repr(groups[rows[0]])
+    pairs = "; ".join(pair for pair, _ in found)
+    message = f"{what}: {pairs}, such as {example}. {advice}"
+    return [Finding("warning", code, message, material.name(rows))]
+
+
+def few_groups(material: Material) -> list[Finding]:
+    """Return whether test has too few groups for intervals, which are drawn by group."""
+    if material.groups is None:
+        return []
+    tests = [rows.groups or () for part, rows in material.parts if part == "test"]
+    groups = {group for of in tests for group in of}
+    if not 0 < len(groups) < FEWEST_GROUPS:
+        return []
+    effect = "have no interval" if len(groups) == 1 else "have an interval that is too narrow"
+    message = (
+        f"test has {counted(len(groups), 'group')}, fewer than {FEWEST_GROUPS}. Rows of a group "
+        f"are alike and count as one, so scores on test {effect}. Put more groups into test."
+    )
+    return [Finding("warning", "few-groups", message)]
+
+
+def giveaway_tokens(material: Material) -> list[Finding]:
+    """Return tokens that occur in one class and hardly anywhere else.
+
+    A giveaway occurs in 20 rows or more, 98% of which have the class, and in a fifth or more of
+    the rows of the class; its error rate is at most a tenth of that of always predicting the class.
+    """
+    scheme = material.scheme
+    if scheme is None or not len(material):
+        return []
+    presence, vocabulary = material.tokens.presence, material.tokens.vocabulary
+    rows_with = np.bincount(presence.indices, minlength=presence.shape[1])
+    tokens = np.flatnonzero(rows_with >= FEWEST_ROWS_WITH_TOKEN)
+    totals = material.indicators.sum(axis=0)
+    hits = np.asarray(presence[:, tokens].T @ material.indicators)
+    precision = hits / rows_with[tokens, None]
+    coverage = hits / np.maximum(totals, 1)
+    surprising = 1 - precision <= 0.1 * (1 - totals / len(material))
+    found = np.argwhere((precision >= PRECISION) & (coverage >= COVERAGE) & surprising)
+    if not len(found):
+        return []
+    found = found[np.argsort(-coverage[found[:, 0], found[:, 1]], kind="stable")]
+    described = [
+        f"{vocabulary[tokens[t]]!r} (in {rows_with[tokens[t]]:,} rows, {precision[t, c]:.0%} of "
+        f"them {scheme.names[c]!r}; in {coverage[t, c]:.0%} of that class)"
+        for t, c in found
+    ]
+    message = (
+        f"A single token nearly decides a class: {_listed(described, MOST_TOKENS)}. If it is an "
+        "artifact of how the data were collected, remove it: a model will rely on nothing else."
+    )
+    strong = coverage[tuple(found[0])] >= HIGH_COVERAGE
+    rows = np.sort(presence[:, [tokens[found[0, 0]]]].nonzero()[0])
+    return [
+        Finding("warning" if strong else "note", "giveaway-tokens", message, material.name(rows))
+    ]
+
+
+def cut_texts(material: Material) -> list[Finding]:
+    """Return texts that are longer than a model's input, so that their ends are truncated."""
+    findings = []
+    for each in material.inputs if len(material) else ():
+        rows = np.flatnonzero(each.tokens > each.limit)
+        if not len(rows):
+            continue
+        share = len(rows) / len(material)
+        lost = 1 - np.minimum(each.tokens, each.limit).sum() / each.tokens.sum()
+        message = (
+            f"Longer than the {each.limit:,} tokens that {each.encoder} reads: "
+            f"{counted(len(rows), 'text')} ({share:.1%}), which are truncated; {lost:.1%} of all "
+            "tokens are not seen. If the end matters, shorten the texts, raise max_length, or "
+            "use an encoder with a longer context."
+        )
+        many = share > MANY_TRUNCATED
+        findings.append(
+            Finding("warning" if many else "note", "cut-texts", message, material.name(rows))
+        )
+    return findings
