@@ -228,15 +228,15 @@ def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
 
 
 def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
-    from finetext.models.export_comparison import Judging, compared
+    from finetext.models.exporters import ComparisonSettings, compare_export
 
     origin = open_origin(finished)
     assert origin.rows is not None
     classifier = origin.classifier
     mute = classifier.with_decision(replace(classifier.decision, least=(1.1, 1.1)))
-    how = Judging("rows", "macro_f1")
-    assert compared(classifier, mute, (1, 1), origin.rows, how).agreement == 0
-    assert compared(mute, mute, (1, 1), origin.rows, how).agreement == 1
+    how = ComparisonSettings("rows", "macro_f1")
+    assert compare_export(classifier, mute, (1, 1), origin.rows, how).agreement == 0
+    assert compare_export(mute, mute, (1, 1), origin.rows, how).agreement == 1
 
 
 @dataclass(frozen=True)
@@ -261,20 +261,22 @@ def test_what_is_not_a_number_never_agrees(
     for what, data in ((rare, mixed_topics), (finished, None)):
         for force in (False, True):
             terms = ExportTerms(least_agreement=0.0, force=force)
-            with pytest.raises(ModelError, match=r"the export gives something that is not a numb"):
+            with pytest.raises(
+                ModelError, match=r"the export predicts something that is not"
+            ):
                 finetext.export(what, "broken", tmp_path / "e", data=data, terms=terms)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_rows_cannot_be_compared(finished: Path) -> None:
-    from finetext.models.export_comparison import Judging, compared
+    from finetext.models.exporters import ComparisonSettings, compare_export
 
     origin = open_origin(finished)
     assert origin.rows is not None
     with pytest.raises(DataError, match="no rows"):
-        compared(
+        compare_export(
             origin.classifier, origin.classifier, (1, 1), origin.rows.select([]),
-            Judging("rows", "macro_f1"),
+            ComparisonSettings("rows", "macro_f1"),
         )  # fmt: skip
 
 
@@ -301,13 +303,13 @@ def test_several_labels_agree_where_all_of_them_do(
 def test_which_is_faster_is_said_in_words(
     rows: tuple[float, float], milliseconds: tuple[float, float], words: str, finished: Path
 ) -> None:
-    from finetext.models.export_comparison import Both, Judging, compared, speed_in_words
+    from finetext.models.exporters import Both, ComparisonSettings, compare_export, speed_in_words
 
     origin = open_origin(finished)
     assert origin.rows is not None
     few = origin.rows.select(range(3))
-    how = Judging("rows", "macro_f1")
-    found = compared(origin.classifier, origin.classifier, (1, 1), few, how)
+    how = ComparisonSettings("rows", "macro_f1")
+    found = compare_export(origin.classifier, origin.classifier, (1, 1), few, how)
     timed = replace(found, rows_per_second=Both(*rows), milliseconds=Both(*milliseconds))
     assert words in speed_in_words(timed)
     assert ("slower" in speed_in_words(timed)) == (milliseconds[1] > milliseconds[0])

@@ -21,7 +21,7 @@ from finetext.core.wording import (
 )
 from finetext.encoders.catalogue import ENTRIES, PRESETS, Preset, on_this_machine
 from finetext.models.card_sections import decision_sentences
-from finetext.models.export_comparison import Compared, speed_in_words
+from finetext.models.exporters import Compared, speed_in_words
 from finetext.storage.codec import from_json
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
 
 def _figures(compared: Compared) -> Iterator[tuple[str, str, str]]:
     for metric, of in compared.scores.items():
-        yield load("metrics", metric).title, str(of[0]), str(of[1])
+        yield load("metrics", metric).title, str(of.original), str(of.exported)
     yield "size", size(int(compared.bytes.original)), size(int(compared.bytes.exported))
     speeds, times = compared.rows_per_second, compared.milliseconds
     yield "rows a second", speed(speeds.original), speed(speeds.exported)

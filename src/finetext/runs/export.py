@@ -17,8 +17,18 @@ from finetext.core.contracts import Classifier, Listener, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabelledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
-from finetext.models.export_comparison import MOST_ROWS, Compared, Judging, bytes_of, compared
-from finetext.models.exporters import EXPORTS, Exporter, HeadRows, Made, Original
+from finetext.models.exporters import (
+    EXPORTS,
+    MOST_ROWS,
+    Compared,
+    ComparisonSettings,
+    Exporter,
+    HeadRows,
+    Made,
+    Original,
+    bytes_of,
+    compare_export,
+)
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
@@ -411,12 +421,12 @@ def _compared(origin: Origin, made: Made) -> Compared | None:
     if rows is None:
         return None
     origin.say(f"comparing both on {min(len(rows), MOST_ROWS):,} rows")
-    how = Judging(origin.where, origin.metric, origin.seed, made.remark, origin.progress)
+    how = ComparisonSettings(origin.where, origin.metric, origin.seed, made.remark, origin.progress)
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
         models = [origin.model or save_model(origin.classifier, Path(temporary) / "original")]
         models.append(save_model(made.classifier, Path(temporary) / "export"))
         sizes = bytes_of(models[0]), bytes_of(models[1])
-    return compared(origin.classifier, made.classifier, sizes, rows, how)
+    return compare_export(origin.classifier, made.classifier, sizes, rows, how)
 
 
 def _judge(found: Compared | None, exporter: Exporter, terms: ExportTerms, origin: Origin) -> None:
