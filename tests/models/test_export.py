@@ -261,9 +261,7 @@ def test_what_is_not_a_number_never_agrees(
     for what, data in ((rare, mixed_topics), (finished, None)):
         for force in (False, True):
             terms = ExportTerms(least_agreement=0.0, force=force)
-            with pytest.raises(
-                ModelError, match=r"the export predicts something that is not"
-            ):
+            with pytest.raises(ModelError, match=r"the export predicts something that is not"):
                 finetext.export(what, "broken", tmp_path / "e", data=data, terms=terms)
     assert not list(tmp_path.iterdir())
 
