@@ -89,7 +89,7 @@ def test_labels_and_probabilities_are_those_of_torch(
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from finetext.models.onnx_graph import Exportable
+    from finetext.models.onnx_export import Exportable
 
     tokenizer, config = build()
     config.num_labels, config.pad_token_id = 3, tokenizer.pad_token_id

@@ -167,8 +167,7 @@ def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
     onnx_model: Path, original: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.models.exporters import Original
-    from finetext.models.onnx_export import OnnxExporter
-    from finetext.models.onnx_graph import Exportable
+    from finetext.models.onnx_export import Exportable, OnnxExporter
 
     def write_graph(self: Exportable, folder: Path) -> None:
         graph = onnx.load(str(onnx_model / "model.onnx"))
@@ -190,10 +189,10 @@ def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
 def test_eight_bits_are_smaller_and_nearly_as_good(onnx_model: Path, tmp_path: Path) -> None:
     import onnx
 
-    from finetext.models.onnx_export import quantise
+    from finetext.models.onnx_export import quantize
 
     folder = shutil.copytree(onnx_model, tmp_path / "m")
-    quantise(onnx_model / "model.onnx", folder / "model.onnx")
+    quantize(onnx_model / "model.onnx", folder / "model.onnx")
     kinds = {node.op_type for node in onnx.load(str(folder / "model.onnx")).graph.node}
     assert {"MatMulInteger", "DynamicQuantizeLinear"} <= kinds
     described = json.loads((folder / "finetext.json").read_text(encoding="utf-8"))

@@ -83,7 +83,7 @@ def test_a_model_without_a_run_learns_from_a_labelled_table(
 ) -> None:
     model = encoder_run / "probe" / "model"
     model = shutil.copytree(model, tmp_path / "model")
-    with pytest.raises(RecipeError, match="give a labelled table with --data"):
+    with pytest.raises(RecipeError, match="give a labeled table with --data"):
         finetext.export(model, "static")
     with pytest.raises(UnlabelledError):
         finetext.export(model, "static", data=topic_rows[0])

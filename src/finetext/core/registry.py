@@ -31,7 +31,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     },
     "exporters": {
         "onnx": "finetext.models.onnx_export:OnnxExporter",
-        "static": "finetext.models.static_export:StaticExporter",
+        "static": "finetext.models.static:StaticExporter",
     },
     "metrics": {
         "accuracy": "finetext.evaluation.metrics:accuracy",

@@ -1,6 +1,6 @@
-"""A classifier as an ONNX graph: onnxruntime, tokenizers and NumPy are all that it predicts with.
+"""A classifier as an ONNX graph: it predicts with onnxruntime, tokenizers and NumPy alone.
 
-`model.onnx` goes from token ids to logits, with the temperature in them; `tokenizer.json` cuts and
+`model.onnx` maps token ids to logits, with the temperature applied; `tokenizer.json` truncates and
 pads as the original did; `onnx.json` says what the two were made from.
 """
 
@@ -28,27 +28,27 @@ GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 ABOUT: Final = "onnx.json"
 FILES: Final = (GRAPH, f"{GRAPH}.data", TOKENIZER, "config.json", "export.json")
-"""What is copied as it is; not every folder has all of them."""
+"""Files to copy; not every folder has all of them."""
 LOGITS: Final = "logits"
 MOST_POSITIONS: Final = 1_024
-"""Padded tokens of a batch: what fits the caches of a processor."""
+"""Padded tokens of a batch, which fit the caches of a CPU."""
 _CUDA: Final = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxClassifier(Classifier):
-    """A classifier whose arithmetic is an ONNX graph.
+    """A classifier that runs an ONNX graph.
 
     Attributes:
         scheme: names of the k columns.
         decision: see `Classifier`.
-        folder: where its files lie; saving copies them from there.
+        folder: where its files are; saving copies them.
         session: an `onnxruntime.InferenceSession` with k outputs.
-        tokenizer: a `tokenizers.Tokenizer` that cuts texts and pads nothing.
+        tokenizer: a `tokenizers.Tokenizer` that truncates texts and does not pad.
         padding: id, token type and side of padding.
         about: what it was made from.
-        temperature: what the logits of the graph are divided by; 1 unless `with_temperature` was
-            called, as the graph has that of the original in it.
+        temperature: divides the logits of the graph, which has that of the original in it; 1 unless
+            `with_temperature` was called.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -62,8 +62,8 @@ class OnnxClassifier(Classifier):
     temperature: float = 1.0
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """The outputs before softmax or sigmoid; see `Classifier.logits`."""
-        table = self._tokenised(texts)
+        """See `Classifier.logits`."""
+        table = self._tokenize(texts)
         names = [of.name for of in self.session.get_inputs()]
         logits = np.zeros((len(table), len(self.scheme)))
         for rows in prediction_batches(table.lengths, MOST_POSITIONS):
@@ -76,24 +76,24 @@ class OnnxClassifier(Classifier):
         """See `Classifier.predict_proba`."""
         return probabilities_of(self.logits(texts), self.scheme.multilabel)
 
-    def _tokenised(self, texts: Sequence[str]) -> TokenTable:
-        """As `finetext.training.tokens.tokenize` does it, by the tokenizer alone."""
+    def _tokenize(self, texts: Sequence[str]) -> TokenTable:
+        """Do as `finetext.training.tokens.tokenize`, without transformers."""
         rows = [
             row
             for part in batches_of(len(texts), TEXTS_AT_A_TIME)
             for row in self.tokenizer.encode_batch([encodable(text) for text in texts[part]])
         ]
         ids = [row.ids or [self.padding[0]] for row in rows]
-        kinds = [row.type_ids or [0] for row in rows]
+        types = [row.type_ids or [0] for row in rows]
         return TokenTable(
             np.array([number for row in ids for number in row], dtype=np.int32),
-            np.array([kind for row in kinds for kind in row], dtype=np.int8),
+            np.array([number for row in types for number in row], dtype=np.int8),
             np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
             self.padding,
         )
 
     def with_temperature(self, temperature: float) -> Self:
-        """See `Classifier.with_temperature`; the graph stays, `onnx.json` keeps the factor."""
+        """See `Classifier.with_temperature`; `onnx.json` keeps the factor."""
         return replace(self, temperature=self.temperature * temperature)
 
     def save_weights(self, folder: Path) -> None:
@@ -117,38 +117,31 @@ class OnnxClassifier(Classifier):
         """
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         temperature = float(about.pop("temperature", 1.0))
-        session = opened(folder / GRAPH, device)
-        tokenizer, padding = _tokenizer(folder / TOKENIZER)
+        session = _open_session(folder / GRAPH, device)
+        tokenizer, padding = _open_tokenizer(folder / TOKENIZER)
         outputs = {of.name: of.shape for of in session.get_outputs()}
         if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
-            raise ValueError(f"{GRAPH} gives {outputs}, not logits of {len(scheme)} labels")
+            raise ValueError(f"{GRAPH} returns {outputs}, not logits of {len(scheme)} labels")
         return cls(scheme, decision, folder, session, tokenizer, padding, about, temperature)
 
     def provenance(self) -> dict[str, Any]:
-        """What it was made from, and the length of input."""
+        """Return what it was made from, the input length and a temperature other than 1."""
         added = {} if self.temperature == 1 else {"temperature": self.temperature}
         return {**self.about, **added}
 
 
-def opened(graph: Path, device: str) -> Any:
-    """A session that predicts with as many threads as OMP_NUM_THREADS says, else as it likes.
+def _open_session(graph: Path, device: str) -> Any:
+    """Return a session with as many threads as OMP_NUM_THREADS says, else as onnxruntime chooses.
 
-    Args:
-        graph: the file.
-        device: "cpu"; "cuda", which onnxruntime must be built for; "auto" for the best there is.
-
-    Raises:
-        MissingExtraError: onnxruntime is not installed.
-        ModelError: it has no such device.
-        ValueError: the file is damaged.
+    The device is "cpu", "cuda" (if onnxruntime is built for it), or "auto" for the best of them.
     """
     try:
         import onnxruntime
     except ModuleNotFoundError:
         raise MissingExtraError("a model in ONNX format", "onnxruntime", "export") from None
-    there = onnxruntime.get_available_providers()
+    has_cuda = _CUDA in onnxruntime.get_available_providers()
     wanted = device.partition(":")[0]
-    if wanted not in ("auto", "cpu") and not (wanted == "cuda" and _CUDA in there):
+    if wanted not in ("auto", "cpu") and not (wanted == "cuda" and has_cuda):
         raise ModelError(
             f"onnxruntime on this machine does not predict on {device!r}; use auto or cpu"
         )
@@ -156,28 +149,23 @@ def opened(graph: Path, device: str) -> Any:
     threads = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     options.log_severity_level = 3
-    takes_cuda = wanted != "cpu" and _CUDA in there
-    providers = [*([_CUDA] if takes_cuda else []), "CPUExecutionProvider"]
+    providers = [_CUDA] * (wanted != "cpu" and has_cuda) + ["CPUExecutionProvider"]
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=providers)
-    except Exception as error:  # its errors have no class in common
+    except Exception as error:  # its errors have no common class
         raise ValueError(f"{graph.name}: {error}") from None
 
 
-def _tokenizer(path: Path) -> tuple[Any, tuple[int, int, str]]:
-    """The tokenizer without padding, and what padding it asks for.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
+def _open_tokenizer(path: Path) -> tuple[Any, tuple[int, int, str]]:
+    """Return the tokenizer without padding, and the padding; raises a ValueError."""
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # what it raises has no class of its own
+    except Exception as error:  # tokenizers raises bare exceptions
         raise ValueError(f"{path.name}: {error}") from None
-    if tokenizer.padding is None:
-        raise ValueError(f"{path.name} does not say how to pad")
     padding = tokenizer.padding
+    if padding is None:
+        raise ValueError(f"{path.name} does not say how to pad")
     tokenizer.no_padding()
     return tokenizer, (padding["pad_id"], padding["pad_type_id"], padding["direction"])

@@ -1,9 +1,11 @@
-"""Export to ONNX: of encoders with a head, for onnxruntime without torch."""
+"""Export to ONNX: an encoder with its head as a graph for onnxruntime, without torch."""
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +13,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+import torch
+from torch import Tensor, nn
+
+from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.types import LabelScheme
+from finetext.encoders.load import problem_type
+from finetext.methods.finetune import TransformerClassifier
+from finetext.methods.probe import ProbeClassifier
 from finetext.models.exporters import Exporter, Made, Original, check_has_encoder, tokenizer_of
-from finetext.models.onnx import ABOUT, GRAPH, OnnxClassifier
+from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
+from finetext.training.classification import only_first_token
+from finetext.training.tokens import tokenize
 
 _NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
+_EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
+_TALKATIVE: Final = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class OnnxExporter(Exporter):
     """A graph from token ids to logits, with its tokenizer.
 
     Attributes:
-        quantize: "int8" for weights and products of 8 bits; None (the default) for float32.
+        quantize: "int8" for 8-bit weights and matrix products; None (the default) for float32.
     """
 
     name: ClassVar[str] = "onnx"
@@ -40,7 +54,7 @@ class OnnxExporter(Exporter):
         return 0.99 if self.quantize is None else 0.97
 
     def check(self, original: Original) -> None:
-        """Refuse what has no graph, or a tokenizer that tokenizers alone cannot be.
+        """Refuse models without an encoder or with a tokenizer that is not a fast one.
 
         Raises:
             MissingExtraError: a package of the extra `export` is missing.
@@ -54,29 +68,23 @@ class OnnxExporter(Exporter):
         if not tokenizer.is_fast:
             raise ModelError(
                 f"this model cannot be exported to ONNX: its tokenizer ({type(tokenizer).__name__})"
-                " splits texts by rules written in Python, which a folder for onnxruntime and "
-                "tokenizers alone cannot hold; export a model of another encoder"
+                " splits texts by rules written in Python, which onnxruntime and tokenizers cannot "
+                "run; export a model of another encoder"
             )
 
     def make(self, original: Original, work: Path) -> Made:
-        """Write graph, tokenizer and configuration; see `Exporter.make`.
-
-        Raises:
-            ModelError: torch cannot export the architecture.
-        """
-        from finetext.models.onnx_graph import Exportable
-
-        original.say("making the graph")
+        """Write graph, tokenizer and configuration; raises a ModelError. See `Exporter.make`."""
+        original.say("writing the graph")
+        scheme, decision = original.classifier.scheme, original.classifier.decision
         exportable = Exportable.of(original.classifier)
-        exportable.describe(work, original.classifier.scheme)
+        exportable.describe(work, scheme)
         exportable.write_graph(work)
         if self.quantize is not None:
-            original.say("bringing it to 8 bits")
+            original.say("quantizing it to 8 bits")
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
-            quantise(whole, work / GRAPH)
+            quantize(whole, work / GRAPH)
             whole.unlink()
-            of_float32 = work / f"{GRAPH}.data"  # where a large graph has its weights
-            of_float32.unlink(missing_ok=True)
+            (work / f"{GRAPH}.data").unlink(missing_ok=True)  # the weights of a large graph
         about: dict[str, Any] = {
             "made_from": original.name,
             "original": original.classifier.kind,
@@ -85,50 +93,175 @@ class OnnxExporter(Exporter):
             "empty_as": exportable.empty_as,
         }
         (work / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-        return Made(
-            OnnxClassifier.load_weights(
-                work, original.classifier.scheme, original.classifier.decision, "cpu"
-            )
-        )
+        return Made(OnnxClassifier.load_weights(work, scheme, decision, "cpu"))
 
 
-def quantise(graph: Path, quantised: Path) -> None:
-    """Write a graph whose weights are 8-bit, and whose products of matrices are of whole numbers.
+def quantize(graph: Path, quantized: Path) -> None:
+    """Write a float32 graph as one with 8-bit weights and integer matrix products.
 
-    Activations are brought to 8 bits as they come (dynamic quantisation), weights once, each
-    channel on its own scale, tables of embeddings as a whole.
-
-    Processors of the x86 kind without VNNI add two products of 8-bit numbers in 16 bits, which
-    overflow where the weights use all 8 (onnxruntime, "Quantize ONNX models"). So weights take 7 of
-    them, wherever the export is made: the folder may go to another machine, and its answers must
-    not depend on the processor.
-
-    Args:
-        graph: in float32.
-        quantised: where to write the other.
+    Activations are quantized dynamically, weights once, with a scale for each channel. Weights use
+    7 bits: without VNNI, x86 processors add two products of 8-bit numbers in 16 bits, which
+    overflows if weights use all 8 (onnxruntime, "Quantize ONNX models"), and predictions must not
+    depend on the processor.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(str(graph))
-    # Shapes that were noted on the way are wrong once matrices have been turned.
-    del model.graph.value_info[:]
-    with _quietly():
+    del model.graph.value_info[:]  # recorded shapes are wrong for transposed matrices
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # onnxruntime advises what torch has done already
+    try:
         quantize_dynamic(
-            model,
-            str(quantised),
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
+            model, str(quantized), per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
         )
+    finally:
+        logging.disable(before)
+
+
+@dataclass(frozen=True, eq=False)
+class Exportable:
+    """The parts of a classifier that an export needs.
+
+    Attributes:
+        model: a copy of the transformers model on the CPU.
+        head: what follows it; None where the model returns logits.
+        tokenizer: the tokenizer of transformers.
+        max_length: tokens to truncate texts to.
+    """
+
+    model: Any
+    head: nn.Module | None
+    tokenizer: Any
+    max_length: int
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> Exportable:
+        """Copy the parts; raises a ModelError if the classifier has no encoder."""
+        parts: tuple[Any, nn.Module | None, Any, int]
+        if isinstance(classifier, TransformerClassifier):
+            parts = classifier.model, None, classifier.tokenizer, classifier.max_length
+        elif isinstance(classifier, ProbeClassifier):
+            encoder = classifier.encoder
+            parts = encoder.model, _ProbeHead(classifier), encoder.tokenizer, encoder.max_length
+        else:
+            raise ModelError(f"a {classifier.kind} classifier has no encoder")
+        model = copy.deepcopy(parts[0]).cpu().float().eval()
+        model.config.use_cache = False
+        return cls(model, *parts[1:])
+
+    @property
+    def empty_as(self) -> str | None:
+        """What replaces a text without tokens: padding. None if every text has tokens."""
+        return None if self.tokenizer("")["input_ids"] else str(self.tokenizer.pad_token)
+
+    def describe(self, folder: Path, scheme: LabelScheme) -> None:
+        """Write `tokenizer.json`, which truncates and pads, and `config.json` with the labels."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str())
+        tokenizer.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
+        tokenizer.enable_padding(
+            direction=self.tokenizer.padding_side,
+            pad_id=self.tokenizer.pad_token_id,
+            pad_type_id=self.tokenizer.pad_token_type_id,
+            pad_token=self.tokenizer.pad_token,
+        )
+        tokenizer.save(str(folder / TOKENIZER))
+        config = copy.deepcopy(self.model.config)
+        config.id2label = dict(enumerate(scheme.names))
+        config.label2id = dict(scheme.index)
+        config.problem_type = problem_type(scheme)
+        values = json.loads(config.to_json_string(use_diff=True))
+        values.pop("_name_or_path", None)
+        text = json.dumps(values, indent=2, ensure_ascii=False)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+    def write_graph(self, folder: Path) -> None:
+        """Write `model.onnx`, for any number of texts of any length.
+
+        Raises:
+            ModelError: torch cannot export this architecture.
+        """
+        batch = tokenize(self.tokenizer, _EXAMPLES, self.max_length).batch([0, 1])
+        axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
+        whole = _Whole(self.model, self.head, tuple(batch)).eval()
+        try:
+            with _quietly(), torch.no_grad(), only_first_token(self.model):
+                program = torch.onnx.export(
+                    whole,
+                    tuple(batch.values()),
+                    input_names=list(batch),
+                    output_names=[LOGITS],
+                    dynamic_shapes=(tuple(axes for _ in batch),),
+                    dynamo=True,
+                    verbose=False,
+                )
+                assert program is not None
+                program.save(str(folder / GRAPH))
+        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+            raise ModelError(
+                f"torch {torch.__version__} cannot export {type(self.model).__name__} to ONNX: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+
+class _Whole(nn.Module):
+    """Token ids, attention mask and maybe token types to logits."""
+
+    def __init__(self, model: Any, head: nn.Module | None, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.head = head
+        self.names = names
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """(texts, tokens) of each input to (texts, k)."""
+        inputs = dict(zip(self.names, tensors, strict=True))
+        mask = inputs["attention_mask"]
+        if self.model.config.model_type == "xlnet":
+            # it subtracts the mask from 1, which the exporter cannot do with integers
+            inputs["attention_mask"] = mask.to(torch.float32)
+        found = self.model(**inputs)
+        if self.head is None:
+            return found.logits  # type: ignore[no-any-return]
+        return self.head(found.last_hidden_state, mask)  # type: ignore[no-any-return]
+
+
+class _ProbeHead(nn.Module):
+    """Mean over the tokens, standardization and logistic regression."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, classifier: ProbeClassifier) -> None:
+        super().__init__()
+        head = classifier.head
+        self.register_buffer("mean", torch.tensor(classifier.mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(classifier.scale, dtype=torch.float32))
+        self.linear = nn.Linear(head.weights.shape[1], head.weights.shape[0])
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor(head.weights))
+            self.linear.bias.copy_(torch.tensor(head.bias))
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(texts, tokens, width) and (texts, tokens) to (texts, k)."""
+        weights = mask.to(torch.float32).unsqueeze(-1)
+        mean = (states * weights).sum(1) / weights.sum(1)
+        return self.linear((mean - self.mean) / self.scale)  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep onnxruntime from advising, on the root logger, what was done by torch already."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    """Silence the loggers and warnings of the exporter."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logging.disable(before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,25 +1,36 @@
-"""A classifier on static embeddings: a table of vectors, their mean, and a logistic regression.
+"""Static embeddings: a classifier on a table of token vectors, and its export from an encoder.
 
-A text is the mean of the vectors of its pieces, brought to length 1 (model2vec: Tulkens and van
-Dongen 2024). Order and context are lost; what is left predicts with tokenizers and NumPy alone, far
-faster than the encoder that the vectors were taken from.
+A text is the mean of the vectors of its tokens, scaled to length 1 (model2vec: Tulkens and van
+Dongen 2024). Order and context are lost, but tokenizers and NumPy suffice to predict, far faster
+than the encoder that the vectors come from.
 """
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats
-from finetext.core.contracts import Classifier
+from finetext.core.arrays import Floats, Integers
+from finetext.core.contracts import Classifier, FitContext, ProgressEvent, batches_of, silent
 from finetext.core.decision import Decision
-from finetext.core.types import LabelScheme
-from finetext.methods.linear import LinearHead
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.settings import Count
+from finetext.core.types import Dataset, LabelScheme
+from finetext.methods.linear import LinearHead, fit_head
+from finetext.models.exporters import (
+    Exporter,
+    Made,
+    Original,
+    check_has_encoder,
+    encoder_of,
+    tokenizer_of,
+)
 from finetext.training.tokens import encodable
 
 VECTORS: Final = "model.safetensors"
@@ -27,18 +38,18 @@ HEAD: Final = "head.safetensors"
 TOKENIZER: Final = "tokenizer.json"
 ABOUT: Final = "static.json"
 COMPARISON: Final = "export.json"
-TEXTS_AT_A_TIME: Final = 256
+_BATCH: Final = 256
+SMOOTHING: Final = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class StaticEmbeddings:
-    """A vector for each piece of a vocabulary.
+    """A vector for each token of a vocabulary.
 
     Attributes:
-        tokenizer: a `tokenizers.Tokenizer` that neither cuts nor pads.
-        vectors: (v, d) of its v pieces.
-        unknown: number of the piece that stands for unknown words, which is left out; None if there
-            is none.
+        tokenizer: a `tokenizers.Tokenizer` that neither truncates nor pads.
+        vectors: (v, d).
+        unknown: id of the token for unknown words, which is ignored; None if there is none.
     """
 
     tokenizer: Any
@@ -46,27 +57,23 @@ class StaticEmbeddings:
     unknown: int | None
 
     def states(self, texts: Sequence[str]) -> Floats:
-        """(n, d) means of the vectors of each text at length 1; zeros where no piece is known."""
+        """(n, d) mean vector of each text, at length 1; zeros where no token is known."""
         states = np.zeros((len(texts), self.vectors.shape[1]))
-        for start in range(0, len(texts), TEXTS_AT_A_TIME):
-            part = [encodable(text) for text in texts[start : start + TEXTS_AT_A_TIME]]
-            rows = self.tokenizer.encode_batch(part, add_special_tokens=False)
-            for number, row in enumerate(rows, start):
-                states[number] = self._mean([i for i in row.ids if i != self.unknown])
+        for part in batches_of(len(texts), _BATCH):
+            batch = [encodable(text) for text in texts[part]]
+            rows = self.tokenizer.encode_batch(batch, add_special_tokens=False)
+            for number, row in enumerate(rows, part.start):
+                known = [token for token in row.ids if token != self.unknown]
+                if known:
+                    tokens, counts = np.unique(np.asarray(known), return_counts=True)
+                    total = counts @ self.vectors[tokens].astype(np.float64)
+                    states[number] = total / max(float(np.linalg.norm(total)), 1e-12)
         return states
-
-    def _mean(self, ids: Sequence[int]) -> Floats:
-        """(d,) of one text; few numbers are handled at a time, however long it is."""
-        if not ids:
-            return np.zeros(self.vectors.shape[1])
-        pieces, counts = np.unique(np.asarray(ids), return_counts=True)
-        total = counts @ self.vectors[pieces].astype(np.float64)
-        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12))
 
 
 @dataclass(frozen=True, eq=False)
 class StaticClassifier(Classifier):
-    """Static embeddings with logistic regression on top.
+    """Logistic regression on static embeddings.
 
     Attributes:
         scheme: names of the k columns.
@@ -76,7 +83,7 @@ class StaticClassifier(Classifier):
         mean: (d,) mean of the training states.
         scale: (d,) standard deviation of the training states.
         about: what it was made from.
-        compared: how it compares with that; nothing if that is not known.
+        compared: how it compares with the original; empty if unknown.
     """
 
     kind: ClassVar[str] = "static"
@@ -101,37 +108,33 @@ class StaticClassifier(Classifier):
         return replace(self, head=self.head.with_temperature(temperature))
 
     def save_weights(self, folder: Path) -> None:
-        """Write the vectors in the layout of model2vec, which can load them, and the head."""
+        """Write the head, and the vectors in the layout of model2vec."""
         from safetensors.numpy import save_file
 
         vectors = np.ascontiguousarray(self.embeddings.vectors)
         save_file({"embeddings": vectors}, folder / VECTORS)
         self.head.save(folder / HEAD, mean=self.mean, scale=self.scale)
-        _write(
-            folder / "config.json",
-            {
-                "model_type": "model2vec",
-                "architectures": ["StaticModel"],
-                "hidden_dim": vectors.shape[1],
-                "normalize": True,
-                "max_length": None,
-                "embedding_dtype": str(vectors.dtype),
-            },
-        )
         self.embeddings.tokenizer.save(str(folder / TOKENIZER))
-        _write(folder / ABOUT, {**self.about, "unknown": self.embeddings.unknown})
-        if self.compared:
-            _write(folder / COMPARISON, self.compared)
+        config = {
+            "model_type": "model2vec",
+            "architectures": ["StaticModel"],
+            "hidden_dim": vectors.shape[1],
+            "normalize": True,
+            "max_length": None,
+            "embedding_dtype": str(vectors.dtype),
+        }
+        about = {**self.about, "unknown": self.embeddings.unknown}
+        files = {"config.json": config, ABOUT: about, COMPARISON: self.compared}
+        for name, values in files.items():
+            if values:
+                text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+                (folder / name).write_text(text, encoding="utf-8")
 
     @classmethod
     def load_weights(
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
-        """Read what `save_weights` wrote.
-
-        Raises:
-            OSError, ValueError, KeyError: a file is missing or damaged.
-        """
+        """Read what `save_weights` wrote; raises OSError, ValueError or KeyError."""
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
@@ -140,11 +143,11 @@ class StaticClassifier(Classifier):
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         try:
             tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        except Exception as error:  # what it raises has no class of its own
+        except Exception as error:  # tokenizers raises bare exceptions
             raise ValueError(f"{TOKENIZER}: {error}") from None
         embeddings = StaticEmbeddings(tokenizer, vectors, about.pop("unknown"))
         if len(vectors) < tokenizer.get_vocab_size():
-            raise ValueError(f"{VECTORS} has not as many vectors as {TOKENIZER} has pieces")
+            raise ValueError(f"{VECTORS} has fewer vectors than {TOKENIZER} has tokens")
         if head.weights.shape[1] != vectors.shape[1]:
             raise ValueError(f"{HEAD} does not fit {VECTORS}")
         there = (folder / COMPARISON).is_file()
@@ -154,9 +157,148 @@ class StaticClassifier(Classifier):
         )
 
     def provenance(self) -> dict[str, Any]:
-        """What it was made from, and the chosen C."""
+        """Return what it was made from, and the chosen C."""
         return {**self.about, "inverse_regularisation": self.head.inverse_regularisation}
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+@dataclass(frozen=True)
+class StaticExporter(Exporter):
+    """Vectors distilled from the encoder, and a logistic regression on their means.
+
+    The head is fitted on the training rows; temperature and decision rule are chosen on validation
+    rows, as for any method.
+
+    Attributes:
+        dimensions: of the vectors, 256 by default; at most the width of the encoder.
+    """
+
+    name: ClassVar[str] = "static"
+    dimensions: Count = 256
+
+    @property
+    def least_agreement(self) -> float:
+        """0: the loss is reported, and may be worth it."""
+        return 0.0
+
+    def check(self, original: Original) -> None:
+        """Refuse models without an encoder, a fast tokenizer or rows to fit a head on.
+
+        Raises:
+            ModelError: the model cannot be distilled.
+            RecipeError: there are no rows to fit a head on.
+        """
+        check_has_encoder(original.classifier, "static embeddings")
+        tokenizer = tokenizer_of(original.classifier)
+        if not tokenizer.is_fast:
+            raise ModelError(
+                f"its tokenizer ({type(tokenizer).__name__}) splits texts by rules written in "
+                "Python, which static embeddings cannot have; export a model of another encoder"
+            )
+        if original.head_rows is None:
+            raise RecipeError(
+                "static embeddings get a new head, which is fitted on labeled rows: name a model "
+                "in its run folder, or give a labeled table with --data"
+            )
+
+    def make(self, original: Original, work: Path) -> Made:
+        """Distill, fit the head, choose temperature and decision rule; see `Exporter.make`.
+
+        Raises:
+            UnlabelledError: the data have no labels.
+            RunError: the training rows of the run cannot be read.
+        """
+        from finetext.evaluation.calibration import calibrated
+
+        assert original.head_rows is not None
+        rows = original.head_rows()
+        original.say("distilling the encoder")
+        model, tokenizer = encoder_of(original.classifier), tokenizer_of(original.classifier)
+        embeddings = distilled(model, tokenizer, self.dimensions, original.progress)
+        original.say(f"fitting the head on {len(rows.train):,} rows")
+        fitted = _fit(embeddings, rows.train, original)
+        classifier, _ = calibrated(fitted, rows.validation, original.decide)
+        return Made(classifier, rows.compared, rows.remark)
+
+
+def _fit(embeddings: StaticEmbeddings, train: Dataset, original: Original) -> StaticClassifier:
+    scheme = original.classifier.scheme
+    context = FitContext(seed=original.seed, device="cpu", metric=original.metric)
+    states = embeddings.states(train.texts)
+    mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
+    head = fit_head((states - mean) / scale, train.targets, scheme, None, context, train.groups)
+    about = {
+        "made_from": original.name,
+        "original": original.classifier.kind,
+        "pieces": len(embeddings.vectors),
+        "dimensions": embeddings.vectors.shape[1],
+        "training_rows": len(train),
+    }
+    return StaticClassifier(scheme, Decision(), embeddings, head, mean, scale, about)
+
+
+def distilled(
+    model: Any,
+    tokenizer: Any,
+    dimensions: int,
+    progress: Callable[[ProgressEvent], None] = silent,
+) -> StaticEmbeddings:
+    """Return a vector for every token in the vocabulary of an encoder.
+
+    Each is the mean state of the token alone, projected on the first principal components and
+    weighted: next to nothing for the most frequent token, 1 for the rarest.
+
+    Args:
+        model: the bare encoder.
+        tokenizer: its fast tokenizer.
+        dimensions: of the vectors; at most the width of the encoder.
+        progress: told how many tokens were read.
+
+    Raises:
+        ModelError: the tokenizer puts special tokens inside a text, not around it.
+    """
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    size = max(backend.get_vocab().values()) + 1
+    special = set(tokenizer.all_special_ids)
+    tokens = np.array([number for number in range(size) if number not in special])
+    states = _states(model, tokenizer, tokens, progress)
+    vectors = np.zeros((size, min(dimensions, *states.shape)))
+    centered = states - states.mean(axis=0)
+    _, directions = np.linalg.eigh(centered.T @ centered)
+    components = centered @ directions[:, ::-1][:, : vectors.shape[1]]
+    shares = 1 / np.arange(2, size + 2)
+    weights = SMOOTHING / (SMOOTHING + shares / shares.sum())
+    vectors[tokens] = components * weights[tokens, None]
+    return StaticEmbeddings(backend, vectors.astype(np.float16), tokenizer.unk_token_id)
+
+
+def _states(
+    model: Any, tokenizer: Any, tokens: Integers, progress: Callable[[ProgressEvent], None]
+) -> Floats:
+    """(v, width) mean state of each token between the special tokens."""
+    import torch
+
+    before, after = _special_tokens_around(tokenizer)
+    reader = copy.deepcopy(model).cpu().float().eval()
+    found = []
+    with torch.inference_mode():
+        for part in batches_of(len(tokens), _BATCH):
+            rows = [[*before, int(token), *after] for token in tokens[part]]
+            ids = torch.tensor(rows)
+            states = reader(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+            found.append(states.mean(1).numpy())
+            progress(ProgressEvent("distilling", part.stop, len(tokens)))
+    return np.nan_to_num(np.concatenate(found).astype(np.float64))
+
+
+def _special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the special tokens before and after a text; raises a ModelError if some are inside."""
+    bare = tokenizer("a text", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a text")["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return list(whole[:start]), list(whole[start + len(bare) :])
+    raise ModelError("its tokenizer puts special tokens inside a text, so no token can stand alone")
