@@ -28,7 +28,7 @@ import finetext
 from finetext.core import registry
 from finetext.core.contracts import FitContext
 from finetext.core.environment import cache_folder
-from finetext.diagnosis.label_errors import doubts, out_of_fold
+from finetext.diagnosis.label_errors import label_quality, out_of_fold
 
 CHANGED: Final = 0.05
 LENGTHS: Final = (0.005, 0.01, 0.025, 0.05, 0.10)
@@ -76,7 +76,7 @@ def work(job: common.Job) -> common.Answer:
     context = FitContext(seed=job["seed"], device=job["device"], cache=cache_folder())
     started = time.perf_counter()
     predictions = out_of_fold(noisy, registry.load("methods", job["method"])(), 5, context)
-    quality, wrong = doubts(predictions)
+    quality, wrong = label_quality(predictions)
     seconds = time.perf_counter() - started
     order = np.argsort(quality, kind="stable")
     lists = [order[: round(share * len(order))] for share in LENGTHS]

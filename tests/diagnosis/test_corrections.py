@@ -196,7 +196,7 @@ def test_a_list_that_does_not_fit_is_refused(
         rows = list(csv.DictReader(file))
     rows[0]["correct"] = "food"
     rows[1][column] = value
-    with pytest.raises(DataError, match="does not fit the data") as caught:
+    with pytest.raises(DataError, match="does not match the data") as caught:
         apply_labels(topics, rewritten(path, rows))
     assert message in str(caught.value)
 
@@ -207,7 +207,7 @@ def test_two_words_on_one_row_are_refused(topics: Dataset, tmp_path: Path) -> No
     with path.open(encoding="utf-8-sig", newline="") as file:
         first, second = csv.DictReader(file)
     twice = [first | {"correct": "food"}, second, first | {"correct": "drop"}]
-    with pytest.raises(DataError, match="row 4: the id 'row5' has another word in row 2"):
+    with pytest.raises(DataError, match="row 4: the id 'row5' has another decision in row 2"):
         apply_labels(topics, rewritten(path, twice))
     twice[2] = first | {"correct": " food"}
     assert apply_labels(topics, rewritten(path, twice)).changed == ("row5",)

@@ -12,7 +12,13 @@ import pytest
 from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme, Predictions
-from finetext.diagnosis.label_errors import Suspects, doubts, fold_of_rows, out_of_fold, suspects_in
+from finetext.diagnosis.label_errors import (
+    Suspects,
+    fold_of_rows,
+    label_quality,
+    out_of_fold,
+    suspects_in,
+)
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
 from finetext.runs.label_errors import find_label_errors
@@ -103,7 +109,7 @@ def test_a_label_that_no_row_or_every_row_has_is_no_error() -> None:
     probabilities = np.array([[0.9, 0.1, 0.2], [0.2, 0.1, 0.9]] * 10)
     scheme = LabelScheme(("a", "b", "c"), multilabel=True)
     ids = tuple(map(str, range(20)))
-    _, wrong = doubts(Predictions(ids, targets, probabilities, scheme))
+    _, wrong = label_quality(Predictions(ids, targets, probabilities, scheme))
     assert not wrong[:, 1:].any()
 
 
@@ -112,7 +118,7 @@ def test_what_the_model_is_sure_of_never_looks_wrong() -> None:
     probabilities = generator.dirichlet([0.3] * 4, 300)
     targets = generator.integers(0, 4, 300)
     scheme = LabelScheme(tuple("abcd"))
-    quality, wrong = doubts(
+    quality, wrong = label_quality(
         Predictions(tuple(map(str, range(300))), targets, probabilities, scheme)
     )
     assert wrong.any()

@@ -111,11 +111,11 @@ def test_damaged_values_are_refused(values: dict[str, object]) -> None:
         Errors.from_json(values)
 
 
-def test_nothing_to_look_at_is_refused() -> None:
+def test_no_rows_and_no_count_are_refused() -> None:
     some = predicted([0], [[0.9, 0.1]])
-    with pytest.raises(DataError, match="nothing to look at"):
+    with pytest.raises(DataError, match="cannot show"):
         find_errors(some, count=0)
-    with pytest.raises(DataError, match="nothing to look at"):
+    with pytest.raises(DataError, match="cannot show"):
         find_errors(predicted(np.zeros(0), np.zeros((0, 2))))
 
 

@@ -11,7 +11,7 @@ from finetext.core.types import Finding, Score
 from finetext.diagnosis.curve import Choice, Curve, Drawn, Expectation, Law, Point, RungCurve
 from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.label_errors import Suspect, Suspects
-from finetext.diagnosis.losses import Confusion, Errors, JudgedRow
+from finetext.diagnosis.losses import Confusion, Errors, RowLoss
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.text_map import TextMap
 from finetext.report.data import Diagnoses, ReportData
@@ -41,13 +41,13 @@ def text(number: int) -> str:
     return " ".join(words) + (LONG if number % 9 == 0 else "")
 
 
-def judged(number: int, labels: tuple[str, ...], is_wrong: bool = True) -> JudgedRow:
+def judged(number: int, labels: tuple[str, ...], is_wrong: bool = True) -> RowLoss:
     """A row with a loss that falls with its number."""
     truth, other = labels[number % len(labels)], labels[(number + 1) % len(labels)]
     likely = 1 / (number + 2)
     given = other if is_wrong else truth
     loss = float(-np.log(likely))
-    return JudgedRow(f"r{number}", text(number), (truth,), (given,), 1 - likely, likely, loss)
+    return RowLoss(f"r{number}", text(number), (truth,), (given,), 1 - likely, likely, loss)
 
 
 def errors(labels: tuple[str, ...]) -> Errors:

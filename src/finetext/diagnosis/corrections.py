@@ -1,7 +1,7 @@
-"""The list of suspects as a file for a reviewer, and what the reviewer decided put into the data.
+"""The list of suspect labels as a file for a reviewer, and the reviewer's decisions in the data.
 
-Nothing is changed without a word in the column `correct`, and a list that does not fit the data is
-refused as a whole.
+Only rows with an entry in the column `correct` change, and a list that does not match the data is
+rejected as a whole.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from finetext.data.sources import decode, file_at
 from finetext.data.write import check_new, write_table
 from finetext.diagnosis.label_errors import Suspects
 
-NEEDED: Final = ("id", "text", "label", "correct")
+_NEEDED: Final = ("id", "text", "label", "correct")
 _MOST_SHOWN: Final = 10
 _NEW: Final = "A label that no row has yet is allowed by --new-label NAME (Python: new_labels)."
+_Decision = Word | tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """A data set with what a reviewer decided put into it.
+    """A data set with a reviewer's decisions applied.
 
     Attributes:
-        dataset: the rows that are left, in their order.
-        changed: ids of the rows that have another label now.
-        dropped: ids of the rows that are gone.
-        kept: rows whose label the reviewer found right.
-        unreviewed: rows of the list without a word on them, which stay as they are.
+        dataset: the rows that remain, in order.
+        changed: ids of the rows with another label.
+        dropped: ids of the rows that were removed.
+        kept: number of rows whose label the reviewer confirmed.
+        unreviewed: number of rows of the list without a decision, which stay as they are.
     """
 
     dataset: Dataset
@@ -73,26 +74,26 @@ def apply_labels(
     read: ReadSettings | None = None,
     new_labels: Sequence[str] = (),
 ) -> Corrected:
-    """Put the words of a reviewer into a data set.
+    """Apply a reviewer's decisions to a data set.
 
-    In the column `correct` of the list stands the label that is right (several, where a row can
-    have them, joined as in the column `label`), `drop` to remove the row, or `ok` or nothing to
-    leave it as it is. Where a label is called `ok` or `drop`, the name means that label, and
-    `(ok)` or `(drop)` the word.
+    The column `correct` of the list holds the right label (several, in a multi-label scheme,
+    joined as in the column `label`), `drop` to remove the row, or `ok` or nothing to leave it as
+    it is. If a label is called `ok` or `drop`, the name means that label, and `(ok)` or `(drop)`
+    the decision.
 
     Args:
-        what: the data that the list was made of: anything that `finetext.read` takes.
+        what: the data that the list was made from: anything that `finetext.read` takes.
         reviewed: the list, as CSV (also with semicolons), TSV, JSON lines, Parquet or Excel.
-        read: how to read the data; as they were read for the list.
-        new_labels: labels that no row has yet, and that the list may give.
+        read: how to read the data; the same settings as for the list.
+        new_labels: labels that no row has yet, and that the list may use.
 
     Returns:
-        the corrected data and what was done; nothing is written.
+        the corrected data and a summary; nothing is written.
 
     Raises:
-        DataError: the list is none, or does not fit the data: an id that the data do not have, a
-            text or label that is another one now, a label that does not exist, two words on one
-            row. The message has the rows of the list.
+        DataError: the file is not such a list, or does not match the data: an unknown id, another
+            text or label, a label that does not exist, two decisions on one row. The message names
+            the rows of the list.
     """
     dataset = read_data(what, settings=read)
     if dataset.scheme is None:
@@ -100,46 +101,42 @@ def apply_labels(
     added = [name for name in dict.fromkeys(new_labels) if name not in dataset.scheme.index]
     scheme = replace(dataset.scheme, names=(*dataset.scheme.names, *added))
     path = Path(reviewed)
-    decided = _decisions(path, _review(path), dataset, scheme)
+    decisions, unreviewed = _decisions(path, _read_list(path), dataset, scheme)
     changed: dict[int, Any] = {}
-    for row, word in decided.words.items():
-        if not isinstance(word, Word) and set(word) != set(_names(dataset.labels[row])):
-            changed[row] = list(word) if scheme.multilabel else word[0]
-    dropped = {row for row, word in decided.words.items() if word is Word.DROP}
+    for row, decision in decisions.items():
+        if isinstance(decision, tuple) and set(decision) != set(_labels(dataset, row)):
+            changed[row] = list(decision) if scheme.multilabel else decision[0]
+    dropped = {row for row, decision in decisions.items() if decision is Word.DROP}
     if len(dropped) == len(dataset):
         raise DataError(f"{path} drops all rows of the data")
-    left = [row for row in range(len(dataset)) if row not in dropped]
     corrected = _with_labels(dataset, changed, scheme) if changed else dataset
+    if dropped:
+        corrected = corrected.select([row for row in range(len(dataset)) if row not in dropped])
     return Corrected(
-        corrected.select(left) if dropped else corrected,
+        corrected,
         tuple(dataset.ids[row] for row in sorted(changed)),
         tuple(dataset.ids[row] for row in sorted(dropped)),
-        len(decided.words) - len(changed) - len(dropped),
-        decided.unreviewed,
+        len(decisions) - len(changed) - len(dropped),
+        unreviewed,
     )
 
 
 def write_dataset(dataset: Dataset, path: Path) -> tuple[str, ...]:
-    """Write all rows in their order: `id`, `text`, `label`, and `group` and `split` if there are.
+    """Write all rows in order, and return the names of the columns.
 
-    Several labels of a row are a list in JSON lines and Parquet, and joined in CSV and TSV. A row
-    without a group has none in the file either.
-
-    Returns:
-        the names of the columns.
+    These are `id`, `text`, `label`, and `group` and `split` if there are any. Several labels of a
+    row are a list in JSON lines and Parquet, and joined in CSV and TSV. A row without a group has
+    none in the file either.
 
     Raises:
         DataError: it cannot be written.
     """
-    names = [
-        n for n in ("id", "text", "label", "group", "split") if n in dataset.table.column_names
-    ]
+    known = ("id", "text", "label", "group", "split")
+    names = [name for name in known if name in dataset.table.column_names]
     columns = {name: dataset.column(name) for name in names}
-    if dataset.scheme is not None and dataset.scheme.multilabel and path.suffix in DELIMITED:
-        scheme = dataset.scheme
-        columns["label"] = [
-            joined(several, scheme) if several else "" for several in dataset.labels
-        ]
+    scheme = dataset.scheme
+    if scheme is not None and scheme.multilabel and path.suffix in DELIMITED:
+        columns["label"] = [joined(labels, scheme) if labels else "" for labels in dataset.labels]
     if "group" in columns:
         pairs = zip(columns["group"], dataset.ids, strict=True)
         columns["group"] = [None if group == f"(row {one})" else group for group, one in pairs]
@@ -147,20 +144,8 @@ def write_dataset(dataset: Dataset, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-@dataclass(frozen=True)
-class _Decided:
-    """What a list says: the word on each row of the data, and how many rows have none."""
-
-    words: dict[int, Word | tuple[str, ...]]
-    unreviewed: int
-
-
-def _review(path: Path) -> Batch:
-    """The list, with the columns that are needed by their own names.
-
-    Raises:
-        DataError: it cannot be read, or lacks a column.
-    """
+def _read_list(path: Path) -> Batch:
+    """Read the list, with only the columns that are needed."""
     file = file_at(path)
     delimiter = None
     if path.suffix.lower() in DELIMITED:
@@ -169,36 +154,34 @@ def _review(path: Path) -> Batch:
         delimiter = found[0] if found else None
     table = parse_table(file, ReadSettings(delimiter=delimiter, header=True))
     by_name = {plain_name(name): values for name, values in table.columns.items()}
-    if absent := [name for name in NEEDED if name not in by_name]:
+    if absent := [name for name in _NEEDED if name not in by_name]:
         raise DataError(
-            f"{path} has no column {absent[0]!r}, so it is no list of suspects; there are: "
-            f"{', '.join(table.columns)}"
+            f"{path} has no column {absent[0]!r}, so it is not a list of suspect labels. "
+            f"Columns: {', '.join(table.columns)}"
         )
-    return replace(table, columns={name: by_name[name] for name in NEEDED})
+    return replace(table, columns={name: by_name[name] for name in _NEEDED})
 
 
-def _decisions(path: Path, table: Batch, dataset: Dataset, scheme: LabelScheme) -> _Decided:
-    """What the list says of the rows of the data.
-
-    Raises:
-        DataError: it does not fit the data; the message has the first ten places.
-    """
+def _decisions(
+    path: Path, table: Batch, dataset: Dataset, scheme: LabelScheme
+) -> tuple[dict[int, _Decision], int]:
+    """Return the decision on each row of the data, and how many listed rows have none."""
     places = {one: row for row, one in enumerate(dataset.ids)}
     cells = [[cell or "" for cell in as_strings(of)] for of in table.columns.values()]
     first = 1 if path.suffix.lower() in (".jsonl", ".parquet") else 2  # a header is row 1
-    seen: dict[int, tuple[int, Word | tuple[str, ...]]] = {}
+    seen: dict[int, tuple[int, _Decision]] = {}
     reviewed: set[int] = set()
     problems: list[str] = []
     hint: list[str] = []
-    for number, (one, text, label, word) in enumerate(zip(*cells, strict=True), start=first):
-        if not (one or text or label or word):
+    for number, (one, text, label, cell) in enumerate(zip(*cells, strict=True), start=first):
+        if not (one or text or label or cell):
             continue
         try:
-            row = _row_of(one, text, label, dataset, places)
-            meant = understood(word, scheme)
-            if seen.setdefault(row, (number, meant))[1] != meant:
-                raise DataError(f"the id {one!r} has another word in row {seen[row][0]}")
-            reviewed |= {row} if word.strip() else set()
+            row = _matching_row(one, text, label, dataset, places)
+            decision = understood(cell, scheme)
+            if seen.setdefault(row, (number, decision))[1] != decision:
+                raise DataError(f"the id {one!r} has another decision in row {seen[row][0]}")
+            reviewed |= {row} if cell.strip() else set()
         except FinetextError as error:
             hint = [_NEW] if isinstance(error, UnknownNameError) else hint
             problems.append(f"row {number}: {error}")
@@ -206,54 +189,43 @@ def _decisions(path: Path, table: Batch, dataset: Dataset, scheme: LabelScheme) 
         more = len(problems) - _MOST_SHOWN
         shown = [*problems[:_MOST_SHOWN], *([f"and {more:,} more"] if more > 0 else []), *hint]
         raise DataError(
-            "\n".join([f"{path} does not fit the data, so nothing is changed:", *shown])
+            "\n".join([f"{path} does not match the data, so nothing is changed:", *shown])
         )
-    words = {row: meant for row, (_, meant) in seen.items() if row in reviewed}
-    return _Decided(words, len(seen) - len(words))
+    decisions = {row: decision for row, (_, decision) in seen.items() if row in reviewed}
+    return decisions, len(seen) - len(decisions)
 
 
-def _row_of(one: str, text: str, label: str, dataset: Dataset, places: dict[str, int]) -> int:
-    """The row of the data that a row of the list is about.
-
-    Raises:
-        DataError: there is none, or its text or label is another one.
-    """
+def _matching_row(one: str, text: str, label: str, dataset: Dataset, places: dict[str, int]) -> int:
+    """Return the row of the data with this id, text and label, or raise a DataError."""
     if one not in places:
         raise DataError(f"the data have no row with the id {one!r}")
     row = places[one]
-    if _plain(text) != _plain(dataset.texts[row]):
+    if text.split() != dataset.texts[row].split():  # spreadsheets change spaces and line ends
         raise DataError(f"the text of the id {one!r} is another one than in the data")
     assert dataset.scheme is not None
-    there = written(_names(dataset.labels[row]), dataset.scheme)
+    there = written(_labels(dataset, row), dataset.scheme)
     if label.strip() != there.strip():
         raise DataError(f"the label of the id {one!r} is {there!r} in the data, not {label!r}")
     return row
 
 
-def _plain(text: str) -> str:
-    """A text without what a spreadsheet may change about it: spaces, ends of lines."""
-    return " ".join(text.split())
-
-
-def _names(labels: str | list[str]) -> list[str]:
+def _labels(dataset: Dataset, row: int) -> list[str]:
+    labels = dataset.labels[row]
     return [labels] if isinstance(labels, str) else labels
 
 
 def _with_labels(dataset: Dataset, changed: dict[int, Any], scheme: LabelScheme) -> Dataset:
-    """The data set with other labels in some rows."""
-    import pyarrow
-
-    names = dataset.table.column_names
-    columns = {name: dataset.column(name) for name in names}
-    columns["label"] = [changed.get(row, label) for row, label in enumerate(dataset.labels)]
-    several = pyarrow.list_(pyarrow.string())
-    kinds = {"label": several if scheme.multilabel else pyarrow.string()}
-    arrays = {n: pyarrow.array(columns[n], kinds.get(n, pyarrow.string())) for n in names}
-    return replace(dataset, table=_table(arrays), scheme=scheme)
-
-
-def _table(arrays: dict[str, Any]) -> Any:
+    """Return the data set with other labels in some rows."""
     import datasets
     import pyarrow
 
-    return datasets.Dataset(pyarrow.table(arrays))
+    string = pyarrow.string()
+    columns = {name: dataset.column(name) for name in dataset.table.column_names}
+    columns["label"] = [changed.get(row, label) for row, label in enumerate(dataset.labels)]
+    arrays = {
+        name: pyarrow.array(
+            values, pyarrow.list_(string) if name == "label" and scheme.multilabel else string
+        )
+        for name, values in columns.items()
+    }
+    return replace(dataset, table=datasets.Dataset(pyarrow.table(arrays)), scheme=scheme)

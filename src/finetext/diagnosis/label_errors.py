@@ -1,8 +1,8 @@
-"""Labels that look wrong: classifiers that have not seen a label doubt it with confidence.
+"""Labels that look wrong, by out-of-fold predictions and confident learning.
 
-Every row is predicted by a model that was trained on other rows (`folds.py`). Confident learning
-then estimates which labels were mistaken for which, from how sure the model is of a class where
-that class is the label (library cleanlab).
+Every row is predicted by a model that was trained on other rows. Confident learning then estimates
+which labels were mistaken for which, from the model's confidence in a class where that class is
+the label (Northcutt, Jiang and Chuang, JAIR 2021; library cleanlab).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 import numpy as np
 
@@ -22,134 +22,18 @@ from finetext.core import __version__
 from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.contracts import FitContext, Method, ProgressEvent, encoder_of, hyperparameters
 from finetext.core.errors import DataError, RecipeError
-from finetext.core.types import Dataset, Finding, Predictions
+from finetext.core.types import Dataset, Predictions
 from finetext.core.wording import counted
 from finetext.data import stratify
 from finetext.data.label_cells import written
 from finetext.data.split import held_out
 from finetext.encoders.catalogue import resolve
 from finetext.storage.cache import kept
+from finetext.storage.codec import from_json, to_json
 
-
-def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContext) -> Predictions:
-    """Train as often as there are folds; each time predict the rows that were left out.
-
-    Of the rows to learn from, a tenth is held out in turn: they choose the checkpoint of a method
-    that chooses one. What a method with an encoder said of a fold is kept in the cache, so a run
-    that was stopped does not begin anew.
-
-    Args:
-        dataset: n labelled rows; ready-made parts do not count.
-        method: what is trained.
-        folds: how many times, 2 or more.
-        context: seed, device, cache and listeners.
-
-    Returns:
-        predictions of all rows in their order.
-
-    Raises:
-        RecipeError: there are fewer than 2 folds.
-        DataError: fewer rows, or groups, than folds; no labels, or only one.
-    """
-    parts = fold_of_rows(dataset, folds, context.seed)
-    assert dataset.scheme is not None
-    probabilities = np.zeros((len(dataset), len(dataset.scheme)))
-    for fold in range(folds):
-        stage = f"fold {fold + 1} of {folds}"
-        context.progress(ProgressEvent(stage, fold, folds))
-        rows = np.flatnonzero(parts == fold)
-        heard = replace(
-            context, progress=_named(stage, context.progress), log=None, checkpoints=None
-        )
-        probabilities[rows] = _of_fold(dataset, method, parts, fold, heard)
-    context.progress(ProgressEvent("folds", folds, folds))
-    groups = dataset.groups
-    return Predictions(
-        ids=tuple(dataset.ids),
-        targets=dataset.targets,
-        probabilities=probabilities,
-        scheme=dataset.scheme,
-        groups=None if groups is None else tuple(groups),
-    )
-
-
-def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
-    """The fold of each row, from 0: each class in its share, and no group in two folds.
-
-    Unlike `finetext.folds` it takes classes with fewer rows than there are folds, since a misspelt
-    label makes such a class, and the rows of all ready-made parts.
-
-    Args:
-        dataset: n labelled rows.
-        folds: number of folds, 2 or more.
-        seed: seed of the choice of rows.
-
-    Returns:
-        (n,) the fold of each row.
-
-    Raises:
-        RecipeError: there are fewer than 2 folds.
-        DataError: fewer rows, or groups, than folds; no labels, or only one.
-    """
-    if folds < 2:
-        raise RecipeError(f"cannot make {counted(folds, 'fold')}; ask for 2 or more")
-    targets, groups = dataset.targets, dataset.groups
-    several = len(targets) if groups is None else len(set(groups))
-    if several < folds:
-        noun = counted(several, "row" if groups is None else "group")
-        raise DataError(f"{noun} cannot make {folds} folds; give more, or ask for fewer folds")
-    if (targets == targets[0]).all():
-        raise DataError("all rows have the same label, so none can look wrong")
-    sizes = [len(targets) // folds + (fold < len(targets) % folds) for fold in range(folds)]
-    generator = np.random.default_rng(seed)
-    if targets.ndim == 1:
-        targets = np.eye(targets.max() + 1, dtype=np.int64)[targets]
-    if groups is None:
-        return stratify.iterative(targets, sizes, generator)
-    parts = stratify.grouped(targets, groups, sizes, generator)
-    if len(np.unique(parts)) < folds:
-        raise DataError(f"the groups are too uneven for {folds} folds; ask for fewer folds")
-    return parts
-
-
-def _of_fold(
-    dataset: Dataset, method: Method, parts: Integers, fold: int, context: FitContext
-) -> Floats:
-    """Probabilities of the rows of one fold, learnt from all others."""
-
-    def learnt() -> dict[str, Floats]:
-        train, validation = held_out(dataset.select(np.flatnonzero(parts != fold)), context.seed)
-        classifier = method.fit(train, validation, context)
-        rows = dataset.select(np.flatnonzero(parts == fold))
-        return {"probabilities": classifier.predict_proba(rows.texts)}
-
-    cache = None if encoder_of(method) is None else context.cache
-    key = "" if cache is None else _key(dataset, method, parts, fold, context)
-    return np.asarray(kept(cache, "folds", key, learnt)["probabilities"], dtype=np.float64)
-
-
-def _key(dataset: Dataset, method: Method, parts: Integers, fold: int, context: FitContext) -> str:
-    """The hash of all that the probabilities of a fold depend on."""
-    place = Path(resolve(str(encoder_of(method))).path)
-    files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else []
-    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    settings = {name: str(value) for name, value in hyperparameters(method).items()}
-    known = (context.seed, context.device, context.metric, dataset.content_hash, fold)
-    described = json.dumps([__version__, method.name, settings, str(place), facts, *known])
-    return hashlib.sha256(described.encode() + parts.tobytes()).hexdigest()
-
-
-def _named(stage: str, listen: Callable[[ProgressEvent], None]) -> Callable[[ProgressEvent], None]:
-    """A listener that is told in which fold something is done."""
-    return lambda event: listen(replace(event, stage=f"{stage}, {event.stage}"))
-
-
-_CHANGED: Final = Finding(
-    "warning", "data-changed", "the data are not the ones that this recipe was run on before"
-)
-MOST_BELIEVED: Final = 0.2
-"""Share of rows that can look wrong before it is the method that is in doubt. Of the test sets that
-Northcutt et al. (2021, Pervasive label errors) had people check, the worst had a tenth wrong."""
+MOST_CREDIBLE: Final = 0.2
+"""Share of suspect rows above which the method is in doubt, not the labels. In the test sets that
+Northcutt et al. (2021, Pervasive label errors) had people check, at most a tenth were wrong."""
 
 
 @dataclass(frozen=True)
@@ -157,17 +41,14 @@ class Suspect:
     """A row whose label looks wrong.
 
     Attributes:
-        id: of the row.
-        text: of the row.
-        label: the label it has; several labels are written as `cells.written` says.
+        label: the label it has; several labels as in `label_cells.written`.
         suggested: the label that it seems to need.
-        probability_of_label: by models that have not seen the row. Where a row can have several
-            labels: the lowest probability, among the labels that look wrong, that it is right to
-            give or not to give it.
-        probability_of_suggested: the same of what is suggested.
+        probability_of_label: out-of-fold. In a multi-label scheme: the lowest probability, among
+            the labels that look wrong, that giving or not giving the label is right.
+        probability_of_suggested: of what is suggested, likewise.
         quality: from 0 to 1, the lowest of all rows first.
-        missing: labels that it lacks; only where a row can have several.
-        surplus: labels that it should not have; likewise.
+        missing: labels that it lacks; multi-label only.
+        surplus: labels that it should not have; multi-label only.
     """
 
     id: str
@@ -186,10 +67,10 @@ class Suspects:
     """The rows of a data set whose labels look wrong.
 
     Attributes:
-        method: what was trained.
-        folds: how many times.
+        method: name of the method that was trained.
+        folds: number of folds.
         rows: rows of the data set.
-        suspects: the likeliest to be wrong first.
+        suspects: the most suspicious first.
         seconds: how long it took.
     """
 
@@ -201,8 +82,8 @@ class Suspects:
 
     @property
     def too_many(self) -> bool:
-        """Whether so many look wrong that the method, not the labels, must be in doubt."""
-        return len(self.suspects) > MOST_BELIEVED * self.rows
+        """Whether so many look wrong that the method is in doubt, not the labels."""
+        return len(self.suspects) > MOST_CREDIBLE * self.rows
 
     @property
     def mistakes(self) -> list[tuple[str, int]]:
@@ -215,33 +96,117 @@ class Suspects:
         return counts.most_common()
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        return asdict(self)
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Suspects:
-        """The inverse of `to_json`.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read JSON values; raise a RunError if they are damaged."""
+        return from_json(cls, values, "the suspect labels")
 
-        Raises:
-            KeyError: a value is missing.
-            TypeError: there is one too many.
-        """
-        suspects = tuple(
-            Suspect(**{**one, "missing": tuple(one["missing"]), "surplus": tuple(one["surplus"])})
-            for one in values["suspects"]
-        )
-        return cls(**{**values, "suspects": suspects})
+
+def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContext) -> Predictions:
+    """Return predictions of all rows in order, each by a model trained on the other folds.
+
+    Of the rows to train on, a tenth is held out for methods that choose a checkpoint. The
+    predictions of a method with an encoder are cached by fold, so an interrupted run resumes.
+
+    Args:
+        dataset: n labeled rows; ready-made parts are ignored.
+        method: the method to train.
+        folds: number of folds, 2 or more.
+        context: seed, device, cache and listeners.
+
+    Raises:
+        RecipeError, DataError: as `fold_of_rows`.
+    """
+    parts = fold_of_rows(dataset, folds, context.seed)
+    assert dataset.scheme is not None
+    probabilities = np.zeros((len(dataset), len(dataset.scheme)))
+    for fold in range(folds):
+        stage = f"fold {fold + 1} of {folds}"
+        context.progress(ProgressEvent(stage, fold, folds))
+        listen = _with_stage(stage, context.progress)
+        of_fold = replace(context, progress=listen, log=None, checkpoints=None)
+        probabilities[parts == fold] = _predict_fold(dataset, method, parts, fold, of_fold)
+    context.progress(ProgressEvent("folds", folds, folds))
+    return Predictions(
+        ids=tuple(dataset.ids),
+        targets=dataset.targets,
+        probabilities=probabilities,
+        scheme=dataset.scheme,
+        groups=None if dataset.groups is None else tuple(dataset.groups),
+    )
+
+
+def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
+    """Return the (n,) fold of each row, from 0: stratified, and no group in two folds.
+
+    Unlike `finetext.folds` it accepts classes with fewer rows than folds, since a misspelled label
+    makes such a class, and the rows of all ready-made parts.
+
+    Raises:
+        RecipeError: there are fewer than 2 folds.
+        DataError: fewer rows, or groups, than folds; no labels, or only one.
+    """
+    if folds < 2:
+        raise RecipeError(f"cannot make {counted(folds, 'fold')}; ask for 2 or more")
+    targets, groups = dataset.targets, dataset.groups
+    units = len(targets) if groups is None else len(set(groups))
+    if units < folds:
+        noun = counted(units, "row" if groups is None else "group")
+        raise DataError(f"{noun} cannot make {folds} folds; add data, or ask for fewer folds")
+    if (targets == targets[0]).all():
+        raise DataError("all rows have the same label, so none can look wrong")
+    sizes = [len(targets) // folds + (fold < len(targets) % folds) for fold in range(folds)]
+    generator = np.random.default_rng(seed)
+    if targets.ndim == 1:
+        targets = np.eye(targets.max() + 1, dtype=np.int64)[targets]
+    if groups is None:
+        return stratify.iterative(targets, sizes, generator)
+    parts = stratify.grouped(targets, groups, sizes, generator)
+    if len(np.unique(parts)) < folds:
+        raise DataError(f"the groups are too uneven for {folds} folds; ask for fewer folds")
+    return parts
+
+
+def _with_stage(
+    stage: str, listen: Callable[[ProgressEvent], None]
+) -> Callable[[ProgressEvent], None]:
+    return lambda event: listen(replace(event, stage=f"{stage}, {event.stage}"))
+
+
+def _predict_fold(
+    dataset: Dataset, method: Method, parts: Integers, fold: int, context: FitContext
+) -> Floats:
+    """Return probabilities of the rows of one fold, from the cache or a model of the others."""
+
+    def predict() -> dict[str, Floats]:
+        train, validation = held_out(dataset.select(np.flatnonzero(parts != fold)), context.seed)
+        classifier = method.fit(train, validation, context)
+        rows = dataset.select(np.flatnonzero(parts == fold))
+        return {"probabilities": classifier.predict_proba(rows.texts)}
+
+    cache = None if encoder_of(method) is None else context.cache
+    key = "" if cache is None else _key(dataset, method, parts, fold, context)
+    return np.asarray(kept(cache, "folds", key, predict)["probabilities"], dtype=np.float64)
+
+
+def _key(dataset: Dataset, method: Method, parts: Integers, fold: int, context: FitContext) -> str:
+    """Return the hash of everything that the probabilities of a fold depend on."""
+    place = Path(resolve(str(encoder_of(method))).path)
+    files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else []
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    settings = {name: str(value) for name, value in hyperparameters(method).items()}
+    known = (context.seed, context.device, context.metric, dataset.content_hash, fold)
+    described = json.dumps([__version__, method.name, settings, str(place), facts, *known])
+    return hashlib.sha256(described.encode() + parts.tobytes()).hexdigest()
 
 
 def suspects_in(predictions: Predictions, texts: Sequence[str]) -> tuple[Suspect, ...]:
-    """The rows whose labels look wrong, the likeliest first.
-
-    Args:
-        predictions: of n rows, by classifiers that have not seen their labels.
-        texts: n texts.
-    """
-    quality, wrong = doubts(predictions)
-    make = _several if predictions.scheme.multilabel else _single
+    """Return the rows whose labels look wrong in n out-of-fold predictions, worst first."""
+    quality, wrong = label_quality(predictions)
+    make = _suspect_multilabel if predictions.scheme.multilabel else _suspect
     rows = np.flatnonzero(wrong if wrong.ndim == 1 else wrong.any(axis=1))
     ranked = rows[np.argsort(quality[rows], kind="stable")]
     return tuple(
@@ -253,22 +218,21 @@ def suspects_in(predictions: Predictions, texts: Sequence[str]) -> tuple[Suspect
     )  # fmt: skip
 
 
-def doubts(predictions: Predictions) -> tuple[Floats, Booleans]:
-    """How good each label is, and which look wrong.
+def label_quality(predictions: Predictions) -> tuple[Floats, Booleans]:
+    """Return the quality of each label, and which labels look wrong.
 
-    The quality of a label is the probability that the model gives it. Where a row can have several
-    labels, each is judged by itself, given or not given, and the worst counts for the row. How
-    many look wrong is what confident learning estimates. With one label a row these are the rows
-    of the lowest quality; with several, those it counts as confidently mistaken. This was chosen
-    among cleanlab's rules on planted errors: in BBC News and emotion for one label, in GoEmotions
-    for several.
+    The quality of a label is the probability that the model gives it. In a multi-label scheme each
+    label is judged by itself, given or not given, and the worst counts for the row. Confident
+    learning estimates how many look wrong. With one label a row these are the rows of the lowest
+    quality; with several, those it counts as confidently mistaken. This was chosen among
+    cleanlab's rules on planted errors: in BBC News and emotion for one label, in GoEmotions for
+    several.
 
     Args:
-        predictions: of n rows and k labels, by classifiers that have not seen them.
+        predictions: n out-of-fold predictions of k labels.
 
     Returns:
-        (n,) quality from 0 to 1, the lower the likelier that the labels of the row are wrong; and
-        (n,) whether the label looks wrong, or (n, k) where rows can have several.
+        (n,) quality from 0 to 1; and whether the label looks wrong, (n,), or (n, k) if multi-label.
     """
     targets = predictions.targets
     probabilities = np.clip(predictions.probabilities, 0.0, 1.0)
@@ -284,47 +248,44 @@ def doubts(predictions: Predictions) -> tuple[Floats, Booleans]:
     return np.where(targets == 1, probabilities, 1.0 - probabilities).min(axis=1), wrong
 
 
-def _issues(targets: Integers, probabilities: Floats, chosen_by: str) -> Booleans:
-    """Whether each label looks wrong, (n,); cleanlab warns of classes that are rare or absent."""
+def _issues(targets: Integers, probabilities: Floats, filter_by: str) -> Booleans:
+    """Return whether each label looks wrong; cleanlab warns of classes that are rare or absent."""
     from cleanlab.filter import find_label_issues
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found = find_label_issues(targets, probabilities, filter_by=chosen_by, n_jobs=1)
+        found = find_label_issues(targets, probabilities, filter_by=filter_by, n_jobs=1)
     return np.asarray(found, dtype=np.bool_)
 
 
-def _single(predictions: Predictions, row: int, _: Booleans, told: dict[str, Any]) -> Suspect:
-    probabilities = predictions.probabilities[row]
+def _suspect(predictions: Predictions, row: int, _: Booleans, of_row: dict[str, Any]) -> Suspect:
+    probabilities, names = predictions.probabilities[row], predictions.scheme.names
     given, likeliest = int(predictions.targets[row]), int(probabilities.argmax())
     return Suspect(
-        **told,
-        label=predictions.scheme.names[given],
-        suggested=predictions.scheme.names[likeliest],
+        **of_row,
+        label=names[given],
+        suggested=names[likeliest],
         probability_of_label=float(probabilities[given]),
         probability_of_suggested=float(probabilities[likeliest]),
     )
 
 
-def _several(predictions: Predictions, row: int, wrong: Booleans, told: dict[str, Any]) -> Suspect:
-    scheme, given, doubted = predictions.scheme, predictions.targets[row], wrong[row]
+def _suspect_multilabel(
+    predictions: Predictions, row: int, wrong: Booleans, of_row: dict[str, Any]
+) -> Suspect:
+    scheme, given, suspect = predictions.scheme, predictions.targets[row] == 1, wrong[row]
     probabilities = predictions.probabilities[row]
-    right = float(np.where(given == 1, probabilities, 1.0 - probabilities)[doubted].min())
-    as_given, as_suggested, missing, surplus = (
-        [name for name, is_one in zip(scheme.names, flags, strict=True) if is_one]
-        for flags in (
-            given == 1,
-            (given == 1) ^ doubted,
-            (given == 0) & doubted,
-            (given == 1) & doubted,
-        )
-    )
+    right = float(np.where(given, probabilities, 1.0 - probabilities)[suspect].min())
+
+    def named(flags: Booleans) -> tuple[str, ...]:
+        return tuple(name for name, is_one in zip(scheme.names, flags, strict=True) if is_one)
+
     return Suspect(
-        **told,
-        label=written(as_given, scheme),
-        suggested=written(as_suggested, scheme),
+        **of_row,
+        label=written(named(given), scheme),
+        suggested=written(named(given ^ suspect), scheme),
         probability_of_label=right,
         probability_of_suggested=1.0 - right,
-        missing=tuple(missing),
-        surplus=tuple(surplus),
+        missing=named(~given & suspect),
+        surplus=named(given & suspect),
     )

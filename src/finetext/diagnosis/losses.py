@@ -1,40 +1,36 @@
-"""The rows that a classifier is most and least wrong about, and which labels it takes for which."""
+"""The rows with the highest and lowest losses, and the confusions between labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Integers, finite
-from finetext.core.errors import DataError, RunError
-from finetext.core.types import LabelScheme, Predictions
+from finetext.core.arrays import Floats, Integers
+from finetext.core.errors import DataError
+from finetext.core.types import Predicted, Predictions
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
-
-if TYPE_CHECKING:
-    from finetext.core.types import Predicted
-
+from finetext.storage.codec import from_json, to_json
 
 EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
-class JudgedRow:
-    """One row, with what was said of it.
+class RowLoss:
+    """One row with its prediction and loss.
 
     Attributes:
-        id: its name.
-        text: its text; "" where it is not known.
-        truth: its true label, or labels, or none.
-        prediction: the label or labels given.
-        probability: that of the prediction. Of several labels it is that of the least likely,
-            of none what the likeliest of all labels leaves.
-        probability_of_truth: likewise that of the truth.
-        loss: -log of the probability of the truth, natural; with several labels a row the mean
-            over all labels.
+        text: "" where it is not known.
+        truth: true labels; one unless multi-label.
+        prediction: predicted labels.
+        probability: of the prediction. Of several labels it is that of the least probable; of
+            none, one minus the probability of the most probable label.
+        probability_of_truth: of the truth, likewise.
+        loss: minus the natural logarithm of the probability of the truth; in a multi-label scheme
+            the mean over all labels.
     """
 
     id: str
@@ -45,35 +41,22 @@ class JudgedRow:
     probability_of_truth: float
     loss: float
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> JudgedRow:
-        """From JSON values; raises a KeyError or TypeError if they are not those of a row."""
-        labels = {name: tuple(map(str, values[name])) for name in ("truth", "prediction")}
-        return cls(**{**values, **labels})
-
 
 @dataclass(frozen=True)
 class Confusion:
-    """A label that is missed, and the one given in its place.
+    """A label that is missed, and the one predicted wrongly for the same rows.
 
     Attributes:
-        truth: the label missed.
-        prediction: the label given wrongly to the same rows.
-        rows: how many.
-        share: of the rows that have the label missed.
-        examples: those of the highest loss, three at most.
+        rows: how many rows.
+        share: of the rows that have the missed label.
+        examples: the rows with the highest loss, three at most.
     """
 
     truth: str
     prediction: str
     rows: int
     share: float
-    examples: tuple[JudgedRow, ...]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Confusion:
-        """From JSON values; raises a KeyError or TypeError if they are not those of one."""
-        return cls(**{**values, "examples": tuple(map(JudgedRow.from_json, values["examples"]))})
+    examples: tuple[RowLoss, ...]
 
 
 @dataclass(frozen=True)
@@ -81,12 +64,12 @@ class Errors:
     """Where a classifier is wrong.
 
     Attributes:
-        method: the rung, or the name of a table.
-        part: which rows: "validation" or "test"; None of a table that does not say.
-        rows: how many there are.
-        wrong: how many of them are given another label, or not exactly their labels.
-        highest: the rows of the highest loss, highest first.
-        lowest: the rows of the lowest loss, lowest first.
+        method: name of the method, or of a table.
+        part: "validation" or "test"; None for a table that does not say.
+        rows: number of rows.
+        wrong: how many of them get another label, or not exactly their labels.
+        highest: the rows with the highest loss, highest first.
+        lowest: the rows with the lowest loss, lowest first.
         confusions: the most frequent first.
     """
 
@@ -94,39 +77,26 @@ class Errors:
     part: str | None
     rows: int
     wrong: int
-    highest: tuple[JudgedRow, ...]
-    lowest: tuple[JudgedRow, ...]
+    highest: tuple[RowLoss, ...]
+    lowest: tuple[RowLoss, ...]
     confusions: tuple[Confusion, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        values: dict[str, Any] = finite(asdict(self))
-        return values
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Errors:
-        """The inverse of `to_json`.
-
-        Raises:
-            RunError: a key is missing, or a value is not of the kind it should be.
-        """
-        try:
-            rows = {
-                name: tuple(map(JudgedRow.from_json, values[name]))
-                for name in ("highest", "lowest")
-            }
-            confusions = tuple(map(Confusion.from_json, values["confusions"]))
-            return cls(**{**values, **rows, "confusions": confusions})
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the errors kept of the run cannot be read: {error!r}") from None
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read JSON values; raise a RunError if they are damaged."""
+        return from_json(cls, values, "the errors of the run")
 
 
 def find_errors(predicted: Predicted, count: int = 20) -> Errors:
-    """The rows of the highest and lowest losses, and the most frequent confusions.
+    """Return the rows with the highest and lowest losses, and the most frequent confusions.
 
     Args:
-        predicted: predictions of the rows of one part, as `open_predicted` gives them.
-        count: rows of either kind, and confusions, at most.
+        predicted: predictions of the rows of one part, as `open_predicted` returns them.
+        count: rows with high losses, with low losses, and confusions, at most.
 
     Raises:
         DataError: there are no rows, or `count` is below 1.
@@ -134,8 +104,8 @@ def find_errors(predicted: Predicted, count: int = 20) -> Errors:
     predictions = predicted.predictions
     if not len(predictions) or count < 1:
         raise DataError(
-            f"{predicted.name}: {len(predictions)} rows, of which {count} are asked for: there is "
-            "nothing to look at"
+            f"{predicted.name}: cannot show {count} of {len(predictions)} rows; there must be a "
+            "row, and the count must be 1 or more"
         )
     losses = row_losses(predictions)
     differs = predictions.decisions != predictions.targets
@@ -145,25 +115,24 @@ def find_errors(predicted: Predicted, count: int = 20) -> Errors:
         part=predicted.part,
         rows=len(predictions),
         wrong=int(wrong.sum()),
-        highest=_judge(predicted, _lowest(-losses, count), losses),
-        lowest=_judge(predicted, _lowest(losses, count), losses),
+        highest=_rows(predicted, _lowest(-losses, count), losses),
+        lowest=_rows(predicted, _lowest(losses, count), losses),
         confusions=_confusions(predicted, losses, count),
     )
 
 
 def ranked(predicted: Predicted) -> dict[str, list[Any]]:
-    """All rows from the highest loss to the lowest, as columns.
+    """Return all rows from the highest loss to the lowest, as columns.
 
-    Returns:
-        the columns `id`, `text`, `truth` and `prediction` (a label, or a list of labels),
-        `probability`, `probability_of_truth` and `loss`; see `JudgedRow`.
+    The columns are the attributes of `RowLoss`; a truth or prediction is a label, or a list of
+    labels in a multi-label scheme.
     """
     losses = row_losses(predicted.predictions)
     return _table(predicted, np.argsort(-losses, kind="stable"), losses)
 
 
 def _lowest(values: Floats, count: int) -> Integers:
-    """The rows of the `count` lowest values, lowest first, in row order where they are equal."""
+    """Return the rows of the `count` lowest values, lowest first, equal ones in row order."""
     if count >= len(values):
         return np.argsort(values, kind="stable")
     limit = np.partition(values, count - 1)[count - 1]
@@ -171,16 +140,16 @@ def _lowest(values: Floats, count: int) -> Integers:
     return rows[np.argsort(values[rows], kind="stable")][:count]
 
 
-def _judge(predicted: Predicted, rows: Integers, losses: Floats) -> tuple[JudgedRow, ...]:
-    several = predicted.predictions.scheme.multilabel
+def _rows(predicted: Predicted, rows: Integers, losses: Floats) -> tuple[RowLoss, ...]:
     table = _table(predicted, rows, losses)
     for name in ("truth", "prediction"):
+        several = predicted.predictions.scheme.multilabel
         table[name] = [tuple(label) if several else (label,) for label in table[name]]
-    return tuple(JudgedRow(*values) for values in zip(*table.values(), strict=True))
+    return tuple(RowLoss(*values) for values in zip(*table.values(), strict=True))
 
 
 def _table(predicted: Predicted, rows: Integers, losses: Floats) -> dict[str, list[Any]]:
-    """The given rows, in the columns and order of the attributes of `JudgedRow`."""
+    """Return some rows in the columns of `RowLoss`."""
     predictions, texts = predicted.predictions, predicted.texts
     truths, given = predictions.targets[rows], predictions.decisions[rows]
     probabilities = predictions.probabilities[rows]
@@ -196,7 +165,7 @@ def _table(predicted: Predicted, rows: Integers, losses: Floats) -> dict[str, li
 
 
 def _probability(probabilities: Floats, labels: Integers) -> Floats:
-    """That of the labels of each row, (n,); see `JudgedRow.probability`."""
+    """Return the (n,) probabilities of the labels of each row; see `RowLoss.probability`."""
     if labels.ndim == 1:
         return np.asarray(probabilities[np.arange(len(labels)), labels])
     least = np.where(labels == 1, probabilities, np.inf).min(axis=1)
@@ -204,38 +173,25 @@ def _probability(probabilities: Floats, labels: Integers) -> Floats:
 
 
 def _confusions(predicted: Predicted, losses: Floats, count: int) -> tuple[Confusion, ...]:
-    predictions = predicted.predictions
-    scheme, k = predictions.scheme, len(predictions.scheme)
+    predictions, targets = predicted.predictions, predicted.predictions.targets
+    names = predictions.scheme.names
+    support = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets)
     pairs = confusion(predictions)
     np.fill_diagonal(pairs, 0)
     order = np.argsort(-pairs, axis=None, kind="stable")[:count]
-    true = _rows_of_labels(predictions.targets, scheme)
     found = []
-    for truth, given in zip(*np.divmod(order, k), strict=True):
+    for truth, given in zip(*np.divmod(order, len(names)), strict=True):
         if not pairs[truth, given]:
             break
         rows = _confused(predictions, truth, given)
-        found.append(
-            Confusion(
-                truth=scheme.names[truth],
-                prediction=scheme.names[given],
-                rows=len(rows),
-                share=len(rows) / int(true[truth]),
-                examples=_judge(predicted, rows[_lowest(-losses[rows], EXAMPLES)], losses),
-            )
-        )
+        share = len(rows) / int(support[truth])
+        examples = _rows(predicted, rows[_lowest(-losses[rows], EXAMPLES)], losses)
+        found.append(Confusion(names[truth], names[given], len(rows), share, examples))
     return tuple(found)
 
 
-def _rows_of_labels(targets: Integers, scheme: LabelScheme) -> Integers:
-    """How many rows have each label, (k,)."""
-    if scheme.multilabel:
-        return np.asarray(targets.sum(axis=0))
-    return np.bincount(targets, minlength=len(scheme))
-
-
 def _confused(predictions: Predictions, truth: int, given: int) -> Integers:
-    """The rows where the label `truth` is missed and `given` is given wrongly."""
+    """Return the rows where the label `truth` is missed and `given` is predicted wrongly."""
     targets, decisions = predictions.targets, predictions.decisions
     if not predictions.scheme.multilabel:
         return np.flatnonzero((targets == truth) & (decisions == given))

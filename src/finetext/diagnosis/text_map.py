@@ -1,11 +1,11 @@
-"""Texts on a plane: those that a classifier sees as alike lie close together."""
+"""Texts on a plane, where those that a classifier represents alike lie close together."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast
 
 import numpy as np
 
@@ -18,137 +18,36 @@ from finetext.encoders.states import FrozenEncoder
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
+from finetext.storage.codec import from_json, to_json
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
 from finetext.training.tokens import TokenTable, tokenize
 
-OTHERWISE = "minilm"
-"""Whose frozen states are taken where a classifier has none."""
-
-
-@dataclass(frozen=True, eq=False)
-class States:
-    """A vector for each text.
-
-    Attributes:
-        vectors: (n, d), dense or sparse.
-        source: what they are, for people.
-        cosine: whether texts are alike by the angle between their vectors, not by distance.
-    """
-
-    vectors: Any
-    source: str
-    cosine: bool = False
-
-
-def states_of(
-    classifier: Classifier,
-    texts: Sequence[str],
-    encoder: str | None = None,
-    progress: Callable[[ProgressEvent], None] = silent,
-) -> States:
-    """The states of texts.
-
-    Of a transformer the input of the layer that gives its logits; of a probe the states of its
-    frozen encoder; of TF-IDF its features; of anything else the frozen states of `minilm`.
-
-    Args:
-        classifier: any rung.
-        texts: n texts.
-        encoder: alias, Hub name or folder of an encoder whose frozen states are taken instead.
-        progress: told how many texts are done, where that takes long.
-
-    Raises:
-        ModelError: the encoder cannot be loaded.
-    """
-    if encoder is None and isinstance(classifier, TransformerClassifier):
-        table = tokenize(classifier.tokenizer, texts, classifier.max_length)
-        vectors = _inputs_of_last_layer(classifier.model, table, progress)
-        return States(vectors, "fine-tuned states")
-    context = FitContext(progress=progress)
-    if encoder is None and isinstance(classifier, ProbeClassifier):
-        found = classifier.encoder.states(texts, context)
-        return States((found - classifier.mean) / classifier.scale, "frozen states of its encoder")
-    if encoder is None and isinstance(classifier, TfidfClassifier):
-        return States(classifier.vectorizer.transform(texts), "TF-IDF vectors", cosine=True)
-    name = encoder or OTHERWISE
-    tokenizer, device = load_tokenizer(name), choose_device("auto")
-    model = load_encoder(name, tokenizer).to(device)
-    frozen = FrozenEncoder(model, tokenizer, longest_input(name, None), device)
-    return States(frozen.states(texts, context), f"frozen states of {name}", cosine=True)
-
-
-def _inputs_of_last_layer(
-    model: Any, table: TokenTable, progress: Callable[[ProgressEvent], None]
-) -> Floats:
-    """(n, d) what the last layer of n texts reads; the logits where there is no such layer."""
-    import torch
-
-    layers = [
-        layer
-        for layer in model.modules()
-        if isinstance(layer, torch.nn.Linear) and layer.out_features == model.config.num_labels
-    ]
-    read: list[tuple[Any, Any]] = []
-    hook = None
-    if layers:
-        hook = layers[-1].register_forward_hook(
-            lambda layer, given, output: read.append((given[0], output))
-        )
-    found: dict[int, Any] = {}
-
-    def forward(rows: Integers) -> None:
-        read.clear()
-        batch = {name: part.to(model.device) for name, part in table.batch(rows).items()}
-        logits = model.eval()(**batch).logits
-        states = _read_for(logits, *read[-1]) if read else logits
-        found.update(zip(rows.tolist(), states.float().cpu().numpy(), strict=True))
-        progress(ProgressEvent("map: states", len(found), len(table)))
-
-    try:
-        with torch.inference_mode():
-            for rows in prediction_batches(table.lengths, positions_a_batch(model.device)):
-                in_parts(forward, rows)
-    finally:
-        if hook is not None:
-            hook.remove()
-    return np.array([found[row] for row in range(len(table))], dtype=np.float64)
-
-
-def _read_for(logits: Any, states: Any, outputs: Any) -> Any:
-    """(n, d) of what a layer read, (n, d) or (n, length, d), that which became the logits."""
-    import torch
-
-    if states.ndim == 2:
-        return states
-    place = (outputs - logits[:, None]).abs().sum(dim=2).argmin(dim=1)
-    return states[torch.arange(len(states), device=states.device), place]
-
-
+DEFAULT_ENCODER: Final = "minilm"
+"""Its frozen states are used for classifiers without states."""
 MOST_TEXTS: Final = 5_000
 FEWEST_TEXTS: Final = 5
 LONGEST_TEXT: Final = 200
-"""Characters of each text that are kept."""
-NEIGHBOURS: Final = 15
+NEIGHBORS: Final = 15
 NO_LABEL: Final = "no label"
 BETWEEN_LABELS: Final = " + "
 
 
 @dataclass(frozen=True)
 class TextMap:
-    """Texts with a place on a plane.
+    """Texts with places on a plane.
 
     Attributes:
-        source: which states were laid out, for people.
-        method: the rung, or the kind of the classifier.
+        source: which states were laid out.
+        method: name of the method, or kind of the classifier.
         ids: the n rows.
         texts: the first 200 characters of each text.
-        truths: its true label, several joined by " + ", "no label" for none; no truths at all if
-            they are not known.
-        predictions: the label that it gets, likewise.
-        x: its place from the left.
-        y: its place from below.
-        rows: how many texts these were chosen from.
+        truths: true labels, several joined by " + ", "no label" for none; empty if they are not
+            known.
+        predictions: predicted labels, likewise.
+        x: places from the left, 0 to 1.
+        y: places from below, 0 to 1.
+        rows: how many texts these were drawn from.
     """
 
     source: str
@@ -162,17 +61,13 @@ class TextMap:
     rows: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """Return JSON values."""
+        return cast("dict[str, Any]", to_json(self))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> TextMap:
-        """The inverse of `to_json`."""
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list | tuple) else value
-            for name, value in values.items()
-        }
-        return cls(**given)
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read JSON values; raise a RunError if they are damaged."""
+        return from_json(cls, values, "the map of texts")
 
 
 def text_map(
@@ -182,14 +77,14 @@ def text_map(
     seed: int = 0,
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> TextMap:
-    """Lay texts out by what a classifier sees of them (UMAP; McInnes, Healy and Melville 2018).
+    """Lay texts out by a classifier's states (UMAP; McInnes, Healy and Melville 2018).
 
     Args:
-        classifier: any rung.
-        dataset: texts, with or without labels; of more than 5,000 as many are drawn.
+        classifier: any classifier.
+        dataset: texts, with or without labels; of more than 5,000, as many are drawn at random.
         encoder: see `states_of`.
-        seed: seed of the choice of rows and of the layout, 0 by default.
-        progress: told what is being done.
+        seed: seed of the choice of rows and of the layout.
+        progress: called with the progress of slow steps.
 
     Returns:
         the places, the same for the same seed on the same machine.
@@ -199,9 +94,9 @@ def text_map(
         MissingExtraError: umap-learn is not installed.
     """
     check_umap()
-    if len(dataset) < FEWEST_TEXTS:
-        raise DataError(f"a map needs {FEWEST_TEXTS} texts; there are {len(dataset):,}")
     rows = len(dataset)
+    if rows < FEWEST_TEXTS:
+        raise DataError(f"a map needs {FEWEST_TEXTS} texts; there are {rows:,}")
     if rows > MOST_TEXTS:
         drawn = np.random.default_rng(seed).choice(rows, MOST_TEXTS, replace=False)
         dataset = dataset.select(np.sort(drawn))
@@ -219,16 +114,18 @@ def text_map(
         method=classifier.kind,
         ids=tuple(dataset.ids),
         texts=tuple(text[:LONGEST_TEXT] for text in texts),
-        truths=tuple(_named(label, scheme) for label in truths),
-        predictions=tuple(_named(label, scheme) for label in scheme.decode(given)),
+        truths=_names(truths, scheme),
+        predictions=_names(scheme.decode(given), scheme),
         x=tuple(places[:, 0].tolist()),
         y=tuple(places[:, 1].tolist()),
         rows=rows,
     )
 
 
-def _named(label: Any, scheme: LabelScheme) -> str:
-    return (BETWEEN_LABELS.join(label) or NO_LABEL) if scheme.multilabel else str(label)
+def _names(labels: Sequence[Any], scheme: LabelScheme) -> tuple[str, ...]:
+    if not scheme.multilabel:
+        return tuple(map(str, labels))
+    return tuple(BETWEEN_LABELS.join(several) or NO_LABEL for several in labels)
 
 
 def check_umap() -> None:
@@ -239,18 +136,102 @@ def check_umap() -> None:
         raise MissingExtraError("a map of texts", "umap-learn", "map")
 
 
-def layout(states: States, seed: int) -> Floats:
-    """(n, 2) places of n states, their longer side across and from 0 to 1.
+@dataclass(frozen=True, eq=False)
+class States:
+    """An (n, d) matrix, dense or sparse, with a row for each text, and what it is.
 
-    Neighbours are found exactly: for so few states that is a moment, while the search that
-    approximates it is compiled for half a minute first.
+    Texts are compared by the cosine of their rows, or by Euclidean distance.
+    """
+
+    vectors: Any
+    source: str
+    cosine: bool = False
+
+
+def states_of(
+    classifier: Classifier,
+    texts: Sequence[str],
+    encoder: str | None = None,
+    progress: Callable[[ProgressEvent], None] = silent,
+) -> States:
+    """Return the states of texts.
+
+    Of a transformer these are the inputs of the layer that returns its logits; of a probe the
+    states of its frozen encoder; of TF-IDF its features; of any other classifier the frozen states
+    of `minilm`, or of `encoder` (alias, Hub name or folder) if it is given.
+
+    Raises:
+        ModelError: the encoder cannot be loaded.
+    """
+    context = FitContext(progress=progress)
+    match classifier if encoder is None else None:
+        case TransformerClassifier() as tuned:
+            table = tokenize(tuned.tokenizer, texts, tuned.max_length)
+            vectors = _inputs_of_last_layer(tuned.model, table, progress)
+            return States(vectors, "fine-tuned states")
+        case ProbeClassifier() as probe:
+            found = probe.encoder.states(texts, context)
+            return States((found - probe.mean) / probe.scale, "frozen states of its encoder")
+        case TfidfClassifier() as tfidf:
+            return States(tfidf.vectorizer.transform(texts), "TF-IDF vectors", cosine=True)
+    name = encoder or DEFAULT_ENCODER
+    tokenizer, device = load_tokenizer(name), choose_device("auto")
+    model = load_encoder(name, tokenizer).to(device)
+    frozen = FrozenEncoder(model, tokenizer, longest_input(name, None), device)
+    return States(frozen.states(texts, context), f"frozen states of {name}", cosine=True)
+
+
+def _inputs_of_last_layer(
+    model: Any, table: TokenTable, progress: Callable[[ProgressEvent], None]
+) -> Floats:
+    """Return the (n, d) inputs of the last layer; the logits if no layer returns them."""
+    import torch
+
+    layers = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == model.config.num_labels
+    ]
+    read: list[tuple[Any, Any]] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, given, output: read.append((given[0], output)))
+        for layer in layers[-1:]
+    ]
+    found: dict[int, Any] = {}
+
+    def forward(rows: Integers) -> None:
+        read.clear()
+        batch = {name: part.to(model.device) for name, part in table.batch(rows).items()}
+        logits = model.eval()(**batch).logits
+        states, outputs = read[-1] if read else (logits, logits)
+        if states.ndim == 3:  # of all tokens: take the one whose output became the logits
+            place = (outputs - logits[:, None]).abs().sum(dim=2).argmin(dim=1)
+            states = states[torch.arange(len(states), device=states.device), place]
+        found.update(zip(rows.tolist(), states.float().cpu().numpy(), strict=True))
+        progress(ProgressEvent("map: states", len(found), len(table)))
+
+    try:
+        with torch.inference_mode():
+            for rows in prediction_batches(table.lengths, positions_a_batch(model.device)):
+                in_parts(forward, rows)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return np.array([found[row] for row in range(len(table))], dtype=np.float64)
+
+
+def layout(states: States, seed: int) -> Floats:
+    """Return (n, 2) places of n states, with the longer side horizontal and from 0 to 1.
+
+    Neighbors are found exactly: for so few states that is fast, while the approximate search
+    compiles for half a minute first.
     """
     from sklearn.neighbors import NearestNeighbors
 
-    count = min(NEIGHBOURS, states.vectors.shape[0] - 1)
+    count = min(NEIGHBORS, states.vectors.shape[0] - 1)
     metric = "cosine" if states.cosine else "euclidean"
     search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute")
-    distances, neighbours = search.fit(states.vectors).kneighbors(states.vectors)
+    distances, neighbors = search.fit(states.vectors).kneighbors(states.vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
@@ -258,7 +239,7 @@ def layout(states: States, seed: int) -> Floats:
         found = UMAP(
             n_neighbors=count,
             metric=metric,
-            precomputed_knn=(neighbours, distances.astype(np.float32)),
+            precomputed_knn=(neighbors, distances.astype(np.float32)),
             random_state=seed,
             n_jobs=1,
         ).fit_transform(states.vectors)

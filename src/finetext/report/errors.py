@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from finetext.core.errors import RunError
 from finetext.core.wording import counted, row_of, short
-from finetext.diagnosis.losses import Confusion, Errors, JudgedRow
+from finetext.diagnosis.losses import Confusion, Errors, RowLoss
 from finetext.report.page import render_page
 
 WIDTH: Final = 80
@@ -51,7 +51,7 @@ def with_joined_labels(table: Mapping[str, Sequence[Any]]) -> dict[str, Sequence
     return {**table, **joined}
 
 
-def _judged_lines(rows: Sequence[JudgedRow]) -> list[str]:
+def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
     """For each row a line on what was said of it, then the beginning of its text."""
     lines = []
     for row in rows:
@@ -68,7 +68,7 @@ def _confusion_lines(each: Confusion) -> list[str]:
     return _wrapped(said, 8, 3) + [line for row in each.examples[:1] for line in _text_lines(row)]
 
 
-def _text_lines(row: JudgedRow) -> list[str]:
+def _text_lines(row: RowLoss) -> list[str]:
     return _wrapped(" " * 8 + (short(row.text, 1000) or f"(row {row.id})"), 8, _TEXT_LINES)
 
 

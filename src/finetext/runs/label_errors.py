@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from finetext.core.console import heard
 from finetext.core.contracts import FitContext, Listener, Method
 from finetext.core.environment import cache_folder
 from finetext.core.errors import RecipeError
 from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
 from finetext.data.read import read as read_data
-from finetext.diagnosis.label_errors import _CHANGED, Suspects, out_of_fold, suspects_in
+from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
 from finetext.runs.pipeline import stop_if_impossible
 from finetext.runs.recipe import Recipe, ladder
+
+_CHANGED: Final = Finding(
+    "warning", "data-changed", "the data are not those that this recipe was run on before"
+)
 
 
 def find_label_errors(
