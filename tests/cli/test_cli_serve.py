@@ -178,7 +178,7 @@ def test_what_cannot_be_is_said_in_one_line(command: Command, finished: Path) ->
         port = taken.getsockname()[1]
         cases = [
             (("--port", port), f"port {port} of 127.0.0.1 is taken"),
-            (("--host", "no.such.host.invalid"), "there is no such address"),
+            (("--host", "no.such.host.invalid"), "no such address on this machine"),
             (("--host", "192.0.2.1", "--port", 0), "cannot listen there"),
             (("--max-batch", "0"), "batch_texts"),
             (("--set", "serve.batch_text=3"), "batch_texts"),

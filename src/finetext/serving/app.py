@@ -1,4 +1,4 @@
-"""The web app over one model, top to bottom: its addresses, and the layers that guard them."""
+"""The web app over one model: its routes and its middleware."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ from finetext.core.settings import ServeSettings
 from finetext.serving import schemas
 from finetext.serving.batching import Ask, Batcher
 from finetext.serving.documents import POSTED, document_of, documents_page, refusals
-from finetext.serving.limits import Authorised, Bounded, Named, Watched
-from finetext.serving.metrics import CONTENT_TYPE, Metrics
+from finetext.serving.middleware import (
+    CONTENT_TYPE,
+    BodyLimit,
+    HostCheck,
+    Metrics,
+    Monitor,
+    TokenCheck,
+)
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
-"""From here on it takes hundredths of a second to write the numbers of an answer."""
+"""Numbers in an answer from which writing it takes hundredths of a second."""
 NO_PAGE: Final = (
     "<!doctype html><title>finetext</title>\n"
     '<p>This server classifies texts: see <a href="docs">how to ask</a>.</p>\n'
@@ -46,15 +52,7 @@ def make_app(
     about: Mapping[str, Any] | None = None,
     is_local: bool = False,
 ) -> FastAPI:
-    """The app that serves a model.
-
-    Args:
-        model: what it serves.
-        settings: its limits; the usual ones by default.
-        token: what clients must have; None for nothing.
-        about: what `finetext.serving.model.about` gives, for `/info`.
-        is_local: whether only this machine can connect; see `ServeSettings.hosts`.
-    """
+    """Return the app that serves a model."""
     settings = settings or ServeSettings()
     service = Service(model, settings, about or {})
     has_names = bool(settings.hosts) or (is_local and not token)
@@ -75,18 +73,18 @@ def make_app(
     app.exception_handler(RequestValidationError)(validation_refusal)
     app.exception_handler(HTTPException)(http_refusal)
     paths = {path for route in app.routes if (path := getattr(route, "path", None))}
-    app.add_middleware(Bounded, settings=settings)
+    app.add_middleware(BodyLimit, settings=settings)
     if token:
-        app.add_middleware(Authorised, token=token)
+        app.add_middleware(TokenCheck, token=token)
     if has_names:
-        app.add_middleware(Named, hosts=settings.hosts)
-    app.add_middleware(Watched, metrics=service.metrics, paths=paths)
+        app.add_middleware(HostCheck, hosts=settings.hosts)
+    app.add_middleware(Monitor, metrics=service.metrics, paths=paths)
     app.openapi = partial(document_of, app, settings)  # type: ignore[method-assign]
     return app
 
 
 def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names: list[int]) -> None:
-    """Every address of the app; with the statuses of who has no token, or comes by another name."""
+    """Add every route, with the statuses for a missing token or an unknown host."""
     always = [*of_token, *of_names]
     reading, asking = refusals([*always, 500]), refusals([*always, *POSTED])
     scores: dict[str, Any] = {"response_model": list[list[schemas.LabelScore]], "responses": asking}
@@ -107,11 +105,11 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         response_model=schemas.Info, responses=reading,
     )(service.info)  # fmt: skip
     app.get(
-        "/health", summary="Whether texts are taken",
+        "/health", summary="Whether texts are accepted",
         response_model=schemas.Health, responses=refusals([*of_names, 503]),
     )(service.health)  # fmt: skip
     app.get(
-        "/health/live", summary="Whether the server is there",
+        "/health/live", summary="Whether the server is up",
         response_model=schemas.Health, responses=refusals(of_names),
     )(service.live)  # fmt: skip
     app.get(
@@ -125,26 +123,26 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
 
 
 async def page() -> Response:
-    """The page for people."""
+    """Return the page for people."""
     index = PAGE / "index.html"
     return FileResponse(index) if index.is_file() else HTMLResponse(NO_PAGE)
 
 
 @final
 class Service:
-    """What the addresses do."""
+    """The handlers of the routes."""
 
     def __init__(
         self, model: ServedModel, settings: ServeSettings, about: Mapping[str, Any]
     ) -> None:
-        """Make the queue before the model and the metrics."""
+        """Create the queue in front of the model, and the metrics."""
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
         self.metrics = Metrics(lambda: self.batcher.waiting)
         self.batcher = Batcher(model.scores, model.tokens, settings, self.metrics.predicted)
 
     async def predict(self, asked: schemas.Classification) -> Response:
-        """Labels and scores of each text, best first."""
+        """Return labels and scores of each text, best first."""
         given, scheme = asked.parameters or schemas.Parameters(), self._classifier.scheme
         function = given.function_to_apply
         logits = wants_logits(function, scheme.multilabel)
@@ -152,13 +150,13 @@ class Service:
         return await _written(rows, partial(scored, scheme, rows, function, given.top_k))
 
     async def decide(self, asked: schemas.Decision) -> Response:
-        """The label of each text as the model decides, or none where it abstains."""
+        """Return the label of each text, or none where the model abstains."""
         rows = await self.batcher.predict([Ask(text) for text in self._texts(asked.inputs)])
         scheme, decision = self._classifier.scheme, self._classifier.decision
         return await _written(rows, partial(decisions, scheme, decision, rows))
 
     async def explain(self, asked: schemas.Question) -> Response:
-        """Which words of a text mattered for a label. It waits while texts are predicted."""
+        """Return which words of a text mattered for a label, after waiting predictions."""
         [text], most = self._texts(asked.inputs), self._settings.explained_characters
         if len(text) > most:
             raise Refusal(422, f"inputs has {len(text):,} characters; to be explained, {most:,}")
@@ -170,7 +168,7 @@ class Service:
         return _json({name: value for name, value in told.items() if name != "text"})
 
     async def info(self) -> Response:
-        """What the model is, where it comes from, how good it is, what the server takes on."""
+        """Return what the model is, its origin, its scores, and the limits of the server."""
         scheme, decision = self._classifier.scheme, self._classifier.decision
         told = {
             "name": "", "provenance": {}, "run": None, "card": None, **self._about,
@@ -184,25 +182,21 @@ class Service:
         return _json(told)
 
     async def health(self) -> Response:
-        """Whether texts are taken: 200, or 503 while the model is stuck."""
+        """Return 200 if texts are accepted, 503 while the model is stuck."""
         if not self.batcher.is_working:
             raise Refusal(503, "the model does not answer")
         return _json({"status": "ready"})
 
     async def live(self) -> Response:
-        """That the server is there."""
+        """Return 200: the server is up."""
         return _json({"status": "live"})
 
     async def measured(self) -> Response:
-        """The metrics."""
+        """Return the metrics."""
         return Response(self.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     def _texts(self, inputs: str | list[str]) -> list[str]:
-        """The texts of a request.
-
-        Raises:
-            Refusal: they are too many, or one is too long.
-        """
+        """Return the texts of a request; raises a Refusal if they are too many or too long."""
         texts = [inputs] if isinstance(inputs, str) else inputs
         most, longest = self._settings.request_texts, self._settings.text_characters
         if len(texts) > most:
@@ -221,7 +215,7 @@ def _json(value: Any) -> Response:
 
 
 async def _written(rows: Floats, write: Callable[[], str]) -> Response:
-    """An answer of many numbers; if they are very many, others have their turn meanwhile."""
+    """Return an answer, written in another thread if it has very many numbers."""
     return _answer(await asyncio.to_thread(write) if rows.size > MANY_NUMBERS else write())
 
 

@@ -1,8 +1,8 @@
-"""Requests that come at the same time, gathered into batches for the one thread of the model.
+"""Dynamic batching: requests that arrive together share batches of the one model thread.
 
-Texts wait in the order in which they came. Whenever the model is free it gets as many as the limits
-allow; where the batch before had several requests, it waits a few milliseconds for more. Slow jobs,
-such as explanations, have their turn when no text waits, or when they have waited for long.
+Texts wait in order of arrival. Whenever the model is free it gets as many as the limits allow; if
+the previous batch had several requests, it waits a few milliseconds for more. Slow jobs, such as
+explanations, run when no text waits, or when they have waited for long.
 """
 
 from __future__ import annotations
@@ -28,15 +28,11 @@ from finetext.serving.requests import Refusal
 
 Outcome = TypeVar("Outcome")
 TRIM_SECONDS: Final = 5.0
-"""Of work between two times that freed memory is given back."""
+"""Seconds of work after which freed memory is returned to the system."""
 
 
 def give_back_freed() -> None:
-    """Hand freed memory that the C library keeps back to the system, where that is the GNU one.
-
-    Batches of all sizes leave holes of all sizes, and a server grows for thousands of batches; this
-    takes some milliseconds (https://man7.org/linux/man-pages/man3/malloc_trim.3.html).
-    """
+    """Return memory that glibc keeps to the system: batches of all sizes fragment its heap."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):
@@ -46,11 +42,7 @@ def give_back_freed() -> None:
 
 @final
 class ModelThread(Executor):
-    """Works on one thing after the other.
-
-    Python waits at its end for the threads of its own executors. This one it leaves, so that a
-    server that was told to stop does not outlive its time by that of a slow batch.
-    """
+    """One worker thread that Python does not wait for at exit: stopping takes bounded time."""
 
     def __init__(self) -> None:
         """Start the thread."""
@@ -60,13 +52,13 @@ class ModelThread(Executor):
     def submit(  # type: ignore[override]
         self, work: Callable[[], Outcome], /
     ) -> Future[Outcome]:
-        """Do something after all that was given before."""
+        """Run `work` after everything submitted before."""
         future: Future[Outcome] = Future()
         self._work.put((future, work))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the thread after all that was given before, without waiting for that."""
+        """End the thread after everything submitted before, without waiting."""
         self._work.put(None)
 
     def _run(self) -> None:
@@ -86,7 +78,7 @@ class ModelThread(Executor):
 
 
 PATIENCE: Final = 2.0
-"""Seconds after which a slow job goes before waiting texts."""
+"""Seconds after which a slow job runs before waiting texts."""
 _LONGEST_RETRY: Final = 60
 
 
@@ -103,16 +95,7 @@ Watch = Callable[[int, float], None]
 
 @dataclass(eq=False)
 class _Request:
-    """Texts that came together.
-
-    Attributes:
-        asks: the texts.
-        tokens: of each text.
-        arrived: when, on the clock of the loop.
-        answer: becomes their rows, in their order.
-        taken: texts that are in a batch, or no longer wanted.
-        rows: those that are there.
-    """
+    """The texts of one request."""
 
     asks: Sequence[Ask]
     tokens: Sequence[int]
@@ -124,7 +107,7 @@ class _Request:
 
 @dataclass(eq=False)
 class _Job:
-    """Something slow to do in the thread of the model."""
+    """A slow job for the model thread."""
 
     work: Callable[[], Any]
     arrived: float
@@ -132,7 +115,7 @@ class _Job:
 
 
 class _Part(NamedTuple):
-    """Neighbouring texts of a request that go into a batch."""
+    """Consecutive texts of a request in a batch."""
 
     request: _Request
     asks: Sequence[Ask]
@@ -140,7 +123,7 @@ class _Part(NamedTuple):
 
 @final
 class Batcher:
-    """Gathers texts and gives each its own row of numbers."""
+    """Collects texts into batches and returns each text its row of numbers."""
 
     def __init__(
         self,
@@ -170,12 +153,12 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Texts that wait for the model."""
+        """Number of texts that wait for the model."""
         return self._texts
 
     @property
     def is_working(self) -> bool:
-        """Whether it takes texts, and the model has not been busy for longer than anyone waits."""
+        """Whether texts are accepted and the model is not stuck."""
         if self._task is None or self._task.done():
             return False
         busy = 0.0 if self._since is None else perf_counter() - self._since
@@ -220,11 +203,7 @@ class Batcher:
                 self._requests.remove(request)
 
     async def do(self, work: Callable[[], Outcome]) -> Outcome:
-        """Do something slow between batches, in the thread of the model.
-
-        Raises:
-            Refusal: too many such jobs wait already.
-        """
+        """Run a slow job between batches, in the model thread."""
         if len(self._jobs) >= self._settings.queue_explanations:
             raise _busy("too many explanations are waiting already", math.ceil(PATIENCE))
         loop = asyncio.get_running_loop()
@@ -273,7 +252,7 @@ class Batcher:
             self._requests.popleft()
 
     def _next_batch(self) -> list[_Part]:
-        """The oldest texts, as many as the limits allow and at least one; none if none is left."""
+        """Return the oldest texts, as many as the limits allow, at least one if any waits."""
         parts: list[_Part] = []
         texts, tokens = self._settings.batch_texts, self._settings.batch_tokens
         self._drop_answered()
@@ -294,13 +273,13 @@ class Batcher:
         return parts
 
     def _take(self, request: _Request, end: int) -> None:
-        """Count the texts up to `end` as waiting no longer."""
+        """Mark the texts up to `end` as no longer waiting."""
         self._texts -= end - request.taken
         self._tokens -= sum(request.tokens[request.taken : end])
         request.taken = end
 
     async def _predict(self, parts: Sequence[_Part]) -> None:
-        """Answer a batch; if that fails, each request alone, so that only the faulty one fails."""
+        """Predict a batch; if that fails, each request alone, so that only the faulty one fails."""
         parts = [part for part in parts if not part.request.answer.done()]
         if not parts:
             return
@@ -349,11 +328,11 @@ class Batcher:
             self._since = None
 
     def _retry_after(self) -> int:
-        """Seconds in which the texts that wait are about to be done."""
+        """Return the expected seconds until the waiting texts are done."""
         seconds = math.ceil(self._texts * self._seconds_a_text)
         return min(_LONGEST_RETRY, max(1, seconds))
 
 
 def _busy(why: str, seconds: int) -> Refusal:
-    message = f"{why}; come back in {seconds} s"
+    message = f"{why}; retry in {seconds} s"
     return Refusal(429, message, {"retry-after": str(seconds)})

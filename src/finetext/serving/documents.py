@@ -1,4 +1,4 @@
-"""The OpenAPI document with its limits and errors, and a plain page that shows it offline."""
+"""The OpenAPI document with limits and errors, and a page that shows it without network."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _POLICY: Final = (
 _MEANINGS: Final = {
     400: "The body is not valid JSON in UTF-8, or ambiguous.",
     401: "The bearer token is missing or wrong.",
-    403: "The server does not go by the name that the request has in its header Host.",
+    403: "The server does not answer to the host name in the header Host.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON, or compressed.",
-    422: "The body has not the right form, too many texts, or one that is too long.",
-    429: "Too much is waiting already; Retry-After says when to come back.",
-    500: "A fault of the server; its log tells more under the id in the message.",
+    415: "The body is not declared as JSON, or is compressed.",
+    422: "The body has the wrong shape, too many texts, or one that is too long.",
+    429: "The queue is full; Retry-After says when to retry.",
+    500: "An internal error; the server's log has more under the id in the message.",
     503: "The server is stopping or full.",
     504: "There was no answer in time.",
 }
 POSTED: Final = (400, 408, 413, 415, 422, 429, 500, 503, 504)
-"""What an address that takes a body can answer."""
+"""Errors of a route that takes a body."""
 _RETRIED: Final = (429, 503)
 _RETRY: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
 def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
-    """The errors that an address can answer, for the document."""
+    """Return the error answers of a route for the document."""
     return {
         status: {"model": ErrorAnswer, "description": _MEANINGS[status]}
         | ({"headers": _RETRY} if status in _RETRIED else {})
@@ -52,7 +52,7 @@ def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 
 
 def document_of(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
-    """The document, with the limits of this server; made once."""
+    """Return the document with the limits of this server; built once."""
     if app.openapi_schema:
         return app.openapi_schema
     document = FastAPI.openapi(app)
@@ -73,7 +73,7 @@ def document_of(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """A schema and all that are in it."""
+    """Yield a schema and all schemas inside it."""
     if isinstance(schema, dict):
         yield schema
     for value in schema.values() if isinstance(schema, dict) else schema:
@@ -82,7 +82,7 @@ def _parts(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 async def documents_page(request: Request) -> Response:
-    """The document for people, without a script or anything from elsewhere."""
+    """Return the document as a page, without scripts or anything from elsewhere."""
     document = request.app.openapi()
     sections = [
         _section(path, method.upper(), operation)

@@ -1,7 +1,7 @@
-"""Rows of numbers as the answers that clients read: JSON.
+"""The served model: what it is, its predictions, and their JSON.
 
-It is put together here, as hundreds of texts with a thousand labels each take seconds, in which
-nobody else is answered, by way of dictionaries.
+The JSON is written directly: by way of dictionaries, hundreds of texts with a thousand labels each
+would block the server for seconds.
 """
 
 from __future__ import annotations
@@ -35,11 +35,7 @@ _PLACE: Final = re.compile(r"^(?:[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
 
 
 def about(model: str | Path) -> dict[str, Any]:
-    """What a folder tells beside the classifier: name, provenance, run and card.
-
-    Args:
-        model: a model folder, a run folder for its best model, or "hub:owner/name".
-    """
+    """Return name, provenance, run and model card of a model folder, a run folder or a Hub name."""
     from finetext.runs.run import Run
 
     folder = model_folder(model).resolve()
@@ -67,7 +63,7 @@ def about(model: str | Path) -> dict[str, Any]:
 
 
 def _run_of(folder: Path) -> tuple[Any, str | None]:
-    """The run that a folder is, or is the model of, and the method in the second case."""
+    """Return the run that a folder is or belongs to, and the method in the second case."""
     from finetext.runs.run import Run
 
     try:
@@ -97,7 +93,7 @@ def _card(model: Path) -> str | None:
 
 
 def without_places(value: Any) -> Any:
-    """The same, with the last part alone of what looks like a place on this machine."""
+    """Return the value with paths of this machine cut to their last part."""
     if isinstance(value, Mapping):
         return {name: without_places(of) for name, of in value.items()}
     if isinstance(value, list | tuple):
@@ -108,30 +104,27 @@ def without_places(value: Any) -> Any:
 
 
 _LARGEST_LOGIT: Final = 745.0
-"""Logit that stands for an infinite one, which JSON has not: that of the least double."""
+"""Stands for an infinite logit, which JSON lacks: the logit of the smallest double."""
 _OWN: Final = {False: "softmax", True: "sigmoid"}
 
 
 class UnusableAnswer(Exception):
-    """The model gave something that is not a number."""
+    """The model returned something that is not a number."""
 
 
 def wants_logits(function: str | None, multilabel: bool) -> bool:
-    """Whether a function to apply needs the logits, or is what the model does of its own."""
+    """Return whether a function to apply needs the logits."""
     return function not in (None, _OWN[multilabel])
 
 
 def scored(scheme: LabelScheme, rows: Floats, function: str | None, top: int | None) -> str:
-    """Label and score, best first, as the inference API of Hugging Face has them.
+    """Return label and score, best first, in the format of Hugging Face's inference API.
 
     Args:
         scheme: names of the k columns.
         rows: (n, k) logits where `wants_logits`, else probabilities.
         function: "softmax", "sigmoid", "none" for the logits, or None for what the model does.
         top: labels of each text; None for all.
-
-    Raises:
-        UnusableAnswer: a number is none.
     """
     if wants_logits(function, scheme.multilabel):
         rows = np.clip(rows, -_LARGEST_LOGIT, _LARGEST_LOGIT)
@@ -147,11 +140,7 @@ def scored(scheme: LabelScheme, rows: Floats, function: str | None, top: int | N
 
 
 def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
-    """What the model decides on each text, with its prediction set and all probabilities.
-
-    Raises:
-        UnusableAnswer: a probability is no number.
-    """
+    """Return the decision on each text, with its prediction set and all probabilities."""
     _check(rows)
     labels = decided(scheme, decision, rows)
     given = decision.labels(rows, scheme.multilabel)
@@ -173,7 +162,7 @@ def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
 def _listed(
     heads: Sequence[str], row: Sequence[float], columns: Sequence[int], end: str = ""
 ) -> str:
-    """The numbers of a row in the order of the columns, each after what stands before it."""
+    """Join the numbers of a row in the order of `columns`, each after its head."""
     return ",".join([f"{heads[column]}{row[column]!r}{end}" for column in columns])
 
 
@@ -183,7 +172,7 @@ def _json(value: Any) -> str:
 
 def _check(rows: Floats) -> None:
     if not np.isfinite(rows).all():
-        raise UnusableAnswer("the model gave something that is not a number")
+        raise UnusableAnswer("the model returned something that is not a number")
 
 
 BYTES_A_TOKEN: Final = 3
@@ -192,20 +181,16 @@ _NO_LIMIT: Final = 10**9
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A classifier with what a server asks of it. Its methods are for one thread.
-
-    Attributes:
-        classifier: any rung.
-    """
+    """A classifier as the server uses it, from one thread."""
 
     classifier: Classifier
 
     def warm_up(self) -> None:
-        """Predict once, so that the first client does not wait and a broken model shows now."""
+        """Predict once, so that the first client does not wait and a broken model fails now."""
         self.scores([Ask("What a film!"), Ask("What a film!", logits=True)])
 
     def scores(self, asks: Sequence[Ask]) -> Floats:
-        """Probabilities, or logits where they are asked for, (n, k) in the order of the texts."""
+        """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
         rows = np.empty((len(asks), len(self.classifier.scheme)))
         for logits in (False, True):
             places = [place for place, ask in enumerate(asks) if ask.logits is logits]
@@ -217,12 +202,12 @@ class ServedModel:
         return rows
 
     def tokens(self, text: str) -> int:
-        """About how many tokens of a text are read: one for every three bytes."""
+        """Estimate the tokens of a text: one for every three bytes."""
         return min(self._longest, len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 2)
 
     @cached_property
     def _longest(self) -> int:
-        """Tokens that the classifier reads of a text, as far as it says so."""
+        """The longest input of the classifier in tokens, as far as it says so."""
         longest: int | None = getattr(self.classifier, "max_length", None)
         cut = getattr(getattr(self.classifier, "tokenizer", None), "truncation", None)
         return longest or (cut["max_length"] if isinstance(cut, dict) else _NO_LIMIT)
@@ -239,7 +224,7 @@ class ServedModel:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """The usual way of the classifier, or occlusion where a package is missing for that."""
+        """The default attribution method, or occlusion if a package is missing."""
         from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
         usual = choose_explainer(self.classifier)

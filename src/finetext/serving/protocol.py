@@ -16,7 +16,7 @@ from finetext.core.settings import ServeSettings
 from finetext.serving.requests import error_body
 
 LARGEST_HEAD: Final = 32 * 2**10
-_FULL: Final = error_body("the server has too many connections; come back in 1 s")
+_FULL: Final = error_body("the server has too many connections; retry in 1 s")
 _REFUSED: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
     b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_FULL), _FULL)
@@ -25,17 +25,17 @@ _REFUSED: Final = (
 
 @final
 class PatientProtocol(H11Protocol):
-    """A connection with an end to all waiting."""
+    """A connection whose every wait has a limit."""
 
     def __init__(self, *args: Any, settings: ServeSettings, **kwargs: Any) -> None:
-        """Take the limits on top of what uvicorn gives a protocol."""
+        """Take the limits beside uvicorn's arguments."""
         super().__init__(*args, **kwargs)
         self._settings = settings
         self._head: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse it where there are too many, else wait for the head of a request."""
+        """Refuse the connection if there are too many, else wait for the head of a request."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.connections:
             transport.write(_REFUSED)
@@ -44,7 +44,7 @@ class PatientProtocol(H11Protocol):
             self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request."""
+        """Handle a part of a request."""
         super().data_received(data)
         if self._is_answering():
             self._stop_head()
@@ -52,34 +52,34 @@ class PatientProtocol(H11Protocol):
             self._wait_for_head()
 
     def on_response_complete(self) -> None:
-        """The whole answer was given to the transport."""
+        """Handle that the whole answer is with the transport."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_reader()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came after the last answer."""
+        """Handle that nothing came after the last answer."""
         super().timeout_keep_alive_handler()
         self._wait_for_reader()
 
     def pause_writing(self) -> None:
-        """The client does not read its answer as fast as it is written."""
+        """Handle a client that reads more slowly than the answer is written."""
         super().pause_writing()
         self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        """The client goes on reading."""
+        """Handle that the client reads again."""
         super().resume_writing()
         self._stop_stalled()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Stop all timers."""
         self._stop_head()
         self._stop_stalled()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP in the form of all errors, and close."""
+        """Answer invalid HTTP in the format of all errors, and close."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

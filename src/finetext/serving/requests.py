@@ -1,4 +1,4 @@
-"""Requests read strictly, and what is wrong with one in words."""
+"""Strict reading of requests, and refusals in words."""
 
 from __future__ import annotations
 
@@ -23,16 +23,10 @@ LONGEST_MESSAGE: Final = 500
 
 
 class Refusal(Exception):
-    """A request that is not answered as asked, with what its sender is told."""
+    """A request that is refused, with the message for its sender."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        """Keep what is told.
-
-        Args:
-            status: HTTP status.
-            message: what is wrong and what to do, without anything of this machine.
-            headers: further headers, their names in lower case.
-        """
+        """Keep status, message and further headers (names in lower case)."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -40,11 +34,11 @@ class Refusal(Exception):
 
 
 class ClientGone(Exception):
-    """The client hung up before it had its answer."""
+    """The client disconnected before it had its answer."""
 
 
 def error_body(message: str) -> bytes:
-    """The body of a refusal; what has no form in UTF-8 is a question mark."""
+    """Return the body of a refusal; what UTF-8 cannot encode becomes a question mark."""
     cut = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " ..."
     return json.dumps({"error": cut}, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -64,17 +58,12 @@ async def refuse(send: Send, refusal: Refusal) -> None:
 
 
 MOST_KEYS: Final = 100
-"""Of one object; each one that is not known would be an error of its own."""
+"""Keys per object: each unknown one would be an error of its own."""
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def parse(raw: bytes) -> Any:
-    """Read JSON in UTF-8.
-
-    Raises:
-        Refusal: it is not that, has a key twice or very many keys, a number that is none, lone
-            surrogates, or is nested too deeply.
-    """
+    """Return the value of JSON in UTF-8; raises a Refusal for anything ambiguous or broken."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -98,7 +87,7 @@ def parse(raw: bytes) -> Any:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no cycles, which JSON has not; among many lists that takes longer than reading."""
+    """Disable garbage collection: JSON has no cycles, and many lists trigger it often."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -137,16 +126,16 @@ _WORDS: Final = {
 _OF_UNIONS: Final = frozenset({"text", "texts"})
 _LONGEST_NAME: Final = 60
 _ADDRESSES: Final = {
-    404: "there is nothing at this address; GET /docs lists what there is",
-    405: "this address takes other methods; see the header Allow",
+    404: "there is nothing at this path; GET /docs lists all paths",
+    405: "this path takes other methods; see the header Allow",
 }
 
 
 class StrictRequest(Request):
-    """A request whose body is JSON beyond doubt."""
+    """A request whose body is unambiguous JSON."""
 
     async def body(self) -> bytes:
-        """The raw body, if it says of itself that it is JSON."""
+        """Return the raw body if it is declared as JSON."""
         raw = await super().body()
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind == "application/json" or kind.endswith("+json")
@@ -157,7 +146,7 @@ class StrictRequest(Request):
         return raw
 
     async def json(self) -> Any:
-        """The body, read strictly."""
+        """Return the body, parsed strictly."""
         try:
             return parse(await self.body())
         except Refusal as refusal:  # what is not an HTTPException is a fault to FastAPI
@@ -165,10 +154,10 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """An address that takes a `StrictRequest`."""
+    """A route that takes a `StrictRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Put the strict request in the place of the usual one."""
+        """Replace the request by the strict one."""
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
@@ -178,14 +167,14 @@ class StrictRoute(APIRoute):
 
 
 async def validation_refusal(request: Request, error: Exception) -> Response:
-    """Say what is wrong with a body of the wrong shape."""
+    """Return what is wrong with a body of the wrong shape."""
     first = cast(RequestValidationError, error).errors()[0]
     what = _WORDS.get(first["type"]) or f"is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}"
     return _refused(422, f"{_place(first['loc'])} {what}")
 
 
 async def http_refusal(request: Request, error: Exception) -> Response:
-    """Say that there is no such address, or not for this method."""
+    """Return that the path or the method does not exist."""
     raised = cast(HTTPException, error)
     message = _ADDRESSES.get(raised.status_code, raised.detail)
     headers = dict(raised.headers or {})
@@ -195,7 +184,7 @@ async def http_refusal(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request, found: set[str]) -> list[str]:
-    """All that the address of a request takes, with those found; HEAD wherever GET is."""
+    """Return all methods of the path of a request; HEAD wherever GET is."""
     for route in request.app.routes:
         if getattr(route, "path", None) == request.url.path:
             found |= getattr(route, "methods", set())
@@ -203,7 +192,7 @@ def _methods(request: Request, found: set[str]) -> list[str]:
 
 
 def _place(location: Sequence[str | int]) -> str:
-    """A place in the body as one writes it, such as inputs[3]."""
+    """Return a place in the body as one writes it, such as inputs[3]."""
     place = ""
     for part in location[1:]:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""What requests and answers look like: checked when they come, shown in the OpenAPI document."""
+"""Schemas of requests and answers: validated, and shown in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _without_nul(text: str) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """A number such as 3.0 as the whole number that it is, as JSON has but one kind of number."""
+    """Return 3.0 as 3, since JSON has only one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -62,12 +62,12 @@ class Parameters(_Asked):
     """How to score, as in the text-classification task of Hugging Face."""
 
     top_k: Count | None = Field(
-        default=None, description="Only so many labels, the best; all by default."
+        default=None, description="How many labels to return, the best; all by default."
     )
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         default=None,
-        description='What makes scores of logits; "none" gives the logits. By default what the '
-        "model does: sigmoid where a text can have several labels, else softmax.",
+        description='The function from logits to scores; "none" returns the logits. The default is '
+        "the model's: sigmoid if a text can have several labels, else softmax.",
     )
 
 
@@ -77,7 +77,7 @@ class Classification(_Asked):
     inputs: Texts
     parameters: Parameters | None = None
     options: dict[str, Any] | None = Field(
-        default=None, description="Taken and not used: older clients of Hugging Face send it."
+        default=None, description="Accepted and ignored: older clients of Hugging Face send it."
     )
 
 
@@ -92,7 +92,7 @@ class Question(_Asked):
 
     inputs: Text = Field(examples=["What a film!"])
     label: Text | None = Field(
-        default=None, description="Explain this label; by default the one that the text gets."
+        default=None, description="The label to explain; by default the predicted one."
     )
 
 
@@ -107,11 +107,11 @@ class Decided(BaseModel):
     """What the model decides on a text."""
 
     prediction: str | list[str] | None = Field(
-        description="The label, null where the model abstains; a list where there can be several."
+        description="The label, null if the model abstains; a list if there can be several."
     )
     probability: float = Field(
-        description="Of the label that is likeliest by the rule of the model, given or not; the "
-        "highest where there can be several."
+        description="Of the label that the decision rule prefers, given or not; the highest one if "
+        "there can be several."
     )
     set: list[str] | None = Field(
         description="The prediction set, likeliest first; null if the model makes none."
@@ -126,37 +126,37 @@ class ExplainedWord(BaseModel):
     start: int = Field(description="Its first character, in code points from 0.")
     end: int = Field(description="The character after its last.")
     attribution: float | None = Field(
-        description="What it adds to the log-odds of the label; negative where it speaks against."
+        description="Its contribution to the log-odds of the label; negative if it speaks against."
     )
 
 
 class Explained(BaseModel):
-    """Which words of a text mattered for a label, with a check of whether that holds."""
+    """Which words of a text mattered for a label, with a faithfulness check."""
 
     label: str
     probability: float
-    predicted: list[str] = Field(description="The labels that the text gets.")
-    way: str = Field(description="How it was found out, such as occlusion.")
-    words: list[ExplainedWord] = Field(description="Those that the model reads, in their order.")
-    unread: int = Field(description="Words after those, where the model cuts the text.")
+    predicted: list[str] = Field(description="The predicted labels.")
+    way: str = Field(description="The attribution method, such as occlusion.")
+    words: list[ExplainedWord] = Field(description="The words that the model reads, in order.")
+    unread: int = Field(description="Words after those, if the model truncates the text.")
     score: float | None = Field(description="The log-odds that are explained.")
     base: float | None = Field(description="The score without any word; null for occlusion.")
     lost_top: float | None = Field(
-        description="Probability that is lost without the words with the highest attributions."
+        description="Probability lost without the words with the highest attributions."
     )
     lost_random: float | None = Field(description="The same for as many random words.")
     removed: int = Field(description="How many words that is.")
-    remark: str = Field(description='Why it was not done in the usual way; "" if it was.')
+    remark: str = Field(description='Why the default method was not used; "" if it was.')
 
 
 class Health(BaseModel):
-    """That the server answers."""
+    """The server answers."""
 
     status: Literal["live", "ready"]
 
 
 class Info(BaseModel):
-    """What the model is, where it comes from, and what the server takes on."""
+    """What the model is, its origin, and the limits of the server."""
 
     name: str
     finetext_version: str
@@ -164,13 +164,15 @@ class Info(BaseModel):
     labels: list[str]
     multilabel: bool = Field(description="Whether a text can have several labels.")
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
-    abstains: bool = Field(description="Whether it gives no label where none is probable enough.")
-    coverage: float | None = Field(description="What its prediction sets promise; null if none.")
+    abstains: bool = Field(description="Whether it abstains when no label is probable enough.")
+    coverage: float | None = Field(
+        description="Coverage of its prediction sets; null if it has none."
+    )
     precision: str | None = Field(description="Number format of prediction.")
-    way: str = Field(description="How it is explained.")
+    way: str = Field(description="The attribution method of explanations.")
     provenance: dict[str, Any] = Field(description="How it was trained.")
     run: dict[str, Any] | None = Field(
-        description="The run that it is of: name, method, metric, best and leaderboard; or null."
+        description="Its run: name, method, metric, best and leaderboard; or null."
     )
     card: str | None = Field(description="The model card, Markdown; null if there is none.")
     limits: dict[str, float] = Field(description="Those of the server.")

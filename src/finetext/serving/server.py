@@ -1,4 +1,4 @@
-"""A model behind an address: open it, say where it is, answer until Ctrl-C, finish, stop."""
+"""Run the HTTP service: bind, announce the address, answer until Ctrl-C, drain, stop."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def serve(
     settings: ServeSettings | None = None,
     ready: Callable[[str], None] = _printed,
 ) -> None:
-    """Serve a model over HTTP until Ctrl-C or SIGTERM; what was accepted by then is finished.
+    """Serve a model over HTTP until Ctrl-C or SIGTERM; accepted requests are finished.
 
     Args:
         model: a model folder, a run folder for its best model, "hub:owner/name", or a classifier.
-        host: address to listen at; only programs of this machine reach the default, 127.0.0.1.
+        host: address to listen on; the default, 127.0.0.1, is reachable from this machine only.
         port: 8000 by default; 0 takes a free one.
-        token: what clients must send as `Authorization: Bearer TOKEN`; nothing by default.
+        token: what clients must send as `Authorization: Bearer TOKEN`; none by default.
         settings: limits; see `ServeSettings`.
-        ready: told the address when clients can connect; prints it by default.
+        ready: called with the URL when clients can connect; prints it by default.
 
     Raises:
         MissingExtraError: fastapi, uvicorn or prometheus-client is not installed.
         ModelError: there is no such model, or it is damaged.
         RunError: the run is damaged.
-        RecipeError: it cannot listen there, or the token is not one.
+        RecipeError: it cannot listen there, or the token is not valid.
     """
     from finetext.core.contracts import Classifier
     from finetext.serving.model import about
@@ -77,7 +77,7 @@ def answer(
     settings: ServeSettings | None,
     ready: Callable[[str], None],
 ) -> None:
-    """Answer at a bound socket; see `serve`."""
+    """Answer on a bound socket; see `serve`."""
     from finetext.serving.app import make_app
     from finetext.serving.model import ServedModel
 
@@ -88,7 +88,7 @@ def answer(
     server = make_server(make_app(served, settings, token, about, is_local), settings)
     try:
         listening.listen(settings.connections)
-    except OSError as error:  # bound together with another server, which was faster
+    except OSError as error:  # another server bound the port at the same time
         host, port = listening.getsockname()[:2]
         raise RecipeError(_unbound(host, port, error)) from None
     ready(address(listening))
@@ -100,7 +100,7 @@ def answer(
 
 
 def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
-    """Uvicorn with the limits that are not the app's to keep."""
+    """Return uvicorn with the limits that the app cannot enforce."""
     import uvicorn
 
     from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
@@ -118,7 +118,7 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
 
 
 def check_installed() -> None:
-    """Raise a `MissingExtraError` if a package of the server is missing."""
+    """Raise a `MissingExtraError` if a package of the extra `serve` is missing."""
     from importlib.util import find_spec
 
     for module, package in (
@@ -129,15 +129,11 @@ def check_installed() -> None:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket with its address, which nobody can connect to yet.
-
-    Raises:
-        RecipeError: there is no such address here, or it is taken.
-    """
+    """A socket with its address, which nobody can connect to yet."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise RecipeError(f"--host {host}: there is no such address") from None
+        raise RecipeError(f"--host {host}: no such address on this machine") from None
     family, kind, protocol, _, place = found[0]
     listening = socket.socket(family, kind, protocol)
     try:
@@ -152,14 +148,14 @@ def bound(host: str, port: int) -> socket.socket:
 
 def _unbound(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken; name another with --port, or 0 for a free one"
+        return f"port {port} of {host} is taken. Choose another with --port, or 0 for a free one"
     if error.errno == errno.EACCES:
-        return f"port {port} of {host} is not yours to take; name one from 1024 with --port"
-    return f"--host {host}: cannot listen there: {error.strerror}"
+        return f"port {port} of {host} needs privileges. Choose one from 1024 up with --port"
+    return f"--host {host}: cannot listen: {error.strerror}"
 
 
 def address(listening: socket.socket) -> str:
-    """The URL of a bound socket; of one that listens everywhere, that for this machine."""
+    """Return the URL of a bound socket, as this machine reaches it."""
     host, port = listening.getsockname()[:2]
     place = ipaddress.ip_address(host.partition("%")[0])
     if place.is_unspecified:
@@ -168,16 +164,12 @@ def address(listening: socket.socket) -> str:
 
 
 def is_open_to_others(listening: socket.socket) -> bool:
-    """Whether other machines could connect."""
+    """Return whether other machines can connect."""
     return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def find_token(path: Path | None) -> str | None:
-    """The token in a file, or else in the environment variable FINETEXT_TOKEN; None without.
-
-    Raises:
-        RecipeError: the file cannot be read, or what is there is no token.
-    """
+    """The token in a file, or else in the environment variable FINETEXT_TOKEN; None without."""
     if path is None:
         given = os.environ.get(TOKEN)
         return None if given is None else check_token(given.strip(), TOKEN)
@@ -189,11 +181,9 @@ def find_token(path: Path | None) -> str | None:
 
 
 def check_token(token: str, where: str = "token") -> str:
-    """The token itself.
-
-    Raises:
-        RecipeError: it is empty, or has what a header cannot carry.
-    """
+    """The token itself."""
     if not token or not set(token) <= _OF_TOKENS:
-        raise RecipeError(f"{where}: a token is one line of letters, digits and signs, no spaces")
+        raise RecipeError(
+            f"{where}: a token is one line of letters, digits and punctuation, without spaces"
+        )
     return token

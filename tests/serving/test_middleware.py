@@ -215,7 +215,7 @@ def test_a_full_queue_is_429(make_client: Make, toy: Toy) -> None:
 
     first, second, third = asyncio.run(crowd())
     assert (first.status, second.status) == (200, 200)
-    assert "come back" in error_of(third, 429)
+    assert "retry" in error_of(third, 429)
     assert int(third.headers["retry-after"]) >= 1
 
 

@@ -1,8 +1,9 @@
-"""The layers around the app: who may ask, how much, for how long, and what becomes of a fault.
+"""The middleware: who may ask, how much, for how long, and how a fault is answered.
 
-From the outside in: `Watched` counts each request and turns whatever goes wrong into an answer,
-`Named` of `hosts` refuses other names, `Authorised` asks for the token, `Bounded` reads the body
-within its limits and bounds the time.
+From the outside in: `Monitor` counts each request and turns every fault into an answer, `HostCheck`
+refuses unknown host names, `TokenCheck` asks for the token, `BodyLimit` reads the body within its
+limits and bounds the time. Starlette's own `TrustedHostMiddleware` knows patterns only: here
+`localhost` and IP addresses are always known, and refusals are JSON.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import hmac
 import ipaddress
 import logging
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from finetext.core.settings import ServeSettings
 from finetext.serving.requests import ClientGone, Refusal, refuse
@@ -24,30 +28,28 @@ from finetext.serving.requests import ClientGone, Refusal, refuse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from finetext.serving.metrics import Metrics
-
 
 _LOCAL: Final = "localhost"
 _LONGEST: Final = 60
 
 
 @final
-class Named:
-    """Refuses requests that come under a name that is not the server's."""
+class HostCheck:
+    """Refuses requests for host names that are not the server's (DNS rebinding)."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        """Stand before `app`, whose names are `hosts` beside those of this machine."""
+        """Wrap `app`, whose names are `hosts` beside those of this machine."""
         self._app, self._hosts = app, frozenset(name.lower().rstrip(".") for name in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go on if the name is known, or none is given."""
+        """Pass the request on if its host is known, or none is given."""
         if scope["type"] == "http":
             for name, value in scope["headers"]:
                 if name == b"host" and not self._knows(host := _host(value)):
                     raise Refusal(
                         403,
-                        f"this server does not go by the name {host[:_LONGEST]!r}; whoever runs it "
-                        "can add that to its serve.hosts, or set a token",
+                        f"this server does not answer to the host {host[:_LONGEST]!r}. Its owner "
+                        "can add it to serve.hosts, or set a token",
                     )
         await self._app(scope, receive, send)
 
@@ -62,20 +64,70 @@ class Named:
 
 
 def _host(value: bytes) -> str:
-    """The name in a header such as `localhost:8000` or `[::1]:8000`."""
+    """Return the name in a header such as `localhost:8000` or `[::1]:8000`."""
     text = value.decode("latin-1").strip().lower()
     name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
     return name.rstrip(".")
 
 
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@final
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        """Start at zero; `waiting` returns the number of texts in the queue."""
+        self.registry = CollectorRegistry()
+        mine = self.registry
+        self._requests = Counter(
+            "finetext_requests", "Requests by path and status; 499: the client hung up.",
+            ["path", "status"], registry=mine,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "finetext_request_seconds", "From the head of a request to the end of its answer.",
+            ["path"], buckets=_SECONDS, registry=mine,
+        )  # fmt: skip
+        self.active = Gauge("finetext_requests_active", "Requests being answered.", registry=mine)
+        self._texts = Counter("finetext_texts", "Texts that were predicted.", registry=mine)
+        self._batches = Histogram(
+            "finetext_batch_texts", "Texts in a batch.", buckets=_SIZES, registry=mine
+        )
+        self._model = Histogram(
+            "finetext_batch_seconds", "Time of the model for a batch.",
+            buckets=_SECONDS, registry=mine,
+        )  # fmt: skip
+        queue = Gauge("finetext_queue_texts", "Texts that wait for the model.", registry=mine)
+        queue.set_function(waiting)
+        ProcessCollector(registry=mine)
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(path, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def predicted(self, texts: int, seconds: float) -> None:
+        """Count a batch."""
+        self._texts.inc(texts)
+        self._batches.observe(texts)
+        self._model.observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+
 LOG: Final = logging.getLogger("finetext.serving")
 HUNG_UP: Final = 499
 STILL_READ: Final = 16 * 2**20
-"""Bytes of a body that is too large that are still read, as many clients send all before they
+"""Bytes of a body that is too large that are still read: many clients send everything before they
 read the answer."""
 _CLOSE: Final = {"connection": "close"}
 _OPEN: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
-"""What can be read without the token; nothing of it is about the model."""
+"""Paths that need no token; none says anything about the model."""
 _FOLDER: Final = "/page/"
 HEADERS: Final[Mapping[bytes, bytes]] = {
     b"content-security-policy": (
@@ -90,19 +142,19 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 
 
 @final
-class Watched:
-    """Counts and times requests; no fault leaves it but as an answer that tells nothing."""
+class Monitor:
+    """Counts and times requests; a fault becomes an answer without details."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
-        """Stand before `app`, whose paths are `paths`."""
+        """Wrap `app`, whose paths are `paths`."""
         self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, whatever happens, unless the client is gone."""
+        """Answer whatever happens, unless the client is gone."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD":  # the protocol leaves the body of the answer out
+        if scope["method"] == "HEAD":  # the protocol drops the body of the answer
             scope = {**scope, "method": "GET"}
         status, started = HUNG_UP, perf_counter()
 
@@ -144,19 +196,19 @@ def _refusal_of(error: BaseException, scope: Scope) -> Refusal:
         return Refusal(503, "the server is stopping", _CLOSE)
     name = secrets.token_hex(4)
     LOG.error("fault %s in %s %r", name, scope["method"], scope["path"], exc_info=error)
-    return Refusal(500, f"a fault of the server; its log tells more under {name}")
+    return Refusal(500, f"internal server error; the log has more under {name}")
 
 
 @final
-class Authorised:
-    """Lets pass who has the token."""
+class TokenCheck:
+    """Lets requests pass that have the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app, self._token = app, _digest(token.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go on if the token is there, or nothing needs it."""
+        """Pass the request on if it has the token or needs none."""
         if scope["type"] == "http" and not _is_open(scope["method"], scope["path"]):
             self._check([value for name, value in scope["headers"] if name == b"authorization"])
         await self._app(scope, receive, send)
@@ -171,7 +223,7 @@ class Authorised:
 
 
 def _digest(token: bytes) -> bytes:
-    """Of one length for all, so that comparing tells not even how long the token is."""
+    """Return a digest, so that comparing does not even reveal the length of the token."""
     return hashlib.sha256(token).digest()
 
 
@@ -180,18 +232,15 @@ def _is_open(method: str, path: str) -> bool:
 
 
 @final
-class Bounded:
-    """Reads the body of a POST, and answers it in time or says that it cannot.
-
-    A client that hangs up ends the work on its request.
-    """
+class BodyLimit:
+    """Reads the body of a POST within its limits, and answers in time or with a refusal."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app, self._settings, self._held = app, settings, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go on with the whole body."""
+        """Pass the request on with its whole body."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -228,7 +277,7 @@ class Bounded:
 
     def _hold(self, size: int) -> None:
         if self._held + size > self._settings.held_bytes:
-            busy = "too many bytes of other requests are being read; come back in 1 s"
+            busy = "too many bytes of other requests are being read; retry in 1 s"
             raise Refusal(503, busy, {"retry-after": "1", **_CLOSE})
         self._held += size
 
@@ -264,7 +313,7 @@ class Bounded:
 
 
 def _replay(body: bytes) -> Receive:
-    """Give the body once; that the client hangs up is noticed elsewhere."""
+    """Return the body once; a disconnect is noticed elsewhere."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
