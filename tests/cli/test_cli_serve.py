@@ -179,7 +179,7 @@ def test_what_cannot_be_is_said_in_one_line(command: Command, finished: Path) ->
         cases = [
             (("--port", port), f"port {port} of 127.0.0.1 is taken"),
             (("--host", "no.such.host.invalid"), "no such address on this machine"),
-            (("--host", "192.0.2.1", "--port", 0), "cannot listen there"),
+            (("--host", "192.0.2.1", "--port", 0), "cannot listen"),
             (("--max-batch", "0"), "batch_texts"),
             (("--set", "serve.batch_text=3"), "batch_texts"),
             (("--set", "data.text=3"), "only serve.NAME"),
