@@ -1,4 +1,4 @@
-"""finetext as an estimator of scikit-learn."""
+"""`TextClassifier` keeps the contract of scikit-learn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def texts(topics: Dataset) -> list[str]:
     return topics.texts
 
 
-def test_strings(texts: list[str], topics: Dataset) -> None:
+def test_string_labels(texts: list[str], topics: Dataset) -> None:
     model = quick().fit(texts, topics.labels)
     assert model.classes_.tolist() == ["food", "money", "sport"]
     assert model.predict(texts).tolist() == topics.labels
@@ -61,7 +61,7 @@ def forms() -> dict[str, Callable[[list[Any]], Any]]:
 
 @pytest.mark.parametrize("form", [name for name in forms() if name != "column"])
 @pytest.mark.parametrize("kind", [int, str, lambda label: label == 3])
-def test_labels_of_any_type_come_back_as_they_are(
+def test_labels_keep_their_type(
     texts: list[str], topics: Dataset, form: str, kind: Any
 ) -> None:
     y = [kind(LABELS[label]) for label in topics.labels]
@@ -73,7 +73,7 @@ def test_labels_of_any_type_come_back_as_they_are(
     assert found.dtype.kind in {np.array(y).dtype.kind, "O" if kind is str else ""}
 
 
-def test_two_classes_have_one_decision(texts: list[str], topics: Dataset) -> None:
+def test_decision_function_of_two_classes(texts: list[str], topics: Dataset) -> None:
     y = np.array([label == "food" for label in topics.labels])
     model = quick().fit(texts, y)
     far = model.decision_function(texts)
@@ -82,7 +82,7 @@ def test_two_classes_have_one_decision(texts: list[str], topics: Dataset) -> Non
     assert cross_val_score(quick(), texts, y, scoring="roc_auc", cv=3).min() > 0.5
 
 
-def test_several_labels_as_matrix_and_as_lists(mixed_topics: Dataset) -> None:
+def test_multilabel_as_matrix_and_as_lists(mixed_topics: Dataset) -> None:
     texts, rows = mixed_topics.texts, mixed_topics.labels
     names = ["food", "money", "sport"]
     matrix = np.array([[int(name in row) for name in names] for row in rows])
@@ -113,7 +113,7 @@ def test_several_labels_as_matrix_and_as_lists(mixed_topics: Dataset) -> None:
         ([[0, 1, 2]] * 27, "not all 0 and 1"),
     ],
 )
-def test_wrong_labels_are_refused(texts: list[str], y: Any, said: str) -> None:
+def test_invalid_labels(texts: list[str], y: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         quick().fit(texts, y)
 
@@ -126,7 +126,7 @@ def test_wrong_labels_are_refused(texts: list[str], y: Any, said: str) -> None:
         (np.array([["a"]]), "one dimension"),
     ],
 )
-def test_wrong_texts_are_refused(texts: list[str], topics: Dataset, given: Any, said: str) -> None:
+def test_invalid_texts(texts: list[str], topics: Dataset, given: Any, said: str) -> None:
     model = quick().fit(texts, topics.labels)
     for method in (model.predict, model.predict_proba, model.decision_function):
         with pytest.raises(ValueError, match=said):
@@ -135,7 +135,7 @@ def test_wrong_texts_are_refused(texts: list[str], topics: Dataset, given: Any, 
         quick().fit(given, [0, 1])
 
 
-def test_parameters_are_those_of_the_method_too() -> None:
+def test_hyperparameters_are_parameters() -> None:
     model = TextClassifier("finetune", learning_rate=1e-4)
     model.set_params(epochs=3, validation_size=0.2)
     assert model.get_params() == {
@@ -156,7 +156,7 @@ def test_parameters_are_those_of_the_method_too() -> None:
         TextClassifier("tfidf", minimum_documents=-1).fit(["a", "b"] * 5, [0, 1] * 5)
 
 
-def test_a_method_with_its_hyperparameters_is_a_parameter(
+def test_method_object_as_parameter(
     texts: list[str], topics: Dataset
 ) -> None:
     whole = TextClassifier(finetext.Tfidf(inverse_regularisation=10.0), longest_ngram=1)
@@ -179,7 +179,7 @@ def test_searches_and_pipelines(texts: list[str], topics: Dataset) -> None:
     assert methods.fit(texts, topics.labels).best_params_ == {"method": "tfidf"}
 
 
-def test_fine_tuning_with_its_learning_rate(
+def test_finetune_in_cross_validation(
     texts: list[str], topics: Dataset, tiny_encoder: Path
 ) -> None:
     tuned = TextClassifier(
@@ -193,7 +193,7 @@ def test_fine_tuning_with_its_learning_rate(
     assert np.abs(found - other).max() > 1e-4
 
 
-def test_the_random_state_chooses_the_rows_held_out(texts: list[str], topics: Dataset) -> None:
+def test_random_state_chooses_held_out_rows(texts: list[str], topics: Dataset) -> None:
     def fitted(state: Any) -> Any:
         return quick(random_state=state).fit(texts, topics.labels).predict_proba(texts)
 
@@ -210,7 +210,7 @@ def test_the_random_state_chooses_the_rows_held_out(texts: list[str], topics: Da
 
 
 @pytest.mark.parametrize("kind", [str, int, bool, "matrix", "lists"])
-def test_saved_and_loaded_is_equal(
+def test_save_and_load(
     texts: list[str], topics: Dataset, tmp_path: Path, kind: Any
 ) -> None:
     y: Any = {
@@ -228,7 +228,7 @@ def test_saved_and_loaded_is_equal(
     np.testing.assert_array_equal(by_finetext.predict_proba(texts), model.predict_proba(texts))
 
 
-def test_what_is_loaded_can_be_cloned_and_learns_the_same(
+def test_loaded_estimator_can_be_cloned_and_fitted(
     texts: list[str], topics: Dataset, tmp_path: Path
 ) -> None:
     model = quick(longest_ngram=np.int64(1)).fit(texts, topics.labels)
@@ -238,7 +238,7 @@ def test_what_is_loaded_can_be_cloned_and_learns_the_same(
     np.testing.assert_array_equal(learnt.predict_proba(texts), model.predict_proba(texts))
 
 
-def test_the_method_of_a_run_and_of_a_model_that_does_not_say_it(
+def test_load_of_a_run_and_of_a_model_without_method(
     texts: list[str], topics: Dataset, finished: Path, tmp_path: Path
 ) -> None:
     of_run = TextClassifier.load(finished)
@@ -249,7 +249,7 @@ def test_the_method_of_a_run_and_of_a_model_that_does_not_say_it(
 
 
 @pytest.mark.parametrize("kind", [str, int])
-def test_a_row_where_the_model_abstains_is_not_right(
+def test_abstentions_are_wrong_in_score(
     texts: list[str], topics: Dataset, kind: Any
 ) -> None:
     labels = [kind(LABELS[label]) for label in topics.labels]
@@ -261,7 +261,7 @@ def test_a_row_where_the_model_abstains_is_not_right(
     assert model.score(np.array(texts), np.array(labels), weights) == 0.0
 
 
-def test_a_pickle_gives_the_same(texts: list[str], topics: Dataset) -> None:
+def test_pickle_round_trip(texts: list[str], topics: Dataset) -> None:
     model = quick().fit(texts, topics.labels)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(texts), model.predict_proba(texts))
@@ -316,7 +316,7 @@ def _words(X: Any) -> list[str]:
 
 
 HELD_BY_KEYWORD = {
-    "check_no_attributes_set_in_init": "hyperparameters of the method are attributes of their own"
+    "check_no_attributes_set_in_init": "hyperparameters of the method are attributes"
 }
 
 
@@ -334,7 +334,7 @@ def _checks() -> list[Any]:
 
 
 @pytest.mark.parametrize(("estimator", "check"), _checks())
-def test_the_checks_of_scikit_learn(
+def test_scikit_learn_checks(
     estimator: Any, check: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
     name = getattr(check, "func", check).__name__

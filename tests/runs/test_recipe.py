@@ -1,4 +1,4 @@
-"""The schema of a run: one for TOML, options and Python."""
+"""`Recipe`: one schema for TOML, options and Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from finetext.storage.locks import RUN_FILES
 ROOT = Path(__file__).parents[2]
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
-RUNGS = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
+METHOD_NAMES = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
     lambda name: name.lower() not in RUN_FILES
 )
 
@@ -31,12 +31,12 @@ def again(recipe: Recipe) -> Recipe:
     return Recipe.from_values(tomllib.loads(recipe.to_toml()))
 
 
-def test_the_default_is_the_whole_ladder() -> None:
+def test_default_methods_are_the_ladder() -> None:
     assert list(Recipe().methods) == list(LADDER)
     assert list(LADDER) == [name for name in registry.names("methods") if name in LADDER]
 
 
-def test_the_baselines_come_first_and_are_added() -> None:
+def test_baselines_come_first_and_are_added() -> None:
     own = {"mine": Finetune(epochs=3), "tfidf": Tfidf(longest_ngram=1)}
     recipe = Recipe(methods=own)
     assert list(recipe.methods) == ["majority", "tfidf", "mine"]
@@ -44,12 +44,12 @@ def test_the_baselines_come_first_and_are_added() -> None:
 
 
 @pytest.mark.parametrize("name", registry.names("methods"))
-def test_every_method_comes_back_from_toml(name: str) -> None:
+def test_toml_round_trip_of_every_method(name: str) -> None:
     recipe = Recipe(source="x.csv", methods={f"my-{name}": registry.load("methods", name)()})
     assert again(recipe) == recipe
 
 
-def test_every_section_comes_back_from_toml() -> None:
+def test_toml_round_trip_of_every_section() -> None:
     recipe = Recipe(
         source={"train": "a.csv", "test": "b.csv"},
         read=ReadSettings(
@@ -70,8 +70,8 @@ def test_every_section_comes_back_from_toml() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(source=NAMES, text=NAMES, name=RUNGS, seed=st.integers(0, 2**32 - 1))
-def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: int) -> None:
+@given(source=NAMES, text=NAMES, name=METHOD_NAMES, seed=st.integers(0, 2**32 - 1))
+def test_toml_round_trip_of_any_name(source: str, text: str, name: str, seed: int) -> None:
     method = {} if name in registry.names("methods") else {name: Tfidf()}
     recipe = Recipe(source=source, read=ReadSettings(text=text), methods=method, seed=seed)
     assert again(recipe) == recipe
@@ -103,16 +103,16 @@ def test_any_name_comes_back_from_toml(source: str, text: str, name: str, seed: 
         ({"adapt": "a.txt"}, "adapt in the recipe must be a table"),
         (
             {"methods": {"finetune": {"encoder": "adapted"}}},
-            r'\[methods.finetune\]: encoder = "adapted" is what the section \[adapt\] makes',
+            r'\[methods.finetune\]: encoder = "adapted" needs a section \[adapt\]',
         ),
     ],
 )
-def test_what_does_not_fit_is_named(values: dict[str, Any], said: str) -> None:
+def test_errors_name_the_wrong_setting(values: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         Recipe.from_values(values)
 
 
-def test_unknown_names_are_offered_the_nearest() -> None:
+def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'macro_f1'"):
         Recipe(metric="macrof1")
     with pytest.raises(UnknownNameError, match="did you mean 'finetune'"):
@@ -121,12 +121,12 @@ def test_unknown_names_are_offered_the_nearest() -> None:
         ladder(["tfdif"])
 
 
-def test_a_wrong_hyperparameter_in_python_is_found_early() -> None:
+def test_python_hyperparameters_are_checked() -> None:
     with pytest.raises(RecipeError, match="longest_ngram = 'x'"):
         Recipe(methods={"tfidf": Tfidf(longest_ngram="x")})  # type: ignore[arg-type]
 
 
-def test_a_file_that_is_none(tmp_path: Path) -> None:
+def test_missing_and_invalid_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no recipe"):
         Recipe.from_file(tmp_path / "nothere.toml")
     (tmp_path / "odd.toml").write_text("a = [")
@@ -135,29 +135,29 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
-def test_the_recipes_that_come_along_are_valid(path: Path) -> None:
+def test_shipped_recipes_are_valid(path: Path) -> None:
     assert set(Recipe.from_file(path).methods) > {"majority", "tfidf"}
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/tmp/x", "a/b", "", ".hidden", "-x", "a b"])
-def test_a_rung_stays_in_the_run_folder(name: str) -> None:
-    with pytest.raises(RecipeError, match="a rung is named with letters"):
+def test_method_names_stay_in_the_run_folder(name: str) -> None:
+    with pytest.raises(RecipeError, match="the name of a method consists of letters"):
         Recipe(methods={name: Tfidf()})
 
 
 @pytest.mark.parametrize("name", ["report.html", "Recipe.toml", "data.parquet", "adapted"])
-def test_a_rung_does_not_take_the_place_of_a_file(name: str) -> None:
-    with pytest.raises(RecipeError, match="name of a file of the run"):
+def test_method_names_are_no_names_of_run_files(name: str) -> None:
+    with pytest.raises(RecipeError, match="a run has a file of this name"):
         Recipe.from_values({"methods": {name: {"method": "tfidf"}}})
 
 
-def test_methods_of_one_kind_are_numbered() -> None:
+def test_methods_with_one_name_are_numbered() -> None:
     made = ladder([Finetune(), Finetune(encoder="bert"), Finetune(epochs=1), Finetune(), "tfidf"])
     assert list(made) == ["finetune", "finetune-2", "finetune-3", "tfidf"]
     assert made["finetune-3"] == Finetune(epochs=1)
 
 
-def test_a_source_beside_the_recipe_is_found(tmp_path: Path) -> None:
+def test_source_beside_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[data.source]\ntrain = "own.csv"\ntest = "other.csv"\n')
@@ -169,7 +169,7 @@ def test_a_source_beside_the_recipe_is_found(tmp_path: Path) -> None:
     ("corpus", "found"),
     [('"own.txt"', "{}/own.txt"), ('["own.txt", "other.txt"]', ("{}/own.txt", "other.txt"))],
 )
-def test_a_corpus_beside_the_recipe_is_found(tmp_path: Path, corpus: str, found: Any) -> None:
+def test_corpus_beside_the_recipe(tmp_path: Path, corpus: str, found: Any) -> None:
     (tmp_path / "own.txt").write_text("")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f"[adapt]\ncorpus = {corpus}\nepochs = 3\n")
@@ -182,12 +182,12 @@ def test_a_corpus_beside_the_recipe_is_found(tmp_path: Path, corpus: str, found:
     assert again(read) == read
 
 
-def test_adapted_is_a_folder_where_no_run_makes_one(
+def test_adapted_is_a_folder_without_adapt_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     values = {"methods": {"finetune": {"encoder": "adapted"}}}
-    with pytest.raises(RecipeError, match="nor is there a folder of this name"):
+    with pytest.raises(RecipeError, match="or a folder adapted; there is neither"):
         Recipe.from_values(values)
     (tmp_path / "adapted").mkdir()
     method = Recipe.from_values(values).methods["finetune"]

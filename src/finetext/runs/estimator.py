@@ -1,4 +1,4 @@
-"""finetext as an estimator of scikit-learn, for its pipelines, searches and cross-validation.
+"""`TextClassifier`: finetext as an estimator for scikit-learn's pipelines and searches.
 
 from finetext.sklearn import TextClassifier
 from sklearn.model_selection import GridSearchCV
@@ -12,22 +12,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)  # fmt: skip
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, Integers
-from finetext.core.contracts import Classifier, Method, texts_of
+from finetext.core.contracts import Classifier, Method, hyperparameters, texts_of
 from finetext.core.errors import DataError, ModelError, nearest
 from finetext.core.types import Dataset, LabelScheme
 from finetext.data.labels import COLLECTIONS
-
-Form = Literal["single", "matrix", "lists"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,24 +43,17 @@ class Targets:
         form: "single" for one label a row; several as a "matrix" of 0 and 1, or as "lists".
         classes: (k,) the labels, sorted; column numbers for a matrix.
         names: the k names that finetext gives them.
-        columns: (n,) columns, or (n, k) of 0 and 1; without rows where a model was loaded.
+        columns: (n,) columns, or (n, k) of 0 and 1; empty for a loaded model.
     """
 
-    form: Form
+    form: Literal["single", "matrix", "lists"]
     classes: Any
     names: tuple[str, ...]
     columns: Integers
 
     @classmethod
     def of(cls, y: Any, rows: int) -> Targets:
-        """The labels of so many rows.
-
-        Raises:
-            ValueError: there are not as many labels as rows, or they are no labels.
-        """
-        from sklearn.utils.multiclass import check_classification_targets
-        from sklearn.utils.validation import assert_all_finite, column_or_1d
-
+        """Return the labels of a number of rows; raises a ValueError if they are no such labels."""
         if y is None:
             raise ValueError(
                 "requires y to be passed, but the target y is None: give one label for each text"
@@ -67,119 +65,105 @@ class Targets:
         if not rows:
             raise ValueError("there are no texts to learn from: 0 rows, at least 2 are needed")
         if _are_lists(values):
-            found = from_lists(values)
+            found = name_lists(values)
             names = tuple(sorted({name for row in found for name in row}))
-            classes = np.array(names, dtype=object)
-            return cls("lists", classes, names, LabelScheme(names, True).encode(found))
+            columns = LabelScheme(names, True).encode(found)
+            return cls("lists", np.array(names, dtype=object), names, columns)
         array = np.asarray(values)
         if array.ndim == 2 and array.shape[1] > 1:
-            return cls._of_matrix(array)
-        flat = column_or_1d(array, warn=True)
-        _refuse_missing(flat)
-        assert_all_finite(flat, input_name="y")
-        check_classification_targets(flat)
-        classes, columns = np.unique(flat, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has one class only, {classes.tolist()[0]!r}: a classifier needs two or more"
-            )
-        return cls("single", classes, _names(classes), columns.astype(np.int64))
+            if not np.isin(array, (0, 1)).all():
+                raise ValueError(
+                    "y has several columns that are not all 0 and 1: a matrix has a column for "
+                    "each label, with 1 where a row has it"
+                )
+            classes = np.arange(array.shape[1])
+            return cls("matrix", classes, tuple(map(str, classes)), array.astype(np.int64))
+        return cls._single(column_or_1d(array, warn=True))
 
     @classmethod
-    def _of_matrix(cls, array: Any) -> Targets:
-        if not np.isin(array, (0, 1)).all():
-            raise ValueError(
-                "y has several columns that are not all 0 and 1: a matrix has a column for each "
-                "label, with 1 where a row has it"
-            )
-        classes = np.arange(array.shape[1])
-        return cls("matrix", classes, tuple(map(str, classes)), array.astype(np.int64))
-
-    @property
-    def scheme(self) -> LabelScheme:
-        """The labels as finetext has them."""
-        return LabelScheme(self.names, self.form != "single")
+    def _single(cls, values: Any) -> Targets:
+        missing = (n for n, of in enumerate(values.tolist()) if of is None or of != of)
+        if values.dtype == object and (row := next(missing, None)) is not None:
+            raise ValueError(f"Input y contains NaN or None: the label of row {row} is missing")
+        assert_all_finite(values, input_name="y")
+        check_classification_targets(values)
+        classes, columns = np.unique(values, return_inverse=True)
+        known = classes.tolist()
+        names = tuple(map(str, known))
+        if len(set(names)) < len(names):
+            raise ValueError(f"labels that look alike: {', '.join(map(repr, known[:10]))}")
+        if len(known) < 2:
+            raise ValueError(f"y has one class only, {known[0]!r}: a classifier needs two or more")
+        return cls("single", classes, names, columns.astype(np.int64))
 
     def dataset(self, texts: Sequence[str]) -> Dataset:
-        """The rows, numbered, as finetext learns from them."""
+        """Return the rows, numbered from 1."""
         import datasets
 
-        labels = self.scheme.decode(self.columns)
-        ids = [str(row) for row in range(1, len(texts) + 1)]
-        table = datasets.Dataset.from_dict({"id": ids, "text": list(texts), "label": labels})
-        return Dataset(table, self.scheme)
+        scheme = LabelScheme(self.names, self.form != "single")
+        columns = {
+            "id": [str(row) for row in range(1, len(texts) + 1)],
+            "text": list(texts),
+            "label": scheme.decode(self.columns),
+        }
+        return Dataset(datasets.Dataset.from_dict(columns), scheme)
 
     def labels(self, found: Sequence[Any]) -> Any:
-        """What a classifier gave, in the form of the labels that it learnt from."""
+        """Return predicted names in the form of y."""
         if self.form == "matrix":
             return self.matrix(found)
         if self.form == "lists":
             rows = np.empty(len(found), dtype=object)
             rows[:] = found
             return rows
-        if any(name is None for name in found):
-            values = [None if name is None else self.classes[self._index[name]] for name in found]
-            return np.array(values, dtype=object)
-        return self.classes[np.array([self._index[name] for name in found], dtype=np.int64)]
+        values = [None if name is None else self.classes[self._index[name]] for name in found]
+        return np.array(values, dtype=object if None in found else self.classes.dtype)
 
     def matrix(self, rows: Iterable[Sequence[str]]) -> Integers:
-        """(n, k) of 0 and 1; labels that are not known are left out."""
-        index = self._index
+        """Return (n, k) of 0 and 1 for lists of names; unknown names are left out."""
         found = list(rows)
         columns = np.zeros((len(found), len(self.names)), dtype=np.int64)
         for place, names in enumerate(found):
-            columns[place, [index[name] for name in names if name in index]] = 1
+            columns[place, [self._index[name] for name in names if name in self._index]] = 1
         return columns
 
-    @property
+    @cached_property
     def _index(self) -> dict[str, int]:
         return {name: column for column, name in enumerate(self.names)}
 
-    def to_json(self) -> dict[str, Any]:
-        """The form and type of the labels, for `from_json`."""
-        return {"form": self.form, "kind": self.classes.dtype.kind}
-
     @classmethod
-    def from_json(cls, said: Any, scheme: LabelScheme) -> Targets:
-        """Labels of a model that was saved; names where it does not say of what type they were.
-
-        Raises:
-            ModelError: what it says makes no sense.
-        """
+    def loaded(cls, known: Any, scheme: LabelScheme) -> Targets:
+        """Return the labels of a saved model; names if their form and type were not saved."""
         default = {"form": "lists" if scheme.multilabel else "single", "kind": "O"}
-        said = {**default, **said} if isinstance(said, Mapping) else default
-        names, kind = scheme.names, said["kind"]
-        columns = np.zeros((0,), dtype=np.int64)
+        known = {**default, **known} if isinstance(known, Mapping) else default
+        classes = np.array(scheme.names, dtype=object)
         try:
-            if kind == "b":
-                classes = np.array([name == "True" for name in names])
-            elif kind in "iuf":
-                classes = np.array([{"f": float}.get(kind, int)(name) for name in names])
-            else:
-                classes = np.array(names, dtype=object)
+            if known["kind"] == "b":
+                classes = classes == "True"
+            elif known["kind"] in "iuf":
+                number = float if known["kind"] == "f" else int
+                classes = np.array([number(name) for name in scheme.names])
         except (TypeError, ValueError) as error:
-            raise ModelError(f"the model's labels are not what it says they are: {error}") from None
-        return cls(said["form"], classes, tuple(names), columns)
+            raise ModelError(f"the labels of the model are not of their type: {error}") from None
+        return cls(known["form"], classes, tuple(scheme.names), np.zeros(0, dtype=np.int64))
 
 
-def from_lists(rows: Iterable[Any]) -> list[list[str]]:
-    """Lists, tuples or sets of names, as lists of strings."""
+def name_lists(rows: Iterable[Any]) -> list[list[str]]:
+    """Return lists, tuples or sets of names as lists of strings."""
     return [[str(name) for name in (sorted(row) if isinstance(row, set) else row)] for row in rows]
 
 
 def _values(y: Any) -> Any:
-    """Labels as a list or an array."""
-    if hasattr(y, "toarray"):  # a sparse matrix, as MultiLabelBinarizer can make it
-        return y.toarray()
-    if hasattr(y, "to_numpy"):
-        return y.to_numpy()
+    for method in ("toarray", "to_numpy"):  # a sparse matrix, a data frame or series
+        if hasattr(y, method):
+            return getattr(y, method)()
     if isinstance(y, list | tuple) or hasattr(y, "__array__"):
         return y
     return list(y) if hasattr(y, "__iter__") else y
 
 
 def _are_lists(values: Any) -> bool:
-    """Whether rows are lists of names, not of 0 and 1 throughout."""
+    """Return whether rows are lists of names, rather than of 0 and 1 throughout."""
     if isinstance(values, np.ndarray) and values.dtype != object:
         return False
     if not len(values) or not any(isinstance(row, COLLECTIONS) for row in values):
@@ -189,43 +173,25 @@ def _are_lists(values: Any) -> bool:
     return any(isinstance(name, str) for row in values for name in row) or not all(values)
 
 
-def _refuse_missing(values: Any) -> None:
-    """Raise a `ValueError` if a label is missing."""
-    if values.dtype == object:
-        for row, value in enumerate(values):
-            if value is None or value != value:
-                raise ValueError(f"Input y contains NaN or None: the label of row {row} is missing")
-
-
-def _names(classes: Any) -> tuple[str, ...]:
-    """Names of labels of any type, which differ as the labels do."""
-    names = tuple(str(value) for value in classes.tolist())
-    if len(set(names)) < len(names):
-        raise ValueError(f"labels that look alike: {', '.join(map(repr, classes.tolist()[:10]))}")
-    return names
-
-
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A method of finetext with the conventions of scikit-learn.
 
-    X is a list, array or series of strings. y has one label a row (strings, whole numbers or truth
-    values), or for several labels a row a matrix of 0 and 1 or a list of lists of names. For a
-    list of lists pass a splitter such as `KFold()` to cross-validation, since scikit-learn cannot
-    stratify by them.
+    X is a list, array or series of strings. y has one label a row (strings, whole numbers or
+    booleans), or several as a matrix of 0 and 1 or a list of lists of names. For a list of lists
+    pass a splitter such as `KFold()` to cross-validation: scikit-learn cannot stratify by them.
 
     Args:
         method: the name of a method, "finetune" by default, or one with its hyperparameters, such
             as `finetext.Finetune(epochs=3)`.
-        validation_size: rows held out of those that `fit` gets, as a share or a count, 0.1 by
-            default: they choose the best checkpoint, calibrate the probabilities, and set the
-            thresholds where a row can have several labels. None or 0 holds out none, and leaves
-            that out.
+        validation_size: rows to hold out of those that `fit` gets, as a share or a count, 0.1 by
+            default. They choose the best checkpoint, calibrate the probabilities, and set the
+            thresholds where a row can have several labels. None or 0 holds out none and skips
+            these steps.
         random_state: seed of every random choice, 0 by default; None draws one.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        verbose: whether to show progress on a terminal or in a notebook; not by default.
-        **hyperparameters: those of the method, such as `learning_rate` or `encoder`. They are
-            parameters like any other, so that `set_params` and searches can change them; those that
-            are not given have the defaults of the method.
+        verbose: whether to show progress on a terminal or in a notebook; False by default.
+        **hyperparameters: those of the method, such as `learning_rate` or `encoder`, with its
+            defaults. `set_params` and searches can change them.
 
     Attributes:
         classes_: the k labels, sorted: those of y, or the numbers of its columns if it is a matrix.
@@ -242,21 +208,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: bool = False,
         **hyperparameters: Any,
     ) -> None:
-        """See the class; everything is checked when it is fitted."""
-        self.method = method
-        self.validation_size = validation_size
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+        """See the class; parameters are checked in `fit`."""
+        self.method, self.validation_size = method, validation_size
+        self.random_state, self.device, self.verbose = random_state, device, verbose
         for name, value in hyperparameters.items():
             setattr(self, name, value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name, with the hyperparameters that are given."""
+        """Return the parameters by name, with the hyperparameters that are given."""
         return {**super().get_params(deep=deep), **self._given()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters, hyperparameters of the method among them.
+        """Change parameters, including hyperparameters of the method.
 
         Raises:
             ValueError: the method has no such hyperparameter.
@@ -266,65 +229,50 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rest = {name: value for name, value in params.items() if name not in own}
         for name in rest:
             if known is not None and name not in known:
-                names = [*own, *known]
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self}{nearest(name, names)}"
-                )
+                near = nearest(name, [*own, *known])
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}{near}")
         super().set_params(**{name: params[name] for name in params if name in own})
         for name, value in rest.items():
             setattr(self, name, value)
         return self
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from n texts and their labels.
-
-        Args:
-            X: n strings.
-            y: n labels, n lists of labels, or an (n, k) matrix of 0 and 1.
+        """Learn from n strings and n labels, n lists of labels, or an (n, k) matrix of 0 and 1.
 
         Raises:
-            ValueError: they do not fit together, or a parameter is not fit.
+            ValueError: X and y do not fit together, or a parameter is invalid.
         """
         from finetext.runs.fit import fit_rows
 
         texts = _texts(X)
-        targets = Targets.of(y, len(texts))
-        method = self._method()
-        seed = self._seed()
+        targets, method, seed = Targets.of(y, len(texts)), self._method(), self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31 - 1)
         try:
             self.classifier_ = fit_rows(
-                targets.dataset(texts), method, seed=seed, device=self.device,
+                targets.dataset(texts), method, seed=int(seed), device=self.device,
                 held_out_size=self.validation_size or 0, is_shown=self.verbose,
             )  # fmt: skip
         except DataError as error:
             raise ValueError(str(error)) from error
-        self._targets = targets
-        self.classes_ = targets.classes
+        self._targets, self.classes_ = targets, targets.classes
         return self
 
     def predict(self, X: Any) -> Any:
-        """The label of each text, in the form of the labels that were learnt from.
+        """Return (n,) labels, (n,) lists of names or an (n, k) matrix of 0 and 1, in the form of y.
 
-        Returns:
-            (n,) labels, None where a loaded model abstains; (n, k) of 0 and 1, or (n,) lists of
-            names, where a row can have several.
+        Where a loaded model abstains, the label is None.
         """
         check_is_fitted(self)
-        found = self.classifier_.predict(_texts(X))
-        return self._targets.labels(found)
+        return self._targets.labels(self.classifier_.predict(_texts(X)))
 
     def predict_proba(self, X: Any) -> Floats:
-        """(n, k) probabilities in the order of `classes_`."""
+        """Return (n, k) probabilities in the order of `classes_`."""
         check_is_fitted(self)
         return self.classifier_.predict_proba(_texts(X))
 
     def decision_function(self, X: Any) -> Floats:
-        """How far each text is on the side of a class: the larger, the likelier.
-
-        Returns:
-            (n,) log odds of the second class if there are two; else (n, k) logits, of each class
-            for itself where a row can have several.
-        """
+        """Return (n,) log odds of the second class if there are two, else (n, k) logits."""
         check_is_fitted(self)
         logits = np.nan_to_num(self.classifier_.logits(_texts(X)), posinf=1e6, neginf=-1e6)
         if len(self.classes_) == 2 and not self.classifier_.scheme.multilabel:
@@ -332,21 +280,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return logits
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy; where a row can have several labels, the share of rows with all of them right.
+        """Return the accuracy, of whole rows where they can have several labels.
 
-        A row where a loaded model abstains is not right.
-
-        Args:
-            X: n strings.
-            y: their labels, in a form that `fit` takes.
-            sample_weight: (n,) weights, or None.
+        A row where a loaded model abstains is wrong.
         """
         from sklearn.metrics import accuracy_score
 
         check_is_fitted(self)
         truth, found = y, self.predict(X)
         if self._targets.form == "lists":
-            truth, found = (self._targets.matrix(from_lists(rows)) for rows in (y, found))
+            truth, found = (self._targets.matrix(name_lists(rows)) for rows in (y, found))
         elif None in found:  # which scikit-learn takes for no label
             truth = column_or_1d(y)
             check_consistent_length(truth, found)
@@ -354,26 +297,25 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(accuracy_score(truth, found, sample_weight=sample_weight))
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model folder, which the command line takes as well; see `Classifier.save`."""
-        from finetext.core.contracts import hyperparameters
+        """Write a model folder, which the command line takes as well; see `Classifier.save`."""
         from finetext.models.folder import save_model
         from finetext.runs.recipe import Recipe
 
         check_is_fitted(self)
         method = self._method()
         checked = Recipe(methods={method.name: method}).methods[method.name]
-        said = {
+        made_by = {
             "method": method.name,
             "hyperparameters": hyperparameters(checked),
-            "sklearn": self._targets.to_json(),
+            "sklearn": {"form": self._targets.form, "kind": self._targets.classes.dtype.kind},
         }
-        return save_model(self.classifier_, Path(folder), said)
+        return save_model(self.classifier_, Path(folder), made_by)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
-        """A fitted estimator from a model folder, that of `save` or any other.
+        """Return a fitted estimator from a model folder, that of `save` or any other.
 
-        It has the method and the hyperparameters that the folder tells, for `clone` and searches.
+        It has the method and the hyperparameters of the folder, for `clone` and searches.
 
         Args:
             folder: the model folder, a run folder for its best model, or "hub:owner/name".
@@ -388,13 +330,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         place = model_folder(folder)
         classifier = Classifier.load(place, device)
         try:
-            said = provenance(best_model(place))
-        except ModelError:  # it is none of finetext
-            said = {}
-        method = _method_of(said, classifier)
-        estimator = cls(method, device=device, **_changed(said, method))
+            made_by = provenance(best_model(place))
+        except ModelError:  # a model that finetext did not write
+            made_by = {}
+        kind = {"transformer": "finetune"}.get(classifier.kind, classifier.kind)
+        known = [made_by.get("method"), kind]
+        method = next((name for name in known if name in registry.names("methods")), "finetune")
+        estimator = cls(method, device=device, **_changed(made_by, method))
         estimator.classifier_ = classifier
-        estimator._targets = Targets.from_json(said.get("sklearn"), classifier.scheme)
+        estimator._targets = Targets.loaded(made_by.get("sklearn"), classifier.scheme)
         estimator.classes_ = estimator._targets.classes
         return estimator
 
@@ -410,7 +354,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _given(self) -> dict[str, Any]:
-        """The hyperparameters that are given: what is neither a parameter nor learnt."""
+        """Return the hyperparameters that are given."""
         own = super().get_params(deep=False)
         return {
             name: value
@@ -419,58 +363,35 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
 
     def _method(self) -> Method:
-        """The method with its hyperparameters; their values are checked when it is fitted."""
+        """Return the method with its hyperparameters; `fit` checks their values."""
         given = self._given()
         known = _hyperparameters(self.method)
         if known is None:
             raise ValueError(f"method={self.method!r} is neither a method nor the name of one")
         if wrong := [name for name in given if name not in known]:
-            raise ValueError(
-                f"the method {self.method!r} has no hyperparameter {wrong[0]!r}"
-                f"{nearest(wrong[0], list(known))}"
-            )
-        if isinstance(self.method, str):
-            made: Method = registry.load("methods", self.method)(**given)
-            return made
-        whole: Method = dataclasses.replace(self.method, **given)
-        return whole
-
-    def _seed(self) -> int:
-        state = self.random_state
-        if isinstance(state, int | np.integer):
-            return int(state)
-        return int(check_random_state(state).randint(2**31 - 1))
+            near = nearest(wrong[0], list(known))
+            raise ValueError(f"the method {self.method!r} has no hyperparameter {wrong[0]!r}{near}")
+        named = isinstance(self.method, str)
+        method: Method = registry.load("methods", self.method)() if named else self.method
+        return dataclasses.replace(method, **given)  # type: ignore[type-var]
 
 
 def _hyperparameters(method: Any) -> tuple[str, ...] | None:
-    """The names of the hyperparameters of a method, or None if it is none."""
-    if isinstance(method, str):
-        if method not in registry.names("methods"):
-            return None
+    """Return the names of the hyperparameters of a method, or None if it is none."""
+    if isinstance(method, str) and method in registry.names("methods"):
         method = registry.load("methods", method)
     elif not isinstance(method, Method):
         return None
     return tuple(field.name for field in dataclasses.fields(method))
 
 
-def _method_of(said: Mapping[str, Any], classifier: Classifier) -> str:
-    """The name of the method that made a classifier, as the folder says or by its kind."""
-    kind = {"transformer": "finetune"}.get(classifier.kind, classifier.kind)
-    known = registry.names("methods")
-    return next((name for name in (said.get("method"), kind) if name in known), "finetune")
-
-
-def _changed(said: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """The hyperparameters that a folder tells and that are not at the defaults of the method."""
-    told = said.get("hyperparameters")
-    if not isinstance(told, Mapping):
+def _changed(made_by: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Return the recorded hyperparameters that are not the defaults of the method."""
+    recorded = made_by.get("hyperparameters")
+    if not isinstance(recorded, Mapping):
         return {}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in recorded.items()}
     fields = dataclasses.fields(registry.load("methods", method))
-    values = {
-        field.name: tuple(value) if isinstance(value := told[field.name], list) else value
-        for field in fields
-        if field.name in told
-    }
     return {f.name: values[f.name] for f in fields if values.get(f.name, f.default) != f.default}
 
 

@@ -18,15 +18,15 @@ abstain = "accuracy=0.95"
 [methods.finetune]
 epochs = 3
 
-[methods.with-bert]           # any other name says which method it is
+[methods.with-bert]           # a name of your choice, with the method it stands for
 method = "finetune"
 encoder = "bert"
 
-[adapt]                       # before the rungs, train an encoder on unlabelled text
-corpus = "unlabelled.txt"
+[adapt]                       # first train an encoder on unlabeled text
+corpus = "unlabeled.txt"
 encoder = "minilm"
 
-[methods.on-adapted]          # a rung that takes what comes out
+[methods.on-adapted]          # a method that uses the adapted encoder
 method = "finetune"
 encoder = "adapted"
 """
@@ -64,11 +64,23 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation
 
 
+BASELINES: Final = ("majority", "tfidf")
+LADDER: Final = ("majority", "tfidf", "probe", "finetune")
+LARGEST_SEED: Final = 2**32 - 1
+ADAPTED: Final = "adapted"
+"""The name by which methods take the encoder that a run adapts, and its folder in the run."""
+KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
+"""Settings that change no result, so that a run can be resumed with others."""
+TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)
+"""Settings outside the sections."""
+SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
+
+
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values in a TOML file; a source that lies beside it is made an absolute path.
+    """Return the values in a TOML file, with absolute paths of the files that lie beside it.
 
     Raises:
-        RecipeError: it is missing, or is not TOML.
+        RecipeError: the file is missing, or is not TOML.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -84,7 +96,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _found_beside(folder: Path, source: Any) -> Any:
-    """A source, or several, with the absolute path of what lies in the folder."""
     if isinstance(source, dict):
         return {split: _found_beside(folder, of) for split, of in source.items()}
     if isinstance(source, list):
@@ -94,28 +105,15 @@ def _found_beside(folder: Path, source: Any) -> Any:
     return source
 
 
-BASELINES: Final = ("majority", "tfidf")
-LADDER: Final = ("majority", "tfidf", "probe", "finetune")
-LARGEST_SEED: Final = 2**32 - 1
-ADAPTED: Final = "adapted"
-"""The encoder that a run adapts itself, as rungs name it, and its folder in the run folder."""
-KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
-"""The settings that change no result; a run can be gone on with under others."""
-TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)
-"""The settings that are in no section."""
-SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
-
-
 @dataclass(frozen=True)
 class Adapting:
-    """The section `[adapt]`: what a run does before its rungs.
+    """The section `[adapt]`: the encoder that a run adapts before it fits its methods.
 
     Attributes:
         settings: the encoder to start from, and the hyperparameters.
-        corpus: file, folder or data set of unlabelled text, or several; None (the default) takes
+        corpus: file, folder or data set of unlabeled text, or several; None (the default) takes
             the texts of the training rows.
-        content_hash: hash of the corpus that a former run read, or None; another content is
-            reported.
+        content_hash: hash of the corpus of an earlier run, or None; a change is reported.
     """
 
     settings: Adaptation
@@ -127,11 +125,6 @@ class Adapting:
         """The encoder to start from."""
         return self.settings.encoder
 
-    def to_values(self) -> dict[str, Any]:
-        """The section as it is written, all hyperparameters in it."""
-        paths = {"corpus": self.corpus, "content_hash": self.content_hash}
-        return paths | hyperparameters(self.settings)
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -139,28 +132,25 @@ class Recipe:
 
     Attributes:
         source: what to read: path, URL, `hub:NAME`, name of a sample, or paths by split name.
-            None when the data are handed over in Python.
+            None when the data are passed in Python.
         read: how to read it.
         split: how to divide it.
-        methods: the rungs by the name they have in the leaderboard and of their folder: letters,
-            digits, `_`, `-` and `.`. The baselines come first, and are added where they are
-            missing.
+        methods: the methods by the names of their leaderboard entries and folders: letters,
+            digits, `_`, `-` and `.`. The baselines come first, and are added if missing.
         seed: seed of every random choice, from 0 to 2**32 - 1.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         metric: the metric that chooses on validation rows, "macro_f1" by default.
-        content_hash: hash of the data that a former run read, or None; another content is
-            reported.
-        track: trackers that get the scalars of training beside `log.jsonl`, such as
-            "tensorboard"; none by default.
-        checkpoint_seconds: seconds between two states that training keeps for `resume`, 60 by
+        content_hash: hash of the data of an earlier run, or None; a change is reported.
+        track: trackers that log the training beside `log.jsonl`, such as "tensorboard"; none by
             default.
-        checkpoint_steps: steps between two of them as well; None (the default) goes by the
+        checkpoint_seconds: seconds between two checkpoints of training, 60 by default.
+        checkpoint_steps: steps between two checkpoints as well; None (the default) goes by the
             seconds alone.
-        adapt: how to adapt an encoder to unlabelled text first, for the rungs whose encoder is
-            "adapted"; None (the default) does not.
-        decide: how probabilities are to become labels.
-        seeds: how often every rung is trained, from `seed` upwards, 1 by default; the first makes
-            the models, the others show how far scores vary.
+        adapt: how to adapt an encoder to unlabeled text first, for the methods whose encoder is
+            "adapted"; None (the default) adapts none.
+        decide: how probabilities become labels.
+        seeds: number of seeds to fit every method with, from `seed` upwards, 1 by default. The
+            models come from the first, the others show how much scores vary.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -183,20 +173,34 @@ class Recipe:
             raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
         registry.load("metrics", self.metric)
         check_names(self.track)
-        methods = dict(self.methods)
-        for name, method in self.methods.items():
-            _check_name(name)
-            if encoder_of(method) == ADAPTED and self.adapt is None:
-                methods[name] = _with_folder(name, method)
-        checked = {name: _validated(name, method) for name, method in methods.items()}
-        object.__setattr__(self, "methods", ladder(BASELINES) | checked)
+        methods = {name: self._checked(name, method) for name, method in self.methods.items()}
+        object.__setattr__(self, "methods", ladder(BASELINES) | methods)
+
+    def _checked(self, name: str, method: Method) -> Method:
+        """Return a method with name, types and ranges checked, and "adapted" found as a folder."""
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise RecipeError(
+                f"[methods.{name!r}]: the name of a method consists of letters, digits, '_', '-' "
+                "and '.', and begins with neither '-' nor '.'"
+            )
+        if name.lower() in RUN_FILES:
+            raise RecipeError(f"[methods.{name}]: a run has a file of this name; choose another")
+        settings = hyperparameters(method)
+        if encoder_of(method) == ADAPTED and self.adapt is None:
+            if not os.path.isdir(ADAPTED):
+                raise RecipeError(
+                    f'[methods.{name}]: encoder = "{ADAPTED}" needs a section [adapt] in the '
+                    f"recipe, or a folder {ADAPTED}; there is neither"
+                )
+            settings["encoder"] = absolute(ADAPTED)
+        return made(f"[methods.{name}]", type(method), settings)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
         """Read a TOML file.
 
         Raises:
-            RecipeError: it is missing, is not TOML, or has a setting that does not exist or fit.
+            RecipeError: the file is missing, is not TOML, or has an unknown or invalid setting.
         """
         return cls.from_values(read_toml(path))
 
@@ -205,72 +209,65 @@ class Recipe:
         """Build a recipe from nested mappings in the form of the TOML file.
 
         Raises:
-            RecipeError: a setting does not exist or does not fit; the message names it.
+            RecipeError: a setting is unknown or invalid; the message names it.
             UnknownNameError: there is no such method or metric.
         """
-        data = dict(_section(values, "data"))
-        source = data.pop("source", None)
-        content_hash = data.pop("content_hash", None)
-        top = {k: v for k, v in values.items() if k not in SECTIONS}
+        top = {name: of for name, of in values.items() if name not in SECTIONS}
         _refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
+        data = dict(_section(values, "data"))
+        top |= {name: data.pop(name, None) for name in ("source", "content_hash")}
         methods = {
             name: _method(name, _section(_section(values, "methods"), name))
             for name in _section(values, "methods")
         }
-        return made(
-            "the recipe",
-            cls,
-            top
-            | {
-                "source": source,
-                "read": made("[data]", ReadSettings, data),
-                "split": made("[split]", SplitSettings, _section(values, "split")),
-                "decide": made("[decide]", Deciding, _section(values, "decide")),
-                "methods": methods or ladder(LADDER),
-                "content_hash": content_hash,
-            }
-            | ({"adapt": _adapting(_section(values, "adapt"))} if "adapt" in values else {}),
-        )
+        top |= {
+            "read": made("[data]", ReadSettings, data),
+            "split": made("[split]", SplitSettings, _section(values, "split")),
+            "decide": made("[decide]", Deciding, _section(values, "decide")),
+            "methods": methods or ladder(LADDER),
+        }
+        if "adapt" in values:
+            top["adapt"] = _adapting(_section(values, "adapt"))
+        return made("the recipe", cls, top)
 
     def to_toml(self) -> str:
-        """The recipe as a TOML file.
+        """Return the recipe as a TOML file.
 
-        All hyperparameters are in it, so that later defaults change nothing; of the settings of
-        reading and splitting only those that are not at their default.
+        The file has all hyperparameters, so that later defaults change nothing; of the settings
+        of reading and splitting it has those that are not at their default.
         """
         import tomli_w
 
-        data = {"source": self.source, "content_hash": self.content_hash} | _set(self.read)
         methods = {}
         for name, method in self.methods.items():
             kind = {} if name == type(method).name else {"method": type(method).name}
             methods[name] = kind | hyperparameters(method)
-        values = {
+        values: dict[str, Any] = {
             "seed": self.seed,
             "seeds": self.seeds,
             "device": self.device,
             "metric": self.metric,
-            **{name: of for name, of in _set(self).items() if name in KNOBS},
-            "data": data,
-            "split": _set(self.split),
-            "decide": _set(self.decide),
-            **({} if self.adapt is None else {"adapt": self.adapt.to_values()}),
-            "methods": methods,
+            **{name: of for name, of in _changed(self).items() if name in KNOBS},
+            "data": {"source": self.source, "content_hash": self.content_hash}
+            | _changed(self.read),
+            "split": _changed(self.split),
+            "decide": _changed(self.decide),
         }
-        return tomli_w.dumps(_without_none(values))
+        if self.adapt is not None:
+            paths = {"corpus": self.adapt.corpus, "content_hash": self.adapt.content_hash}
+            values["adapt"] = paths | hyperparameters(self.adapt.settings)
+        return tomli_w.dumps(_toml(values | {"methods": methods}))
 
 
 def ladder(
     methods: Iterable[str | Method], known: Mapping[str, Method] | None = None
 ) -> dict[str, Method]:
-    """Methods by name: as they are given, or those that a name stands for.
-
-    Methods of one kind with different hyperparameters are numbered: `finetune`, `finetune-2`, ...
+    """Return methods by name; those of one kind are numbered: `finetune`, `finetune-2`, ...
 
     Args:
         methods: methods, and names of methods.
-        known: what a name stands for; for any other it is the method of that name with its
-            default hyperparameters.
+        known: what a name stands for; any other name is the method of that name with its default
+            hyperparameters.
 
     Raises:
         UnknownNameError: there is no method of that name.
@@ -290,31 +287,6 @@ def ladder(
     return found
 
 
-def _check_name(name: str) -> None:
-    """Refuse a name that cannot be that of a folder in the run folder."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise RecipeError(
-            f"[methods.{name!r}]: a rung is named with letters, digits, '_', '-' and '.' only, "
-            "and neither '-' nor '.' comes first"
-        )
-    if name.lower() in RUN_FILES:
-        raise RecipeError(f"[methods.{name}]: a rung cannot have the name of a file of the run")
-
-
-def _with_folder(name: str, method: Method) -> Method:
-    """A rung that takes the encoder "adapted" with the folder of this name, as no run makes one.
-
-    Raises:
-        RecipeError: there is no such folder.
-    """
-    if not os.path.isdir(ADAPTED):
-        raise RecipeError(
-            f'[methods.{name}]: encoder = "{ADAPTED}" is what the section [adapt] makes, and the '
-            "recipe has none; nor is there a folder of this name"
-        )
-    return dataclasses.replace(method, encoder=absolute(ADAPTED))  # type: ignore[type-var]
-
-
 def _method(name: str, values: Mapping[str, Any]) -> Method:
     settings = dict(values)
     kind = settings.pop("method", name)
@@ -324,13 +296,7 @@ def _method(name: str, values: Mapping[str, Any]) -> Method:
     return method
 
 
-def _validated(name: str, method: Method) -> Method:
-    """The method again, with the types and ranges of its hyperparameters checked."""
-    return made(f"[methods.{name}]", type(method), hyperparameters(method))
-
-
 def _adapting(section: Mapping[str, Any]) -> Adapting:
-    """The section `[adapt]`, checked."""
     from finetext.pretraining.adapt import Adaptation
 
     own = {name: of for name, of in section.items() if name in ("corpus", "content_hash")}
@@ -351,16 +317,16 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
-def _set(settings: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their default."""
+def _changed(settings: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are not at their default."""
     values = {f.name: (getattr(settings, f.name), f.default) for f in dataclasses.fields(settings)}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 
-def _without_none(value: Any) -> Any:
-    """Nested mappings and sequences in the types that TOML knows, None left out."""
+def _toml(value: Any) -> Any:
+    """Return nested mappings and sequences in the types of TOML, without None."""
     if isinstance(value, Mapping):
-        return {str(k): _without_none(v) for k, v in value.items() if v is not None}
+        return {str(k): _toml(v) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value]
+        return [_toml(item) for item in value]
     return str(value) if isinstance(value, Path) else value
