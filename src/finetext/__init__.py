@@ -48,12 +48,9 @@ if TYPE_CHECKING:
     from finetext.runs.label_errors import find_label_errors
     from finetext.runs.learning_curve import CurveSettings, learning_curve
     from finetext.runs.pipeline import train
-    from finetext.runs.predictions import open_predicted
     from finetext.runs.recipe import Recipe
-    from finetext.runs.run import Run
+    from finetext.runs.run import Run, load, open_predicted
     from finetext.serving.server import serve
-
-    load = Classifier.load
 
 __all__ = [
     "Adaptation",
@@ -160,8 +157,8 @@ _PLACES: Final[dict[str, str]] = {
     "folds": "finetext.data.split:folds",
     "info": "finetext.models.info:info",
     "learning_curve": "finetext.runs.learning_curve:learning_curve",
-    "load": "finetext.core.contracts:Classifier.load",
-    "open_predicted": "finetext.runs.predictions:open_predicted",
+    "load": "finetext.runs.run:load",
+    "open_predicted": "finetext.runs.run:open_predicted",
     "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.core.contracts:predict",
     "pretrain": "finetext.pretraining.pretrain:pretrain",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from finetext.runs.run import Run, openings, stored_predictions
+from finetext.runs.run import Run, accesses, stored_predictions
 
 Command = Callable[..., Any]
 
@@ -79,19 +79,19 @@ def test_folders_that_are_called_alike_are_told_apart(command: Command, run: Pat
 
 
 def test_test_rows_are_counted_and_validation_rows_are_not(command: Command, run: Path) -> None:
-    assert openings(run) == []
+    assert accesses(run) == []
     assert command("compare", run, "--part", "validation").err == ""
-    assert openings(run) == []
-    assert f"the test rows of {run} have been opened 2 times" in command("compare", run).err
-    assert "opened 3 times" in command("show", run, "--results", "1").err
-    assert [line["by"] for line in openings(run)] == ["finetext compare", "finetext show --results"]
+    assert accesses(run) == []
+    assert f"the test set of {run} has been accessed 2 times" in command("compare", run).err
+    assert "accessed 3 times" in command("show", run, "--results", "1").err
+    assert [line["by"] for line in accesses(run)] == ["finetext compare", "finetext show --results"]
     json.loads(command("show", run, "--results", "1", "--json").out)
-    assert len(openings(run)) == 3
+    assert len(accesses(run)) == 3
 
 
 def test_nothing_is_counted_if_nothing_is_shown(command: Command, run: Path, table: Path) -> None:
     assert command("compare", run, table, "--metric", "acuracy").status == 2
-    assert openings(run) == []
+    assert accesses(run) == []
 
 
 def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
@@ -118,7 +118,7 @@ def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
         (["runs/films", "nothing.csv"], "no run folder or file of predictions 'nothing.csv'"),
         (["runs/films", "mine.csv", "--part", "train"], "it is validation or test"),
         (["runs/films", "mine.csv", "--against", "mine"], "named 'mine'; did you mean 'mine.csv'"),
-        (["runs/films", "mine.csv", "--method", "probe"], "no rung in this run named 'probe'"),
+        (["runs/films", "mine.csv", "--method", "probe"], "no method in this run named 'probe'"),
         (["runs/films", "mine.csv", "--out", "pairs.txt"], "the suffix must be one of"),
         (["runs/films", "mine.csv", "--part", "validation"], "are not about the same rows"),
         (["runs", "mine.csv"], "not the folder of a finished run"),

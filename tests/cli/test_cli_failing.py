@@ -14,7 +14,7 @@ import pytest
 
 from finetext.diagnosis.losses import Errors
 from finetext.diagnosis.slices import Slices
-from finetext.runs.run import Run, openings
+from finetext.runs.run import Run, accesses
 
 Command = Callable[..., Any]
 HOSTILE = "<script>alert(1)</script>"
@@ -75,11 +75,11 @@ def test_test_rows_are_counted_and_validation_rows_are_not(
     command: Command, run: Path, name: str
 ) -> None:
     assert command(name, run).status == 0
-    assert openings(run) == []
+    assert accesses(run) == []
     seen = command(name, run, "--part", "test")
-    assert "have been opened 2 times" in seen.err
+    assert "has been accessed 2 times" in seen.err
     assert json.loads(command(name, run, "--part", "test", "--json").out)["openings"] == 3
-    assert [each["by"] for each in openings(run)] == [f"finetext {name}"] * 2
+    assert [each["by"] for each in accesses(run)] == [f"finetext {name}"] * 2
 
 
 def test_a_run_that_cannot_be_written_is_looked_at_all_the_same(
@@ -200,7 +200,7 @@ def test_what_is_wrong_is_said(command: Command, run: Path, table: Path) -> None
         (("slices", table, "--token", "dog"), "the token 'dog' is in 0 of 200 rows"),
         (("slices", table, "--by", "group"), "has no groups"),
         (("errors", "nothing"), "no run folder or file of predictions"),
-        (("errors", run, "--method", "probe"), "no rung in this run named 'probe'"),
+        (("errors", run, "--method", "probe"), "no method in this run named 'probe'"),
         (("errors", table, "--out", "errors.xls"), "the suffix must be one of"),
         (("errors", table, "--out", table), "exists"),
         (("errors", table, "--page", "no/page.html"), "no folder no"),

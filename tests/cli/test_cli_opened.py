@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from finetext.runs.run import Run, openings
+from finetext.runs.run import Run, accesses
 
 Command = Callable[..., Any]
 
@@ -32,32 +32,31 @@ def write(texts: Sequence[str]) -> str:
 
 
 @pytest.mark.parametrize("model", ["", "tfidf", "tfidf/model"])
-def test_to_evaluate_the_test_rows_is_an_opening(command: Command, run: Path, model: str) -> None:
+def test_evaluate_on_test_rows_is_an_access(command: Command, run: Path, model: str) -> None:
     rows = write(Run.open(run).texts())
     seen = command("evaluate", run / model, rows)
     assert seen.status == 0, seen.err
-    assert "the test rows of" in seen.err
-    assert "films have been opened 2 times" in seen.err
+    assert "films has been accessed 2 times" in seen.err
     assert json.loads(command("evaluate", run / model, rows, "--json").out)["openings"] == 3
-    assert {line["by"] for line in openings(run)} == {"finetext evaluate"}
+    assert {line["by"] for line in accesses(run)} == {"finetext evaluate"}
 
 
-def test_half_of_the_test_rows_among_others_are_an_opening(command: Command, run: Path) -> None:
+def test_half_of_the_test_rows_are_an_access(command: Command, run: Path) -> None:
     others = [f"another film, {number}" for number in range(30)]
     texts = Run.open(run).texts()
     for count, times in ((4, 0), (5, 1)):
         assert command("evaluate", run, write([*others, *texts[:count]])).status == 0
-        assert len(openings(run)) == times
+        assert len(accesses(run)) == times
 
 
-def test_to_evaluate_other_rows_or_models_is_none(command: Command, run: Path) -> None:
+def test_other_rows_or_models_are_no_access(command: Command, run: Path) -> None:
     test, validation = (write_to(Run.open(run), split) for split in ("test", "validation"))
     shutil.copytree(run / "tfidf" / "model", "elsewhere")
     for model, rows in ((run, validation), (Path("elsewhere"), test)):
         assert json.loads(command("evaluate", model, rows, "--json").out)["openings"] is None
     (run / "tfidf" / "predictions.parquet").unlink()
     assert command("evaluate", run, test).status == 0
-    assert openings(run) == []
+    assert accesses(run) == []
 
 
 def write_to(run: Run, split: Any) -> Path:
@@ -84,9 +83,9 @@ def test_a_table_that_does_not_say_its_part_has_rows(command: Command, run: Path
     assert "9 validation rows, " in Path("of-run.html").read_text()
 
 
-def test_a_run_that_is_unfinished_says_how_to_go_on(command: Command, run: Path) -> None:
+def test_unfinished_run_says_how_to_resume(command: Command, run: Path) -> None:
     (run / "leaderboard.json").unlink()
-    told = "the run in films is unfinished: it has no leaderboard.json yet; go on with it: "
+    told = "the run in films is unfinished: it has no leaderboard.json yet; resume it: "
     for words in (
         ("predict", run, "a fine film"),
         ("explain", run, "a fine film"),

@@ -25,7 +25,6 @@ from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.report.text_map import density, write_density, write_map_page
-from finetext.runs.predictions import part_of_run
 from finetext.runs.run import Run
 
 CPU = FitContext(device="cpu")
@@ -198,7 +197,7 @@ def test_the_command_maps_a_run_and_other_data(
     assert sorted(path.name for path in Path("own").iterdir()) == [
         "map.html", "map.json", "map.png", "map.svg"
     ]  # fmt: skip
-    rows = part_of_run(Run.open(finished), "tfidf")
+    rows = Run.open(finished).rows("tfidf")
     kept = TextMap.from_json(json.loads(Path("own/map.json").read_text()))
     assert list(kept.ids) == rows.ids
     assert kept.method == "tfidf"

@@ -211,7 +211,7 @@ def test_a_missing_rung_in_the_leaderboard_is_unknown(finished: Path, tmp_path: 
 
     run = shutil.copytree(finished, tmp_path / "run")
     shutil.copytree(run / "tfidf", run / "other")
-    with pytest.raises(UnknownNameError, match="no rung in this run named 'other'"):
+    with pytest.raises(UnknownNameError, match="no method in this run named 'other'"):
         finetext.export(run / "other", "same")
 
 

@@ -12,7 +12,7 @@ import finetext
 from finetext.core.errors import RunError
 from finetext.runs.diagnosing import FOLDER, kept
 from finetext.runs.reporting import report
-from finetext.runs.run import opened
+from finetext.runs.run import record_access
 
 Command = Callable[..., Any]
 
@@ -66,7 +66,7 @@ def test_the_report_is_written_anew_from_the_folder_alone(
     assert f"report: {run / 'report.html'}" in seen.out
     again = (run / "report.html").read_text()
     assert again.replace("moved", "run") == before
-    opened(run, "finetext compare")
+    record_access(run, "finetext compare")
     assert "finetext compare" in report(run).read_text()
 
 

@@ -61,9 +61,7 @@ def forms() -> dict[str, Callable[[list[Any]], Any]]:
 
 @pytest.mark.parametrize("form", [name for name in forms() if name != "column"])
 @pytest.mark.parametrize("kind", [int, str, lambda label: label == 3])
-def test_labels_keep_their_type(
-    texts: list[str], topics: Dataset, form: str, kind: Any
-) -> None:
+def test_labels_keep_their_type(texts: list[str], topics: Dataset, form: str, kind: Any) -> None:
     y = [kind(LABELS[label]) for label in topics.labels]
     made = forms()[form]
     model = quick().fit(made(texts), made(y))
@@ -156,9 +154,7 @@ def test_hyperparameters_are_parameters() -> None:
         TextClassifier("tfidf", minimum_documents=-1).fit(["a", "b"] * 5, [0, 1] * 5)
 
 
-def test_method_object_as_parameter(
-    texts: list[str], topics: Dataset
-) -> None:
+def test_method_object_as_parameter(texts: list[str], topics: Dataset) -> None:
     whole = TextClassifier(finetext.Tfidf(inverse_regularisation=10.0), longest_ngram=1)
     named = quick(longest_ngram=1)
     found = [clone(m).fit(texts, topics.labels).predict_proba(texts) for m in (whole, named)]
@@ -210,9 +206,7 @@ def test_random_state_chooses_held_out_rows(texts: list[str], topics: Dataset) -
 
 
 @pytest.mark.parametrize("kind", [str, int, bool, "matrix", "lists"])
-def test_save_and_load(
-    texts: list[str], topics: Dataset, tmp_path: Path, kind: Any
-) -> None:
+def test_save_and_load(texts: list[str], topics: Dataset, tmp_path: Path, kind: Any) -> None:
     y: Any = {
         "matrix": lambda: [[int(label == name) for name in LABELS] for label in topics.labels],
         "lists": lambda: [[label] for label in topics.labels],
@@ -249,9 +243,7 @@ def test_load_of_a_run_and_of_a_model_without_method(
 
 
 @pytest.mark.parametrize("kind", [str, int])
-def test_abstentions_are_wrong_in_score(
-    texts: list[str], topics: Dataset, kind: Any
-) -> None:
+def test_abstentions_are_wrong_in_score(texts: list[str], topics: Dataset, kind: Any) -> None:
     labels = [kind(LABELS[label]) for label in topics.labels]
     model = quick().fit(texts, labels)
     least = [1.1 if name == "3" else 0.0 for name in model.classifier_.scheme.names]

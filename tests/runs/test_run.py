@@ -1,146 +1,115 @@
-"""Reading a finished run."""
+"""`Run` and `open_predicted`: reading a finished run, and recording accesses to its test set."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import finetext
-from finetext.core.errors import FinetextError, RunError, UnknownNameError
+from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
-from finetext.runs.predictions import open_predicted
 from finetext.runs.reporting import report
-from finetext.runs.run import Run, openings
+from finetext.runs.run import ACCESSES, Run, accesses, open_predicted, record_access
 
 
 @pytest.fixture(scope="module")
 def run(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of its own: that its test rows are read is written into it."""
+    """A run that records accesses to its test set."""
     return Run.open(shutil.copytree(finished_once, tmp_path_factory.mktemp("runs") / "finished"))
 
 
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(finished, tmp_path / "copy")
+    return shutil.copytree(finished, tmp_path / "runs" / "finished")
 
 
-def test_it_knows_its_rungs(run: Run) -> None:
+def test_leaderboard_and_verdict(run: Run, copy: Path) -> None:
     assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
     assert run.best == "tfidf"
     assert run.cheapest in ("majority", "tfidf")
     assert run.metric == "macro_f1"
     assert run.report.is_file()
-
-
-def test_the_comparisons_with_the_best_are_kept(run: Run, copy: Path) -> None:
+    assert run.verdict() == json.loads((copy / "verdict.json").read_text())
     expected = compare(run.predictions("majority"), run.predictions("tfidf"), "macro_f1")
     assert run.comparisons == {"majority": expected}
-    verdict = json.loads((copy / "verdict.json").read_text())
-    (copy / "verdict.json").write_text(json.dumps(verdict | {"comparisons": {"majority": {}}}))
-    with pytest.raises(RunError, match="a comparison cannot be read"):
-        Run.open(copy)
 
 
-def test_load_takes_the_folder_of_a_run(run: Run, finished: Path) -> None:
+def test_load_takes_a_run_folder(run: Run, finished: Path) -> None:
     text = "a fine and moving film"
-    assert finetext.load(finished)(text) == run(text)
+    answer = run(text)
+    assert list(answer) == ["good", "bad"]
+    assert answer == run.classifier("tfidf")(text) == finetext.load(finished)(text)
 
 
 @pytest.mark.parametrize("method", ["majority", "tfidf"])
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_predictions_are_those_of_the_model_and_the_leaderboard(
-    run: Run, method: str, split: str
-) -> None:
-    predictions = run.predictions(method, split)  # type: ignore[arg-type]
-    texts = run.texts(method, split)  # type: ignore[arg-type]
+def test_predictions_agree_with_model_and_leaderboard(run: Run, method: str, split: Any) -> None:
+    predictions, texts = run.predictions(method, split), run.texts(method, split)
     assert len(predictions) == len(texts) == 9
+    assert run.rows(method, split).texts == texts
     np.testing.assert_allclose(
         run.classifier(method).predict_proba(texts), predictions.probabilities, rtol=1e-12
     )
-    entry = next(entry for entry in run.leaderboard if entry.method == method)
-    assert evaluate(predictions) == entry.metrics[split]
+    assert evaluate(predictions) == run.entry(method).metrics[split]
 
 
-def test_called_with_a_text_the_best_rung_answers(run: Run) -> None:
-    answer = run("a fine and moving film")
-    assert list(answer) == ["good", "bad"]
-    assert answer == run.classifier("tfidf")("a fine and moving film")
-
-
-def test_an_unknown_rung_is_offered_the_nearest(run: Run) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
-        run.classifier("tfdif")
-
-
-def test_it_can_be_moved(copy: Path) -> None:
-    assert Run.open(copy)("a dull and empty film")["bad"] > 0.5
+def test_unknown_method_suggests_the_nearest(run: Run) -> None:
+    for use in (run.classifier, run.predictions, run.training_log):
+        with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
+            use("tfdif")
 
 
 @pytest.mark.parametrize("name", ["leaderboard.json", "verdict.json"])
 @pytest.mark.parametrize("content", ["", "[{}]", "{}", "3", '{"best": 1'])
-def test_a_damaged_run_is_one_message(copy: Path, name: str, content: str) -> None:
+def test_damaged_run(copy: Path, name: str, content: str) -> None:
     (copy / name).write_text(content)
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="is damaged"):
         Run.open(copy)
 
 
-def test_an_unfinished_run_is_none(copy: Path) -> None:
+def test_damaged_comparison_is_named(copy: Path) -> None:
+    verdict = json.loads((copy / "verdict.json").read_text())
+    (copy / "verdict.json").write_text(json.dumps(verdict | {"comparisons": {"majority": {}}}))
+    with pytest.raises(RunError, match=r"comparisons\.majority\.metric: Field required"):
+        Run.open(copy)
+
+
+def test_unfinished_run_says_how_to_resume(copy: Path) -> None:
     (copy / "leaderboard.json").unlink()
-    told = rf"unfinished: it has no leaderboard\.json yet; .* --resume --out {copy}"
-    for use in (Run.open, finetext.load):
-        with pytest.raises(RunError, match=told):
-            use(copy)
+    said = rf"unfinished: it has no leaderboard\.json yet; .* --resume --out {copy}"
+    for use, place in ((Run.open, copy), (finetext.load, copy), (open_predicted, copy / "tfidf")):
+        with pytest.raises(RunError, match=said):
+            use(place)  # type: ignore[operator]
     (copy / "recipe.toml").unlink()
     with pytest.raises(RunError, match="not the folder of a finished run"):
         Run.open(copy)
 
 
-def test_a_program_that_reads_test_rows_counts_once(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Run.open(copy)
-    run.predictions(split="validation")
-    run.texts()
-    open_predicted(copy, part="validation")
-    report(copy)
-    with pytest.raises(UnknownNameError):
-        run.predictions("tfdif")
-    assert openings(copy) == []
-    run.predictions("majority")
-    Run.open(copy).predictions("tfidf")
-    open_predicted(copy)
-    assert [line["by"] for line in openings(copy)] == ["Python"]
-    monkeypatch.setattr("finetext.runs.run._THIS_PROGRAM", "another")
-    open_predicted(copy / "majority")
-    assert len(openings(copy)) == 2
-    assert "opened 3 times: for this leaderboard, then by Python" in report(copy).read_text()
-
-
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
-def test_damaged_predictions_are_one_message(copy: Path, content: bytes | None) -> None:
+def test_damaged_predictions(copy: Path, content: bytes | None) -> None:
     path = copy / "tfidf" / "predictions.parquet"
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(FinetextError, match="is gone" if content is None else "cannot be read"):
+    with pytest.raises(FinetextError, match="missing" if content is None else "cannot be read"):
         Run.open(copy).predictions()
     with pytest.raises(FinetextError, match="predictions"):
         Run.open(copy).texts()
 
 
-def test_a_log_is_read_as_far_as_it_goes(copy: Path) -> None:
+def test_training_log_skips_broken_lines(copy: Path) -> None:
     assert Run.open(copy).training_log() == []
     lines = '{"step": 1, "loss": 0.5}\n{"step": 2, "lo{"step": 3}\n[1]\n{"step": 4}\n{"ste'
     (copy / "tfidf" / "log.jsonl").write_text(lines)
     assert Run.open(copy).training_log("tfidf") == [{"step": 1, "loss": 0.5}, {"step": 4}]
-    with pytest.raises(UnknownNameError):
-        Run.open(copy).training_log("probe")
 
 
-def test_verdicts_of_earlier_versions_are_read(copy: Path) -> None:
+def test_verdicts_of_earlier_versions(copy: Path) -> None:
     verdict = json.loads((copy / "verdict.json").read_text())
     del verdict["unfinished"], verdict["findings"]
     (copy / "verdict.json").write_text(json.dumps(verdict))
@@ -148,10 +117,92 @@ def test_verdicts_of_earlier_versions_are_read(copy: Path) -> None:
     assert (run.unfinished, run.findings) == ((), ())
 
 
-def test_in_a_notebook_it_is_a_table_that_escapes_names(finished: Path, tmp_path: Path) -> None:
+def test_notebook_table_escapes_names(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "<b>run")
     shown = Run.open(tmp_path / "<b>run")._repr_html_()
     assert shown.count("<tr>") == 3
     assert "<b>" not in shown
     assert "&lt;b&gt;run" in shown
     assert "tfidf" in shown
+
+
+def test_accesses_are_recorded(tmp_path: Path) -> None:
+    assert accesses(tmp_path) == []
+    assert record_access(tmp_path, "finetext errors") == 2
+    assert record_access(tmp_path, "finetext compare") == 3
+    assert [line["by"] for line in accesses(tmp_path)] == ["finetext errors", "finetext compare"]
+    assert datetime.fromisoformat(accesses(tmp_path)[0]["when"]).tzinfo is not None
+    with (tmp_path / ACCESSES).open("a", encoding="utf-8") as file:
+        file.write('{"when": "2026-\n')
+    assert record_access(tmp_path, "finetext errors") == 4
+    missing = tmp_path / "not-there"
+    assert record_access(missing, "finetext errors") == 2
+    assert not missing.exists()
+
+
+def test_a_program_is_recorded_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(copy)
+    run.predictions(split="validation")
+    run.texts()
+    open_predicted(copy, part="validation")
+    report(copy)
+    assert accesses(copy) == []
+    run.predictions("majority")
+    Run.open(copy).predictions("tfidf")
+    open_predicted(copy)
+    assert [line["by"] for line in accesses(copy)] == ["Python"]
+    monkeypatch.setattr("finetext.runs.run._THIS_PROGRAM", "another")
+    open_predicted(copy / "majority")
+    assert len(accesses(copy)) == 2
+    assert "3 times: for this leaderboard, then by Python" in report(copy).read_text()
+
+
+def test_open_predicted_of_a_run_takes_the_best_method(copy: Path) -> None:
+    run = Run.open(copy)
+    found = open_predicted(copy)
+    assert (found.name, found.method, found.run) == (f"finished/{run.best}", run.best, copy)
+    assert found.metric == run.metric
+    assert found.predictions.ids == run.predictions().ids
+    assert found.texts == tuple(run.texts())
+
+
+def test_open_predicted_of_a_method(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = open_predicted(str(copy), "majority", "validation")
+    wanted = Run.open(copy).predictions("majority", "validation")
+    for source in (copy / "majority", copy / "majority" / "predictions.parquet"):
+        found = open_predicted(source, part="validation")
+        assert (found.name, found.run) == ("finished/majority", copy)
+        for each in (named, found):
+            assert each.predictions.ids == wanted.ids
+            assert np.array_equal(each.predictions.probabilities, wanted.probabilities)
+    monkeypatch.chdir(copy / "tfidf")
+    assert open_predicted(".").name == "finished/tfidf"
+    assert open_predicted("predictions.parquet").method == "tfidf"
+    assert open_predicted("..", "majority").name == "finished/majority"
+
+
+def test_open_predicted_says_what_is_missing(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no run folder or file of predictions 'nothing'"):
+        open_predicted("nothing")
+    with pytest.raises(RunError, match="not the folder of a finished run"):
+        open_predicted(tmp_path)
+    with pytest.raises(UnknownNameError, match="'tfidff'; did you mean 'tfidf'"):
+        open_predicted(copy, "tfidff")
+    with pytest.raises(DataError, match="no predictions of train rows"):
+        open_predicted(copy, part="train")
+    with pytest.raises(DataError, match="is the method 'tfidf': leave out the method 'majority'"):
+        open_predicted(copy / "tfidf", "majority")
+
+
+def test_open_predicted_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("id,label,a,b\n1,a,0.9,0.1\n2,b,0.4,0.6\n")
+    found = open_predicted(path)
+    assert (found.name, found.texts, found.run, found.method) == ("mine.csv", None, None, None)
+    assert (found.part, found.metric) == (None, "macro_f1")
+    with pytest.raises(DataError, match="is a table, not a run"):
+        open_predicted(path, "tfidf")
+    path.write_text("id,label,split,a,b\n1,a,test,0.9,0.1\n2,b,dev,0.4,0.6\n")
+    for part in ("validation", "test"):
+        found = open_predicted(path, part=part)  # type: ignore[arg-type]
+        assert (found.part, len(found.predictions)) == (part, 1)

@@ -183,9 +183,10 @@ def evaluate(
     from finetext.evaluation.intervals import per_class
     from finetext.report.scores import scores_json, show_scores
     from finetext.report.trust import decided_json, decided_lines
+    from finetext.runs.run import load
 
     screen = Screen(quiet or as_json)
-    classifier = arguments.open_model(model, device, precision, screen.say)
+    classifier = load(model, device, precision=precision, say=screen.say)
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
     reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
@@ -232,8 +233,7 @@ def show(
 ) -> None:
     """Show the leaderboard of RUN, or predictions beside truths."""
     from finetext.runs.reporting import results_rows, show_results
-    from finetext.runs.run import Run, opened_in_words
-    from finetext.runs.run import opened as count_opening
+    from finetext.runs.run import Run, accesses_in_words, record_access
 
     screen = Screen(as_json)
     opened = Run.open(run)
@@ -241,7 +241,7 @@ def show(
         _show_run(opened, screen, as_json)
         return
     rows = results_rows(opened, method, results)
-    screen.say(opened_in_words(run, count_opening(run, "finetext show --results")))
+    screen.say(accesses_in_words(run, record_access(run, "finetext show --results")))
     if as_json:
         screen.json(rows)
     else:

@@ -6,19 +6,16 @@ import dataclasses
 import os
 import shlex
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetext.core import registry
-from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
+from finetext.core.errors import DataError, RecipeError, RunError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset
 from finetext.data.sources import sample_recipe
-from finetext.models.folder import warning_of
-from finetext.models.hub import model_folder
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
 
@@ -160,40 +157,6 @@ def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
             raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
     return Recipe.from_values({"data": values, "methods": {"majority": {}}}).read
-
-
-def open_model(
-    folder: Path,
-    device: str | None,
-    precision: str | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Classifier:
-    """The classifier in a model folder, the best one of a run folder, or one of the Hub.
-
-    Args:
-        folder: it, or `hub:owner/name`.
-        device: as the option says; None for the best there is.
-        precision: as the option says; None for that of the model.
-        say: called with a line if finetext did not write the model, or what is said of it was
-            changed since.
-
-    Raises:
-        ModelError: it is none of these, damaged, or cannot be fetched.
-        RunError: the run is damaged.
-        RecipeError: there is no such device or precision.
-    """
-    from finetext.training.precision import check_precision, choose_device
-
-    folder = model_folder(folder)
-    if not folder.is_dir():
-        raise ModelError(f"there is no model or run folder {folder}")
-    if device not in (None, "auto", "cpu"):
-        choose_device(str(device))
-    wanted = None if precision is None else check_precision(precision)
-    classifier = Classifier.load(folder, device or "auto")
-    if warning := warning_of(folder):
-        say(warning)
-    return classifier if wanted is None else classifier.with_precision(wanted)
 
 
 def check_place(path: Path) -> None:

@@ -45,6 +45,7 @@ def explain(
     """Say which words decide, of a text or for each label."""
     from finetext.batch.files import check_output
     from finetext.diagnosis.explain import choose_explainer
+    from finetext.runs.run import load
 
     screen = Screen(quiet or as_json)
     if out is not None:
@@ -53,7 +54,7 @@ def explain(
         arguments.check_place(page)
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
-    explainer = choose_explainer(arguments.open_model(model, device), way)
+    explainer = choose_explainer(load(model, device), way)
     texts = _texts(model, source, DataOptions(text, id=row_id).given(), settings)
     if texts.description:
         screen.say(texts.description)

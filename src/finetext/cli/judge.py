@@ -67,8 +67,7 @@ def _opened(sources: list[str], method: str | None, part: SplitName) -> dict[str
     Raises:
         DataError: there is nothing to compare.
     """
-    from finetext.runs.predictions import predicted_in
-    from finetext.runs.run import is_run
+    from finetext.runs.run import is_run, predicted_in
 
     folders = [is_run(Path(source).expanduser()) for source in sources]
     if len(sources) == 1:
@@ -119,7 +118,7 @@ def _longer(source: str, of: Predicted) -> str:
 
 def _usual_metric(sets: list[Predicted]) -> str:
     """The metric of the runs, or macro F1 if there are none, or they have several."""
-    from finetext.runs.predictions import USUAL_METRIC
+    from finetext.runs.run import USUAL_METRIC
 
     metrics = {of.metric for of in sets if of.run is not None}
     return metrics.pop() if len(metrics) == 1 else USUAL_METRIC
@@ -136,14 +135,14 @@ def _meant(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:
 
 
 def _counted(sets: dict[str, Predicted], screen: Screen) -> dict[str, Any]:
-    """Run folder to how often its test rows have been opened, this time included."""
-    from finetext.runs.run import opened, opened_in_words
+    """Run folder to the number of accesses to its test set, this one included."""
+    from finetext.runs.run import accesses_in_words, record_access
 
     times: dict[str, Any] = {}
     runs = {of.run.resolve(): of.run for of in sets.values() if of.run is not None}
     for run in runs.values():
-        times[str(run)] = opened(run, "finetext compare")
-        screen.say(opened_in_words(run, times[str(run)]))
+        times[str(run)] = record_access(run, "finetext compare")
+        screen.say(accesses_in_words(run, times[str(run)]))
     return times
 
 
@@ -276,7 +275,7 @@ def decide(
 ) -> None:
     """Choose anew how a rung of RUN decides, on its validation rows."""
     from finetext.models.folder import provenance, record_of, save_model
-    from finetext.runs.predictions import predicted_in
+    from finetext.runs.run import load, predicted_in
 
     wanted = Deciding(aim, costs, abstain, coverage)
     predicted = predicted_in(run, method, "validation")
@@ -286,7 +285,7 @@ def decide(
     if out.resolve() == model.resolve() or _is_of_run(out.resolve()):
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
     decision = choose_decision(predicted.predictions, wanted)
-    classifier = arguments.open_model(model, "cpu").with_decision(decision)
+    classifier = load(model, "cpu").with_decision(decision)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
     screen = Screen()

@@ -39,18 +39,14 @@ def map_texts(
 ) -> None:
     """Draw texts on a plane, with those close together that are alike."""
     from finetext.diagnosis.text_map import check_umap, text_map
-    from finetext.runs.predictions import part_of_run
-    from finetext.runs.run import Run, is_run
+    from finetext.runs.run import Run, is_run, load
 
     screen = Screen(quiet or as_json)
     check_umap()
     run = Run.open(model) if is_run(model) else None
     if run is None and method is not None:
         raise RecipeError("--method chooses a rung of a run folder; leave it out")
-    if run is None:
-        classifier = arguments.open_model(model, device)
-    else:
-        classifier = run.classifier(method, device or "auto")
+    classifier = load(model, device) if run is None else run.classifier(method, device or "auto")
     if data is not None:
         reading = DataOptions(text, label, id=row_id)
         dataset = _read(data, reading, settings, classifier.scheme)
@@ -58,7 +54,7 @@ def map_texts(
     elif run is None:
         raise RecipeError(f"{model} is no run with texts of its own; name DATA, too")
     else:
-        dataset = part_of_run(run, method)
+        dataset = run.rows(method)
         screen.say(f"the {len(dataset):,} validation rows of {model}")
     folder = out or (Path("map") if run is None else model / "diagnosis")
     with screen.watching():
@@ -116,13 +112,14 @@ def plot(
 ) -> None:
     """Show how probable each label of a text is, as bars."""
     from finetext.report.pictures import Bars, bar_lines, check_picture, write_bars
+    from finetext.runs.run import load
 
     if out is not None:
         arguments.check_place(out)
         check_picture(out)
     text = _text(source)
     screen = Screen(quiet or as_json)
-    classifier = arguments.open_model(model, device, precision, screen.say)
+    classifier = load(model, device, precision=precision, say=screen.say)
     bars = Bars.of(classifier, text)
     if as_json:
         screen.json(bars.to_json() | {"picture": None if out is None else str(out)})

@@ -26,7 +26,7 @@ def part_of(name: str) -> SplitName:
 
 def open_rows(source: str, method: str | None, part: SplitName, screen: Screen) -> Predicted:
     """The predictions of one part; says what reading noticed."""
-    from finetext.runs.predictions import predicted_in
+    from finetext.runs.run import predicted_in
 
     predicted = predicted_in(source, method, part)
     for finding in predicted.findings:
@@ -36,12 +36,12 @@ def open_rows(source: str, method: str | None, part: SplitName, screen: Screen) 
 
 def count_opening(predicted: Predicted, part: SplitName, by: str, screen: Screen) -> int | None:
     """Count that test rows of a run are shown; returns how often they were, None for others."""
-    from finetext.runs.run import opened, opened_in_words
+    from finetext.runs.run import accesses_in_words, record_access
 
     if predicted.run is None or part != "test":
         return None
-    times = opened(predicted.run, by)
-    screen.say(opened_in_words(predicted.run, times))
+    times = record_access(predicted.run, by)
+    screen.say(accesses_in_words(predicted.run, times))
     return times
 
 
@@ -54,13 +54,13 @@ def count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int
     Args:
         model: a run folder, or the model folder of a rung in it.
         texts: those of the rows.
-        screen: is told how often the test rows were opened.
+        screen: is told how often the test set was accessed.
 
     Returns:
         how often they were, or None if the rows are others, or the model is of no run.
     """
     from finetext.models.hub import model_folder
-    from finetext.runs.run import Run, opened, opened_in_words
+    from finetext.runs.run import Run, accesses_in_words, record_access
 
     model = model_folder(model)
     place = model.resolve()
@@ -75,8 +75,8 @@ def count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int
     measured = set(texts)
     if 2 * len(measured & own) < min(len(measured), len(own)) or not own:
         return None
-    times = opened(run, "finetext evaluate")
-    screen.say(opened_in_words(run, times))
+    times = record_access(run, "finetext evaluate")
+    screen.say(accesses_in_words(run, times))
     return times
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.cli import arguments, options
+from finetext.cli import options
 from finetext.cli.arguments import DataOptions
 from finetext.core.console import Screen, told_how_to_go_on
 from finetext.core.errors import DataError
@@ -46,6 +46,7 @@ def predict(
     from finetext.batch.output import Files, opened
     from finetext.batch.tables import Shown, layout_of, predictions
     from finetext.data.rows import Wanted
+    from finetext.runs.run import load
 
     screen = Screen(quiet or as_json)
     shown = Shown(top, every or None)
@@ -57,7 +58,7 @@ def predict(
     given = DataOptions(text, id=row_id).given()
     with told_how_to_go_on(), ExitStack() as stack:
         output = stack.enter_context(opened(files))
-        classifier = arguments.open_model(model, device, precision, screen.say)
+        classifier = load(model, device, precision=precision, say=screen.say)
         wanted = Wanted(columns=True, bad=set_aside is not None)
         texts = read_input(source, given, settings, wanted)
         if texts.description:

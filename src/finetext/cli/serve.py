@@ -62,6 +62,7 @@ def serve(
 ) -> None:
     """Answer over HTTP what MODEL says of texts, until Ctrl-C."""
     from finetext.core.settings import ServeSettings, made
+    from finetext.runs.run import load
     from finetext.serving import server
     from finetext.serving.model import about
 
@@ -79,7 +80,7 @@ def serve(
     screen = Screen(quiet or as_json)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     with server.bound(host, port) as listening:
-        classifier = arguments.open_model(model, device, precision, screen.say)
+        classifier = load(model, device, precision=precision, say=screen.say)
         if token is None and server.is_open_to_others(listening):
             logging.warning(
                 "whoever reaches %s can use this model: there is no token; see --token-file", host

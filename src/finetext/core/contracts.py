@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from finetext.core import registry
 from finetext.core.arrays import Floats, logits_of
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
@@ -270,9 +271,8 @@ class Classifier(ABC):
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder, whole or not at all; see `finetext.models.folder`."""
-        from finetext.models.folder import save_model
-
-        return save_model(self, Path(folder))
+        written: Path = registry.load("storage", "save")(self, Path(folder))
+        return written
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
@@ -286,14 +286,8 @@ class Classifier(ABC):
             ModelError: it is none of these, damaged, or cannot be fetched.
             RunError: the run is unfinished or damaged.
         """
-        from finetext.models.folder import load_model
-        from finetext.models.hub import model_folder
-        from finetext.runs.run import Run, is_run
-
-        folder = model_folder(folder)
-        if is_run(folder):
-            return Run.open(folder).classifier(device=device)
-        return load_model(folder, device)
+        loaded: Classifier = registry.load("storage", "load")(folder, device)
+        return loaded
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:

@@ -64,6 +64,10 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "giveaway-tokens": "finetext.diagnosis.checks:giveaway_tokens",
         "cut-texts": "finetext.diagnosis.checks:cut_texts",
     },
+    "storage": {
+        "save": "finetext.models.folder:save_model",
+        "load": "finetext.runs.run:load",
+    },
     "samples": {
         "bbc-news": "finetext.data.sources:bbc_news",
     },
@@ -74,6 +78,7 @@ _SINGULAR: Final = {
     "exporters": "format of export",
     "metrics": "metric",
     "checks": "check",
+    "storage": "way to store models",
     "samples": "sample",
 }
 

@@ -18,7 +18,7 @@ from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.folder import load_model
 from finetext.report.data import Diagnoses
 from finetext.runs.fit_methods import Rung
-from finetext.runs.run import openings
+from finetext.runs.run import accesses
 from finetext.storage.files import write_json
 
 FOLDER: Final = "diagnosis"
@@ -72,7 +72,7 @@ def kept(run: Path) -> Diagnoses:
             found[kind] = _read(run, kind)
         except RunError as error:
             damaged.append(Finding("warning", "damaged-diagnosis", str(error)))
-    return Diagnoses(openings=openings(run), damaged=tuple(damaged), **found)
+    return Diagnoses(openings=accesses(run), damaged=tuple(damaged), **found)
 
 
 def _read(run: Path, kind: str) -> Any:

@@ -33,10 +33,8 @@ from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
 from finetext.runs.recipe import Recipe, read_toml
-from finetext.runs.run import Run
+from finetext.runs.run import USUAL_METRIC, Run, load, place_in_run
 from finetext.storage.files import write_json
-
-USUAL_METRIC: Final = "macro_f1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +86,7 @@ class Origin:
         """
         if self.data is not None:
             return self._given()
-        return None if self.run is None else self.validation_rows()
+        return None if self.run is None else self.run.rows(self.method)
 
     @property
     def where(self) -> str:
@@ -137,25 +135,6 @@ class Origin:
         chosen = [row for row, name in enumerate(dataset.ids) if parts.get(name) == "train"]
         return dataset.select(chosen)
 
-    def validation_rows(self) -> Dataset:
-        """Texts, labels and groups of the validation rows of the run.
-
-        Raises:
-            RunError: the predictions of the run are missing or damaged.
-        """
-        import datasets
-
-        assert self.run is not None
-        predictions = self.run.predictions(self.method, "validation")
-        columns: dict[str, Any] = {
-            "id": list(predictions.ids),
-            "text": self.run.texts(self.method, "validation"),
-            "label": predictions.scheme.decode(predictions.targets),
-        }
-        if predictions.groups is not None:
-            columns["group"] = list(predictions.groups)
-        return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
-
     @property
     def original(self) -> Original:
         """What exporters get."""
@@ -177,7 +156,7 @@ class Origin:
         if self.run is not None:
             remark = "temperature and decision rule of both were chosen on these rows"
             return HeadRows(
-                self.training_rows(), self.validation_rows(), None, "" if self.data else remark
+                self.training_rows(), self.run.rows(self.method), None, "" if self.data else remark
             )
         given = self.rows
         if given is None or given.scheme is None:
@@ -229,13 +208,11 @@ def open_origin(
         RunError: the run is damaged.
         UnknownNameError: the run has no such rung.
     """
-    from finetext.cli.arguments import open_model
-
     if isinstance(what, Classifier):
         return Origin(what, data=data, reading=reading, seed=seed or 0)
     found = place_in_run(Path(what))
     if found is None:
-        classifier = open_model(Path(what), "cpu")
+        classifier = load(what, "cpu")
         model = Path(what) if Path(what).is_dir() else None
         return Origin(classifier, model, data=data, reading=reading, seed=seed or 0)
     run = Run.open(found[0])
@@ -244,24 +221,6 @@ def open_origin(
     model = run.folder / next(of.model for of in run.leaderboard if of.method == method)
     origin = Origin(classifier, model, run, method, data, reading)
     return replace(origin, seed=origin.recipe.seed if seed is None else seed)
-
-
-def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
-    """The run and the rung that a folder is: of the run, of a rung or of its model.
-
-    Args:
-        folder: any path.
-
-    Returns:
-        None if it is of no run; no rung for the run itself.
-    """
-    folder = Path(os.path.abspath(folder))
-    if Run.is_at(folder):
-        return folder, None
-    rung = folder.parent if folder.name == "model" else folder
-    if Run.is_at(rung.parent) and (rung / "model").is_dir():
-        return rung.parent, rung.name
-    return None
 
 
 COMPARISON: Final = "export.json"

@@ -26,9 +26,8 @@ from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
-from finetext.runs.folder import write_predictions
+from finetext.runs.predictions import read_predictions, write_predictions
 from finetext.runs.recipe import LARGEST_SEED, Recipe
-from finetext.runs.run import read_predictions
 from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
 from finetext.storage.files import sync_names, write_json
 from finetext.storage.resume import Attempts, forget

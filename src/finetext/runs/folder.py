@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,13 @@ import numpy as np
 from finetext.core.environment import processor_name
 from finetext.core.errors import RunError
 from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset, Finding, Predictions, SplitName, Splits
+from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.runs.predictions import write_table
 from finetext.runs.recipe import Recipe
 from finetext.storage.codec import finding_to_json
-from finetext.storage.files import put_in_place, sync_names, write_json, write_text
+from finetext.storage.files import sync_names, write_json, write_text
 
 PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
@@ -65,7 +65,7 @@ def _version(package: str) -> str | None:
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Write which row is in which part: the columns `id` and `split`."""
-    _write_table(path, split_columns(splits))
+    write_table(path, split_columns(splits))
 
 
 def split_columns(splits: Splits) -> dict[str, list[str]]:
@@ -74,37 +74,6 @@ def split_columns(splits: Splits) -> dict[str, list[str]]:
         "id": [row for _, part in splits.items() for row in part.ids],
         "split": [name for name, part in splits.items() for _ in range(len(part))],
     }
-
-
-def write_predictions(
-    path: Path, by_split: Mapping[SplitName, Predictions], texts: Mapping[SplitName, list[str]]
-) -> None:
-    """Write predictions of several parts into one Parquet file.
-
-    Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
-    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the
-    decision are in the metadata of the file.
-    """
-    parts = by_split.items()
-    some = next(iter(by_split.values()))
-    columns: dict[str, Any] = {
-        "id": [row for _, part in parts for row in part.ids],
-        "split": [name for name, part in parts for _ in part.ids],
-        "text": [text for name, _ in parts for text in texts[name]],
-        "truth": [label for _, part in parts for label in part.scheme.decode(part.targets)],
-        "prediction": [label for _, part in parts for label in part.scheme.decode(part.decisions)],
-    }
-    if some.groups is not None:
-        columns["group"] = [group for _, part in parts for group in part.groups or ()]
-    probabilities = np.concatenate([part.probabilities for _, part in parts])
-    for column, name in enumerate(some.scheme.names):
-        columns[f"probability:{name}"] = probabilities[:, column]
-    described = {
-        "labels": list(some.scheme.names),
-        "multilabel": some.scheme.multilabel,
-        "decision": some.decision.to_json(),
-    }
-    _write_table(path, columns, described)
 
 
 def start_run(
@@ -141,7 +110,7 @@ def start_run(
 def _with_copy(path: Path, recipe: Recipe, dataset: Dataset) -> Recipe:
     """Write the data into the run folder; the recipe then says how to read them from there."""
     names = dataset.table.column_names
-    _write_table(path, {name: dataset.column(name) for name in names})
+    write_table(path, {name: dataset.column(name) for name in names})
     scheme = dataset.scheme
     read = ReadSettings(
         text="text",
@@ -192,20 +161,3 @@ def write_leaderboard(
     """Write `leaderboard.json`, then `verdict.json`; with the verdict the run can be opened."""
     write_json(folder / "leaderboard.json", [entry.to_json() for entry in entries])
     write_json(folder / "verdict.json", dict(verdict))
-
-
-def _write_table(
-    path: Path, columns: Mapping[str, Any], described: Mapping[str, Any] | None = None
-) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    metadata = {} if described is None else {b"finetext": json.dumps(described).encode()}
-    table = pyarrow.table(dict(columns)).replace_schema_metadata(metadata)
-    unfinished = path.with_suffix(".part")
-    try:
-        pyarrow.parquet.write_table(table, unfinished)
-        put_in_place(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

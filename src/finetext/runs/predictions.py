@@ -1,109 +1,103 @@
-"""Predictions from wherever they are: a run, a rung of it, or a table made elsewhere.
-
-`open_predicted` is for users, and counts that test rows of a run are opened. What finetext itself
-reads comes from `predicted_in`, which does not: each command counts once for all that it reads.
-"""
+"""The Parquet file with the predictions of a method, and the tables of a run folder in general."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
-from finetext.core.errors import DataError
-from finetext.core.types import Dataset, Predicted, SplitName
-from finetext.data.predictions import read_predicted_table
-from finetext.runs.run import Run, is_run, opened_in_python, stored_predictions
+import numpy as np
+
+from finetext.core.decision import decision_in
+from finetext.core.errors import RunError
+from finetext.core.types import LabelScheme, Predictions, SplitName
+from finetext.storage.files import put_in_place
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
-def part_of_run(run: Run, method: str | None = None, part: SplitName = "validation") -> Dataset:
-    """Texts and true labels of the validation or test rows of a run, as a data set.
+def write_predictions(
+    path: Path, by_split: Mapping[SplitName, Predictions], texts: Mapping[SplitName, list[str]]
+) -> None:
+    """Write the predictions of several splits into one Parquet file.
 
-    Raises:
-        UnknownNameError: the run has no such rung.
-        RunError: the file of predictions is missing or damaged.
+    Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
+    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the
+    decision rule are in the metadata of the file.
     """
-    import datasets
-
-    predictions = run.predictions(method, part)
-    columns = {
-        "id": list(predictions.ids),
-        "text": run.texts(method, part),
-        "label": predictions.scheme.decode(predictions.targets),
+    parts = by_split.items()
+    first = next(iter(by_split.values()))
+    columns: dict[str, Any] = {
+        "id": [row for _, part in parts for row in part.ids],
+        "split": [name for name, part in parts for _ in part.ids],
+        "text": [text for name, _ in parts for text in texts[name]],
+        "truth": [label for _, part in parts for label in part.scheme.decode(part.targets)],
+        "prediction": [label for _, part in parts for label in part.scheme.decode(part.decisions)],
     }
-    return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
+    if first.groups is not None:
+        columns["group"] = [group for _, part in parts for group in part.groups or ()]
+    probabilities = np.concatenate([part.probabilities for _, part in parts])
+    for column, name in enumerate(first.scheme.names):
+        columns[f"probability:{name}"] = probabilities[:, column]
+    described = {
+        "labels": list(first.scheme.names),
+        "multilabel": first.scheme.multilabel,
+        "decision": first.decision.to_json(),
+    }
+    write_table(path, columns, described)
 
 
-USUAL_METRIC: Final = "macro_f1"
-_PREDICTIONS: Final = "predictions.parquet"
-
-
-def open_predicted(
-    source: str | Path, method: str | None = None, part: SplitName = "test"
-) -> Predicted:
-    """Open predictions with their true labels.
-
-    A program that opens test rows of a run is counted in the run, once.
-
-    Args:
-        source: a run folder; a rung's folder in it; or a table (CSV, TSV, JSON lines, Parquet) as
-            `finetext.data.predictions.read_predicted_table` describes it.
-        method: which rung of a run; the best one on validation rows by default.
-        part: "validation" or "test"; of a table without a column `split` all rows are taken.
+def read_predictions(path: Path, split: SplitName) -> Predictions:
+    """Return the predictions of one split out of what `write_predictions` wrote.
 
     Raises:
-        DataError: there is nothing of that name, there are no such rows, or a table is not as it
-            should be.
-        RunError: it is a folder, but not that of a finished run or a rung of one.
-        UnknownNameError: the run has no such rung.
+        RunError: the file is missing or damaged.
     """
-    predicted = predicted_in(source, method, part)
-    if predicted.run is not None and part == "test":
-        opened_in_python(predicted.run)
-    return predicted
-
-
-def predicted_in(
-    source: str | Path, method: str | None = None, part: SplitName = "test"
-) -> Predicted:
-    """The same as `open_predicted`, but nothing is counted."""
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
-    folder = path.parent if path.name == _PREDICTIONS else path
-    if folder.is_dir() and is_run(folder.resolve().parent) and not is_run(folder):
-        return _of_rung(folder, method, part)
-    if path.is_dir():
-        return _of_run(path, method, part)
-    if method is not None:
-        raise DataError(f"{source} is a table, not a run with rungs: leave out the method {method}")
-    table = read_predicted_table(path, part)
-    return Predicted(path.name, table.predictions, table.texts, USUAL_METRIC,
-                     findings=table.findings, part=table.part)  # fmt: skip
-
-
-def _of_rung(folder: Path, method: str | None, part: SplitName) -> Predicted:
-    """A rung that is named by its own folder."""
-    rung = folder.resolve().name
-    if method not in (None, rung):
-        raise DataError(f"{folder} is the rung {rung!r}: leave out the method {method!r}")
-    above = folder.parent if folder.name == rung else folder.resolve().parent
-    return _of_run(above, rung, part)
-
-
-def _of_run(folder: Path, method: str | None, part: SplitName) -> Predicted:
-    run = Run.open(folder)
-    rung = method or run.best
-    predictions = stored_predictions(run, rung, part)
-    if not len(predictions):
-        raise DataError(
-            f"{folder} has no predictions of {part} rows; a run keeps those of validation and test"
-        )
-    return Predicted(
-        name=f"{folder.resolve().name}/{rung}",
-        predictions=predictions,
-        texts=tuple(run.texts(rung, part)),
-        metric=run.metric,
-        run=folder,
-        method=rung,
-        part=part,
+    table = read_rows(path, split)
+    described = json.loads(table.schema.metadata[b"finetext"])
+    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+    probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
+    return Predictions(
+        ids=tuple(table["id"].to_pylist()),
+        targets=scheme.encode(table["truth"].to_pylist()),
+        probabilities=np.stack(probabilities, axis=1),
+        scheme=scheme,
+        decision=decision_in(described),
+        groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
     )
+
+
+def read_rows(path: Path, split: SplitName) -> pyarrow.Table:
+    """Return all columns of one split; raises a RunError if the file is missing or damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+    except FileNotFoundError:
+        raise RunError(
+            f"{path} is missing, which holds the predictions of validation and test rows; train "
+            "the method again: finetext train --recipe RUN/recipe.toml"
+        ) from None
+    except (OSError, pyarrow.ArrowException) as error:
+        raise RunError(f"the predictions in {path} cannot be read: {error}") from None
+
+
+def write_table(
+    path: Path, columns: Mapping[str, Any], described: Mapping[str, Any] | None = None
+) -> None:
+    """Write a Parquet file, whole or not at all, with a description in its metadata."""
+    import pyarrow
+    import pyarrow.parquet
+
+    metadata = {} if described is None else {b"finetext": json.dumps(described).encode()}
+    table = pyarrow.table(dict(columns)).replace_schema_metadata(metadata)
+    unfinished = path.with_suffix(".part")
+    try:
+        pyarrow.parquet.write_table(table, unfinished)
+        put_in_place(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -1,74 +1,76 @@
-"""The run folder: everything needed to understand, repeat and use a result."""
+"""A finished run, read from its folder: leaderboard, verdict, models and predictions.
+
+Whoever reads test rows is recorded in the run, once a command or Python program: what is chosen
+after a look at the test set is no longer tested by it.
+"""
 
 from __future__ import annotations
 
 import html
 import json
+import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Any, Final
 
 from finetext.core.contracts import Classifier
-from finetext.core.decision import decision_in
-from finetext.core.errors import RunError, UnknownNameError
-from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
+from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
+from finetext.core.types import Dataset, Finding, Predicted, Predictions, SplitName
+from finetext.data.predictions import read_predicted_table
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
-from finetext.models.folder import load_model
-from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
+from finetext.models.folder import load_model, warning_of
+from finetext.models.hub import model_folder
+from finetext.runs.predictions import read_predictions, read_rows
+from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
 from finetext.storage.resume import read_log
 
-if TYPE_CHECKING:
-    import pyarrow
-
-
-OPENINGS: Final = "openings.jsonl"
+ACCESSES: Final = "openings.jsonl"
+PREDICTIONS: Final = "predictions.parquet"
+USUAL_METRIC: Final = "macro_f1"
 _THIS_PROGRAM: Final = secrets.token_hex(8)
-"""What tells this process from any other that reads the same test rows."""
 
 
-def opened(run: Path, by: str, program: str | None = None) -> int:
-    """Write down that the test rows have been opened once more.
+def record_access(run: Path, by: str, program: str | None = None) -> int:
+    """Record an access to the test rows; nothing is recorded where the run cannot be written.
 
     Args:
-        run: the run folder; where it cannot be written, nothing is.
-        by: what opened them, such as "finetext errors".
-        program: a name of the process, if that is to count only once.
+        run: the run folder.
+        by: the command, such as "finetext errors", or "Python".
+        program: what identifies the program, or None.
 
     Returns:
-        how often they have been opened, with this time and the run's own evaluation.
+        the number of accesses, this one and the run's own evaluation included.
     """
-    before = len(openings(run))
+    before = len(accesses(run))
     line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
     if program is not None:
         line["program"] = program
-    with suppress(OSError), (run / OPENINGS).open("a", encoding="utf-8") as file:
+    with suppress(OSError), (run / ACCESSES).open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(line)}\n")
     return before + 2
 
 
-def opened_in_python(run: Path) -> None:
-    """Write down that a program in Python reads test rows: once, however often it does."""
-    if all(line.get("program") != _THIS_PROGRAM for line in openings(run)):
-        opened(run, "Python", _THIS_PROGRAM)
+def record_python_access(run: Path) -> None:
+    """Record that this Python program reads test rows, unless it is recorded already."""
+    if all(line.get("program") != _THIS_PROGRAM for line in accesses(run)):
+        record_access(run, "Python", _THIS_PROGRAM)
 
 
-def openings(run: Path) -> list[dict[str, Any]]:
-    """The openings after the run's own evaluation, each with "when" (ISO 8601, UTC) and "by"."""
-    return read_log(run / OPENINGS)
+def accesses(run: Path) -> list[dict[str, Any]]:
+    """Return the accesses after the run's own evaluation: "when" (ISO 8601, UTC) and "by"."""
+    return read_log(run / ACCESSES)
 
 
-def opened_in_words(run: Path, times: int) -> str:
-    """What to say of the number that `opened` gives."""
-    return f"the test rows of {run} have been opened {times} times"
+def accesses_in_words(run: Path, number: int) -> str:
+    """Return a message with the number that `record_access` returns."""
+    return f"the test set of {run} has been accessed {number} times"
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,15 @@ class Run:
 
     Attributes:
         folder: where it is.
-        leaderboard: one entry a rung, in the order of the ladder.
-        best: the rung with the best metric on validation rows.
-        cheapest: the rung that trains fastest among those not significantly worse on test rows;
-            the training of an encoder of one's own counts.
-        metric: name of the metric by which the two were chosen.
-        comparisons: rung to its paired comparison with the best on the test rows; none for the
-            best itself.
-        unfinished: rungs that failed, were stopped, come after such a one, or lack further seeds.
-        findings: what training noticed, and what is to be known of rungs that are unfinished.
-        paid: rungs with an adapted or pretrained encoder, each beside the same method with the
-            encoder that came from.
+        leaderboard: one entry for each method, in the order they were fitted in.
+        best: the method with the best metric on validation rows.
+        cheapest: the method that trains fastest among those not significantly worse than the best
+            on test rows; adapting or pretraining its encoder counts.
+        metric: the metric by which the two were chosen.
+        comparisons: method to its paired comparison with the best on test rows.
+        unfinished: methods that failed, were stopped or not reached, or lack further seeds.
+        findings: what training noticed, and why methods are unfinished.
+        paid: methods with an adapted or pretrained encoder, compared with their ablation baseline.
     """
 
     folder: Path
@@ -102,7 +102,7 @@ class Run:
 
     @staticmethod
     def is_at(folder: Path) -> bool:
-        """Whether a folder is that of a run with a leaderboard."""
+        """Return whether a folder is that of a run with a leaderboard."""
         return (folder / "leaderboard.json").is_file()
 
     @classmethod
@@ -110,54 +110,39 @@ class Run:
         """Read a run folder.
 
         Raises:
-            RunError: it is not the folder of a finished run; that of another one is told how to
-                go on.
+            RunError: it is not the folder of a finished run, or it is damaged; of an unfinished
+                run the message says how to resume it.
         """
         folder = Path(folder)
         path = folder / "leaderboard.json"
         if not cls.is_at(folder):
             if is_started(folder):
                 raise RunError(
-                    f"the run in {folder} is unfinished: it has no {path.name} yet; go on with it: "
+                    f"the run in {folder} is unfinished: it has no {path.name} yet; resume it: "
                     f"{resume_command(folder)}"
                 )
             raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
         try:
-            entries = tuple(map(LeaderboardEntry.from_json, json.loads(path.read_text("utf-8"))))
+            entries = json.loads(path.read_text("utf-8"))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
-            compared = verdict.pop("comparisons", {})
-            run = cls(
-                folder,
-                entries,
-                comparisons=from_json(dict[str, Comparison], compared, "verdict.json"),
-                unfinished=tuple(verdict.pop("unfinished", ())),
-                findings=tuple(map(finding_from_json, verdict.pop("findings", ()))),
-                paid=tuple(map(EncoderGain.from_json, verdict.pop("paid", ()))),
-                **verdict,
-            )
+            values = {**verdict, "folder": folder, "leaderboard": entries}
+            run = from_json(cls, values, "its leaderboard or verdict")
             run.entry(run.cheapest)
             run.entry(run.best)
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            UnknownNameError,
-        ) as error:
+        except (OSError, ValueError, TypeError, RunError, UnknownNameError) as error:
             raise RunError(f"the run in {folder} is damaged: {error}") from None
         return run
 
     def verdict(self) -> dict[str, Any]:
-        """What `verdict.json` says."""
+        """Return the content of `verdict.json`."""
         return {
             "best": self.best,
             "cheapest": self.cheapest,
             "metric": self.metric,
-            "comparisons": {name: to_json(of) for name, of in self.comparisons.items()},
+            "comparisons": to_json(dict(self.comparisons)),
             "paid": [pair.to_json() for pair in self.paid],
             "unfinished": list(self.unfinished),
-            "findings": list(map(finding_to_json, self.findings)),
+            "findings": to_json(self.findings),
         }
 
     @property
@@ -165,66 +150,75 @@ class Run:
         """The page to open in a browser."""
         return self.folder / "report.html"
 
-    def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
-        """Load a trained rung, the best one by default.
-
-        Raises:
-            UnknownNameError: the run has no such rung.
-        """
-        return load_model(self.folder / self.entry(method).model, device)
-
-    def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
-        """What a rung, the best one by default, said of the validation or test rows.
-
-        A program that reads test rows is counted in the run, once: what is chosen after a look at
-        them is no longer tested by them.
-
-        Raises:
-            UnknownNameError: the run has no such rung.
-            RunError: the file of predictions is missing or damaged.
-        """
-        found = stored_predictions(self, method, split)
-        if split == "test":
-            opened_in_python(self.folder)
-        return found
-
-    def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
-        """The texts of the rows of `predictions`, in the same order; raises the same."""
-        path = self.folder / self.entry(method).method / "predictions.parquet"
-        texts: list[str] = _rows(path, split)["text"].to_pylist()
-        return texts
-
-    def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
-        """What a rung, the best one by default, logged while it was trained.
-
-        A run that was resumed can have a step twice; the later line counts.
-
-        Returns:
-            one mapping a line, in the order of the file; none if it does not train step by step.
-
-        Raises:
-            UnknownNameError: the run has no such rung.
-        """
-        return read_log(self.folder / self.entry(method).method / "log.jsonl")
-
-    def __call__(self, text: str) -> dict[str, float]:
-        """Label to probability for one text by the best rung, likeliest first.
-
-        The model is loaded at every call: keep `run.classifier()` to predict more than once.
-        """
-        return self.classifier()(text)
-
     def entry(self, method: str | None = None) -> LeaderboardEntry:
-        """The line of the leaderboard of a rung, the best one by default.
+        """Return the leaderboard entry of a method, the best one by default.
 
         Raises:
-            UnknownNameError: the run has no such rung.
+            UnknownNameError: the run has no such method.
         """
         by_name = {entry.method: entry for entry in self.leaderboard}
         name = method or self.best
         if name not in by_name:
-            raise UnknownNameError("rung in this run", name, by_name)
+            raise UnknownNameError("method in this run", name, by_name)
         return by_name[name]
+
+    def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
+        """Load the model of a method, the best one by default; raises as `entry`."""
+        return load_model(self.folder / self.entry(method).model, device)
+
+    def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
+        """Return the predictions of validation or test rows by a method, the best one by default.
+
+        A program that reads test rows is recorded in the run, once.
+
+        Raises:
+            UnknownNameError: the run has no such method.
+            RunError: the file of predictions is missing or damaged.
+        """
+        found = stored_predictions(self, method, split)
+        if split == "test":
+            record_python_access(self.folder)
+        return found
+
+    def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
+        """Return the texts of the rows of `predictions`, in the same order; raises the same."""
+        path = self.folder / self.entry(method).method / PREDICTIONS
+        texts: list[str] = read_rows(path, split)["text"].to_pylist()
+        return texts
+
+    def rows(self, method: str | None = None, split: SplitName = "validation") -> Dataset:
+        """Return the rows of `predictions` as labeled data; records and raises the same."""
+        import datasets
+
+        predictions = self.predictions(method, split)
+        columns = {
+            "id": list(predictions.ids),
+            "text": self.texts(method, split),
+            "label": predictions.scheme.decode(predictions.targets),
+        }
+        if predictions.groups is not None:
+            columns["group"] = list(predictions.groups)
+        return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
+
+    def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
+        """Return the log of the training of a method, the best one by default.
+
+        A resumed training can have a step twice; the later line counts.
+
+        Returns:
+            one mapping for each line; none if the method does not train step by step.
+
+        Raises:
+            UnknownNameError: the run has no such method.
+        """
+        return read_log(self.folder / self.entry(method).method / "log.jsonl")
+
+    def __call__(self, text: str) -> dict[str, float]:
+        """Return label to probability for one text by the best method, likeliest first.
+
+        The model is loaded at every call: keep `run.classifier()` to predict more than once.
+        """
+        return self.classifier()(text)
 
     def _repr_html_(self) -> str:
         names = list(self.leaderboard[0].metrics["test"])
@@ -240,12 +234,12 @@ class Run:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, finished or not."""
+    """Return whether a folder holds a run, finished or not."""
     return Run.is_at(folder) or is_started(folder)
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a run with all of its rungs."""
+    """Return whether a folder holds a run with all of its methods."""
     try:
         return Run.is_at(folder) and not Run.open(folder).unfinished
     except RunError:
@@ -253,45 +247,125 @@ def is_finished(folder: Path) -> bool:
 
 
 def resume_command(folder: Path) -> str:
-    """The command that goes on with the run in a folder."""
+    """Return the command that resumes the run in a folder."""
     return f"finetext train --resume --out {shlex.quote(str(folder))}"
 
 
-def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:
-    """The same as `Run.predictions`, for finetext itself: nothing is counted."""
-    return read_predictions(run.folder / run.entry(method).method / "predictions.parquet", split)
+def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
+    """Return the run folder and the method of a path, which may be a method's folder or model.
+
+    The method is None for the run folder itself; a path that is in no finished run gives None.
+    """
+    folder = Path(os.path.abspath(folder))
+    if Run.is_at(folder):
+        return folder, None
+    place = folder.parent if folder.name == "model" else folder
+    if Run.is_at(place.parent) and (place / "model").is_dir():
+        return place.parent, place.name
+    return None
 
 
-def read_predictions(path: Path, split: SplitName) -> Predictions:
-    """The rows of one part out of what `folder.write_predictions` wrote.
+def load(
+    model: str | Path,
+    device: str | None = "auto",
+    *,
+    precision: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Classifier:
+    """Load the classifier in a model folder, the best one of a run folder, or one of the Hub.
+
+    Args:
+        model: the folder, or "hub:owner/name" or "hub:owner/name@revision".
+        device: where a neural model predicts: "auto" (the default), "cpu", "cuda", "cuda:1" or
+            "mps".
+        precision: "fp32", "bf16" or "auto"; None (the default) for that of the model.
+        say: called with a warning if finetext did not write the model, or its description was
+            changed since.
 
     Raises:
-        RunError: the file is missing or damaged.
+        ModelError: it is no model, is damaged, or cannot be fetched.
+        RunError: the run is unfinished or damaged.
+        RecipeError: there is no such device or precision.
     """
-    table = _rows(path, split)
-    described = json.loads(table.schema.metadata[b"finetext"])
-    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
-    probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
-    return Predictions(
-        ids=tuple(table["id"].to_pylist()),
-        targets=scheme.encode(table["truth"].to_pylist()),
-        probabilities=np.stack(probabilities, axis=1),
-        scheme=scheme,
-        decision=decision_in(described),
-        groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
+    from finetext.training.precision import check_precision, choose_device
+
+    folder = model_folder(model)
+    if not folder.is_dir():
+        raise ModelError(f"there is no model or run folder {folder}")
+    if device not in (None, "auto", "cpu"):
+        choose_device(str(device))
+    wanted = None if precision is None else check_precision(precision)
+    found = Run.open(folder).classifier if is_run(folder) else None
+    device = device or "auto"
+    classifier = load_model(folder, device) if found is None else found(device=device)
+    if warning := warning_of(folder):
+        say(warning)
+    return classifier if wanted is None else classifier.with_precision(wanted)
+
+
+def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:
+    """Return the same as `Run.predictions`, for finetext itself: nothing is recorded."""
+    return read_predictions(run.folder / run.entry(method).method / PREDICTIONS, split)
+
+
+def open_predicted(
+    source: str | Path, method: str | None = None, part: SplitName = "test"
+) -> Predicted:
+    """Open predictions with their true labels.
+
+    A program that opens test rows of a run is recorded in the run, once.
+
+    Args:
+        source: a run folder; a method's folder in it; or a table (CSV, TSV, JSON lines, Parquet)
+            as `finetext.data.predictions.read_predicted_table` describes it.
+        method: the method of a run; the best one on validation rows by default.
+        part: "validation" or "test"; of a table without a column `split` all rows are taken.
+
+    Raises:
+        DataError: nothing has that name, there are no such rows, or a table is invalid.
+        RunError: the folder is not that of a finished run or of a method in it.
+        UnknownNameError: the run has no such method.
+    """
+    predicted = predicted_in(source, method, part)
+    if predicted.run is not None and part == "test":
+        record_python_access(predicted.run)
+    return predicted
+
+
+def predicted_in(
+    source: str | Path, method: str | None = None, part: SplitName = "test"
+) -> Predicted:
+    """Return the same as `open_predicted`, for finetext itself: nothing is recorded."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
+    folder = path.parent if path.name == PREDICTIONS else path
+    if folder.is_dir() and is_run(folder.resolve().parent) and not is_run(folder):
+        name = folder.resolve().name
+        if method not in (None, name):
+            raise DataError(f"{folder} is the method {name!r}: leave out the method {method!r}")
+        path, method = folder.parent if folder.name == name else folder.resolve().parent, name
+    if not path.is_dir():
+        if method is not None:
+            raise DataError(f"{source} is a table, not a run: leave out the method {method}")
+        table = read_predicted_table(path, part)
+        return Predicted(
+            path.name, table.predictions, table.texts, USUAL_METRIC, findings=table.findings,
+            part=table.part,
+        )  # fmt: skip
+    run = Run.open(path)
+    method = method or run.best
+    predictions = stored_predictions(run, method, part)
+    if not len(predictions):
+        raise DataError(
+            f"{path} has no predictions of {part} rows; a run keeps those of validation and test"
+        )
+    return Predicted(
+        name=f"{path.resolve().name}/{method}",
+        predictions=predictions,
+        texts=tuple(run.texts(method, part)),
+        metric=run.metric,
+        run=path,
+        method=method,
+        part=part,
     )
-
-
-def _rows(path: Path, split: SplitName) -> pyarrow.Table:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
-    except FileNotFoundError:
-        raise RunError(
-            f"{path} is gone, and with it what the rung said of validation and test rows; train "
-            "it again: finetext train --recipe RUN/recipe.toml"
-        ) from None
-    except (OSError, pyarrow.ArrowException) as error:
-        raise RunError(f"the predictions in {path} cannot be read: {error}") from None

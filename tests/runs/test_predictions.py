@@ -1,4 +1,4 @@
-"""Writing the run folder."""
+"""The Parquet file of predictions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions
-from finetext.runs.folder import write_predictions
-from finetext.runs.run import read_predictions
+from finetext.runs.predictions import read_predictions, write_predictions
 
 
 def no_space(table: Any, path: Path) -> None:
@@ -22,7 +21,7 @@ def no_space(table: Any, path: Path) -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_predictions_come_back(
+def test_round_trip_and_full_disk(
     tmp_path: Path, several: bool, grouped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheme = LabelScheme(("b", "a", "probability:é"), multilabel=several)
