@@ -271,7 +271,7 @@ def test_nothing_is_written_if_a_setting_does_not_suit_the_labels(tmp_path: Path
     texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
     labels = [["1", "0"] if n % 3 else ["2"] for n in range(60)]
     method = finetext.Finetune(resample="over")
-    with pytest.raises(RecipeError, match="resample needs one label a text"):
+    with pytest.raises(RecipeError, match="resample needs one label per text"):
         train((texts, labels), [method], out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
