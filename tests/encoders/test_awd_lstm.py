@@ -21,7 +21,7 @@ from finetext.encoders.awd_lstm import (
     AwdLstmLayer,
     AwdLstmModel,
     Dropouts,
-    dropped_alike,
+    variational_dropout,
 )
 from finetext.encoders.load import load_encoder, load_for_classification
 from finetext.encoders.word_tokenizer import MARKERS, WordTokenizer
@@ -105,7 +105,7 @@ def test_outputs_are_given_before_and_after_dropout(language_model: AwdLstmForCa
 
 
 def test_one_mask_serves_all_tokens_of_a_sequence() -> None:
-    dropped = dropped_alike(torch.ones(50, 8, 40), 0.3, training=True)
+    dropped = variational_dropout(torch.ones(50, 8, 40), 0.3, training=True)
     assert (dropped == dropped[:, :1]).all()
     assert (dropped[:, 0] == 0).float().mean() == pytest.approx(0.3, abs=0.05)
     torch.testing.assert_close(dropped[dropped > 0].unique(), torch.tensor([1 / 0.7]))
@@ -115,13 +115,13 @@ def test_one_mask_serves_all_tokens_of_a_sequence() -> None:
 def test_a_word_that_is_dropped_is_dropped_wherever_it_stands() -> None:
     model = AwdLstmModel(config(embedding_dropout=0.5))
     tokens = ids(20, 30)
-    values = model._embedded(tokens)
+    values = model._embed(tokens)
     gone = (values == 0).all(-1)
     assert 0.2 < gone.float().mean() < 0.8
     for word in tokens.unique():
         assert gone[tokens == word].unique().numel() == 1
     torch.testing.assert_close(values[~gone], 2 * model.embedding(tokens)[~gone])
-    assert not (model.eval()._embedded(tokens) == 0).all(-1).any()
+    assert not (model.eval()._embed(tokens) == 0).all(-1).any()
 
 
 def test_recurrent_weights_are_dropped_anew_and_stay_what_they_are() -> None:

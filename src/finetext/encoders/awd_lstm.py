@@ -1,19 +1,18 @@
 """AWD-LSTM: a recurrent language model, and a classifier on top of it.
 
 Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models"; the classifier
-and its dropouts are those of ULMFiT (Howard and Ruder 2018). Layers of LSTM are regularised by
-dropout of five kinds: of whole words of the vocabulary, of what a layer reads (one mask for all
-tokens of a text), of what the last layer gives, and of the recurrent weights.
+and its dropouts are those of ULMFiT (Howard and Ruder 2018). Five kinds of dropout regularize the
+LSTM layers: on whole words of the vocabulary, on the input of the first layer and between layers
+(one mask for all tokens of a text), on the output of the last layer, and on the recurrent weights.
 
-Nothing is remembered between two calls: who wants to go on where the last call ended passes the
-`state` that it gave.
+The models keep no state between two calls: to continue a text, pass the `state` of the last call.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,23 +21,79 @@ from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
-from finetext.encoders.heads import Standardized, concat_pooled
+from finetext.encoders.heads import HEAD_WIDTH, Standardized, concat_pooled
 
 State = tuple[tuple[Tensor, Tensor], ...]
-"""The hidden and the cell state of each layer after the last token, each (1, b, width)."""
+"""Hidden and cell state of each layer after the last token, each (1, b, width)."""
+EMBEDDING_RANGE: Final = 0.1
+"""Initial embeddings are uniform between minus and plus this."""
+
+
+class AwdLstmConfig(PreTrainedConfig):
+    """Sizes and dropout probabilities of an AWD-LSTM; defaults are the published English model.
+
+    `embedding_size` is also the width of the last layer, `inner_size` that of all other layers.
+    Dropout: `embedding_dropout` drops words of the vocabulary, `input_dropout` embeddings,
+    `weight_dropout` recurrent weights (DropConnect), `hidden_dropout` values between layers,
+    `output_dropout` the output of the last layer; the classifier has its own probabilities.
+    Gradients flow back over `bptt` tokens: of a text in the classifier, on average when training
+    on a stream. The two regularization weights multiply the mean square of the outputs, and of
+    their differences from token to token, in the loss of training on a stream.
+    """
+
+    model_type = "awd_lstm"
+    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012 (required by transformers)
+
+    vocab_size: int = 60_000
+    embedding_size: int = 400
+    inner_size: int = 1152
+    num_hidden_layers: int = 3
+    embedding_dropout: float = 0.02
+    input_dropout: float = 0.25
+    weight_dropout: float = 0.2
+    hidden_dropout: float = 0.15
+    output_dropout: float = 0.1
+    classifier_embedding_dropout: float = 0.05
+    classifier_input_dropout: float = 0.4
+    classifier_weight_dropout: float = 0.5
+    classifier_hidden_dropout: float = 0.3
+    classifier_output_dropout: float = 0.4
+    classifier_head_dropout: float = 0.1
+    bptt: int = 72
+    activation_regularisation: float = 2.0
+    temporal_activation_regularisation: float = 1.0
+    unk_token_id: int = 0
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 2
+    eos_token_id: int | None = None
+    tie_word_embeddings: bool = True
+
+    def __init__(self, **values: Any) -> None:
+        """Set the fields above; other values are those of every configuration (`id2label`, ...)."""
+        for name in AwdLstmConfig.__annotations__:
+            setattr(self, name, values.pop(name, getattr(AwdLstmConfig, name)))
+        super().__init__(**values)
+
+
+class Dropouts(NamedTuple):
+    """Dropout probabilities inside the LSTM layers."""
+
+    embedding: float
+    input: float
+    weight: float
+    hidden: float
+
+    @classmethod
+    def of(cls, config: AwdLstmConfig, prefix: Literal["", "classifier_"]) -> Dropouts:
+        """Return those of the language model (no prefix) or of the classifier."""
+        return cls(*(getattr(config, f"{prefix}{name}_dropout") for name in cls._fields))
 
 
 class AwdLstmLayer(nn.Module):
-    """One layer of LSTM whose recurrent weights are dropped anew for every call."""
+    """An LSTM layer whose recurrent weights get a new dropout mask in every call."""
 
     def __init__(self, inputs: int, width: int, weight_dropout: float) -> None:
-        """Make room for the weights; `AwdLstmPreTrained` fills them.
-
-        Args:
-            inputs: width of what the layer reads.
-            width: width of what it gives.
-            weight_dropout: share of `weight_hh` dropped in training.
-        """
+        """Allocate the weights; `AwdLstmPreTrained` initializes them."""
         super().__init__()
         self.width = width
         self.weight_dropout = weight_dropout
@@ -48,14 +103,14 @@ class AwdLstmLayer(nn.Module):
         self.bias_hh = nn.Parameter(torch.empty(4 * width))
 
     def forward(
-        self, values: Tensor, state: tuple[Tensor, Tensor] | None, back_propagated: int | None
+        self, values: Tensor, state: tuple[Tensor, Tensor] | None, bptt: int | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Read a batch.
+        """Process a batch.
 
         Args:
             values: (b, t, inputs).
-            state: hidden and cell state to begin with, each (1, b, width); zeros by default.
-            back_propagated: tokens over which gradients flow back; None for all.
+            state: initial hidden and cell state, each (1, b, width); zeros by default.
+            bptt: tokens over which gradients flow back; None for all.
 
         Returns:
             (b, t, width), and the state after the last token.
@@ -64,22 +119,34 @@ class AwdLstmLayer(nn.Module):
         hidden, cell = (zeros, zeros) if state is None else state
         recurrent = functional.dropout(self.weight_hh, self.weight_dropout, self.training)
         weights = (self.weight_ih, recurrent, self.bias_ih, self.bias_hh)
-        cut = back_propagated if torch.is_grad_enabled() else None
+        length = bptt if torch.is_grad_enabled() else None
         outputs: list[Tensor] = []
-        for part in torch.split(values, cut or values.shape[1], dim=1):
+        for part in torch.split(values, length or values.shape[1], dim=1):
             if outputs:
                 hidden, cell = hidden.detach(), cell.detach()
-            given, hidden, cell = _lstm(part, (hidden, cell), weights)
-            outputs.append(given)
+            output, hidden, cell = _lstm(part, (hidden, cell), weights)
+            outputs.append(output)
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)), (hidden, cell)
 
 
-def dropped_alike(values: Tensor, share: float, training: bool) -> Tensor:
-    """Variational dropout (Gal and Ghahramani 2016): one mask for all tokens of a sequence.
+def _lstm(
+    values: Tensor, state: tuple[Tensor, Tensor], weights: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The fused kernel on (b, t, inputs): outputs, hidden and cell state."""
+    with warnings.catch_warnings():
+        if values.is_cuda:  # dropped weights never are one block of memory
+            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        outputs, hidden, cell = torch._VF.lstm(values, state, weights, *options)
+    return outputs, hidden, cell
+
+
+def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
+    """Drop the same features of all tokens of a sequence (Gal and Ghahramani 2016).
 
     Args:
         values: (b, t, width).
-        share: what is dropped, from 0 to 1.
+        share: probability of being dropped.
         training: whether anything is dropped at all.
     """
     if not training or not share:
@@ -87,149 +154,9 @@ def dropped_alike(values: Tensor, share: float, training: bool) -> Tensor:
     return values * functional.dropout(values.new_ones(values.shape[0], 1, values.shape[2]), share)
 
 
-def _lstm(
-    values: Tensor, state: tuple[Tensor, Tensor], weights: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The fused kernel on (b, t, inputs): outputs, hidden and cell state.
-
-    On CUDA it warns of weights that are not one piece of memory, which dropped ones never are.
-    """
-    with warnings.catch_warnings():
-        if values.is_cuda:
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-        options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
-        outputs, hidden, cell = torch._VF.lstm(values, state, weights, *options)
-    return outputs, hidden, cell
-
-
-HEAD_WIDTH: Final = 50
-EMBEDDING_RANGE: Final = 0.1
-"""Embeddings start out evenly spread from minus to plus this."""
-
-
-class AwdLstmConfig(PreTrainedConfig):
-    """Sizes and dropouts of an AWD-LSTM; by default those of the published English model.
-
-    Attributes:
-        vocab_size: words of the vocabulary, v.
-        embedding_size: width of the embeddings and of the last layer, also `hidden_size`.
-        inner_size: width of all layers but the last.
-        num_hidden_layers: layers of LSTM.
-        embedding_dropout: share of the words that are left out of a batch, in the language
-            model; so are the four that follow.
-        input_dropout: share dropped of the embeddings.
-        weight_dropout: share dropped of the recurrent weights (DropConnect).
-        hidden_dropout: share dropped between layers.
-        output_dropout: share dropped of the output of the last layer.
-        classifier_embedding_dropout: as `embedding_dropout`, in the classifier.
-        classifier_input_dropout: as `input_dropout`, in the classifier.
-        classifier_weight_dropout: as `weight_dropout`, in the classifier.
-        classifier_hidden_dropout: as `hidden_dropout`, in the classifier.
-        classifier_output_dropout: share dropped of what the head of the classifier reads.
-        classifier_head_dropout: share dropped before the last layer of the head.
-        bptt: tokens over which gradients flow back: of a text in the
-            classifier, on average in training on a stream.
-        activation_regularisation: weight of the mean square of the outputs in the loss of
-            training on a stream.
-        temporal_activation_regularisation: weight of the mean square of their differences
-            from token to token.
-        unk_token_id: number of the unknown word.
-        pad_token_id: number of padding.
-        bos_token_id: number of the beginning of a text.
-        eos_token_id: there is none by default: a text ends where the next one begins.
-        tie_word_embeddings: whether the language model's output layer is the embedding.
-    """
-
-    model_type = "awd_lstm"
-    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012 (the form transformers asks)
-
-    def __init__(
-        self,
-        vocab_size: int = 60_000,
-        embedding_size: int = 400,
-        inner_size: int = 1152,
-        num_hidden_layers: int = 3,
-        embedding_dropout: float = 0.02,
-        input_dropout: float = 0.25,
-        weight_dropout: float = 0.2,
-        hidden_dropout: float = 0.15,
-        output_dropout: float = 0.1,
-        classifier_embedding_dropout: float = 0.05,
-        classifier_input_dropout: float = 0.4,
-        classifier_weight_dropout: float = 0.5,
-        classifier_hidden_dropout: float = 0.3,
-        classifier_output_dropout: float = 0.4,
-        classifier_head_dropout: float = 0.1,
-        bptt: int = 72,
-        activation_regularisation: float = 2.0,
-        temporal_activation_regularisation: float = 1.0,
-        unk_token_id: int = 0,
-        pad_token_id: int | None = 1,
-        bos_token_id: int | None = 2,
-        eos_token_id: int | None = None,
-        tie_word_embeddings: bool = True,
-        **others: Any,
-    ) -> None:
-        """Keep the settings; `others` are what every configuration has, such as `id2label`."""
-        self.vocab_size = vocab_size
-        self.embedding_size = embedding_size
-        self.inner_size = inner_size
-        self.num_hidden_layers = num_hidden_layers
-        self.embedding_dropout = embedding_dropout
-        self.input_dropout = input_dropout
-        self.weight_dropout = weight_dropout
-        self.hidden_dropout = hidden_dropout
-        self.output_dropout = output_dropout
-        self.classifier_embedding_dropout = classifier_embedding_dropout
-        self.classifier_input_dropout = classifier_input_dropout
-        self.classifier_weight_dropout = classifier_weight_dropout
-        self.classifier_hidden_dropout = classifier_hidden_dropout
-        self.classifier_output_dropout = classifier_output_dropout
-        self.classifier_head_dropout = classifier_head_dropout
-        self.bptt = bptt
-        self.activation_regularisation = activation_regularisation
-        self.temporal_activation_regularisation = temporal_activation_regularisation
-        self.unk_token_id = unk_token_id
-        self.pad_token_id = pad_token_id
-        self.bos_token_id = bos_token_id
-        self.eos_token_id = eos_token_id
-        self.tie_word_embeddings = tie_word_embeddings
-        super().__init__(**others)
-
-
-class Dropouts(NamedTuple):
-    """Shares dropped inside the layers of LSTM."""
-
-    embedding: float
-    input: float
-    weight: float
-    hidden: float
-
-    @classmethod
-    def of_language_model(cls, config: AwdLstmConfig) -> Dropouts:
-        """Those that training a language model uses."""
-        return cls(
-            config.embedding_dropout, config.input_dropout,
-            config.weight_dropout, config.hidden_dropout,
-        )  # fmt: skip
-
-    @classmethod
-    def of_classifier(cls, config: AwdLstmConfig) -> Dropouts:
-        """Those that training a classifier uses."""
-        return cls(
-            config.classifier_embedding_dropout, config.classifier_input_dropout,
-            config.classifier_weight_dropout, config.classifier_hidden_dropout,
-        )  # fmt: skip
-
-
 @dataclass
 class AwdLstmOutput(ModelOutput):
-    """What the layers give.
-
-    Attributes:
-        last_hidden_state: (b, t, hidden size) outputs of the last layer, nothing dropped.
-        state: of each layer after the last token.
-    """
+    """(b, t, hidden size) outputs of the last layer before dropout, and the final state."""
 
     last_hidden_state: Tensor | None = None
     state: State | None = None
@@ -237,14 +164,14 @@ class AwdLstmOutput(ModelOutput):
 
 @dataclass
 class AwdLstmCausalOutput(ModelOutput):
-    """What the language model gives.
+    """Output of the language model.
 
     Attributes:
-        loss: mean cross-entropy of the next words, if there are labels.
-        logits: (b, t, v) of the next word after each token.
+        loss: mean cross-entropy of the next tokens, if there are labels.
+        logits: (b, t, v) of the next token after each token.
         state: of each layer after the last token.
         outputs_raw: (b, t, hidden size) outputs of the last layer.
-        outputs_dropped: the same after dropout, which the logits come from.
+        outputs_dropped: the same after dropout; the logits come from these.
     """
 
     loss: Tensor | None = None
@@ -255,15 +182,15 @@ class AwdLstmCausalOutput(ModelOutput):
 
 
 class AwdLstmPreTrained(PreTrainedModel):
-    """What the three models have in common."""
+    """Base of the three models."""
 
     config_class = AwdLstmConfig
     base_model_prefix = "model"
     _input_embed_layer = "embedding"
-    _no_split_modules = ["AwdLstmLayer"]  # noqa: RUF012 (the form that transformers asks for)
+    _no_split_modules = ["AwdLstmLayer"]  # noqa: RUF012 (required by transformers)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Random weights, as torch has them for an LSTM and the paper for embeddings."""
+        """Initialize as torch does for an LSTM, and as the paper does for embeddings."""
         if isinstance(module, AwdLstmLayer):
             for weight in module.parameters():
                 initialization.uniform_(weight, -(module.width**-0.5), module.width**-0.5)
@@ -277,17 +204,12 @@ class AwdLstmPreTrained(PreTrainedModel):
 
 
 class AwdLstmModel(AwdLstmPreTrained):
-    """The embedding and the layers of LSTM."""
+    """The embedding and the LSTM layers."""
 
-    def __init__(self, config: AwdLstmConfig, dropouts: Dropouts | None = None) -> None:
-        """Make the layers.
-
-        Args:
-            config: the sizes.
-            dropouts: shares dropped; by default those of the language model.
-        """
+    def __init__(self, config: AwdLstmConfig, prefix: Literal["", "classifier_"] = "") -> None:
+        """Build the layers, with the dropouts of the language model or of the classifier."""
         super().__init__(config)
-        self.dropouts = dropouts or Dropouts.of_language_model(config)
+        self.dropouts = Dropouts.of(config, prefix)
         inner, last = config.inner_size, config.num_hidden_layers - 1
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.layers = nn.ModuleList(
@@ -305,29 +227,28 @@ class AwdLstmModel(AwdLstmPreTrained):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         state: State | None = None,
-        back_propagated: int | None = None,
+        bptt: int | None = None,
     ) -> AwdLstmOutput:
         """Read tokens from left to right.
 
         Args:
             input_ids: (b, t) tokens, padded on the right.
-            attention_mask: not looked at: what stands on the right changes nothing on the left.
-                The state that is given back is that after the padding.
+            attention_mask: ignored, as padding on the right changes nothing to its left; the
+                returned state is that after the padding.
             state: where an earlier call ended; a new text by default.
-            back_propagated: tokens over which gradients flow back; None for all.
+            bptt: tokens over which gradients flow back; None for all.
         """
-        values = self._embedded(input_ids)
-        after = []
+        values = self._embed(input_ids)
+        final = []
         for number, layer in enumerate(self.layers):
             share = self.dropouts.hidden if number else self.dropouts.input
-            values = dropped_alike(values, share, self.training)
-            before = None if state is None else state[number]
-            values, reached = layer(values, before, back_propagated)
-            after.append(reached)
-        return AwdLstmOutput(last_hidden_state=values, state=tuple(after))
+            values = variational_dropout(values, share, self.training)
+            values, reached = layer(values, None if state is None else state[number], bptt)
+            final.append(reached)
+        return AwdLstmOutput(last_hidden_state=values, state=tuple(final))
 
-    def _embedded(self, input_ids: Tensor) -> Tensor:
-        """(b, t, embedding size); a word that is dropped is 0 wherever it occurs in the batch."""
+    def _embed(self, input_ids: Tensor) -> Tensor:
+        """(b, t, embedding size); a dropped word is 0 wherever it occurs in the batch."""
         values: Tensor = self.embedding(input_ids)
         if self.training and self.dropouts.embedding:
             ones = values.new_ones(self.embedding.num_embeddings)
@@ -337,12 +258,12 @@ class AwdLstmModel(AwdLstmPreTrained):
 
 
 class AwdLstmForCausalLM(AwdLstmPreTrained):
-    """The language model: which word comes next."""
+    """The language model, which predicts the next word."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embedding.weight"}  # noqa: RUF012
 
     def __init__(self, config: AwdLstmConfig) -> None:
-        """Make the layers and an output layer, which has a bias and shares the embedding."""
+        """Build the layers and an output layer with a bias, tied to the embedding."""
         super().__init__(config)
         self.model = AwdLstmModel(config)
         self.output_dropout = config.output_dropout
@@ -356,39 +277,38 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         state: State | None = None,
         labels: Tensor | None = None,
     ) -> AwdLstmCausalOutput:
-        """Logits of the next word after each token.
+        """Return the logits of the next word after each token.
 
         Args:
             input_ids: (b, t) tokens, padded on the right.
             attention_mask: see `AwdLstmModel`.
-            state: where an earlier call ended; a new text by default. In training, detach it.
-            labels: (b, t) as `input_ids`, which the model moves by one itself; -100 is left out.
+            state: where an earlier call ended; a new text by default. Detach it in training.
+            labels: (b, t) as `input_ids`; the model shifts them by one, and ignores -100.
         """
         found = self.model(input_ids, attention_mask, state)
         raw = found.last_hidden_state
-        kept = dropped_alike(raw, self.output_dropout, self.training)
-        logits = self.lm_head(kept)
+        dropped = variational_dropout(raw, self.output_dropout, self.training)
+        logits = self.lm_head(dropped)
         loss = None
         if labels is not None:
-            guessed = logits[:, :-1].flatten(0, 1).float()
-            loss = functional.cross_entropy(guessed, labels[:, 1:].flatten())
-        return AwdLstmCausalOutput(loss, logits, found.state, raw, kept)
+            predicted = logits[:, :-1].flatten(0, 1).float()
+            loss = functional.cross_entropy(predicted, labels[:, 1:].flatten())
+        return AwdLstmCausalOutput(loss, logits, found.state, raw, dropped)
 
 
 class AwdLstmForSequenceClassification(AwdLstmPreTrained):
-    """A classifier that reads a whole text and learns from all of it.
+    """A classifier that reads whole texts.
 
-    Gradients flow back over `bptt` at a time, so that the memory of training on
-    a long text is that of its outputs. The head reads the last state, the maximum and the mean
-    over the tokens, standardised by what training texts gave before the first step. Where ULMFiT
-    normalises over the batch, here the logits of a text do not depend on its batch, and a batch of
-    one can be learnt from.
+    Gradients flow back over `bptt` tokens at a time, so training on a long text needs little more
+    memory than its outputs. The head reads the last state, and maximum and mean over the tokens,
+    standardized by statistics of training texts measured before the first step. ULMFiT normalizes
+    over the batch instead; here the logits of a text do not depend on its batch.
     """
 
     def __init__(self, config: AwdLstmConfig) -> None:
-        """Make the layers and the head, of `config.num_labels` outputs."""
+        """Build the layers and a head of `config.num_labels` outputs."""
         super().__init__(config)
-        self.model = AwdLstmModel(config, Dropouts.of_classifier(config))
+        self.model = AwdLstmModel(config, "classifier_")
         self.head = nn.Sequential(
             Standardized(3 * config.embedding_size),
             nn.Dropout(config.classifier_output_dropout),
@@ -403,17 +323,17 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """Logits (b, k) of texts.
+        """Return logits (b, k).
 
         Args:
             input_ids: (b, t) tokens, padded on the right.
             attention_mask: (b, t) 1 for tokens and 0 for padding; all are tokens by default.
             labels: (b,) columns, or (b, k) of 0.0 and 1.0, for a loss.
         """
-        cut = self.config.bptt
-        states = self.model(input_ids, back_propagated=cut).last_hidden_state
-        there = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        logits = self.head(concat_pooled(states, there, "last"))
+        states = self.model(input_ids, bptt=self.config.bptt).last_hidden_state
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        logits = self.head(concat_pooled(states, attention_mask, "last"))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
