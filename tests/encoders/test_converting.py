@@ -150,7 +150,7 @@ def test_what_a_pickle_wants_to_run_is_refused(
 ) -> None:
     bad_words = tmp_path / "bad.pkl"
     bad_words.write_bytes(pickle.dumps([Harm()]))
-    with pytest.raises(ModelError, match=r"wants to run \w+\.mkdir"):
+    with pytest.raises(ModelError, match=r"would run \w+\.mkdir"):
         read_words(bad_words)
     with pytest.raises(ModelError, match="could run code"):
         convert(saved(tmp_path, {"0.encoder.weight": Harm()}), vocabulary, tmp_path / "encoder")
@@ -171,7 +171,7 @@ def test_what_a_pickle_wants_to_run_is_refused(
         (lambda weights: published(9), "16 words and .* embeddings of 9"),
         (
             lambda weights: {n: of for n, of in weights.items() if "rnns.1" not in n},
-            "lacks what we call model.layers.1",
+            "lacks what finetext calls model.layers.1",
         ),
         (
             lambda weights: weights | {"0.rnns.2.module.bias_ih_l0": torch.ones(3)},
@@ -229,7 +229,7 @@ def test_the_command_writes_the_folder(
     assert json.loads(seen.out)["words"] == len(WORDS)
     again = command("convert", weights, "--vocabulary", vocabulary, "--out", "wt103")
     assert again.status == 2
-    assert "wt103 is there already" in again.err
+    assert "wt103 exists and is not empty" in again.err
     other = command("convert", weights, "--vocabulary", vocabulary, "--out", "other")
     assert (other.status, other.out) == (0, "other\n")
     assert "layers 3" in other.err

@@ -9,7 +9,7 @@ import pytest
 
 from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledModel
 from finetext.encoders.load import (
-    forgo_token_types,
+    drop_unused_token_types,
     load_encoder,
     load_tokenizer,
     prepare_tokenizer,
@@ -49,13 +49,13 @@ def small(kind: str, vocabulary: int) -> Any:
 
 @pytest.mark.parametrize("kind", ["bert", "albert", "electra", "xlnet"])
 def test_a_model_that_reads_token_types_gets_them(tokenizer: Any, kind: str) -> None:
-    forgo_token_types(tokenizer, small(kind, len(tokenizer)))
+    drop_unused_token_types(tokenizer, small(kind, len(tokenizer)))
     assert tokenizer.model_input_names == WITH_TYPES
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "xlm", "distilbert", "modernbert"])
 def test_others_get_none(tokenizer: Any, tmp_path: Path, kind: str) -> None:
-    forgo_token_types(tokenizer, small(kind, len(tokenizer)))
+    drop_unused_token_types(tokenizer, small(kind, len(tokenizer)))
     assert tokenizer.model_input_names == WITHOUT_TYPES
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')

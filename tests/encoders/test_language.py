@@ -23,7 +23,7 @@ from transformers import (
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.encoders.language_models import (
-    begin_with_frequencies,
+    initialize_output_bias,
     load_for_language_model,
     objective_of,
     save_language_model,
@@ -57,7 +57,7 @@ def test_the_architecture_says_what_is_predicted(
 def test_an_architecture_without_a_language_model_is_refused(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="architecture t5, which has no masked language model"):
+    with pytest.raises(ModelError, match="architecture t5, which has neither a masked"):
         objective_of(folder_of(T5Config(), tiny_encoder, tmp_path))
 
 
@@ -161,10 +161,10 @@ def test_a_fresh_head_begins_with_the_frequencies_of_words(tiny_encoder: Path) -
     model, _ = load_for_language_model(str(tiny_encoder), tokenizer)
     counts = np.zeros(len(tokenizer), dtype=np.int64)
     counts[[7, 9]] = [30, 10]
-    begin_with_frequencies(model, counts)
+    initialize_output_bias(model, counts)
     bias = model.get_output_embeddings().bias
     assert bias.softmax(0)[7].item() == pytest.approx(31 / (40 + len(tokenizer)))
     assert bias.softmax(0)[9].item() == pytest.approx(11 / (40 + len(tokenizer)))
     assert bias.softmax(0)[8].item() == pytest.approx(1 / (40 + len(tokenizer)))
     bare = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2))
-    begin_with_frequencies(bare, counts)
+    initialize_output_bias(bare, counts)

@@ -98,7 +98,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tiny_encoder: Path, tmp_path: P
     shutil.copytree(tiny_encoder, folder)
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").unlink(missing_ok=True)
-    with pytest.raises(ModelError, match="knows no word"):
+    with pytest.raises(ModelError, match="has no vocabulary"):
         load_tokenizer(str(folder))
 
 

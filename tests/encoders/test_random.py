@@ -116,9 +116,9 @@ def test_unknown_names_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["random:tiny", "random:minilm"])
 def test_there_is_nothing_to_load(name: str) -> None:
-    with pytest.raises(ModelError, match="random weights: only finetune can begin"), loading(name):
+    with pytest.raises(ModelError, match="random weights: only finetune can start"), loading(name):
         pass
-    with pytest.raises(ModelError, match="random weights: only finetune can begin"):
+    with pytest.raises(ModelError, match="random weights: only finetune can start"):
         load_tokenizer(name)
 
 

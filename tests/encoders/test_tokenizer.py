@@ -92,7 +92,7 @@ def test_few_texts_give_fewer_pieces_and_that_is_said(kind: TokenizerKind) -> No
     said: list[str] = []
     tokenizer = train_subword_tokenizer(TEXTS, kind, 5_000, say=said.append)
     assert len(tokenizer) < 5_000
-    assert said == [f"the texts give {len(tokenizer):,} pieces, not the 5,000 that were asked for"]
+    assert said == [f"the texts give {len(tokenizer):,} tokens, not the 5,000 that were requested"]
 
 
 def test_as_many_pieces_as_asked_for_need_no_words(kind: TokenizerKind) -> None:
@@ -105,7 +105,7 @@ def test_as_many_pieces_as_asked_for_need_no_words(kind: TokenizerKind) -> None:
 
 
 def test_too_small_a_size_is_refused(kind: TokenizerKind) -> None:
-    with pytest.raises(RecipeError, match="10 pieces are too few for the characters"):
+    with pytest.raises(RecipeError, match="10 tokens are too few for the characters"):
         train_subword_tokenizer(TEXTS, kind, 10)
 
 
@@ -117,7 +117,7 @@ def test_texts_without_a_word_are_refused(texts: list[str], kind: TokenizerKind)
 
 def test_more_characters_than_pieces_are_refused() -> None:
     texts = [chr(code) for code in range(0x4E00, 0x4E00 + 600)]
-    with pytest.raises(RecipeError, match=r"500 pieces are too few .* ask for 607 or more"):
+    with pytest.raises(RecipeError, match=r"500 tokens are too few .* ask for 607 or more"):
         train_subword_tokenizer(texts, "unigram", 500)
     assert len(train_subword_tokenizer(texts, "unigram", 607)) <= 607
 

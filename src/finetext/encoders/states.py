@@ -1,4 +1,4 @@
-"""Mean-pooled hidden states of a frozen encoder, kept on disk so that they are computed once."""
+"""Mean-pooled hidden states of a frozen encoder, cached on disk."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from finetext.training.tokens import TokenTable, tokenize
 
 @dataclass(frozen=True, eq=False)
 class FrozenEncoder:
-    """An encoder that only reads.
+    """An encoder that is not trained.
 
     Attributes:
         model: a transformers model in evaluation mode.
         tokenizer: its tokenizer.
-        max_length: tokens to cut texts to.
-        device: the `torch.device` the model is on.
-        precision: number format of the arithmetic; "auto" (the default) takes bf16 where the
-            hardware is fast at it.
+        max_length: tokens to which texts are truncated.
+        device: the `torch.device` of the model.
+        precision: number format; "auto" (the default) is bf16 where the hardware is fast at it.
     """
 
     model: Any
@@ -40,13 +39,12 @@ class FrozenEncoder:
     precision: Precision = "auto"
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
-        """The mean of the last hidden states over the tokens of each text.
+        """Return the mean of the last hidden states over the tokens of each text.
 
         Args:
             texts: n texts.
-            context: where to look for and keep states that were computed before (one file a list
-                of texts, named by the hash of tokens and weights), and who hears of progress; None
-                keeps nothing and says nothing.
+            context: cache for states, named by the hash of tokens and weights, and listener to
+                progress; None has neither.
 
         Returns:
             (n, hidden size) in the order of the texts.
@@ -68,8 +66,7 @@ class FrozenEncoder:
             batch = {name: part.to(self.device) for name, part in table.batch(rows).items()}
             hidden = self._reader(**batch).last_hidden_state.float()
             weights = batch["attention_mask"].unsqueeze(-1)
-            mean = (hidden * weights).sum(1) / weights.sum(1)
-            states[rows] = mean.cpu().numpy()
+            states[rows] = ((hidden * weights).sum(1) / weights.sum(1)).cpu().numpy()
             done += len(rows)
             if context is not None:
                 context.progress(ProgressEvent("probe: encoder states", done, len(table)))
@@ -81,7 +78,6 @@ class FrozenEncoder:
 
     @cached_property
     def _reader(self) -> Any:
-        """The model in the number format of prediction."""
         return reading_copy(self.model, self.precision)
 
     def _key(self, table: TokenTable) -> str:

@@ -16,11 +16,11 @@ from finetext.training.tokens import encodable
 Span = tuple[int, int]
 """The first character of a word, and the one after its last."""
 _JOINER: Final = "\u200d"
-_PICTURE: Final = "\ufe0f"
+_EMOJI_STYLE: Final = "\ufe0f"
 _APOSTROPHES: Final = "'\u2019"
-_MODIFIERS: Final = range(0x1F3FB, 0x1F400)
+_SKIN_TONES: Final = range(0x1F3FB, 0x1F400)
 _ASCII: Final = re.compile(r"\w+(?:'\w+)*|([^\w\s])\1*")
-"""The same words by a faster road, for texts of ASCII alone."""
+"""The same words, found faster in ASCII texts."""
 UNSPACED: Final = re.compile(
     "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
@@ -29,15 +29,15 @@ UNSPACED: Final = re.compile(
 
 
 def word_spans(text: str, cuts: Collection[int] | None = None) -> list[Span]:
-    """The words and signs of a text in their order.
+    """Return the words and signs of a text in order.
 
     A word is a run of letters, digits and their marks, with apostrophes inside; a run of the same
-    sign is one. Where a script has no spaces between words, its characters stand alone.
+    sign is one. In scripts without spaces between words, each character is one.
 
     Args:
         text: any text.
-        cuts: where a run of a script without spaces may be cut, such as the places at which the
-            pieces of a tokenizer begin; None (the default) for everywhere.
+        cuts: where a run of a script without spaces may be cut, such as the starts of tokens; None
+            (the default) for everywhere.
     """
     if text.isascii():
         return [found.span() for found in _ASCII.finditer(text)]
@@ -45,20 +45,20 @@ def word_spans(text: str, cuts: Collection[int] | None = None) -> list[Span]:
     for place, character in enumerate(text):
         if character.isspace():
             continue
-        if place and spans and spans[-1][1] == place and _goes_on(text, place, cuts):
+        if place and spans and spans[-1][1] == place and _continues(text, place, cuts):
             spans[-1] = spans[-1][0], place + 1
         else:
             spans.append((place, place + 1))
     return spans
 
 
-def _goes_on(text: str, place: int, cuts: Collection[int] | None) -> bool:
+def _continues(text: str, place: int, cuts: Collection[int] | None) -> bool:
     """Whether a character belongs to the word of the one before it."""
     character, before = text[place], text[place - 1]
     if _extends(character) or before == _JOINER:
         return True
     if _is_letter(character):
-        together = _is_letter(before) or (_extends(before) and before != _PICTURE)
+        together = _is_letter(before) or (_extends(before) and before != _EMOJI_STYLE)
         if together and (UNSPACED.match(character) or UNSPACED.match(before)):
             return cuts is not None and place not in cuts
         return together or (before in _APOSTROPHES and place > 1 and _is_letter(text[place - 2]))
@@ -72,24 +72,24 @@ def _is_letter(character: str) -> bool:
 
 
 def _extends(character: str) -> bool:
-    """Whether a character is a mark upon the one before it."""
+    """Whether a character is a mark that modifies the one before it."""
     if character.isascii():
         return False
     is_mark = unicodedata.category(character).startswith("M")
-    return is_mark or character == _JOINER or ord(character) in _MODIFIERS
+    return is_mark or character == _JOINER or ord(character) in _SKIN_TONES
 
 
 def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
-    """Give what belongs to places of a text to the words there.
+    """Return the values of spans of a text, such as tokens, summed over the words there.
 
     Args:
-        values: (m,) or (m, k), what belongs to each place.
-        places: m spans of characters; one that lies in several words is shared by them equally,
-            one in no word goes to the next word, or else to the last.
-        words: n spans in their order.
+        values: (m,) or (m, k), one for each span.
+        places: m spans; one that overlaps several words is divided equally among them, one in no
+            word counts for the next word, or else for the last.
+        words: n spans in order.
 
     Returns:
-        (n,) or (n, k) sums; what they add up to is that of `values`, unless there are no words.
+        (n,) or (n, k) with the same total as `values`, unless there are no words.
     """
     sums = np.zeros((len(words), *values.shape[1:]))
     starts, ends = [start for start, _ in words], [end for _, end in words]
@@ -102,13 +102,7 @@ def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) ->
 
 
 def without(text: str, words: Sequence[Span], removed: Iterable[int]) -> str:
-    """A text without some of its words, nor the spaces that would be left over.
-
-    Args:
-        text: the text.
-        words: its words.
-        removed: which of them to leave out, by number.
-    """
+    """Return a text without the words of the given numbers and the spaces that become redundant."""
     kept, place = [], 0
     for start, end in sorted(words[number] for number in removed):
         kept.append(text[place:start])
@@ -118,13 +112,9 @@ def without(text: str, words: Sequence[Span], removed: Iterable[int]) -> str:
 
 
 def seen_span(tokenizer: Any, max_length: int, text: str) -> Span:
-    """The part of a text that a model reads when it cuts texts to so many pieces.
+    """Return the part of a text that a model reads when texts are truncated to `max_length` tokens.
 
-    Args:
-        tokenizer: a transformers tokenizer; one that does not tell the characters of its pieces is
-            asked how many words fit.
-        max_length: most pieces, special ones included.
-        text: any text.
+    A tokenizer that gives no offsets is tried on ever fewer words.
     """
     if tokenizer.is_fast:
         encoded = tokenizer(
@@ -135,11 +125,11 @@ def seen_span(tokenizer: Any, max_length: int, text: str) -> Span:
         places = [place for place in encoded["offset_mapping"] if place[0] < place[1]]
         return (min(places)[0], max(end for _, end in places)) if places else (0, len(text))
 
-    def pieces(end: int) -> int:
+    def count(end: int) -> int:
         found = tokenizer(encodable(text[:end]), truncation=False, verbose=False)
         return len(found["input_ids"])
 
     ends = [end for _, end in word_spans(text)]
-    if not ends or pieces(len(text)) <= max_length:
+    if not ends or count(len(text)) <= max_length:
         return 0, len(text)
-    return 0, ends[max(0, bisect_right(ends, max_length, key=pieces) - 1)]
+    return 0, ends[max(0, bisect_right(ends, max_length, key=count) - 1)]

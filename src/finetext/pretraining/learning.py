@@ -19,7 +19,7 @@ from finetext.core.wording import counted
 from finetext.encoders.language_models import (
     STREAMED,
     Objective,
-    begin_with_frequencies,
+    initialize_output_bias,
     save_language_model,
 )
 from finetext.encoders.load import quiet
@@ -257,7 +257,7 @@ def _task(
     if language.head_is_fresh:
         ordinary = packed.ids[packed.words != SPECIAL]
         counts = np.bincount(ordinary, minlength=len(language.tokenizer))
-        begin_with_frequencies(language.model, counts)
+        initialize_output_bias(language.model, counts)
     if language.objective == "masked":
         task: Task = MaskedTask.of(language.tokenizer, packed, held, settings.masked_share, **named)
     else:

@@ -22,14 +22,14 @@ from finetext.core.settings import (
     made,
 )
 from finetext.encoders.catalogue import Architecture, Preset, preset
-from finetext.encoders.load import _dropouts, _scale_dropout, load_tokenizer, quiet
+from finetext.encoders.load import dropouts, load_tokenizer, quiet, scale_dropout
 from finetext.encoders.scratch import (
     BYTES,
     SPECIAL,
     TokenizerKind,
     check_sizes,
     configuration,
-    fresh_model,
+    random_model,
     train_tokenizer,
 )
 from finetext.pretraining.adapt import Request, carry_out
@@ -292,8 +292,8 @@ def _with_dropout(config: Any, kind: Any, multiplier: float, seed: int) -> Any:
     The modules take their dropout from the configuration when they are made.
     """
     scaled = copy.deepcopy(config)
-    _scale_dropout(scaled, multiplier)
-    model = fresh_model(scaled, kind, seed)
-    for name, value in _dropouts(config).items():
+    scale_dropout(scaled, multiplier)
+    model = random_model(scaled, kind, seed)
+    for name, value in dropouts(config).items():
         setattr(model.config, name, value)
     return model
