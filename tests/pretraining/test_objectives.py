@@ -15,7 +15,7 @@ from finetext.core.errors import ModelError
 from finetext.encoders.load import load_tokenizer
 from finetext.encoders.scratch import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.objectives import CausalTask, MaskedTask, Score, logits_at
-from finetext.pretraining.packing import BEGINS, GOES_ON, SPECIAL, PackedTexts, model_inputs, pack
+from finetext.pretraining.packing import BEGINS, CONTINUES, SPECIAL, PackedTexts, model_inputs, pack
 
 TEXTS = ["the team won the match", "a late goal in the final game " * 6, "soup with bread"] * 3
 MASK, VOCABULARY = 4, 1000
@@ -56,7 +56,7 @@ def running_text(words: int) -> MaskedTask:
             kinds.append(SPECIAL)
             ids.append(2)
         pieces = int(generator.integers(1, 4))
-        kinds += [BEGINS] + [GOES_ON] * (pieces - 1)
+        kinds += [BEGINS] + [CONTINUES] * (pieces - 1)
         ids += generator.integers(5, VOCABULARY, pieces).tolist()
     chunks, rows = np.array([0, len(ids)]), np.array([0, 1])
     texts = PackedTexts(np.array(ids), np.array(kinds), chunks, rows, 0)
@@ -85,7 +85,7 @@ def test_words_are_masked_as_a_whole() -> None:
     task = running_text(5_000)
     questions = task.questions(task.texts, np.arange(len(task.texts.ids)))
     kinds = task.texts.words
-    goes_on = np.flatnonzero(kinds == GOES_ON)
+    goes_on = np.flatnonzero(kinds == CONTINUES)
     assert (questions.asked[goes_on] == questions.asked[goes_on - 1]).all()
     is_mask = questions.ids == MASK
     assert (is_mask[goes_on] == is_mask[goes_on - 1]).all()

@@ -27,8 +27,8 @@ from finetext.encoders.load import load_tokenizer
 from finetext.encoders.scratch import TokenizerKind, train_subword_tokenizer
 from finetext.pretraining.packing import (
     BEGINS,
-    GOES_ON,
-    MOST_PIECES,
+    CONTINUES,
+    MOST_TOKENS,
     SPECIAL,
     PackedTexts,
     _places,
@@ -78,7 +78,7 @@ def test_words_are_marked_by_their_pieces(tiny_encoder: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_encoder))
     packed = pack(tokenizer, ["the qqz match"], 16)
     assert tokenizer.convert_ids_to_tokens(packed.ids.tolist())[2:5] == ["q", "##q", "##z"]
-    marks = [SPECIAL, BEGINS, BEGINS, GOES_ON, GOES_ON, BEGINS, SPECIAL]
+    marks = [SPECIAL, BEGINS, BEGINS, CONTINUES, CONTINUES, BEGINS, SPECIAL]
     assert packed.words.tolist() == marks
 
 
@@ -94,10 +94,10 @@ def test_without_spaces_each_piece_is_a_word(kind: TokenizerKind) -> None:
 
 def test_what_is_too_long_for_a_word_is_many(tiny_encoder: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_encoder))
-    packed = pack(tokenizer, ["the " + "q" * MOST_PIECES, "the " + "q" * (MOST_PIECES + 1)], 20)
+    packed = pack(tokenizer, ["the " + "q" * MOST_TOKENS, "the " + "q" * (MOST_TOKENS + 1)], 20)
     assert packed.words.tolist() == [
-        *(SPECIAL, BEGINS, *[BEGINS] * (MOST_PIECES + 1), SPECIAL),
-        *(SPECIAL, BEGINS, BEGINS, *[GOES_ON] * (MOST_PIECES - 1), SPECIAL),
+        *(SPECIAL, BEGINS, *[BEGINS] * (MOST_TOKENS + 1), SPECIAL),
+        *(SPECIAL, BEGINS, BEGINS, *[CONTINUES] * (MOST_TOKENS - 1), SPECIAL),
     ]
 
 

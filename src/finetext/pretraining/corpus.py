@@ -1,4 +1,4 @@
-"""The corpus: unlabelled text to learn a language model from, without what is to be tested on."""
+"""The corpus: unlabeled text for a language model, without test rows."""
 
 from __future__ import annotations
 
@@ -29,18 +29,7 @@ from finetext.storage.locks import is_started
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """How a corpus is read, and what is left out of it.
-
-    Attributes:
-        read: how to read it.
-        validation: where the held-out texts come from; None (the default) chooses them from the
-            corpus by the seed.
-        held_out: share of the texts that are held out, 0.05 by default.
-        most_held_out: the most texts held out, 2,000 by default.
-        exclude: data whose texts are left out of the corpus.
-        with_test: whether test rows are taken, too; they are left out by default.
-        test: texts of test rows that are known already, and always left out.
-    """
+    """How a corpus is read, and what is left out of it."""
 
     read: ReadSettings = field(default_factory=ReadSettings)
     validation: Any = None
@@ -53,20 +42,7 @@ class CorpusSettings:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Texts to learn from, and texts to measure on.
-
-    Attributes:
-        texts: documents, each once, and lines of running text, each as often as it stands there;
-            none of them blank.
-        held_out: others, that nothing is learnt from.
-        source: what it was read from, one or several; "texts" if handed over in Python.
-        excluded: reason to number of texts left out, as "blank", "repeated", "test".
-        with_test: whether test rows were taken.
-        description: one line on how it was read.
-        in_order: whether the texts follow each other, as lines of a file do; an AWD-LSTM then
-            reads them in this order.
-        findings: what is to be known of how it was read.
-    """
+    """Texts to train on and held-out texts; `excluded` counts those left out by reason."""
 
     texts: list[str]
     held_out: list[str]
@@ -79,7 +55,7 @@ class Corpus:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of the texts, in their order."""
+        """SHA-256 of the texts, in order."""
         digest = hashlib.sha256()
         for mark, texts in (("\x1d", self.texts), ("\x1c", self.held_out)):
             for text in texts:
@@ -87,7 +63,7 @@ class Corpus:
         return digest.hexdigest()
 
     def described(self) -> dict[str, Any]:
-        """What `origin.json` says of it, but for the number of tokens."""
+        """Return what `origin.json` states of it, but for the number of tokens."""
         return {
             "source": self.source,
             "content_hash": self.content_hash,
@@ -99,7 +75,7 @@ class Corpus:
         }
 
     def summary(self) -> str:
-        """One line on its size and what was left out."""
+        """Return one line on its size and what was left out."""
         words = {"blank": "blank", "repeated": "repeated", "test": "that occur in test rows"}
         left_out = [
             f"{number:,} {words.get(reason, reason)}" for reason, number in self.excluded.items()
@@ -112,16 +88,7 @@ class Corpus:
 
 
 class _Rows(NamedTuple):
-    """What a source holds.
-
-    Attributes:
-        texts: all its texts.
-        test: those of its test rows.
-        description: a line on how it was read.
-        in_order: whether the texts are the lines of a running text.
-        bare: the texts without what training would take for labels, where that may be part of them.
-        findings: what is to be known of how it was read.
-    """
+    """The texts of a source, and those of its test rows; `bare` is without supposed labels."""
 
     texts: Sequence[str]
     test: Sequence[str]
@@ -132,7 +99,7 @@ class _Rows(NamedTuple):
 
     @property
     def hashes(self) -> Hashes:
-        """Of its texts, whether labels are taken off or not."""
+        """Hashes of its texts, with and without supposed labels."""
         return text_hashes([*self.texts, *self.bare])
 
 
@@ -142,26 +109,7 @@ def read_corpus(
     seed: int = 0,
     test: Sequence[str] = (),
 ) -> Corpus:
-    """Read texts to learn a language model from; labels are ignored.
-
-    Test rows are left out, and every text that is word for word one of theirs: those of a
-    ready-made test part; those of labelled data without one, as `finetext train` with the same
-    seed and default sizes takes them; and those of a run, if its folder is given.
-
-    A row of a table, an item of a list and a file of a folder are documents; one that was there
-    before is left out. So is a file of plain lines as a whole, but a line that occurs in it again
-    stays, as running text needs it. What occurs more than once is never held out.
-
-    Args:
-        source: whatever `finetext.read` takes, lines of text and lists of texts among them; the
-            folder of a run; or a tuple of several such sources, by path or name.
-        settings: how to read it and what to leave out.
-        seed: chooses the held-out texts, and the test rows as `finetext train` does.
-        test: texts of test rows that are known from elsewhere.
-
-    Raises:
-        DataError: the source cannot be read, or no two texts are left.
-    """
+    """Read texts for a language model; labels are ignored, test rows and repeats left out."""
     settings = settings or CorpusSettings()
     sources = source if _is_several(source) else (source,)
     parts = [_rows(one, settings.read, seed) for one in sources]
@@ -212,11 +160,11 @@ class _Sieve:
         self.kept = np.ones(len(self._hashes), dtype=bool)
 
     def leave_out(self, reason: str, hashes: Hashes) -> None:
-        """Leave out the texts of these hashes."""
+        """Leave out the texts with these hashes."""
         self._drop(reason, np.isin(self._hashes, hashes) | np.isin(self._bare, hashes))
 
     def leave_out_repeated(self) -> None:
-        """Leave out every document that was there before; a running text is one."""
+        """Leave out every repeated document; a running text is one document."""
         first = np.unique(np.where(self.kept, self._hashes, 0), return_index=True)[1]
         is_later = ~np.isin(np.arange(len(self._hashes)), first)
         whole = np.zeros_like(self.kept)
@@ -229,12 +177,12 @@ class _Sieve:
         self._drop("repeated", whole | (is_later & ~self._running))
 
     def repeats(self, texts: Sequence[str]) -> Any:
-        """Which of some texts occur more than once in the running text that is kept."""
+        """Return which texts occur more than once in the running text that is kept."""
         values, counts = np.unique(self._hashes[self.kept & self._running], return_counts=True)
         return np.isin(text_hashes(texts), values[counts > 1])
 
     def occur_once(self, rows: Any) -> Any:
-        """Those of some rows whose text no other has that is kept."""
+        """Return the rows whose text occurs once among those kept."""
         values, counts = np.unique(self._hashes[self.kept], return_counts=True)
         return rows[np.isin(self._hashes[rows], values[counts == 1])]
 
@@ -246,7 +194,7 @@ class _Sieve:
 
 
 def _chosen(rows: Any, sieve: _Sieve, settings: CorpusSettings, seed: int) -> tuple[Any, Any]:
-    """The rows that are held out, and the others, both in their order."""
+    """Return the held-out rows and the others, both in order."""
     wanted = min(max(1, round(settings.held_out * len(rows))), settings.most_held_out)
     count = max(0, min(wanted, len(rows) - 1))
     fit = sieve.occur_once(rows)
@@ -256,10 +204,7 @@ def _chosen(rows: Any, sieve: _Sieve, settings: CorpusSettings, seed: int) -> tu
 
 
 def _to_measure(rows: _Rows, sieve: _Sieve) -> list[str]:
-    """The texts to hold out of a source of their own.
-
-    A line that the running text of the corpus has several times, such as a heading, says nothing.
-    """
+    """Return the held-out texts of a source of their own."""
     texts = [text for text in rows.texts if text.strip()]
     if not rows.in_order:
         texts = list(dict.fromkeys(texts))
@@ -282,7 +227,7 @@ def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
 
 
 def _is_several(source: Any) -> bool:
-    """Whether it is a tuple of paths or names; a pair of texts and labels is one source."""
+    """Return whether it is a tuple of paths or names, not a pair of texts and labels."""
     return (
         isinstance(source, tuple)
         and bool(source)
@@ -295,7 +240,7 @@ def _name(source: Any) -> str:
 
 
 def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
-    """All texts of a source, and those of its test rows."""
+    """Return all texts of a source, and those of its test rows."""
     if isinstance(source, str | Path) and is_started(Path(source).expanduser()):
         return _rows_of_run(Path(source).expanduser())
     texts, labelled = _read(source, replace(settings, whole_lines=True))
@@ -309,7 +254,7 @@ def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
 def _bare(
     source: Any, settings: ReadSettings, texts: Dataset, told: Sequence[Finding]
 ) -> Sequence[str]:
-    """The texts as training would read them, if that is another way; so test rows are known."""
+    """Return the texts as training would read them, if that differs, to recognize test rows."""
     if any(finding.code == WHOLE_LINES for finding in told):
         with suppress(DataError):
             others = read(source, settings=replace(settings, labelled=True, label=None))
@@ -319,13 +264,7 @@ def _bare(
 
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:
-    """All rows of a source, and those with a label, as training would read them.
-
-    Where some rows have labels and some have none, these are two data sets.
-
-    Raises:
-        DataError: it cannot be read, whether labels are needed or not.
-    """
+    """Return all rows of a source, and those with a label as training would read them."""
     without = replace(settings, labelled=False, label=None, drop_unlabelled=False)
     if not settings.labelled:
         return read(source, settings=without), None
@@ -343,7 +282,7 @@ def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]
 
 
 def _test_texts(dataset: Dataset, seed: int) -> list[str]:
-    """The texts of the test rows that `finetext train` would have."""
+    """Return the texts of the test rows that `finetext train` would have."""
     if dataset.scheme is not None:
         try:
             return split(dataset, SplitSettings(), seed).test.texts
@@ -356,11 +295,7 @@ def _test_texts(dataset: Dataset, seed: int) -> list[str]:
 
 
 def _rows_of_run(folder: Path) -> _Rows:
-    """The texts of a run.
-
-    Raises:
-        DataError: its data are not the ones it was begun with, or it is damaged.
-    """
+    """Return the texts of a run."""
     import pyarrow
     import pyarrow.parquet
 

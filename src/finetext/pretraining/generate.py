@@ -1,4 +1,4 @@
-"""`generate`: a language model goes on with a text."""
+"""Generate text with a causal language model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 10_000
 TOKENS_A_WORD: Final = 4
-"""So many tokens are drawn at most for each word asked for, with a few for punctuation."""
+"""Tokens drawn at most per word, beside a few for punctuation."""
 
 
 def generate(
@@ -27,28 +27,7 @@ def generate(
     count: int = 1,
     device: str = "auto",
 ) -> list[str]:
-    """Go on with a text, word by word.
-
-    Args:
-        model_folder: folder of a language model that reads from left to right; an alias or a
-            Hub name will do.
-        prompt: how the text begins; "" lets the model begin.
-        words: words to add, 30 by default; there are fewer if the model ends the text, or can see
-            no more tokens.
-        temperature: what logits are divided by before a token is drawn, 0.75 by default: the
-            higher, the more surprising. 0 takes the likeliest token each time.
-        seed: seed of the draws, 0 by default; the state of torch's generators is left as it was.
-        count: texts to write, 1 by default.
-        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-
-    Returns:
-        `count` texts, each the prompt and what was added.
-
-    Raises:
-        ModelError: the model predicts masked words, has no language-model head, or cannot be
-            loaded.
-        RecipeError: a setting is out of range, or the prompt is longer than the model can see.
-    """
+    """Continue a text, word by word."""
     import torch
 
     from finetext.training.precision import choose_device
@@ -72,10 +51,10 @@ def generate(
 
 
 class _Writer:
-    """From the tokens of a text to the words that were added to its prompt."""
+    """Finds the words that were added to a prompt, from tokens."""
 
     def __init__(self, tokenizer: Any, start: list[int], words: int) -> None:
-        """Keep what the texts begin with and how many words they are to get."""
+        """Keep the prompt and the number of words to add."""
         self.tokenizer = tokenizer
         self.before = self._text(start)
         self.words = words
@@ -83,22 +62,17 @@ class _Writer:
         self._next_look = len(start) + words
 
     def is_due(self, length: int) -> bool:
-        """Whether rows of so many tokens are to be looked at."""
+        """Return whether rows of this many tokens are due for a check."""
         return length > self._next_look
 
     def have_enough(self, rows: list[list[int]]) -> list[bool]:
-        """Whether the last word asked for is whole, which is known when another one began.
-
-        To read all rows again after each token would take longer than to write them. So they are
-        looked at again when there are as many more tokens as words are missing. What a row has
-        too many by then, `added` leaves out.
-        """
+        """Return which rows have their last word complete, that is, have begun another."""
         missing = [self.words + 1 - len(self._added(row).split()) for row in rows]
         self._next_look = max(map(len, rows)) + max(1, *missing) - 1
         return [count <= 0 for count in missing]
 
     def added(self, row: list[int]) -> str:
-        """The words that were added, with the space before them."""
+        """Return the words that were added, with the space before them."""
         found = re.findall(r"\s*\S+", self._added(row))
         return "".join(found[: self.words])
 
@@ -112,7 +86,7 @@ class _Writer:
 
 
 def _check(words: int, temperature: float, count: int) -> None:
-    """Refuse settings that are out of range."""
+    """Refuse options that are out of range."""
     for name, number in (("words", words), ("count", count)):
         if not 1 <= number <= LONGEST:
             raise RecipeError(f"{name} = {number}: it must be from 1 to {LONGEST:,}")
@@ -121,11 +95,7 @@ def _check(words: int, temperature: float, count: int) -> None:
 
 
 def _language_model(folder: str) -> tuple[Any, Any]:
-    """The model and its tokenizer.
-
-    Raises:
-        ModelError: it cannot write from left to right.
-    """
+    """Return the model and its tokenizer; raises a ModelError if it is not causal."""
     from finetext.encoders.language_models import load_for_language_model, objective_of
     from finetext.encoders.load import load_tokenizer
 
@@ -145,20 +115,20 @@ def _language_model(folder: str) -> tuple[Any, Any]:
 
 
 def _beginning(tokenizer: Any) -> int:
-    """The token that stands before a text of which nothing is known."""
+    """Return the token that starts a text without a prompt."""
     known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     return next(int(number) for number in known if number is not None)
 
 
 def _never(tokenizer: Any, end: set[int]) -> list[int]:
-    """Tokens that are never drawn: special ones, unless they end a text."""
+    """Return the tokens that are never drawn: special ones that do not end a text."""
     return sorted({*tokenizer.all_special_ids} - end)
 
 
 def _drawn_with_state(
     model: Any, tokenizer: Any, ids: Tensor, temperature: float, writer: _Writer
 ) -> list[list[int]]:
-    """Rows of tokens from a model that hands its state on."""
+    """Draw rows of tokens from a recurrent model."""
     import torch
 
     never = _never(tokenizer, set())
@@ -181,7 +151,7 @@ def _drawn_with_state(
 def _drawn(
     model: Any, tokenizer: Any, ids: Tensor, temperature: float, writer: _Writer
 ) -> list[list[int]]:
-    """Rows of tokens from a model of transformers, by its own `generate`."""
+    """Draw rows of tokens with `generate` of transformers."""
     import torch
     from transformers import GenerationConfig
 

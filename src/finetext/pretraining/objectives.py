@@ -1,4 +1,4 @@
-"""The objectives of language models, as tasks of the training loop."""
+"""Masked and causal language modeling as tasks of the training loop."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from finetext.training.plan import Evaluation
 
 REPLACED_BY_MASK: Final = 0.8
 REPLACED_AT_RANDOM: Final = 0.1
-"""Shares of the chosen words (Devlin et al. 2019); the rest are kept as they are."""
+"""Shares of the chosen words (Devlin et al. 2019); the rest stay as they are."""
 
 
 class Questions(NamedTuple):
-    """What the model sees and what it is asked.
+    """Inputs and targets of the model.
 
     Attributes:
         ids: (m,) what it sees in each place.
@@ -44,14 +44,7 @@ class Questions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RowsTask(ABC):
-    """Questions about the tokens of packed texts.
-
-    Attributes:
-        texts: what is learned from.
-        held_out: what is measured on.
-        name: what to call it in messages.
-        seed: of the questions about held-out texts, which are always the same.
-    """
+    """Predict tokens of packed texts; `seed` fixes the questions about held-out texts."""
 
     texts: PackedTexts
     held_out: PackedTexts
@@ -61,7 +54,7 @@ class RowsTask(ABC):
 
     @abstractmethod
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
-        """What to ask about some tokens.
+        """Return inputs and targets for some tokens.
 
         Args:
             texts: where they are.
@@ -71,30 +64,30 @@ class RowsTask(ABC):
 
     @property
     def lengths(self) -> Integers:
-        """(n,) tokens of each row."""
+        """(n,) tokens per row."""
         return self.texts.lengths
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-        """All rows once, in batches of rows of like length."""
+        """Return all rows once, in batches of similar length."""
         return training_batches(self.lengths, batch_size, seed, epoch)
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """Tensors of the rows, with the `places` that are asked about and their `answers`."""
+        """Return tensors of the rows, with the `places` to predict and their `answers`."""
         places = self.texts.layout(rows).places
         return _batch(self.texts, rows, self.questions(self.texts, places))
 
     @abstractmethod
     def weight(self, rows: Integers) -> float:
-        """Tokens that can be asked about."""
+        """Return the number of tokens that can be predicted."""
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        """The mean cross-entropy of the answers."""
+        """Return the mean cross-entropy of the answers."""
         from torch.nn import functional
 
         return functional.cross_entropy(logits_at(model, batch, self.causal), batch["answers"])
 
     def evaluate(self, model: Any) -> Evaluation:
-        """Loss, accuracy and perplexity on held-out texts."""
+        """Return loss, accuracy and perplexity on held-out texts."""
         import torch
 
         score = Score()
@@ -116,15 +109,15 @@ class RowsTask(ABC):
         return score.evaluation()
 
     def state(self) -> dict[str, Any]:
-        """Nothing is carried."""
+        """Return no state."""
         return {}
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:  # noqa: B027 (nothing to do)
-        """Nothing is carried."""
+        """Ignore the state."""
 
     @cached_property
     def _fixed(self) -> Questions:
-        """The questions about all held-out texts."""
+        """The fixed questions about held-out texts."""
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
@@ -133,17 +126,7 @@ class RowsTask(ABC):
 
 @dataclass(frozen=True, eq=False)
 class MaskedTask(RowsTask):
-    """Masked language modelling of whole words, chosen anew each time (Devlin et al. 2019).
-
-    Attributes:
-        texts: what is learned from.
-        held_out: what is measured on.
-        mask: id of the mask token.
-        ordinary: ids that may stand in for a word: all that are not special.
-        share: share of the tokens that are asked about, 0.15 by default.
-        name: what to call it in messages.
-        seed: of the masks of held-out texts.
-    """
+    """Masked language modeling of whole words (Devlin et al. 2019), masked anew each time."""
 
     mask: int
     ordinary: Integers
@@ -154,18 +137,14 @@ class MaskedTask(RowsTask):
     def of(
         cls, tokenizer: Any, texts: PackedTexts, held_out: PackedTexts, share: float, **named: Any
     ) -> MaskedTask:
-        """The task of a tokenizer.
-
-        Raises:
-            ModelError: it has no mask token.
-        """
+        """Return the task; raises a ModelError if the tokenizer has no mask token."""
         if tokenizer.mask_token_id is None:
             raise ModelError("the tokenizer has no mask token, so words cannot be masked")
         ordinary = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
         return cls(texts, held_out, int(tokenizer.mask_token_id), ordinary, share, **named)
 
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
-        """Ask about words of the share; 8 in 10 are masked, 1 in 10 is replaced by random tokens.
+        """Choose words of the share; 8 in 10 are masked, 1 in 10 is replaced by random tokens.
 
         A word is chosen and changed as a whole; special tokens never are. At the least one word
         is asked about.
@@ -188,39 +167,39 @@ class MaskedTask(RowsTask):
         return Questions(seen, asked, ids)
 
     def weight(self, rows: Integers) -> float:
-        """Tokens that are not special."""
+        """Return the number of tokens that are not special."""
         return float((self.texts.words[self.texts.layout(rows).places] != SPECIAL).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class CausalTask(RowsTask):
-    """The next token, from those before it in the same chunk."""
+    """Causal language modeling: predict the next token of the same chunk."""
 
     causal: ClassVar[bool] = True
 
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
-        """Ask everywhere but at the last token of each chunk."""
+        """Predict everywhere but at the last token of each chunk."""
         ids = texts.ids.astype(np.int64)
         asked = texts.chunks[texts.chunk_of[places] + 1] > places + 1
         answers = np.where(asked, ids[np.minimum(places + 1, len(ids) - 1)], 0)
         return Questions(ids[places], asked, answers)
 
     def weight(self, rows: Integers) -> float:
-        """Tokens but for the last of each chunk."""
+        """Return the number of tokens without the last of each chunk."""
         rows = np.asarray(rows)
         chunks = self.texts.rows[rows + 1] - self.texts.rows[rows]
         return float((self.lengths[rows] - chunks).sum())
 
 
 class Score:
-    """The sum of what is found on held-out text."""
+    """Running sums of loss and accuracy on held-out text."""
 
     def __init__(self) -> None:
-        """Nothing is counted yet."""
+        """Start at zero."""
         self._loss, self._right, self._tokens = 0.0, 0, 0
 
     def count(self, logits: Any, answers: Any) -> None:
-        """Take (m, vocabulary) logits and the m right tokens into account."""
+        """Add (m, vocabulary) logits and the m correct tokens."""
         from torch.nn import functional
 
         self._loss += float(functional.cross_entropy(logits.float(), answers, reduction="sum"))
@@ -228,7 +207,7 @@ class Score:
         self._tokens += len(answers)
 
     def evaluation(self) -> Evaluation:
-        """Mean loss, share of right tokens and perplexity; the lowest loss is the best."""
+        """Return mean loss, accuracy and perplexity; the lowest loss is best."""
         loss = self._loss / max(1, self._tokens)
         figures = {
             "validation loss": loss,
@@ -240,11 +219,7 @@ class Score:
 
 
 def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
-    """(m, vocabulary) outputs at the places that are asked about, and there alone.
-
-    The head, whose product with the vocabulary is most of the work of a small model, is spared
-    all the others.
-    """
+    """Return (m, vocabulary) logits, computed at the places to predict only."""
     bare = getattr(model, "module", model)
     with _states_at(bare, batch["places"]):
         return model(**model_inputs(bare, batch, causal)).logits[0].float()
@@ -252,7 +227,7 @@ def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
 
 @contextmanager
 def _states_at(model: Any, places: Any) -> Iterator[None]:
-    """While the body runs, the head is given the last hidden states of these places alone."""
+    """Give the head only the last hidden states of these places while the body runs."""
 
     def gather(module: Any, inputs: Any, output: Any) -> Any:
         states = output.last_hidden_state
@@ -269,7 +244,7 @@ def _states_at(model: Any, places: Any) -> Iterator[None]:
 def _batch(
     texts: PackedTexts, rows: Sequence[int] | Integers, questions: Questions
 ) -> dict[str, Any]:
-    """The tensors of rows, with the places in them that are asked about and the answers."""
+    """Return the tensors of rows, with the places to predict and the answers."""
     import torch
 
     layout = texts.layout(rows)

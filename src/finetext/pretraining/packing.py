@@ -1,8 +1,7 @@
-"""Texts as rows of full length: cut into chunks, packed together, and kept apart all the same.
+"""Packing: several chunks of text share a row, and attention keeps them apart.
 
-Several chunks share a row, so that little is padded. Nothing crosses their borders: attention has
-a block for each chunk, and positions begin anew (Krell et al. 2021, "Efficient sequence packing
-without cross-contamination").
+Attention has a block for each chunk, and positions start anew (Krell et al. 2021, "Efficient
+sequence packing without cross-contamination").
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from finetext.core.contracts import batches_of
 from finetext.core.errors import ModelError
 from finetext.encoders.words import UNSPACED
 
-SPECIAL, BEGINS, GOES_ON = 0, 1, 2
-"""What a token is: special, the first of a word, or a later one."""
-MOST_PIECES: Final = 10
-"""What has more pieces is no word that can be told from its surroundings, such as an address."""
+SPECIAL, BEGINS, CONTINUES = 0, 1, 2
+"""Marks of tokens: special, the first of a word, or a later one."""
+MOST_TOKENS: Final = 10
+"""Tokens of a word; what has more, such as a web address, cannot be predicted from its context."""
 TEXTS_AT_A_TIME: Final = 1_000
 TOLERANCE: Final = 1e-3
-"""How far the states of a chunk in a row may be from those of the chunk alone."""
+"""Largest difference between the states of a chunk in a row and of the chunk alone."""
 
 
 class Layout(NamedTuple):
-    """Where the tokens of a batch are.
+    """The positions of the tokens of a batch.
 
     Attributes:
         places: (m,) positions in the flat arrays of the table, row by row.
@@ -43,15 +42,12 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PackedTexts:
-    """The tokens of chunks, end to end, and which chunks share a row.
+    """The tokens of chunks, concatenated, and which chunks share a row.
 
     Attributes:
         ids: (m,) all token ids, int32.
-        words: (m,) `SPECIAL`, `BEGINS` or `GOES_ON`, int8.
-        chunks: (c + 1,) where each chunk begins in `ids`; the last is the end.
+        words: (m,) `SPECIAL`, `BEGINS` or `CONTINUES`, int8.
         rows: (n + 1,) the first chunk of each row; the last is c.
-        padding: token id of padding.
-        first_position: position that the model gives to the first token of a text.
     """
 
     ids: np.ndarray[Any, Any]
@@ -66,16 +62,16 @@ class PackedTexts:
 
     @cached_property
     def lengths(self) -> Integers:
-        """(n,) tokens of each row."""
+        """(n,) tokens per row."""
         return np.diff(self.chunks[self.rows])
 
     @cached_property
     def chunk_of(self) -> Integers:
-        """(m,) the number of the chunk of each token."""
+        """(m,) the chunk of each token."""
         return np.repeat(np.arange(len(self.chunks) - 1), np.diff(self.chunks))
 
     def layout(self, rows: Sequence[int] | Integers) -> Layout:
-        """Where the tokens of some rows are."""
+        """Return the positions of the tokens of some rows."""
         rows = np.asarray(rows)
         lengths = self.lengths[rows]
         begins = self.chunks[self.rows[rows]] - np.cumsum(lengths) + lengths
@@ -83,7 +79,7 @@ class PackedTexts:
         return Layout(places, np.arange(int(lengths.max())) < lengths[:, None])
 
     def batch(self, layout: Layout, ids: Integers) -> dict[str, Any]:
-        """The rows as tensors, padded on the right.
+        """Return the rows as tensors, padded on the right.
 
         Args:
             layout: of the rows.
@@ -106,24 +102,12 @@ class PackedTexts:
         return tensors
 
     def alone(self) -> PackedTexts:
-        """The same chunks, each in a row of its own."""
+        """Return the same chunks, one per row."""
         return replace(self, rows=np.arange(len(self.chunks)))
 
 
 def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
-    """Cut texts into chunks and put these into as few rows as are easily found.
-
-    A chunk has the special tokens that the tokenizer puts around a text. The longest chunks are
-    placed first, each where it leaves the least room.
-
-    Args:
-        tokenizer: a fast transformers tokenizer with a padding token.
-        texts: n documents; all of each is used, but for a single token, which has no context.
-        max_length: most tokens of a chunk and of a row.
-
-    Raises:
-        ModelError: the tokenizer is not a fast one.
-    """
+    """Cut texts into chunks and pack them into few rows, by best fit decreasing."""
     if not tokenizer.is_fast:
         raise ModelError(f"{type(tokenizer).__name__} has no fast form, which adapting needs")
     ids: list[Any] = []
@@ -148,9 +132,7 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
 
 
 def block_mask(segments: Any, causal: bool, dtype: Any) -> Any:
-    """The attention mask that keeps chunks apart, to be added to the scores.
-
-    Padding attends to padding, since attention to nothing is not a number.
+    """Return the additive attention mask that keeps chunks apart.
 
     Args:
         segments: (rows, longest) the chunk of each token.
@@ -170,11 +152,7 @@ def block_mask(segments: Any, causal: bool, dtype: Any) -> Any:
 
 
 def model_inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, Any]:
-    """What the model takes of a batch.
-
-    Raises:
-        ValueError: the attention of the model is of a kind that takes no mask of blocks.
-    """
+    """Return the inputs of the model; raises a ValueError if its attention takes no mask."""
     names = ("input_ids", "attention_mask", "position_ids")
     inputs = {name: batch[name] for name in names if name in batch}
     if "segments" in batch:
@@ -187,16 +165,7 @@ def model_inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, A
 
 
 def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
-    """The texts as the model can read them: packed if it keeps chunks apart, else one a row.
-
-    That is tried on the row with the longest chunk among those of several and on the row with the
-    longest of all, for both positions that models give to the first token.
-
-    Args:
-        model: a transformers language model in evaluation mode.
-        texts: packed.
-        causal: whether it reads from left to right.
-    """
+    """Return the texts packed if the model is found to keep chunks apart, else one per row."""
     shared = np.flatnonzero(np.diff(texts.rows) > 1)
     if not len(shared):
         return texts
@@ -210,7 +179,7 @@ def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
 
 
 def reads_ahead(model: Any, texts: PackedTexts) -> bool:
-    """Whether the states of a text change with what comes later in it."""
+    """Return whether the states of a text depend on later tokens."""
     chunk = int(np.diff(texts.chunks).argmax())
     ids = texts.ids[texts.chunks[chunk] : texts.chunks[chunk + 1]]
     whole, beginning = _states(model, ids), _states(model, ids[:-1])
@@ -234,7 +203,7 @@ def _is_kept_apart(model: Any, texts: PackedTexts, rows: Integers, causal: bool)
 
 
 def _states(model: Any, ids: Any) -> Any:
-    """(1, length, width) the last hidden states of a text alone."""
+    """Return (1, length, width) last hidden states of a text alone."""
     import torch
 
     inputs = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
@@ -249,7 +218,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _filled(there: Any, values: Any, fill: int) -> Any:
-    """A tensor of the shape of `there` with the values in its places."""
+    """Return a tensor of the shape of `there` with the values where it is true."""
     import torch
 
     whole = np.full(there.shape, fill, dtype=np.int64)
@@ -258,12 +227,7 @@ def _filled(there: Any, values: Any, fill: int) -> Any:
 
 
 def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> Iterator[tuple[Any, Any]]:
-    """The encodings of the pieces of texts, special tokens around each.
-
-    Yields:
-        an encoding, and which characters of its text, with one more that is none, are of a script
-        without spaces between words; None if no character is.
-    """
+    """Yield the chunks of texts, and which of their characters are of unspaced scripts."""
     readable = [text.encode("utf-8", "replace").decode() for text in texts]
     encoded = tokenizer(
         readable,
@@ -278,7 +242,7 @@ def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> Iterator[t
 
 
 def _unspaced(text: str) -> Any:
-    """(characters + 1,) which are of a script without spaces between words; None if none is."""
+    """Return (characters + 1,) which are of a script without spaces; None if none is."""
     places = [found.start() for found in UNSPACED.finditer(text)]
     are = np.zeros(len(text) + 1, dtype=bool)
     are[places] = True
@@ -286,12 +250,7 @@ def _unspaced(text: str) -> Any:
 
 
 def _word_marks(chunk: Any, unspaced: Any, special_ids: Integers) -> np.ndarray[Any, Any]:
-    """(length,) int8: which tokens are special, begin a word, or go on with one.
-
-    Special are those around a text, and those that a text spells out, such as `[MASK]`. Where a
-    script has no spaces between words, each piece is a word, and so is each of more than
-    `MOST_PIECES` that would make one.
-    """
+    """Return the (length,) mark of each token; where a script has no spaces, each is a word."""
     numbers = np.array([-1 if word is None else word for word in chunk.word_ids], dtype=np.int64)
     begins = np.diff(numbers, prepend=-2) != 0
     if unspaced is not None:
@@ -300,13 +259,13 @@ def _word_marks(chunk: Any, unspaced: Any, special_ids: Integers) -> np.ndarray[
         is_other = starts[1:] >= before  # not one more byte of the same character
         begins[1:] |= is_other & (unspaced[starts[1:]] | unspaced[before - 1])
     word = np.cumsum(begins)
-    begins |= np.bincount(word)[word] > MOST_PIECES
+    begins |= np.bincount(word)[word] > MOST_TOKENS
     special = np.isin(chunk.ids, special_ids) | (numbers < 0)
-    return np.where(special, SPECIAL, np.where(begins, BEGINS, GOES_ON)).astype(np.int8)
+    return np.where(special, SPECIAL, np.where(begins, BEGINS, CONTINUES)).astype(np.int8)
 
 
 def _places(lengths: Integers, most: int) -> tuple[Integers, Integers]:
-    """Which chunks share rows of at most `most` tokens.
+    """Assign chunks to rows of at most `most` tokens.
 
     Returns:
         (c,) the numbers of the chunks, row by row, and (n + 1,) the first of each row therein.

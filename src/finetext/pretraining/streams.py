@@ -1,9 +1,9 @@
-"""Language modelling over contiguous streams, for a recurrent model that carries its state.
+"""Language modeling over contiguous streams, for a recurrent model that carries its state.
 
-All documents are one text, in an order of its own each epoch or in that of the corpus. It is cut
-into streams, as many as the batch has rows. A step reads a window of all streams, and the state
-after it is where the next step begins; gradients stop at the border. Windows vary in length, so
-that the borders lie elsewhere each time (Merity, Keskar and Socher 2018, section 5).
+All documents are one text, shuffled each epoch or in the order of the corpus, cut into as many
+streams as the batch has rows. A step reads a window of all streams and starts from the state that
+the previous step left; gradients stop at the border. Windows vary in length, so that borders
+differ between epochs (Merity, Keskar and Socher 2018, section 5).
 """
 
 from __future__ import annotations
@@ -23,15 +23,11 @@ SPREAD: Final = 5
 SHORTEST: Final = 5
 EVALUATED_STREAMS: Final = 8
 WINDOWS_A_STREAM: Final = 10
-"""Fewer streams than asked for are made of a text so short that they had fewer windows."""
+"""Windows per stream; a shorter text gets fewer streams."""
 
 
 class StreamTask:
-    """The next token, in streams with a state that is carried from window to window.
-
-    A row of the task is a window of one stream; the row of stream s in the w-th window of the
-    training is w times the number of streams, plus s.
-    """
+    """Causal language modeling in streams; a row is a window of one stream."""
 
     def __init__(
         self,
@@ -45,27 +41,13 @@ class StreamTask:
         seed: int = 0,
         name: str = "adapt",
     ) -> None:
-        """Plan the windows of all epochs.
-
-        Args:
-            documents: token ids of each.
-            held_out: token ids of others, to measure on.
-            streams: how many are read side by side; fewer where the text is short.
-            epochs: passes over the documents.
-            bptt: mean length of a window in tokens.
-            shuffle: whether each epoch has an order of the documents of its own.
-            seed: of the order of the documents and the lengths of windows.
-            name: what to call it in messages.
-
-        Raises:
-            DataError: the documents have fewer than two tokens, or the held-out ones have.
-        """
+        """Plan the windows of all epochs; raises a DataError if the texts are too short."""
         self.name = name
         self.documents, self.held_out = documents, held_out
         self.bptt, self.shuffle, self.seed = bptt, shuffle, seed
         tokens = sum(map(len, documents))
         if tokens < 2 or sum(map(len, held_out)) < 2:
-            raise DataError("the corpus has too few words to learn a language model from")
+            raise DataError("the corpus has too few words for a language model")
         self.streams = max(1, min(streams, tokens // (WINDOWS_A_STREAM * bptt)))
         self._length = tokens // self.streams
         windows = [self._windows(epoch) for epoch in range(epochs)]
@@ -77,16 +59,16 @@ class StreamTask:
 
     @property
     def lengths(self) -> Integers:
-        """(n,) tokens of each row, of all epochs."""
+        """(n,) tokens per row, of all epochs."""
         return np.repeat(self._sizes, self.streams)
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-        """The windows of an epoch in their order, all streams of one in each step."""
+        """Return the windows of an epoch in order, all streams of one in each step."""
         first, end = self._first[epoch], self._first[epoch + 1]
         return [np.arange(self.streams) + window * self.streams for window in range(first, end)]
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """The tokens of rows of one window, each with the token after it in `answers`."""
+        """Return the tokens of rows of one window; `answers` are the next tokens."""
         import torch
 
         rows = np.asarray(rows)
@@ -102,14 +84,11 @@ class StreamTask:
         }
 
     def weight(self, rows: Integers) -> float:
-        """The number of rows, which are all of one length."""
+        """Return the number of rows, which have one length."""
         return float(len(rows))
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        """Mean cross-entropy, with the two activation regularisers of the model's configuration.
-
-        The streams of the batch go on from their state, and leave it for their next window.
-        """
+        """Return the mean cross-entropy with both activation regularizers of the configuration."""
         from torch.nn import functional
 
         streams, window = batch["streams"], int(batch["windows"][0])
@@ -127,7 +106,7 @@ class StreamTask:
         return loss
 
     def evaluate(self, model: Any) -> Evaluation:
-        """Loss, accuracy and perplexity of the held-out documents, without regularisers."""
+        """Return loss, accuracy and perplexity on held-out documents, without regularizers."""
         import torch
 
         score = Score()
@@ -147,15 +126,15 @@ class StreamTask:
         return score.evaluation()
 
     def state(self) -> dict[str, Any]:
-        """The state that the streams carry."""
+        """Return the state that the streams carry."""
         return self._carried.tensors()
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave; from nothing, as before the first step."""
+        """Restore what `state` returned; nothing is the state before the first step."""
         self._carried = CarriedState(self.streams, tensors)
 
     def _streams(self, epoch: int) -> Any:
-        """(streams, length) the tokens of an epoch."""
+        """Return the (streams, length) tokens of an epoch."""
         if self._read[0] != epoch:
             documents = self.documents
             if self.shuffle:
@@ -166,7 +145,7 @@ class StreamTask:
         return self._read[1]
 
     def _windows(self, epoch: int) -> Integers:
-        """Lengths of the windows of an epoch."""
+        """Return the lengths of the windows of an epoch."""
         generator = np.random.default_rng([self.seed, epoch, 1])
         sizes: list[int] = []
         left = self._length - 1
@@ -179,13 +158,10 @@ class StreamTask:
 
 
 class CarriedState:
-    """The state in which each stream was left, by the window it was last read in.
-
-    No tensor is changed in place.
-    """
+    """The state that each stream was left in, and the window it was last read in."""
 
     def __init__(self, streams: int, tensors: Mapping[str, Any]) -> None:
-        """Take what `tensors` gave; nothing, before the first step."""
+        """Restore what `tensors` returned; nothing before the first step."""
         import torch
 
         self._streams = streams
@@ -193,20 +169,12 @@ class CarriedState:
         self._left = [tensors[f"left/{number}"] for number in range(len(tensors) - 1)]
 
     def tensors(self) -> dict[str, Any]:
-        """All that is needed to go on with the next window."""
+        """Return what the next window needs."""
         left = {f"left/{number}": of for number, of in enumerate(self._left)}
         return {"window": self._window, **left} if left else {}
 
     def entered(self, streams: Any, window: int, anew: bool) -> list[Any]:
-        """The tensors with which streams enter a window; none where nothing is known yet.
-
-        A stream that was last read in the window before goes on; any other begins with zeros.
-
-        Args:
-            streams: (b,) their numbers.
-            window: its number.
-            anew: whether all begin with zeros.
-        """
+        """Return the states with which streams enter a window; zeros after a gap."""
         import torch
 
         last = self._window.to(streams.device)[streams]
@@ -215,7 +183,7 @@ class CarriedState:
         return [torch.where(goes_on, of, 0.0) for of in left]
 
     def leave(self, streams: Any, window: int, after: list[Any]) -> None:
-        """Keep the tensors with which streams left a window."""
+        """Keep the states with which streams left a window."""
         after = [of.detach() for of in after]
         known = self._left or [of.new_zeros(1, self._streams, of.shape[-1]) for of in after]
         pairs = zip(known, after, strict=True)
@@ -224,13 +192,13 @@ class CarriedState:
 
 
 def _by_layer(tensors: list[Any], model: Any) -> Any:
-    """Hidden and cell state of each layer, in the number format of the model; None for zeros."""
+    """Return hidden and cell state of each layer in the precision of the model; None for zeros."""
     dtype = next(model.parameters()).dtype
     ready = [of.to(dtype) for of in tensors]
     return tuple(zip(ready[::2], ready[1::2], strict=True)) or None
 
 
 def _cut(text: Integers, streams: int) -> Any:
-    """(streams, length) a text in equal pieces, the rest at the end left out."""
+    """Return a text as (streams, length), without the remainder."""
     length = len(text) // streams
     return text[: streams * length].reshape(streams, length)
