@@ -16,8 +16,7 @@ import finetext
 from finetext.core.contracts import FitContext
 from finetext.core.types import Dataset
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.models.card import is_ours, model_card, without_path
-from finetext.models.card_sections import escaped
+from finetext.models.card import escaped, is_ours, model_card, without_path
 from finetext.models.folder import read_description, save_model
 from finetext.runs.recipe import Recipe
 from finetext.runs.recording import base_of
@@ -181,13 +180,13 @@ def test_a_data_set_of_the_hub_is_linked() -> None:
 @pytest.mark.parametrize(
     ("decision", "several", "said"),
     [
-        ({}, False, "The likeliest label is given"),
+        ({}, False, "The most probable label is predicted"),
         ({}, True, "from a probability of 0.5"),
         ({"thresholds": [0.2, 0.4], "aim": "aim f1"}, True, "between 0.2 and 0.4 (aim f1)"),
-        ({"thresholds": [0.2, 0.4]}, False, "beside its threshold (between 0.2 and 0.4)"),
+        ({"thresholds": [0.2, 0.4]}, False, "to threshold (between 0.2 and 0.4)"),
         ({"costs": [[0, 1], [9, 0]]}, False, "the least expected cost"),
         ({"least": [0.7, 0.7]}, False, "less probable than 0.7."),
-        ({"set_from": 0.1, "coverage": 0.9}, False, "hold the truth for 90%"),
+        ({"set_from": 0.1, "coverage": 0.9}, False, "contain the true label for 90%"),
     ],
 )
 def test_the_rule_of_decision_is_told(decision: dict[str, Any], several: bool, said: str) -> None:
@@ -211,7 +210,7 @@ def test_energy_is_told_only_where_watts_are_known(
     machine = {"device": "cpu", "processor": "a processor"}
     card = model_card(described(record={"costs": {"energy": energy}, "machine": machine}))
     assert "9 Wh at most, if the processor drew its stated limit of 180 W" in card
-    assert "436 g a kWh (Ember, 2022), it is 3.92 g of CO2." in card
+    assert "436 g per kWh (Ember, 2022)\n  that is 3.92 g of CO2;" in card
     carbon = block(card)["co2_eq_emissions"]
     assert (carbon["emissions"], carbon["hardware_used"]) == (3.92, "a processor")
     assert "co2_eq_emissions" not in block(model_card(described()))

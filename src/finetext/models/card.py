@@ -1,7 +1,7 @@
 """The model card: what `finetext.json` says, for people and for the Hugging Face Hub.
 
-The card says nothing that the file does not, so it can be written anew whenever that changes. Its
-last line has a hash of the rest: a card that was changed by hand is told by it, and left alone.
+The card holds nothing that the file does not, so it can be rewritten whenever that changes. Its
+last line has a hash of the rest, which shows whether people changed it: such a card is kept.
 """
 
 from __future__ import annotations
@@ -9,250 +9,205 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core import wording
 from finetext.core.registry import load, table
-from finetext.models.card_sections import (
-    checks_sentences,
-    comparison_sentence,
-    cost_sentences,
-    data_sentences,
-    decision_sentences,
-    escaped,
-    grams_of_carbon,
-    needs,
-    snippet,
-    use_sentence,
-    what_it_is,
-)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TASK: Final = "text-classification"
+MOST_LABELS: Final = 100
+GRAMS_PER_WATT_HOUR: Final = 0.436
+"""CO2 of the world's average power station in 2022, 436 g per kWh (Ember, Global Electricity
+Review 2023)."""
+_KINDS: Final = {
+    "majority": "the most frequent label, whatever the text says; a baseline, not for use",
+    "tfidf": "a logistic regression on TF-IDF features of words and word pairs",
+    "probe": "a logistic regression on the mean-pooled states of a frozen encoder",
+    "transformer": "a transformer encoder, all of whose weights were fine-tuned",
+    "onnx": "an encoder with a head as an ONNX graph, which needs no torch",
+    "static": "a logistic regression on the mean of static embeddings, which need no encoder",
+}
 _ON_THE_HUB: Final = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "accuracy",
-    "subset_accuracy": "accuracy",
-    "macro_f1": "f1",
-    "weighted_f1": "f1",
-    "micro_f1": "f1",
-    "binary_f1": "f1",
-    "samples_f1": "f1",
-    "brier_score": "brier_score",
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "subset_accuracy"), "accuracy"),
+    **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "binary_f1", "samples_f1"), "f1"),
 }
 """What the Hub calls the metrics that it knows; others keep our names."""
 _LANGUAGES: Final = {"English": "en"}
-_OURS: Final = ("ConcatPooled", "AwdLstm")
-"""What the architectures begin with that transformers loads only with finetext."""
-
-
-def metadata(described: Mapping[str, Any], title: str) -> str:
-    """The block as YAML, without the lines of dashes around it.
-
-    Args:
-        described: what `finetext.json` says.
-        title: what the model is called.
-    """
-    from huggingface_hub import ModelCardData
-
-    record = described.get("record", {})
-    base = record.get("base", {})
-    results = _results(described)
-    data = ModelCardData(
-        language=_LANGUAGES.get(str(base.get("languages"))),
-        license=str(base["licence"]).lower() if base.get("licence") else None,
-        library_name="transformers" if is_for_transformers(described) else "finetext",
-        pipeline_tag=TASK,
-        tags=["finetext", TASK, str(described["classifier"])],
-        base_model=base.get("model"),
-        datasets=[record["data"]["hub"]] if record.get("data", {}).get("hub") else None,
-        metrics=sorted({result.metric_type for result in results}) or None,
-        eval_results=results or None,
-        model_name=_plain(title) if results else None,
-        **_carbon(record),
-    )
-    return str(data.to_yaml())
-
-
-def is_for_transformers(described: Mapping[str, Any]) -> bool:
-    """Whether transformers alone can load the model."""
-    architecture = str(described.get("provenance", {}).get("architecture", ""))
-    return described["classifier"] == "transformer" and not architecture.startswith(_OURS)
-
-
-def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The block of https://huggingface.co/docs/hub/model-cards-co2, where energy is known."""
-    energy = record.get("costs", {}).get("energy")
-    if not energy:
-        return {}
-    machine = record.get("machine", {})
-    block = {
-        "emissions": float(f"{grams_of_carbon(energy):.3g}"),
-        "source": "upper bound: time x stated power limit, mean of the world's power stations",
-        "hardware_used": machine.get("processor") if energy["part"] == "processor" else None,
-    }
-    return {"co2_eq_emissions": {name: of for name, of in block.items() if of is not None}}
-
-
-def _results(described: Mapping[str, Any]) -> list[Any]:
-    """The scores on test rows, each with its interval in its name."""
-    from huggingface_hub import EvalResult
-
-    from finetext.core.registry import load, table
-
-    record = described.get("record", {})
-    data, scores = record.get("data", {}), record.get("scores", {})
-    name = _plain(data.get("hub") or data.get("name") or "data of the author")
-    found = []
-    for metric, score in scores.items():
-        value, low, high = (score.get(key) for key in ("value", "low", "high"))
-        if value is None or not math.isfinite(value):
-            continue
-        title = load("metrics", metric).title if metric in table("metrics") else metric
-        known = low is not None and high is not None
-        interval = f", 95% interval {low:.3f} to {high:.3f}" if known else ""
-        found.append(
-            EvalResult(
-                task_type=TASK,
-                task_name="Text classification",
-                dataset_type=data.get("hub") or _slug(name),
-                dataset_name=name,
-                dataset_split="test",
-                metric_type=_ON_THE_HUB.get(metric, metric),
-                metric_name=_capitalised(title) + interval,
-                metric_value=round(value, 4),
-            )
-        )
-    return found
-
-
-def _plain(text: Any) -> str:
-    """A name in one line."""
-    return " ".join(str(text).split())[:200] or "model"
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name.rpartition(".")[0] or name).strip("-") or "data"
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-MOST_LABELS: Final = 100
+_OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm")
+"""Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
 _PATH: Final = re.compile(r"[/~]|[A-Za-z]:[\\/]|\\\\")
-_HERE: Final = "."
-_UNSUITED: Final = "transformers alone cannot load it: this kind of model is one of finetext's own."
+_LONGEST: Final = 200
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|<>&~$@^]|:(?=\S))")
+"""Characters with a meaning inside a line; those at its start never occur there."""
+_HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINERS: Final = "\u200c\u200d"
+"""Hidden but harmless: emoji and some scripts need them."""
 
 
 def model_card(described: Mapping[str, Any], name: str = "") -> str:
-    """The text of `README.md`.
+    """Return the text of `README.md`: Markdown after a YAML block of metadata.
 
     Args:
-        described: what `finetext.json` says; what it lacks, the card does not say.
-        name: of the model on the Hub, "owner/name"; by default the card speaks of the folder.
-
-    Returns:
-        Markdown after a block of metadata in YAML.
+        described: the content of `finetext.json`; what it lacks, the card leaves out.
+        name: of the model on the Hub, "owner/name"; by default the card describes a folder.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("card.md.j2").render(_context(described, name))
+    record, made = described.get("record", {}), described.get("provenance", {})
+    costs, decision = record.get("costs", {}), described.get("decision", {})
+    energy = costs.get("energy")
+    title = name.rpartition("/")[2] or str(record.get("title") or "A text classifier")
+    known = {"base": {}, "data": {}, "scores": {}, "baselines": {}, "machine": {}, **record}
+    context = {
+        **{key: of for key, of in known.items() if of is not None},
+        **{key: described[key] for key in ("classifier", "labels", "multilabel")},
+        "finetext_version": described["finetext_version"],
+        "metadata": metadata(described, name or title).strip(),
+        "title": title,
+        "name": name,
+        "made": made,
+        "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
+        "most_labels": MOST_LABELS,
+        "compared": record.get("export"),
+        "decisions": decision_sentences(described),
+        "has_rule": any(decision.get(of) for of in ("thresholds", "costs", "least", "set_from")),
+        "for_transformers": _is_for_transformers(described),
+        "settings": _settings(described),
+        "costs": costs,
+        "carbon": energy and grams_of_carbon(energy),
+    }
+    text = _environment().get_template("card.md.j2").render(context)
     text = re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n\n"
     return f"{text}<!-- finetext {_hash(text)} -->\n"
 
 
+@cache
+def _environment() -> Environment:
+    from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=ChainableUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "md": escaped,
+        "form": format,
+        "interval": _interval,
+        "metric_title": _metric_title,
+        **{name: getattr(wording, name) for name in ("counted", "duration", "speed", "size")},
+    }
+    return environment
+
+
 def is_ours(card: str) -> bool:
-    """Whether a card is as finetext wrote it, rather than written or changed by hand."""
-    mark = _MARK.search(card.replace("\r\n", "\n"))
-    return mark is not None and mark[1] == _hash(card.replace("\r\n", "\n")[: mark.start()])
+    """Return whether a card is as finetext wrote it, not written or changed by hand."""
+    text = card.replace("\r\n", "\n")
+    mark = _MARK.search(text)
+    return mark is not None and mark[1] == _hash(text[: mark.start()])
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _context(described: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """All that the template names."""
-    record, labels = described.get("record", {}), described["labels"]
-    title = name.rpartition("/")[2] or str(record.get("title") or "A text classifier")
-    counts = record.get("data", {}).get("labels", {})
-    shown = [
-        (escaped(label), f"{counts.get(label, 0):,}" if counts else column)
-        for column, label in enumerate(labels[:MOST_LABELS])
-    ]
-    decision = described.get("decision", {})
-    return {
-        "metadata": metadata(described, name or title).strip(),
-        "title": escaped(title),
-        "what": what_it_is(described),
-        "shown_labels": shown,
-        "counts": bool(counts),
-        "more_labels": max(0, len(labels) - MOST_LABELS),
-        **_scores(record),
-        "decisions": decision_sentences(described),
-        "use": use_sentence(described),
-        "limits": checks_sentences(described),
-        "finetext_place": f"hub:{name}" if name else _HERE,
-        "transformers_place": name or _HERE,
-        "with_transformers": is_for_transformers(described),
-        "without_decision": (
-            ", but knows nothing of the rule of decision above" if _is_special(decision) else ""
-        ),
-        "without_transformers": _UNSUITED,
-        "snippet": snippet(described),
-        "needs": needs(described),
-        "exported": comparison_sentence(described),
-        "data": data_sentences(described),
-        "settings": _settings(described),
-        "costs": cost_sentences(record),
+def metadata(described: Mapping[str, Any], title: str) -> str:
+    """Return the metadata of the Hub as YAML, for the content of `finetext.json` and a title."""
+    from huggingface_hub import ModelCardData
+
+    record = described.get("record", {})
+    base, hub = record.get("base", {}), record.get("data", {}).get("hub")
+    results = _results(record)
+    data = ModelCardData(
+        language=_LANGUAGES.get(str(base.get("languages"))),
+        license=str(base["licence"]).lower() if base.get("licence") else None,
+        library_name="transformers" if _is_for_transformers(described) else "finetext",
+        pipeline_tag=TASK,
+        tags=["finetext", TASK, str(described["classifier"])],
+        base_model=base.get("model"),
+        datasets=[hub] if hub else None,
+        metrics=sorted({result.metric_type for result in results}) or None,
+        eval_results=results or None,
+        model_name=_one_line(title) if results else None,
+        **_carbon(record),
+    )
+    return str(data.to_yaml())
+
+
+def _is_for_transformers(described: Mapping[str, Any]) -> bool:
+    architecture = str(described.get("provenance", {}).get("architecture", ""))
+    return described["classifier"] == "transformer" and not architecture.startswith(
+        _OWN_ARCHITECTURES
+    )
+
+
+def grams_of_carbon(energy: Mapping[str, Any]) -> float:
+    """Return the grams of CO2 for the most energy that training can have used."""
+    return float(energy["watt_hours"]) * GRAMS_PER_WATT_HOUR
+
+
+def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the block of https://huggingface.co/docs/hub/model-cards-co2 if energy is known."""
+    energy = record.get("costs", {}).get("energy")
+    if not energy:
+        return {}
+    block = {
+        "emissions": float(f"{grams_of_carbon(energy):.3g}"),
+        "source": "upper bound: time x stated power limit, world average of power stations",
     }
+    processor = record.get("machine", {}).get("processor")
+    if processor is not None and energy["part"] == "processor":
+        block["hardware_used"] = processor
+    return {"co2_eq_emissions": block}
 
 
-def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The table of scores, this model first, then the baselines of its run."""
-    scores, others = record.get("scores", {}), record.get("baselines", {})
-    if not scores:
-        return {"scores": [], "columns": [], "measured": "", "beside": ""}
-    rows = next(iter(scores.values())).get("n", 0)
-    return {
-        "measured": (
-            f"On {rows:,} test rows that it was not trained on and that chose nothing of it, each "
-            "with its 95% interval."
-        ),
-        "columns": ["this model", *map(escaped, others)],
-        "scores": [
-            [_title(metric), _score(score), *(_score(of.get(metric)) for of in others.values())]
-            for metric, score in scores.items()
-        ],
-        "beside": _beside(others),
-    }
+def _results(record: Mapping[str, Any]) -> list[Any]:
+    """Return the scores on test rows, each with its interval in its name."""
+    from huggingface_hub import EvalResult
+
+    data = record.get("data", {})
+    name = _one_line(data.get("hub") or data.get("name") or "data of the author")
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name.rpartition(".")[0] or name).strip("-") or "data"
+    found = []
+    for metric, score in record.get("scores", {}).items():
+        value, low, high = (score.get(key) for key in ("value", "low", "high"))
+        if value is None or not math.isfinite(value):
+            continue
+        known = low is not None and high is not None
+        interval = f", 95% interval {low:.3f} to {high:.3f}" if known else ""
+        found.append(
+            EvalResult(
+                task_type=TASK,
+                task_name="Text classification",
+                dataset_type=data.get("hub") or slug,
+                dataset_name=name,
+                dataset_split="test",
+                metric_type=_ON_THE_HUB.get(metric, metric),
+                metric_name=wording.capitalize_first(_metric_title(metric)) + interval,
+                metric_value=round(value, 4),
+            )
+        )
+    return found
 
 
-def _beside(others: Mapping[str, Any]) -> str:
-    words = {
-        "majority": "`majority` says the most frequent label of every text",
-        "tfidf": "`tfidf` is a logistic regression on words and word pairs",
-    }
-    told = [words[name] for name in others if name in words]
-    return "; ".join(told) + "." if told else ""
+def _one_line(text: Any) -> str:
+    return " ".join(str(text).split())[:_LONGEST] or "model"
 
 
-def _title(metric: str) -> str:
-    title = load("metrics", metric).title if metric in table("metrics") else metric
-    return escaped(title)
+def _metric_title(metric: str) -> str:
+    return load("metrics", metric).title if metric in table("metrics") else metric
 
 
-def _score(score: Mapping[str, Any] | None) -> str:
-    """A score with its interval, or a dash for what is not defined."""
+def _interval(score: Mapping[str, Any] | None) -> str:
+    """Return a score with its interval, or a dash if it is undefined."""
     if score is None or score.get("value") is None or not math.isfinite(score["value"]):
         return "-"
     if score.get("low") is None or score.get("high") is None:
@@ -260,26 +215,98 @@ def _score(score: Mapping[str, Any] | None) -> str:
     return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
 
 
-def _is_special(decision: Mapping[str, Any]) -> bool:
-    return any(decision.get(name) for name in ("thresholds", "costs", "least", "set_from"))
+def escaped(value: Any) -> str:
+    """Return a value as Markdown that shows it, in one line of at most 200 characters.
+
+    Characters with a meaning in Markdown or HTML are escaped, line breaks become spaces, and
+    invisible characters, such as those that change the text direction, are removed.
+    """
+    visible = (
+        " " if sign.isspace() else sign
+        for sign in str(value)
+        if sign.isspace() or sign in _JOINERS or unicodedata.category(sign) not in _HIDDEN
+    )  # fmt: skip
+    line = " ".join("".join(visible).split())
+    if len(line) > _LONGEST:
+        line = line[: _LONGEST - 1] + "…"
+    return _MARKDOWN.sub(r"\\\1", line)
 
 
-def _settings(described: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Method, hyperparameters, seed and versions; paths of the machine are left out."""
+def _settings(described: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return method, seed, hyperparameters and versions, without local paths."""
     known = described.get("provenance", {})
-    settings = {"method": known.get("method"), "seed": known.get("seed")}
-    settings |= known.get("hyperparameters", {})
-    settings |= {"finetext": described.get("finetext_version")}
-    settings |= described.get("record", {}).get("machine", {}).get("packages", {})
-    return [
-        (escaped(name), escaped(without_path(of)))
-        for name, of in settings.items()
-        if of not in (None, "")
-    ]
+    settings = {
+        "method": known.get("method"),
+        "seed": known.get("seed"),
+        **known.get("hyperparameters", {}),
+        "finetext": described.get("finetext_version"),
+        **described.get("record", {}).get("machine", {}).get("packages", {}),
+    }
+    return [(name, without_path(of)) for name, of in settings.items() if of not in (None, "")]
 
 
 def without_path(value: Any) -> Any:
-    """A path without the folders above it; any other value as it is."""
+    """Return the last part of a path; any other value as it is."""
     if isinstance(value, str) and _PATH.match(value):
         return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
+
+
+def decision_sentences(described: Mapping[str, Any]) -> list[str]:
+    """Return sentences on how calibrated the probabilities are and how they become labels."""
+    record, decision = described.get("record", {}), described.get("decision", {})
+    temperature, decided = decision.get("temperature", 1.0), record.get("decided", {})
+    said = []
+    if temperature != 1:
+        said.append(
+            f"Temperature scaling: the logits were divided by {temperature:.3g}, chosen on "
+            "validation rows. The weights include it."
+        )
+    error = record.get("scores", {}).get("calibration_error", {}).get("value")
+    if error is not None:
+        said.append(f"The calibration error on test rows is {100 * error:.1f} percentage points.")
+    said += _rule(decision, bool(described["multilabel"]))
+    if decided.get("decided") is not None and decided.get("accuracy") is not None:
+        said.append(
+            f"On test rows it decides {decided['decided']:.1%} and is right on "
+            f"{decided['accuracy']:.1%} of these."
+        )
+    if decided.get("covered") is not None:
+        said.append(
+            f"On test rows {decided['covered']:.1%} of the prediction sets contain the true label; "
+            f"they have {decided['set_size']:.2f} labels on average."
+        )
+    return said
+
+
+def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
+    """Return sentences on the parts of the decision rule."""
+    aim = f" ({escaped(decision['aim'])})" if decision.get("aim") else ""
+    if decision.get("costs"):
+        said = [f"The label with the least expected cost is predicted{aim}."]
+    elif limits := decision.get("thresholds"):
+        between = f"between {min(limits):.3g} and {max(limits):.3g}"
+        rule = (
+            f"Each label is predicted from its own threshold, {between}"
+            if multilabel
+            else "The label with the highest ratio of probability to threshold "
+            f"({between}) is predicted"
+        )
+        said = [f"{rule}{aim}; the thresholds are in `finetext.json`."]
+    elif multilabel:
+        said = ["Each label is predicted from a probability of 0.5."]
+    else:
+        said = ["The most probable label is predicted."]
+    if least := decision.get("least"):
+        ends = f" to {max(least):.3g}, by label" if max(least) > min(least) else ""
+        said.append(
+            f"It abstains: a text gets no label if that is less probable than {min(least):.3g}"
+            f"{ends}{aim}."
+        )
+    if decision.get("set_from") is not None and decision.get("coverage") is not None:
+        said.append(
+            f"Prediction sets hold every label from a probability of {decision['set_from']:.3g}; "
+            f"they are meant to contain the true label for {decision['coverage']:.0%} of rows like "
+            "those of validation."
+        )
+    return said

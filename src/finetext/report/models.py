@@ -20,7 +20,7 @@ from finetext.core.wording import (
     speed,
 )
 from finetext.encoders.catalogue import ENTRIES, PRESETS, Preset, on_this_machine
-from finetext.models.card_sections import decision_sentences
+from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.storage.codec import from_json
 
