@@ -14,7 +14,18 @@ import finetext
 
 NAMES = {
     *("Dataset", "Splits", "LabelScheme", "Predictions", "Score", "Finding", "FinetextError"),
-    *("read", "check", "split", "train", "fit", "predict", "evaluate", "compare", "load"),
+    *(
+        "read",
+        "check",
+        "split",
+        "train",
+        "fit",
+        "predict",
+        "predict_file",
+        "evaluate",
+        "compare",
+        "load",
+    ),
     *("Recipe", "Run", "Method", "Classifier", "Majority", "Tfidf", "Probe", "Finetune"),
     *("ReadSettings", "SplitSettings", "Listener", "explore", "folds", "per_class", "confusion"),
     *("find_lr", "RangeTest"),

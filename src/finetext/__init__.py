@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.core import __version__
 
 if TYPE_CHECKING:
+    from finetext.batch.predict_file import predict_file
     from finetext.core.contracts import Classifier, Listener, Method, predict
     from finetext.core.errors import FinetextError
     from finetext.core.settings import ReadSettings, ServeSettings, SplitSettings
@@ -102,6 +103,7 @@ __all__ = [
     "open_predicted",
     "per_class",
     "predict",
+    "predict_file",
     "pretrain",
     "pull",
     "push",
@@ -161,6 +163,7 @@ _PLACES: Final[dict[str, str]] = {
     "open_predicted": "finetext.runs.run:open_predicted",
     "per_class": "finetext.evaluation.intervals:per_class",
     "predict": "finetext.core.contracts:predict",
+    "predict_file": "finetext.batch.predict_file:predict_file",
     "pretrain": "finetext.pretraining.pretrain:pretrain",
     "pull": "finetext.models.hub:pull",
     "push": "finetext.models.upload:push",

@@ -23,9 +23,9 @@ Command = Callable[..., Any]
 BOTH = Wanted(columns=True, bad=True)
 
 
-def taken(path: Path, *settings: str) -> tuple[list[str], list[str], dict[int, str]]:
+def taken(path: Path, **read: Any) -> tuple[list[str], list[str], dict[int, str]]:
     """Ids and texts that can be predicted, and line and reason of what cannot."""
-    chunks = list(read_input(str(path), {}, list(settings), BOTH).batches)
+    chunks = list(read_input(str(path), read, BOTH).batches)
     for chunk in chunks:
         assert all(len(values) == len(chunk.ids) for values in chunk.columns.values())
     bad = {row.line: row.reason for chunk in chunks for row in chunk.bad}
@@ -140,7 +140,7 @@ def test_lines_that_are_not_like_those_above(
     assert texts[3] == "a film; of 3 parts"
     assert texts[4:] == [f"a film of {number} parts" for number in fine[4:]]
     with pytest.raises(DataError, match=r"line 26.*" + reason):
-        list(read_input(str(tmp_path / name), {}, [], Wanted(True)).batches)
+        list(read_input(str(tmp_path / name), {}, Wanted(True)).batches)
 
 
 @pytest.mark.parametrize("kind", ["fastText", "fields"])
@@ -162,12 +162,12 @@ def test_lines_that_are_not_in_the_encoding_that_was_stated(
     rows = [f"a film of {number} parts".encode() for number in range(20)]
     rows[4], rows[17] = b"caf\xe9", b"na\xefve"
     path.write_bytes(b"text\n" + b"\n".join(rows))
-    ids, _, bad = taken(path, "data.encoding=utf-8")
+    ids, _, bad = taken(path, encoding="utf-8")
     assert bad == dict.fromkeys((6, 19), "not text in the encoding that was stated")
     assert len(ids) == 18
     assert taken(path)[1][4] == "café"
     with pytest.raises(DataError, match="not utf-8 text"):
-        list(read_input(str(path), {}, ["data.encoding=utf-8"], Wanted(True)).batches)
+        list(read_input(str(path), {"encoding": "utf-8"}, Wanted(True)).batches)
 
 
 def test_missing_texts_of_parquet_and_excel(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_the_file_of_bad_rows_and_the_counts(
         seen = command("predict", finished, "in.jsonl", "--out", "out.csv", "--set-aside", name)
         assert seen.status == 0
         assert "2 predictions: out.csv\n" in seen.err
-        assert f"2 rows of 4 set aside: {name}\n" in seen.err
+        assert f"2 rows of 4 rejected: {name}\n" in seen.err
     rows = table("out.csv")
     assert [(row["id"], row["text"], row["n"]) for row in rows] == [
         ("1", "a fine film", ""), ("4", "dull", '[1, "é"]'),
@@ -242,7 +242,7 @@ def test_standard_input_has_nothing_to_set_aside(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a film\n\nanother\n")))
     seen = command("predict", finished, "-", "--set-aside", "bad.csv")
-    assert "0 rows of 3 set aside: bad.csv" in seen.err
+    assert "0 rows of 3 rejected: bad.csv" in seen.err
     assert Path("bad.csv").read_text() == "line,reason,content\n"
 
 
@@ -250,7 +250,7 @@ def test_standard_input_has_nothing_to_set_aside(
     ("words", "said"),
     [
         (["a film", "--set-aside", "bad.csv"], "this is one text"),
-        (["in.csv", "--set-aside", "bad.parquet"], "set aside as .csv, .tsv or .jsonl"),
+        (["in.csv", "--set-aside", "bad.parquet"], "rejected rows are .csv, .tsv or .jsonl"),
         (["in.csv", "--set-aside", "in.csv"], "is the input itself"),
         (["in.csv", "--set-aside", "out.csv", "--out", "out.csv"], "is the output itself"),
     ],

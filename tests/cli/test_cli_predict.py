@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from finetext.batch.files import table_file
+from finetext.batch.output import Files, opened
 from finetext.core.errors import DataError
 
 Command = Callable[..., Any]
@@ -65,7 +65,7 @@ def test_a_part_that_cannot_be_removed_does_not_hide_the_error(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(DataError, match="the first"), table_file(Path("out.csv")):
+    with pytest.raises(DataError, match="the first"), opened(Files(Path("out.csv"))):
         raise DataError("the first")
 
 
@@ -94,10 +94,11 @@ def test_a_link_is_written_through(command: Command, finished: Path, workplace: 
 def test_two_can_write_one_file_with_usual_permissions(workplace: Path) -> None:
     usual, path = Path("usual"), Path("out.jsonl")
     usual.touch()
-    with table_file(path) as one, table_file(path) as two:
-        one({"id": ["1"], "text": ["a"]})
-        two({"id": ["2"], "text": ["b"]})
-        one({"id": ["3"], "text": ["c"]})
+    with opened(Files(path)) as one, opened(Files(path)) as two:
+        for output, row in ((one, "1"), (two, "2"), (one, "3")):
+            if row != "3":
+                output.begin(None, {})
+            output.write({"id": [row], "prediction": ["a"]})
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["1", "3"]
     assert path.stat().st_mode == usual.stat().st_mode
     assert sorted(file.name for file in workplace.iterdir()) == ["out.jsonl", "usual"]
@@ -116,7 +117,7 @@ def test_a_closed_standard_input(
     monkeypatch.setattr("sys.stdin", None)
     seen = command("predict", finished, "-")
     assert (seen.status, seen.out) == (2, "")
-    assert seen.err == "finetext: standard input is closed; give one text a line\n"
+    assert seen.err == "finetext: standard input is closed; give one text per line\n"
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext.batch.files import table_file
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions, SplitName
 from finetext.data.predictions import read_predicted_table
+from finetext.data.write import encoded, text_of
 
 NAMES = st.lists(
     st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=",;|[\""), min_size=1),
@@ -83,8 +83,7 @@ def test_what_predict_writes_comes_back_once_truths_are_added(
     if suffix == ".parquet":
         pyarrow.parquet.write_table(pyarrow.table(table), path)
     else:
-        with table_file(path) as append:
-            append(table)
+        path.write_bytes(encoded(text_of(table, suffix, headed=True)))
     found = read_predicted_table(path)
     again = found.predictions
     assert (again.ids, again.scheme) == (predictions.ids, predictions.scheme)

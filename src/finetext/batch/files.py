@@ -1,26 +1,28 @@
-"""Files that tables are appended to, written beside their place and renamed at the end."""
+"""Unfinished files that tables are appended to, beside the place to which they are renamed."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import re
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final, final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, final
 
 from finetext.batch.inputs import exists
-from finetext.batch.state import claimed
-from finetext.cli.arguments import check_place
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
 from finetext.data.rows import MIXED, TEXT
 from finetext.data.write import Table, arrow_values, encoded, text_of
-from finetext.storage.files import sync_names
+from finetext.storage.files import check_place, put_in_place
+from finetext.storage.locks import try_lock
 
-Sink = Callable[[Table], None]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 APPENDED: Final = (".csv", ".tsv", ".jsonl")
 SUFFIXES: Final = (*APPENDED, ".parquet")
 ROWS_A_GROUP: Final = 20_000
@@ -28,16 +30,12 @@ ROWS_A_GROUP: Final = 20_000
 
 
 def form_of(path: Path) -> str:
-    """The ending that tells the form, in lower case and without `.gz`."""
+    """Return the suffix that tells the format, in lower case and without `.gz`."""
     return Path(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
 
 
 def check_output(path: Path, source: str = "-") -> None:
-    """Refuse a file that could not or should not be written, before any work is done.
-
-    Args:
-        path: the file.
-        source: what is predicted; see `read_input`.
+    """Refuse a file that cannot or should not be written, before any work is done.
 
     Raises:
         DataError: the suffix is unknown, the folder is missing, or the file is the source.
@@ -55,104 +53,128 @@ def check_output(path: Path, source: str = "-") -> None:
 
 
 class Part(ABC):
-    """A file that is not finished."""
+    """An unfinished file that tables are appended to, beside the place it is renamed to.
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        """Take over an open file."""
-        self.path = path
-        self.file = file
+    Attributes:
+        path: where it is until then.
+        lock: held on a file with the name by which it can be resumed; None on any other.
+        size: bytes of all whole tables.
+    """
+
+    def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
+        """Open a file that this process alone writes, beside what a link leads to.
+
+        Args:
+            shown: where it is to be, as the user named it.
+            lasting: whether it gets the name by which a later process finds it. If another
+                process is writing that, this one gets another name.
+            is_needed: whether that is an error instead.
+
+        Raises:
+            DataError: another process is writing it, or it cannot be written.
+        """
+        self.shown, self.place = shown, Path(os.path.realpath(shown))
+        self.path = self.place.with_name(f".{self.place.name}.part")
+        self.lock: BaseFileLock | None = None
+        self.size = 0
+        with blaming(str(shown)):
+            if lasting:
+                self.lock = try_lock(self.path.with_name(f"{self.path.name}.lock"))
+            if lasting and is_needed and self.lock is None:
+                raise DataError(f"another process is writing {shown}; wait until it ends")
+            if self.lock is None:
+                name = f".{self.place.name}.{secrets.token_hex(4)}.part"
+                self.path = self.place.with_name(name)
+            try:
+                self.file: BinaryIO = self.path.open("a+b" if self.lock else "x+b")
+            except BaseException:
+                if self.lock is not None:
+                    self.lock.release()
+                raise
+
+    @property
+    def state_path(self) -> Path:
+        """Where it is written down how far the file has come."""
+        return self.path.with_name(f"{self.path.name}.json")
+
+    def begin(self, size: int, kinds: Mapping[str, Any]) -> None:
+        """Continue after `size` bytes; columns that `kinds` leaves out hold numbers."""
+        self.size, self.kinds = size, kinds
+        self.file.truncate(size)
+        self.file.seek(size)
 
     @abstractmethod
     def write(self, table: Table) -> None:
-        """Append the rows of a table."""
+        """Append the rows of a table; raises a DataError."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Finish and close it."""
+        """Finish and close the file."""
+        self.file.close()
 
-    def finish(self, place: Path) -> None:
-        """Close it, and give it its name, down to the disk."""
-        self.close()
-        with self.path.open("rb+") as file:
-            os.fsync(file.fileno())
-        self.path.replace(place)
-        sync_names(place.parent)
+    def keep(self) -> None:
+        """Bring all whole tables down to the disk."""
+        self.file.flush()
+        self.begin(self.size, self.kinds)
+        os.fsync(self.file.fileno())
 
-    def discard(self) -> None:
-        """Remove it."""
+    def finish(self) -> None:
+        """Close the file and rename it to its place, down to the disk; raises a DataError."""
+        with blaming(str(self.shown)):
+            self.close()
+            put_in_place(self.path, self.place)
+
+    def release(self, remove: bool) -> None:
+        """Close the file and remove it with its state, or only if it is empty; free its lock."""
         with suppress(OSError):
             self.file.close()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            if remove or not self.path.stat().st_size:
+                self.path.unlink(missing_ok=True)
+        if self.lock is not None:
+            with suppress(OSError):
+                if remove:
+                    self.state_path.unlink(missing_ok=True)
+                Path(self.lock.lock_file).unlink()  # not while it is open on Windows
+            self.lock.release()
 
 
 @final
 class TextPart(Part):
-    """CSV, TSV or JSON lines, compressed or not.
-
-    Attributes:
-        size: bytes after the last table that was written whole.
-    """
-
-    def __init__(self, path: Path, file: BinaryIO, place: Path, size: int = 0) -> None:
-        """Go on after so many bytes, with which the header has been written."""
-        super().__init__(path, file)
-        self._form = form_of(place)
-        self._is_zipped = place.suffix.lower() == ".gz"
-        self.size = size
-        file.truncate(size)
-        file.seek(size)
+    """CSV, TSV or JSON lines, compressed or not; each table is a gzip member of its own."""
 
     def write(self, table: Table) -> None:
-        """See `Part.write`; a member of its own where the file is compressed."""
-        data = encoded(text_of(table, self._form, headed=not self.size))
-        self.file.write(gzip.compress(data, mtime=0) if self._is_zipped and data else data)
-        self.size = self.file.tell()
-
-    def keep(self) -> None:
-        """Bring what was written whole down to the disk."""
-        self.file.flush()
-        self.file.truncate(self.size)
-        self.file.seek(self.size)
-        os.fsync(self.file.fileno())
-
-    def close(self) -> None:
-        """See `Part.close`."""
-        self.file.close()
+        """See `Part.write`."""
+        with blaming(str(self.shown)):
+            data = encoded(text_of(table, form_of(self.place), headed=not self.size))
+            is_zipped = self.place.suffix.lower() == ".gz"
+            self.file.write(gzip.compress(data, mtime=0) if is_zipped and data else data)
+            self.size = self.file.tell()
 
 
 @final
 class ParquetPart(Part):
     """Parquet, in row groups."""
 
-    def __init__(self, path: Path, file: BinaryIO, kinds: Mapping[str, Any]) -> None:
-        """Begin a file.
+    _writer: Any = None
+    _waiting: Table
 
-        Args:
-            path: where it is.
-            file: it, open and empty.
-            kinds: column to the kind of its values, in a list if they are lists; numbers if it is
-                left out.
-        """
-        super().__init__(path, file)
-        self._kinds = kinds
-        self._writer: Any = None
-        self._waiting: Table = {}
+    def begin(self, size: int, kinds: Mapping[str, Any]) -> None:
+        """See `Part.begin`; a file is never continued."""
+        super().begin(0, kinds)
+        self._waiting = {}
 
     def write(self, table: Table) -> None:
         """See `Part.write`."""
-        if not self._waiting:
-            self._waiting = {name: [] for name in table}
-        for name, values in table.items():
-            self._waiting[name] += values
-        if len(next(iter(self._waiting.values()))) >= ROWS_A_GROUP:
-            self._write_group()
+        with blaming(str(self.shown)):
+            for name, values in table.items():
+                self._waiting.setdefault(name, []).extend(values)
+            if len(next(iter(self._waiting.values()))) >= ROWS_A_GROUP:
+                self._write_group()
 
     def _write_group(self) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        table = {n: arrow_values(of, self._kinds.get(n)) for n, of in self._waiting.items()}
+        table = {n: arrow_values(of, self.kinds.get(n)) for n, of in self._waiting.items()}
         schema = pyarrow.schema([(name, self._type(name)) for name in table])
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self.file, schema)
@@ -162,19 +184,12 @@ class ParquetPart(Part):
     def _type(self, name: str) -> Any:
         import pyarrow
 
-        kind = self._kinds.get(name, "double")
+        kind = self.kinds.get(name, "double")
         if isinstance(kind, list):
             return pyarrow.list_(pyarrow.string())
         if isinstance(kind, str):
             return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
         return kind
-
-    def discard(self) -> None:
-        """See `Part.discard`."""
-        if self._writer is not None:
-            with suppress(OSError, ValueError):
-                self._writer.close()
-        super().discard()
 
     def close(self) -> None:
         """See `Part.close`."""
@@ -182,46 +197,11 @@ class ParquetPart(Part):
             self._write_group()
         if self._writer is not None:
             self._writer.close()
-        self.file.close()
+        super().close()
 
-
-@contextmanager
-def table_file(
-    path: Path, source: str = "-", kinds: Mapping[str, Any] | None = None
-) -> Iterator[Sink]:
-    """A file of CSV, TSV, JSON lines or Parquet by the suffix, which tables are appended to.
-
-    It is written beside its place, and renamed when the body has ended without an error. The
-    place of a link is what it leads to.
-
-    Args:
-        path: the file.
-        source: what is predicted; see `read_input`.
-        kinds: of the columns, for Parquet; see `ParquetPart`.
-
-    Raises:
-        DataError: it cannot or should not be written.
-    """
-    check_output(path, source)
-    place = Path(os.path.realpath(path))
-    with blaming(str(path)):
-        claim = claimed(path, lasts=False)
-        part = made_part(claim.path, claim.file, place, kinds or {})
-
-    def write(table: Table) -> None:
-        with blaming(str(path)):
-            part.write(table)
-
-    try:
-        yield write
-        with blaming(str(path)):
-            part.finish(place)
-    finally:
-        part.discard()
-
-
-def made_part(path: Path, file: BinaryIO, place: Path, kinds: Mapping[str, Any]) -> Part:
-    """An open and empty file as one that tables are appended to."""
-    if form_of(place) == ".parquet":
-        return ParquetPart(path, file, kinds)
-    return TextPart(path, file, place)
+    def release(self, remove: bool) -> None:
+        """See `Part.release`."""
+        if self._writer is not None:
+            with suppress(OSError, ValueError):
+                self._writer.close()
+        super().release(remove)

@@ -1,73 +1,68 @@
-"""What is to be predicted: a text, lines of standard input, or anything that can be read."""
+"""What is predicted: a text, lines of standard input, or anything that can be read."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetext.cli.arguments import read_settings
 from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings, made
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
 
+Reading = ReadSettings | Mapping[str, Any] | None
+"""How to read a source: settings, or some of them by name; labels are not required."""
 
-def read_input(
-    source: str,
-    given: Mapping[str, Any],
-    settings: list[str] | None,
-    wanted: Wanted = ONLY_TEXTS,
-) -> Texts:
-    """The texts to predict: a file or anything else `read` takes, lines of standard input, a text.
+
+def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -> Texts:
+    """Return the texts to predict.
 
     Args:
-        source: "-" for standard input, something that can be read, or else the text itself.
-        given: options of reading.
-        settings: assignments `data.NAME=VALUE`.
-        wanted: what beside ids and texts; lines of standard input and a text have nothing else.
+        source: "-" for lines of standard input, something that can be read, or else the text.
+        read: how to read it, if it is something that can be read.
+        wanted: what is wanted beside ids and texts; only what can be read has more.
 
     Raises:
-        DataError: the source looks like a file that is not there, cannot be read, is empty or
-            closed, or has no columns that an option could concern.
+        DataError: the source looks like a file that does not exist, cannot be read, is empty or
+            closed, or has no columns that a setting could concern.
     """
     if _is_readable(source):
-        return _read(source, given, settings, wanted)
-    if given or settings:
-        what = "standard input has one text a line" if source == "-" else "this is one text"
+        if isinstance(read, ReadSettings):
+            how = replace(read, labelled=False)
+        else:
+            how = made("[data]", ReadSettings, {"labelled": False, **(read or {})})
+        return open_stream(source, how, wanted)
+    if read:
+        what = "standard input has one text per line" if source == "-" else "this is one text"
         raise DataError(f"{what}: --text, --id and --set are for files; leave them out")
     if source == "-" and sys.stdin is None:
-        raise DataError("standard input is closed; give one text a line")
+        raise DataError("standard input is closed; give one text per line")
     if source == "-":
         return lines_of(sys.stdin.buffer, "standard input")
     return Texts(iter([Rows(["1"], [one_text(source)], 1.0)]))
 
 
 def one_text(source: str) -> str:
-    """The text that a source is itself; bytes in it that are no characters are replaced.
+    """Return the text that a source is itself; invalid bytes in it are replaced.
 
     Raises:
-        DataError: it looks like a file that is not there.
+        DataError: it looks like a file that does not exist.
     """
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
     return source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _read(
-    source: str, given: Mapping[str, Any], settings: list[str] | None, wanted: Wanted
-) -> Texts:
-    """The rows of a large file as they come, of anything else as a whole."""
-    return open_stream(source, read_settings({"labelled": False, **given}, settings), wanted)
-
-
 def is_text(source: str) -> bool:
-    """Whether the source is itself the text to predict."""
+    """Return whether the source is itself the text to predict."""
     return source != "-" and not _is_readable(source)
 
 
 def exists(source: str) -> bool:
-    """Whether the source is a file or folder."""
+    """Return whether the source is a file or folder."""
     try:
         return bool(source) and Path(source).exists()
     except (OSError, ValueError):
@@ -75,6 +70,6 @@ def exists(source: str) -> bool:
 
 
 def _is_readable(source: str) -> bool:
-    """Whether the source is there, or an address: a text may begin with one, but has spaces."""
+    # A text may begin with an address, but then has spaces.
     is_address = source.startswith(("http://", "https://", "hub:")) and len(source.split()) == 1
     return is_address or exists(source)

@@ -1,225 +1,307 @@
-"""The files of one prediction: the output, the rows set aside, and how far both have come."""
+"""The files of one prediction: the table, the rejected rows, and how far both have come."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
-from finetext.batch.files import APPENDED, Part, TextPart, check_output, form_of, made_part
-from finetext.batch.state import Claim, Identity, State, claimed, state_path
+from finetext.batch.files import APPENDED, ParquetPart, Part, TextPart, check_output, form_of
 from finetext.core.console import blaming
 from finetext.core.errors import DataError, FinetextError
 from finetext.data.rows import BadRow
 from finetext.data.write import Table
+from finetext.storage.codec import from_json, to_json
+from finetext.storage.files import write_text
+from finetext.storage.resume import HOW_TO_RESUME, differences
 
 EVERY: Final = 5.0
-"""Seconds between two times that what is done is kept for `--resume`."""
+"""Seconds between two times that the state for `--resume` is written."""
+FORMAT: Final = 1
+_ENDS: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be the same for a prediction to be resumed.
+
+    Attributes:
+        finetext: the version.
+        model: SHA-256 of the files of the model.
+        source: the input: its path, size, time of change, and SHA-256 of its first and last MiB.
+        options: the options on reading, columns and arithmetic.
+    """
+
+    finetext: str
+    model: str
+    source: dict[str, Any]
+    options: dict[str, Any]
+
+    def values(self) -> dict[str, Any]:
+        """Return names and values, for `differences`."""
+        fixed = {"finetext": self.finetext, "the model": self.model, "the input": self.source}
+        return fixed | _single(self.options)
+
+
+def _single(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with each assignment of `--set` on its own, as TOML reads it."""
+    found = {name: of for name, of in options.items() if name != "--set"}
+    for assignment in options.get("--set", ()):
+        name, _, text = assignment.partition("=")
+        try:
+            found[f"--set {name.strip()}"] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[f"--set {name.strip()}"] = text
+    return found
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a prediction has come.
+
+    Attributes:
+        identity: of what.
+        rows: rows of the input that are done, rejected ones too.
+        bad: number of rejected rows.
+        size: bytes of the unfinished output that belong to them.
+        aside: the file of rejected rows, or None.
+        aside_size: bytes of it that belong to them.
+    """
+
+    identity: Identity
+    rows: int = 0
+    bad: int = 0
+    size: int = 0
+    aside: str | None = None
+    aside_size: int = 0
+
+
+def state_of(part: Part) -> State | None:
+    """Return how far a file has come; None if that is unknown or some of it is gone."""
+    try:
+        values = json.loads(part.state_path.read_text(encoding="utf-8"))
+        state = from_json(State, values, "the state") if values["format"] == FORMAT else None
+        return None if state is None or state.size > part.path.stat().st_size else state
+    except (OSError, ValueError, KeyError, TypeError, FinetextError):
+        return None
+
+
+def model_hash(model: str | Path) -> str:
+    """Return the SHA-256 of the files of a model folder, or of the best model of a run folder.
+
+    Raises:
+        RunError: the run is damaged.
+        DataError: a file cannot be read.
+    """
+    from finetext.models.folder import best_model
+    from finetext.models.hub import model_folder
+
+    folder = best_model(model_folder(model))
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def source_of(path: Path) -> dict[str, Any]:
+    """Return where a file is, and what shows that it has not changed; raises a DataError."""
+    try:
+        about = path.stat()
+        with path.open("rb") as file:
+            start = file.read(_ENDS)
+            file.seek(max(0, about.st_size - _ENDS))
+            end = file.read(_ENDS)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    return {
+        "path": os.path.realpath(path),
+        "size": about.st_size,
+        "changed": about.st_mtime_ns,
+        "ends": hashlib.sha256(start + end).hexdigest(),
+    }
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where a prediction is to be written.
+    """Where a prediction is written.
 
     Attributes:
         out: the table, or None.
-        aside: the rows that cannot be predicted, or None.
+        rejected: the rows that cannot be predicted, or None.
         source: what is predicted; see `read_input`.
-        resume: whether to go on with what was stopped or killed.
+        resume: whether to resume a prediction that was stopped or killed.
+        is_known: whether the model can be told from another.
     """
 
     out: Path | None
-    aside: Path | None = None
+    rejected: Path | None = None
     source: str = "-"
     resume: bool = False
+    is_known: bool = True
 
     @property
     def can_resume(self) -> bool:
-        """Whether it could be gone on with: a file is read, and its output is appended to."""
+        """Whether it can be resumed: the input is a file, and the output is appended to."""
         is_appended = self.out is not None and form_of(self.out) in APPENDED
-        return is_appended and self.source != "-" and os.path.isfile(self.source)
+        is_file = self.source != "-" and os.path.isfile(self.source)
+        return self.is_known and is_appended and is_file
 
     def check(self) -> None:
-        """Refuse what cannot be written, or not gone on with, before any work is done.
+        """Refuse what cannot be written or resumed, before any work is done.
 
         Raises:
-            DataError: see `check_output`; or there is nothing that could be gone on with.
+            DataError: see `check_output`; or nothing can be resumed.
         """
         if self.out is not None:
             check_output(self.out, self.source)
-        if self.aside is not None:
-            check_output(self.aside, self.source)
-            if form_of(self.aside) not in APPENDED:
-                raise DataError(f"{self.aside}: rows are set aside as .csv, .tsv or .jsonl")
-            if self.out is not None and os.path.realpath(self.aside) == os.path.realpath(self.out):
-                raise DataError(f"{self.aside} is the output itself; name another file")
+        if self.rejected is not None:
+            check_output(self.rejected, self.source)
+            if form_of(self.rejected) not in APPENDED:
+                raise DataError(f"{self.rejected}: rejected rows are .csv, .tsv or .jsonl")
+            if _real(self.rejected) == _real(self.out):
+                raise DataError(f"{self.rejected} is the output itself; name another file")
         if not self.resume or self.can_resume:
             return
         if self.out is None:
-            raise DataError("--resume goes on with a file; name it with --out")
+            raise DataError("--resume needs an output file; name it with --out")
         if form_of(self.out) not in APPENDED:
             raise DataError(
-                f"{self.out} cannot be gone on with, since nothing can be appended to Parquet; "
-                "write .csv or .jsonl"
+                f"{self.out} cannot be resumed, since nothing can be appended to Parquet; write "
+                ".csv or .jsonl"
             )
         raise DataError("--resume needs a file as input, which can be read again")
 
 
 @final
 class Output:
-    """The files of one prediction.
+    """The files of one prediction; see `opened`.
 
     Attributes:
-        rows: rows of the input that are done, bad ones too.
-        bad: how many of them were set aside.
+        rows: rows of the input that are done, rejected ones too.
+        rejected: how many of them were rejected.
     """
 
-    def __init__(self, files: Files, claim: Claim | None) -> None:
-        """See `opened`."""
+    def __init__(self, files: Files) -> None:
+        """Open the output; raises a DataError."""
         self._files = files
-        self._claim = claim
         self._out: Part | None = None
-        self._aside: TextPart | None = None
+        if files.out is not None:
+            kind = TextPart if form_of(files.out) in APPENDED else ParquetPart
+            self._out = kind(files.out, files.can_resume, files.resume)
+        self._rejected: TextPart | None = None
         self._state: State | None = None
         self._kept_at = time.monotonic()
-        self._is_kept = False
-        self.rows = 0
-        self.bad = 0
+        self._is_begun = self._is_kept = False
+        self.rows = self.rejected = 0
 
     @property
     def needs_identity(self) -> bool:
-        """Whether it can be gone on with when it is stopped, if it is known what it is of."""
-        return self._claim is not None and self._claim.is_lasting
+        """Whether it can be resumed once it is known of what it is."""
+        return self._out is not None and self._out.lock is not None
 
     def begin(self, identity: Identity | None, kinds: Mapping[str, Any]) -> int:
-        """Go on where the files end, or at the beginning.
+        """Continue where the files end, or begin.
 
         Args:
-            identity: of what is predicted, or None if it cannot be gone on with.
-            kinds: of the columns; see `ParquetPart`.
+            identity: of what is predicted, or None if it cannot be resumed.
+            kinds: see `Part.begin`.
 
         Returns:
             the number of rows that are done.
 
         Raises:
-            DataError: something else was predicted before, or a prediction that could be gone on
-                with would be lost.
+            DataError: something else was predicted before, or a prediction that can be resumed
+                would be lost.
         """
-        claim, files = self._claim, self._files
-        before = None
-        if claim is not None and identity is not None:
-            before = _to_go_on_with(claim, identity, files)
-        if files.aside is not None:
-            with blaming(str(files.aside)):
-                lasts = self.needs_identity
-                size = 0 if before is None or before.aside is None else before.aside_size
-                self._aside = _aside_part(files.aside, lasts, size)
-        if claim is not None:
+        files, out, before = self._files, self._out, None
+        if out is not None and identity is not None:
+            before = _to_resume(out, identity, files)
+        if files.rejected is not None:
+            self._rejected = _rejected_part(files.rejected, self.needs_identity, before)
+        if out is not None:
             with blaming(str(files.out)):
-                if before is None:
-                    claim.forget()
-                    self._out = made_part(claim.path, claim.file, claim.place, kinds)
-                else:
-                    self._out = TextPart(claim.path, claim.file, claim.place, before.size)
+                if before is None and self.needs_identity:
+                    out.state_path.unlink(missing_ok=True)
+                out.begin(0 if before is None else before.size, kinds)
+        self._is_begun = True
         if before is not None:
-            self.rows, self.bad, self._is_kept = before.rows, before.bad, True
+            self.rows, self.rejected, self._is_kept = before.rows, before.bad, True
         if identity is not None and self.needs_identity:
-            self._state = replace(before or State(identity), aside=_real(files.aside))
+            self._state = replace(before or State(identity), aside=_real(files.rejected))
         self._kept_at = time.monotonic()
         return self.rows
 
-    def write(self, table: Table, bad: Sequence[BadRow]) -> None:
-        """Append rows, and set others aside.
-
-        Raises:
-            DataError: they cannot be written.
-        """
+    def write(self, table: Table, bad: Sequence[BadRow] = ()) -> None:
+        """Append rows to the table and to the rejected ones; raises a DataError."""
         if self._out is not None:
-            with blaming(str(self._files.out)):
-                self._out.write(table)
-        if self._aside is not None:
-            with blaming(str(self._files.aside)):
-                self._aside.write(_bad_table(bad))
+            self._out.write(table)
+        if self._rejected is not None:
+            names = ("line", "reason", "content")
+            self._rejected.write({name: [getattr(row, name) for row in bad] for name in names})
         self.rows += len(table["prediction"]) + len(bad)
-        self.bad += len(bad)
-        if self._state is not None and isinstance(self._out, TextPart):
-            size = 0 if self._aside is None else self._aside.size
+        self.rejected += len(bad)
+        if self._state is not None and self._out is not None:
+            rejected_size = 0 if self._rejected is None else self._rejected.size
             self._state = replace(
-                self._state, rows=self.rows, bad=self.bad, size=self._out.size, aside_size=size
-            )
+                self._state, rows=self.rows, bad=self.rejected, size=self._out.size,
+                aside_size=rejected_size,
+            )  # fmt: skip
             if time.monotonic() - self._kept_at >= EVERY:
                 self._keep(self._state, self._out)
 
-    def _keep(self, state: State, out: TextPart) -> None:
-        """Bring what was written whole down to the disk, to go on with it."""
+    def _keep(self, state: State, out: Part) -> None:
+        """Bring all whole tables down to the disk, then the state that says so."""
         with blaming(str(self._files.out)):
-            out.keep()
-            if self._aside is not None:
-                self._aside.keep()
-            state.write(state_path(out.path))
+            for part in filter(None, (out, self._rejected)):
+                part.keep()
+            write_text(out.state_path, json.dumps({"format": FORMAT} | to_json(state)) + "\n")
         self._is_kept = True
         self._kept_at = time.monotonic()
 
     def finish(self) -> None:
-        """Give the files their names.
-
-        Raises:
-            DataError: they cannot be written.
-        """
-        for part, place in ((self._out, self._files.out), (self._aside, self._files.aside)):
-            if part is not None and place is not None:
-                with blaming(str(place)):
-                    part.finish(Path(os.path.realpath(place)))
+        """Give the files their names; raises a DataError."""
+        for part in filter(None, (self._out, self._rejected)):
+            part.finish()
         self._is_kept = False
 
     def stop(self) -> str:
-        """Keep what is done, if it is worth that, and close the files.
-
-        Returns:
-            what to say of it; nothing if nothing is kept.
-        """
-        if self._is_kept and self._state is not None and isinstance(self._out, TextPart):
-            with suppress(DataError, OSError):
-                self._keep(self._state, self._out)
-            return (
-                f"{self._state.rows:,} rows are kept; to go on, give the same command with --resume"
-            )
-        return ""
+        """Keep what is done if that is worth it; returns what to say of it."""
+        if not self._is_kept or self._state is None or self._out is None:
+            return ""
+        with suppress(DataError, OSError):
+            self._keep(self._state, self._out)
+        return f"{self._state.rows:,} rows are kept; {HOW_TO_RESUME}"
 
     def close(self) -> None:
-        """Close the files, and remove them unless they are kept to go on with."""
-        for part in (self._out, self._aside):
-            if part is not None and not self._is_kept:
-                part.discard()
-            elif part is not None:
-                with suppress(OSError):
-                    part.file.close()
-        if self._claim is not None and not self._is_kept:
-            if self._out is not None:
-                self._claim.forget()
-            self._claim.close()
+        """Close the files, and remove those of this prediction unless they are kept."""
+        for part in filter(None, (self._out, self._rejected)):
+            part.release(remove=self._is_begun and not self._is_kept)
 
 
 @contextmanager
 def opened(files: Files) -> Iterator[Output]:
-    """The files of one prediction, which have their names when the body has ended without error.
+    """Open the files of one prediction; they get their names when the body ends without error.
 
-    Those of a prediction that took longer than some seconds are kept otherwise, to go on with it.
+    Otherwise those of a prediction that took longer than some seconds are kept to be resumed.
 
     Raises:
         DataError: they cannot or should not be written, or another process is writing them.
-        KeyboardInterrupt: it was stopped; the message says how to go on.
+        KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     files.check()
-    claim = None
-    if files.out is not None:
-        with blaming(str(files.out)):
-            claim = claimed(files.out, files.can_resume, files.resume)
-    output = Output(files, claim)
+    output = Output(files)
     try:
         yield output
         output.finish()
@@ -229,57 +311,46 @@ def opened(files: Files) -> Iterator[Output]:
         raise
     except FinetextError as error:
         if said := output.stop():
-            aside = "" if files.aside else " (--set-aside FILE leaves bad rows out)"
-            raise DataError(f"{error}\n{said}{aside}") from None
+            advice = "" if files.rejected else " (--set-aside FILE leaves rejected rows out)"
+            raise DataError(f"{error}\n{said}{advice}") from None
         raise
     finally:
         output.close()
 
 
-def _to_go_on_with(claim: Claim, identity: Identity, files: Files) -> State | None:
-    """The state to go on with, if that is asked for and there is one.
-
-    Raises:
-        DataError: see `Output.begin`.
-    """
-    found = claim.state()
+def _to_resume(out: Part, identity: Identity, files: Files) -> State | None:
+    """Return the state to resume, if that is asked for and there is one; raises a DataError."""
+    found = state_of(out) if out.lock is not None else None
     if found is None:
         return None
-    changed = identity.changed(found.identity)
-    if found.aside is not None and _real(files.aside) != found.aside:
-        changed.append(f"rows were set aside in {found.aside}")
+    changed = differences(found.identity.values(), identity.values())
+    if found.aside is not None and _real(files.rejected) != found.aside:
+        changed.append(f"rejected rows were written to {found.aside}")
     if files.resume and changed:
         raise DataError(
-            f"{files.out} cannot be gone on with: {'; '.join(changed)}. To begin again, leave "
-            "--resume out"
+            f"{files.out} cannot be resumed: {'; '.join(changed)}. To start over, leave out "
+            "--resume"
         )
     if not files.resume and not changed:
         raise DataError(
-            f"{files.out}: this prediction was stopped after {found.rows:,} rows; go on with it by "
-            f"--resume, or delete {claim.path} to begin again"
+            f"{files.out}: this prediction was stopped after {found.rows:,} rows; resume it with "
+            f"--resume, or delete {out.path} to start over"
         )
     return found if files.resume else None
 
 
-def _aside_part(path: Path, lasts: bool, size: int) -> TextPart:
-    """The file of bad rows, of which so many bytes are there.
-
-    Raises:
-        DataError: they are gone.
-    """
-    claim = claimed(path, lasts, is_needed=True)
-    if os.fstat(claim.file.fileno()).st_size < size:
-        claim.close()
-        raise DataError(f"the rows that were set aside are gone: {claim.path}; leave --resume out")
-    return TextPart(claim.path, claim.file, claim.place, size)
-
-
-def _bad_table(bad: Sequence[BadRow]) -> Table:
-    return {
-        "line": [row.line for row in bad],
-        "reason": [row.reason for row in bad],
-        "content": [row.content for row in bad],
-    }
+def _rejected_part(path: Path, lasting: bool, before: State | None) -> TextPart:
+    """Open the file of rejected rows where the state says it ends; raises a DataError."""
+    size = 0 if before is None or before.aside is None else before.aside_size
+    part = TextPart(path, lasting, is_needed=True)
+    if part.path.stat().st_size < size:
+        part.release(remove=False)
+        raise DataError(
+            f"the rejected rows are gone: {part.path}; to start over, leave out --resume"
+        )
+    with blaming(str(path)):
+        part.begin(size, {})
+    return part
 
 
 def _real(path: Path | None) -> str | None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from finetext.core import registry
-from finetext.core.errors import DataError, RecipeError, RunError, UnknownNameError
-from finetext.core.settings import ReadSettings
+from finetext.core.errors import RecipeError, RunError, UnknownNameError
+from finetext.core.settings import ReadSettings, made
 from finetext.core.types import SPLIT_NAMES, Dataset
 from finetext.data.sources import sample_recipe
-from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
+from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, read_toml
+from finetext.storage.files import check_place as check_place
 from finetext.storage.locks import is_started
 
 
@@ -146,29 +147,22 @@ def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None 
 
 
 def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:
-    """How to read data as the options and assignments `data.NAME=VALUE` say.
+    """Return how to read data, by the options and assignments `data.NAME=VALUE`.
 
     Raises:
         RecipeError: an assignment is not one.
     """
+    return made("[data]", ReadSettings, data_settings(given, settings))
+
+
+def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> dict[str, Any]:
+    """Return the given settings of reading by name; raises as `read_settings`."""
     values = dict(given)
     for section, assignments in assigned(settings).items():
         if section != "data":
             raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
-    return Recipe.from_values({"data": values, "methods": {"majority": {}}}).read
-
-
-def check_place(path: Path) -> None:
-    """Refuse a file that could not be written, before any work is done.
-
-    Raises:
-        DataError: its folder is missing, or it is a folder itself.
-    """
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.is_dir():
-        raise DataError(f"{path} cannot be written: it is a folder")
+    return values
 
 
 def recipe_of_run(folder: Path | None, is_needed: bool) -> Path | None:

@@ -80,7 +80,7 @@ def _texts(
     from finetext.runs.run import Run
 
     if source is not None:
-        return read_input(source, given, settings)
+        return read_input(source, arguments.data_settings(given, settings))
     if not Run.is_at(model):
         raise RecipeError(f"{model} is no run with texts of its own; name a text or a file")
     run = Run.open(model)
@@ -119,7 +119,7 @@ def _sinks(
 ) -> list[Sink]:
     """Where explanations go; what is written as a whole is written when the stack ends."""
     from finetext.batch.inputs import is_text
-    from finetext.batch.tables import json_printer
+    from finetext.cli.predict import json_printer
     from finetext.report.explanations import show_explanation
 
     sinks: list[Sink] = []

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import sys
-import time
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
 
-from finetext.cli import options
+from finetext.cli import arguments, options
 from finetext.cli.arguments import DataOptions
-from finetext.core.console import Screen, told_how_to_go_on
+from finetext.core.console import Screen, blaming, json_text, told_how_to_go_on
 from finetext.core.errors import DataError
-from finetext.core.wording import counted
+from finetext.core.wording import short
 
 if TYPE_CHECKING:
-    from finetext.batch.files import Sink
-    from finetext.batch.output import Files, Output
-    from finetext.batch.state import Identity
+    from finetext.core.contracts import Classifier
+    from finetext.data.write import Table
 
+    Sink = Callable[[Table], None]
 
-_LONG: Final = 10.0
-"""Seconds from which it is said how fast it went."""
+_LONGEST: Final = 200
+"""Characters of label names that are shown."""
 
 
 def predict(
@@ -42,77 +41,102 @@ def predict(
     debug: options.Debug = False,
 ) -> None:
     """Predict a text, the rows of a file, or lines of standard input."""
-    from finetext.batch.inputs import is_text, read_input
-    from finetext.batch.output import Files, opened
-    from finetext.batch.tables import Shown, layout_of, predictions
-    from finetext.data.rows import Wanted
-    from finetext.runs.run import load
+    from finetext.batch.inputs import is_text
+    from finetext.batch.predict_file import predict_file
+    from finetext.core.contracts import Listener
 
-    screen = Screen(quiet or as_json)
-    shown = Shown(top, every or None)
-    files = Files(out, set_aside, source, resume)
     if resume and as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
-    if set_aside is not None and is_text(source):
-        raise DataError("--set-aside is for files; this is one text")
-    given = DataOptions(text, id=row_id).given()
+    read = arguments.data_settings(DataOptions(text, id=row_id).given(), settings)
+    screen = Screen(quiet or as_json)
     with told_how_to_go_on(), ExitStack() as stack:
-        output = stack.enter_context(opened(files))
-        classifier = load(model, device, precision=precision, say=screen.say)
-        wanted = Wanted(columns=True, bad=set_aside is not None)
-        texts = read_input(source, given, settings, wanted)
-        if texts.description:
-            screen.say(texts.description)
-        layout = layout_of(classifier, texts, shown, is_text(source))
-        asked = {"--text": text, "--id": row_id, "--set": settings, "--top": top, "--all": every}
-        asked |= {"--precision": precision, "--device": device}
-        done = output.begin(_identity(model, files, output, asked), layout.kinds)
-        if resume:
-            screen.say(
-                f"going on after {done:,} rows" if done else "there is nothing to go on with"
-            )
-        sinks = _sinks(stack, is_text(source), files, as_json, len(classifier.scheme))
+        each = None
+        if as_json:
+            print_json = stack.enter_context(json_printer(sys.stdout))
+            each = lambda _, table: print_json(table)  # noqa: E731
+        elif out is None:
+            each = text_printer(sys.stdout) if is_text(source) else table_printer(sys.stdout)
         if out is not None or not sys.stdout.isatty():
             stack.enter_context(screen.watching())
-        start, before = time.monotonic(), done
-        for piece, table in predictions(classifier, texts, screen.progress, layout, done):
-            for write in sinks:
-                write(table)
-            output.write(table, piece.bad)
-        seconds = time.monotonic() - start
-    for finding in (*layout.findings, *texts.findings):
-        screen.finding(finding)
-    _say_counts(output, files, (output.rows - before) / seconds if seconds > _LONG else 0, screen)
+        predict_file(
+            model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
+            resume=resume, precision=precision, device=device, each=each,
+            listener=Listener(screen.say, screen.progress, screen.finding),
+        )  # fmt: skip
 
 
-def _identity(model: Path, files: Files, output: Output, asked: dict[str, Any]) -> Identity | None:
-    """What is predicted, if it can be gone on with."""
-    from finetext.batch.state import Identity, model_hash, source_of
-    from finetext.core import __version__
+def table_printer(file: TextIO) -> Callable[[Classifier, Table], None]:
+    """Return a function that prints rows as lines of CSV, below a header."""
+    from finetext.data.write import encoded, text_of
 
-    if not output.needs_identity:
-        return None
-    asked = {name: value for name, value in asked.items() if value}
-    return Identity(__version__, model_hash(model), source_of(Path(files.source)), asked)
+    headed = False
 
+    def write(_: Classifier, table: Table) -> None:
+        nonlocal headed
+        with blaming("standard output", file):
+            file.write(encoded(text_of(table, ".csv", not headed)).decode())
+            file.flush()
+        headed = True
 
-def _sinks(stack: ExitStack, is_one: bool, files: Files, as_json: bool, labels: int) -> list[Sink]:
-    """What is printed, if anything is."""
-    from finetext.batch.tables import json_printer, table_printer, text_printer
-
-    if as_json:
-        return [stack.enter_context(json_printer(sys.stdout))]
-    if files.out is not None:
-        return []
-    return [text_printer(sys.stdout, labels) if is_one else table_printer(sys.stdout)]
+    return write
 
 
-def _say_counts(output: Output, files: Files, speed: float, screen: Screen) -> None:
-    """How many rows there were, and where they are."""
-    fast = f" ({speed:,.0f} rows/s)" if speed else ""
-    if files.out is not None:
-        done = counted(output.rows - output.bad, "prediction")
-        screen.say(f"{done}{fast}: {files.out}")
-    if files.aside is not None:
-        bad = counted(output.bad, "row")
-        screen.say(f"{bad} of {output.rows:,} set aside: {files.aside}")
+@contextmanager
+def json_printer(file: TextIO) -> Iterator[Sink]:
+    """Print rows as the items of one JSON list, which ends when the body does."""
+    from finetext.data.write import encoded, plain, rows_of
+
+    between = "["
+
+    def write(table: Table) -> None:
+        nonlocal between
+        with blaming("standard output", file):
+            for row in rows_of(table):
+                text = encoded(json_text(row, plain)).decode().replace("\n", "\n  ")
+                file.write(f"{between}\n  {text}")
+                between = ","
+            file.flush()
+
+    yield write
+    with blaming("standard output", file):
+        file.write("[]\n" if between == "[" else "\n]\n")
+
+
+def text_printer(file: TextIO) -> Callable[[Classifier, Table], None]:
+    """Return a function that prints the only row as lines of label and probability."""
+
+    def write(classifier: Classifier, table: Table) -> None:
+        with blaming("standard output", file):
+            print_text(table, file, len(classifier.scheme))
+
+    return write
+
+
+def print_text(table: Table, file: TextIO, labels: int) -> None:
+    """Print the only row as lines of label and probability, likeliest first, of so many labels."""
+    from finetext.data.predictions import PREFIX
+
+    given = table["prediction"][0]
+    abstains = "none, as no label is probable enough"
+    print(f"prediction: {abstains if given is None else _shown(given)}", file=file)
+    if "set" in table:
+        print(f"prediction set: {_shown(table['set'][0])}", file=file)
+    found = [
+        (values[0], name.removeprefix(PREFIX))
+        for name, values in table.items()
+        if name.startswith(PREFIX)
+    ] or [
+        (table[f"probability_{place}"][0], table[f"label_{place}"][0])
+        for place in range(1, 1 + sum(name.startswith("label_") for name in table))
+    ]
+    for probability, name in sorted(found, key=lambda pair: -pair[0]):
+        print(f"{probability:.4f}  {short(name, _LONGEST)}", file=file)
+    if len(found) < labels:
+        print(f"and {labels - len(found):,} less likely labels (--all shows them)", file=file)
+
+
+def _shown(labels: str | list[str]) -> str:
+    """Return labels on one line, without characters that a terminal would obey."""
+    from finetext.data.write import joined
+
+    return short(joined(labels), _LONGEST) or "no label"

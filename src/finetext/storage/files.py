@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.errors import DataError
+
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SAYS_FULL: Final = re.compile(r"no space left|\(os error (28|112|122)\)", re.I)
@@ -43,6 +45,18 @@ def put_in_place(unfinished: Path, place: Path) -> None:
     sync(unfinished)
     os.replace(unfinished, place)
     sync_names(place.parent)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done.
+
+    Raises:
+        DataError: its folder is missing, or it is a folder itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder")
 
 
 def finish_folder(folder: Path) -> None:

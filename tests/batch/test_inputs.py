@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.batch.files import check_output, table_file
+from finetext.batch.files import check_output
 from finetext.batch.inputs import is_text, read_input
-from finetext.batch.tables import predict_table, print_text
+from finetext.batch.output import Files, opened
+from finetext.batch.tables import predict_table
+from finetext.cli.predict import print_text
 from finetext.core.decision import AS_LIKELY
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
@@ -32,13 +34,13 @@ def classifier(names: Sequence[str], chances: Sequence[float], several: bool = F
 
 
 def one(text: str) -> Rows:
-    (chunk,) = read_input(text, {}, None).batches
+    (chunk,) = read_input(text).batches
     return chunk
 
 
-def rows(source: str, given: dict[str, Any], settings: list[str] | None = None) -> Pairs:
+def rows(source: str, read: dict[str, Any]) -> Pairs:
     """Ids and texts of all chunks."""
-    chunks = list(read_input(source, given, settings).batches)
+    chunks = list(read_input(source, read).batches)
     return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
 
 
@@ -53,7 +55,7 @@ def test_a_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
 @pytest.mark.parametrize("name", ["nothere.csv", "folder/nothere.txt", "nothere.parquet"])
 def test_what_looks_like_a_file_must_be_there(workplace: Path, name: str) -> None:
     with pytest.raises(DataError, match="there is no file"):
-        read_input(name, {}, None)
+        read_input(name)
 
 
 def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> None:
@@ -63,14 +65,14 @@ def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -
     assert len(rows(str(reviews), {})[0]) == 60
     Path("lines.txt").write_text("a fine film\na dull film\n")
     assert rows("lines.txt", {}) == (["1", "2"], films)
-    assert len(rows("in.csv", {}, ["data.encoding=latin-1", "data.header=false"])[0]) == 3
+    assert len(rows("in.csv", {"encoding": "latin-1", "header": False})[0]) == 3
 
 
 @pytest.mark.parametrize("source", ["-", "one text"])
 def test_options_on_columns_are_refused_where_there_are_none(workplace: Path, source: str) -> None:
-    for given, assignments in (({"text": "review"}, None), ({}, ["data.encoding=latin-1"])):
+    for read in ({"text": "review"}, {"encoding": "latin-1"}, ReadSettings()):
         with pytest.raises(DataError, match="--text, --id and --set are for files"):
-            read_input(source, given, assignments)
+            read_input(source, read)
 
 
 def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path) -> None:
@@ -156,7 +158,14 @@ def test_an_output_that_cannot_be_written_is_refused(workplace: Path) -> None:
             check_output(Path(path))
 
 
-def test_a_failed_write_leaves_the_older_file(
+def write(path: Path, *written: Any) -> None:
+    with opened(Files(path)) as output:
+        output.begin(None, {})
+        for table in written:
+            output.write(table)
+
+
+def test_failed_write_keeps_the_older_file(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = predict_table(classifier(["b", "a"], [0.25, 0.75]), one("any text"))
@@ -168,12 +177,10 @@ def test_a_failed_write_leaves_the_older_file(
 
     with monkeypatch.context() as broken:
         broken.setattr("finetext.batch.files.text_of", fail)
-        with pytest.raises(DataError, match="disk full"), table_file(path) as write:
-            write(table)
+        with pytest.raises(DataError, match="disk full"):
+            write(path, table)
     assert path.read_text() == "old"
     assert [file.name for file in workplace.iterdir()] == ["out.csv"]
-    with table_file(path) as write:
-        write(table)
-        write(table)
+    write(path, table, table)
     assert len(path.read_text().splitlines()) == 3
     assert path.read_text().startswith("id,text,prediction,probability,probability:b")

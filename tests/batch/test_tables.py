@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from finetext.batch import tables
-from finetext.batch.tables import Layout, Shown, layout_of, pieces, predict_table
+from finetext.batch.tables import Layout, Shown, batches, layout_of, predict_table
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.types import LabelScheme
@@ -106,16 +106,19 @@ def test_names_of_the_likeliest_are_only_taken_where_they_are_shown() -> None:
     assert columns(classifier(2), Shown(top=1), ["label_1"])[1] == "input:label_1"
 
 
-def test_pieces_lie_at_the_same_places_and_hold_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [3, None])
+def test_batches_lie_at_the_same_places_and_hold_every_row(
+    monkeypatch: pytest.MonkeyPatch, size: int | None
+) -> None:
     monkeypatch.setattr(tables, "ROWS", 3)
     ids = [str(number) for number in range(10)]
     parts = ((range(7), 0.7), (range(7, 10), 1.0))
     chunks = [Rows([ids[n] for n in of], ids[:3], share, {"n": of}) for of, share in parts]
-    found = list(pieces(Texts(iter(chunks))))
-    assert [len(piece) for piece in found] == [3, 3, 1, 3]
-    assert [i for piece in found for i in piece.ids] == ids
-    assert [n for piece in found for n in piece.columns["n"]] == list(range(10))
-    assert [round(piece.share, 2) for piece in found] == [0.3, 0.6, 0.7, 1.0]
+    found = list(batches(Texts(iter(chunks)), size))
+    assert [len(batch) for batch in found] == [3, 3, 1, 3]
+    assert [i for batch in found for i in batch.ids] == ids
+    assert [n for batch in found for n in batch.columns["n"]] == list(range(10))
+    assert [round(batch.share, 2) for batch in found] == [0.3, 0.6, 0.7, 1.0]
 
 
 @pytest.mark.parametrize("pieces_of", [100, 1 << 20])

@@ -86,7 +86,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     assert seen.status in (1, 2, 130)
     assert names() == [f".{name}.part", f".{name}.part.json", "in.csv"]
     if isinstance(error, KeyboardInterrupt):
-        assert "to go on, give the same command with --resume" in seen.err
+        assert "to continue, run the same command with --resume" in seen.err
     again = command(*words)
     assert again.status == 2
     assert "was stopped after" in again.err
@@ -95,7 +95,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
     assert command(*words, "--resume").status == 130
     seen = command(*words, "--resume")
     assert seen.status == 0
-    assert "going on after" in seen.err
+    assert "resuming after" in seen.err
     assert f"{ROWS} predictions: {name}" in seen.err
     assert Path(name).read_bytes() == expected
     assert names() == ["in.csv", name]
@@ -105,11 +105,11 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "words", "said"),
     [
-        (lambda: Path("in.csv").write_text("nr,text\n1,new\n"), (), "the input has changed"),
-        (lambda: os.utime("in.csv", (1, 1)), (), "the input has changed"),
-        (lambda: None, ("--top", "1"), "--top is 1, and was not given"),
-        (lambda: None, ("--text", "text"), "--text is text, and was not given"),
-        (lambda: None, ("--model",), "the model is another one"),
+        (lambda: Path("in.csv").write_text("nr,text\n1,new\n"), (), "the input changed"),
+        (lambda: os.utime("in.csv", (1, 1)), (), "the input changed"),
+        (lambda: None, ("--top", "1"), "--top was not set and is 1"),
+        (lambda: None, ("--text", "text"), "--text was not set and is text"),
+        (lambda: None, ("--model",), "the model changed"),
     ],
 )  # fmt: skip
 def test_what_has_changed_is_told(
@@ -148,7 +148,7 @@ def test_a_bad_row_after_long_work_is_left_out_and_it_goes_on(
     seen = command("predict", finished, source, "--out", "out.csv")
     assert seen.status == 2
     assert "line 72: 2 comma-separated fields expected" in seen.err
-    assert "rows are kept; to go on" in seen.err
+    assert "rows are kept; to continue" in seen.err
     assert "--set-aside FILE" in seen.err
     words = ("--out", "out.csv", "--set-aside", "bad.csv", "--resume")
     assert command("predict", finished, source, *words).status == 0
@@ -173,10 +173,10 @@ def test_rows_set_aside_go_on_too(
     command(*words)
     seen = command(*words[:-1], "other.jsonl", "--resume")
     assert seen.status == 2
-    assert "rows were set aside in" in seen.err
+    assert "rejected rows were written to" in seen.err
     seen = command(*words, "--resume")
     assert "95 predictions: out.csv" in seen.err
-    assert "5 rows of 100 set aside: bad.jsonl" in seen.err
+    assert "5 rows of 100 rejected: bad.jsonl" in seen.err
     assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert Path("bad.jsonl").read_bytes() == Path("whole-bad.jsonl").read_bytes()
     assert names() == ["bad.jsonl", "in.csv", "out.csv", "whole-bad.jsonl", "whole.csv"]
@@ -185,7 +185,7 @@ def test_rows_set_aside_go_on_too(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["in.csv"], "--resume goes on with a file; name it with --out"),
+        (["in.csv"], "--resume needs an output file; name it with --out"),
         (["in.csv", "--out", "out.parquet"], "nothing can be appended to Parquet"),
         (["-", "--out", "out.csv"], "needs a file as input"),
         (["in.csv", "--out", "out.csv", "--json"], "leave one out"),
@@ -205,7 +205,7 @@ def test_nothing_to_go_on_with_is_a_beginning(
 ) -> None:
     seen = command("predict", finished, source, "--out", "out.csv", "--resume")
     assert seen.status == 0
-    assert "there is nothing to go on with" in seen.err
+    assert "there is nothing to resume" in seen.err
     Path(".out.csv.part").write_text("damaged")
     Path(".out.csv.part.json").write_text("{")
     assert command("predict", finished, source, "--out", "out.csv", "--resume").status == 0
@@ -223,7 +223,7 @@ def test_a_file_that_lost_its_end_begins_again(
     os.truncate(".out.csv.part", size - 1)
     seen = command("predict", finished, source, "--out", "out.csv", "--resume")
     assert seen.status == 0
-    assert "there is nothing to go on with" in seen.err
+    assert "there is nothing to resume" in seen.err
     assert len(Path("out.csv").read_text().splitlines()) == ROWS + 1
 
 
@@ -281,7 +281,7 @@ def test_kill_nine_times_over_and_the_bytes_are_the_same(
         assert not Path("out.csv").exists()
     process = start(*words, "--resume")
     assert process.wait(120) == 0
-    assert b"going on after" in process.stderr.read()  # type: ignore[union-attr]
+    assert b"resuming after" in process.stderr.read()  # type: ignore[union-attr]
     assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert names() == ["in.csv", "out.csv", "whole.csv"]
 
@@ -294,10 +294,10 @@ def test_what_another_process_is_writing_is_left_alone(
     wait_for(4, process)
     seen = command("predict", finished, source, "--out", "out.csv", "--resume")
     assert seen.status == 2
-    assert "another process is writing out.csv" in seen.err
+    assert "another process is writing out.csv; wait until it ends" in seen.err
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
-    assert b"rows are kept; to go on, give the same command with --resume" in said
+    assert b"rows are kept; to continue, run the same command with --resume" in said
     assert process.returncode == 130
     assert command("predict", finished, source, "--out", "out.csv", "--resume").status == 0
     assert names() == ["in.csv", "out.csv"]

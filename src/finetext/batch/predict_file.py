@@ -1,0 +1,182 @@
+"""`predict_file`: from a source of texts to a table of predictions, as large as it may be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.batch.inputs import Reading, is_text, read_input
+from finetext.batch.output import Files, Identity, model_hash, opened, source_of
+from finetext.batch.tables import Shown, batches, layout_of, predictions
+from finetext.core import __version__
+from finetext.core.console import heard
+from finetext.core.contracts import Classifier, Listener
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.settings import ReadSettings
+from finetext.core.wording import counted
+from finetext.data.rows import Wanted
+from finetext.data.write import Table
+
+LONG: Final = 10.0
+"""Seconds from which the throughput is reported."""
+Each = Callable[[Classifier, Table], None]
+
+
+@dataclass(frozen=True)
+class PredictedFile:
+    """The result of `predict_file`.
+
+    Attributes:
+        rows: number of rows that were predicted, before a resumption too.
+        rejected: number of rows that cannot be predicted.
+        out: the file of predictions, or None.
+        table: column to values of all predictions, if they went nowhere else.
+    """
+
+    rows: int
+    rejected: int = 0
+    out: Path | None = None
+    table: Table | None = None
+
+
+def predict_file(
+    model: str | Path | Classifier,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    read: Reading = None,
+    top: int | None = None,
+    every: bool | None = None,
+    columns: bool = True,
+    rejected: str | Path | None = None,
+    resume: bool = False,
+    batch_size: int | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    each: Each | None = None,
+    listener: Listener | None = None,
+) -> PredictedFile:
+    """Predict a file, or anything else that can be read, in batches, as `finetext predict` does.
+
+    Args:
+        model: model folder, run folder (its best model), "hub:owner/name", or a classifier. What
+            a classifier predicts cannot be resumed.
+        source: what `finetext.read` takes, labels not required; "-" for lines of standard input;
+            or the text itself.
+        out: CSV, TSV or JSON lines (all of them .gz, too) or Parquet, by the suffix. It appears
+            when it is complete. None returns the table, unless `each` takes it.
+        read: how to read the source: `ReadSettings`, or some of them by name.
+        top: add this many of the likeliest labels with their probabilities.
+        every: add the probability of every label; by default for at most 20 labels, unless
+            `top` is given.
+        columns: keep the columns of the source, True by default; else its ids and texts.
+        rejected: file for rows that cannot be predicted (.csv, .tsv or .jsonl); without it, the
+            first such row is an error.
+        resume: continue a prediction that was stopped or killed; the result is the same to the
+            byte. It starts from the beginning if there is none.
+        batch_size: rows that are predicted and written at a time, 2,000 by default.
+        precision: "fp32", "bf16" or "auto"; that of the model by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        each: called with the classifier and the table of each batch, in the order of the rows.
+        listener: receives progress; by default messages and a progress bar are shown on a
+            terminal or in a notebook.
+
+    Returns:
+        the numbers of rows, and where the predictions are.
+
+    Raises:
+        FinetextError: the model, the source or an output cannot be used; or a resumed prediction
+            would differ from the one that was stopped, and the message says in what.
+        KeyboardInterrupt: it was stopped; the message says how to resume.
+    """
+    shown, source = Shown(top, every), str(source)
+    out, rejected = (None if path is None else Path(path) for path in (out, rejected))
+    if rejected is not None and is_text(source):
+        raise DataError("--set-aside is for files; this is one text")
+    if batch_size is not None and batch_size < 1:
+        raise RecipeError(f"batch_size = {batch_size}: it must be 1 or more")
+    if resume and isinstance(model, Classifier):
+        raise RecipeError("a classifier in memory cannot be told from another; name its folder")
+    files = Files(out, rejected, source, resume, not isinstance(model, Classifier))
+    options = _options(read) | {
+        "--top": top, "--all": every, "--precision": precision, "--device": device,
+        "columns": None if columns else "left out", "batch_size": batch_size,
+    }  # fmt: skip
+    job = _Job(model, read, shown, columns, batch_size, options)
+    with heard(listener) as hears:
+        return _predicted(files, job, each, hears)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """How a source is predicted; `options` are what must be the same when it is resumed."""
+
+    model: str | Path | Classifier
+    read: Reading
+    shown: Shown
+    columns: bool
+    batch_size: int | None
+    options: Mapping[str, Any]
+
+    def classifier(self, say: Callable[[str], None]) -> Classifier:
+        """Open the model."""
+        from finetext.runs.run import load
+
+        if isinstance(self.model, Classifier):
+            return self.model
+        precision = self.options["--precision"]
+        return load(self.model, self.options["--device"], precision=precision, say=say)
+
+    def identity(self, source: str) -> Identity | None:
+        """Return of what the prediction is; None if its model cannot be told from another."""
+        if isinstance(self.model, Classifier):
+            return None
+        given = {name: of for name, of in self.options.items() if of is not None}
+        given = json.loads(json.dumps(given, default=str))
+        return Identity(__version__, model_hash(self.model), source_of(Path(source)), given)
+
+
+def _options(read: Reading) -> dict[str, Any]:
+    """Return how the source is read, under the names of the options of the command."""
+    if isinstance(read, ReadSettings):
+        usual = vars(ReadSettings())
+        read = {n: of for n, of in vars(read).items() if of != usual[n] and n != "labelled"}
+    names = {"text": "--text", "id": "--id"}
+    return {names.get(name, f"--set data.{name}"): of for name, of in (read or {}).items()}
+
+
+def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> PredictedFile:
+    gathered: Table = {}
+    with opened(files) as output:
+        classifier = job.classifier(hears.say)
+        texts = read_input(files.source, job.read, Wanted(job.columns, files.rejected is not None))
+        if texts.description:
+            hears.say(texts.description)
+        layout = layout_of(classifier, texts, job.shown, is_text(files.source))
+        identity = job.identity(files.source) if output.needs_identity else None
+        done = output.begin(identity, layout.kinds)
+        if files.resume:
+            hears.say(f"resuming after {done:,} rows" if done else "there is nothing to resume")
+        start, rows = time.monotonic(), batches(texts, job.batch_size)
+        for batch, table in predictions(classifier, rows, layout, done, hears.progress):
+            if each is not None:
+                each(classifier, table)
+            elif files.out is None:
+                for name, values in table.items():
+                    gathered.setdefault(name, []).extend(values)
+            output.write(table, batch.bad)
+        seconds = time.monotonic() - start
+    for finding in (*layout.findings, *texts.findings):
+        hears.finding(finding)
+    count = output.rows - output.rejected
+    if files.out is not None:
+        speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
+        hears.say(f"{counted(count, 'prediction')}{speed}: {files.out}")
+    if files.rejected is not None:
+        bad = counted(output.rejected, "row")
+        hears.say(f"{bad} of {output.rows:,} rejected: {files.rejected}")
+    return PredictedFile(count, output.rejected, files.out, gathered or None)
