@@ -51,17 +51,17 @@ def wrong() -> dict[str, tuple[Callable[[], Any], str]]:
 
     nan = float("nan")
     return {
-        "one text": (lambda: "a fine film", "must be a list, not 'a fine film' alone"),
+        "one text": (lambda: "a fine film", "must be a list, not the single text"),
         "bytes": (lambda: b"a", "must be a list"),
-        "number": (lambda: ["a", 5], "text 1, counted from 0, is 5, no string"),
+        "number": (lambda: ["a", 5], "text 1, counted from 0, is 5, not a string"),
         "missing": (lambda: ["a", "b", None], "text 2, counted from 0, is None"),
         "nan": (lambda: pd.Series(["a", nan]), "text 1, counted from 0, is nan"),
-        "frame": (lambda: pd.DataFrame({"text": ["a"]}), "not a DataFrame; give one column"),
+        "frame": (lambda: pd.DataFrame({"text": ["a"]}), "not a DataFrame. Pass one column"),
         "mapping": (lambda: {"text": ["a"]}, "not a dict"),
         "set": (lambda: {"a", "b"}, "not a set"),
         "two dimensions": (lambda: np.array([["a", "b"]]), r"not the shape \(1, 2\)"),
         "a scalar array": (lambda: np.array("a"), r"not the shape \(\)"),
-        "nested": (lambda: [["a"]], "for two dimensions give one column"),
+        "nested": (lambda: [["a"]], "Pass one column"),
         "nothing": (lambda: None, "not None"),
     }
 
@@ -84,7 +84,7 @@ def test_every_classifier_takes_every_form(classifier: MajorityClassifier, name:
     expected = method(TEXTS)
     for form, given in forms().items():
         np.testing.assert_array_equal(method(given), expected, err_msg=form)
-    with pytest.raises(DataError, match="put it in brackets"):
+    with pytest.raises(DataError, match="Put it in brackets"):
         method("a fine film")
     assert len(method([])) == 0
 

@@ -119,7 +119,7 @@ def test_invalid_labels(texts: list[str], y: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("one text", "put it in brackets"),
+        ("one text", "Put it in brackets"),
         ([1, 2], "text 0, counted from 0, is 1"),
         (np.array([["a"]]), "one dimension"),
     ],

@@ -1,4 +1,4 @@
-"""What a rung of the ladder is: a `Method` that is fitted, and the `Classifier` that comes out."""
+"""The contracts: a `Method` is fitted in a `FitContext` and returns a `Classifier`."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 
 
 def texts_of(given: Any) -> list[str]:
-    """Texts as a list of strings.
+    """Return texts as a list of strings.
 
     Args:
         given: a list, tuple, generator or other iterable of strings, a numpy array of one
             dimension, or a column of pandas, polars, pyarrow or datasets.
 
     Raises:
-        DataError: it is a single string, a table or without an order, or holds something else
-            than strings; the message has the first place, counted from 0.
+        DataError: it is a single string, a table or unordered, or holds something else than
+            strings; the message gives the first position, counted from 0.
     """
     if type(given) is list and set(map(type, given)) <= {str}:
         return given
     if isinstance(given, str | bytes):
-        raise DataError(f"texts must be a list, not {_shown(given)} alone: put it in brackets")
+        raise DataError(
+            f"texts must be a list, not the single text {_shown(given)}. Put it in brackets"
+        )
     values = _values(given)
     for place, value in enumerate(values):
         if not isinstance(value, str):
-            hint = "; for two dimensions give one column" if _is_nested(value) else ""
-            raise DataError(f"text {place}, counted from 0, is {_shown(value)}, no string{hint}")
+            hint = ". Pass one column" if _is_nested(value) else ""
+            raise DataError(f"text {place}, counted from 0, is {_shown(value)}, not a string{hint}")
     return [str(value) for value in values]
 
 
 def _values(given: Any) -> list[Any]:
-    """The values of a column, or of anything that can be gone through in order."""
+    """Return the values of a column or of any ordered iterable."""
     if isinstance(given, Mapping | set | frozenset) or hasattr(given, "columns"):
         kind = type(given).__name__
-        raise DataError(f"texts must be a list or a column, not a {kind}; give one column of it")
+        raise DataError(f"texts must be a list or a column, not a {kind}. Pass one column of it")
     if len(getattr(given, "shape", (1,))) != 1:
         raise DataError(
-            f"texts must have one dimension, not the shape {tuple(given.shape)}; give one column"
+            f"texts must have one dimension, not the shape {tuple(given.shape)}. Pass one column"
         )
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(given, method):
@@ -72,10 +74,10 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """How far a slow step has come.
+    """Progress of a slow step.
 
     Attributes:
-        stage: what is being done, for people ("finetune: epoch 1 of 2").
+        stage: what is being done, such as "finetune: epoch 1 of 2".
         done: rows handled so far.
         total: rows in all.
         values: figures worth showing, such as loss and metric.
@@ -88,18 +90,18 @@ class ProgressEvent:
 
 
 def silent(event: ProgressEvent) -> None:
-    """The default listener to progress: says nothing."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where and how often training keeps its state, so that a killed run can go on.
+    """Where and how often training writes checkpoints, so that a killed run can resume.
 
     Attributes:
-        folder: where the state lies; made when it is first written.
-        data: hash of the data and the split that are trained on; a state of others is refused.
-        every_seconds: seconds between two states.
-        every_steps: steps between two states, or None to go by the seconds alone.
+        folder: created with the first checkpoint.
+        data: hash of the data and the split; a checkpoint of other data is refused.
+        every_seconds: seconds between two checkpoints.
+        every_steps: steps between two checkpoints; None goes by the seconds alone.
     """
 
     folder: Path
@@ -110,20 +112,20 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a method needs beside the data and its own hyperparameters.
+    """What a method needs beside the data and its hyperparameters.
 
     Attributes:
         seed: seed of every random choice.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps"; auto takes the best there is.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"; auto takes the best one available.
         metric: name of the metric by which the best checkpoint is chosen on validation rows.
         cache: folder for frozen encoder states, or None for no cache on disk.
-        log: file to which training appends one JSON object a line, or None.
-        checkpoints: where training keeps its state and finds that of a killed run, or None.
-        trackers: names of the trackers that get the scalars too, such as "tensorboard"; their
-            files lie beside the log.
-        progress: called with a `ProgressEvent` now and then.
-        say: called with a line of text worth reading once, such as the model's summary.
-        find: called with what the report must tell of the training, such as that it diverged.
+        log: file to which training appends JSON lines, or None.
+        checkpoints: where training writes and finds checkpoints, or None.
+        trackers: names of trackers that also get the scalars, such as "tensorboard"; their files
+            are beside the log.
+        progress: called with each `ProgressEvent`.
+        say: called with a line of text, such as a summary of the model.
+        find: called with findings of the training, such as divergence.
     """
 
     seed: int = 0
@@ -139,15 +141,15 @@ class FitContext:
 
 
 class Method(ABC):
-    """A way to make a classifier. Subclasses are frozen dataclasses of hyperparameters."""
+    """Fits a classifier. Subclasses are frozen dataclasses of hyperparameters."""
 
     name: ClassVar[str]
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
-        """Raise a `FinetextError` if it could not be fitted; called before anything is trained.
+        """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.
 
         Args:
-            scheme: labels of the data, or None as long as they are not known.
+            scheme: labels of the data, or None if they are not known yet.
         """
 
     @abstractmethod
@@ -155,8 +157,8 @@ class Method(ABC):
         """Learn from `train`; `validation` may only choose between checkpoints.
 
         Args:
-            train: labelled rows to learn from.
-            validation: labelled rows of the same scheme.
+            train: labeled rows to learn from.
+            validation: labeled rows of the same scheme.
             context: seed, device and listeners.
 
         Returns:
@@ -167,8 +169,8 @@ class Method(ABC):
 class Classifier(ABC):
     """Texts in, probabilities out. Subclasses are final.
 
-    Texts are a list, or any column or iterable of strings: `texts_of` makes
-    lists of them before a subclass sees them.
+    Texts are a list, or any column or iterable of strings: `texts_of` makes a list before a
+    subclass gets them.
     """
 
     kind: ClassVar[str]
@@ -183,15 +185,15 @@ class Classifier(ABC):
 
     @property
     def number_format(self) -> Precision | None:
-        """The precision that prediction was asked to have; None where there is no choice."""
+        """The requested precision of prediction; None if there is no choice."""
         return None
 
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Probabilities of every class for every text.
+        """Return the probability of every class for every text.
 
         Args:
-            texts: n texts of any length, the empty one included.
+            texts: n texts of any length, including empty ones.
 
         Returns:
             (n, k) in the order of the texts and of `scheme.names`; rows sum to 1 unless the
@@ -199,7 +201,7 @@ class Classifier(ABC):
         """
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """What softmax, or the sigmoid when multi-label, turns into the probabilities.
+        """Return what softmax, or the sigmoid when multi-label, turns into the probabilities.
 
         Args:
             texts: n texts of any length.
@@ -211,7 +213,7 @@ class Classifier(ABC):
         return logits_of(self.predict_proba(texts), self.scheme.multilabel)
 
     def predict(self, texts: Sequence[str]) -> list[Any]:
-        """The label of each text, as the decision of the model says.
+        """Return the label of each text by the decision rule of the model.
 
         Args:
             texts: n texts of any length.
@@ -230,26 +232,26 @@ class Classifier(ABC):
     def load_weights(
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
-        """The inverse of `save_weights`."""
+        """Read what `save_weights` wrote."""
 
     def provenance(self) -> dict[str, Any]:
-        """What `finetext.json` should say of how it came to be; nothing by default."""
+        """Return what `finetext.json` states of the training; nothing by default."""
         return {}
 
     @abstractmethod
     def with_temperature(self, temperature: float) -> Self:
-        """The same classifier with its logits divided by a positive number.
+        """Return the classifier with its logits divided by a positive number.
 
-        Whatever reads the weights, such as `transformers.pipeline`, then gives the same
-        probabilities. `decision.temperature` is left as it is.
+        The division is in the weights, so `transformers.pipeline` gives the same probabilities.
+        `decision.temperature` stays as it is.
         """
 
     def with_decision(self, decision: Decision) -> Self:
-        """The same classifier with another rule of decision."""
+        """Return the classifier with another decision rule."""
         return replace(self, decision=decision)  # type: ignore[type-var]
 
     def with_precision(self, precision: Precision) -> Self:
-        """The same classifier predicting in another number format; most have only one.
+        """Return the classifier with another precision; most have only one.
 
         Args:
             precision: "fp32", "bf16", or "auto" for bf16 where the hardware is fast at it.
@@ -257,26 +259,26 @@ class Classifier(ABC):
         return self
 
     def __call__(self, text: str) -> dict[str, float]:
-        """Label to probability for one text, likeliest first.
+        """Return label to probability for one text, likeliest first.
 
         Raises:
-            DataError: it is no string.
+            DataError: it is not a string.
         """
         if not isinstance(text, str):
             raise DataError(
-                f"this takes one text, not a {type(text).__name__}; predict_proba takes several"
+                f"call it with one text, not a {type(text).__name__}; predict_proba takes several"
             )
         row = self.predict_proba([text])[0]
         return {self.scheme.names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model folder, whole or not at all; see `finetext.models.folder`."""
+        """Write the model folder, completely or not at all; see `finetext.models.folder`."""
         written: Path = registry.load("storage", "save")(self, Path(folder))
         return written
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
-        """Read a model folder, the best model of a run folder, or one of the Hub.
+        """Read a model folder, the best model of a run folder, or a model of the Hub.
 
         Args:
             folder: it, or "hub:owner/name" or "hub:owner/name@revision".
@@ -291,7 +293,7 @@ class Classifier(ABC):
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
-    """A method that takes texts in any form, from one that takes a list of them."""
+    """Wrap a method that takes a list of texts so that it takes them in any form."""
 
     @wraps(predicts)
     def wrapped(self: Any, texts: Sequence[str]) -> Floats:
@@ -301,7 +303,7 @@ def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
 
 
 def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> list[Any]:
-    """Labels for (n, k) probabilities; see `Classifier.predict`."""
+    """Return labels for (n, k) probabilities; see `Classifier.predict`."""
     labels = scheme.decode(decision.labels(probabilities, scheme.multilabel))
     if scheme.multilabel or decision.least is None:
         return labels
@@ -310,11 +312,11 @@ def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> l
 
 
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
-    """Predict every row of a labelled data set.
+    """Predict every row of a labeled data set.
 
     Args:
-        classifier: any rung.
-        dataset: labelled rows; their label names must be known to the classifier.
+        classifier: any classifier.
+        dataset: labeled rows whose labels the classifier knows.
 
     Returns:
         predictions in the order of the rows, with the classifier's scheme and decision.
@@ -335,28 +337,28 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
 
 
 def batches_of(count: int, size: int) -> Iterator[slice]:
-    """Slices that cover `count` rows, `size` at a time."""
+    """Return slices that cover `count` rows, `size` at a time."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def hyperparameters(of: Any) -> dict[str, Any]:
-    """The hyperparameters of a method or an adaptation, by name."""
+    """Return the hyperparameters of a method or an adaptation by name."""
     return {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
 
 
 def encoder_of(method: Method) -> str | None:
-    """The encoder that a method names, or None if it has none."""
+    """Return the encoder that a method names, or None."""
     encoder = getattr(method, "encoder", None)
     return encoder if isinstance(encoder, str) else None
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears what a run has to say while it goes on.
+    """Receives what a run reports.
 
     Attributes:
         say: called with a line of text.
-        progress: called with a `ProgressEvent` now and then.
+        progress: called with each `ProgressEvent`.
         finding: called with each `Finding` of reading, checking and training.
     """
 

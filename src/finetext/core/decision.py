@@ -1,4 +1,4 @@
-"""How probabilities become labels: chosen on validation, kept in the model, obeyed everywhere."""
+"""The decision rule: chosen on validation rows, stored in the model, obeyed everywhere."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ class Decision:
     """The rule that turns (n, k) probabilities into labels; the likeliest label by default.
 
     Attributes:
-        temperature: what the logits were divided by (Guo et al., On calibration of modern neural
-            networks, 2017). The model has done so already: the probabilities are calibrated.
-        thresholds: k positive numbers. Where a row can have several labels: the probability from
-            which each is given, 0.5 by default. Where it has one: the label given is that with
-            the highest ratio of its probability to its threshold.
-        costs: k rows of k numbers, what it costs to give the label of the column to a row that
-            has the label of the row; the label given is that with the least expected cost. For
-            rows of one label only, and without thresholds.
-        least: k probabilities; a row whose label is less probable gets none: the classifier
-            abstains. For rows of one label only.
+        temperature: the divisor of the logits (Guo et al., On calibration of modern neural
+            networks, 2017). The probabilities are calibrated already.
+        thresholds: k positive numbers. Multi-label: the probability from which each label is
+            given, 0.5 by default. Single-label: the label with the highest ratio of probability
+            to threshold is given.
+        costs: (k, k) cost of giving the label of the column to a row with the label of the row;
+            the label with the least expected cost is given. Single-label, without thresholds.
+        least: k probabilities below which the classifier abstains. Single-label.
         set_from: probability from which a label belongs to the prediction set of a row.
-        coverage: share of rows whose prediction set has the true label, or all true labels, as
-            conformal prediction promises it for rows like those of validation.
+        coverage: share of rows whose prediction set contains the true label, or all true labels,
+            which conformal prediction guarantees for rows like those of validation.
         aim: how the rule was chosen, in words.
     """
 
@@ -41,7 +39,7 @@ class Decision:
     aim: str = ""
 
     def labels(self, probabilities: Floats, multilabel: bool) -> Integers:
-        """The label or labels of each row, as if it never abstained.
+        """Return the label or labels of each row, as if it never abstained.
 
         Args:
             probabilities: (n, k).
@@ -60,24 +58,24 @@ class Decision:
         return np.asarray(merit.argmax(axis=1), dtype=np.int64)
 
     def abstains(self, probabilities: Floats) -> Booleans:
-        """Which rows get no label, (n,): those whose label is less probable than it should be."""
+        """Return (n,) which rows get no label."""
         if self.least is None:
             return np.zeros(len(probabilities), dtype=np.bool_)
         given = self.labels(probabilities, multilabel=False)
         return np.asarray(probabilities[np.arange(len(given)), given] < np.array(self.least)[given])
 
     def sets(self, probabilities: Floats) -> Booleans | None:
-        """Which labels are in the prediction set of each row, (n, k); None without coverage."""
+        """Return (n, k) which labels are in each prediction set; None without coverage."""
         return None if self.set_from is None else np.asarray(probabilities >= self.set_from)
 
     def check(self, labels: int) -> None:
-        """Raise a `ValueError` if the sizes are not those of so many labels."""
+        """Raise a `ValueError` if the rule is not for this number of labels."""
         for part in (self.thresholds, self.least, self.costs, *(self.costs or ())):
             if part is not None and len(part) != labels:
-                raise ValueError(f"it has {len(part)} figures of decision for {labels} labels")
+                raise ValueError(f"its decision rule has {len(part)} values for {labels} labels")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values: what is not at its default."""
+        """Return what is not at its default as JSON values."""
         default = Decision()
         return {
             name: value for name, value in asdict(self).items() if value != getattr(default, name)
@@ -85,7 +83,7 @@ class Decision:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Decision:
-        """The inverse of `to_json`; unknown keys are left out.
+        """Return a rule from JSON values; unknown keys are ignored.
 
         Raises:
             TypeError, ValueError, AttributeError: a value is not of the kind it should be.
@@ -104,7 +102,7 @@ class Decision:
 
 
 def decision_in(described: Mapping[str, Any]) -> Decision:
-    """The decision of a file; those of format 1 have no more of it than `thresholds`.
+    """Return the decision rule in a file; format 1 has `thresholds` only.
 
     Raises:
         KeyError: there is neither.
@@ -117,7 +115,7 @@ def decision_in(described: Mapping[str, Any]) -> Decision:
 
 
 AS_LIKELY: Final = Decision()
-"""The likeliest label; each label from a probability of 0.5 where there can be several."""
+"""The likeliest label; multi-label: each label from a probability of 0.5."""
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The machine and the versions a run was made with, and the places it uses."""
+"""Facts of the machine, and the folders that finetext uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONG_TERM: Final = "constraint_0_power_limit_uw"
 
 
 def processor_name() -> str:
-    """What the maker calls the processor, or the kind of machine if that is not known."""
+    """Return the model name of the processor, or the machine type if unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -24,12 +24,9 @@ def processor_name() -> str:
 
 
 def stated_watts(device: str) -> float | None:
-    """The power that a device says it draws at most over long, in watts; None if it does not say.
+    """Return the long-term power limit of "cpu", "cuda" or "cuda:NUMBER" in watts; None if unknown.
 
-    Of processors Linux tells the limit of each package (RAPL), of NVIDIA's cards `nvidia-smi`.
-
-    Args:
-        device: "cpu", "cuda" or "cuda:NUMBER"; of others nothing is known.
+    Read from Linux for processors (RAPL), from `nvidia-smi` for NVIDIA GPUs.
     """
     if device == "cpu":
         packages = (p for p in POWER_LIMITS.glob("intel-rapl:*") if p.name.count(":") == 1)
@@ -55,14 +52,14 @@ def _number_in(path: Path) -> float | None:
 
 
 def cache_folder() -> Path:
-    """Where encoder states are kept: FINETEXT_CACHE, or `finetext` in the user's cache folder."""
+    """Return the cache: FINETEXT_CACHE, or `finetext` in the user's cache folder."""
     if folder := os.environ.get("FINETEXT_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
 
 
 def absolute(source: str) -> str:
-    """A path made absolute if it exists, anything else (address, sample, Hub name) as it is."""
+    """Return a path that exists as absolute, anything else (URL, sample, Hub name) unchanged."""
     try:
         path = Path(source)
         return str(path.absolute()) if path.exists() else source

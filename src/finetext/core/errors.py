@@ -2,8 +2,8 @@
 
     FinetextError
     ├── DataError         the data cannot be read, or cannot be used as asked
-    │   └── UnlabelledError  they have no labels to tell apart, where these are needed
-    ├── RecipeError       a setting is wrong, or contradicts another one
+    │   └── UnlabelledError  they lack labels, or all have the same
+    ├── RecipeError       a setting is wrong or contradicts another one
     ├── UnknownNameError  no method, model, metric or sample has that name
     ├── MissingExtraError an optional package is not installed
     ├── ModelError        a model or encoder folder cannot be loaded or saved
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 
 class FinetextError(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and fix."""
 
 
 class DataError(FinetextError):
@@ -28,15 +28,15 @@ class DataError(FinetextError):
 
 
 class UnlabelledError(DataError):
-    """The data have no labels to tell apart, where these are needed."""
+    """The data lack labels, or all have the same one."""
 
 
 class RecipeError(FinetextError):
-    """A setting is wrong, or contradicts another one."""
+    """A setting is wrong or contradicts another one."""
 
 
 class UnknownNameError(FinetextError):
-    """A name that is in no table; the message offers the nearest names."""
+    """A name that is unknown; the message offers the nearest names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Compose the message.
@@ -51,7 +51,7 @@ class UnknownNameError(FinetextError):
 
 
 class MissingExtraError(FinetextError):
-    """An optional package is not installed; the message has the command that installs it."""
+    """An optional package is not installed; the message gives the command that installs it."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         """Compose the message.
@@ -76,7 +76,7 @@ class RunError(FinetextError):
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """The end of a sentence that offers the names nearest to `name`, or lists all when few."""
+    """Return the end of a sentence that offers the nearest names, or lists the known ones."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     if close:

@@ -85,23 +85,18 @@ _SINGULAR: Final = {
 
 @cache
 def table(name: str) -> dict[str, str]:
-    """The whole table `name`: the lines above and the entry points of installed packages."""
+    """Return the table `name`: the lines above and the entry points of installed packages."""
     third_party = {point.name: point.value for point in entry_points(group=f"finetext.{name}")}
     return third_party | TABLES[name]
 
 
 def names(of: str) -> tuple[str, ...]:
-    """The names in the table `of`, in the order of the table."""
+    """Return the names in the table `of`, in its order."""
     return tuple(table(of))
 
 
 def load(of: str, name: str) -> Any:
-    """Import what `name` stands for in the table `of`.
-
-    Args:
-        of: the table ("methods", "classifiers", "exporters", "metrics", "checks",
-            "samples").
-        name: the name to look up.
+    """Import what `name` stands for in the table `of`, such as "methods" or "metrics".
 
     Raises:
         UnknownNameError: the table has no such name; the message offers the nearest.

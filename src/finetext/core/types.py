@@ -1,7 +1,7 @@
-"""The nouns of finetext: frozen, and without input or output.
+"""The types that every layer shares: frozen, and without input or output.
 
-A text goes from a `Dataset` through `Splits` to `Predictions`; `Score` and `Finding` are what is
-said about them. `LabelScheme` fixes the order of the columns of every probability matrix.
+A text goes from a `Dataset` through `Splits` to `Predictions`; a `Score` or a `Finding` says
+something about them. `LabelScheme` fixes the column order of every probability matrix.
 """
 
 from __future__ import annotations
@@ -24,42 +24,17 @@ if TYPE_CHECKING:
     import datasets
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """Predictions of rows whose labels are known, with what else is known of them.
-
-    Attributes:
-        name: what to call them: "reviews/finetune", or the file's name.
-        predictions: what was predicted.
-        texts: (n,) the text of each row; None when a table has none.
-        metric: the metric of the run, macro F1 for a table.
-        run: the run folder; None for a table.
-        method: the rung; None for a table.
-        findings: what reading a table noticed.
-        part: which rows of a run or a table; None for a table that does not say.
-    """
-
-    name: str
-    predictions: Predictions
-    texts: tuple[str, ...] | None
-    metric: str
-    run: Path | None = None
-    method: str | None = None
-    findings: tuple[Finding, ...] = ()
-    part: SplitName | None = None
-
-
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The classes, in the order of the columns of every probability matrix.
+    """The classes, in the column order of every probability matrix.
 
     Attributes:
         names: the k label names, each once, in column order.
-        multilabel: whether a text can have any number of labels, none included.
+        multilabel: whether a text can have any number of labels, including none.
     """
 
     names: tuple[str, ...]
@@ -78,7 +53,7 @@ class LabelScheme:
         return {name: column for column, name in enumerate(self.names)}
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
-        """Labels as numbers.
+        """Return labels as numbers.
 
         Args:
             labels: n names, or n lists of names in a multi-label scheme.
@@ -101,7 +76,7 @@ class LabelScheme:
             raise DataError(f"the label {error.args[0]!r} is not one of: {known}") from None
 
     def decode(self, targets: Integers) -> list[Any]:
-        """The inverse of `encode`: n names, or n lists of names in a multi-label scheme."""
+        """Return n names, or n lists of names in a multi-label scheme, for encoded labels."""
         if not self.multilabel:
             return [self.names[column] for column in targets]
         return [[self.names[column] for column in np.flatnonzero(row)] for row in targets]
@@ -109,13 +84,13 @@ class LabelScheme:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that `check` or `diagnose` has to say.
+    """A result of reading, checking or diagnosis.
 
     Attributes:
-        severity: "error" stops a run, "warning" and "note" go into the report.
-        code: a stable name of the kind of finding, such as "near-duplicates".
-        message: a sentence for people: what, where, what to do.
-        rows: ids of the rows concerned, the first hundred at most.
+        severity: "error" ends a run; "warning" and "note" go into the report.
+        code: a stable name, such as "near-duplicates".
+        message: what is wrong, where, and what to do.
+        rows: ids of the affected rows, the first hundred at most.
     """
 
     severity: Literal["error", "warning", "note"]
@@ -126,7 +101,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Score:
-    """A number with its 95% interval.
+    """A number with its 95% confidence interval.
 
     Attributes:
         value: the metric on all rows.
@@ -250,7 +225,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts that every rung of a run sees alike. All share one label scheme."""
+    """The three splits that every method of a run uses. All share one label scheme."""
 
     train: Dataset
     validation: Dataset
@@ -264,7 +239,7 @@ class Splits:
         return self.train.scheme
 
     def items(self) -> Iterator[tuple[SplitName, Dataset]]:
-        """Name and part, in the order train, validation, test."""
+        """Yield name and split, in the order train, validation, test."""
         yield "train", self.train
         yield "validation", self.validation
         yield "test", self.test
@@ -272,7 +247,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier said about rows whose labels are known: all that evaluation reads.
+    """What a classifier predicted for labeled rows: all that evaluation reads.
 
     Attributes:
         ids: n row ids.
@@ -295,12 +270,12 @@ class Predictions:
 
     @cached_property
     def decisions(self) -> Integers:
-        """The labels given, in the form of `targets`, as if it never abstained."""
+        """The predicted labels, shaped like `targets`, as if it never abstained."""
         return self.decision.labels(self.probabilities, self.scheme.multilabel)
 
     @cached_property
     def abstained(self) -> Booleans:
-        """The rows, (n,), for which the classifier would rather not decide."""
+        """(n,) whether the classifier abstains."""
         return self.decision.abstains(self.probabilities)
 
     def _repr_html_(self) -> str:
@@ -314,3 +289,28 @@ class Predictions:
             f"<table><caption>{len(self):,} predictions</caption><tr><th>id</th><th>truth</th>"
             f"<th>prediction</th><th>highest probability</th></tr>{rows}</table>"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions for labeled rows, with what else is known of them.
+
+    Attributes:
+        name: "reviews/finetune", or the name of the file.
+        predictions: ids, targets and probabilities.
+        texts: n texts; None if a table has none.
+        metric: that of the run; macro F1 for a table.
+        run: the run folder; None for a table.
+        method: its name; None for a table.
+        findings: of reading a table.
+        part: the split of the rows; None for a table that does not say.
+    """
+
+    name: str
+    predictions: Predictions
+    texts: tuple[str, ...] | None
+    metric: str
+    run: Path | None = None
+    method: str | None = None
+    findings: tuple[Finding, ...] = ()
+    part: SplitName | None = None

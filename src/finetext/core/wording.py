@@ -1,4 +1,4 @@
-"""Numbers as people write them."""
+"""Numbers and names as people write them."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + ID_NAMES + SPLIT_NAMES
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 row", "1,200 rows"."""
+    """Return a number with its noun: "1 row", "1,200 rows"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def plain_name(name: str) -> str:
-    """A column name in lower case, words joined by underscores: "Comment Text" -> comment_text."""
+    """Return a column name in snake case: "Comment Text" -> comment_text."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[\s\-.]+", "_", spaced).lower()
 
 
 def number(value: float) -> str:
-    """Three decimals, or a dash for what is not defined."""
+    """Return three decimals, or a dash if undefined."""
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def signed(value: float) -> str:
-    """Three decimals with the sign, or a dash for what is not defined."""
+    """Return three decimals with sign, or a dash if undefined."""
     return "-" if math.isnan(value) else f"{value:+.3f}"
 
 
 def ends(score: Score, written: str = ".3f") -> str:
-    """The 95% interval in brackets, or nothing when it is not defined."""
+    """Return the 95% interval in brackets, or nothing if undefined."""
     return "" if math.isnan(score.low) else f"[{score.low:{written}}, {score.high:{written}}]"
 
 
 def p_value(value: float) -> str:
-    """Three decimals, "< 0.001" below that."""
+    """Return three decimals, "< 0.001" below that."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds with a sensible unit: "0.4 s", "12 s", "3 min 20 s", "14 min", "2 h 5 min"."""
+    """Return a duration: "0.4 s", "12 s", "3 min 20 s", "14 min", "2 h 5 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 
 
 def speed(rows_per_second: float) -> str:
-    """Rows per second: "0.52", "405", "18,234", "1.2 M"."""
+    """Return a throughput: "0.52", "405", "18,234", "1.2 M"."""
     if rows_per_second < 10:
         return f"{rows_per_second:.2g}"
     if rows_per_second < 100_000:
@@ -85,7 +85,7 @@ def speed(rows_per_second: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes with a sensible decimal unit: "812 B", "90.9 MB"."""
+    """Return a size in decimal units: "812 B", "90.9 MB"."""
     if count < 1000:
         return f"{count} B"
     power = min(3, int(math.log10(count + 0.5)) // 3)
@@ -93,18 +93,15 @@ def size(count: int) -> str:
 
 
 def short(text: str, longest: int = 24) -> str:
-    """One line of at most `longest` characters, with an ellipsis where something is cut."""
+    """Return one line of at most `longest` characters, with an ellipsis if truncated."""
     line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str, str]:
-    """A text in two: what is shown of it at once, and what only on demand.
+    """Return a text in two parts: what to show at once, and what on demand.
 
-    Args:
-        text: any.
-        longest: most characters of the start, which ends between two words where it can.
-        most: most characters of both; what is beyond is left out, and said to be.
+    The first has at most `longest` characters, both together at most `most`.
     """
     if len(text) <= longest * 1.2:
         return text, ""
@@ -115,15 +112,15 @@ def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str
 
 
 def row_of(part: str | None) -> str:
-    """What to call a row of a part: "test row", or "row" where it is not known."""
+    """Return "test row", or "row" if the split is unknown."""
     return "row" if part is None else f"{part} row"
 
 
 def rows_of(part: str | None) -> str:
-    """What to call several: "test rows", or "rows"."""
+    """Return "test rows", or "rows" if the split is unknown."""
     return f"{row_of(part)}s"
 
 
 def capitalize_first(words: str) -> str:
-    """The same with a capital letter first."""
+    """Return the words with a capital first letter."""
     return words[:1].upper() + words[1:]
