@@ -25,12 +25,7 @@ TEMPERATURES: Final = (0.05, 20.0)
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows, or pairs of row and label, of similar confidence, from `low` to `high`.
-
-    Attributes:
-        confidence: mean confidence; nan without rows.
-        accuracy: share that is right; nan without rows.
-    """
+    """Rows, or pairs of row and label, of similar confidence, from `low` to `high`."""
 
     low: float
     high: float
@@ -54,12 +49,10 @@ class Reliability:
     """How far probabilities are from observed frequencies.
 
     Attributes:
-        bins: 15 of equal width.
         calibration_error: expected calibration error: mean distance of confidence and accuracy
             over the bins, weighted by rows (Guo et al., ICML 2017, equation 3).
         brier_score: mean squared error of the probabilities (Brier 1950): of the second of two
             labels, summed over more, averaged over labels in multi-label data.
-        log_loss: mean of -log of the probability of the truth.
     """
 
     bins: tuple[Bin, ...]
@@ -179,17 +172,7 @@ calibration_error = loss("calibration_error", "calibration error", _in_bins, _di
 def calibrated(
     classifier: Classifier, validation: Dataset, wanted: Deciding | None = None
 ) -> tuple[Classifier, Predictions]:
-    """Return the calibrated classifier and its predictions on the validation rows.
-
-    Args:
-        classifier: a fitted one.
-        validation: labeled rows that were not trained on.
-        wanted: what the decision rule is to achieve; by default the likeliest label is given, or,
-            with several labels per row, each label above a threshold chosen for a high F1.
-
-    Raises:
-        RecipeError: what is wanted does not suit the labels.
-    """
+    """Return the calibrated classifier and its predictions on the validation rows."""
     predictions = predict(classifier, validation)
     temperature = fit_temperature(predictions)
     scaled = classifier.with_temperature(temperature)

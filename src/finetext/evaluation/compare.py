@@ -91,18 +91,7 @@ def cheapest_not_worse(
     metric: str = "accuracy",
     seed: int = 0,
 ) -> tuple[str, dict[str, Comparison]]:
-    """Return the cheapest method that is not significantly worse than the best one.
-
-    Args:
-        predictions: method name to predictions on the same test rows.
-        cost: method name to its cost, such as seconds to train.
-        best: the method that is best on validation; it always qualifies.
-        metric: name of the metric to compare.
-        seed: seed of the bootstrap.
-
-    Returns:
-        the cheapest method, and the comparison of every other method with the best.
-    """
+    """Return the cheapest method that is not significantly worse than the best one."""
     higher = metric_for(metric, predictions[best].scheme).higher_is_better
     comparisons = {
         method: compare(of_method, predictions[best], metric, seed)
@@ -153,10 +142,7 @@ def _standard_error(differences: Floats, units: int) -> float | None:
 
 
 def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
-    """Return how many rows only the first has right, and how many only the second.
-
-    A multi-label row is right if all of its labels are.
-    """
+    """Return how many rows only the first has right, and how many only the second."""
     right = [of.decisions == of.targets for of in (a, b)]
     if a.scheme.multilabel:
         right = [each.all(axis=1) for each in right]

@@ -121,13 +121,7 @@ def _parts(name: str, given: str | None, allowed: str) -> tuple[str, float] | No
 
 
 def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
-    """Return the decision rule for an aim; raises a RecipeError if that does not fit the labels.
-
-    Args:
-        validation: predictions of labeled rows that were not trained on; of their decision only
-            the temperature is kept.
-        wanted: the aim.
-    """
+    """Return the decision rule for an aim; raises a RecipeError if that does not fit the labels."""
     scheme = validation.scheme
     wanted.check(scheme)
     chosen = Decision(temperature=validation.decision.temperature, aim=wanted.words)
@@ -181,9 +175,6 @@ def set_from(predictions: Predictions, coverage: float) -> float:
     whatever the model (Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with
     bounded error levels, JASA 2019). That holds for rows by which neither the model nor its
     checkpoint was chosen; validation rows nearly qualify.
-
-    It is 0, so that every set has all labels, where there are too few rows. Raises a DataError if
-    there are none.
     """
     if not len(predictions):
         raise DataError("prediction sets need validation rows, and there are none")

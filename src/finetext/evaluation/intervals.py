@@ -43,13 +43,7 @@ class LabelScores:
 
 
 def resample(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Resampling:
-    """Draw rows with replacement, or whole groups where the predictions have groups.
-
-    The same number of rows, groups and seed give the same draws, which pairs two classifiers.
-
-    Raises:
-        DataError: there are no rows.
-    """
+    """Draw rows with replacement, or whole groups where the predictions have groups."""
     if len(predictions) == 0:
         raise DataError("there are no predictions to evaluate: the data have no rows")
     random = np.random.default_rng(seed)
@@ -145,14 +139,7 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
 def interval(
     value: float, replicates: Floats, leave_one_out: Floats | None = None
 ) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated bootstrap 95% interval (Efron 1987).
-
-    Args:
-        value: the metric on all rows; where it is nan, both ends are.
-        replicates: the metric on each resample, (resamples,); nan where undefined.
-        leave_one_out: the metric without each unit, (units,); without it, the interval is not
-            accelerated.
-    """
+    """Return the bias-corrected and accelerated bootstrap 95% interval (Efron 1987)."""
     from scipy.special import ndtr, ndtri
 
     replicates = replicates[np.isfinite(replicates)]

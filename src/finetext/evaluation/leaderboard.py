@@ -65,14 +65,7 @@ class LeaderboardEntry:
 
 @dataclass(frozen=True)
 class Flip:
-    """How often two methods change places from seed to seed.
-
-    Attributes:
-        ahead: the method with the better mean over seeds.
-        behind: the other.
-        share: of the pairs of a seed of one and a seed of the other, those in reverse order; ties
-            count half.
-    """
+    """How often two methods change places from seed to seed."""
 
     ahead: str
     behind: str
@@ -111,17 +104,7 @@ NOUNS: Final[Mapping[str, str]] = {"adapted": "adaptation", "pretrained": "pretr
 
 @dataclass(frozen=True)
 class EncoderGain:
-    """A method with an adapted or pretrained encoder, compared with its ablation baseline.
-
-    Attributes:
-        method: the method with the adapted or pretrained encoder.
-        beside: its ablation baseline, with the encoder before adaptation, or random weights.
-        kind: how the encoder of `method` was trained.
-        comparison: `method` minus `beside` on the same test rows, in the metric of the run.
-        seconds: time to train `method`.
-        seconds_beside: time to train `beside`.
-        seconds_before: time to adapt or pretrain the encoder.
-    """
+    """A method with an adapted or pretrained encoder, compared with its ablation baseline."""
 
     method: str
     beside: str

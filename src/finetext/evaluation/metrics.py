@@ -78,15 +78,7 @@ def two_classes(scheme: LabelScheme) -> bool:
 
 @dataclass(frozen=True)
 class Metric(ABC):
-    """A metric. Called with predictions, it returns its value on all rows.
-
-    Attributes:
-        name: its name in the registry and in files.
-        title: its name for people.
-        applies: whether it applies to a label scheme.
-        higher_is_better: the direction.
-        proportion: whether it lies between 0 and 1.
-    """
+    """A metric. Called with predictions, it returns its value on all rows."""
 
     name: str
     title: str
@@ -200,13 +192,7 @@ def _average_precision(scores: Floats, truth: Integers, resampling: Resampling) 
 
 
 class Counts(NamedTuple):
-    """The columns of `count`, by name: (...) for all labels, (..., k) for each label.
-
-    Attributes:
-        exact: rows whose labels are all right.
-        row_f1: sum over rows of the F1 of a row's labels.
-        hits: rows that have and are given each label.
-    """
+    """The columns of `count`, by name: (...) for all labels, (..., k) for each label."""
 
     rows: Floats
     exact: Floats
@@ -261,10 +247,7 @@ def count(predictions: Predictions, resampling: Resampling) -> Floats:
 
 
 def row_losses(predictions: Predictions) -> Floats:
-    """The log loss of each row, (n,), in nats; of a multi-label row, the mean over labels.
-
-    Probabilities are kept away from 0 and 1 by the spacing of floats.
-    """
+    """The log loss of each row, (n,), in nats; of a multi-label row, the mean over labels."""
     smallest = np.finfo(np.float64).eps
     probabilities, targets = predictions.probabilities, predictions.targets
     if predictions.scheme.multilabel:

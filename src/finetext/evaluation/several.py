@@ -162,11 +162,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def can_show(units: int, comparisons: int = 1) -> bool:
-    """Whether a test that swaps rows or groups can detect any difference at all.
-
-    Two of the 2^units swaps are as extreme as a difference that all units agree on, so the p-value
-    is never below 2 / 2^units: with four groups it is 0.125.
-    """
+    """Whether a test that swaps rows or groups can detect any difference at all."""
     return 2.0 ** (1 - units) < SIGNIFICANT / comparisons
 
 
@@ -186,11 +182,7 @@ def smallest_difference(standard_error: float | None, comparisons: int = 1) -> f
 
 
 def align(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """Return the same predictions, with rows and labels in the order of the first set.
-
-    Groups that only some of the sets have apply to all of them. Raises a DataError if the sets
-    differ in ids, labels, true labels or groups.
-    """
+    """Return the same predictions, with rows and labels in the order of the first set."""
     (first, wanted), *others = predictions.items()
     aligned = {first: wanted}
     for name, given in others:

@@ -22,17 +22,7 @@ _ROUNDING: Final = 1e-9
 
 
 def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]:
-    """Read a CSV file of costs: truth in the first column, the label given in the first row.
-
-    Cells may be separated by semicolons, and numbers may have a decimal comma. All labels must be
-    in the file, in any order.
-
-    Returns:
-        k rows (truth) of k numbers (label given), in the order of the scheme.
-
-    Raises:
-        RecipeError: it cannot be read, a label is missing or unknown, or a cell is not a number.
-    """
+    """Read a CSV file of costs: truth in the first column, the label given in the first row."""
     try:
         lines = path.read_text("utf-8-sig").splitlines(keepends=True)
         delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
@@ -82,17 +72,10 @@ def choose_thresholds(
 ) -> tuple[float, ...]:
     """Return a threshold for each label that gives a high F1, chosen on validation rows.
 
-    A label's own best threshold is pulled, on the scale of log odds, towards the one threshold
-    that is best for all labels together (micro F1): halfway with `prior_positives` positive rows,
-    fully with none, hardly with many. So the threshold of a rare label does not hang on a few rows.
-
     Args:
         probabilities: (n, k) of validation rows.
         targets: (n, k) of 0 and 1.
         prior_positives: strength of the pull, in positive rows.
-
-    Raises:
-        DataError: there are no rows, or the shapes differ.
     """
     if probabilities.shape != targets.shape or targets.size == 0:
         raise DataError(
@@ -111,10 +94,7 @@ def choose_thresholds(
 
 
 def best_threshold(scores: Floats, truth: Integers) -> float:
-    """Return the threshold with the highest F1 of one label; nan when it has no positives.
-
-    Every cut between two different scores, (n,), is tried; the threshold lies midway between them.
-    """
+    """Return the threshold with the highest F1 of one label; nan when it has no positives."""
     positives = int(truth.sum())
     if positives == 0:
         return float("nan")
@@ -154,11 +134,7 @@ def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[
 def least_for_precision(
     probabilities: Floats, targets: Integers, share: float
 ) -> tuple[float, ...]:
-    """Return the probability from which the likeliest label reaches a precision, for each label.
-
-    Where it is out of reach, the probability is above 1, so that the label is never given. Targets
-    are (n,) columns.
-    """
+    """Return the probability from which the likeliest label reaches a precision, for each label."""
     given = probabilities.argmax(axis=1)
     of_label = (given == label for label in range(probabilities.shape[1]))
     return tuple(
@@ -179,15 +155,7 @@ def lowest_for_precision(scores: Floats, truth: Integers | Booleans, share: floa
 def weights_for_macro_f1(
     probabilities: Floats, targets: Integers, prior_rows: float = PRIOR_POSITIVES
 ) -> tuple[float, ...]:
-    """Return a weight for each of the mutually exclusive labels that gives a high macro F1.
-
-    The label given is the one with the highest ratio of probability to weight. One weight after
-    the other is set to its best, the others fixed, for three rounds; then each is pulled towards 1
-    on the scale of logarithms, halfway with `prior_rows` rows of the label.
-
-    Returns:
-        k positive numbers whose product is 1; all 1 where nothing is gained.
-    """
+    """Return a weight for each of the mutually exclusive labels that gives a high macro F1."""
     k = probabilities.shape[1]
     limits = np.ones(k)
     for label in [*range(k)] * ROUNDS:
@@ -200,11 +168,7 @@ def weights_for_macro_f1(
 
 
 def _best_limit(probabilities: Floats, targets: Integers, limits: Floats, label: int) -> float:
-    """The weight of one label with the highest macro F1, the others fixed.
-
-    A row is given the label while its weight is below a ratio of the row, so rows in falling order
-    of that ratio change from their other label to this one, one after the other.
-    """
+    """The weight of one label with the highest macro F1, the others fixed."""
     n, k = probabilities.shape
     merit = probabilities / limits
     merit[:, label] = -1
