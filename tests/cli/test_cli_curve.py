@@ -18,6 +18,7 @@ from finetext.core.errors import DataError, RecipeError, RunError
 from finetext.diagnosis.curve import Curve
 from finetext.evaluation.deciding import Deciding
 from finetext.runs.recipe import ladder
+from finetext.storage.codec import from_json
 from finetext.storage.locks import CURVE_LOG
 
 Command = Callable[..., Any]
@@ -93,7 +94,7 @@ def test_json_is_alone_and_the_file_says_the_same(command: Command, noisy: Path)
     told = json.loads(seen.out)
     assert told.pop("folder") == "c"
     assert told == json.loads(Path("c/curve.json").read_text())
-    curve = Curve.from_json(told)
+    curve = from_json(Curve, told, "it")
     assert curve.sizes == (20, 40)
     assert curve.best.outlook == "too few"
     assert [rung.method for rung in curve.rungs] == ["majority", "tfidf"]
@@ -127,7 +128,7 @@ def test_groups_stay_whole(command: Command, noisy: Path) -> None:
         "curve", noisy, "--group", "movie", *QUICK, "--sizes", "20,40,80", "--seeds", 2, "--json"
     )
     assert seen.status == 0, seen.err
-    curve = Curve.from_json(json.loads(seen.out))
+    curve = from_json(Curve, json.loads(seen.out), "it")
     assert all(point.rows % 5 == 0 for rung in curve.rungs for point in rung.points)
     assert curve.rungs[0].points[0].score.n == 6
 
@@ -138,9 +139,9 @@ def test_a_rung_that_trains_step_by_step(command: Command, noisy: Path, tiny_enc
         "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device", "cpu", "--json",
     )  # fmt: skip
     assert seen.status == 0, seen.err
-    curve = Curve.from_json(json.loads(seen.out))
+    curve = from_json(Curve, json.loads(seen.out), "it")
     assert [rung.method for rung in curve.rungs] == ["majority", "tfidf", "finetune"]
-    assert curve.rung("finetune").points[-1].seconds > 0
+    assert curve.of("finetune").points[-1].seconds > 0
 
 
 def test_several_labels(command: Command, workplace: Path) -> None:
@@ -149,7 +150,7 @@ def test_several_labels(command: Command, workplace: Path) -> None:
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
     seen = command("curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json")
     assert seen.status == 0, seen.err
-    assert Curve.from_json(json.loads(seen.out)).best.points[-1].score.value > 0.9
+    assert from_json(Curve, json.loads(seen.out), "it").best.points[-1].score.value > 0.9
 
 
 def test_stopped_curve_resumes_to_the_same_result(
@@ -177,7 +178,7 @@ def test_stopped_curve_resumes_to_the_same_result(
     assert seen.status == 0, seen.err
     assert "resuming the learning curve in runs/noisy-curve" in seen.err
     assert "8 of 12 trainings were done before" in seen.err
-    resumed = Curve.from_json(json.loads(Path("runs/noisy-curve/curve.json").read_text()))
+    resumed = from_json(Curve, json.loads(Path("runs/noisy-curve/curve.json").read_text()), "it")
     assert timeless(resumed) == timeless(whole)
     assert not Path("runs/noisy-curve-2").exists()
 

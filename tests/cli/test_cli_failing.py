@@ -15,6 +15,7 @@ import pytest
 from finetext.diagnosis.losses import Errors
 from finetext.diagnosis.slices import Slices
 from finetext.runs.run import Run, accesses
+from finetext.storage.codec import from_json
 
 Command = Callable[..., Any]
 HOSTILE = "<script>alert(1)</script>"
@@ -63,7 +64,7 @@ def test_errors_of_the_best_rung_are_kept_for_the_report(command: Command, run: 
     assert command("errors", run, "--part", "test").status == 0
     assert not kept.exists()
     said = json.loads(command("errors", run, "--json", "--count", 3).out)
-    found = Errors.from_json(json.loads(kept.read_text()))
+    found = from_json(Errors, json.loads(kept.read_text()), "it")
     best = Run.open(run).best
     assert (found.method, found.part, len(found.highest)) == (best, "validation", 3)
     assert {name: said[name] for name in found.to_json()} == json.loads(kept.read_text())
@@ -149,7 +150,7 @@ def test_slices_that_are_worse_are_named(command: Command, table: Path) -> None:
     with open("slices.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     said = json.loads(command("slices", table, "--token", "never liked", "--json").out)
-    found = Slices.from_json({k: v for k, v in said.items() if k not in ("openings", "out")})
+    found = from_json(Slices, {k: v for k, v in said.items() if k not in ("openings", "out")}, "it")
     assert [row["name"] for row in rows] == [each.name for each in found.slices]
     assert [row["worse"] == "True" for row in rows] == [each.worse for each in found.slices]
     assert found.looked_at == len(rows)

@@ -1,212 +1,157 @@
-"""What is said of a curve: known laws are found again, and nothing is claimed that is not there."""
+"""Tests of a learning curve: its nested shares, and its JSON."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
+import datasets
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from finetext.core.errors import RunError
-from finetext.diagnosis.curve import Curve
-from finetext.diagnosis.curve_from_fits import Measured, curve_from_fits
-from finetext.diagnosis.forecast import _RATES, Fit, Scores, Series, fit, forecast
-from finetext.evaluation.metrics import Metric, accuracy, log_loss
-
-SIZES = (250, 500, 1000, 2000, 4000)
-VALIDATION = 1000
-
-
-def law(n: Any) -> Any:
-    return 0.92 - 4.0 * np.asarray(n, dtype=np.float64) ** -0.45
-
-
-def fits(
-    truth: Any, seed: int = 0, trainings: int = 3, sizes: tuple[int, ...] = SIZES,
-    seconds: float = 1.0, spread: float = 0.01,
-) -> list[list[Fit]]:  # fmt: skip
-    """Trainings whose scores lie about the truth: by the rows, which are shared, and by chance."""
-    random = np.random.default_rng(seed)
-    off = random.normal(0, 0.01)
-    table = []
-    for size in sizes:
-        row = []
-        for _ in range(trainings):
-            chance = random.normal(0, spread * np.sqrt(sizes[0] / size))
-            score = float(truth(size)) + off + chance
-            drawn = score + np.random.default_rng(1).normal(0, 0.01, 300)
-            row.append(Fit("rung", size, score, tuple(drawn.tolist()), seconds))
-        table.append(row)
-    return table
+from finetext.core.errors import DataError, RecipeError, RunError
+from finetext.core.types import Dataset, LabelScheme, Score
+from finetext.diagnosis.curve import (
+    Choice,
+    Curve,
+    Expectation,
+    LinePoint,
+    MethodCurve,
+    NestedShares,
+    Point,
+    PowerLaw,
+    checked_sizes,
+    default_sizes,
+    least_rows,
+)
+from finetext.evaluation.compare import Comparison
+from finetext.storage.codec import from_json
 
 
-def curve(metric: Metric = accuracy, total: int = 20_000, **rungs: list[list[Fit]]) -> Curve:
-    sizes = tuple(some[0].rows for some in next(iter(rungs.values())))
-    return curve_from_fits(rungs, Measured(metric, sizes, total, VALIDATION, VALIDATION))
+def make(labels: list[Any], groups: list[str] | None = None) -> Dataset:
+    several = isinstance(labels[0], list)
+    names = sorted({name for label in labels for name in (label if several else [label])})
+    numbers = [str(i) for i in range(len(labels))]
+    columns = {"id": numbers, "text": numbers, "label": labels}
+    columns |= {} if groups is None else {"group": groups}
+    return Dataset(datasets.Dataset.from_dict(columns), LabelScheme(tuple(names), several))
 
 
-def test_a_known_law_lies_within_its_interval() -> None:
-    """In 24 curves of one law, the score and the gain at 2 and 4 times the labels are covered."""
-    covered = {"score": 0, "gain": 0}
-    told = 0
-    for seed in range(24):
-        one = curve(rung=fits(law, seed)).best
-        if one.outlook != "told":
-            continue
-        for expected in one.expected[1:]:
-            told += 1
-            truth = float(law(expected.labels))
-            covered["score"] += expected.score.low <= truth <= expected.score.high
-            gain = truth - float(law(SIZES[-1]))
-            covered["gain"] += expected.gain.low <= gain <= expected.gain.high
-    assert told >= 40
-    assert covered["score"] / told >= 0.9
-    assert covered["gain"] / told >= 0.9
+rows = st.lists(st.sampled_from("aaaabbc"), min_size=0, max_size=120).map(
+    lambda extra: make(list("abc") * 4 + extra)
+)
 
 
-def test_a_clear_gain_is_shown_with_the_law_behind_it() -> None:
-    one = curve(rung=fits(law, spread=0.002)).best
-    assert [expected.labels for expected in one.expected] == [6000, 8000, 16000]
-    assert all(expected.shown for expected in one.expected)
-    assert one.law is not None
-    for n in SIZES:
-        assert one.law.limit - one.law.gap * n**-one.law.rate == pytest.approx(law(n), abs=0.03)
-    assert one.line[0].labels == SIZES[-1]
-    assert one.line[-1].labels == pytest.approx(4 * SIZES[-1])
+@settings(max_examples=25, deadline=None)
+@given(rows, st.integers(0, 2**32 - 1), st.data())
+def test_shares_are_nested_and_stratified(data: Dataset, seed: int, draw: Any) -> None:
+    sizes = sorted(draw.draw(st.sets(st.integers(6, len(data)), min_size=2, max_size=5)))
+    shares = NestedShares.of(data, seed)
+    parts = [shares.share(size) for size in sizes]
+    whole = Counter(data.labels)
+    for size, part in zip(sizes, parts, strict=True):
+        assert len(part) == size == len(set(part.ids))
+        assert part.ids == sorted(part.ids, key=int), "rows keep the order of the data"
+        counts = Counter(part.labels)
+        for name in "abc":
+            assert counts[name] >= 2
+            assert abs(counts[name] - whole[name] * size / len(data)) <= 4
+    for small, large in pairwise(parts):
+        assert set(small.ids) < set(large.ids)
 
 
-def test_a_flat_curve_gives_no_gain() -> None:
-    shown = 0
-    for seed in range(24):
-        one = curve(rung=fits(lambda n: 0.7, seed)).best
-        assert one.outlook == "told"
-        shown += one.expected[1].shown
-    assert shown <= 1
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=6), min_size=8, max_size=40),
+    st.integers(0, 1000),
+    st.floats(0.2, 1.0),
+)
+def test_groups_stay_whole(groups: list[str], seed: int, part: float) -> None:
+    groups = [*groups, "ab", "ab"]
+    labeled = [(f"g{i}", label) for i, group in enumerate(groups) for label in group]
+    data = make([label for _, label in labeled], [group for group, _ in labeled])
+    size = max(1, round(part * len(data)))
+    shares = NestedShares.of(data, seed)
+    share = shares.share(size)
+    sizes = Counter(data.groups)
+    assert Counter(share.groups) == {name: sizes[name] for name in set(share.groups or ())}
+    assert abs(len(share) - size) <= max(sizes.values())
+    assert set(share.ids) <= set(shares.share(len(data)).ids)
+    assert len(shares.share(len(data))) == len(data)
 
 
-def test_nothing_goes_beyond_a_perfect_score() -> None:
-    one = curve(rung=fits(lambda n: min(1 - 30 / n, 0.999), spread=0.0)).best
-    assert all(drawn.score.high <= 1 for drawn in one.line)
-    assert all(expected.score.high <= 1 for expected in one.expected)
-    assert one.points[-1].score.high <= 1
+def test_seeds_differ_in_rows_but_not_in_proportions() -> None:
+    data = make(list("aab") * 40)
+    one, same, other = (NestedShares.of(data, seed).share(30) for seed in (1, 1, 2))
+    assert one.ids == same.ids
+    assert set(one.ids) != set(other.ids)
+    assert Counter(one.labels) == Counter(other.labels) == {"a": 20, "b": 10}
 
 
-def test_a_curve_that_is_still_getting_steeper_is_not_extrapolated() -> None:
-    rising = dict(zip(SIZES, (0.20, 0.22, 0.27, 0.37, 0.57), strict=True))
-    one = curve(rung=fits(lambda n: rising[n])).best
-    assert one.outlook == "steepening"
-    assert (one.expected, one.law, one.line) == ((), None, ())
+def test_small_shares_have_the_rare_class() -> None:
+    data = make(["common"] * 500 + ["rare"] * 3)
+    assert Counter(NestedShares.of(data, 0).share(25).labels)["rare"] == 2
 
 
-@pytest.mark.parametrize(("trainings", "sizes"), [(1, SIZES), (3, SIZES[:3])])
-def test_too_few_points_are_not_extrapolated(trainings: int, sizes: tuple[int, ...]) -> None:
-    one = curve(rung=fits(law, trainings=trainings, sizes=sizes)).best
-    assert one.outlook == "too few"
-    assert one.expected == ()
-    assert one.points[0].score.low < one.points[0].score.value < one.points[0].score.high
+def test_multilabel_shares_are_stratified_by_the_rarest_label() -> None:
+    data = make([["x"], ["x", "y"], ["x"], [], ["x", "z"]] * 20)
+    for size in (10, 25, 50):
+        share = NestedShares.of(data, 3).share(size)
+        counts = Counter(name for label in share.labels for name in label)
+        assert abs(counts["y"] - size / 5) <= 2
+        assert abs(counts["z"] - size / 5) <= 2
+        assert abs(counts["x"] - size * 4 / 5) <= 4
 
 
-def test_a_perfect_score_leaves_nothing_to_say() -> None:
-    perfect = [[Fit("r", n, 1.0, (1.0,) * 300, 1.0) for _ in range(3)] for n in SIZES]
-    one = curve(rung=perfect).best
-    assert (one.outlook, one.expected) == ("perfect", ())
-    assert one.points[-1].score.low < 0.997
+def test_sizes_double_up_to_all_rows() -> None:
+    data = make(list("ab") * 800)
+    assert default_sizes(data, 6) == (50, 100, 200, 400, 800, 1600)
+    assert default_sizes(data, 4) == (200, 400, 800, 1600)
 
 
-def test_a_score_that_no_training_moves_has_the_interval_of_its_rows() -> None:
-    table = fits(lambda n: 0.4, trainings=2, sizes=SIZES[:2])
-    same = [[some[0]] * 2 for some in table]
-    score = curve(rung=same).best.points[0].score
-    assert score.high - score.low == pytest.approx(4 * 0.01, abs=0.006)
+def test_the_smallest_size_has_enough_rows() -> None:
+    sizes = default_sizes(make(list("ab") * 100), 6)
+    assert (sizes[0], sizes[-1], len(sizes)) == (25, 200, 6)
+    assert default_sizes(make(list("ab") * 20), 3) == (10, 20, 40)
+    several = make([str(n % 30) for n in range(300)])
+    assert default_sizes(several, 6)[0] == 60
+    grouped = make(list("ab") * 100, [f"g{n // 20}" for n in range(200)])
+    assert least_rows(grouped) == 80
 
 
-def test_a_loss_falls_and_is_never_below_zero() -> None:
-    one = curve(log_loss, rung=fits(lambda n: 0.05 + 40 * n**-0.8, spread=0.001)).best
-    twice = one.expected[1]
-    assert twice.shown
-    assert twice.gain.high < 0
-    assert 0 <= twice.score.low < one.points[-1].score.value
-    assert one.law is not None
-    assert one.law.gap < 0
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(DataError, match="6 training rows are too few for a learning curve"):
+        default_sizes(make(list("ab") * 3), 6)
 
 
-def test_the_law_is_the_one_that_scipy_finds() -> None:
-    from scipy.optimize import curve_fit
-
-    rows = np.array(SIZES, dtype=np.float64)
-    values = law(rows) + np.array([0.004, -0.006, 0.003, 0.001, -0.002])
-    errors = np.array([0.02, 0.015, 0.01, 0.008, 0.006])
-    times = rows / rows[-1]
-    ours = fit(times, values[None], errors**-2.0, np.geomspace(0.01, 3, 2000), 1.0)
-    a, b, c = curve_fit(
-        lambda n, a, b, c: a - b * n**-c, times, values, p0=(0.9, 0.1, 0.4), sigma=errors,
-        bounds=([0, 0, 0.01], [1, 5, 3]),
-    )[0]  # fmt: skip
-    for ahead in (1.0, 2.0, 4.0):
-        expected = a - b * ahead**-c
-        assert ours.now[0] + ours.gain(ahead)[0] == pytest.approx(expected, abs=2e-4)
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((10, 50), "50 rows is asked for, but there are 40"), ((3, 20), "3 rows is too small")],
+)
+def test_impossible_sizes_are_refused(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        checked_sizes(make(list("ab") * 20), sizes)
 
 
-def test_shares_off_the_law_are_left_out() -> None:
-    values = np.array([0.2, 0.2, *law(np.array([1000, 2000, 4000, 8000]))])
-    rows = np.array([250.0, 500, 1000, 2000, 4000, 8000])
-    noise = np.random.default_rng(0).normal(0, 0.001, (6, 300))
-    told = forecast(Scores(rows, values, noise, np.full(6, 1e-6), 1.0))
-    assert told.best.first[0] >= 2
-    assert (told.draws.first >= 2).all()
-    assert set(np.unique(told.draws.rate)) <= set(_RATES)
+def test_sizes_are_sorted_and_unique() -> None:
+    assert checked_sizes(make(list("ab") * 20), (20, 10, 20)) == (10, 20)
 
 
-def test_the_interval_counts_trainings_as_well_as_rows() -> None:
-    few = fits(law, spread=0.05)
-    error = Series.of(few, 20_000).standard_error
-    assert error[0] > 0.015
-    same = [[of[0]] * 3 for of in few]
-    assert Series.of(same, 20_000).standard_error[0] == pytest.approx(0.01, abs=0.002)
-
-
-def test_the_last_share_is_not_thought_exact_since_all_trainings_saw_it() -> None:
-    table = fits(law, spread=0.05)
-    table[-1] = [table[-1][0]] * 3
-    assert Series.of(table, SIZES[-1]).training_variance[-1] > 1e-5
-
-
-def test_the_right_rung_and_where_two_cross() -> None:
-    cheap = fits(lambda n: 0.6 + 0.02 * np.log(n / 250), 1, seconds=1.0, spread=0.005)
-    dear = fits(lambda n: 0.5 + 0.12 * np.log(n / 250), 1, seconds=9.0, spread=0.005)
-    chance = fits(lambda n: 0.3, 1, seconds=0.1, spread=0.0)
-    found = curve(chance=chance, cheap=cheap, dear=dear)
-    assert [choice.best for choice in found.choices] == ["cheap", "cheap", *["dear"] * 3]
-    assert found.choices[0].cheapest == "cheap"
-    assert found.choices[-1].cheapest == "dear"
-    assert [(c.before, c.after) for c in found.crossings] == [("cheap", "dear")]
-    assert 500 < found.crossings[0].labels < 1000
-    against = found.choices[0].comparisons["dear"]
-    assert against.difference.value == pytest.approx(-0.1, abs=0.01)
-    assert against.worse()
-
-
-def test_the_cheapest_of_equals_is_right() -> None:
-    cheap, dear = (fits(law, 1, seconds=of) for of in (1.0, 9.0))
-    better = [[Fit("b", f.rows, f.score + 0.001, f.replicates, 9.0) for f in of] for of in dear]
-    noisy = [
-        [Fit("n", f.rows, f.score + shift, f.replicates, 1.0) for f, shift in zip(
-            of, (0.02, -0.02, 0.0), strict=True)] for of in cheap
-    ]  # fmt: skip
-    found = curve(cheap=noisy, dear=better)
-    assert {choice.best for choice in found.choices} == {"dear"}
-    assert {choice.cheapest for choice in found.choices} == {"cheap"}
-    assert found.crossings == ()
-
-
-def test_json_gives_the_same_curve() -> None:
-    one = curve(majority=fits(lambda n: 0.3, spread=0.0), rung=fits(law))
-    assert Curve.from_json(json.loads(json.dumps(one.to_json(), allow_nan=False))) == one
-
-
-def test_damaged_json_is_told_plainly() -> None:
-    values = curve(rung=fits(law)).to_json()
+def test_a_curve_survives_json() -> None:
+    undefined = Score(0.5, float("nan"), float("nan"), 9)
+    point = Point(10, 10.5, undefined, (0.4, 0.6), 1.5)
+    expected = Expectation(2.0, 40, Score(0.6, 0.5, 0.7, 9), Score(0.1, 0.0, 0.2, 9), True)
+    law, line = PowerLaw(0.9, 0.5, 0.4, 10), (LinePoint(20.0, Score(0.5, 0.4, 0.6, 9)),)
+    tfidf = MethodCurve("tfidf", (point,), "told", law, (expected,), line)
+    against = Comparison("accuracy", Score(-0.1, -0.2, 0.0, 9), float("nan"), "t", 9, None)
+    choice = Choice(10, "tfidf", "tfidf", {"majority": against})
+    curve = Curve("accuracy", "validation", 9, 20, (10, 20), 2, (tfidf,), (choice,), ())
+    values = json.loads(json.dumps(curve.to_json(), allow_nan=False))
+    assert values["choices"][0]["comparisons"]["majority"]["p_value"] is None
+    assert repr(from_json(Curve, values, "the curve")) == repr(curve)
     del values["metric"]
-    with pytest.raises(RunError, match=r"the learning curve cannot be read: metric"):
-        Curve.from_json(values)
+    with pytest.raises(RunError, match="the curve cannot be read: metric"):
+        from_json(Curve, values, "the curve")

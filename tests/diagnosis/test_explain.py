@@ -21,6 +21,7 @@ from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.storage.codec import from_json
 
 CPU = FitContext(device="cpu")
 TEXT = "the cook baked fresh bread in the final game"
@@ -237,7 +238,7 @@ def test_the_same_seed_gives_the_same(tfidf: TfidfClassifier, topics: Dataset) -
 
 def test_an_explanation_outlives_json(tfidf: TfidfClassifier) -> None:
     found = explain(tfidf, TEXT)
-    assert Explanation.from_json(found.to_json()) == found
+    assert from_json(Explanation, found.to_json(), "it") == found
 
 
 def test_what_cannot_be_asked_is_refused(
@@ -268,7 +269,7 @@ def test_the_words_of_each_label(tfidf: TfidfClassifier, topics: Dataset) -> Non
         means = [mean for _, mean, _ in rows]
         assert means == sorted(means, reverse=True)
         assert all(mean > 0 and texts >= 3 for _, mean, texts in rows)
-    assert ClassWords.from_json(found.to_json()) == found
+    assert from_json(ClassWords, found.to_json(), "it") == found
 
 
 def test_the_words_of_a_classifier_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:

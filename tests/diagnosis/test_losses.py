@@ -15,6 +15,7 @@ from finetext.core.types import LabelScheme, Predicted, Predictions
 from finetext.diagnosis.losses import Errors, find_errors, ranked
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import log_loss, row_losses
+from finetext.storage.codec import from_json
 
 
 def predicted(targets: object, probabilities: object, several: bool = False) -> Predicted:
@@ -102,13 +103,13 @@ def test_a_wrong_row_of_several_labels_is_counted_once() -> None:
 @given(any_predicted())
 def test_errors_survive_json(some: Predicted) -> None:
     found = find_errors(some, count=3)
-    assert Errors.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert from_json(Errors, json.loads(json.dumps(found.to_json())), "it") == found
 
 
 @pytest.mark.parametrize("values", [{}, {"highest": 3}, {"highest": [], "lowest": [{}]}, {"x": 1}])
 def test_damaged_values_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(RunError, match="cannot be read"):
-        Errors.from_json(values)
+        from_json(Errors, values, "it")
 
 
 def test_no_rows_and_no_count_are_refused() -> None:

@@ -8,7 +8,15 @@ import numpy as np
 
 from finetext.core.decision import Decision
 from finetext.core.types import Finding, Score
-from finetext.diagnosis.curve import Choice, Curve, Drawn, Expectation, Law, Point, RungCurve
+from finetext.diagnosis.curve import (
+    Choice,
+    Curve,
+    Expectation,
+    LinePoint,
+    MethodCurve,
+    Point,
+    PowerLaw,
+)
 from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.label_errors import Suspect, Suspects
 from finetext.diagnosis.losses import Confusion, Errors, RowLoss
@@ -117,7 +125,7 @@ def curve() -> Curve:
     def score(value: float) -> Score:
         return Score(value, value - 0.02, value + 0.02, 2000)
 
-    def rung(method: str, first: float) -> RungCurve:
+    def rung(method: str, first: float) -> MethodCurve:
         values = [first + 0.06 * (1 - 2.0**-i) for i in range(7)]
         points = [
             Point(n, n, score(v), (v - 0.01, v + 0.01), 3.0)
@@ -127,9 +135,9 @@ def curve() -> Curve:
             Expectation(times, int(16000 * times), score(v), score(v - values[3]), v > 0.85)
             for times, v in zip((1.5, 2.0, 4.0), values[4:], strict=True)
         ]
-        line = [Drawn(2000 * 2.0**i, score(v)) for i, v in enumerate(values)]
-        law = Law(first + 0.06, 0.06, 1.0, 2000)
-        return RungCurve(method, tuple(points), "told", law, tuple(expected), tuple(line))
+        line = [LinePoint(2000 * 2.0**i, score(v)) for i, v in enumerate(values)]
+        law = PowerLaw(first + 0.06, 0.06, 1.0, 2000)
+        return MethodCurve(method, tuple(points), "told", law, tuple(expected), tuple(line))
 
     rungs = (rung("tfidf", 0.7), rung("finetune", 0.82))
     choices = tuple(Choice(n, "finetune", "finetune", {}) for n in sizes)

@@ -11,7 +11,15 @@ import pytest
 
 from finetext.core.errors import RunError
 from finetext.core.types import Score
-from finetext.diagnosis.curve import Choice, Crossing, Curve, Drawn, Expectation, Point, RungCurve
+from finetext.diagnosis.curve import (
+    Choice,
+    Crossing,
+    Curve,
+    Expectation,
+    LinePoint,
+    MethodCurve,
+    Point,
+)
 from finetext.report.learning_curve import COLUMNS, curve_lines, sentences, table, write_curve
 
 SIZES = (100, 200, 400, 800)
@@ -21,18 +29,18 @@ def score(value: float) -> Score:
     return Score(value, value - 0.02, value + 0.02, 300)
 
 
-def rung(method: str, first: float, gain: float = 0.04) -> RungCurve:
+def rung(method: str, first: float, gain: float = 0.04) -> MethodCurve:
     points = [Point(n, n, score(first + 0.05 * i), (first,), 1.0 + i) for i, n in enumerate(SIZES)]
     last = points[-1].score.value
     expected = [
         Expectation(times, round(800 * times), score(last + gain), score(gain), gain > 0.02)
         for times in (1.5, 2.0, 4.0)
     ]
-    line = (Drawn(800, score(last)), Drawn(3200, score(last + gain)))
-    return RungCurve(method, tuple(points), "told", None, tuple(expected), line)
+    line = (LinePoint(800, score(last)), LinePoint(3200, score(last + gain)))
+    return MethodCurve(method, tuple(points), "told", None, tuple(expected), line)
 
 
-def curve(best: RungCurve, *others: RungCurve) -> Curve:
+def curve(best: MethodCurve, *others: MethodCurve) -> Curve:
     choices = [Choice(n, best.method, best.method, {}) for n in SIZES]
     return Curve("macro_f1", "validation", 300, 800, SIZES, 3, (*others, best), tuple(choices), ())
 

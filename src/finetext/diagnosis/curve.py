@@ -1,36 +1,36 @@
-"""What a learning curve says: scores on growing shares of the labels, and what more would bring."""
+"""A learning curve: its results, and the nested shares of the labels that it is measured on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 
-from finetext.core.arrays import Integers, finite
-from finetext.core.errors import DataError, RecipeError, RunError
+from finetext.core.arrays import Integers
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import Dataset, Score
 from finetext.core.wording import counted
 from finetext.evaluation.compare import Comparison
+from finetext.storage.codec import to_json
 
 FEWEST_ROWS: Final = 25
 FEWEST_OF_A_CLASS: Final = 2
 FEWEST_GROUPS: Final = 4
 RATIO: Final = 2.0
-"""How many times larger each share is than the one before, at most."""
+"""Largest ratio of the sizes of two shares in sequence."""
 
 
 @dataclass(frozen=True, eq=False)
 class NestedShares:
     """The training rows in an order of which every beginning is a share.
 
-    A beginning has each class in its proportion, and as soon as there is room two rows of each.
-    The units of the order are rows, or whole groups where the data have groups. Where a row can
-    have several labels, the rarest of them counts as its class.
+    A beginning is stratified, and has two rows of each class as soon as there is room. The units
+    of the order are rows, or whole groups where the data have groups. In a multi-label scheme the
+    rarest label of a row counts as its class.
 
     Attributes:
-        dataset: all training rows.
         order: positions of the rows, unit after unit.
         ends: rows in the first unit, in the first two, ...
     """
@@ -41,30 +41,24 @@ class NestedShares:
 
     @classmethod
     def of(cls, dataset: Dataset, seed: int) -> NestedShares:
-        """Draw an order.
-
-        Args:
-            dataset: labelled rows.
-            seed: another seed gives other shares; that of all rows is always the same.
-        """
-        classes = _classes(dataset)
-        member = _members(dataset)
-        units = int(member.max()) + 1
+        """Draw an order; seeds differ in all shares but that of all rows."""
+        classes, unit = _classes(dataset), _units(dataset)
+        units = int(unit.max()) + 1
         drawn = np.random.default_rng(seed).permutation(units)
         counts = np.zeros((units, int(classes.max()) + 1), dtype=np.int64)
-        np.add.at(counts, (member, classes), 1)
-        placed = _placed(counts[drawn])
-        order = np.argsort(np.argsort(drawn[placed])[member], kind="stable")
-        return cls(dataset, order, np.cumsum(counts.sum(axis=1)[drawn[placed]]))
+        np.add.at(counts, (unit, classes), 1)
+        placed = drawn[_stratified_order(counts[drawn])]
+        order = np.argsort(np.argsort(placed)[unit], kind="stable")
+        return cls(dataset, order, np.cumsum(counts.sum(axis=1)[placed]))
 
     def share(self, size: int) -> Dataset:
-        """The share of about `size` rows, in the order of the data: exact unless by group."""
+        """Return the share of `size` rows in the order of the data, about as many if by group."""
         units = int(np.abs(self.ends - size).argmin())
         return self.dataset.select(np.sort(self.order[: self.ends[units]]))
 
 
-def _placed(counts: Integers) -> Integers:
-    """The units in their order: the first that give two rows of each class, then by proportion.
+def _stratified_order(counts: Integers) -> Integers:
+    """Order the units: first those that give two rows of each class, then in proportion.
 
     Args:
         counts: (units, classes) rows of each class in each unit; in random order.
@@ -76,33 +70,26 @@ def _placed(counts: Integers) -> Integers:
             if lacking > 0 and int(unit) not in first:
                 first.append(int(unit))
                 lacking -= int(counts[unit, column])
-    key = _evenly(counts.argmax(axis=1))
+    strata, key = counts.argmax(axis=1), np.zeros(len(counts))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        key[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
     key[first] -= 2.0
     return np.argsort(key, kind="stable")
 
 
-def _evenly(strata: Integers) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Numbers from 0 to 1 that spread the units of each stratum evenly, in the order given."""
-    key = np.zeros(len(strata))
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
-        key[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-    return key
-
-
 def _classes(dataset: Dataset) -> Integers:
-    """(n,) the class of each row; of several labels the rarest, and one more class for none."""
+    """Return the (n,) class of each row; of several labels the rarest, and one class for none."""
     targets = dataset.targets
-    if targets.ndim == 1:
-        return np.unique(targets, return_inverse=True)[1]
-    frequency = targets.sum(axis=0)
-    rarest = np.where(targets == 1, frequency, len(targets) + 1).argmin(axis=1)
-    rarest[~targets.any(axis=1)] = targets.shape[1]
-    return np.unique(rarest, return_inverse=True)[1]
+    if targets.ndim == 2:
+        unlabeled, k = ~targets.any(axis=1), targets.shape[1]
+        targets = np.where(targets == 1, targets.sum(axis=0), len(targets) + 1).argmin(axis=1)
+        targets[unlabeled] = k
+    return np.unique(targets, return_inverse=True)[1]
 
 
-def _members(dataset: Dataset) -> Integers:
-    """(n,) the unit of each row."""
+def _units(dataset: Dataset) -> Integers:
+    """Return the (n,) unit of each row: itself, or its group."""
     groups = dataset.groups
     if groups is None:
         return np.arange(len(dataset))
@@ -110,21 +97,17 @@ def _members(dataset: Dataset) -> Integers:
 
 
 def least_rows(dataset: Dataset) -> int:
-    """Rows that the smallest share needs to have two of each class, and four groups or more."""
+    """Return the smallest share that has two rows of each class, and four groups or more."""
     groups = dataset.groups
-    several = 0 if groups is None else -(-FEWEST_GROUPS * len(groups) // len(set(groups)))
-    return max(FEWEST_OF_A_CLASS * (int(_classes(dataset).max()) + 1), several)
+    of_groups = 0 if groups is None else -(-FEWEST_GROUPS * len(groups) // len(set(groups)))
+    return max(FEWEST_OF_A_CLASS * (int(_classes(dataset).max()) + 1), of_groups)
 
 
 def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
-    """Sizes of shares in equal ratios, up to all rows.
+    """Return the sizes of `steps` shares in equal ratios, up to all training rows.
 
     Each is twice the one before, or less where that would begin below 25 rows, or a quarter of
-    them if that is fewer, or below what `least_rows` asks for.
-
-    Args:
-        dataset: the training rows.
-        steps: how many sizes.
+    them if that is fewer, or below `least_rows`.
 
     Raises:
         DataError: there are too few rows for two shares.
@@ -134,7 +117,7 @@ def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
     if rows < 2 * low:
         raise DataError(
             f"{counted(rows, 'training row')} are too few for a learning curve, whose smallest "
-            f"share would have {low}; it takes {2 * low} or more"
+            f"share would have {low}; use {2 * low} or more"
         )
     low = max(low, round(rows / RATIO ** (steps - 1)))
     sizes = np.geomspace(low, rows, steps)
@@ -142,41 +125,36 @@ def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
 
 
 def checked_sizes(dataset: Dataset, sizes: Sequence[int]) -> tuple[int, ...]:
-    """Sizes that were asked for, in rising order.
+    """Return the given sizes in rising order.
 
     Raises:
-        RecipeError: one is larger than the training rows are many, or too small to have two of
-            each class.
+        RecipeError: one exceeds the training rows, or is below `least_rows`.
     """
-    least = least_rows(dataset)
+    least, rows = least_rows(dataset), counted(len(dataset), "training row")
     for size in sizes:
         if size > len(dataset):
-            raise RecipeError(
-                f"a share of {size:,} rows is asked for, but there are "
-                f"{counted(len(dataset), 'training row')}"
-            )
+            raise RecipeError(f"a share of {size:,} rows is asked for, but there are {rows}")
         if size < least:
-            kind = "class" if dataset.groups is None else "class and four groups"
+            needs = "class" if dataset.groups is None else "class and four groups"
             raise RecipeError(
-                f"a share of {counted(size, 'row')} is too small: to have two of each {kind} it "
-                f"takes {least}"
+                f"a share of {counted(size, 'row')} is too small: two rows of each {needs} need "
+                f"{least}"
             )
     return tuple(sorted(set(sizes)))
 
 
 Outlook = Literal["told", "perfect", "steepening", "too few"]
-_MAY_BE_UNDEFINED = {"value", "low", "high", "p_value"}
 
 
 @dataclass(frozen=True)
 class Point:
-    """How good a rung is when it has learnt from a share of the training rows.
+    """The score of a method trained on a share of the training rows.
 
     Attributes:
         labels: rows asked for.
-        rows: rows there were, on average over the trainings; others where groups stay whole.
-        score: mean over the trainings, with an interval for the chance in validation rows, in
-            the choice of the share, and in training.
+        rows: rows used, on average over the trainings; others than asked for if by group.
+        score: mean over the trainings; its interval covers the randomness of validation rows, of
+            the choice of the share, and of training.
         scores: of each training.
         seconds: mean time to train.
     """
@@ -189,14 +167,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Law:
+class PowerLaw:
     """The power law score(n) = limit - gap * n ** -rate; `gap` is negative if lower is better.
 
-    Attributes:
-        limit: the score that is neared.
-        gap: see above.
-        rate: see above.
-        labels_from: the smallest share that it was fitted on.
+    It was fitted on shares from `labels_from` labels.
     """
 
     limit: float
@@ -207,14 +181,13 @@ class Law:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a rung is expected to reach with more labels.
+    """The score that a method is expected to reach with more labels, with 95% intervals.
 
     Attributes:
-        times: how many times as many as now.
-        labels: how many that is.
-        score: the score expected, with its 95% interval.
-        gain: what that is more than now, with its 95% interval.
-        shown: whether the whole interval of the gain is on the side of the better.
+        times: multiple of the labels now.
+        labels: number of labels.
+        gain: expected score minus the score now.
+        shown: whether the whole interval of the gain is an improvement.
     """
 
     times: float
@@ -225,45 +198,43 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A place of the fitted line, for the picture."""
+class LinePoint:
+    """A point of the fitted line."""
 
     labels: float
     score: Score
 
 
 @dataclass(frozen=True)
-class RungCurve:
-    """The learning curve of one rung.
+class MethodCurve:
+    """The learning curve of one method.
 
     Attributes:
-        method: its name.
         points: one a share, the smallest first.
-        outlook: "told"; or why nothing is said of more labels: "perfect", no row is left to gain;
+        outlook: "told"; or why there is no forecast: "perfect", no row is left to gain;
             "steepening", each doubling still brings more than the one before; "too few" sizes or
             trainings.
         law: the power law that fits best, or None.
-        expected: at 1.5, 2 and 4 times the labels; none unless told.
-        line: the law with its 95% interval, from the labels there are to four times as many.
+        expected: at 1.5, 2 and 4 times the labels; empty unless told.
+        line: the law with its 95% interval, from the labels now to four times as many.
     """
 
     method: str
     points: tuple[Point, ...]
     outlook: Outlook
-    law: Law | None = None
+    law: PowerLaw | None = None
     expected: tuple[Expectation, ...] = ()
-    line: tuple[Drawn, ...] = ()
+    line: tuple[LinePoint, ...] = ()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rung is right with so many labels.
+    """The method to choose with so many labels.
 
     Attributes:
-        labels: how many.
-        best: the rung with the best mean score.
-        cheapest: the one that trains fastest among those not significantly worse.
-        comparisons: rung to its difference from the best, paired over trainings and rows.
+        best: the method with the best mean score.
+        cheapest: the fastest to train among those not significantly worse.
+        comparisons: method to its difference from the best, paired over trainings and rows.
     """
 
     labels: int
@@ -274,13 +245,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where one rung, significantly ahead with fewer labels, falls behind another with more.
-
-    Attributes:
-        before: the rung that is ahead with fewer labels.
-        after: the rung that is ahead with more.
-        labels: about how many labels make them equal.
-    """
+    """About where `before`, significantly ahead with fewer labels, falls behind `after`."""
 
     before: str
     after: str
@@ -289,16 +254,15 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning curves of several rungs on the same shares.
+    """The learning curves of several methods on the same shares.
 
     Attributes:
-        metric: name of the metric.
         part: the rows it was measured on, "validation".
-        measured_rows: how many these are.
-        training_rows: how many there are to learn from in all.
+        measured_rows: number of these.
+        training_rows: number of rows to train on in all.
         sizes: labels in each share.
-        trainings: how many times each rung learnt from each size, each time from another share.
-        rungs: one curve each.
+        trainings: trainings of each method with each size, each on another share.
+        rungs: one curve for each method.
         choices: one for each size.
         crossings: in the order of their labels.
     """
@@ -309,46 +273,19 @@ class Curve:
     training_rows: int
     sizes: tuple[int, ...]
     trainings: int
-    rungs: tuple[RungCurve, ...]
+    rungs: tuple[MethodCurve, ...]
     choices: tuple[Choice, ...]
     crossings: tuple[Crossing, ...]
 
-    def rung(self, method: str) -> RungCurve:
-        """The curve of a rung by its name."""
-        return next(rung for rung in self.rungs if rung.method == method)
+    def of(self, method: str) -> MethodCurve:
+        """Return the curve of a method by its name."""
+        return next(curve for curve in self.rungs if curve.method == method)
 
     @property
-    def best(self) -> RungCurve:
-        """The curve of the rung that is best with the most labels."""
-        return self.rung(self.choices[-1].best)
+    def best(self) -> MethodCurve:
+        """The curve of the method that is best with the most labels."""
+        return self.of(self.choices[-1].best)
 
     def to_json(self) -> dict[str, Any]:
-        """The curve as JSON values; a figure that is not defined is null."""
-        values: dict[str, Any] = finite(asdict(self))
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Curve:
-        """The inverse of `to_json`.
-
-        Raises:
-            RunError: a value is missing or not of the kind it should be.
-        """
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            return TypeAdapter(cls).validate_python(_with_nan(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise RunError(f"the learning curve cannot be read: {place}: {first['msg']}") from None
-
-
-def _with_nan(value: Any) -> Any:
-    """Nested values with nan again where a score is not defined."""
-    if isinstance(value, Mapping):
-        return {
-            key: float("nan") if of is None and key in _MAY_BE_UNDEFINED else _with_nan(of)
-            for key, of in value.items()
-        }
-    return [_with_nan(of) for of in value] if isinstance(value, list | tuple) else value
+        """Return JSON values; undefined numbers become None."""
+        return cast("dict[str, Any]", to_json(self))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self, cast, get_args, overload
+from typing import Any, Final, Literal, cast, get_args, overload
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from finetext.encoders.words import Span, seen_span, without, word_spans
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import to_json
 
 AttributionMethod = Literal["auto", "gradients", "exact", "occlusion"]
 GRADIENTS: Final = "integrated gradients"
@@ -131,11 +131,6 @@ class Explanation:
         """Return JSON values."""
         return cast("dict[str, Any]", to_json(self))
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read JSON values; raise a RunError if they are damaged."""
-        return from_json(cls, values, "the explanation")
-
 
 @dataclass(frozen=True)
 class ClassWords:
@@ -157,11 +152,6 @@ class ClassWords:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return cast("dict[str, Any]", to_json(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read JSON values; raise a RunError if they are damaged."""
-        return from_json(cls, values, "the words of the labels")
 
 
 @overload

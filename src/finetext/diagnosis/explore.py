@@ -13,7 +13,7 @@ from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import to_json
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenize
 
@@ -60,11 +60,6 @@ class Lengths:
     spreads: Mapping[str, Spread]
     context: int | None = None
     encoder: str | None = None
-
-
-def lengths_from_json(values: Mapping[str, Any]) -> Lengths:
-    """Read JSON values; raise a RunError if they are damaged."""
-    return from_json(Lengths, values, "the lengths of the texts")
 
 
 @dataclass(frozen=True)

@@ -1,63 +1,246 @@
-"""Power laws through the points of a learning curve, and how far they can be believed.
+"""From the scores of many trainings to a learning curve and its forecast by power laws.
 
 The law is score(n) = limit - gap * n ** -rate (Figueroa et al., Predicting sample size required for
 classification performance, 2012; Hestness et al., Deep learning scaling is predictable, 2017). For
-a given rate it is a straight line, so that the best of a grid of rates is the weighted least
-squares fit, without starting values (Golub and Pereyra 1973); and for a thousand draws at once.
+a given rate it is a straight line, so the best of a grid of rates is the weighted least squares
+fit, without starting values (Golub and Pereyra 1973), for a thousand draws at once.
 
-Small shares often lie off the law. How many to leave out is averaged over, with the weights
+Small shares often deviate from the law. The number to leave out is averaged over, with the weights
 exp(-(chi-square + 2 * points left out) / 2) of Jay and Neil (Bayesian model averaging for analysis
 of lattice field theory results, 2021).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import permutations
 from typing import Final
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import Score
+from finetext.diagnosis.curve import (
+    Choice,
+    Crossing,
+    Curve,
+    Expectation,
+    LinePoint,
+    MethodCurve,
+    Point,
+    PowerLaw,
+)
+from finetext.evaluation.compare import SIGNIFICANT, Comparison
 from finetext.evaluation.intervals import widened
+from finetext.evaluation.metrics import Metric
 
+TIMES: Final = (1.5, 2.0, 4.0)
+"""Multiples of the labels now that are forecast."""
+FEWEST_SIZES: Final = 4
+FEWEST_TRAININGS: Final = 2
 FEWEST_POINTS: Final = 3
+SHOWN: Final = 0.0005
+"""The least gain worth reporting: what rounds to 0.000 is none."""
 LAW_ERROR: Final = 0.005
-"""How far off the law a true score may lie: a law is a summary, not nature."""
+"""How far a true score may deviate from the law."""
 STEEPENING: Final = 0.75
 """Share of the draws with a negative rate above which the curve counts as not yet slowing."""
+_LINE_POINTS: Final = 25
+_TAIL: Final = 0.025
 _RATES: Final = np.geomspace(0.01, 3.0, 60)
 _ALL_RATES: Final = np.concatenate([np.linspace(-1.0, -0.05, 20), _RATES])
+_ALL_ROWS: Final = 0.99
+"""Share of the training rows from which all trainings count as made from the same rows."""
+_LEAST: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Training:
+    """Key of a training: fingerprint of the method, size of the share, seed of both."""
+
+    method: str
+    labels: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The result of a training.
+
+    Attributes:
+        rung: name of the method.
+        rows: rows of the share.
+        score: the metric on the validation rows.
+        replicates: the metric on each resample of them, the same draws for all trainings.
+        seconds: time to train.
+    """
+
+    rung: str
+    rows: int
+    score: float
+    replicates: tuple[float, ...]
+    seconds: float
+
+
+FitsBySize = Sequence[Sequence[Fit]]
+"""For each size of a share the fits of one method."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the scores were measured on.
+
+    Attributes:
+        sizes: labels of each share, rising.
+        training_rows: number of rows to train on in all.
+        rows: validation rows.
+        units: these, or their groups.
+    """
+
+    metric: Metric
+    sizes: tuple[int, ...]
+    training_rows: int
+    rows: int
+    units: int
+
+    @property
+    def sign(self) -> float:
+        """The factor that makes higher scores better."""
+        return 1.0 if self.metric.higher_is_better else -1.0
+
+    @property
+    def highest(self) -> float:
+        """The best possible score times the sign."""
+        if not self.metric.higher_is_better:
+            return 0.0
+        return 1.0 if self.metric.proportion else np.inf
+
+
+def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve:
+    """Return the learning curve of all trainings, given by method."""
+    series = {name: Series.of(of, measured.training_rows) for name, of in fits.items()}
+    return Curve(
+        metric=measured.metric.name,
+        part="validation",
+        measured_rows=measured.rows,
+        training_rows=measured.training_rows,
+        sizes=measured.sizes,
+        trainings=next(iter(series.values())).scores.shape[1],
+        rungs=tuple(_method_curve(name, series[name], fits[name], measured) for name in fits),
+        choices=tuple(_choices(series, fits, measured)),
+        crossings=tuple(_crossings(series, measured)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """Points of a learning curve, turned so that higher is better.
+class Series:
+    """Scores of one method, or differences of two, on m shares in s trainings.
 
     Attributes:
-        rows: labels of each of m points, rising, (m,).
-        value: score of each point, (m,).
-        row_noise: what each resample of the validation rows adds to each point, (m, draws); the
-            same rows are drawn for all points.
-        training_variance: of each point by the choice of the share and by training, (m,).
-        highest: the best score there can be.
+        rows: (m,) rows of each share.
+        share: (m,) the same as shares of all training rows.
+        scores: (m, s).
+        replicates: (m, resamples) mean over trainings on each resample of the validation rows.
     """
 
     rows: Floats
-    value: Floats
-    row_noise: Floats
-    training_variance: Floats
-    highest: float
+    share: Floats
+    scores: Floats
+    replicates: Floats
+
+    @classmethod
+    def of(cls, fits: FitsBySize, training_rows: int) -> Series:
+        """Return the series of the fits of one method, as many for each share."""
+        rows = np.array([np.mean([fit.rows for fit in some]) for some in fits])
+        scores = np.array([[fit.score for fit in some] for some in fits])
+        replicates = np.array([np.mean([fit.replicates for fit in some], 0) for some in fits])
+        return cls(rows, rows / training_rows, scores, replicates)
+
+    def minus(self, other: Series) -> Series:
+        """Return the paired differences: the same shares, trainings and resamples of rows."""
+        scores, replicates = self.scores - other.scores, self.replicates - other.replicates
+        return replace(self, scores=scores, replicates=replicates)
+
+    @property
+    def value(self) -> Floats:
+        """(m,) means over trainings."""
+        return np.asarray(self.scores.mean(axis=1))
+
+    @property
+    def row_noise(self) -> Floats:
+        """(m, resamples) deviation of each resample of the validation rows."""
+        defined = np.where(np.isfinite(self.replicates), self.replicates, np.nan)
+        mean = np.nan_to_num(np.nanmean(defined, axis=1, keepdims=True))
+        return np.asarray(np.nan_to_num(defined - mean))
+
+    @property
+    def training_variance(self) -> Floats:
+        """(m,) variance of each mean by the choice of the share and by training.
+
+        It is taken to fall as 1/rows, and pooled over the shares. What the shares of different
+        seeds have in common, since they come from the same training rows, makes their scores more
+        alike than those of fresh rows would be; the correction is that for finite populations.
+        With one training it cannot be estimated, and is 0.
+        """
+        trainings = self.scores.shape[1]
+        if trainings < 2:
+            return np.zeros(len(self.rows))
+        seen = self.scores.var(axis=1, ddof=1)
+        apart = self.share < _ALL_ROWS
+        unlike = np.where(apart, 1 - self.share, 1)
+        per_row = (self.rows * seen / unlike)[apart]
+        pooled = float(per_row.mean()) / self.rows if len(per_row) else np.zeros(len(self.rows))
+        pooled = pooled * ((1 - self.share) / trainings + self.share)
+        return np.asarray(np.where(apart, pooled, np.maximum(pooled, seen / trainings)))
+
+    @property
+    def standard_error(self) -> Floats:
+        """(m,) of the means, by rows and trainings."""
+        return np.asarray(np.sqrt(self.row_noise.var(axis=1) + self.training_variance))
+
+    def intervals(self, units: int, proportion: bool) -> list[Score]:
+        """Return the means with 95% intervals of Student's t.
+
+        Args:
+            units: number of rows, or groups of rows, that they were measured on.
+            proportion: whether a score lies from 0 to 1.
+        """
+        from scipy.stats import t
+
+        far = np.asarray(t.ppf(0.975, self._freedom)) * self.standard_error
+        scores = []
+        for value, away in zip(self.value.tolist(), far.tolist(), strict=True):
+            low, high = value - away, value + away
+            if proportion:
+                low, high = widened(max(low, 0.0), min(high, 1.0), units)
+            scores.append(Score(value, low, high, units))
+        return scores
+
+    def p_values(self) -> Floats:
+        """(m,) two-sided p-values of a mean of 0."""
+        from scipy.stats import t
+
+        far = np.abs(self.value) / np.maximum(self.standard_error, _LEAST)
+        return np.asarray(2 * t.sf(far, self._freedom))
+
+    @property
+    def _freedom(self) -> Floats:
+        """(m,) degrees of freedom (Satterthwaite 1946); the spread over rows counts as known."""
+        m, trainings = self.scores.shape
+        of_trainings = self.training_variance**2 / max(m * (trainings - 1), 1)
+        whole = self.standard_error**4
+        known = of_trainings <= whole * _LEAST
+        return np.asarray(np.where(known, np.inf, whole / np.where(known, 1, of_trainings)))
 
 
 @dataclass(frozen=True, eq=False)
-class Laws:
-    """Laws as now + slope * (1 - times ** -rate) / rate, in times of the labels there are now.
+class PowerLaws:
+    """Power laws as now + slope * (1 - times ** -rate) / rate, in multiples of the labels now.
 
     Attributes:
-        now: (d,) score with the labels there are.
-        slope: (d,) gain per unit of the logarithm of labels, here and now; not negative.
+        now: (d,) score with the labels now.
+        slope: (d,) gain per unit of the logarithm of labels now; not negative.
         rate: (d,) how fast that falls; where it is negative, the slope grows.
         misfit: (d,) chi-square.
         first: (d,) the first point that was fitted on.
@@ -70,8 +253,8 @@ class Laws:
     first: Integers
 
     def gain(self, times: float) -> Floats:
-        """(d,) what so many times the labels bring."""
-        return self.slope * _bent(np.array([times]), self.rate)[:, 0]
+        """Return the (d,) gains at a multiple of the labels now."""
+        return self.slope * _box_cox(np.array([times]), self.rate)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,44 +262,52 @@ class Forecast:
     """What the points of a curve say of more labels.
 
     Attributes:
-        best: the one law that fits best, (1,).
-        draws: a law for each draw of the chance in the points, (draws,).
-        now: the last point in each draw, (draws,).
+        best: the one law that fits best.
+        draws: a law for each draw of the noise in the points.
+        now: (draws,) the last point in each draw.
         steepening: share of the draws in which each doubling brings more than the one before.
     """
 
-    best: Laws
-    draws: Laws
+    best: PowerLaws
+    draws: PowerLaws
     now: Floats
     steepening: float
 
+    def score(self, times: float, of: Measured) -> Score:
+        """Return the score at a multiple of the labels now, at most the best possible one."""
+        drawn = np.minimum(self.draws.now + self.draws.gain(times), of.highest)
+        best = min(float(self.best.now[0] + self.best.gain(times)[0]), of.highest)
+        return _score(of.sign * drawn, of.sign * best, of.units)
 
-def forecast(scores: Scores, seed: int = 0) -> Forecast:
-    """Fit laws to the points, and to draws of what the points might have been.
+
+def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Forecast:
+    """Fit laws to the points of a series times the sign, and to draws of their noise.
 
     Args:
-        scores: four points or more.
+        series: four points or more.
+        sign: 1, or -1 if lower scores are better.
+        highest: the best possible score times the sign.
         seed: seed of the draws.
     """
     random = np.random.default_rng(seed)
-    variance = scores.training_variance + LAW_ERROR**2
-    noise = random.standard_normal(scores.row_noise.shape) * np.sqrt(variance)[:, None]
-    drawn = np.minimum((scores.value[:, None] + scores.row_noise + noise).T, scores.highest)
-    weights = 1 / (variance + scores.row_noise.var(axis=1))
-    times = scores.rows / scores.rows[-1]
+    value, row_noise = sign * series.value, sign * series.row_noise
+    variance = series.training_variance + LAW_ERROR**2
+    noise = random.standard_normal(row_noise.shape) * np.sqrt(variance)[:, None]
+    drawn = np.minimum((value[:, None] + row_noise + noise).T, highest)
+    weights = 1 / (variance + row_noise.var(axis=1))
+    times = series.rows / series.rows[-1]
     chance = random.random(len(drawn))
 
-    def averaged(rates: Floats) -> tuple[Laws, Laws]:
+    def averaged(rates: Floats) -> tuple[PowerLaws, PowerLaws]:
         firsts = range(len(times) - FEWEST_POINTS + 1)
-        fits = [fit(times, drawn, weights, rates, scores.highest, first) for first in firsts]
-        mean = [
-            fit(times, scores.value[None], weights, rates, scores.highest, first)
-            for first in firsts
-        ]
+        fits = [fit(times, drawn, weights, rates, highest, first) for first in firsts]
+        mean = [fit(times, value[None], weights, rates, highest, first) for first in firsts]
         costs = np.array([law.misfit[0] + 2 * first for first, law in enumerate(mean)])
         shares = np.exp(-(costs - costs.min()) / 2)
         chosen = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], chance, side="right")
-        return mean[int(costs.argmin())], _chosen(fits, chosen)
+        parts = ([getattr(law, part.name) for law in fits] for part in fields(PowerLaws))
+        draws = PowerLaws(*(np.choose(chosen, part) for part in parts))
+        return mean[int(costs.argmin())], draws
 
     best, draws = averaged(_RATES)
     _, free = averaged(_ALL_RATES)
@@ -125,19 +316,19 @@ def forecast(scores: Scores, seed: int = 0) -> Forecast:
 
 def fit(
     times: Floats, scores: Floats, weights: Floats, rates: Floats, highest: float, first: int = 0
-) -> Laws:
-    """The best law for each draw.
+) -> PowerLaws:
+    """Return the best law for each draw.
 
     Args:
-        times: labels of m points, in times of those of the last, (m,).
+        times: (m,) labels of the points, in multiples of those of the last.
         scores: (draws, m).
-        weights: of the points: one over the variance, (m,).
-        rates: those that are tried.
-        highest: what no law with a positive rate may go beyond.
+        weights: (m,) one over the variance of each point.
+        rates: the grid of rates.
+        highest: limit of the laws with a positive rate.
         first: number of points to leave out, the smallest.
     """
     times, scores, weights = times[first:], scores[:, first:], weights[first:]
-    x = _bent(times, rates)
+    x = _box_cox(times, rates)
     mean_x, mean = x @ weights / weights.sum(), scores @ weights / weights.sum()
     spread = (x - mean_x[:, None]) ** 2 @ weights
     slope = np.maximum(((scores - mean[:, None]) * weights) @ x.T / spread, 0)
@@ -151,170 +342,101 @@ def fit(
     away = scores[:, None, :] - now[:, :, None] - slope[:, :, None] * x
     misfit = away**2 @ weights
     row, column = np.arange(len(scores)), misfit.argmin(axis=1)
-    starts = np.full(len(scores), first)
-    return Laws(now[row, column], slope[row, column], rates[column], misfit[row, column], starts)
+    firsts = np.full(len(scores), first)
+    return PowerLaws(
+        now[row, column], slope[row, column], rates[column], misfit[row, column], firsts
+    )
 
 
-def _bent(times: Floats, rates: Floats) -> Floats:
-    """(rates, times): the logarithm of times, bent by the rate (Box and Cox 1964)."""
+def _box_cox(times: Floats, rates: Floats) -> Floats:
+    """Return the (rates, times) logarithms of times, bent by the rate (Box and Cox 1964)."""
     return np.asarray((1 - times ** -rates[:, None]) / rates[:, None])
 
 
-def _chosen(fits: list[Laws], which: Integers) -> Laws:
-    """For each draw the law of the fit chosen for it."""
-    parts = ("now", "slope", "rate", "misfit", "first")
-    return Laws(*(np.choose(which, [getattr(law, part) for law in fits]) for part in parts))
+def _score(draws: Floats, value: float, units: int) -> Score:
+    low, high = np.quantile(draws, [_TAIL, 1 - _TAIL])
+    return Score(value, min(float(low), value), max(float(high), value), units)
 
 
-_ALL: Final = 0.99
-"""Share of the training rows from which all trainings count as made from the same rows."""
-_LEAST: Final = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """Scores of one rung, or differences of two, on m shares in s trainings.
-
-    Attributes:
-        rows: rows of each share, (m,).
-        share: the same as shares of all training rows, (m,).
-        scores: (m, s).
-        replicates: mean over trainings on each resample of the validation rows, (m, resamples).
-    """
-
-    rows: Floats
-    share: Floats
-    scores: Floats
-    replicates: Floats
-
-    @classmethod
-    def of(cls, fits: Sequence[Sequence[Fit]], training_rows: int) -> Series:
-        """The series of the fits of one rung.
-
-        Args:
-            fits: m lists of s fits each.
-            training_rows: rows there are to learn from in all.
-        """
-        rows = np.array([np.mean([fit.rows for fit in some]) for some in fits])
-        scores = np.array([[fit.score for fit in some] for some in fits])
-        replicates = np.array([np.mean([fit.replicates for fit in some], 0) for some in fits])
-        return cls(rows, rows / training_rows, scores, replicates)
-
-    def less(self, other: Series) -> Series:
-        """The paired differences: the same shares, trainings and resamples of rows."""
-        return replace(
-            self,
-            scores=self.scores - other.scores,
-            replicates=self.replicates - other.replicates,
+def _method_curve(name: str, series: Series, fits: FitsBySize, of: Measured) -> MethodCurve:
+    scores = series.intervals(of.units, of.metric.proportion)
+    points = tuple(
+        Point(
+            labels, float(rows), score, tuple(fit.score for fit in some),
+            float(np.mean([fit.seconds for fit in some])),
         )
-
-    @property
-    def value(self) -> Floats:
-        """(m,) means over trainings."""
-        return np.asarray(self.scores.mean(axis=1))
-
-    @property
-    def row_noise(self) -> Floats:
-        """(m, resamples): what each resample of the validation rows adds."""
-        defined = np.where(np.isfinite(self.replicates), self.replicates, np.nan)
-        mean = np.nan_to_num(np.nanmean(defined, axis=1, keepdims=True))
-        return np.asarray(np.nan_to_num(defined - mean))
-
-    @property
-    def training_variance(self) -> Floats:
-        """(m,) variance of each mean by the choice of the share and by training.
-
-        It is taken to fall as 1/rows, and pooled over the shares. What the shares of different
-        seeds have in common, since they come from the same training rows, makes their scores look
-        more alike than those of fresh rows would be; the correction is that for finite
-        populations. With one training there is nothing to tell it by, and it is 0.
-        """
-        trainings = self.scores.shape[1]
-        if trainings < 2:
-            return np.zeros(len(self.rows))
-        seen = self.scores.var(axis=1, ddof=1)
-        apart = self.share < _ALL
-        unlike = np.where(apart, 1 - self.share, 1)
-        per_row = (self.rows * seen / unlike)[apart]
-        pooled = float(per_row.mean()) / self.rows if len(per_row) else np.zeros(len(self.rows))
-        pooled = pooled * ((1 - self.share) / trainings + self.share)
-        return np.asarray(np.where(apart, pooled, np.maximum(pooled, seen / trainings)))
-
-    @property
-    def standard_error(self) -> Floats:
-        """(m,) of the means, by rows and trainings."""
-        return np.asarray(np.sqrt(self.row_noise.var(axis=1) + self.training_variance))
-
-    def intervals(self, units: int, proportion: bool) -> list[Score]:
-        """The means with 95% intervals of Student's t.
-
-        Args:
-            units: rows, or groups of rows, that they were measured on.
-            proportion: whether a score lies from 0 to 1.
-        """
-        far = self._quantile() * self.standard_error
-        scores = []
-        for value, away in zip(self.value.tolist(), far.tolist(), strict=True):
-            low, high = value - away, value + away
-            if proportion:
-                low, high = widened(max(low, 0.0), min(high, 1.0), units)
-            scores.append(Score(value, low, high, units))
-        return scores
-
-    def p_values(self) -> Floats:
-        """(m,) two-sided: how likely so large a mean is where the truth is 0."""
-        from scipy.stats import t
-
-        far = np.abs(self.value) / np.maximum(self.standard_error, _LEAST)
-        return np.asarray(2 * t.sf(far, self._freedom))
-
-    @property
-    def _freedom(self) -> Floats:
-        """(m,) degrees of freedom: of the spread between trainings, as far as that matters.
-
-        The approximation is that of Satterthwaite (1946); the spread over rows counts as known.
-        """
-        m, trainings = self.scores.shape
-        of_trainings = self.training_variance**2 / max(m * (trainings - 1), 1)
-        whole = self.standard_error**4
-        known = of_trainings <= whole * _LEAST
-        return np.asarray(np.where(known, np.inf, whole / np.where(known, 1, of_trainings)))
-
-    def _quantile(self) -> Floats:
-        from scipy.stats import t
-
-        return np.asarray(t.ppf(0.975, self._freedom))
+        for labels, rows, score, some in zip(of.sizes, series.rows, scores, fits, strict=True)
+    )  # fmt: skip
+    if len(of.sizes) < FEWEST_SIZES or series.scores.shape[1] < FEWEST_TRAININGS:
+        return MethodCurve(name, points, "too few")
+    if of.sign * series.value[-1] >= of.highest:
+        return MethodCurve(name, points, "perfect")
+    found = forecast(series, of.sign, of.highest)
+    if found.steepening > STEEPENING:
+        return MethodCurve(name, points, "steepening")
+    now, slope, rate = found.best.now[0], found.best.slope[0], found.best.rate[0]
+    limit = float(of.sign * (now + slope / rate))
+    gap = float(of.sign * (slope / rate * series.rows[-1] ** rate))
+    law = PowerLaw(limit, gap, float(rate), of.sizes[int(found.best.first[0])])
+    line = (
+        LinePoint(times * float(series.rows[-1]), found.score(times, of))
+        for times in np.geomspace(1, TIMES[-1], _LINE_POINTS).tolist()
+    )
+    expected = tuple(_expectation(found, times, series, of) for times in TIMES)
+    return MethodCurve(name, points, "told", law, expected, tuple(line))
 
 
-@dataclass(frozen=True)
-class Training:
-    """Which training it is.
-
-    Attributes:
-        method: fingerprint of the method and its hyperparameters.
-        labels: size of the share asked for.
-        seed: of the share and of the training.
-    """
-
-    method: str
-    labels: int
-    seed: int
+def _expectation(found: Forecast, times: float, series: Series, of: Measured) -> Expectation:
+    score = found.score(times, of)
+    gain = np.minimum(found.draws.now + found.draws.gain(times), of.highest) - found.now
+    expected = _score(of.sign * gain, score.value - float(series.value[-1]), of.units)
+    shown = bool(np.quantile(gain, _TAIL) >= SHOWN)
+    return Expectation(times, round(times * series.rows[-1]), score, expected, shown)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What came out of a training.
+def _choices(
+    series: Mapping[str, Series], fits: Mapping[str, FitsBySize], of: Measured
+) -> Iterator[Choice]:
+    """Yield for each size the best method, and the cheapest that is not significantly worse."""
+    for position, labels in enumerate(of.sizes):
+        means = {name: of.sign * float(one.value[position]) for name, one in series.items()}
+        best = max(means, key=lambda name: means[name])
+        compared = {
+            name: _comparison(one.minus(series[best]), position, of)
+            for name, one in series.items()
+            if name != best
+        }
+        higher = of.metric.higher_is_better
+        good = [name for name in series if name == best or not compared[name].worse(higher)]
+        cheapest = min(good, key=lambda name: sum(fit.seconds for fit in fits[name][position]))
+        yield Choice(labels, best, cheapest, compared)
 
-    Attributes:
-        rung: name of the rung, for people.
-        rows: rows of the share.
-        score: the metric on the validation rows.
-        replicates: the metric on each resample of them; the draws are the same for all trainings.
-        seconds: time to train.
-    """
 
-    rung: str
-    rows: int
-    score: float
-    replicates: tuple[float, ...]
-    seconds: float
+def _comparison(difference: Series, position: int, of: Measured) -> Comparison:
+    return Comparison(
+        of.metric.name,
+        difference.intervals(of.units, proportion=False)[position],
+        float(difference.p_values()[position]),
+        "Student's t, paired over trainings and rows",
+        of.rows,
+        float(difference.standard_error[position]),
+    )
+
+
+def _crossings(series: Mapping[str, Series], of: Measured) -> list[Crossing]:
+    """Return where a method that is significantly ahead falls significantly behind."""
+    found = []
+    for before, after in permutations(series, 2):
+        lead = series[before].minus(series[after])
+        value, significant = of.sign * lead.value, lead.p_values() < SIGNIFICANT
+        ahead = np.flatnonzero(significant & (value > 0))
+        behind = np.flatnonzero(significant & (value < 0))
+        if not len(ahead) or not (behind > ahead[0]).any():
+            continue
+        last = int(behind[behind > ahead[0]][0])
+        i = int(np.flatnonzero(value[:last] > 0)[-1])
+        share = value[i] / (value[i] - value[i + 1])
+        logs = np.log(lead.rows)
+        labels = round(float(np.exp(logs[i] + share * (logs[i + 1] - logs[i]))))
+        found.append(Crossing(before, after, labels))
+    return sorted(found, key=lambda crossing: crossing.labels)

@@ -11,10 +11,10 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from finetext.data.label_cells import written
 from finetext.data.split import held_out
 from finetext.encoders.catalogue import resolve
 from finetext.storage.cache import kept
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import to_json
 
 MOST_CREDIBLE: Final = 0.2
 """Share of suspect rows above which the method is in doubt, not the labels. In the test sets that
@@ -98,11 +98,6 @@ class Suspects:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return cast("dict[str, Any]", to_json(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read JSON values; raise a RunError if they are damaged."""
-        return from_json(cls, values, "the suspect labels")
 
 
 def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContext) -> Predictions:

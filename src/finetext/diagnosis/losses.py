@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import Predicted, Predictions
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import to_json
 
 EXAMPLES: Final = 3
 
@@ -84,11 +83,6 @@ class Errors:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return cast("dict[str, Any]", to_json(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read JSON values; raise a RunError if they are damaged."""
-        return from_json(cls, values, "the errors of the run")
 
 
 def find_errors(predicted: Predicted, count: int = 20) -> Errors:

@@ -1,4 +1,4 @@
-"""Which rows make the slices: by length, cut, group, label, language, token, or any column."""
+"""The candidate slices: by length, truncation, group, label, language, token, or any column."""
 
 from __future__ import annotations
 
@@ -10,73 +10,78 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError, ModelError
+from finetext.core.types import Predicted
 from finetext.core.wording import counted
 from finetext.data.labels import as_strings
 from finetext.data.near_duplicates import tokens_of
 
-if TYPE_CHECKING:
-    from finetext.core.types import Predicted
-
-
-Teller = Literal["py3langid", "script"]
+LanguageIdentifier = Literal["py3langid", "script"]
 NOT_SURE: Final = "not sure"
 NO_LETTERS: Final = "no letters"
-SURE_FROM: Final = 0.5
-"""Probability below which a language is not named: above it, 99.8% of 2,900 tweets were right."""
+CONFIDENT_FROM: Final = 0.5
+"""Least probability of a language: above it, 99.8% of 2,900 tweets were right."""
 FEWEST_BYTES: Final = 20
-"""UTF-8 bytes of letters below which none is named: 20 letters of English, 7 of Chinese."""
+"""Least UTF-8 bytes of letters to identify: 20 letters of English, 7 of Chinese."""
 LONGEST: Final = 1_000
-"""Characters of a text that are looked at."""
+FEWEST_ROWS: Final = 10
+"""Least rows of a slice, and of the rest."""
+FEWEST_WITH_TOKEN: Final = 20
+MOST: Final = 300
+"""Most slices of one kind: the largest are taken."""
+QUARTILES: Final = (0.25, 0.5, 0.75)
+COLUMN: Final = "column:"
+ABSENT: Final = "(empty)"
 _NO_LANGUAGE: Final = "zxx"
+_APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
+_LETTER: Final = "\u02bc"
+"""The apostrophe that is a letter, so that "don't" is one word."""
 
 
-def teller() -> Teller:
-    """What languages are told by on this machine."""
+def language_identifier() -> LanguageIdentifier:
+    """Return what identifies languages on this machine."""
     return "script" if find_spec("py3langid") is None else "py3langid"
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
-    """The language of each text.
-
-    Args:
-        texts: n texts, of which the first 1,000 characters are looked at.
+    """Return the language of each text, by its first 1,000 characters.
 
     Returns:
-        n ISO 639 codes such as "en", or "not sure"; without py3langid the scripts that most letters
-        are of, such as "Latin script"; "no letters" for a text without any.
+        n ISO 639 codes such as "en", or "not sure"; without py3langid the script of most letters,
+        such as "Latin script"; "no letters" for a text without any.
     """
-    told_by_script = teller() == "script"
-    tell = _script if told_by_script else partial(_language, _identifier())
-    told = {text: tell(text[:LONGEST]) for text in dict.fromkeys(texts)}
-    return [told[text] for text in texts]
+    identify = _script
+    if language_identifier() == "py3langid":
+        identify = partial(_language, _py3langid_model())
+    found = {text: identify(text[:LONGEST]) for text in dict.fromkeys(texts)}
+    return [found[text] for text in texts]
 
 
 @cache
-def _identifier() -> Any:
-    """The model of py3langid, which reading does not change, so that threads can share it."""
+def _py3langid_model() -> Any:
+    """Return the model, which threads can share."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def _language(identifier: Any, text: str) -> str:
+def _language(model: Any, text: str) -> str:
     letters = "".join(filter(str.isalpha, text))
     if not letters:
         return NO_LETTERS
     if len(letters.encode("utf-8", "replace")) < FEWEST_BYTES:
         return NOT_SURE
-    code, probability = identifier.classify(text)
-    return NOT_SURE if probability < SURE_FROM or code == _NO_LANGUAGE else str(code)
+    code, probability = model.classify(text)
+    return NOT_SURE if probability < CONFIDENT_FROM or code == _NO_LANGUAGE else str(code)
 
 
 def _script(text: str) -> str:
-    """The Unicode script that most letters of a text are of, such as "Latin script"."""
+    """Return the Unicode script of most letters of a text, such as "Latin script"."""
     if text.isascii():
         return "Latin script" if any(map(str.isalpha, text)) else NO_LETTERS
     counts = Counter(filter(None, map(_script_of, text)))
@@ -85,7 +90,7 @@ def _script(text: str) -> str:
 
 @cache
 def _script_of(character: str) -> str:
-    """The script of a letter, from the beginning of its Unicode name; "" if it is no letter."""
+    """Return the script of a letter, from the start of its Unicode name; "" for other signs."""
     if not character.isalpha():
         return ""
     words = unicodedata.name(character, "unnamed").split()
@@ -94,65 +99,32 @@ def _script_of(character: str) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a model reads texts.
-
-    Attributes:
-        tokenizer: the folder of its tokenizer.
-        most: word pieces of a text that it reads, special ones included.
-    """
+class InputLimit:
+    """The folder of a model's tokenizer, and the tokens that the model reads of a text."""
 
     tokenizer: Path
-    most: int
-
-    def cut(self, texts: Sequence[str]) -> Integers:
-        """The places of the texts that are longer, ascending. The tokenizer is loaded for it.
-
-        Raises:
-            ModelError: the tokenizer cannot be loaded.
-        """
-        from finetext.diagnosis.data_checks import count_tokens
-        from finetext.encoders.load import load_tokenizer
-
-        pieces = count_tokens(load_tokenizer(str(self.tokenizer)), texts)
-        return np.flatnonzero(pieces > self.most)
+    tokens: int
 
 
-def reading_of(predicted: Predicted) -> Reading | None:
-    """How the model behind predictions reads; None if it is not known, or has no word pieces."""
+def input_limit(predicted: Predicted) -> InputLimit | None:
+    """Return the input limit of the model behind predictions; None if there is none known."""
     from finetext.models.folder import provenance
 
     if predicted.run is None or predicted.method is None:
         return None
     model = predicted.run / predicted.method / "model"
-    folders = [place for place in (model, model / "encoder") if _has_tokenizer(place)]
+    places = (model, model / "encoder")
+    folders = [place for place in places if (place / "tokenizer_config.json").is_file()]
     try:
         most = provenance(model).get("max_length")
     except ModelError:
         return None
-    return Reading(folders[0], most) if folders and isinstance(most, int) else None
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return (folder / "tokenizer_config.json").is_file()
-
-
-FEWEST_ROWS: Final = 10
-"""Rows of a slice, and of the rest beside it, below which it is not looked at."""
-FEWEST_WITH_TOKEN: Final = 20
-MOST: Final = 300
-"""Slices of one kind at most: the largest are taken."""
-QUARTERS: Final = (0.25, 0.5, 0.75)
-COLUMN: Final = "column:"
-ABSENT: Final = "(empty)"
-_APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
-_LETTER: Final = "\u02bc"
-"""The apostrophe that is a letter: "don't" is one word."""
+    return InputLimit(folders[0], most) if folders and isinstance(most, int) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A slice to look at.
+    """A slice to test.
 
     Attributes:
         kind: "length", "cut", "group", "label", "language", "token" or "column:NAME".
@@ -164,6 +136,10 @@ class Candidate:
     name: str
     rows: Integers
 
+    def is_large_enough(self, n: int) -> bool:
+        """Whether it has ten rows of n or more, and ten others."""
+        return FEWEST_ROWS <= len(self.rows) <= n - FEWEST_ROWS
+
 
 def candidates(
     predicted: Predicted,
@@ -171,33 +147,30 @@ def candidates(
     tokens: Sequence[str] = (),
     columns: Mapping[str, Sequence[Any]] | None = None,
 ) -> Iterator[Candidate]:
-    """The slices of at least ten rows with at least ten rows beside them.
+    """Yield the slices that are large enough.
 
     Args:
-        predicted: rows with their texts, labels and groups.
-        by: kinds of slices, out of `KINDS`.
-        tokens: words, signs or phrases to look for besides the frequent ones.
+        predicted: n rows with their texts, labels and groups.
+        by: names out of `KINDS`.
+        tokens: words, signs or phrases to test besides the frequent ones.
         columns: name of a column to its n values.
 
     Raises:
-        DataError: there are no texts or groups that a kind needs, or a token that was named is
-            in too few rows.
+        DataError: there are no texts or groups where they are needed, or a token in `tokens` is in
+            too few rows.
     """
     n = len(predicted.predictions)
     named = [_by_named_token(predicted, token) for token in dict.fromkeys(tokens)]
     yield from named
-    known = {(slice_.kind, slice_.name) for slice_ in named}
-    found = (slice_ for kind in dict.fromkeys(by) for slice_ in KINDS[kind](predicted))
-    for slice_ in found:
-        if (slice_.kind, slice_.name) not in known and _is_large_enough(slice_, n):
-            yield slice_
+    known = {(each.kind, each.name) for each in named}
+    for kind in dict.fromkeys(by):
+        for each in KINDS[kind](predicted):
+            if (each.kind, each.name) not in known and each.is_large_enough(n):
+                yield each
     for name, values in (columns or {}).items():
-        of_column = _by_values(f"{COLUMN}{name}", values)
-        yield from (slice_ for slice_ in of_column if _is_large_enough(slice_, n))
-
-
-def _is_large_enough(slice_: Candidate, n: int) -> bool:
-    return FEWEST_ROWS <= len(slice_.rows) <= n - FEWEST_ROWS
+        for each in _by_values(f"{COLUMN}{name}", values):
+            if each.is_large_enough(n):
+                yield each
 
 
 def _texts(predicted: Predicted) -> tuple[str, ...]:
@@ -216,15 +189,19 @@ def _by_length(predicted: Predicted) -> Iterator[Candidate]:
         yield Candidate("length", f"{name} word" + ("" if name == "1" else "s"), rows)
 
 
-def _by_cut(predicted: Predicted) -> Iterator[Candidate]:
+def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
     """The texts of which the model reads only the beginning."""
-    reading = reading_of(predicted)
-    if reading is None:
+    limit = input_limit(predicted)
+    if limit is None:
         raise DataError(
-            f"{predicted.name} is no rung with an encoder, such as probe and finetune, so it is "
-            "not known where it cuts texts; choose other slices than by cut"
+            f"{predicted.name} is not a method with an encoder, such as probe and finetune, so "
+            "nothing is known of truncated texts; choose other slices than by cut"
         )
-    yield Candidate("cut", f"over {reading.most} pieces", reading.cut(_texts(predicted)))
+    from finetext.diagnosis.data_checks import count_tokens
+    from finetext.encoders.load import load_tokenizer
+
+    tokens = count_tokens(load_tokenizer(str(limit.tokenizer)), _texts(predicted))
+    yield Candidate("cut", f"over {limit.tokens} tokens", np.flatnonzero(tokens > limit.tokens))
 
 
 def _by_group(predicted: Predicted) -> Iterator[Candidate]:
@@ -245,12 +222,11 @@ def _by_label(predicted: Predicted) -> Iterator[Candidate]:
 
 
 def _by_language(predicted: Predicted) -> Iterator[Candidate]:
-    """By language where py3langid is installed, else by script; see `languages_of`."""
     return _categories("language", languages_of(_texts(predicted)))
 
 
 def _by_token(predicted: Predicted) -> Iterator[Candidate]:
-    """By the presence of a word or sign, for those that are in many rows."""
+    """By the presence of each word or sign that is in many rows."""
     tokens = tokens_of([_APOSTROPHE.sub(_LETTER, text) for text in _texts(predicted)])
     n, presence = len(tokens), tokens.presence
     rows_with = np.bincount(presence.indices, minlength=len(tokens.vocabulary))
@@ -265,33 +241,31 @@ def _by_token(predicted: Predicted) -> Iterator[Candidate]:
 
 
 def _by_named_token(predicted: Predicted, token: str) -> Candidate:
-    texts = _texts(predicted)
-    wanted = _plain(token)
+    texts, wanted = _texts(predicted), _normalized(token)
     if not wanted:
         raise DataError("a token to look for is blank; name a word, a sign or a phrase")
-    pattern = re.compile(_edge(wanted[0], "<!") + re.escape(wanted) + _edge(wanted[-1], "!"))
-    rows = [row for row, text in enumerate(texts) if pattern.search(_plain(text))]
+    before, after = (  # a word is not found inside another one; signs are found anywhere
+        rf"(?{look}\w)" if character.isalnum() or character == "_" else ""
+        for look, character in (("<!", wanted[0]), ("!", wanted[-1]))
+    )
+    pattern = re.compile(before + re.escape(wanted) + after)
+    rows = [row for row, text in enumerate(texts) if pattern.search(_normalized(text))]
     found = Candidate("token", wanted, np.array(rows, dtype=np.int64))
-    if not _is_large_enough(found, len(texts)):
+    if not found.is_large_enough(len(texts)):
         raise DataError(
             f"the token {token!r} is in {len(rows):,} of {counted(len(texts), 'row')}; a slice "
-            f"needs {FEWEST_ROWS}, and as many rows beside it"
+            f"needs {FEWEST_ROWS}, and as many other rows"
         )
     return found
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(text.lower().replace("\u2019", "'").split())
-
-
-def _edge(character: str, look: str) -> str:
-    """What keeps a word from being found inside another one; signs are found anywhere."""
-    return rf"(?{look}\w)" if character.isalnum() or character == "_" else ""
 
 
 KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
     "length": _by_length,
-    "cut": _by_cut,
+    "cut": _by_truncation,
     "group": _by_group,
     "label": _by_label,
     "language": _by_language,
@@ -299,10 +273,10 @@ KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
 }
 
 
-def usual_kinds(predicted: Predicted) -> tuple[str, ...]:
-    """The kinds of slices that there can be with what is known of the rows."""
+def applicable_kinds(predicted: Predicted) -> tuple[str, ...]:
+    """Return the names in `KINDS` that are possible with what is known of the rows."""
     lacking = set() if predicted.texts is not None else {"length", "cut", "language", "token"}
-    if reading_of(predicted) is None:
+    if input_limit(predicted) is None:
         lacking.add("cut")
     if predicted.predictions.groups is None:
         lacking.add("group")
@@ -313,15 +287,17 @@ def _by_values(kind: str, values: Sequence[Any]) -> Iterator[Candidate]:
     """Numbers of many values in quarters, anything else by value."""
     texts = [ABSENT if value is None else value.strip() for value in as_strings(values)]
     numbers = {text: _number(text) for text in set(texts) - {ABSENT}}
-    if None in numbers.values() or len(numbers) <= len(QUARTERS) + 1:
-        return _categories(kind, texts)
+    if None in numbers.values() or len(numbers) <= len(QUARTILES) + 1:
+        yield from _categories(kind, texts)
+        return
     known = np.array([numbers.get(text, np.nan) for text in texts], dtype=np.float64)
-    quarters = [Candidate(kind, name, rows) for name, rows in _quarters(known)]
-    return iter([*quarters, Candidate(kind, ABSENT, np.flatnonzero(np.isnan(known)))])
+    for name, rows in _quarters(known):
+        yield Candidate(kind, name, rows)
+    yield Candidate(kind, ABSENT, np.flatnonzero(np.isnan(known)))
 
 
 def _number(text: str) -> float | None:
-    """A finite number, or None."""
+    """Return a finite number, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -330,11 +306,11 @@ def _number(text: str) -> float | None:
 
 
 def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:
-    """The range and the rows of each quarter; equal values stay together."""
+    """Yield the range and the rows of each quarter; equal values stay together."""
     known = np.isfinite(values)
     if not known.any():
         return
-    edges = np.unique(np.quantile(values[known], QUARTERS, method="inverted_cdf"))
+    edges = np.unique(np.quantile(values[known], QUARTILES, method="inverted_cdf"))
     bins = np.searchsorted(edges, values)
     for number in range(len(edges) + 1):
         rows = np.flatnonzero(known & (bins == number))
@@ -344,7 +320,7 @@ def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:
 
 
 def _categories(kind: str, values: Sequence[str]) -> Iterator[Candidate]:
-    """The rows of each value, for the values of most rows."""
+    """Yield the rows of each value, for the values of most rows."""
     number: dict[str, int] = {}
     of_row = np.array([number.setdefault(value, len(number)) for value in values])
     counts = np.bincount(of_row)

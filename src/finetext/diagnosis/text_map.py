@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from finetext.encoders.states import FrozenEncoder
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import to_json
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
 from finetext.training.tokens import TokenTable, tokenize
@@ -63,11 +63,6 @@ class TextMap:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return cast("dict[str, Any]", to_json(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read JSON values; raise a RunError if they are damaged."""
-        return from_json(cls, values, "the map of texts")
 
 
 def text_map(

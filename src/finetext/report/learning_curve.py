@@ -13,7 +13,7 @@ from finetext.core.errors import DataError, RunError
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, short, signed
-from finetext.diagnosis.curve import Curve, Expectation, RungCurve
+from finetext.diagnosis.curve import Curve, Expectation, MethodCurve
 from finetext.report.pictures import write_picture
 from finetext.storage.files import write_json, write_text
 
@@ -97,7 +97,7 @@ def _shown(score: Score, curve: Curve) -> str:
     return f"{number(score.value)} {interval}".rstrip()
 
 
-def _worth(rung: RungCurve, title: str) -> str:
+def _worth(rung: MethodCurve, title: str) -> str:
     """What more labels would be worth for the rung that is best now."""
     last = rung.points[-1]
     start = f"With {last.labels:,} labels {rung.method} is best, {title} {number(last.score.value)}"
@@ -183,7 +183,7 @@ def table(curve: Curve) -> str:
     return text.getvalue()
 
 
-def _rows(rung: RungCurve) -> Iterator[tuple[Any, ...]]:
+def _rows(rung: MethodCurve) -> Iterator[tuple[Any, ...]]:
     for point in rung.points:
         at = point.score
         measured = (at.value, at.low, at.high, "", "", "", point.seconds)
@@ -217,7 +217,7 @@ def draw(axes: Axes, curve: Curve, colours: Sequence[str] = COLOURS) -> None:
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
 
 
-def _draw_rung(axes: Axes, rung: RungCurve, colour: str, marker: str) -> None:
+def _draw_rung(axes: Axes, rung: MethodCurve, colour: str, marker: str) -> None:
     rows = [point.rows for point in rung.points]
     scores = [point.score for point in rung.points]
     values = [score.value for score in scores]

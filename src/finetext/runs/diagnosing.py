@@ -6,7 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from finetext.models.folder import load_model
 from finetext.report.data import Diagnoses
 from finetext.runs.fit_methods import Rung
 from finetext.runs.run import accesses
+from finetext.storage.codec import from_json
 from finetext.storage.files import write_json
 
 FOLDER: Final = "diagnosis"
@@ -87,30 +88,12 @@ def _read(run: Path, kind: str) -> Any:
     module, _, name = KINDS[kind].partition(":")
     try:
         values = json.loads(path.read_text("utf-8"))
-        return _checked(getattr(import_module(module), name).from_json(values))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
-        why = f"{error}" if isinstance(error, ValueError | RunError) else repr(error)
+        return from_json(getattr(import_module(module), name), values, "it")
+    except (OSError, ValueError, RunError) as error:
         again = _AGAIN[kind].format(run=shlex.quote(str(run)))
         raise RunError(
-            f"{path} is damaged ({why}), so the report leaves out what it held; to make it again: "
-            f"{again}"
+            f"{path} is damaged ({error}), so the report leaves it out; to make it again: {again}"
         ) from None
-
-
-def _checked(found: Any) -> Any:
-    """The same, once it is sure that each value is of the type it should be.
-
-    Raises:
-        ValueError: one is not.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(type(found)).validate_python(asdict(found))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place} is {first['input']!r:.40}: {first['msg']}") from None
 
 
 def diagnose(run: Path, splits: Splits, best: Predicted, tfidf: Rung, context: FitContext) -> None:

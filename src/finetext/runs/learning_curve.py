@@ -20,7 +20,7 @@ from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
 from finetext.data.split import split as split_rows
 from finetext.diagnosis.curve import Curve, checked_sizes, default_sizes
-from finetext.diagnosis.curve_from_fits import Measured, curve_from_fits
+from finetext.diagnosis.forecast import Measured, curve_from_fits
 from finetext.evaluation.metrics import metric_for
 from finetext.runs.curve_fits import FitLog, Growing
 from finetext.runs.pipeline import (

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding
 from finetext.core.wording import short
-from finetext.diagnosis.explore import lengths_from_json
+from finetext.diagnosis.explore import Lengths
 from finetext.report.data import ReportData
 from finetext.report.report import write_report
 from finetext.runs.diagnosing import kept
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, stored_predictions
-from finetext.storage.codec import finding_from_json
+from finetext.storage.codec import finding_from_json, from_json
 from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def report_data(run: Run) -> ReportData:
         data = json.loads((folder / "data.json").read_text("utf-8"))
         environment = json.loads((folder / "environment.json").read_text("utf-8"))
         known = [finding_from_json(of) for of in data["findings"]]
-        lengths = [lengths_from_json(of) for of in data["lengths"]]
+        lengths = [from_json(Lengths, of, "the lengths of the texts") for of in data["lengths"]]
         diagnoses = kept(folder)
         return ReportData(
             description=str(data["description"]),

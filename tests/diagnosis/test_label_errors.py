@@ -23,6 +23,7 @@ from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
 from finetext.runs.label_errors import find_label_errors
 from finetext.runs.recipe import Recipe
+from finetext.storage.codec import from_json
 
 WORDS = {
     "sport": ["team", "match", "goal", "coach", "final", "league"],
@@ -81,7 +82,7 @@ def test_it_survives_json(planted: tuple[list[str], list[str], list[int]]) -> No
     texts, labels, _ = planted
     found = find_label_errors((texts, labels), QUICK, folds=2, listener=SILENT)
     assert found.suspects
-    assert Suspects.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert from_json(Suspects, json.loads(json.dumps(found.to_json())), "it") == found
 
 
 def test_missing_and_surplus_labels_are_told_apart() -> None:

@@ -26,6 +26,7 @@ from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.report.text_map import density, write_density, write_map_page
 from finetext.runs.run import Run
+from finetext.storage.codec import from_json
 
 CPU = FitContext(device="cpu")
 
@@ -81,7 +82,7 @@ def test_a_map_has_every_row(tfidf: TfidfClassifier, topics: Dataset) -> None:
     assert list(found.truths) == topics.labels
     assert list(found.predictions) == [max(row, key=row.get) for row in map(tfidf, topics.texts)]
     assert (found.rows, found.source, found.method) == (27, "TF-IDF vectors", "tfidf")
-    assert TextMap.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert from_json(TextMap, json.loads(json.dumps(found.to_json())), "it") == found
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -198,7 +199,7 @@ def test_the_command_maps_a_run_and_other_data(
         "map.html", "map.json", "map.png", "map.svg"
     ]  # fmt: skip
     rows = Run.open(finished).rows("tfidf")
-    kept = TextMap.from_json(json.loads(Path("own/map.json").read_text()))
+    kept = from_json(TextMap, json.loads(Path("own/map.json").read_text()), "it")
     assert list(kept.ids) == rows.ids
     assert kept.method == "tfidf"
     model = finished / "tfidf" / "model"
