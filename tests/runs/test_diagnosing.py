@@ -104,7 +104,7 @@ def test_a_value_of_another_type_is_a_damage_too(noisy: Path, tmp_path: Path) ->
     path = run / FOLDER / "slices.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"looked_at": "many"}))
     (finding,) = kept(run).damaged
-    assert "slices.json is damaged (it cannot be read: looked_at: Input should be a valid integer" in finding.message
+    assert "slices.json is damaged (it cannot be read: looked_at: " in finding.message
 
 
 def test_a_damaged_file_does_not_stop_the_report(
