@@ -19,15 +19,17 @@ demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
 	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: install ## ruff, mypy and the order of the layers
+lint: install ## ruff, mypy, the order of the layers, and the options in the manual
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/cog --check docs/command-line.md
 
-format: install ## put the code into the form that lint wants
+format: install ## put the code into the form that lint wants; write the options into the manual
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/cog -r docs/command-line.md
 
 clean: ## remove .venv, caches and builds; runs/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,7 +1,7 @@
-"""From a file of labelled text to a classifier one can trust.
+"""Turn a file of labeled text into a classifier that you can trust.
 
-The public names of the library. Each is imported when it is first used, so that
-`import finetext` costs nothing.
+These are the public names of the library. Each is imported when it is first used, so that
+`import finetext` is fast.
 
     run = finetext.train("reviews.csv")
     run.classifier()("What a film!")
@@ -11,7 +11,6 @@ The public names of the library. Each is imported when it is first used, so that
 from __future__ import annotations
 
 from importlib import import_module
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import __version__
@@ -54,132 +53,60 @@ if TYPE_CHECKING:
     from finetext.serving.server import serve
 
 __all__ = [
-    "Adaptation",
-    "Classifier",
-    "CurveSettings",
-    "Dataset",
-    "ExportTerms",
-    "Exported",
-    "Finding",
-    "FinetextError",
-    "Finetune",
-    "LabelScheme",
-    "Listener",
-    "Majority",
-    "Method",
-    "Predictions",
-    "Pretraining",
-    "Probe",
-    "RangeTest",
-    "ReadSettings",
-    "Recipe",
-    "Run",
-    "Score",
-    "ServeSettings",
-    "SplitSettings",
-    "Splits",
-    "Tfidf",
-    "__version__",
-    "adapt",
-    "apply_labels",
-    "check",
-    "class_words",
-    "compare",
-    "compare_all",
-    "confusion",
-    "evaluate",
-    "explain",
-    "explore",
-    "export",
-    "find_errors",
-    "find_label_errors",
-    "find_lr",
-    "find_slices",
-    "fit",
-    "folds",
-    "info",
-    "learning_curve",
-    "load",
-    "open_predicted",
-    "per_class",
-    "predict",
-    "predict_file",
-    "pretrain",
-    "pull",
-    "push",
-    "read",
-    "serve",
-    "split",
-    "text_map",
-    "train",
-]
+    "Adaptation", "Classifier", "CurveSettings", "Dataset", "ExportTerms", "Exported", "Finding",
+    "FinetextError", "Finetune", "LabelScheme", "Listener", "Majority", "Method", "Predictions",
+    "Pretraining", "Probe", "RangeTest", "ReadSettings", "Recipe", "Run", "Score",
+    "ServeSettings", "SplitSettings", "Splits", "Tfidf", "__version__", "adapt", "apply_labels",
+    "check", "class_words", "compare", "compare_all", "confusion", "evaluate", "explain",
+    "explore", "export", "find_errors", "find_label_errors", "find_lr", "find_slices", "fit",
+    "folds", "info", "learning_curve", "load", "open_predicted", "per_class", "predict",
+    "predict_file", "pretrain", "pull", "push", "read", "serve", "split", "text_map", "train",
+]  # fmt: skip
 
-_PLACES: Final[dict[str, str]] = {
-    "Adaptation": "finetext.pretraining.adapt:Adaptation",
-    "Classifier": "finetext.core.contracts:Classifier",
-    "CurveSettings": "finetext.runs.learning_curve:CurveSettings",
-    "Dataset": "finetext.core.types:Dataset",
-    "ExportTerms": "finetext.runs.export:ExportTerms",
-    "Exported": "finetext.runs.export:Exported",
-    "Finding": "finetext.core.types:Finding",
-    "FinetextError": "finetext.core.errors:FinetextError",
-    "Finetune": "finetext.methods.finetune:Finetune",
-    "LabelScheme": "finetext.core.types:LabelScheme",
-    "Listener": "finetext.core.contracts:Listener",
-    "Majority": "finetext.methods.majority:Majority",
-    "Method": "finetext.core.contracts:Method",
-    "Predictions": "finetext.core.types:Predictions",
-    "Pretraining": "finetext.pretraining.pretrain:Pretraining",
-    "Probe": "finetext.methods.probe:Probe",
-    "RangeTest": "finetext.runs.find_lr:RangeTest",
-    "ReadSettings": "finetext.core.settings:ReadSettings",
-    "Recipe": "finetext.runs.recipe:Recipe",
-    "Run": "finetext.runs.run:Run",
-    "Score": "finetext.core.types:Score",
-    "ServeSettings": "finetext.core.settings:ServeSettings",
-    "SplitSettings": "finetext.core.settings:SplitSettings",
-    "Splits": "finetext.core.types:Splits",
-    "Tfidf": "finetext.methods.tfidf:Tfidf",
-    "adapt": "finetext.pretraining.adapt:adapt",
-    "apply_labels": "finetext.diagnosis.corrections:apply_labels",
-    "check": "finetext.diagnosis.data_checks:check",
-    "class_words": "finetext.diagnosis.explain:class_words",
-    "compare": "finetext.evaluation.compare:compare",
-    "compare_all": "finetext.evaluation.several:compare_all",
-    "confusion": "finetext.evaluation.intervals:confusion",
-    "evaluate": "finetext.evaluation.intervals:evaluate",
-    "explain": "finetext.diagnosis.explain:explain",
-    "explore": "finetext.diagnosis.explore:explore",
-    "export": "finetext.runs.export:export",
-    "find_errors": "finetext.diagnosis.losses:find_errors",
-    "find_label_errors": "finetext.runs.label_errors:find_label_errors",
-    "find_lr": "finetext.runs.find_lr:find_lr",
-    "find_slices": "finetext.diagnosis.slices:find_slices",
-    "fit": "finetext.runs.fit:fit",
-    "folds": "finetext.data.split:folds",
-    "info": "finetext.models.info:info",
-    "learning_curve": "finetext.runs.learning_curve:learning_curve",
-    "load": "finetext.runs.run:load",
-    "open_predicted": "finetext.runs.run:open_predicted",
-    "per_class": "finetext.evaluation.intervals:per_class",
-    "predict": "finetext.core.contracts:predict",
-    "predict_file": "finetext.batch.predict_file:predict_file",
-    "pretrain": "finetext.pretraining.pretrain:pretrain",
-    "pull": "finetext.models.hub:pull",
-    "push": "finetext.models.upload:push",
-    "read": "finetext.data.read:read",
-    "serve": "finetext.serving.server:serve",
-    "split": "finetext.data.split:split",
-    "text_map": "finetext.diagnosis.text_map:text_map",
-    "train": "finetext.runs.pipeline:train",
+_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "batch.predict_file": ("predict_file",),
+    "core.contracts": ("Classifier", "Listener", "Method", "predict"),
+    "core.errors": ("FinetextError",),
+    "core.settings": ("ReadSettings", "ServeSettings", "SplitSettings"),
+    "core.types": ("Dataset", "Finding", "LabelScheme", "Predictions", "Score", "Splits"),
+    "data.read": ("read",),
+    "data.split": ("folds", "split"),
+    "diagnosis.corrections": ("apply_labels",),
+    "diagnosis.data_checks": ("check",),
+    "diagnosis.explain": ("class_words", "explain"),
+    "diagnosis.explore": ("explore",),
+    "diagnosis.losses": ("find_errors",),
+    "diagnosis.slices": ("find_slices",),
+    "diagnosis.text_map": ("text_map",),
+    "evaluation.compare": ("compare",),
+    "evaluation.intervals": ("confusion", "evaluate", "per_class"),
+    "evaluation.several": ("compare_all",),
+    "methods.finetune": ("Finetune",),
+    "methods.majority": ("Majority",),
+    "methods.probe": ("Probe",),
+    "methods.tfidf": ("Tfidf",),
+    "models.hub": ("pull",),
+    "models.info": ("info",),
+    "models.upload": ("push",),
+    "pretraining.adapt": ("Adaptation", "adapt"),
+    "pretraining.pretrain": ("Pretraining", "pretrain"),
+    "runs.export": ("ExportTerms", "Exported", "export"),
+    "runs.find_lr": ("RangeTest", "find_lr"),
+    "runs.fit": ("fit",),
+    "runs.label_errors": ("find_label_errors",),
+    "runs.learning_curve": ("CurveSettings", "learning_curve"),
+    "runs.pipeline": ("train",),
+    "runs.recipe": ("Recipe",),
+    "runs.run": ("Run", "load", "open_predicted"),
+    "serving.server": ("serve",),
 }
+_PLACES: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'finetext' has no attribute {name!r}")
-    module, _, attribute = _PLACES[name].partition(":")
-    value = attrgetter(attribute)(import_module(module))
+    value = getattr(import_module(f"finetext.{_PLACES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from finetext.cli.arguments import DataOptions, MethodOptions, assigned, names, recipe_values, size
+from finetext.cli.arguments import MethodOptions, assigned, names, recipe_values, size
+from finetext.cli.options import Reading
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.runs.recipe import Recipe
 
@@ -19,9 +20,9 @@ def given(train: str | None = None, **parts: str) -> dict[str, Any]:
 
 
 def test_only_what_was_given_counts() -> None:
-    assert DataOptions().given() == {}
+    assert Reading().given() == {}
     assert MethodOptions().given() == {}
-    options = DataOptions(text="review", label="joy, anger", drop_unlabelled=True)
+    options = Reading(text="review", label="joy, anger", drop_unlabelled=True)
     assert options.given() == {
         "text": "review", "label": ("joy", "anger"), "drop_unlabelled": True,
     }  # fmt: skip
@@ -135,5 +136,5 @@ def test_names_that_are_not_there() -> None:
         recipe_values(None, given("x.csv"), MethodOptions("tfdif"), None)
     with pytest.raises(UnknownNameError, match="'probe'"):
         recipe_values(None, given("x.csv"), MethodOptions("tfidf"), ["probe.max_length=9"])
-    with pytest.raises(RecipeError, match="--max-length concerns none of the methods: tfidf"):
+    with pytest.raises(RecipeError, match="--max-length applies to none of the methods: tfidf"):
         recipe_values(None, given("x.csv"), MethodOptions("tfidf", max_length=9), None)

@@ -18,7 +18,8 @@ from finetext.cli import app as cli
 from finetext.core.errors import DataError
 
 Command = Callable[..., Any]
-COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+EVERY: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS = {name: command for name, command in EVERY.items() if not command.hidden}
 MANUAL = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
 
 
@@ -35,7 +36,17 @@ def test_the_commands_are_the_documented_ones() -> None:
         *("find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull"),
         "serve",
-        *("compare", "errors", "slices", "labels", "explain", "map", "curve", "decide", "report"),
+        *(
+            "compare",
+            "errors",
+            "slices",
+            "label-errors",
+            "explain",
+            "map",
+            "learning-curve",
+            "decide",
+            "report",
+        ),
         "export",
     }
     assert re.findall(r"^## ([\w-]+)", MANUAL, flags=re.MULTILINE) == list(COMMANDS)

@@ -116,7 +116,7 @@ def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
         (["runs/films", "--method", "nix"], "named 'nix'; there are: majority, tfidf"),
         (["runs/films", "runs/films/tfidf"], "films/tfidf is given twice"),
         (["runs/films", "nothing.csv"], "no run folder or file of predictions 'nothing.csv'"),
-        (["runs/films", "mine.csv", "--part", "train"], "it is validation or test"),
+        (["runs/films", "mine.csv", "--part", "train"], "it must be validation or test"),
         (["runs/films", "mine.csv", "--against", "mine"], "named 'mine'; did you mean 'mine.csv'"),
         (["runs/films", "mine.csv", "--method", "probe"], "no method in this run named 'probe'"),
         (["runs/films", "mine.csv", "--out", "pairs.txt"], "the suffix must be one of"),

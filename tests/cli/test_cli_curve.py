@@ -67,7 +67,7 @@ def learn(noisy: Path, **how: Any) -> Curve:
 
 
 def test_the_command_prints_a_table_and_sentences(command: Command, noisy: Path) -> None:
-    seen = command("curve", noisy, *QUICK, "--steps", 4, "--seeds", 2)
+    seen = command("learning-curve", noisy, *QUICK, "--steps", 4, "--seeds", 2)
     assert seen.status == 0, seen.err
     shown = seen.out.splitlines()
     assert shown[0].split() == ["labels", "majority", "tfidf"]
@@ -89,7 +89,9 @@ def test_the_command_prints_a_table_and_sentences(command: Command, noisy: Path)
 
 
 def test_json_is_alone_and_the_file_says_the_same(command: Command, noisy: Path) -> None:
-    seen = command("curve", noisy, *QUICK, "--sizes", "20,40", "--seeds", 1, "--out", "c", "--json")
+    seen = command(
+        "learning-curve", noisy, *QUICK, "--sizes", "20,40", "--seeds", 1, "--out", "c", "--json"
+    )
     assert seen.err == ""
     told = json.loads(seen.out)
     assert told.pop("folder") == "c"
@@ -125,7 +127,16 @@ def test_all_rungs_learn_from_the_same_shares_and_no_test_row(
 
 def test_groups_stay_whole(command: Command, noisy: Path) -> None:
     seen = command(
-        "curve", noisy, "--group", "movie", *QUICK, "--sizes", "20,40,80", "--seeds", 2, "--json"
+        "learning-curve",
+        noisy,
+        "--group",
+        "movie",
+        *QUICK,
+        "--sizes",
+        "20,40,80",
+        "--seeds",
+        2,
+        "--json",
     )
     assert seen.status == 0, seen.err
     curve = from_json(Curve, json.loads(seen.out), "it")
@@ -135,8 +146,9 @@ def test_groups_stay_whole(command: Command, noisy: Path) -> None:
 
 def test_a_rung_that_trains_step_by_step(command: Command, noisy: Path, tiny_encoder: Path) -> None:
     seen = command(
-        "curve", noisy, "--methods", "finetune", "--encoder", tiny_encoder, "--max-length", 16,
-        "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device", "cpu", "--json",
+        "learning-curve", noisy, "--methods", "finetune", "--encoder", tiny_encoder,
+        "--max-length", 16, "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device",
+        "cpu", "--json",
     )  # fmt: skip
     assert seen.status == 0, seen.err
     curve = from_json(Curve, json.loads(seen.out), "it")
@@ -148,7 +160,7 @@ def test_several_labels(command: Command, workplace: Path) -> None:
     words = ("sun and warmth,3", "rain and cold,14", 'sun and rain,"3,14"')
     rows = [f"day {n} with {words[n % 3]}" for n in range(90)]
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
-    seen = command("curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json")
+    seen = command("learning-curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json")
     assert seen.status == 0, seen.err
     assert from_json(Curve, json.loads(seen.out), "it").best.points[-1].score.value > 0.9
 
@@ -165,7 +177,7 @@ def test_stopped_curve_resumes_to_the_same_result(
         done.append(1)
         return real(self, *given)
 
-    words = ("curve", noisy, *QUICK, "--sizes", "8,16,32", "--seeds", 2)
+    words = ("learning-curve", noisy, *QUICK, "--sizes", "8,16,32", "--seeds", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Tfidf, "fit", stopped)
         seen = command(*words)
@@ -207,7 +219,7 @@ def test_newest_curve_with_the_same_settings_is_resumed(noisy: Path) -> None:
 
 def test_the_data_are_checked_as_training_checks_them(command: Command, reviews: Path) -> None:
     quick = ("--methods", "tfidf", *QUICK)
-    seen = command("curve", reviews, *quick, "--sizes", "10,20", "--seeds", 1)
+    seen = command("learning-curve", reviews, *quick, "--sizes", "10,20", "--seeds", 1)
     trained = command("train", reviews, *quick)
     said = [
         [line for line in of.err.splitlines() if line.startswith("warning: ")]
@@ -220,13 +232,13 @@ def test_the_data_are_checked_as_training_checks_them(command: Command, reviews:
 def test_a_run_folder_is_no_data_but_its_recipe_has_some(
     command: Command, workplace: Path, finished: Path
 ) -> None:
-    for verb in ("curve", "train"):
+    for verb in ("learning-curve", "train"):
         seen = command(verb, finished)
         assert seen.status == 2
-        assert f"{finished} is the folder of a run, which is no data" in seen.err
+        assert f"{finished} is a run folder, not data" in seen.err
         assert list(workplace.iterdir()) == []
     (advice,) = re.findall(r"--recipe \S+", seen.err)
-    seen = command("curve", *advice.split(), "--sizes", "10,20", "--seeds", 1)
+    seen = command("learning-curve", *advice.split(), "--sizes", "10,20", "--seeds", 1)
     assert seen.status == 0, seen.err
     assert seen.out.splitlines()[0].split() == ["labels", "majority", "tfidf"]
 
@@ -298,7 +310,7 @@ def test_data_handed_over_in_python(topics: Any, workplace: Path) -> None:
 def test_a_mistake_is_told_in_one_line(
     command: Command, noisy: Path, words: list[str], message: str
 ) -> None:
-    seen = command("curve", noisy, "--quiet", *words)
+    seen = command("learning-curve", noisy, "--quiet", *words)
     assert seen.status == 2
     assert seen.out == ""
     assert message in seen.err

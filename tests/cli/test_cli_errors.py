@@ -101,7 +101,7 @@ TRAIN = {
     "train {}/ok.csv --methods ,": "names no method",
     "train {}/ok.csv --methods probe --encoder minlim": "did you mean 'minilm'",
     "train {}/ok.csv --methods finetune --encoder {}/empty": "config.json",
-    "train {}/ok.csv --methods tfidf --epochs 3": "--epochs concerns none of the methods: tfidf",
+    "train {}/ok.csv --methods tfidf --epochs 3": "--epochs applies to none of the methods: tfidf",
     "train {}/ok.csv --methods probe --encoder {tiny} --max-length 999": "from 4 to 64 tokens",
     "train {}/ok.csv --methods finetune --encoder {tiny} --max-length 999": "from 4 to 64 tokens",
     "train {}/ok.csv --metric macrof1": "did you mean 'macro_f1'",

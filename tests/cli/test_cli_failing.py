@@ -196,7 +196,7 @@ def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path
 
 def test_what_is_wrong_is_said(command: Command, run: Path, table: Path) -> None:
     for words, message in (
-        (("errors", run, "--part", "train"), "--part train: it is validation or test"),
+        (("errors", run, "--part", "train"), "--part train: it must be validation or test"),
         (("slices", run, "--metric", "acuracy"), "did you mean 'accuracy'"),
         (("slices", table, "--token", "dog"), "the token 'dog' is in 0 of 200 rows"),
         (("slices", table, "--by", "group"), "has no groups"),

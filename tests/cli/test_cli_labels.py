@@ -39,9 +39,9 @@ def review(path: Path, words: dict[str, str]) -> None:
 
 
 def test_find_review_apply(command: Command, noisy: Path) -> None:
-    seen = command("labels", noisy, "--out", "suspects.csv")
+    seen = command("label-errors", noisy, "--out", "suspects.csv")
     assert seen.status == 0, seen.err
-    assert "2 of 60 rows look wrongly labelled (3.3%)." in seen.out
+    assert "2 of 60 rows look wrongly labeled (3.3%)." in seen.out
     assert "Most frequent: bad -> good (2)." in seen.out
     with Path("suspects.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -55,9 +55,9 @@ def test_find_review_apply(command: Command, noisy: Path) -> None:
     right = next(row["suggested"] for row in rows if row["id"] == "7")
     review(Path("suspects.csv"), {"7": right, "30": "drop"})
     before = noisy.read_bytes()
-    seen = command("labels", noisy, "--apply", "suspects.csv", "--out", "corrected.csv")
+    seen = command("label-errors", noisy, "--apply", "suspects.csv", "--out", "corrected.csv")
     assert seen.status == 0, seen.err
-    assert "1 label changed, 1 row dropped, 0 found right, 0 without a word" in seen.out
+    assert "1 label changed, 1 row dropped, 0 confirmed, 0 not reviewed" in seen.out
     assert "columns id, text, label" in seen.out
     corrected, data = read("corrected.csv"), read(noisy)
     assert noisy.read_bytes() == before
@@ -70,14 +70,14 @@ def test_find_review_apply(command: Command, noisy: Path) -> None:
 
 
 def test_as_json(command: Command, noisy: Path) -> None:
-    seen = command("labels", noisy, "--group", "movie", "--folds", "3", "--json")
+    seen = command("label-errors", noisy, "--group", "movie", "--folds", "3", "--json")
     found = json.loads(seen.out)
     assert (found["method"], found["folds"], found["rows"]) == ("tfidf", 3, 60)
     assert {one["id"] for one in found["suspects"]} == {"7", "30"}
     assert seen.err == ""
-    command("labels", noisy, "--out", "list.csv", "--quiet")
+    command("label-errors", noisy, "--out", "list.csv", "--quiet")
     review(Path("list.csv"), {"7": "ok"})
-    done = command("labels", noisy, "--apply", "list.csv", "--out", "c.jsonl", "--json")
+    done = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.jsonl", "--json")
     assert json.loads(done.out) == {
         "out": "c.jsonl", "rows": 60, "columns": ["id", "text", "label"],
         "changed": [], "dropped": [], "kept": 1, "unreviewed": 1,
@@ -86,12 +86,12 @@ def test_as_json(command: Command, noisy: Path) -> None:
 
 def test_the_data_of_a_run(command: Command, finished: Path) -> None:
     shutil.copytree(finished, "run")
-    seen = command("labels", "run", "--method", "tfidf", "--out", "suspects.csv")
+    seen = command("label-errors", "run", "--method", "tfidf", "--out", "suspects.csv")
     assert seen.status == 0, seen.err
-    assert "0 of 60 rows look wrongly labelled" in seen.out
+    assert "0 of 60 rows look wrongly labeled" in seen.out
     kept = json.loads(Path("run/diagnosis/suspects.json").read_text("utf-8"))
     assert (kept["rows"], kept["suspects"]) == (60, [])
-    seen = command("labels", "run", "--apply", "suspects.csv", "--out", "same.csv")
+    seen = command("label-errors", "run", "--apply", "suspects.csv", "--out", "same.csv")
     assert "0 labels changed, 0 rows dropped" in seen.out
     assert len(read("same.csv")) == 60
 
@@ -103,7 +103,7 @@ def test_the_data_of_a_run(command: Command, finished: Path) -> None:
         (["--folds", "1"], "cannot make 1 fold"),
         (["--method", "tfdif"], "did you mean 'tfidf'"),
         (["--method", "tfidf,probe"], "name one method"),
-        (["--encoder", "minilm"], "--encoder concerns none of the methods"),
+        (["--encoder", "minilm"], "--encoder applies to none of the methods"),
         (["--out", "noisy.csv"], "noisy.csv exists, and is not overwritten"),
         (["--out", "list.txt"], "the suffix must be one of"),
         (["--new-label", "x"], "--new-label goes with --apply"),
@@ -116,7 +116,7 @@ def test_the_data_of_a_run(command: Command, finished: Path) -> None:
 )
 def test_what_is_refused(command: Command, noisy: Path, words: list[str], message: str) -> None:
     before = sorted(Path().iterdir())
-    seen = command("labels", *([noisy] if words else []), *words)
+    seen = command("label-errors", *([noisy] if words else []), *words)
     assert seen.status == 2
     assert message in seen.err
     assert "Traceback" not in seen.err
@@ -124,21 +124,21 @@ def test_what_is_refused(command: Command, noisy: Path, words: list[str], messag
 
 
 def test_a_run_needs_no_recipe(command: Command, finished: Path) -> None:
-    seen = command("labels", finished, "--recipe", finished / "recipe.toml")
+    seen = command("label-errors", finished, "--recipe", finished / "recipe.toml")
     assert seen.status == 2
     assert "leave --recipe out" in seen.err
 
 
 def test_a_list_that_does_not_fit_writes_nothing(command: Command, noisy: Path) -> None:
-    command("labels", noisy, "--out", "list.csv", "--quiet")
+    command("label-errors", noisy, "--out", "list.csv", "--quiet")
     review(Path("list.csv"), {"7": "goood", "30": "great"})
-    seen = command("labels", noisy, "--apply", "list.csv", "--out", "c.csv")
+    seen = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.csv")
     assert seen.status == 2
     assert "there is no label named 'goood'; did you mean 'good'?" in seen.err
     assert "there is no label named 'great'" in seen.err
     assert "--new-label NAME" in seen.err
     assert not Path("c.csv").exists()
     allowed = ["--new-label", "great", "--new-label", "goood"]
-    seen = command("labels", noisy, "--apply", "list.csv", "--out", "c.csv", *allowed)
+    seen = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.csv", *allowed)
     assert seen.status == 0
     assert set(read("c.csv").labels) == {"good", "bad", "goood", "great"}

@@ -159,7 +159,7 @@ def test_a_standard_output_that_lacks_a_character_is_told(
     seen = command("predict", finished, *words)
     assert seen.status == 2
     assert seen.err.endswith(
-        "finetext: standard output takes ascii only, which has no '\\xe9'; set "
+        "finetext: the encoding of standard output, ascii, has no '\\xe9'; set "
         "PYTHONIOENCODING=utf-8, or write a file with --out\n"
     )
 

@@ -75,7 +75,7 @@ def test_an_unfinished_run_is_not_overwritten(command: Command, run: Path, revie
 def test_a_folder_without_a_run_needs_data(command: Command, workplace: Path) -> None:
     seen = command("train", "--resume", "--out", "nothing")
     assert seen.status == 2
-    assert "nothing holds no run to go on with; name the data to start one" in seen.err
+    assert "nothing holds no run to resume; name the data to start one" in seen.err
     assert "name the data to train on" in command("train", "--resume").err
 
 
@@ -108,7 +108,7 @@ def test_who_is_stopped_says_how_to_go_on(
     assert ("stopping; what is finished is written" in seen.err) != quiet
     shown = command("show", "my run")
     assert "report:" not in shown.out
-    assert "unfinished: tfidf\nto go on: finetext train --resume --out 'my run'" in shown.out
+    assert "unfinished: tfidf\nto resume: finetext train --resume --out 'my run'" in shown.out
     told = json.loads(command("show", "my run", "--json").out)
     assert told["unfinished"] == ["tfidf"]
     assert told["findings"][0]["code"] == "unfinished"
@@ -224,7 +224,10 @@ def test_scalars_go_to_tensorboard_and_curves_into_the_report(
         (("--track", "mlflow"), "needs its package"),
         (("--checkpoint-seconds", "0"), "checkpoint_seconds = 0"),
         (("--set", "checkpoint_steps=0"), "checkpoint_steps = 0"),
-        (("--methods", "tfidf", "--precision", "fp32"), "--precision concerns none of the methods"),
+        (
+            ("--methods", "tfidf", "--precision", "fp32"),
+            "--precision applies to none of the methods",
+        ),
     ],
 )
 def test_wrong_settings_are_named(

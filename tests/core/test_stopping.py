@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from finetext.core.console import stopping, told_how_to_go_on
+from finetext.core.console import printing_interrupts, stopping
 
 
 def test_sigterm_is_ctrl_c_while_a_command_runs() -> None:
@@ -38,6 +38,6 @@ def test_a_ctrl_c_that_came_in_a_finaliser_is_not_lost() -> None:
 def test_a_stopped_command_says_how_to_go_on(
     message: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), told_how_to_go_on():
+    with pytest.raises(KeyboardInterrupt), printing_interrupts():
         raise KeyboardInterrupt(message)
     assert capsys.readouterr().err == shown

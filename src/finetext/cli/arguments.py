@@ -1,4 +1,4 @@
-"""What the options of a command say, as a recipe, a data set or a model."""
+"""Options of the command line as a recipe, a data set or a model."""
 
 from __future__ import annotations
 
@@ -6,61 +6,28 @@ import dataclasses
 import os
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetext.cli.options import Reading, Training
 from finetext.core import registry
-from finetext.core.errors import RecipeError, RunError, UnknownNameError
+from finetext.core.errors import RecipeError, RunError, UnknownNameError, UnlabelledError
 from finetext.core.settings import ReadSettings, made
-from finetext.core.types import SPLIT_NAMES, Dataset
+from finetext.core.types import Dataset
 from finetext.data.sources import sample_recipe
-from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, read_toml
-from finetext.storage.files import check_place as check_place
+from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """The options on how to read data; see `finetext.core.settings.ReadSettings`.
-
-    Attributes:
-        text: column of the texts.
-        label: column of the labels, or several joined by commas.
-        group: column of the groups.
-        id: column of the row names.
-        label_names: file of label names.
-        drop_unlabelled: whether rows without a label are left out.
-    """
-
-    text: str | None = None
-    label: str | None = None
-    group: str | None = None
-    id: str | None = None
-    label_names: str | None = None
-    drop_unlabelled: bool = False
-
-    def given(self) -> dict[str, Any]:
-        """The settings that were given."""
-        label: Any = self.label
-        if label is not None and "," in label:
-            label = tuple(name.strip() for name in label.split(","))
-        values = dataclasses.asdict(self) | {"label": label}
-        return {name: value for name, value in values.items() if value not in (None, False)}
-
-
-@dataclass(frozen=True)
 class MethodOptions:
-    """The options of `train` that concern methods.
+    """The options on methods; each goes to every method that has such a hyperparameter.
 
     Attributes:
-        names: rungs joined by commas, or None for those of the recipe or the whole ladder.
-        encoder: for every rung that has one; for one that takes the adapted encoder it is what
-            that starts from.
-        max_length: for every rung that has one.
-        epochs: for every rung that has some.
-        precision: for every rung that has one.
+        names: methods joined by commas, or None for those of the recipe or the whole ladder.
+        encoder: of methods that take the adapted encoder, what the adaptation starts from.
     """
 
     names: str | None = None
@@ -70,29 +37,40 @@ class MethodOptions:
     precision: str | None = None
 
     def given(self) -> dict[str, Any]:
-        """The hyperparameters that were given."""
+        """Return the hyperparameters that were given."""
         values = dataclasses.asdict(self)
         return {k: of for k, of in values.items() if k != "names" and of is not None}
 
 
-def data_values(
-    reading: DataOptions, paths: Sequence[str | None], sizes: Sequence[str | None] = (None,) * 3
-) -> dict[str, Any]:
-    """The sections on data and splits of a recipe, with None where an option was left out.
+def asked_recipe(
+    data: str | None,
+    chosen: Training,
+    methods: MethodOptions,
+    recipe: Path | None = None,
+    **given: Any,
+) -> Recipe:
+    """Return the recipe that the options of a command describe.
 
     Args:
-        reading: how to read.
-        paths: of the training, validation and test rows.
-        sizes: of the same parts, as shares or counts.
+        data: what to train on.
+        chosen: the shared options.
+        methods: the options on methods.
+        recipe: file to start from, by default the one of the shared options.
+        given: values outside the sections; None where an option was left out.
 
     Raises:
-        RecipeError: a size is neither.
+        FinetextError: as `recipe_values`; or the values make no recipe.
     """
-    source = dict(zip(SPLIT_NAMES, paths, strict=True))
-    return {
-        "data": {"source": source} | reading.given(),
-        "split": {name: size(text) for name, text in zip(SPLIT_NAMES, sizes, strict=True)},
+    parts = {"train": data, "validation": chosen.validation, "test": chosen.test}
+    values = {
+        "data": {"source": parts} | chosen.given(),
+        "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts},
+        "seed": chosen.seed,
+        "device": chosen.device,
     }
+    return Recipe.from_values(
+        recipe_values(recipe or chosen.recipe, values | given, methods, chosen.settings)
+    )
 
 
 def recipe_values(
@@ -101,17 +79,17 @@ def recipe_values(
     methods: MethodOptions,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    """A recipe file, or that of a sample, with what the command line says put over it.
+    """Return the values of a recipe file, or of a sample, overridden by the command line.
 
     Args:
         recipe: TOML file, or None.
-        given: values by section in the form of a recipe; None where an option was left out. The
-            source is a mapping from split to path, of those that were named.
-        methods: the options that concern methods.
-        settings: assignments `SECTION.NAME=VALUE`, where a section may also be a rung.
+        given: values by section; None where an option was left out. The source maps each split
+            to its path.
+        methods: the options on methods.
+        settings: assignments `SECTION.NAME=VALUE`; a section may also be a method.
 
     Raises:
-        RecipeError: no data are named, or an assignment is not one.
+        RecipeError: no data are named, or an assignment has another form.
         UnknownNameError: there is no such method.
     """
     values = {} if recipe is None else read_toml(recipe)
@@ -120,11 +98,11 @@ def recipe_values(
         values = sample_recipe(source)
     elif any(given["data"]["source"].values()):
         _table(values, "data").pop("content_hash", None)
-    _lay_over(values, {**given, "data": {**given["data"], "source": source}})
+    _override(values, {**given, "data": {**given["data"], "source": source}})
     known = _table(values, "methods") or {name: {} for name in LADDER}
     if (chosen := names(methods.names)) is not None:
         if not chosen:
-            raise RecipeError("--methods names no method; leave it out for the whole ladder")
+            raise RecipeError("--methods names no method; leave it out to fit all of them")
         known = {name: known.get(name, {}) for name in chosen}
     values["methods"] = _with_options(known, methods)
     if methods.encoder not in (None, ADAPTED) and "adapt" in values:
@@ -135,10 +113,10 @@ def recipe_values(
 
 
 def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None = None) -> Dataset:
-    """Read data as the options and assignments `data.NAME=VALUE` say.
+    """Read data with the options and assignments `data.NAME=VALUE`.
 
     Raises:
-        RecipeError: an assignment is not one.
+        RecipeError: an assignment has another form.
         DataError: the data cannot be read; see `finetext.read`.
     """
     from finetext.data.read import read
@@ -146,17 +124,25 @@ def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None 
     return read(source, settings=read_settings(given, settings))
 
 
-def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:
-    """Return how to read data, by the options and assignments `data.NAME=VALUE`.
+def read_with_or_without_labels(
+    source: str, reading: Reading, settings: list[str] | None, known: Mapping[str, Any]
+) -> Dataset:
+    """Read data with their labels, with more settings; or as unlabeled text if they have none."""
+    try:
+        return read_data(source, {**known, **reading.given()}, settings)
+    except UnlabelledError:
+        if reading.label is not None:
+            raise
+        return read_data(source, {"labelled": False} | reading.given(), settings)
 
-    Raises:
-        RecipeError: an assignment is not one.
-    """
+
+def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:
+    """Return how to read data, by the options and assignments `data.NAME=VALUE`."""
     return made("[data]", ReadSettings, data_settings(given, settings))
 
 
 def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> dict[str, Any]:
-    """Return the given settings of reading by name; raises as `read_settings`."""
+    """Return the given settings of reading by name."""
     values = dict(given)
     for section, assignments in assigned(settings).items():
         if section != "data":
@@ -166,33 +152,41 @@ def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
 
 
 def recipe_of_run(folder: Path | None, is_needed: bool) -> Path | None:
-    """The recipe of the run to go on with; None without a folder or a run in it.
-
-    Args:
-        folder: the run folder that was asked for.
-        is_needed: whether a run must be there, since no data are named to start one.
+    """Return the recipe of the run to resume; None without a folder or a run in it.
 
     Raises:
-        RunError: the folder holds no run, but must.
+        RunError: the folder holds no run, and it is needed since no data are named.
     """
     if folder is not None and is_started(folder):
         return folder / "recipe.toml"
     if folder is not None and is_needed:
-        raise RunError(f"{folder} holds no run to go on with; name the data to start one")
+        raise RunError(f"{folder} holds no run to resume; name the data to start one")
     return None
 
 
+def run_folder_at(path: str | None) -> Path | None:
+    """Return the run folder at the path, or None if there is none."""
+    return Path(path) if path and os.path.isdir(path) and is_started(Path(path)) else None
+
+
 def names(text: str | None) -> list[str] | None:
-    """What commas join, or None if it was left out."""
+    """Return the names that commas join, or None if there is no text."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def size(text: str | None) -> int | float | None:
-    """A share such as 0.2 or a count such as 500.
+def row_counts(name: str, text: str | None) -> tuple[int, ...] | None:
+    """Return numbers of rows joined by commas, as the option `name` gives them."""
+    counts = names(text)
+    for count in counts or ():
+        if not count.isdecimal():
+            raise RecipeError(
+                f"{name} {text}: {count!r} is not a number of rows; write 100,200,400"
+            )
+    return None if counts is None else tuple(map(int, counts))
 
-    Raises:
-        RecipeError: it is neither.
-    """
+
+def size(text: str | None) -> int | float | None:
+    """Return a share such as 0.2 or a count such as 500; raise a `RecipeError` for others."""
     if text is None:
         return None
     try:
@@ -202,12 +196,12 @@ def size(text: str | None) -> int | float | None:
 
 
 def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
-    """Assignments `SECTION.NAME=VALUE` by section; values are read as TOML, else as text.
+    """Return assignments `SECTION.NAME=VALUE` by section, with values read as TOML, else as text.
 
-    The settings in no section, such as `seed=1`, are in the section "".
+    Keys outside the sections, such as `seed=1`, are in the section "".
 
     Raises:
-        RecipeError: one is not of that form.
+        RecipeError: one has another form.
     """
     values: dict[str, dict[str, Any]] = {}
     for assignment in settings or []:
@@ -225,23 +219,17 @@ def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
 
 
 def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
-    """What to train on: what the recipe names, with the parts that were given put over it.
-
-    Raises:
-        RecipeError: neither names any data, or a run folder is named.
-    """
+    """Return the source of the recipe, overridden by the parts that were given."""
     parts = {split: path for split, path in given.items() if path}
     if "train" not in parts and isinstance(of_recipe, Mapping):
         parts = {**of_recipe, **parts}
     elif "train" not in parts and of_recipe is not None:
         parts = {"train": of_recipe, **parts}
-    for path in filter(None, given.values()):
-        if os.path.isdir(path) and is_started(Path(path)):
-            raise RecipeError(
-                f"{path} is the folder of a run, which is no data; for the data and settings of "
-                f"that run write --recipe {shlex.quote(str(Path(path) / 'recipe.toml'))} in its "
-                "place"
-            )
+    for run in filter(None, map(run_folder_at, given.values())):
+        raise RecipeError(
+            f"{run} is a run folder, not data; to use the data and settings of that run, write "
+            f"--recipe {shlex.quote(str(run / 'recipe.toml'))} instead"
+        )
     if "train" not in parts:
         raise RecipeError("name the data to train on, or a recipe with --recipe; see --help")
     return parts if len(parts) > 1 else parts["train"]
@@ -262,28 +250,26 @@ def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]
 
 
 def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str, Any]:
-    """The rungs, each with those of the given hyperparameters that it has.
-
-    Raises:
-        RecipeError: none of them has one that was given.
-        UnknownNameError: there is no such method.
-    """
+    """Return the methods, each with those of the given hyperparameters that it has."""
     given, used, values = options.given(), set(), {}
     for name, of in known.items():
-        kind = of.get("method", name) if isinstance(of, Mapping) else name
-        fields = {f.name for f in dataclasses.fields(registry.load("methods", str(kind)))}
+        if not isinstance(of, Mapping):
+            values[name] = of
+            continue
+        kind = registry.load("methods", str(of.get("method", name)))
+        fields = {field.name for field in dataclasses.fields(kind)}
         own = {key: value for key, value in given.items() if key in fields}
-        if "encoder" in own and isinstance(of, Mapping) and of.get("encoder") == ADAPTED:
+        if "encoder" in own and of.get("encoder") == ADAPTED:
             own["encoder"] = ADAPTED
-        values[name] = {**of, **own} if isinstance(of, Mapping) else of
+        values[name] = {**of, **own}
         used |= set(own)
     if idle := [f"--{key.replace('_', '-')}" for key in given if key not in used]:
-        raise RecipeError(f"{idle[0]} concerns none of the methods: {', '.join(known)}")
+        raise RecipeError(f"{idle[0]} applies to none of the methods: {', '.join(known)}")
     return values
 
 
-def _lay_over(values: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Put what was given over the values of a recipe, section by section."""
+def _override(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Put the given values over those of a recipe, section by section."""
     for key, value in given.items():
         if isinstance(value, Mapping):
             there = {name: of for name, of in value.items() if of is not None}
@@ -293,11 +279,7 @@ def _lay_over(values: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A section of a recipe, an empty one if it is missing.
-
-    Raises:
-        RecipeError: it is something else than a section.
-    """
+    """Return a section of a recipe, empty if it is missing."""
     section = values.get(name, {})
     if not isinstance(section, dict):
         raise RecipeError(f"{name} in the recipe must be a table, not {section!r}")

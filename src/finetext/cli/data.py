@@ -1,59 +1,58 @@
-"""`finetext explore`: look at the data before training."""
+"""`finetext explore` and `finetext label-errors`: look at labeled data and correct it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
-from finetext.cli import arguments, options
-from finetext.cli.arguments import DataOptions
-from finetext.core.console import Screen
-from finetext.core.errors import UnlabelledError
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, Training, flag, option
+from finetext.core.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
+    from finetext.core.console import Screen
     from finetext.core.types import Dataset
+    from finetext.diagnosis.label_errors import Suspects
+    from finetext.runs.recipe import Recipe
+
+_SHOWN: Final = 10
+_MISTAKES_SHOWN: Final = 5
+_TEXT_SHOWN: Final = 160
 
 
 def explore(
     data: options.Data,
-    text: options.Text = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    row_id: options.RowId = None,
-    label_names: options.LabelNames = None,
-    drop_unlabelled: options.DropUnlabelled = False,
+    *,
+    reading: Reading,
     settings: options.DataSettings = None,
-    encoder: options.ExploredEncoder = "minilm",
-    tokens: options.Tokens = None,
-    batch: options.Batch = False,
-    page: options.Page = None,
+    encoder: Annotated[str, option("NAME", "Whose tokens are counted.")] = "minilm",
+    tokens: Annotated[int | None, option("ROW", "Show the tokens of this row, from 1.")] = None,
+    batch: Annotated[bool, flag("--batch", "Show a training batch of eight rows.")] = False,
+    page: Annotated[Path | None, option("FILE", "Write a page with plots.", "--html")] = None,
     seed: options.Seed = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
+    output: Output,
 ) -> None:
     """Look at the data: classes, lengths, duplicates, tokens."""
+    from finetext.cli import arguments
     from finetext.diagnosis.explore import explore as look
     from finetext.report.exploration import show_exploration, write_explore_page
+    from finetext.storage.files import check_place
 
-    screen = Screen(quiet or as_json)
+    screen = output.screen()
     if page is not None:
-        arguments.check_place(page)
-    reading = DataOptions(text, label, group, row_id, label_names, drop_unlabelled)
-    try:
-        dataset = arguments.read_data(data, reading.given(), settings)
-    except UnlabelledError:
-        if label is not None:
-            raise
-        dataset = arguments.read_data(data, {"labelled": False} | reading.given(), settings)
+        check_place(page)
+    dataset = arguments.read_with_or_without_labels(data, reading, settings, {})
     if tokens is not None or batch:
-        _show_tokens(dataset, encoder, tokens, seed or 0, screen, as_json)
+        _show_tokens(dataset, encoder, tokens, seed or 0, screen, output.as_json)
         return
     with screen.watching():
         seen = look(dataset, encoder, screen.progress)
     if page is not None:
         write_explore_page(seen, page)
         screen.say(f"page: {page}")
-    if as_json:
+    if output.as_json:
         screen.json(seen.to_json())
     else:
         show_exploration(seen, screen.out)
@@ -62,9 +61,7 @@ def explore(
 def _show_tokens(
     dataset: Dataset, encoder: str, row: int | None, seed: int, screen: Screen, as_json: bool
 ) -> None:
-    """One row as the model sees it, or a batch."""
-    from dataclasses import asdict
-
+    """Show one row as the model sees it, or a batch."""
     from finetext.diagnosis.explore import example_batch, tokenized_text
     from finetext.encoders.load import load_tokenizer, longest_input
     from finetext.report.exploration import show_batch, show_tokens
@@ -76,3 +73,159 @@ def _show_tokens(
     else:
         batch = example_batch(dataset, tokenizer, context, seed=seed)
         screen.json(asdict(batch)) if as_json else show_batch(batch, screen.out)
+
+
+def label_errors(
+    data: options.OptionalData = None,
+    *,
+    chosen: Training,
+    method: Annotated[str | None, option("NAME", "Cross-validated method; tfidf.")] = None,
+    epochs: options.Epochs = None,
+    folds: Annotated[int | None, option("NUMBER", "Cross-validation folds; 5.")] = None,
+    out: options.TableOut = None,
+    apply: Annotated[Path | None, option("FILE", "Correct DATA by this reviewed list.")] = None,
+    new_label: Annotated[
+        list[str] | None, option("NAME", "New label of the list; repeatable.")
+    ] = None,
+    output: Output,
+) -> None:
+    """Find labels of DATA that look wrong, or correct them."""
+    from finetext.cli import arguments
+
+    if apply is None and new_label:
+        raise RecipeError("--new-label goes with --apply")
+    if (
+        apply is not None
+        and (method, chosen.encoder, chosen.max_length, epochs, folds) != (None,) * 5
+    ):
+        raise RecipeError("--apply trains nothing; leave out the options of the method")
+    if apply is not None and out is None:
+        raise RecipeError("--apply needs --out, the file for the corrected data")
+    run = arguments.run_folder_at(data)
+    if run is not None and chosen.recipe is not None:
+        raise RecipeError(f"{data} is a run folder, which has its own recipe; leave --recipe out")
+    if "," in (method or ""):
+        raise RecipeError(f"--method {method}: name one method")
+    method = method or "tfidf"
+    path = run / "recipe.toml" if run else chosen.recipe
+    methods = arguments.MethodOptions(method, chosen.encoder, chosen.max_length, epochs)
+    asked = arguments.asked_recipe(None if run else data, chosen, methods, path)
+    if apply is None:
+        search = _Search(_with_adapted(asked, path), method, 5 if folds is None else folds, run)
+        _find(search, out, output)
+    else:
+        assert out is not None
+        _apply(asked, apply, new_label or [], out, output)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The data to search, the method and the folds; `run` is the run folder the data come from."""
+
+    recipe: Recipe
+    method: str
+    folds: int
+    run: Path | None
+
+
+def _with_adapted(asked: Recipe, path: Path | None) -> Recipe:
+    """Return the recipe with the encoder that the run adapted, which lies beside the recipe."""
+    from finetext.runs.adapting import adapted_in, with_encoder
+
+    if path is None or asked.adapt is None:
+        return asked
+    return replace(asked, methods=with_encoder(asked, adapted_in(path.parent)), adapt=None)
+
+
+def _find(search: _Search, out: Path | None, output: Output) -> None:
+    """Search, show the first suspects, and write the list for a reviewer."""
+    from finetext.data.write import check_new
+    from finetext.diagnosis.corrections import write_suspects
+    from finetext.runs.diagnosing import keep
+    from finetext.runs.label_errors import find_label_errors
+
+    if out is not None:
+        check_new(out, search.recipe.source)
+    screen = output.screen()
+    with screen.watching():
+        found = find_label_errors(
+            search.recipe, search.method, folds=search.folds, listener=screen.listener
+        )
+    if search.run is not None:
+        with suppress(RunError):  # a run folder may be read-only
+            keep(search.run, "suspects", found)
+    if out is not None:
+        try:
+            write_suspects(found, out)
+        except DataError:
+            _show(found, None)
+            raise
+    if output.as_json:
+        screen.json(found.to_json() | {"out": out and str(out)})
+    else:
+        _show(found, out)
+
+
+def _show(found: Suspects, out: Path | None) -> None:
+    """Print the result in words, then the most suspicious labels."""
+    count = len(found.suspects)
+    share = f"{count / found.rows:.1%}"
+    look = "looks" if count == 1 else "look"
+    print(f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({share}).")
+    if not count:
+        return
+    if found.too_many:
+        print(
+            f"That many suggest that {found.method} has learned too little to tell wrong labels "
+            "from hard texts: trust the first at most, or try a better --method."
+        )
+    most = [f"{what} ({times:,})" for what, times in found.mistakes[:_MISTAKES_SHOWN]]
+    print(f"Most frequent: {', '.join(most)}.")
+    print(f"\nThe first {min(count, _SHOWN)}, the most suspicious first:\n")
+    for one in found.suspects[:_SHOWN]:
+        text = " ".join(one.text.split())
+        text = text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 3]}..."
+        print(
+            f"{one.id}: {one.label} ({one.probability_of_label:.2f}) -> "
+            f"{one.suggested} ({one.probability_of_suggested:.2f})\n    {text}"
+        )
+    if out is None:
+        print("\nTo review them: --out suspects.csv")
+        return
+    print(
+        f"\nAll are in {out}. In its column correct, write the right label, (drop) to remove the "
+        "row, or (ok) or nothing to leave it as it is. Then run the same command on the same data "
+        f"with --apply {out} --out corrected.csv"
+    )
+
+
+def _apply(asked: Recipe, reviewed: Path, new_labels: list[str], out: Path, output: Output) -> None:
+    """Write the corrected data set."""
+    from finetext.core.wording import counted
+    from finetext.data.write import check_new
+    from finetext.diagnosis.corrections import apply_labels, write_dataset
+
+    check_new(out, asked.source)
+    done = apply_labels(asked.source, reviewed, read=asked.read, new_labels=new_labels)
+    screen = output.screen()
+    for finding in done.dataset.findings:
+        screen.finding(finding)
+    columns = write_dataset(done.dataset, out)
+    if output.as_json:
+        screen.json(
+            {
+                "out": str(out),
+                "rows": len(done.dataset),
+                "columns": columns,
+                "changed": done.changed,
+                "dropped": done.dropped,
+                "kept": done.kept,
+                "unreviewed": done.unreviewed,
+            }
+        )
+        return
+    print(
+        f"{counted(len(done.changed), 'label')} changed, {counted(len(done.dropped), 'row')} "
+        f"dropped, {done.kept:,} confirmed, {done.unreviewed:,} not reviewed and left as they are."
+    )
+    print(f"{out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}")

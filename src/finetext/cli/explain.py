@@ -1,88 +1,97 @@
-"""`finetext explain`: which words decided, of one text, of many, of each label."""
+"""`finetext explain` and `finetext map`: which words decide, and how a model sees texts."""
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from finetext.cli import arguments, options
-from finetext.cli.arguments import DataOptions
-from finetext.core.console import Screen, blaming
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, argument, flag, option
+from finetext.core.console import blaming
 from finetext.core.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from finetext.core.console import Screen
     from finetext.data.rows import Texts
     from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
+    from finetext.diagnosis.text_map import TextMap
 
     Sink = Callable[[str, Explanation], None]
 
 MOST_ON_A_PAGE: Final = 200
+_MAP_FILES: Final = ("map.html", "map.svg", "map.png", "map.json")
 
 
 def explain(
     model: options.Model,
-    source: options.ExplainedInput = None,
+    source: Annotated[
+        str | None, argument("INPUT", "Text, file or - for lines; of a run its validation rows.")
+    ] = None,
     text: options.Text = None,
-    row_id: options.RowId = None,
+    id: options.RowId = None,
     settings: options.DataSettings = None,
-    label: options.ExplainedLabel = None,
-    way: options.ExplainWay = "auto",
-    classes: options.ClassSummary = False,
+    label: Annotated[
+        str | None, option("NAME", "Explain this label, not the predicted one.")
+    ] = None,
+    way: Annotated[str, option("NAME", "auto, gradients, exact or occlusion.")] = "auto",
+    classes: Annotated[
+        bool, flag("--classes", "Show the words that matter for each label instead.")
+    ] = False,
     out: options.TableOut = None,
-    page: options.ExplainPage = None,
+    page: Annotated[Path | None, option("FILE", "Write a page with highlighted words.")] = None,
     seed: options.Seed = None,
     device: options.Device = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
+    *,
+    output: Output,
 ) -> None:
-    """Say which words decide, of a text or for each label."""
+    """Show which words decide, for a text or for each label."""
     from finetext.batch.files import check_output
+    from finetext.cli import arguments
     from finetext.diagnosis.explain import choose_explainer
     from finetext.runs.run import load
+    from finetext.storage.files import check_place
 
-    screen = Screen(quiet or as_json)
+    screen = output.screen()
     if out is not None:
         check_output(out, source or "-")
     if page is not None:
-        arguments.check_place(page)
+        check_place(page)
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
     explainer = choose_explainer(load(model, device), way)
-    texts = _texts(model, source, DataOptions(text, id=row_id).given(), settings)
+    texts = _texts(model, source, arguments.data_settings(Reading(text, id=id).given(), settings))
     if texts.description:
         screen.say(texts.description)
     if classes:
         words = _class_words(explainer, texts, seed or 0, screen)
         if source is None:
             _keep(words, model)
-        _show_classes(words, out, page, screen, as_json)
+        _show_classes(words, out, page, screen, output.as_json)
     else:
         with ExitStack() as stack:
-            sinks = _sinks(stack, source, out, page, screen, as_json)
+            sinks = _sinks(stack, source, out, page, output)
             _explain_all(explainer, texts, label, seed or 0, screen, sinks)
     for finding in texts.findings:
         screen.finding(finding)
 
 
-def _texts(
-    model: Path, source: str | None, given: dict[str, Any], settings: list[str] | None
-) -> Texts:
-    """The texts of INPUT, or else the validation rows of the run."""
+def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:
+    """Return the texts of INPUT, or else the validation rows of the run."""
     from finetext.batch.inputs import read_input
     from finetext.data.rows import Rows, Texts
     from finetext.runs.run import Run
 
     if source is not None:
-        return read_input(source, arguments.data_settings(given, settings))
+        return read_input(source, read)
     if not Run.is_at(model):
-        raise RecipeError(f"{model} is no run with texts of its own; name a text or a file")
+        raise RecipeError(
+            f"{model} is not a run folder with validation rows; name a text or a file"
+        )
     run = Run.open(model)
     ids = run.predictions(split="validation").ids
     rows = Rows(ids, run.texts(split="validation"), 1.0)
@@ -110,24 +119,20 @@ def _explain_all(
 
 
 def _sinks(
-    stack: ExitStack,
-    source: str | None,
-    out: Path | None,
-    page: Path | None,
-    screen: Screen,
-    as_json: bool,
+    stack: ExitStack, source: str | None, out: Path | None, page: Path | None, output: Output
 ) -> list[Sink]:
-    """Where explanations go; what is written as a whole is written when the stack ends."""
+    """Return where explanations go; files are complete when the stack ends."""
     from finetext.batch.inputs import is_text
     from finetext.cli.predict import json_printer
     from finetext.report.explanations import show_explanation
 
+    screen = output.screen()
     sinks: list[Sink] = []
     if out is not None:
         sinks.append(stack.enter_context(_table(out, screen)))
     if page is not None:
         sinks.append(stack.enter_context(_page(page, screen)))
-    if as_json:
+    if output.as_json:
         write = stack.enter_context(json_printer(sys.stdout))
         sinks.append(
             lambda row, of: write({"id": [row], **{k: [v] for k, v in of.to_json().items()}})
@@ -140,7 +145,7 @@ def _sinks(
 
 
 def _printer() -> Sink:
-    """Every word as a line of CSV, below a header."""
+    """Return what prints every word as a line of CSV, below a header."""
     from finetext.report.explanations import WORD_COLUMNS, word_rows
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -156,7 +161,7 @@ def _printer() -> Sink:
 
 @contextmanager
 def _table(path: Path, screen: Screen) -> Iterator[Sink]:
-    """A file with a row for each word."""
+    """Write a file with a row for each word."""
     from finetext.data.write import write_table
     from finetext.report.explanations import WORD_COLUMNS, word_rows
 
@@ -169,7 +174,7 @@ def _table(path: Path, screen: Screen) -> Iterator[Sink]:
 
 @contextmanager
 def _page(path: Path, screen: Screen) -> Iterator[Sink]:
-    """A page with the first texts."""
+    """Write a page with the first texts."""
     from finetext.report.explanations import write_explain_page
 
     kept: list[tuple[str, Explanation]] = []
@@ -218,8 +223,81 @@ def _show_classes(
 
 
 def _keep(words: ClassWords, run: Path) -> None:
-    """Leave the words in the folder of the run, for its report."""
+    """Keep the words in the run folder, for its report."""
     from finetext.runs.diagnosing import keep
 
-    with suppress(RunError):  # a run that one may only read
+    with suppress(RunError):  # the run folder may be read-only
         keep(run, "words", words)
+
+
+def map_texts(
+    model: Annotated[Path, argument("MODEL", "A run folder, or a model folder.")],
+    data: Annotated[
+        str | None, argument("DATA", "As for train; of a run its validation rows by default.")
+    ] = None,
+    text: options.Text = None,
+    label: options.Label = None,
+    id: options.RowId = None,
+    settings: options.DataSettings = None,
+    method: options.OneMethod = None,
+    encoder: Annotated[
+        str | None, option("NAME", "Map the frozen states of this encoder instead.")
+    ] = None,
+    out: Annotated[
+        Path | None, option("FOLDER", "Folder of the map; diagnosis in the run.")
+    ] = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    *,
+    output: Output,
+) -> None:
+    """Draw texts on a plane, similar ones close together."""
+    from finetext.cli import arguments
+    from finetext.diagnosis.text_map import check_umap, text_map
+    from finetext.runs.run import Run, is_run, load
+
+    screen = output.screen()
+    check_umap()
+    run = Run.open(model) if is_run(model) else None
+    if run is None and method is not None:
+        raise RecipeError("--method chooses a method of a run folder; leave it out")
+    classifier = load(model, device) if run is None else run.classifier(method, device or "auto")
+    if data is not None:
+        scheme = classifier.scheme
+        known = {"classes": scheme.names, "multilabel": scheme.multilabel}
+        reading = Reading(text, label, id=id)
+        dataset = arguments.read_with_or_without_labels(data, reading, settings, known)
+        screen.say(dataset.description)
+    elif run is None:
+        raise RecipeError(f"{model} is not a run folder with validation rows; name DATA, too")
+    else:
+        dataset = run.rows(method)
+        screen.say(f"the {len(dataset):,} validation rows of {model}")
+    folder = out or (Path("map") if run is None else model / "diagnosis")
+    with screen.watching():
+        found = text_map(classifier, dataset, encoder, seed or 0, screen.progress)
+    if run is not None:
+        found = replace(found, method=method or run.best)
+    if found.rows > len(found.ids):
+        screen.say(f"{len(found.ids):,} of {found.rows:,} texts are drawn, chosen at random")
+    _write_map(found, folder)
+    if output.as_json:
+        screen.json(found.to_json() | {"folder": str(folder)})
+    else:
+        print(f"map: {folder / _MAP_FILES[0]}")
+        print(f"pictures: {folder / _MAP_FILES[1]}, {folder / _MAP_FILES[2]}")
+
+
+def _write_map(found: TextMap, folder: Path) -> None:
+    from finetext.report.text_map import write_density, write_map_page
+    from finetext.storage.files import write_json
+
+    page, drawing, picture, numbers = (folder / name for name in _MAP_FILES)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(numbers, found.to_json())
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}; name another --out") from None
+    write_map_page(found, page)
+    for path in (drawing, picture):
+        write_density(found, path)

@@ -1,17 +1,18 @@
-"""`finetext predict`: a table of labels and probabilities for texts, as large as it may be."""
+"""`finetext predict` and `finetext plot`: labels and probabilities of texts."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
-from finetext.cli import arguments, options
-from finetext.cli.arguments import DataOptions
-from finetext.core.console import Screen, blaming, json_text, told_how_to_go_on
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, argument, flag, option
+from finetext.core.console import blaming, json_text
 from finetext.core.errors import DataError
-from finetext.core.wording import short
 
 if TYPE_CHECKING:
     from finetext.core.contracts import Classifier
@@ -25,33 +26,38 @@ _LONGEST: Final = 200
 
 def predict(
     model: options.Model,
-    source: options.Input,
+    source: Annotated[str, argument("INPUT", "A text, a file, or - for lines.")],
     text: options.Text = None,
-    row_id: options.RowId = None,
+    id: options.RowId = None,
     settings: options.DataSettings = None,
-    out: options.PredictedOut = None,
-    top: options.Top = None,
-    every: options.EveryLabel = False,
-    set_aside: options.SetAside = None,
-    resume: options.ResumePrediction = False,
+    out: Annotated[
+        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these) or .parquet.")
+    ] = None,
+    top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
+    every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
+    set_aside: Annotated[
+        Path | None, option("FILE", "Write rejected rows here and continue.")
+    ] = None,
+    resume: Annotated[
+        bool, flag("--resume", "Resume the prediction that was stopped or killed.")
+    ] = False,
     precision: options.Precision = None,
     device: options.Device = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
+    *,
+    output: Output,
 ) -> None:
-    """Predict a text, the rows of a file, or lines of standard input."""
+    """Predict a text, a file, or lines of standard input."""
     from finetext.batch.inputs import is_text
     from finetext.batch.predict_file import predict_file
-    from finetext.core.contracts import Listener
+    from finetext.cli import arguments
 
-    if resume and as_json:
+    if resume and output.as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
-    read = arguments.data_settings(DataOptions(text, id=row_id).given(), settings)
-    screen = Screen(quiet or as_json)
-    with told_how_to_go_on(), ExitStack() as stack:
+    read = arguments.data_settings(Reading(text, id=id).given(), settings)
+    screen = output.screen()
+    with ExitStack() as stack:
         each = None
-        if as_json:
+        if output.as_json:
             print_json = stack.enter_context(json_printer(sys.stdout))
             each = lambda _, table: print_json(table)  # noqa: E731
         elif out is None:
@@ -61,7 +67,7 @@ def predict(
         predict_file(
             model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
             resume=resume, precision=precision, device=device, each=each,
-            listener=Listener(screen.say, screen.progress, screen.finding),
+            listener=screen.listener,
         )  # fmt: skip
 
 
@@ -114,6 +120,7 @@ def text_printer(file: TextIO) -> Callable[[Classifier, Table], None]:
 
 def print_text(table: Table, file: TextIO, labels: int) -> None:
     """Print the only row as lines of label and probability, likeliest first, of so many labels."""
+    from finetext.core.wording import short
     from finetext.data.predictions import PREFIX
 
     given = table["prediction"][0]
@@ -137,6 +144,61 @@ def print_text(table: Table, file: TextIO, labels: int) -> None:
 
 def _shown(labels: str | list[str]) -> str:
     """Return labels on one line, without characters that a terminal would obey."""
+    from finetext.core.wording import short
     from finetext.data.write import joined
 
     return short(joined(labels), _LONGEST) or "no label"
+
+
+def plot(
+    model: options.Model,
+    source: Annotated[str, argument("TEXT", "The text, or - for all of standard input.")],
+    out: Annotated[Path | None, option("FILE", "Draw the bars here, too: .png or .svg.")] = None,
+    top: Annotated[int, option("NUMBER", "Show that many of the likeliest labels.", min=1)] = 20,
+    precision: options.Precision = None,
+    device: options.Device = None,
+    *,
+    output: Output,
+) -> None:
+    """Show the probability of each label of a text as bars."""
+    from finetext.report.pictures import Bars, bar_lines, check_picture, write_bars
+    from finetext.runs.run import load
+    from finetext.storage.files import check_place
+
+    if out is not None:
+        check_place(out)
+        check_picture(out)
+    text = _text(source)
+    screen = output.screen()
+    classifier = load(model, device, precision=precision, say=screen.say)
+    bars = Bars.of(classifier, text)
+    if output.as_json:
+        screen.json(bars.to_json() | {"picture": out and str(out)})
+    else:
+        is_plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+        with blaming("standard output", sys.stdout):
+            for line in bar_lines(bars, top, screen.out.width, is_plain):
+                screen.out.print(line, soft_wrap=True)
+    if out is not None:
+        write_bars(bars, out, top)
+        screen.say(f"picture: {out}")
+
+
+def _text(source: str) -> str:
+    """Return the text that is given, or all of standard input."""
+    from finetext.batch.inputs import exists, is_text, one_text
+    from finetext.data.sources import decode
+
+    if source == "-":
+        if sys.stdin is None:
+            raise DataError("standard input is closed; give the text")
+        return decode(sys.stdin.buffer.read(), "standard input")[0].strip()
+    if is_text(source):
+        return one_text(source)
+    if os.path.isfile(source):
+        raise DataError(
+            f"{source} is a file, and this shows one text; for what is in a file: "
+            f"finetext plot MODEL - < {source}"
+        )
+    what = "a folder" if exists(source) else "an address"
+    raise DataError(f"{source} is {what}, and this shows one text")

@@ -11,29 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from threading import Timer
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from finetext.core.arrays import finite
-from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.errors import DataError
-from finetext.core.types import Finding
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from finetext.core.contracts import Listener, ProgressEvent
+    from finetext.core.types import Finding
 
-_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_STYLES: Final = {"error": "bold red", "warning": "yellow"}
 
 
 class Screen:
-    """Where a command writes. Colour and progress only when standard error is a terminal."""
+    """Where a command writes, with color and progress bars on a terminal only."""
 
     def __init__(self, quiet: bool = False) -> None:
-        """Make the consoles.
-
-        Args:
-            quiet: whether messages, findings and progress are left out.
-        """
+        """Make the consoles; a quiet one shows no messages, findings or progress."""
         from rich.console import Console
 
         self.quiet = quiet
@@ -43,24 +38,30 @@ class Screen:
         self._task: TaskID | None = None
         self._stage = ""
 
+    @property
+    def listener(self) -> Listener:
+        """What passes messages, progress and findings of the library to this screen."""
+        from finetext.core.contracts import Listener
+
+        return Listener(self.say, self.progress, self.finding)
+
     def say(self, line: str) -> None:
-        """A line worth reading once."""
+        """Show a message."""
         self.messages.print(line, markup=False, soft_wrap=True)
 
     def finding(self, finding: Finding) -> None:
-        """A finding; notes are left to the report."""
-        if finding.severity != "note":
-            style = _STYLES[finding.severity]
+        """Show an error or a warning; notes are in the report only."""
+        if style := _STYLES.get(finding.severity):
             line = f"{finding.severity}: {finding.message}"
             self.messages.print(line, style=style, markup=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
-        """A result for machines, alone on standard output; what is not a number is null."""
+        """Print a result as JSON, alone on standard output; nan and infinity are null."""
         print(json_text(value))
 
     @property
     def is_watched(self) -> bool:
-        """Whether messages go to a terminal or a notebook and are wanted."""
+        """Whether messages are wanted and go to a terminal or a notebook."""
         return not self.quiet and (self.messages.is_terminal or self.messages.is_jupyter)
 
     @contextmanager
@@ -84,45 +85,45 @@ class Screen:
         self._progress = None
 
     def progress(self, event: ProgressEvent) -> None:
-        """Move the bar of a stage; a new stage takes the place of the last."""
+        """Move the bar of a stage; the bar of a new stage replaces the last one."""
         if self._progress is None:
             return
-        if self._task is None or event.stage.split(":")[0] != self._stage:
+        stage, total = event.stage.split(":")[0], event.total or None
+        if self._task is None or stage != self._stage:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(event.stage, total=event.total or None, figures="")
-            self._stage = event.stage.split(":")[0]
-        task = self._progress.tasks[-1]
-        speed = f"{task.speed:,.0f} rows/s" if task.speed else ""
-        figures = " ".join(
-            [speed, *(f"{name} {value:.3f}" for name, value in event.values.items())]
-        )
+            self._task = self._progress.add_task(event.stage, total=total, figures="")
+            self._stage = stage
+        speed = self._progress.tasks[-1].speed
+        figures = [f"{speed:,.0f} rows/s" if speed else ""]
+        figures += [f"{name} {value:.3f}" for name, value in event.values.items()]
         self._progress.update(
-            self._task, completed=event.done, total=event.total or None, description=event.stage,
-            figures=figures,
+            self._task, completed=event.done, total=total, description=event.stage,
+            figures=" ".join(figures),
         )  # fmt: skip
 
 
 def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:
-    """A value as JSON for people and machines; what is not a number is null.
+    """Return a value as JSON text; nan and infinity are null.
 
     Args:
         value: nested mappings and sequences.
-        plain: makes what JSON has no word for something that it has one for.
+        plain: turns what JSON cannot express into something that it can.
     """
+    from finetext.core.arrays import finite
+
     return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
 
 
 @contextmanager
 def blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
-    """Make an error of writing one for people; what is left for a closed stream goes nowhere.
+    """Turn an error of writing into a `DataError` that names what is written.
 
-    Args:
-        what: what is written, for the message.
-        stream: it, if it is one of the standard streams.
+    If `stream` is a standard stream, it is redirected to nowhere after the error, so that Python
+    does not fail again when it flushes it at exit.
 
     Raises:
-        BrokenPipeError: nobody reads the stream any more, which is no error to tell.
+        BrokenPipeError: nobody reads the stream any more, which is not worth a message.
         DataError: it cannot be written.
     """
     try:
@@ -138,7 +139,7 @@ def blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
 
 @contextmanager
 def whole_output() -> Iterator[None]:
-    """Write standard output to its end when typer exits, which else hides that this fails.
+    """Flush standard output when typer exits, which would otherwise hide that this fails.
 
     Raises:
         BrokenPipeError: nobody reads it any more.
@@ -149,9 +150,9 @@ def whole_output() -> Iterator[None]:
     except UnicodeEncodeError as error:
         if error.encoding.startswith("utf"):
             raise
-        lacking = error.object[error.start]
+        missing = error.object[error.start]
         raise DataError(
-            f"standard output takes {sys.stdout.encoding} only, which has no {lacking!a}; set "
+            f"the encoding of standard output, {sys.stdout.encoding}, has no {missing!a}; set "
             "PYTHONIOENCODING=utf-8, or write a file with --out"
         ) from None
     except SystemExit as end:
@@ -165,7 +166,7 @@ def whole_output() -> Iterator[None]:
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """While the body runs, SIGTERM stops it as Ctrl-C does, and no Ctrl-C is lost."""
+    """While the body runs, treat SIGTERM like Ctrl-C, and lose no Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     unraisable, sys.unraisablehook = sys.unraisablehook, _stop_again
     try:
@@ -175,9 +176,17 @@ def stopping() -> Iterator[None]:
         sys.unraisablehook = unraisable
 
 
+def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that came while Python ran a finalizer, where it would be lost."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        Timer(0.1, interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
 @contextmanager
-def told_how_to_go_on() -> Iterator[None]:
-    """Print what a stopped run has to say before typer, which says nothing, ends the command."""
+def printing_interrupts() -> Iterator[None]:
+    """Print the message of a KeyboardInterrupt, such as how to resume, which typer would drop."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -186,17 +195,11 @@ def told_how_to_go_on() -> Iterator[None]:
         raise
 
 
-def _stop_again(lost: sys.UnraisableHookArgs) -> None:
-    """Repeat a Ctrl-C that came while Python was in a finaliser, where it would be lost."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        Timer(0.1, interrupt_main).start()
-    else:
-        sys.__unraisablehook__(lost)
-
-
 @contextmanager
 def heard(listener: Listener | None) -> Iterator[Listener]:
-    """The listener; by default the screen, where somebody looks at it."""
+    """Yield the listener, or by default one that shows everything on a terminal or notebook."""
+    from finetext.core.contracts import Listener
+
     if listener is not None:
         yield listener
         return
@@ -205,4 +208,4 @@ def heard(listener: Listener | None) -> Iterator[Listener]:
         yield Listener()
         return
     with screen.watching():
-        yield Listener(screen.say, screen.progress, screen.finding)
+        yield screen.listener

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 from annotated_types import Ge, Gt, Interval
 
 from finetext.core.errors import RecipeError, nearest
-from finetext.core.types import SPLIT_NAMES
 
+LARGEST_SEED: Final = 2**32 - 1
 Count = Annotated[int, Gt(0)]
 """1, 2, 3, ..."""
 NotNegativeCount = Annotated[int, Ge(0)]
@@ -109,7 +109,7 @@ class SplitSettings:
     grouped: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in SPLIT_NAMES:
+        for name in ("train", "validation", "test"):
             _check_size(name, getattr(self, name))
         if self.strategy not in ("stratified", "random"):
             raise RecipeError(

@@ -143,7 +143,7 @@ def _advice(data: ReportData, trust: TrustView | None) -> list[str]:
     if found.suspects is not None and found.suspects.too_many:
         advice.append(
             "Start with the first of “Labels that look wrong”; a better method finds those that "
-            "are: finetext labels --method finetune."
+            "are: finetext label-errors --method finetune."
         )
     elif found.suspects is not None and found.suspects.suspects:
         advice.append(

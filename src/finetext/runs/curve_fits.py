@@ -14,6 +14,7 @@ from typing import Any, Final
 from finetext.core.contracts import FitContext, Listener, Method, ProgressEvent, hyperparameters
 from finetext.core.environment import cache_folder
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Dataset, Splits
 from finetext.core.wording import duration
 from finetext.diagnosis.curve import NestedShares
@@ -21,7 +22,7 @@ from finetext.diagnosis.forecast import Fit, Training
 from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
-from finetext.runs.recipe import LARGEST_SEED, Recipe
+from finetext.runs.recipe import Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
 

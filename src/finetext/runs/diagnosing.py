@@ -35,10 +35,10 @@ KINDS: Final = {
 _AGAIN: Final = {
     "errors": "finetext errors {run}",
     "slices": "finetext slices {run}",
-    "suspects": "finetext labels {run}",
+    "suspects": "finetext label-errors {run}",
     "words": "finetext explain {run} --classes",
     "map": "finetext map {run}",
-    "curve": "finetext curve --recipe {run}/recipe.toml, whose curve.json goes in its place",
+    "curve": "finetext learning-curve --recipe {run}/recipe.toml; put its curve.json here",
 }
 """The command that finds each kind out again."""
 MOST_ROWS: Final = 50_000

@@ -18,6 +18,7 @@ from finetext.core.contracts import (
     predict,
 )
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Finding, Predictions, SplitName, Splits
 from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.deciding import Deciding
@@ -27,7 +28,7 @@ from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.predictions import read_predictions, write_predictions
-from finetext.runs.recipe import LARGEST_SEED, Recipe
+from finetext.runs.recipe import Recipe
 from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
 from finetext.storage.files import sync_names, write_json
 from finetext.storage.resume import Attempts, forget

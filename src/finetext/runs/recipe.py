@@ -49,6 +49,7 @@ from finetext.core.contracts import Method, encoder_of, hyperparameters
 from finetext.core.environment import absolute
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.settings import (
+    LARGEST_SEED,
     Count,
     Positive,
     ReadSettings,
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 
 BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
-LARGEST_SEED: Final = 2**32 - 1
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")

@@ -1,0 +1,360 @@
+"""`finetext evaluate`, `compare`, `errors` and `slices`: how good predictions are, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, argument, option
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError, UnknownNameError
+
+if TYPE_CHECKING:
+    from finetext.core.console import Screen
+    from finetext.core.types import Predicted, SplitName
+
+Judged = Annotated[str, argument("RUN", "A run folder, RUN/METHOD, or a table of predictions.")]
+JudgedPart = Annotated[str, option("NAME", "Which rows: validation or test.", "--part")]
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data,
+    *,
+    reading: Reading,
+    settings: options.DataSettings = None,
+    precision: options.Precision = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    output: Output,
+) -> None:
+    """Measure MODEL on the labeled rows of DATA."""
+    from finetext.cli import arguments
+    from finetext.core.contracts import predict
+    from finetext.evaluation.intervals import evaluate as measure
+    from finetext.evaluation.intervals import per_class
+    from finetext.report.scores import scores_json, show_scores
+    from finetext.report.trust import decided_json, decided_lines
+    from finetext.runs.run import load
+
+    screen = output.screen()
+    classifier = load(model, device, precision=precision, say=screen.say)
+    scheme = classifier.scheme
+    known = {"classes": scheme.names, "multilabel": scheme.multilabel}
+    dataset = arguments.read_data(data, known | reading.given(), settings)
+    screen.say(dataset.description)
+    for finding in dataset.findings:
+        screen.finding(finding)
+    predictions = predict(classifier, dataset)
+    scores = measure(predictions, seed or 0)
+    classes = per_class(predictions, seed or 0)
+    accesses = _count_if_test_rows(model, dataset.texts, screen)
+    if output.as_json:
+        found = scores_json(scores, classes) | decided_json(predictions)
+        screen.json(found | {"openings": accesses})
+        return
+    show_scores(scores, classes, screen.out)
+    for line in decided_lines(predictions):
+        print(f"\n{line}")
+
+
+def compare(
+    sources: Annotated[
+        list[str], argument("SOURCE", "Runs, RUN/METHOD, tables of predictions; or one run.")
+    ],
+    metric: Annotated[
+        str | None, option("NAME", "What is compared; the metric of the runs.")
+    ] = None,
+    method: Annotated[
+        str | None, option("NAME", "Method of each run; the best by default.")
+    ] = None,
+    part: Annotated[str, option("NAME", "Which rows: test (the default) or validation.")] = "test",
+    against: Annotated[
+        str | None, option("NAME", "Compare every other with this one only.")
+    ] = None,
+    out: options.TableOut = None,
+    seed: options.Seed = None,
+    *,
+    output: Output,
+) -> None:
+    """Compare methods, runs or tables of predictions."""
+    from finetext.data.write import check_new, write_table
+    from finetext.evaluation.several import compare_all
+    from finetext.report.comparisons import comparison_lines, comparison_table
+
+    rows = _part(part)
+    if out is not None:
+        check_new(out)
+    screen = output.screen()
+    sets = _predictions(sources, method, rows)
+    for of in sets.values():
+        for finding in of.findings:
+            screen.finding(finding)
+    found = compare_all(
+        {name: of.predictions for name, of in sets.items()},
+        metric or _metric(list(sets.values())),
+        None if against is None else _named(against, sources, sets),
+        seed or 0,
+    )
+    shown = next((of.part for of in sets.values() if of.part is not None), None)
+    runs = {of.run.resolve(): of.run for of in sets.values() if of.run is not None}
+    accesses = {
+        str(run): _count_access(run, rows, "finetext compare", screen)
+        for run in runs.values()
+        if rows == "test"
+    }
+    if out is not None:
+        write_table(out, comparison_table(found))
+    if output.as_json:
+        told = {"part": shown, "openings": accesses, "out": out and str(out)}
+        screen.json(found.to_json() | told)
+        return
+    print("\n".join(comparison_lines(found, shown)))
+    if out is not None:
+        screen.say(f"table: {out}")
+
+
+def _predictions(sources: list[str], method: str | None, part: SplitName) -> dict[str, Predicted]:
+    """Return name to predictions: all methods of the only run, or one set of each source."""
+    from finetext.runs.run import is_run, predicted_in
+
+    runs = [is_run(Path(source).expanduser()) for source in sources]
+    if len(sources) == 1:
+        methods = _methods(Path(sources[0]).expanduser(), method) if runs[0] else []
+        if not methods:
+            raise DataError(
+                f"{sources[0]} alone is nothing to compare: give two sets of predictions or more, "
+                "or a run folder to compare its methods"
+            )
+        return {name: predicted_in(sources[0], name, part) for name in methods}
+    found = [
+        predicted_in(source, method if of_run else None, part)
+        for source, of_run in zip(sources, runs, strict=True)
+    ]
+    names = [of.name for of in found]
+    if len(set(names)) < len(names):  # folders or files of the same name
+        names = [
+            source if of.run is None else f"{of.run}/{of.method}"
+            for source, of in zip(sources, found, strict=True)
+        ]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{twice[0]} is given twice; name each set of predictions once")
+    return dict(zip(names, found, strict=True))
+
+
+def _methods(folder: Path, method: str | None) -> list[str]:
+    """Return the methods of the only run; refuse to compare a single one."""
+    from finetext.runs.run import Run
+
+    methods = [entry.method for entry in Run.open(folder).leaderboard]
+    if method is None:
+        return methods
+    if method not in methods:
+        raise UnknownNameError("method in this run", method, methods)
+    raise RecipeError(
+        f"{method} of {folder} alone is nothing to compare: leave --method out to compare "
+        f"{', '.join(methods)}, or name another run or table"
+    )
+
+
+def _metric(sets: list[Predicted]) -> str:
+    """Return the metric of the runs, or macro F1 if there are none, or they have several."""
+    from finetext.runs.run import USUAL_METRIC
+
+    metrics = {of.metric for of in sets if of.run is not None}
+    return metrics.pop() if len(metrics) == 1 else USUAL_METRIC
+
+
+def _named(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:
+    """Return the name of the set that `--against` gives by its name, its source or its method."""
+    if against in sets:
+        return against
+    if len(sources) == len(sets) and against in sources:
+        return list(sets)[sources.index(against)]
+    methods = [name for name, of in sets.items() if of.method == against]
+    return methods[0] if len(methods) == 1 else against
+
+
+def errors(
+    source: Judged,
+    method: options.OneMethod = None,
+    part: JudgedPart = "validation",
+    count: Annotated[int, option("NUMBER", "Rows of either kind, and confusions.", min=1)] = 20,
+    out: options.TableOut = None,
+    page: Annotated[Path | None, option("FILE", "Write a page to search, sort and filter.")] = None,
+    *,
+    output: Output,
+) -> None:
+    """Show the highest and lowest losses, and the confusions."""
+    from finetext.data.write import check_new, write_table
+    from finetext.diagnosis.losses import find_errors, ranked
+    from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
+    from finetext.storage.files import check_place
+
+    rows = _part(part)
+    if out is not None:
+        check_new(out)
+    if page is not None:
+        check_place(page)
+    screen = output.screen()
+    predicted = _open_rows(source, method, rows, screen)
+    found = find_errors(predicted, count)
+    accesses = _count_access(predicted.run, rows, "finetext errors", screen)
+    _keep_for_report(predicted, rows, "errors", lambda: found, screen)
+    if out is not None:
+        table = ranked(predicted)
+        write_table(out, with_joined_labels(table) if out.suffix in (".csv", ".tsv") else table)
+    if page is not None:
+        write_errors_page(found, predicted.name, page)
+    if output.as_json:
+        written = {"out": out and str(out), "page": page and str(page)}
+        screen.json(found.to_json() | {"openings": accesses} | written)
+        return
+    print("\n".join(errors_lines(found, predicted.name)))
+    for what, path in (("table", out), ("page", page)):
+        if path is not None:
+            screen.say(f"{what}: {path}")
+
+
+def slices(
+    source: Judged,
+    by: Annotated[
+        list[str] | None, option("KIND", "length, cut, group, label, language, token or a column.")
+    ] = None,
+    token: Annotated[
+        list[str] | None, option("TEXT", "Also a slice with this word or phrase; repeatable.")
+    ] = None,
+    data: Annotated[
+        str | None, option("DATA", "Data with the columns of --by; those of the run.")
+    ] = None,
+    id: options.RowId = None,
+    metric: Annotated[
+        str | None, option("NAME", "What is compared; accuracy or samples F1.")
+    ] = None,
+    method: options.OneMethod = None,
+    part: JudgedPart = "validation",
+    out: options.TableOut = None,
+    *,
+    output: Output,
+) -> None:
+    """Find groups of rows with significantly worse scores."""
+    from finetext.data.write import check_new, write_table
+    from finetext.diagnosis.slices import find_slices
+    from finetext.diagnosis.slicing import COLUMN, KINDS
+    from finetext.report.slices import slices_lines, slices_table
+
+    rows = _part(part)
+    if out is not None:
+        check_new(out)
+    screen = output.screen()
+    predicted = _open_rows(source, method, rows, screen)
+    kinds = None if by is None else [name for name in by if name in KINDS]
+    names = [name.removeprefix(COLUMN) for name in by or () if name not in KINDS]
+    columns = _columns(predicted, names, data, id) if names else {}
+    found = find_slices(predicted, kinds, metric, token or (), columns)
+    accesses = _count_access(predicted.run, rows, "finetext slices", screen)
+    if by is None:
+        _keep_for_report(predicted, rows, "slices", lambda: found, screen)
+    elif columns:  # the report shows all other kinds beside them
+        whole = partial(find_slices, predicted, None, metric, token or (), columns)
+        _keep_for_report(predicted, rows, "slices", whole, screen)
+    if out is not None:
+        write_table(out, slices_table(found))
+    if output.as_json:
+        screen.json(found.to_json() | {"openings": accesses, "out": out and str(out)})
+        return
+    print("\n".join(slices_lines(found, predicted.name)))
+    if out is not None:
+        screen.say(f"table: {out}")
+
+
+def _columns(
+    predicted: Predicted, names: list[str], data: str | None, row_id: str | None
+) -> dict[str, list[Any]]:
+    """Return the columns of the data, for the rows predicted."""
+    from finetext.core.settings import ReadSettings
+    from finetext.data.read import source_columns
+    from finetext.diagnosis.slicing import KINDS
+    from finetext.runs.recipe import Recipe
+
+    settings, source = ReadSettings(labelled=False), cast(Any, data)
+    if predicted.run is not None:
+        recipe = Recipe.from_file(predicted.run / "recipe.toml")
+        settings, source = recipe.read, data or recipe.source
+    if source is None:
+        raise DataError(
+            f"there are no slices by {names[0]!r}: it is none of {', '.join(KINDS)}; if it is a "
+            "column, name the data that have it with --data"
+        )
+    settings = replace(settings, id=row_id or settings.id)
+    return source_columns(source, names, predicted.predictions.ids, settings)
+
+
+def _part(name: str) -> SplitName:
+    if name not in ("validation", "test"):
+        raise RecipeError(f"--part {name}: it must be validation or test")
+    return "test" if name == "test" else "validation"
+
+
+def _open_rows(source: str, method: str | None, part: SplitName, screen: Screen) -> Predicted:
+    from finetext.runs.run import predicted_in
+
+    predicted = predicted_in(source, method, part)
+    for finding in predicted.findings:
+        screen.finding(finding)
+    return predicted
+
+
+def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) -> int | None:
+    """Count an access to the test rows of a run; return the number of accesses so far."""
+    from finetext.runs.run import accesses_in_words, record_access
+
+    if run is None or part != "test":
+        return None
+    accesses = record_access(run, by)
+    screen.say(accesses_in_words(run, accesses))
+    return accesses
+
+
+def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
+    """Count an access if the texts are test rows of the run that the model belongs to.
+
+    They are if half of them are, or half of the test rows are among them. They are compared by
+    their texts, as rows that are read again may have other ids.
+    """
+    from finetext.models.hub import model_folder
+    from finetext.runs.run import Run
+
+    model = model_folder(model)
+    place = model.resolve()
+    run = model if Run.is_at(place) else place.parent.parent
+    if not Run.is_at(run):
+        return None
+    try:
+        own = set(Run.open(run).texts(None if run is model else place.parent.name, "test"))
+    except FinetextError:
+        return None
+    measured = set(texts)
+    if 2 * len(measured & own) < min(len(measured), len(own)) or not own:
+        return None
+    return _count_access(run, "test", "finetext evaluate", screen)
+
+
+def _keep_for_report(
+    predicted: Predicted, part: SplitName, kind: str, find: Callable[[], Any], screen: Screen
+) -> None:
+    """Keep what `find` gives for the report, if it is about validation rows of the best method."""
+    from finetext.runs.diagnosing import keep
+    from finetext.runs.run import Run
+
+    if predicted.run is None or part != "validation":
+        return
+    if predicted.method != Run.open(predicted.run).best:
+        return
+    try:
+        keep(predicted.run, kind, find())
+    except RunError as error:  # the run folder may be read-only
+        screen.say(f"not kept for the report: {error}")

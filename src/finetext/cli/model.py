@@ -1,0 +1,317 @@
+"""Commands on a trained model: `decide`, `report`, `export`, `serve`, `info`, `push`, `pull`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, argument, flag, option
+from finetext.core.errors import DataError, ModelError, RecipeError
+
+_MEASURED: Final = frozenset({"scores", "validation_scores", "baselines", "decided", "slices"})
+"""What is recorded of a model that depends on its decision rule."""
+HubName = Annotated[str, argument("USER/NAME", "Name of the model on the Hub.")]
+
+
+def decide(
+    run: options.RunFolder,
+    out: Annotated[Path, option("FOLDER", "Folder of the model, new or a model's.")],
+    method: options.OneMethod = None,
+    aim: Annotated[
+        str | None, option("AIM", "f1, precision=0.95 or recall=0.9 of each label.")
+    ] = None,
+    costs: Annotated[
+        Path | None, option("FILE", "CSV with the cost of each error to minimize.")
+    ] = None,
+    abstain: Annotated[
+        str | None, option("RULE", "Abstain: accuracy=0.95, coverage=0.9 or probability=0.7.")
+    ] = None,
+    coverage: Annotated[
+        float | None, option("SHARE", "Make prediction sets with this coverage.")
+    ] = None,
+    *,
+    output: Output,
+) -> None:
+    """Choose a decision rule for a model of RUN."""
+    from finetext.evaluation.deciding import Deciding, choose_decision
+    from finetext.models.folder import provenance, record_of, save_model
+    from finetext.report.trust import decided_json, decided_lines, threshold_lines
+    from finetext.runs.run import load, predicted_in
+
+    wanted = Deciding(aim, costs, abstain, coverage)
+    predicted = predicted_in(run, method, "validation")
+    if predicted.run is None or predicted.method is None:
+        raise DataError(f"{run} is not a run folder or a method in one, so it holds no model")
+    model = predicted.run / predicted.method / "model"
+    if out.resolve() == model.resolve() or _is_of_run(out.resolve()):
+        raise DataError(f"{out} is the model of a run; write the new one to another folder")
+    decision = choose_decision(predicted.predictions, wanted)
+    classifier = load(model, "cpu").with_decision(decision)
+    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
+    save_model(classifier, out, provenance(model), known)
+    decided = replace(predicted.predictions, decision=decision)
+    if output.as_json:
+        written = {"model": str(out), "decision": decision.to_json()}
+        output.screen().json(written | decided_json(decided))
+        return
+    print(f"{predicted.name}: {wanted.words or 'the likeliest label'}")
+    if lines := [*decided_lines(decided), *threshold_lines(decided)]:
+        print(f"on the {len(decided):,} validation rows that it was chosen on:")
+        print("\n".join(f"  {line}" for line in lines))
+    print(f"model: {out}")
+
+
+def _is_of_run(model: Path) -> bool:
+    """Return whether it is the model of a method in a run, which nothing may replace."""
+    from finetext.runs.run import Run
+
+    return model.name == "model" and Run.is_at(model.parent.parent)
+
+
+def report(run: options.RunFolder, *, output: Output) -> None:
+    """Rewrite the report of RUN with everything found since."""
+    from finetext.core.types import Finding
+    from finetext.runs.reporting import report as write
+    from finetext.storage.codec import finding_to_json
+
+    screen, damaged = output.screen(), list[Finding]()
+    page = write(run, damaged.append)
+    for finding in damaged:
+        screen.finding(finding)
+    if output.as_json:
+        screen.json({"report": str(page), "findings": list(map(finding_to_json, damaged))})
+    else:
+        print(f"report: {page}")
+
+
+def export(
+    model: options.Model,
+    format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
+    quantize: Annotated[
+        str | None, option("NAME", "int8: an ONNX graph of a quarter of the size.")
+    ] = None,
+    dimensions: Annotated[
+        int | None, option("NUMBER", "Of static embeddings; 256 by default.")
+    ] = None,
+    data: Annotated[
+        str | None, option("DATA", "Rows to compare on; validation rows of the run.")
+    ] = None,
+    text: options.Text = None,
+    label: options.Label = None,
+    id: options.RowId = None,
+    settings: options.DataSettings = None,
+    least_agreement: Annotated[
+        float | None, option("SHARE", "Refuse less; onnx 0.99, int8 0.97, static 0.")
+    ] = None,
+    force: Annotated[
+        bool, flag("--force", "Write it anyway, or without rows to compare on.")
+    ] = False,
+    out: Annotated[
+        Path | None, option("FOLDER", "onnx or static beside the model by default.")
+    ] = None,
+    seed: options.Seed = None,
+    *,
+    output: Output,
+) -> None:
+    """Convert MODEL to ONNX or static embeddings."""
+    from finetext.cli import arguments
+    from finetext.report.models import comparison_lines
+    from finetext.runs.export import ExportTerms
+    from finetext.runs.export import export as exported
+
+    asked = {"quantize": quantize, "dimensions": dimensions}
+    reading = arguments.read_settings(Reading(text, label, id=id).given(), settings)
+    screen = output.screen()
+    with screen.watching():
+        found = exported(
+            model,
+            format,
+            out,
+            data=data,
+            read=reading,
+            settings={name: of for name, of in asked.items() if of is not None},
+            terms=ExportTerms(least_agreement, force),
+            seed=seed,
+            listener=screen.listener,
+        )
+    comparison = found.compared
+    if output.as_json:
+        told = {"folder": str(found.folder), "format": format}
+        screen.json(told | {"compared": None if comparison is None else comparison.to_json()})
+        return
+    if comparison is not None:
+        print("\n".join(comparison_lines(comparison)))
+    print(f"export: {found.folder}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the server that have options of their own."""
+
+    batch_texts: Annotated[
+        int | None, option("TEXTS", "Largest batch; 64 texts by default.", "--max-batch")
+    ] = None
+    batch_milliseconds: Annotated[
+        float | None, option("MILLISECONDS", "Longest wait to fill a batch; 5.", "--max-wait")
+    ] = None
+    queue_texts: Annotated[
+        int | None, option("TEXTS", "Most texts that wait; 1024.", "--max-queue")
+    ] = None
+    request_texts: Annotated[
+        int | None, option("TEXTS", "Most texts of a request; 256.", "--max-texts")
+    ] = None
+    text_characters: Annotated[
+        int | None, option("NUMBER", "Most characters of a text; 50000.", "--max-characters")
+    ] = None
+    request_seconds: Annotated[
+        float | None, option("SECONDS", "Longest time to an answer; 30.", "--timeout")
+    ] = None
+
+
+def serve(
+    model: options.Model,
+    *,
+    host: Annotated[
+        str, option("ADDRESS", "Where to listen; 127.0.0.1: only this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, option("NUMBER", "0 takes a free one.", min=0, max=65535)] = (8000),
+    token_file: Annotated[
+        Path | None, option("FILE", "File with the token of clients; or $FINETEXT_TOKEN.")
+    ] = None,
+    limits: Limits,
+    settings: Annotated[
+        list[str] | None, option("KEY=VALUE", "Any other limit: serve.stop_seconds=60", "--set")
+    ] = None,
+    precision: options.Precision = None,
+    device: options.Device = None,
+    output: Output,
+) -> None:
+    """Serve the predictions of MODEL over HTTP until Ctrl-C."""
+    from finetext.cli import arguments
+    from finetext.core.settings import ServeSettings, made
+    from finetext.runs.run import load
+    from finetext.serving import server
+    from finetext.serving.model import about
+
+    server.check_installed()
+    sections = arguments.assigned(settings)
+    if others := sections.keys() - {"serve"}:
+        raise RecipeError(f"--set {min(others)}: only serve.NAME=VALUE can be set here")
+    values = options.given(limits) | sections.get("serve", {})
+    made_limits = made("serve", ServeSettings, values)
+    token = server.find_token(token_file)
+    screen = output.screen()
+
+    def ready(address: str) -> None:
+        if output.as_json:
+            screen.json({"address": address, "has_token": token is not None})
+        else:
+            print(f"{model} is at {address}")
+            screen.say(_how_to_ask(address, token is not None))
+        sys.stdout.flush()
+
+    with server.bound(host, port) as listening:
+        classifier = load(model, device, precision=precision, say=screen.say)
+        _log_warnings(host if token is None and server.is_open_to_others(listening) else None)
+        server.answer(listening, classifier, about(model), token, made_limits, ready)
+    screen.say("stopped; accepted requests were answered, or refused if they took too long")
+
+
+def _log_warnings(open_host: str | None) -> None:
+    """Log warnings and errors; warn of a host that others can reach without a token."""
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    if open_host is not None:
+        logging.warning(
+            "anyone who reaches %s can use this model: there is no token; see --token-file",
+            open_host,
+        )
+
+
+def _how_to_ask(address: str, has_token: bool) -> str:
+    header = " -H 'Content-Type: application/json'"
+    if has_token:
+        header += ' -H "Authorization: Bearer $FINETEXT_TOKEN"'
+    return (
+        f"in a browser: {address}/\n"
+        f'to ask: curl {address}/predict{header} -d \'{{"inputs": "What a film!"}}\'\n'
+        "Ctrl-C stops it"
+    )
+
+
+def info(model: options.Model, *, output: Output) -> None:
+    """Show the origin and scores of MODEL, and check its files."""
+    from finetext.models.info import info as look
+    from finetext.report.models import file_lines, model_lines, score_lines
+
+    about = look(model)
+    if output.as_json:
+        output.screen().json(about.to_json())
+    else:
+        parts = (model_lines(about), score_lines(about), file_lines(about))
+        print("\n\n".join("\n".join(lines) for part in parts if (lines := list(part))))
+    if about.problem is not None:
+        raise ModelError(about.problem)
+
+
+def push(
+    model: options.Model,
+    repository: HubName,
+    private: Annotated[bool, flag("--private", "Make a new repository private.")] = False,
+    revision: Annotated[str | None, option("BRANCH", "Branch to push to; main by default.")] = None,
+    message: Annotated[str | None, option("TEXT", "Message of the commit.")] = None,
+    *,
+    output: Output,
+) -> None:
+    """Upload MODEL to the Hugging Face Hub."""
+    from finetext.core.wording import counted
+    from finetext.models.hub import model_folder
+    from finetext.models.upload import push as send
+
+    screen = output.screen()
+    chosen: dict[str, Any] = {"private": private, "revision": revision, "message": message}
+    sent = send(model_folder(model), repository, say=screen.say, **chosen)
+    if sent.left_out:
+        screen.say(f"left out, as it does not belong to the model: {', '.join(sent.left_out)}")
+    if sent.removed:
+        screen.say(f"removed there, as this model has none: {', '.join(sent.removed)}")
+    if sent.card == "kept":
+        screen.say(
+            "README.md on the Hub was not written by finetext, or changed since, so it is kept; "
+            "remove it there and push again for a new one"
+        )
+    if output.as_json:
+        screen.json(asdict(sent))
+        return
+    screen.say(f"{counted(len(sent.files), 'file')} of {model}, commit {sent.commit[:12]}")
+    print(sent.url)
+
+
+def pull(
+    repository: HubName,
+    out: Annotated[Path | None, option("FOLDER", "Folder of the model; NAME by default.")] = None,
+    revision: Annotated[
+        str | None, option("NAME", "Branch, tag or commit; main by default.")
+    ] = None,
+    *,
+    output: Output,
+) -> None:
+    """Download a model from the Hugging Face Hub."""
+    from finetext.models.folder import FOREIGN
+    from finetext.models.hub import pull as get
+    from finetext.models.info import info as look
+
+    screen = output.screen()
+    folder = get(repository, out, revision)
+    about = look(folder)
+    if about.kind == "foreign":
+        screen.say(FOREIGN)
+    if output.as_json:
+        screen.json(about.to_json())
+        return
+    print(f"model: {folder}")
+    print(f"to use it: finetext predict {folder} TEXT")

@@ -1,0 +1,224 @@
+"""`finetext train`, `demo`, `show`, `learning-curve` and `find-lr`: fit methods on labeled data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from finetext.cli import options
+from finetext.cli.options import Output, SplitTraining, flag, option
+
+if TYPE_CHECKING:
+    from finetext.core.console import Screen
+    from finetext.runs.run import Run
+    from finetext.training.rate_finder import RateCurve
+
+_TABLE_WIDTH: Final = 100
+"""Columns that the leaderboard may take; a narrower terminal breaks its lines, cutting nothing."""
+
+
+def train(
+    data: options.OptionalData = None,
+    *,
+    chosen: SplitTraining,
+    methods: options.Methods = None,
+    epochs: options.Epochs = None,
+    precision: options.Precision = None,
+    metric: Annotated[
+        str | None, option("NAME", "Chooses on validation; macro_f1 by default.")
+    ] = None,
+    out: options.RunOut = None,
+    resume: options.Resume = False,
+    seeds: Annotated[
+        int | None, option("NUMBER", "Seeds to fit each method with; 1 by default.")
+    ] = None,
+    track: options.Track = None,
+    checkpoint_seconds: options.CheckpointSeconds = None,
+    output: Output,
+) -> None:
+    """Fit methods on DATA; write models and a report."""
+    from finetext.cli import arguments
+    from finetext.cli.arguments import MethodOptions
+    from finetext.runs.pipeline import train as fit_methods
+
+    recipe = None
+    if resume and chosen.recipe is None:
+        recipe = arguments.recipe_of_run(out, is_needed=data is None)
+    asked = arguments.asked_recipe(
+        data,
+        chosen,
+        MethodOptions(methods, chosen.encoder, chosen.max_length, epochs, precision),
+        recipe,
+        metric=metric,
+        seeds=seeds,
+        track=arguments.names(track),
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    screen = output.screen()
+    with screen.watching():
+        run = fit_methods(asked, out=out, resume=resume, listener=screen.listener)
+    _show_run(run, screen, output.as_json)
+
+
+def demo(
+    out: options.RunOut = None,
+    resume: options.Resume = False,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    *,
+    output: Output,
+) -> None:
+    """Train on BBC News: the same as `finetext train bbc-news`."""
+    chosen = SplitTraining(seed=seed, device=device)
+    train("bbc-news", chosen=chosen, out=out, resume=resume, output=output)
+
+
+def show(
+    run: options.RunFolder,
+    results: Annotated[
+        int | None, option("NUMBER", "Show that many predictions instead.", min=1)
+    ] = None,
+    method: options.OneMethod = None,
+    *,
+    output: Output,
+) -> None:
+    """Show the leaderboard of RUN, or predictions on test rows."""
+    from finetext.runs.reporting import results_rows, show_results
+    from finetext.runs.run import Run, accesses_in_words, record_access
+
+    screen = output.screen()
+    finished = Run.open(run)
+    if results is None:
+        _show_run(finished, screen, output.as_json)
+        return
+    rows = results_rows(finished, method, results)
+    screen.say(accesses_in_words(run, record_access(run, "finetext show --results")))
+    if output.as_json:
+        screen.json(rows)
+    else:
+        show_results(rows, screen.out)
+
+
+def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
+    from finetext.report.comparisons import paid_lines
+    from finetext.report.leaderboard import leaderboard_lines, leaderboard_table, seed_lines
+    from finetext.runs.finish import FAILED
+    from finetext.runs.run import resume_command
+    from finetext.storage.codec import finding_to_json, to_json
+
+    if as_json:
+        screen.json({
+            "run": str(run.folder),
+            "best": run.best,
+            "cheapest": run.cheapest,
+            "metric": run.metric,
+            "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
+            "paid": [pair.to_json() for pair in run.paid],
+            "leaderboard": [entry.to_json() for entry in run.leaderboard],
+            "unfinished": run.unfinished,
+            "findings": list(map(finding_to_json, run.findings)),
+        })  # fmt: skip
+        return
+    board = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
+    if screen.out.is_terminal:
+        screen.out.width = max(screen.out.width, _TABLE_WIDTH)
+        screen.out.print(leaderboard_table(*board))
+    else:
+        print("\n".join(leaderboard_lines(*board)))
+    for line in (*seed_lines(run.leaderboard, run.metric), *paid_lines(run.paid)):
+        print(line)
+    if run.unfinished:
+        print(f"\nunfinished: {', '.join(run.unfinished)}")
+        if all(finding.code != FAILED for finding in run.findings):
+            print(f"to resume: {resume_command(run.folder)}")
+    if run.report.is_file():
+        print(f"\nreport: {run.report}")
+
+
+def learning_curve(
+    data: options.OptionalData = None,
+    *,
+    chosen: SplitTraining,
+    methods: Annotated[str | None, option("NAMES", "Methods; majority,tfidf by default.")] = None,
+    epochs: options.Epochs = None,
+    sizes: Annotated[str | None, option("ROWS", "Training sizes: 100,200,400,800.")] = None,
+    steps: Annotated[int, option("NUMBER", "Number of sizes without --sizes.")] = 6,
+    seeds: Annotated[int, option("NUMBER", "Fits of a method on each size.")] = 3,
+    metric: Annotated[str | None, option("NAME", "What is measured; macro_f1 by default.")] = None,
+    out: Annotated[Path | None, option("FOLDER", "Folder; runs/NAME-curve by default.")] = None,
+    resume: Annotated[bool, flag("--resume", "Resume a curve that was stopped.")] = False,
+    output: Output,
+) -> None:
+    """Estimate what more labeled rows of DATA are worth."""
+    from finetext.cli import arguments
+    from finetext.cli.arguments import MethodOptions
+    from finetext.report.learning_curve import curve_lines
+    from finetext.runs.learning_curve import CurveSettings, Place, grow
+    from finetext.runs.recipe import BASELINES
+
+    names = ",".join(BASELINES) if methods is None and chosen.recipe is None else methods
+    options_of_methods = MethodOptions(names, chosen.encoder, chosen.max_length, epochs)
+    asked = arguments.asked_recipe(data, chosen, options_of_methods, metric=metric)
+    wanted = CurveSettings(arguments.row_counts("--sizes", sizes), steps, seeds)
+    screen = output.screen()
+    with screen.watching():
+        folder, curve = grow(None, asked, wanted, Place(out, resume), screen.listener)
+    if output.as_json:
+        screen.json({"folder": str(folder)} | curve.to_json())
+        return
+    print("\n".join(curve_lines(curve)))
+    print(f"\npicture: {folder / 'curve.svg'}")
+
+
+def find_lr(
+    data: options.OptionalData = None,
+    *,
+    chosen: SplitTraining,
+    lowest: Annotated[float, option("RATE", "Learning rate at the start.")] = 1e-7,
+    highest: Annotated[float, option("RATE", "Learning rate at the end.")] = 1.0,
+    steps: Annotated[int, option("NUMBER", "Steps of the range test.")] = 100,
+    out: Annotated[Path | None, option("FILE", "Draw the curve here, as .png or .svg.")] = None,
+    output: Output,
+) -> None:
+    """Suggest a learning rate for fine-tuning on DATA."""
+    from finetext.cli import arguments
+    from finetext.cli.arguments import MethodOptions
+    from finetext.core.errors import DataError
+    from finetext.report.pictures import check_picture, write_rate_curve
+    from finetext.runs.find_lr import RangeTest, finetune_rung
+    from finetext.runs.find_lr import find_lr as find
+    from finetext.storage.files import check_place
+
+    if out is not None:
+        check_place(out)
+        check_picture(out)
+    methods = MethodOptions(
+        "finetune" if chosen.recipe is None else None, chosen.encoder, chosen.max_length
+    )
+    asked = arguments.asked_recipe(data, chosen, methods)
+    name, method = finetune_rung(asked)
+    screen = output.screen()
+    with screen.watching():
+        test = RangeTest(lowest, highest, steps)
+        curve = find(asked, method, test, listener=screen.listener)
+    if out is not None:
+        try:
+            write_rate_curve(curve, out)
+        except DataError:
+            _show_rate(curve, name, None, screen, output.as_json)
+            raise
+    _show_rate(curve, name, out, screen, output.as_json)
+
+
+def _show_rate(
+    curve: RateCurve, name: str, out: Path | None, screen: Screen, as_json: bool
+) -> None:
+    if as_json:
+        screen.json(asdict(curve) | {"rung": name, "picture": out and str(out)})
+        return
+    rate = f"{curve.suggestion:.2g}"
+    print(f"learning rate: {rate} (a more cautious choice: {curve.valley:.2g})")
+    print(f"to train with it: finetext train ... --set {name}.learning_rate={rate}")
+    if out is not None:
+        print(f"picture: {out}")
