@@ -105,7 +105,7 @@ TRAIN = {
     "train {}/ok.csv --methods probe --encoder {tiny} --max-length 999": "from 4 to 64 tokens",
     "train {}/ok.csv --methods finetune --encoder {tiny} --max-length 999": "from 4 to 64 tokens",
     "train {}/ok.csv --metric macrof1": "did you mean 'macro_f1'",
-    "train {}/ok.csv --metric samples_f1": "not for data with 2 classes",
+    "train {}/ok.csv --metric samples_f1": "the metric 'samples_f1'",
     "train {}/ok.csv --train-size 2.5": "the size of train is 2.5",
     "train {}/ok.csv --train-size 0.8 --test-size 0.5": "add up to more than the 60 rows",
     "train {}/ok.csv --test-size many": "neither a share such as 0.2 nor a count",
@@ -146,7 +146,7 @@ OTHERS = {
     "predict {}/ok.csv text": "there is no model or run folder",
     "predict {}/folder text": "is not a finetext model",
     "predict {}/damaged text": "is damaged",
-    "predict {}/damaged-run text": "leaderboard.json",
+    "predict {}/damaged-run text": "damaged-run is damaged: ",
     "predict {}/half text": "is damaged",
     "predict {run} missing.csv": "there is no file missing.csv",
     "predict {run} {}/empty.csv": "is empty",
@@ -156,7 +156,7 @@ OTHERS = {
     "predict {run} {}/ok.csv --out no/out.csv": "there is no folder no",
     "show nothere": "not the folder of a finished run",
     "show {}/folder": "not the folder of a finished run",
-    "show {}/damaged-run": "leaderboard.json",
+    "show {}/damaged-run": "damaged-run is damaged: ",
     "show {run} --results 2 --method tfdif": "did you mean 'tfidf'",
 }
 

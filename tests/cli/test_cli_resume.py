@@ -68,7 +68,7 @@ def test_an_unfinished_run_is_not_overwritten(command: Command, run: Path, revie
     seen = command("train", reviews, *QUICK, "--resume", "--out", "run", "--seed", 3)
     assert seen.status == 2
     assert "other settings: seed was 0 and is 3" in seen.err
-    assert "go on with it: finetext train --resume --out run" in command("show", "run").err
+    assert "resume it: finetext train --resume --out run" in command("show", "run").err
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
 
 
