@@ -94,12 +94,7 @@ def state_of(part: Part) -> State | None:
 
 
 def model_hash(model: str | Path) -> str:
-    """Return the SHA-256 of the files of a model folder, or of the best model of a run folder.
-
-    Raises:
-        RunError: the run is damaged.
-        DataError: a file cannot be read.
-    """
+    """Return the SHA-256 of the files of a model folder, or of the best model of a run folder."""
     from finetext.models.folder import best_model
     from finetext.models.hub import model_folder
 
@@ -159,11 +154,7 @@ class Files:
         return self.is_known and is_appended and is_file
 
     def check(self) -> None:
-        """Refuse what cannot be written or resumed, before any work is done.
-
-        Raises:
-            DataError: see `check_output`; or nothing can be resumed.
-        """
+        """Raise a DataError for what cannot be written or resumed, before any work is done."""
         if self.out is not None:
             check_output(self.out, self.source)
         if self.rejected is not None:
@@ -212,14 +203,7 @@ class Output:
         return self._out is not None and self._out.lock is not None
 
     def begin(self, identity: Identity | None, kinds: Mapping[str, Any]) -> int:
-        """Continue where the files end, or begin.
-
-        Args:
-            identity: of what is predicted, or None if it cannot be resumed.
-            kinds: see `Part.begin`.
-
-        Returns:
-            the number of rows that are done.
+        """Continue where the files end, or begin; returns the number of rows that are done.
 
         Raises:
             DataError: something else was predicted before, or a prediction that can be resumed

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from finetext.storage.files import put_in_place
+from finetext.storage.files import replaced_file
 
 MOST_BYTES: Final = 4 * 2**30
-"""What one kind of array may take on disk; those that were not used for longest go first."""
+"""The most that arrays of one kind take on disk; the least recently used go first."""
 OLDEST_PART: Final = 86_400.0
-"""Seconds after which a file that is not whole was left by a process that was killed."""
+"""Seconds after which an unfinished file is one that a killed process left."""
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Arrays from the cache, or else made and put there.
+    """Return arrays from the cache, or make them and put them there.
 
-    A file that cannot be read or written is done without.
+    A file that cannot be read or written is ignored.
 
     Args:
         cache: the cache folder; None always makes them.
@@ -33,47 +33,25 @@ def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) ->
     """
     if cache is None:
         return make()
-    path = cache / kind / f"{key}.safetensors"
-    arrays = _read(path)
-    if arrays is None:
-        arrays = make()
-        _write(path, arrays)
-    return arrays
-
-
-def _read(path: Path) -> Arrays | None:
-    """The arrays in a file, which counts as used; None if it is missing or damaged."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load_file, save_file
 
-    try:
+    path = cache / kind / f"{key}.safetensors"
+    with suppress(OSError, ValueError, SafetensorError):
         arrays: Arrays = load_file(path)
         os.utime(path)
-    except (OSError, ValueError, SafetensorError):
-        return None
-    return arrays
-
-
-def _write(path: Path, arrays: Arrays) -> None:
-    """Write beside and rename, then make room."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    beside = None
-    try:
+        return arrays
+    arrays = make()
+    with suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        save_file({name: np.ascontiguousarray(of) for name, of in arrays.items()}, beside)
-        put_in_place(Path(beside), path)
+        with replaced_file(path, suffix=".part") as beside:
+            save_file({name: np.ascontiguousarray(of) for name, of in arrays.items()}, beside)
         _make_room(path.parent)
-    except (OSError, SafetensorError):
-        if beside is not None:
-            Path(beside).unlink(missing_ok=True)
+    return arrays
 
 
 def _make_room(folder: Path) -> None:
-    """Delete leftovers, and what was not used for longest until the rest is within `MOST_BYTES`."""
+    """Delete what killed processes left, and the least recently used beyond `MOST_BYTES`."""
     for path in folder.glob("*.part"):
         if time.time() - path.stat().st_mtime > OLDEST_PART:
             path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from finetext.core.arrays import finite
 from finetext.core.errors import FinetextError, RunError
@@ -59,13 +59,12 @@ def _build_adapter(kind: Any) -> Any:
     return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
 
 
-_adapter: Final[Callable[[Any], Any]] = cache(_build_adapter)
+_adapter: Callable[[Any], Any] = cache(_build_adapter)
 
 
 def finding_to_json(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON values."""
-    values: dict[str, Any] = to_json(finding)
-    return values
+    return dict(to_json(finding))
 
 
 def finding_from_json(values: Mapping[str, Any]) -> Finding:

@@ -1,4 +1,4 @@
-"""Files that outlast a machine that is switched off: down to the disk before they are renamed."""
+"""Files that survive a power failure: on the disk before they get their name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from finetext.core.errors import DataError
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SAYS_FULL: Final = re.compile(r"no space left|\(os error (28|112|122)\)", re.I)
-"""How libraries in Rust tell of it, whose errors have no number."""
+"""How libraries in Rust report it, whose errors have no number."""
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it comes from, is that a disk or a share of it is full."""
+    """Return whether an error, or one that caused it, is that a disk or a quota is full."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return True
@@ -32,40 +32,25 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def put_in_place(unfinished: Path, place: Path) -> None:
-    """Rename a file, down to the disk before and its new name after.
-
-    Args:
-        unfinished: what was written and closed, in the same folder.
-        place: its name from now on; a file that is there is replaced.
-
-    Raises:
-        OSError: it cannot be written or renamed.
-    """
-    sync(unfinished)
-    os.replace(unfinished, place)
-    sync_names(place.parent)
-
-
 def check_place(path: Path) -> None:
-    """Refuse a file that cannot be written, before any work is done.
-
-    Raises:
-        DataError: its folder is missing, or it is a folder itself.
-    """
+    """Raise a DataError if the folder of a file is missing, or the file is a folder itself."""
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise DataError(f"{path} cannot be written: it is a folder")
 
 
+def put_in_place(unfinished: Path, place: Path) -> None:
+    """Rename a closed file within its folder: to the disk before, and its new name after."""
+    sync(unfinished)
+    os.replace(unfinished, place)
+    sync_names(place.parent)
+
+
 def finish_folder(folder: Path) -> None:
-    """Bring a folder of results down to the disk, its files readable as new files are.
+    """Write a folder of results to the disk, its files as readable as new files are.
 
-    safetensors writes files that their owner alone can read, which is no use to a server.
-
-    Raises:
-        OSError: it cannot be written.
+    safetensors writes files that only their owner can read, which is no use to a server.
     """
     mask = os.umask(0)
     os.umask(mask)
@@ -76,11 +61,7 @@ def finish_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or a folder with all that is in it, down to the disk.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a file, or a folder with all that is in it, to the disk."""
     if path.is_dir():
         for inside in path.iterdir():
             sync(inside)
@@ -91,11 +72,7 @@ def sync(path: Path) -> None:
 
 
 def sync_names(folder: Path) -> None:
-    """Bring the names in a folder down to the disk, where the platform can do that.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+    """Write the names in a folder to the disk, where the platform can do that."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -114,21 +91,28 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text beside its place, down to the disk, and rename it, or leave nothing."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write UTF-8 text to a file, whole or not at all."""
+    with replaced_file(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors="replace")
+        beside.chmod(0o644)
+
+
+@contextmanager
+def replaced_file(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield an empty file to fill; it replaces `path` when the body ends without error."""
+    handle, name = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(beside, 0o644)
-        put_in_place(Path(beside), path)
+        yield Path(name)
+        put_in_place(Path(name), path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
         raise
 
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill; when all went well it is on the disk, in the place of `folder`."""
+    """Yield an empty folder to fill; it replaces `folder` when the body ends without error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -34,11 +34,7 @@ Held = tuple[str, bool] | None
 
 
 def try_lock(path: Path) -> BaseFileLock | None:
-    """Return the lock of a lock file, or None if another process holds it.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Return the lock of a file, made if missing; None if another process holds it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, timeout=0)
@@ -58,8 +54,7 @@ def is_started(folder: Path) -> bool:
 def is_free(folder: Path) -> bool:
     """Return whether something new can start in a folder.
 
-    The folder is missing, empty, or holds only what a process wrote that was killed before its
-    run or learning curve had started.
+    It is missing, empty, or holds only what was written before a killed run or curve had started.
     """
     if not folder.is_dir():
         return not folder.exists()
@@ -69,16 +64,12 @@ def is_free(folder: Path) -> bool:
 
 
 def check_folder(out: Path, resume: bool, held: Callable[[Path], Held]) -> None:
-    """Refuse a folder that cannot be used, before any work is done.
+    """Raise a RunError for a folder that cannot be used, before any work is done.
 
     Args:
         out: the folder that was asked for.
         resume: whether what it holds may be resumed.
-        held: says what a folder that is not free holds; None if that is nothing known.
-
-    Raises:
-        RunError: it is a file, holds something else, cannot be written, or another process is
-            writing into it.
+        held: returns what a folder that is not free holds; None if that is nothing known.
     """
     if not os.path.isdir(out) or is_free(out):
         check_writable(out)
@@ -95,11 +86,7 @@ def check_folder(out: Path, resume: bool, held: Callable[[Path], Held]) -> None:
 
 
 def check_writable(out: Path) -> None:
-    """Refuse a folder if no file can be made in the part of its path that exists.
-
-    Raises:
-        RunError: it cannot be written, or it or a folder above it is a file.
-    """
+    """Raise a RunError if no file can be made in the part of a path that exists."""
     above = next(place for place in (out, *out.absolute().parents) if os.path.exists(place))
     if not above.is_dir():
         raise RunError(f"the folder cannot be {out}: {above} is a file")
@@ -112,44 +99,26 @@ def check_writable(out: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
-    """Lock a folder while the body runs; it is made if missing, and removed again if still free.
-
-    Raises:
-        RunError: another process is writing into it, or it cannot be written.
-    """
+    """Lock a folder while the body runs; it is made if missing, and removed again if still free."""
     with _claimed_first([folder]) as first:
-        if first is None:
-            raise _busy(folder)
         yield first
 
 
 @contextmanager
 def claimed_new(out: Path | None, name: str) -> Iterator[Path]:
-    """Lock a folder for something new: `out`, or the first free `runs/NAME`, `runs/NAME-2`, ...
-
-    Raises:
-        RunError: `out` is not free, or cannot be written.
-    """
+    """Lock a folder for something new: `out`, or the first free `runs/NAME`, `runs/NAME-2`, ..."""
     if out is not None and not is_free(out):
         raise RunError(f"{out} already exists and is not empty; choose another folder")
     numbered = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in count(1))
     free = (folder for folder in numbered if is_free(folder))
     with _claimed_first(free if out is None else [out]) as folder:
-        if folder is None:
-            raise _busy(out)
         sweep(folder)
         yield folder
 
 
-def _busy(folder: Path | None) -> RunError:
-    return RunError(
-        f"another process is writing into {folder}; wait until it ends, or choose another folder"
-    )
-
-
 @contextmanager
-def _claimed_first(folders: Iterable[Path]) -> Iterator[Path | None]:
-    """Lock the first of the folders that no other process holds, or none."""
+def _claimed_first(folders: Iterable[Path]) -> Iterator[Path]:
+    """Lock the first of the folders that no other process holds; raises a RunError if all are."""
     for folder in folders:
         made = [place for place in (folder, *folder.parents) if not place.exists()]
         was_free = is_free(folder)
@@ -157,35 +126,29 @@ def _claimed_first(folders: Iterable[Path]) -> Iterator[Path | None]:
             lock = try_lock(folder / LOCK)
         except OSError as error:
             raise RunError(f"the folder {folder} cannot be written: {error}") from None
-        if lock is None:
-            continue
-        if was_free and not is_free(folder):
+        if lock is not None and (not was_free or is_free(folder)):
+            break
+        if lock is not None:
             lock.release()
-            continue
-        try:
-            yield folder
-        finally:
-            _remove_if_free(folder, made)
-            lock.release()
-        return
-    yield None
-
-
-def _remove_if_free(folder: Path, made: Iterable[Path]) -> None:
-    if is_free(folder):
-        with suppress(OSError, RunError):
-            sweep(folder)
-            (folder / LOCK).unlink(missing_ok=True)
-            for place in made:
-                place.rmdir()
+    else:
+        raise RunError(
+            f"another process is writing into {folder}; wait until it ends, or choose another "
+            "folder"
+        )
+    try:
+        yield folder
+    finally:
+        if is_free(folder):
+            with suppress(OSError, RunError):
+                sweep(folder)
+                (folder / LOCK).unlink(missing_ok=True)
+                for place in made:
+                    place.rmdir()
+        lock.release()
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed run left half-written at the top of its folder.
-
-    Raises:
-        RunError: it cannot be removed.
-    """
+    """Remove what a killed run left half-written at the top of its folder; raises a RunError."""
     early = _EARLY if not (folder / STARTED[-1]).is_file() else ()
     try:
         for path in list(folder.iterdir()):

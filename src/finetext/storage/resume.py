@@ -27,21 +27,16 @@ _HASH: Final = re.compile("[0-9a-f]{64}")
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return a phrase for each value that differs: "seed was 1 and is 2".
 
-    A missing value counts as None, which is "not set". Of hashes and mappings it is only said
-    that they changed.
+    A missing value is None, "not set". Of hashes and mappings it is only said that they changed.
     """
-    return [
-        _difference(name, was.get(name), now.get(name))
-        for name in sorted({*was, *now})
-        if was.get(name) != now.get(name)
-    ]
-
-
-def _difference(name: str, *values: Any) -> str:
-    if any(isinstance(of, Mapping) or _HASH.fullmatch(str(of)) for of in values):
-        return f"{name} changed"
-    before, after = ("not set" if of is None else of for of in values)
-    return f"{name} was {before} and is {after}"
+    phrases = []
+    for name in sorted({*was, *now}):
+        pair = was.get(name), now.get(name)
+        before, after = ("not set" if of is None else of for of in pair)
+        if pair[0] != pair[1]:
+            opaque = any(isinstance(of, Mapping) or _HASH.fullmatch(str(of)) for of in pair)
+            phrases.append(f"{name} {'changed' if opaque else f'was {before} and is {after}'}")
+    return phrases
 
 
 def check_same(
@@ -50,16 +45,13 @@ def check_same(
     now: Mapping[str, Any],
     error: type[FinetextError] = RecipeError,
 ) -> None:
-    """Refuse to resume something that was started with other values.
+    """Raise an error that names what differs from what something was started with.
 
     Args:
         what: what is resumed, for the message: "the encoder in FOLDER".
         was: names and values that determine the result, as it was started with.
         now: the same, as they are asked for.
         error: the exception to raise.
-
-    Raises:
-        FinetextError: of the type `error`; the message names what differs.
     """
     if differing := differences(was, now):
         raise error(
@@ -97,15 +89,12 @@ class ResumeLog:
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any], what: str) -> None:
-        """Read the log, or begin it.
+        """Read the log, or begin it; raises a RunError.
 
         Args:
             path: the file.
             header: what all steps share; keys that only the file has are ignored.
             what: see `check_same`.
-
-        Raises:
-            RunError: the log has another header, or cannot be read or written.
         """
         self.path = path
         self.steps: list[dict[str, Any]] = []
@@ -123,11 +112,7 @@ class ResumeLog:
             raise self._unwritable(error) from None
 
     def add(self, step: Mapping[str, Any]) -> None:
-        """Append a finished step.
-
-        Raises:
-            RunError: it cannot be written.
-        """
+        """Append a finished step; raises a RunError."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_line(step))
@@ -168,16 +153,7 @@ class Attempts:
     """
 
     def __init__(self, place: Path, context: FitContext, results: tuple[str, ...] = ()) -> None:
-        """Remove the results of an unfinished attempt, and start the clock.
-
-        Args:
-            place: the folder of the training.
-            context: that of the run; its listeners hear what this one hears.
-            results: names of the files and folders that the training leaves.
-
-        Raises:
-            OSError: something cannot be removed.
-        """
+        """Remove the results of an unfinished attempt from a folder, and start the clock."""
         self._place, self._file, self._context = place, place / ATTEMPTS, context
         self._before, self._findings = 0.0, list[Finding]()
         for path in list(place.iterdir()):
