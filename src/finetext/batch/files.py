@@ -35,11 +35,7 @@ def form_of(path: Path) -> str:
 
 
 def check_output(path: Path, source: str = "-") -> None:
-    """Refuse a file that cannot or should not be written, before any work is done.
-
-    Raises:
-        DataError: the suffix is unknown, the folder is missing, or the file is the source.
-    """
+    """Raise a DataError for a file that cannot or should not be written, such as the source."""
     form, is_zipped = form_of(path), path.suffix.lower() == ".gz"
     if form not in (APPENDED if is_zipped else SUFFIXES):
         excel = "; spreadsheets open .csv" if form in (".xlsx", ".xls") else ""
@@ -68,10 +64,7 @@ class Part(ABC):
             shown: where it is to be, as the user named it.
             lasting: whether it gets the name by which a later process finds it. If another
                 process is writing that, this one gets another name.
-            is_needed: whether that is an error instead.
-
-        Raises:
-            DataError: another process is writing it, or it cannot be written.
+            is_needed: whether that is an error instead (DataError).
         """
         self.shown, self.place = shown, Path(os.path.realpath(shown))
         self.path = self.place.with_name(f".{self.place.name}.part")

@@ -18,16 +18,12 @@ Reading = ReadSettings | Mapping[str, Any] | None
 
 
 def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """Return the texts to predict.
+    """Return the texts to predict; raises a DataError.
 
     Args:
         source: "-" for lines of standard input, something that can be read, or else the text.
         read: how to read it, if it is something that can be read.
         wanted: what is wanted beside ids and texts; only what can be read has more.
-
-    Raises:
-        DataError: the source looks like a file that does not exist, cannot be read, is empty or
-            closed, or has no columns that a setting could concern.
     """
     if _is_readable(source):
         if isinstance(read, ReadSettings):
@@ -46,11 +42,7 @@ def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -
 
 
 def one_text(source: str) -> str:
-    """Return the text that a source is itself; invalid bytes in it are replaced.
-
-    Raises:
-        DataError: it looks like a file that does not exist.
-    """
+    """Return the text that a source is; raises a DataError if it looks like a missing file."""
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
     return source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

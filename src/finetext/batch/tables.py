@@ -133,15 +133,7 @@ def predictions(
     skipped: int = 0,
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[tuple[Rows, Table]]:
-    """Yield each batch with the table of its predictions, but for those of the first rows.
-
-    Args:
-        classifier: what predicts.
-        batches: see `batches`.
-        layout: the columns.
-        skipped: number of rows to leave out at the beginning, as many as some batches have.
-        progress: receives the number of rows so far, and the estimated total.
-    """
+    """Yield each batch with the table of its predictions, but for the first `skipped` rows."""
     done = 0
     for rows in batches:
         done += len(rows)
