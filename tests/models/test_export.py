@@ -228,15 +228,15 @@ def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
 
 
 def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
-    from finetext.models.exporters import ComparisonSettings, compare_export
+    from finetext.models.exporters import compare_export
 
     origin = open_origin(finished)
     assert origin.rows is not None
     classifier = origin.classifier
     mute = classifier.with_decision(replace(classifier.decision, least=(1.1, 1.1)))
-    how = ComparisonSettings("rows", "macro_f1")
-    assert compare_export(classifier, mute, (1, 1), origin.rows, how).agreement == 0
-    assert compare_export(mute, mute, (1, 1), origin.rows, how).agreement == 1
+    for of, agreement in ((classifier, 0), (mute, 1)):
+        found = compare_export(Original(of), mute, origin.rows, (1, 1), "rows")
+        assert found.agreement == agreement
 
 
 @dataclass(frozen=True)
@@ -267,15 +267,14 @@ def test_what_is_not_a_number_never_agrees(
 
 
 def test_no_rows_cannot_be_compared(finished: Path) -> None:
-    from finetext.models.exporters import ComparisonSettings, compare_export
+    from finetext.models.exporters import compare_export
 
     origin = open_origin(finished)
     assert origin.rows is not None
     with pytest.raises(DataError, match="no rows"):
         compare_export(
-            origin.classifier, origin.classifier, (1, 1), origin.rows.select([]),
-            ComparisonSettings("rows", "macro_f1"),
-        )  # fmt: skip
+            Original(origin.classifier), origin.classifier, origin.rows.select([]), (1, 1), "rows"
+        )
 
 
 def test_several_labels_agree_where_all_of_them_do(
@@ -301,13 +300,12 @@ def test_several_labels_agree_where_all_of_them_do(
 def test_which_is_faster_is_said_in_words(
     rows: tuple[float, float], milliseconds: tuple[float, float], words: str, finished: Path
 ) -> None:
-    from finetext.models.exporters import Both, ComparisonSettings, compare_export, speed_in_words
+    from finetext.models.exporters import Both, compare_export, speed_in_words
 
     origin = open_origin(finished)
     assert origin.rows is not None
     few = origin.rows.select(range(3))
-    how = ComparisonSettings("rows", "macro_f1")
-    found = compare_export(origin.classifier, origin.classifier, (1, 1), few, how)
+    found = compare_export(Original(origin.classifier), origin.classifier, few, (1, 1), "rows")
     timed = replace(found, rows_per_second=Both(*rows), milliseconds=Both(*milliseconds))
     assert words in speed_in_words(timed)
     assert ("slower" in speed_in_words(timed)) == (milliseconds[1] > milliseconds[0])

@@ -16,6 +16,7 @@ from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.evaluation.calibration import tempered
+from finetext.models.folder import load_model
 
 ODD_TEXTS = (
     "", " \n\t ", "bread and salt " * 500, "x" * 3_000, "😀👩‍👩‍👧", "\x00\x07 bread \x1b",
@@ -148,7 +149,7 @@ def test_a_damaged_file_is_named(onnx_model: Path, tmp_path: Path, file: str) ->
 
 def test_a_device_that_onnxruntime_lacks_is_refused(onnx_model: Path) -> None:
     with pytest.raises(ModelError, match="use auto or cpu"):
-        finetext.load(onnx_model, device="mps")
+        load_model(onnx_model, "mps")
 
 
 def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(

@@ -6,6 +6,7 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from finetext.core.arrays import Booleans, Floats
+from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError
 from finetext.core.types import Dataset, Predictions, Score
@@ -34,14 +35,7 @@ _SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
 
 @dataclass(frozen=True, eq=False)
 class HeadRows:
-    """The rows that a new head is fitted, calibrated and compared on.
-
-    Attributes:
-        train: rows to fit the head on.
-        validation: rows to choose temperature and decision rule on.
-        compared: rows to compare on, or None for those of the original.
-        remark: what to know about the comparison; "" for nothing.
-    """
+    """Rows to fit a new head on, to calibrate it on, and to compare on if others than usual."""
 
     train: Dataset
     validation: Dataset
@@ -53,15 +47,8 @@ class HeadRows:
 class Original:
     """A classifier to export, and what exporters may need beside it.
 
-    Attributes:
-        classifier: on the CPU.
-        name: what the model card calls it, such as "reviews/finetune".
-        seed: seed of every random choice.
-        metric: the metric to choose hyperparameters by.
-        decide: how the decision rule is chosen.
-        head_rows: return the rows for a new head; None if there are none.
-        say: called with a line worth reading once.
-        progress: called with a `ProgressEvent` now and then.
+    `name` is what the model card calls it, and `metric` chooses hyperparameters and is compared
+    beside accuracy. `head_rows` returns rows to fit a new head on; it is None without any.
     """
 
     classifier: Classifier
@@ -76,13 +63,7 @@ class Original:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What an exporter returns.
-
-    Attributes:
-        classifier: the export, loaded from its files where it has some.
-        rows: rows to compare it with the original on, or None for those of the original.
-        remark: what to know about these rows; "" for nothing.
-    """
+    """An export, and rows to compare it on if others than usual, with a remark on them."""
 
     classifier: Classifier
     rows: Dataset | None = None
@@ -110,20 +91,13 @@ class Exporter(ABC):
 
     @abstractmethod
     def make(self, original: Original, work: Path) -> Made:
-        """Return the exported classifier.
-
-        Args:
-            original: what to export.
-            work: an empty folder for files, which is removed afterwards.
-        """
+        """Return the export; `work` is an empty folder for files, which is removed afterwards."""
 
 
-def check_has_encoder(classifier: Classifier, form: str) -> None:
-    """Raise a `ModelError` that says what to do if a classifier has no encoder.
+def check_exportable(classifier: Any, form: str) -> None:
+    """Raise a `ModelError` that says what to do if a classifier has no encoder to export.
 
-    Args:
-        classifier: any.
-        form: what it was to become, such as "ONNX".
+    `form` is what it was to become, such as "ONNX".
     """
     if (what := _SMALL.get(classifier.kind)) is not None:
         raise ModelError(
@@ -137,11 +111,13 @@ def check_has_encoder(classifier: Classifier, form: str) -> None:
         )
     if classifier.kind not in ("transformer", "probe"):
         raise ModelError(f"a {classifier.kind} classifier cannot be exported to {form}")
-
-
-def encoder_of(classifier: Any) -> Any:
-    """Return the bare encoder of a classifier that has one."""
-    return classifier.encoder.model if classifier.kind == "probe" else classifier.model.base_model
+    tokenizer = tokenizer_of(classifier)
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"this model cannot be exported to {form}: its tokenizer ({type(tokenizer).__name__}) "
+            "splits texts by rules written in Python, which the export cannot run; export a model "
+            "of another encoder"
+        )
 
 
 def tokenizer_of(classifier: Any) -> Any:
@@ -167,7 +143,7 @@ class BothScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How an export compares with its original. Figures are those of this machine.
+    """How an export compares with its original.
 
     Attributes:
         rows: number of rows that both predicted.
@@ -176,13 +152,9 @@ class Compared:
         largest_difference: of any probability on any row.
         mean_difference: mean absolute difference of the probabilities.
         number_format: that of the original when its speed was measured.
-        machine: processor, threads and versions.
-        remark: what else to know about the rows.
-        bytes: size of the files.
-        rows_per_second: throughput in batches.
         milliseconds: median latency of one text.
-        scores: metric to the scores of both; none without labels.
-        differences: metric to the paired comparison, export minus original.
+        scores: by metric; none without labels.
+        differences: by metric, export minus original.
     """
 
     rows: int
@@ -205,71 +177,55 @@ class Compared:
         return values
 
 
-@dataclass(frozen=True, eq=False)
-class ComparisonSettings:
-    """How an export is compared with its original.
-
-    Attributes:
-        where: what the rows are, in words.
-        metric: a metric to measure beside accuracy.
-        seed: seed of the sample of rows and of the intervals.
-        remark: what else to know about the rows.
-        progress: told how many rows were predicted.
-    """
-
-    where: str
-    metric: str
-    seed: int = 0
-    remark: str = ""
-    progress: Callable[[ProgressEvent], None] = silent
-
-
 def compare_export(
-    original: Classifier,
+    original: Original,
     exported: Classifier,
-    sizes: tuple[int, int],
     rows: Dataset,
-    how: ComparisonSettings,
+    sizes: tuple[int, int],
+    where: str,
+    remark: str = "",
 ) -> Compared:
     """Predict the same rows with both classifiers, in alternating parts and one text at a time.
 
     Args:
         original: what was exported.
         exported: the export.
-        sizes: bytes of the files of each.
         rows: labeled or not; 2,000 are sampled from more.
-        how: the settings.
+        sizes: bytes of the files of each.
+        where: what the rows are, in words.
+        remark: what else to know about them.
 
     Raises:
         DataError: there are no rows, or one has a label that the model does not know.
         ModelError: one of the two predicts something that is not a number.
     """
     if not len(rows):
-        raise DataError(f"there are no rows to compare on ({how.where})")
+        raise DataError(f"there are no rows to compare on ({where})")
     if len(rows) > MOST_ROWS:
-        drawn = np.random.default_rng(how.seed).choice(len(rows), MOST_ROWS, replace=False)
+        drawn = np.random.default_rng(original.seed).choice(len(rows), MOST_ROWS, replace=False)
         rows = rows.select(np.sort(drawn))
-    exact = original.with_precision("fp32")
-    timed = original if _predicts_in_bf16(original) else exact
-    found, seconds = _predict_in_turns((timed, exported), rows.texts, how.progress)
+    exact = original.classifier.with_precision("fp32")
+    timed = original.classifier if _predicts_in_bf16(original.classifier) else exact
+    found, seconds = _predict_in_turns((timed, exported), rows.texts, original.progress)
     first = found[0] if timed is exact else exact.predict_proba(rows.texts)
     for which, probabilities in (("original", first), ("export", found[1])):
         if wrong := int((~np.isfinite(probabilities)).any(axis=1).sum()):
             raise ModelError(
                 f"the {which} predicts something that is not a number on {wrong:,} of "
-                f"{len(probabilities):,} {how.where}; nothing was written"
+                f"{len(probabilities):,} {where}; nothing was written"
             )
     difference = np.abs(first - found[1])
-    scores, differences = _score((exact, first), (exported, found[1]), rows, how)
+    both = (exact, first), (exported, found[1])
+    scores, differences = _score(both, rows, original)
     return Compared(
         rows=len(rows),
-        where=how.where,
-        agreement=float(_agree(exact, first, exported, found[1]).mean()),
+        where=where,
+        agreement=_agreement(*both),
         largest_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
         number_format="fp32" if timed is exact else "bf16",
         machine=_machine(),
-        remark=how.remark,
+        remark=remark,
         bytes=Both(*sizes),
         rows_per_second=Both(*(len(rows) / max(of, 1e-9) for of in seconds)),
         milliseconds=Both(*_latency((timed, exported), rows.texts)),
@@ -325,23 +281,18 @@ def _latency(pair: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
     return [float(np.median(of)) * 1000 for of in seconds]
 
 
-def _agree(original: Classifier, first: Floats, exported: Classifier, second: Floats) -> Booleans:
-    """(n,) where both predict the same labels, or both abstain."""
-    several = original.scheme.multilabel
-    one, other = original.decision.labels(first, several), exported.decision.labels(second, several)
+def _agreement(first: tuple[Classifier, Floats], second: tuple[Classifier, Floats]) -> float:
+    """Return the share of rows on which both predict the same labels, or both abstain."""
+    both, several = (first, second), first[0].scheme.multilabel
+    one, other = (of.decision.labels(probabilities, several) for of, probabilities in both)
     if several:
-        return np.asarray((one == other).all(axis=1))
-    abstains = original.decision.abstains(first)
-    return np.asarray(
-        ((one == other) | abstains) & (abstains == exported.decision.abstains(second))
-    )
+        return float((one == other).all(axis=1).mean())
+    mute, also_mute = (of.decision.abstains(probabilities) for of, probabilities in both)
+    return float((((one == other) | mute) & (mute == also_mute)).mean())
 
 
 def _score(
-    first: tuple[Classifier, Floats],
-    second: tuple[Classifier, Floats],
-    rows: Dataset,
-    how: ComparisonSettings,
+    both: Sequence[tuple[Classifier, Floats]], rows: Dataset, original: Original
 ) -> tuple[dict[str, BothScores], dict[str, Comparison]]:
     """Return scores and paired differences by metric; nothing without labels."""
     if rows.scheme is None:
@@ -349,14 +300,14 @@ def _score(
     ids, groups = tuple(rows.ids), None if rows.groups is None else tuple(rows.groups)
     one, other = (
         Predictions(ids, rows.targets, probabilities, of.scheme, of.decision, groups)
-        for of, probabilities in (first, second)
+        for of, probabilities in both
     )
     usual = "subset_accuracy" if rows.scheme.multilabel else "accuracy"
-    metrics = list(dict.fromkeys((usual, how.metric)))
-    scores = [evaluate(of, how.seed, metrics=metrics) for of in (one, other)]
+    metrics = list(dict.fromkeys((usual, original.metric)))
+    scores = [evaluate(of, original.seed, metrics=metrics) for of in (one, other)]
     return (
         {name: BothScores(scores[0][name], scores[1][name]) for name in metrics},
-        {name: compare(other, one, name, how.seed) for name in metrics},
+        {name: compare(other, one, name, original.seed) for name in metrics},
     )
 
 
@@ -366,10 +317,8 @@ def _machine() -> dict[str, Any]:
 
     packages = {}
     for name in ("torch", "onnxruntime", "tokenizers", "numpy"):
-        try:
+        with suppress(PackageNotFoundError):
             packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "processor": platform.processor() or platform.machine(),
         "threads_of_torch": torch.get_num_threads(),

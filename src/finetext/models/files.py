@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -32,11 +33,7 @@ _SEAL: Final = "sha256"
 class Checked:
     """The files of a model folder, compared with those that it should have.
 
-    Attributes:
-        is_known: whether the folder lists its files; those of the first finetext 0.1 do not.
-        missing: listed files that are not there.
-        changed: files with another size or content, `finetext.json` included.
-        extra: files that do not belong to the model.
+    `is_known` is false where the folder does not list its files, as in early finetext 0.1.
     """
 
     is_known: bool
@@ -94,11 +91,7 @@ def _seal(described: Mapping[str, Any]) -> str:
 
 
 def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | None:
-    """Return the files that a description lists, or None if it lists none.
-
-    Raises:
-        ModelError: the list is damaged, or names a file outside the folder.
-    """
+    """Return the files that a description lists, or None; raises a ModelError if damaged."""
     files = described.get("files")
     if files is None:
         return None
@@ -108,9 +101,7 @@ def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | Non
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{DESCRIPTION} is damaged: its list of files: {error!r}") from None
     if wrong:
-        raise ModelError(
-            f"{DESCRIPTION} is damaged: it lists {wrong[0]!r}, not a file of the model"
-        )
+        raise ModelError(f"{DESCRIPTION} is damaged: it lists {wrong[0]!r}, no file of the model")
     return dict(known)
 
 
@@ -133,11 +124,7 @@ def check_sizes(folder: Path, described: Mapping[str, Any]) -> None:
 
 
 def checked(folder: Path, described: Mapping[str, Any]) -> Checked:
-    """Compare size and hash of every file with the description.
-
-    Raises:
-        ModelError: the description is damaged, or a file cannot be read.
-    """
+    """Compare size and hash of every file with the description; raises a ModelError."""
     known = names_of(described)
     if known is None:
         return Checked(False)
@@ -173,9 +160,6 @@ _COMPRESSED: Final[dict[bytes, Callable[[IO[bytes]], Any]]] = {
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"\x5d\x00\x00": lzma.LZMAFile,
 }
-_BROKEN_ZIP: Final = (
-    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error,
-)  # fmt: skip
 
 
 def refuse_pickles(folder: Path) -> None:
@@ -210,7 +194,7 @@ def holds_pickle(path: Path) -> bool:
             if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
                     return any(_is_pickle_in(archive, member) for member in archive.infolist())
-        except _BROKEN_ZIP:
+        except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error):
             return b".pkl" in head
         if head[257:262] != b"ustar":
             return _is_pickle(file)
@@ -244,26 +228,21 @@ def _count_instructions(file: IO[bytes]) -> int:
     """Count the leading pickle instructions, up to `_ENOUGH`; one may be longer than the head."""
     file.seek(0)
     count = 0
-    try:
+    with suppress(Exception):  # invalid instructions raise errors of many types
         for _ in islice(pickletools.genops(file), _ENOUGH):
             count += 1
-    except Exception:  # invalid instructions raise errors of many types
-        return count
     return count
 
 
 def _is_old_pickle(file: IO[bytes], is_long: bool) -> bool:
-    """Return whether a file is a pickle of protocol 0 or 1, which have no magic number.
-
-    As text can look like a short one, a short one must have an operand for each instruction.
-    """
+    """Return whether a file is a pickle of protocol 0 or 1, which have no magic number."""
     count = _count_instructions(file)
     if count < 3:
         return False
     if is_long and count == _ENOUGH:
         return True
     file.seek(0)
-    try:
+    try:  # text can look like a short pickle, but not with operands for each instruction
         pickletools.dis(file, out=io.StringIO())
     except Exception:  # see _count_instructions
         return False
@@ -272,23 +251,19 @@ def _is_old_pickle(file: IO[bytes], is_long: bool) -> bool:
 
 def _decompressed(head: bytes) -> bytes | None:
     """Return the first bytes of compressed content; None if it is not compressed."""
-    try:
+    with suppress(OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
         for magic, open_compressed in _COMPRESSED.items():
             if head.startswith(magic):
                 return _first_bytes(open_compressed(io.BytesIO(head)))
         if head[:1] == b"\x78" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0:
             return zlib.decompressobj().decompress(head, _HEAD)
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
-        return None
     return None
 
 
 def _first_bytes(file: IO[bytes]) -> bytes:
     """Read up to `_HEAD` bytes of a compressed file that may be cut off."""
     found = bytearray()
-    try:
+    with suppress(OSError, EOFError, lzma.LZMAError, zlib.error):
         while len(found) < _HEAD and (more := file.read(1024)):
             found += more
-    except (OSError, EOFError, lzma.LZMAError, zlib.error):
-        pass
     return bytes(found)

@@ -19,16 +19,9 @@ from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
+from finetext.models import files
 from finetext.models.card import is_ours, model_card
-from finetext.models.files import (
-    CARD,
-    DESCRIPTION,
-    check_sizes,
-    is_changed,
-    listed,
-    refuse_pickles,
-    sealed,
-)
+from finetext.models.files import CARD, DESCRIPTION
 from finetext.storage.files import replaced_folder, write_json, write_text
 from finetext.training.precision import check_precision
 
@@ -53,16 +46,10 @@ def save_model(
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder whole or not at all, and return it.
+    """Write a model folder whole or not at all, and return it; raises a ModelError.
 
-    Args:
-        classifier: what to save.
-        folder: where. A model folder there is replaced, except for a handwritten model card.
-        made_by: how it was trained, for the provenance in `finetext.json`.
-        record: its data and scores; see `finetext.runs.recording`.
-
-    Raises:
-        ModelError: the folder holds something else, or cannot be written.
+    A model folder there is replaced, except for a handwritten model card. `made_by` goes into the
+    provenance in `finetext.json`; for `record` see `finetext.runs.recording`.
     """
     from safetensors import SafetensorError
 
@@ -87,7 +74,7 @@ def save_model(
             }
             if is_handwritten(folder / CARD):
                 shutil.copyfile(folder / CARD, unfinished / CARD)
-            write_description(unfinished, {**described, "files": listed(unfinished)})
+            write_description(unfinished, {**described, "files": files.listed(unfinished)})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder
@@ -96,21 +83,15 @@ def save_model(
 def load_model(folder: Path, device: str = "auto") -> Classifier:
     """Return the classifier in a model folder, or in one that transformers saved.
 
-    Args:
-        folder: what `save_model` wrote.
-        device: where a neural model predicts; see `FitContext.device`.
-
-    Raises:
-        ModelError: it is not a model folder, written by a newer version, damaged, or holds a
-            pickle.
+    Raises a ModelError if it is none, written by a newer version, damaged, or holds a pickle.
     """
     from safetensors import SafetensorError
 
     if is_foreign(folder):
         return load_foreign(folder, device)
     described = read_description(folder)
-    refuse_pickles(folder)
-    check_sizes(folder, described)
+    files.refuse_pickles(folder)
+    files.check_sizes(folder, described)
     try:
         scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
         decision = decision_in(described)
@@ -136,27 +117,19 @@ def record_of(folder: Path) -> dict[str, Any]:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write data and scores into `finetext.json` and the model card.
-
-    Raises:
-        ModelError: it is not a model folder, or damaged.
-        OSError: it cannot be written.
-    """
+    """Write data and scores into folder and model card; raises a ModelError or an OSError."""
     write_description(folder, {**read_description(folder), "record": dict(record)})
 
 
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
     """Write `finetext.json`, and the model card unless there is a handwritten one.
 
-    Args:
-        folder: the model folder. Temporary files that a killed write left in it are removed.
-        described: what `finetext.json` is to say.
-        name: of the model on the Hub, for the card; none by default.
+    Temporary files that a killed write left behind are removed. `name` is that on the Hub.
     """
     for written in (DESCRIPTION, CARD):
         for temporary in folder.glob(f".{written}.*"):
             temporary.unlink(missing_ok=True)
-    write_json(folder / DESCRIPTION, sealed(described))
+    write_json(folder / DESCRIPTION, files.sealed(described))
     if not is_handwritten(folder / CARD):
         write_text(folder / CARD, model_card(described, name))
 
@@ -167,11 +140,7 @@ def is_handwritten(card: Path) -> bool:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of `finetext.json`.
-
-    Raises:
-        ModelError: it is not a model folder, written by a newer version, or damaged.
-    """
+    """Return the content of `finetext.json`; raises a ModelError."""
     path = folder / DESCRIPTION
     if not path.is_file():
         reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
@@ -198,11 +167,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def best_model(folder: Path) -> Path:
-    """Return the folder itself, or of a run folder the folder of its best model.
-
-    Raises:
-        RunError: the run is damaged.
-    """
+    """Return the folder itself, or of a run folder that of its best model; raises a RunError."""
     leaderboard = folder / "leaderboard.json"
     if not leaderboard.is_file():
         return folder
@@ -215,19 +180,11 @@ def best_model(folder: Path) -> Path:
 
 
 def warning_of(folder: Path) -> str:
-    """Return what to know before using a model that finetext did not write as it is; else "".
-
-    Args:
-        folder: a model folder, or a run folder for its best model.
-
-    Raises:
-        ModelError: it is neither, or damaged.
-        RunError: the run is damaged.
-    """
+    """Return a warning about a model, or best model of a run, that is not as finetext wrote it."""
     folder = best_model(folder)
     if is_foreign(folder):
         return FOREIGN
-    if is_changed(read_description(folder)):
+    if files.is_changed(read_description(folder)):
         return (
             f"{folder / DESCRIPTION}, which holds the labels and the decision rule, was changed "
             "since finetext wrote it"
@@ -261,20 +218,14 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     """Return a text classifier of transformers with the labels of its configuration.
 
     It predicts the most probable label, or each label from a probability of 0.5 if multi-label.
-
-    Args:
-        folder: holds `config.json`, a tokenizer and weights in safetensors.
-        device: where it predicts; see `FitContext.device`.
-
-    Raises:
-        ModelError: it holds a pickle, has no safetensors or no labels, or cannot be loaded.
+    Raises a ModelError if it holds a pickle, or has no safetensors or no labels.
     """
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
     from finetext.methods.finetune import TransformerClassifier
     from finetext.training.precision import choose_device
 
-    refuse_pickles(folder)
+    files.refuse_pickles(folder)
     if not any(folder.glob(f"*{WEIGHTS}")):
         raise ModelError(f"{folder} {NO_WEIGHTS}")
     scheme = scheme_of(folder)
@@ -284,10 +235,9 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
 
 
 def scheme_of(folder: Path) -> LabelScheme:
-    """Return the labels in the configuration of a transformers classifier.
+    """Return the labels in the configuration of a classifier of transformers.
 
-    Raises:
-        ModelError: it is a regression model, or its labels are not unique or not numbered from 0.
+    Raises a ModelError for a regression model, and labels that are not unique or not numbered.
     """
     config = _config(folder) or {}
     try:

@@ -39,23 +39,14 @@ _FOLDERS: Final = "*/*"
 
 @dataclass(frozen=True)
 class Repository:
-    """A model on the Hub.
-
-    Attributes:
-        name: "owner/name".
-        revision: branch, tag or commit; None for the newest commit of the main branch.
-    """
+    """A model on the Hub, "owner/name", and its branch, tag or commit; None for main."""
 
     name: str
     revision: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Repository:
-        """Return the repository for "owner/name" or "owner/name@revision", maybe after "hub:".
-
-        Raises:
-            ModelError: it is neither.
-        """
+        """Return the repository "owner/name" or "owner/name@revision"; raises a ModelError."""
         name, at, revision = text.removeprefix(PREFIX).partition("@")
         if not _NAME.fullmatch(name) or (at and not revision):
             raise ModelError(
@@ -71,12 +62,8 @@ class Repository:
 def model_folder(model: str | Path) -> Path:
     """Return the folder of a model argument.
 
-    Args:
-        model: a path, which is returned unless it is the folder of a method in a run, whose model
-            folder is returned; or "hub:owner/name", which is fetched into the cache.
-
-    Raises:
-        ModelError: the model on the Hub cannot be fetched, is damaged, or holds a pickle.
+    That is a path, the model of a method's folder in a run, or the cache for "hub:owner/name".
+    Raises a ModelError if the model on the Hub cannot be fetched, is damaged, or holds a pickle.
     """
     text = model.as_posix() if isinstance(model, Path) else str(model)
     if text.startswith(PREFIX):
@@ -90,10 +77,7 @@ def fetched(repository: Repository) -> Path:
     """Return the folder in the cache with the files of a model; without a network as it is there.
 
     Of a finetext model, the files that `finetext.json` lists are fetched and their hashes checked;
-    of any other repository, safetensors, tokenizer and configuration.
-
-    Raises:
-        ModelError: it cannot be fetched, is damaged, or holds a pickle.
+    of any other repository, safetensors, tokenizer and configuration. Raises a ModelError.
     """
     with explained(repository.name, repository.revision), without_noise():
         try:
@@ -198,17 +182,7 @@ _MAY_PASS: Final = {409, 412, 429, 500, 502, 503, 504}
 
 @contextmanager
 def explained(name: str, revision: str | None, is_push: bool = False) -> Iterator[None]:
-    """Turn the errors of `huggingface_hub` into a `ModelError` that says what to do.
-
-    Args:
-        name: the model on the Hub.
-        revision: of it, or None.
-        is_push: whether it is being uploaded.
-
-    Raises:
-        ModelError: the body failed.
-        KeyboardInterrupt: it was stopped; the message of an upload says how to resume.
-    """
+    """Turn the errors of `huggingface_hub` into a `ModelError` that says what to do."""
     try:
         yield
     except FinetextError:

@@ -8,38 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from finetext.core.errors import ModelError
-from finetext.models.files import (
-    CARD,
-    DESCRIPTION,
-    Checked,
-    checked,
-    files_in,
-    pickles_in,
-    sha256_of,
-)
-from finetext.models.folder import (
-    NO_WEIGHTS,
-    WEIGHTS,
-    best_model,
-    is_foreign,
-    is_handwritten,
-    looks_like,
-    read_description,
-    scheme_of,
-)
+from finetext.models import files
+from finetext.models import folder as folders
+from finetext.models.files import CARD, DESCRIPTION, Checked
 from finetext.models.hub import model_folder
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder.
+    """A file of a folder, with its relative name and its size in bytes.
 
-    Attributes:
-        name: relative to the folder.
-        size: in bytes.
-        sha256: in hexadecimal digits.
-        state: "ok", "changed", "extra", "pickle", "own" for a handwritten model card, or "unknown"
-            if the folder does not list its files.
+    `state` is "ok", "changed", "extra", "pickle", "own" for a handwritten model card, or "unknown"
+    if the folder does not list its files.
     """
 
     name: str
@@ -53,14 +33,10 @@ class About:
     """What `finetext info` reports about a folder.
 
     Attributes:
-        folder: where it is.
         kind: "finetext", "foreign" for a classifier that transformers saved, or "unusable".
         looks_like: what a folder that finetext did not write seems to be.
         described: the content of `finetext.json`; empty for others.
-        labels: the label names, in the order of the columns.
-        multilabel: whether a text can have several.
-        files: every file.
-        checked: how they compare with those that were written.
+        checked: how the files compare with those that were written.
         pickles: names of the files that hold a pickle.
     """
 
@@ -85,14 +61,16 @@ class About:
         if self.kind == "unusable":
             like = f"; it is {self.looks_like}" if self.looks_like else ""
             return f"{self.folder} is not a finetext model: it has no {DESCRIPTION}{like}"
-        if self.kind == "foreign" and not any(of.name.endswith(WEIGHTS) for of in self.files):
-            return f"{self.folder} {NO_WEIGHTS}"
+        has_weights = any(of.name.endswith(folders.WEIGHTS) for of in self.files)
+        if self.kind == "foreign" and not has_weights:
+            return f"{self.folder} {folders.NO_WEIGHTS}"
         if not self.checked.is_sound:
             return f"{self.folder} is not as finetext wrote it: {self.checked.words}"
         return None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
+        told = {key: of for key, of in self.described.items() if key not in ("files", "sha256")}
         return {
             "folder": str(self.folder),
             "kind": self.kind,
@@ -101,14 +79,10 @@ class About:
             "labels": list(self.labels),
             "multilabel": self.multilabel,
             "hashes_known": self.checked.is_known,
-            "missing": list(self.checked.missing),
-            "changed": list(self.checked.changed),
-            "extra": list(self.checked.extra),
+            **{of: list(getattr(self.checked, of)) for of in ("missing", "changed", "extra")},
             "pickles": list(self.pickles),
             "files": [vars(file) for file in self.files],
-            "description": {
-                k: of for k, of in self.described.items() if k not in ("files", "sha256")
-            },
+            "description": told,
         }
 
 
@@ -127,29 +101,31 @@ def info(model: str | Path) -> About:
             model on the Hub cannot be fetched.
         RunError: the run is damaged.
     """
-    folder = best_model(model_folder(model))
+    folder = folders.best_model(model_folder(model))
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
-    described = read_description(folder) if (folder / DESCRIPTION).is_file() else {}
-    found = checked(folder, described) if described else Checked(False)
-    kind = "finetext" if described else "foreign" if is_foreign(folder) else "unusable"
-    scheme = scheme_of(folder) if kind == "foreign" else None
+    described = folders.read_description(folder) if (folder / DESCRIPTION).is_file() else {}
+    found = files.checked(folder, described) if described else Checked(False)
+    kind = "finetext" if described else "foreign" if folders.is_foreign(folder) else "unusable"
+    scheme = folders.scheme_of(folder) if kind == "foreign" else None
     try:
-        pickles = tuple(pickles_in(folder))
-        files = tuple(
-            File(name, path.stat().st_size, sha256_of(path), _state(name, path, found, pickles))
-            for name, path in files_in(folder).items()
+        pickles = tuple(files.pickles_in(folder))
+        all_files = tuple(
+            File(
+                name, path.stat().st_size, files.sha256_of(path), _state(name, path, found, pickles)
+            )
+            for name, path in files.files_in(folder).items()
         )
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
     return About(
         folder=folder,
         kind=kind,
-        looks_like="" if described else looks_like(folder),
+        looks_like="" if described else folders.looks_like(folder),
         described=described,
         labels=tuple(described.get("labels", () if scheme is None else scheme.names)),
         multilabel=bool(described.get("multilabel", scheme is not None and scheme.multilabel)),
-        files=files,
+        files=all_files,
         checked=found,
         pickles=pickles,
     )
@@ -159,7 +135,7 @@ def _state(name: str, path: Path, found: Checked, pickles: tuple[str, ...]) -> s
     if name in pickles:
         return "pickle"
     if name == CARD:
-        return "own" if is_handwritten(path) else "ok"
+        return "own" if folders.is_handwritten(path) else "ok"
     if not found.is_known:
         return "unknown"
     if name in found.changed:

@@ -40,11 +40,8 @@ class OnnxClassifier(Classifier):
     """A classifier that runs an ONNX graph.
 
     Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
         folder: where its files are; saving copies them.
         session: an `onnxruntime.InferenceSession` with k outputs.
-        tokenizer: a `tokenizers.Tokenizer` that truncates texts and does not pad.
         padding: id, token type and side of padding.
         about: what it was made from.
         temperature: divides the logits of the graph, which has that of the original in it; 1 unless
@@ -108,13 +105,7 @@ class OnnxClassifier(Classifier):
     def load_weights(
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
-        """Read what `save_weights` or an export wrote.
-
-        Raises:
-            MissingExtraError: onnxruntime is not installed.
-            ModelError: it cannot predict on the device.
-            ValueError: a file is damaged.
-        """
+        """Read what `save_weights` or an export wrote; raises a ValueError if it is damaged."""
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         temperature = float(about.pop("temperature", 1.0))
         session = _open_session(folder / GRAPH, device)

@@ -22,14 +22,13 @@ from finetext.core.types import LabelScheme
 from finetext.encoders.load import problem_type
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
-from finetext.models.exporters import Exporter, Made, Original, check_has_encoder, tokenizer_of
+from finetext.models.exporters import Exporter, Made, Original, check_exportable
 from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
 from finetext.training.classification import only_first_token
 from finetext.training.tokens import tokenize
 
 _NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
-_TALKATIVE: Final = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,11 @@ class OnnxExporter(Exporter):
         return 0.99 if self.quantize is None else 0.97
 
     def check(self, original: Original) -> None:
-        """Refuse models without an encoder or with a tokenizer that is not a fast one.
-
-        Raises:
-            MissingExtraError: a package of the extra `export` is missing.
-            ModelError: the model cannot be exported.
-        """
-        check_has_encoder(original.classifier, "ONNX")
+        """Raise a MissingExtraError or a ModelError; see `Exporter.check`."""
+        check_exportable(original.classifier, "ONNX")
         for package in _NEEDED:
             if find_spec(package) is None:
                 raise MissingExtraError("an export to ONNX", package, "export")
-        tokenizer = tokenizer_of(original.classifier)
-        if not tokenizer.is_fast:
-            raise ModelError(
-                f"this model cannot be exported to ONNX: its tokenizer ({type(tokenizer).__name__})"
-                " splits texts by rules written in Python, which onnxruntime and tokenizers cannot "
-                "run; export a model of another encoder"
-            )
 
     def make(self, original: Original, work: Path) -> Made:
         """Write graph, tokenizer and configuration; raises a ModelError. See `Exporter.make`."""
@@ -109,26 +96,15 @@ def quantize(graph: Path, quantized: Path) -> None:
 
     model = onnx.load(str(graph))
     del model.graph.value_info[:]  # recorded shapes are wrong for transposed matrices
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # onnxruntime advises what torch has done already
-    try:
+    with _quietly():  # onnxruntime advises what torch has done already
         quantize_dynamic(
             model, str(quantized), per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
         )
-    finally:
-        logging.disable(before)
 
 
 @dataclass(frozen=True, eq=False)
 class Exportable:
-    """The parts of a classifier that an export needs.
-
-    Attributes:
-        model: a copy of the transformers model on the CPU.
-        head: what follows it; None where the model returns logits.
-        tokenizer: the tokenizer of transformers.
-        max_length: tokens to truncate texts to.
-    """
+    """A copy of a transformers model on the CPU, the head that follows it if any, and tokenizer."""
 
     model: Any
     head: nn.Module | None
@@ -178,11 +154,7 @@ class Exportable:
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
     def write_graph(self, folder: Path) -> None:
-        """Write `model.onnx`, for any number of texts of any length.
-
-        Raises:
-            ModelError: torch cannot export this architecture.
-        """
+        """Write `model.onnx`, for any number of texts of any length; raises a ModelError."""
         batch = tokenize(self.tokenizer, _EXAMPLES, self.max_length).batch([0, 1])
         axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
         whole = _Whole(self.model, self.head, tuple(batch)).eval()
@@ -253,15 +225,12 @@ class _ProbeHead(nn.Module):
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Silence the loggers and warnings of the exporter."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """Silence warnings and what is logged below an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -23,14 +23,7 @@ from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import Count
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import LinearHead, fit_head
-from finetext.models.exporters import (
-    Exporter,
-    Made,
-    Original,
-    check_has_encoder,
-    encoder_of,
-    tokenizer_of,
-)
+from finetext.models.exporters import Exporter, Made, Original, check_exportable, tokenizer_of
 from finetext.training.tokens import encodable
 
 VECTORS: Final = "model.safetensors"
@@ -44,13 +37,7 @@ SMOOTHING: Final = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class StaticEmbeddings:
-    """A vector for each token of a vocabulary.
-
-    Attributes:
-        tokenizer: a `tokenizers.Tokenizer` that neither truncates nor pads.
-        vectors: (v, d).
-        unknown: id of the token for unknown words, which is ignored; None if there is none.
-    """
+    """A vector for each token of a vocabulary, (v, d); the token for unknown words is ignored."""
 
     tokenizer: Any
     vectors: Floats
@@ -76,10 +63,6 @@ class StaticClassifier(Classifier):
     """Logistic regression on static embeddings.
 
     Attributes:
-        scheme: names of the k columns.
-        decision: see `Classifier`.
-        embeddings: the vectors.
-        head: the logistic regression.
         mean: (d,) mean of the training states.
         scale: (d,) standard deviation of the training states.
         about: what it was made from.
@@ -181,19 +164,8 @@ class StaticExporter(Exporter):
         return 0.0
 
     def check(self, original: Original) -> None:
-        """Refuse models without an encoder, a fast tokenizer or rows to fit a head on.
-
-        Raises:
-            ModelError: the model cannot be distilled.
-            RecipeError: there are no rows to fit a head on.
-        """
-        check_has_encoder(original.classifier, "static embeddings")
-        tokenizer = tokenizer_of(original.classifier)
-        if not tokenizer.is_fast:
-            raise ModelError(
-                f"its tokenizer ({type(tokenizer).__name__}) splits texts by rules written in "
-                "Python, which static embeddings cannot have; export a model of another encoder"
-            )
+        """Raise a ModelError, or a RecipeError if there are no rows to fit a head on."""
+        check_exportable(original.classifier, "static embeddings")
         if original.head_rows is None:
             raise RecipeError(
                 "static embeddings get a new head, which is fitted on labeled rows: name a model "
@@ -201,19 +173,17 @@ class StaticExporter(Exporter):
             )
 
     def make(self, original: Original, work: Path) -> Made:
-        """Distill, fit the head, choose temperature and decision rule; see `Exporter.make`.
-
-        Raises:
-            UnlabelledError: the data have no labels.
-            RunError: the training rows of the run cannot be read.
-        """
+        """Distill, fit the head, choose temperature and decision rule; see `Exporter.make`."""
         from finetext.evaluation.calibration import calibrated
 
         assert original.head_rows is not None
         rows = original.head_rows()
         original.say("distilling the encoder")
-        model, tokenizer = encoder_of(original.classifier), tokenizer_of(original.classifier)
-        embeddings = distilled(model, tokenizer, self.dimensions, original.progress)
+        classifier: Any = original.classifier
+        is_probe = classifier.kind == "probe"
+        encoder = classifier.encoder.model if is_probe else classifier.model.base_model
+        tokenizer = tokenizer_of(classifier)
+        embeddings = distilled(encoder, tokenizer, self.dimensions, original.progress)
         original.say(f"fitting the head on {len(rows.train):,} rows")
         fitted = _fit(embeddings, rows.train, original)
         classifier, _ = calibrated(fitted, rows.validation, original.decide)
@@ -245,16 +215,8 @@ def distilled(
     """Return a vector for every token in the vocabulary of an encoder.
 
     Each is the mean state of the token alone, projected on the first principal components and
-    weighted: next to nothing for the most frequent token, 1 for the rarest.
-
-    Args:
-        model: the bare encoder.
-        tokenizer: its fast tokenizer.
-        dimensions: of the vectors; at most the width of the encoder.
-        progress: told how many tokens were read.
-
-    Raises:
-        ModelError: the tokenizer puts special tokens inside a text, not around it.
+    weighted: next to nothing for the most frequent token, 1 for the rarest. Raises a ModelError if
+    the tokenizer puts special tokens inside a text.
     """
     from tokenizers import Tokenizer
 

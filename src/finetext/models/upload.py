@@ -9,29 +9,20 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
+from finetext.models import folder as folders
 from finetext.models.card import is_ours, without_path
 from finetext.models.files import CARD, DESCRIPTION, checked, listed, names_of, refuse_pickles
-from finetext.models.folder import (
-    best_model,
-    is_handwritten,
-    load_model,
-    provenance,
-    read_description,
-    record_of,
-    save_model,
-    write_description,
-)
+from finetext.models.folder import read_description
 from finetext.models.hub import MAIN, Repository, explained, without_noise
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-    from finetext.core.contracts import Classifier
 
 
 @dataclass(frozen=True)
@@ -85,74 +76,55 @@ def push(
         ModelError: it is not a finetext model, is damaged, holds a pickle, or cannot be sent. The
             message says why; sending again resumes.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.constants import ENDPOINT
 
     target = Repository.parse(repository)
-    branch = revision or target.revision or MAIN
-    with staged(model, target.name) as stage:
-        _check_token()
-        with explained(target.name, branch, is_push=True), without_noise():
-            api, place = HfApi(), Repository(target.name, branch)
+    place = Repository(target.name, revision or target.revision or MAIN)
+    with staged(model, target.name) as (folder, left_out):
+        if get_token() is None:
+            raise ModelError(
+                "sending a model needs a token of the Hub with write permission: create one on "
+                f"{ENDPOINT}/settings/tokens, then log in with `hf auth login`, or set HF_TOKEN"
+            )
+        with explained(place.name, place.revision, is_push=True), without_noise():
+            api = HfApi()
             url = _create(api, place, private)
             say(f"sending it to {url}")
-            return _send(api, stage, place, url, message or "", say)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A folder that holds exactly what is to be sent.
-
-    Attributes:
-        folder: where.
-        files: names of its files.
-        left_out: files of the model folder that do not belong to the model.
-        kind: kind of classifier.
-        card: "own" if it is handwritten, else "new".
-    """
-
-    folder: Path
-    files: tuple[str, ...]
-    left_out: tuple[str, ...]
-    kind: str
-    card: str
+            return replace(_send(api, folder, place, message, say), url=url, left_out=left_out)
 
 
 @contextmanager
-def staged(model: str | Path | Classifier, name: str) -> Iterator[Stage]:
-    """Return a temporary folder with the files of a model, and a card for its name on the Hub.
+def staged(model: str | Path | Classifier, name: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield a temporary folder that holds exactly what is to be sent, and the files left out.
 
-    Raises:
-        ModelError: it is not a finetext model, is damaged, or holds a pickle.
-        RunError: the run is damaged.
+    Its card is for the name on the Hub, unless it is handwritten.
     """
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
-        if isinstance(model, str | Path):
-            source = best_model(Path(model))
-        else:
-            source = model.save(Path(temporary) / "saved")
+        place = Path(temporary)
+        source = model.save(place / "saved") if isinstance(model, Classifier) else Path(model)
+        source = folders.best_model(source)
         described = read_description(source)
         refuse_pickles(source)
         found = checked(source, described)
         if not found.is_sound:
             raise ModelError(f"{source} is not as finetext wrote it: {found.words}")
         if not found.is_known:  # save it again, so that the files of the model are known
-            again = Path(temporary) / "again"
-            save_model(load_model(source, "cpu"), again, provenance(source), record_of(source))
+            classifier = folders.load_model(source, "cpu")
+            made_by, record = folders.provenance(source), folders.record_of(source)
+            again = folders.save_model(classifier, place / "again", made_by, record)
             if (source / CARD).is_file():
                 shutil.copyfile(source / CARD, again / CARD)
             source, described = again, read_description(again)
-        folder = Path(temporary) / "stage"
-        folder.mkdir()
         try:
-            stage = _fill(folder, source, described, name, found.extra)
+            _fill(place / "stage", source, described, name)
         except OSError as error:
             raise ModelError(f"{source} cannot be prepared for the Hub: {error}") from None
-        yield stage
+        yield place / "stage", found.extra
 
 
-def _fill(
-    folder: Path, source: Path, described: Mapping[str, Any], name: str, extra: tuple[str, ...]
-) -> Stage:
+def _fill(folder: Path, source: Path, described: Mapping[str, Any], name: str) -> None:
+    folder.mkdir()
     for file in names_of(described) or {}:
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,27 +132,12 @@ def _fill(
             target.symlink_to((source / file).resolve())
         except OSError:  # where there are no links
             shutil.copyfile(source / file, target)
-    is_own = is_handwritten(source / CARD)
-    if is_own:
+    if folders.is_handwritten(source / CARD):
         shutil.copyfile(source / CARD, folder / CARD)
     known = dict(described.get("provenance", {}))
     if isinstance(settings := known.get("hyperparameters"), Mapping):
         known["hyperparameters"] = {key: without_path(value) for key, value in settings.items()}
-    write_description(folder, {**described, "provenance": known}, name)
-    files = (*listed(folder), DESCRIPTION, CARD)
-    return Stage(folder, files, extra, str(described["classifier"]), "own" if is_own else "new")
-
-
-def _check_token() -> None:
-    """Raise a `ModelError` if `huggingface_hub` finds no token."""
-    from huggingface_hub import get_token
-    from huggingface_hub.constants import ENDPOINT
-
-    if get_token() is None:
-        raise ModelError(
-            "sending a model needs a token of the Hub with write permission: create one on "
-            f"{ENDPOINT}/settings/tokens, then log in with `hf auth login`, or set HF_TOKEN"
-        )
+    folders.write_description(folder, {**described, "provenance": known}, name)
 
 
 def _create(api: HfApi, target: Repository, private: bool) -> str:
@@ -197,37 +154,37 @@ def _create(api: HfApi, target: Repository, private: bool) -> str:
 
 
 def _send(
-    api: HfApi, stage: Stage, target: Repository, url: str, message: str,
-    say: Callable[[str], None],
-) -> Pushed:  # fmt: skip
+    api: HfApi, folder: Path, target: Repository, message: str | None, say: Callable[[str], None]
+) -> Pushed:
     """Send the files in one commit that removes those of the model that was there before."""
+    files, kind = [*listed(folder), DESCRIPTION, CARD], read_description(folder)["classifier"]
+    card = "own" if folders.is_handwritten(folder / CARD) else "new"
     there = set(api.list_repo_files(target.name, revision=target.revision))
-    if DESCRIPTION not in there and (lost := sorted(there & set(stage.files) - {CARD})):
+    if DESCRIPTION not in there and (lost := sorted(there & set(files) - {CARD})):
         raise ModelError(
             f"{target.name} holds a model that finetext did not write, whose {', '.join(lost[:3])} "
             "would be lost; choose another name"
         )
+    before = _listed_on_hub(api, target) if DESCRIPTION in there else ()
+    removed = tuple(name for name in before if name in there and name not in files)
     old = _read(api, target, CARD) if CARD in there else ""
-    files, card = list(stage.files), stage.card
     if card == "new" and old.strip() and not is_ours(old):
         files.remove(CARD)
         card = "kept"
-    before = _listed_on_hub(api, target) if DESCRIPTION in there else ()
-    removed = tuple(name for name in before if name in there and name not in stage.files)
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always")
         commit = api.upload_folder(
             repo_id=target.name,
-            folder_path=stage.folder,
+            folder_path=folder,
             revision=target.revision,
-            commit_message=message or f"A {stage.kind} model of finetext",
+            commit_message=message or f"A {kind} model of finetext",
             allow_patterns=[glob.escape(name) for name in files],
             delete_patterns=[glob.escape(name) for name in removed] or None,
         )
     for each in noticed:
         if issubclass(each.category, UserWarning):
             say(" ".join(str(each.message).split()))
-    return Pushed(url, str(commit.oid), tuple(files), stage.left_out, removed, card)
+    return Pushed("", str(commit.oid), tuple(files), (), removed, card)
 
 
 def _listed_on_hub(api: HfApi, target: Repository) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from finetext.models.exporters import (
     EXPORTS,
     MOST_ROWS,
     Compared,
-    ComparisonSettings,
     Exporter,
     HeadRows,
     Made,
@@ -380,12 +379,11 @@ def _compared(origin: Origin, made: Made) -> Compared | None:
     if rows is None:
         return None
     origin.say(f"comparing both on {min(len(rows), MOST_ROWS):,} rows")
-    how = ComparisonSettings(origin.where, origin.metric, origin.seed, made.remark, origin.progress)
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
         models = [origin.model or save_model(origin.classifier, Path(temporary) / "original")]
         models.append(save_model(made.classifier, Path(temporary) / "export"))
         sizes = bytes_of(models[0]), bytes_of(models[1])
-    return compare_export(origin.classifier, made.classifier, sizes, rows, how)
+    return compare_export(origin.original, made.classifier, rows, sizes, origin.where, made.remark)
 
 
 def _judge(found: Compared | None, exporter: Exporter, terms: ExportTerms, origin: Origin) -> None:
