@@ -21,9 +21,10 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import LabelScheme
 from finetext.data.formats import parse_text
+from finetext.data.label_cells import comma_joined
 from finetext.data.predictions import read_predicted_table
 from finetext.data.rows import Rows
-from finetext.data.write import joined, rows_of, text_of
+from finetext.data.write import rows_of, text_of
 from finetext.methods.majority import MajorityClassifier
 
 Pairs = tuple[list[str], list[str]]
@@ -138,7 +139,7 @@ def test_labels_with_a_comma_are_told_apart_and_read_again(tmp_path: Path) -> No
     rows = [["food, drink"], ["food", "drink"], ["food, drink", "food"], []]
     found = {f"probability:{name}": [float(name in row) for row in rows] for name in names}
     table = {"id": list("abcd"), "truth": rows, "prediction": rows, **found}
-    table["truth"] = [joined(row) for row in rows]
+    table["truth"] = [comma_joined(row) for row in rows]
     path = tmp_path / "out.csv"
     path.write_text(text_of(table, ".csv", headed=True))
     predictions = read_predicted_table(path).predictions

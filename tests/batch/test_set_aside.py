@@ -163,7 +163,7 @@ def test_lines_that_are_not_in_the_encoding_that_was_stated(
     rows[4], rows[17] = b"caf\xe9", b"na\xefve"
     path.write_bytes(b"text\n" + b"\n".join(rows))
     ids, _, bad = taken(path, encoding="utf-8")
-    assert bad == dict.fromkeys((6, 19), "not text in the encoding that was stated")
+    assert bad == dict.fromkeys((6, 19), "not text in the stated encoding")
     assert len(ids) == 18
     assert taken(path)[1][4] == "café"
     with pytest.raises(DataError, match="not utf-8 text"):

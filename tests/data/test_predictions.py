@@ -177,7 +177,7 @@ HEAD = "id,label,a,b"
         ([HEAD, "1,a,0.5,0.5", "2,a,0.5,0.6"], "line 3: the probabilities sum to 1.1, not to 1"),
         ([HEAD, "1,a,0.5,0.5", "2,A,0.5,0.5"], "line 3, column 'label': the label 'A' .*'a'"),
         ([HEAD, "1,a,1,0", "2,,1,0"], "line 3: the true label in column 'label' is empty"),
-        ([HEAD, "1,a,1,0", "2,a,1,0", "1,b,0,1"], "the id '1' is there twice, in lines 2, 4"),
+        ([HEAD, "1,a,1,0", "2,a,1,0", "1,b,0,1"], "the id '1' occurs twice, in lines 2, 4"),
         ([HEAD, "1,a,1,0", ",a,1,0"], "line 3: the column 'id' is empty"),
         ([f"{HEAD},length", "1,a,1,0,30"], "column 'length': '30' is not .* name the columns of"),
         ([HEAD, "1,a,1,0", "2,a,1"], "line 3: 4 comma-separated fields expected"),
@@ -213,10 +213,10 @@ def test_a_table_of_semicolons_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("id,truth,a,b,a", "'a' is there twice (columns 3 and 5)"),
-        ("id,truth,probability:a,probability:b,probability:b", "'probability:b' is there twice"),
-        ("id,truth,a,b,truth", "'truth' is there twice (columns 2 and 5)"),
-        ("id,truth,a,b,id", "'id' is there twice (columns 1 and 5)"),
+        ("id,truth,a,b,a", "'a' occurs twice (columns 3 and 5)"),
+        ("id,truth,probability:a,probability:b,probability:b", "'probability:b' occurs twice"),
+        ("id,truth,a,b,truth", "'truth' occurs twice (columns 2 and 5)"),
+        ("id,truth,a,b,id", "'id' occurs twice (columns 1 and 5)"),
     ],
 )
 def test_columns_of_the_same_name_are_refused(tmp_path: Path, header: str, said: str) -> None:

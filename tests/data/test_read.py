@@ -241,7 +241,7 @@ def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
             return datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
         raise FileNotFoundError(f"Dataset '{path}' doesn't exist on the Hub")
 
-    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: True)
+    monkeypatch.setattr("finetext.data.records.hub_answers", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert len(read("hub:glue/sst2")) == 3
     assert asked == [("glue/sst2", None), ("glue", "sst2")]
@@ -253,7 +253,7 @@ def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: True)
+    monkeypatch.setattr("finetext.data.records.hub_answers", lambda: True)
 
     def load(path: str, config: str | None = None) -> None:
         raise ConnectionError(f"Couldn't reach {path!r}")

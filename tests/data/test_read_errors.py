@@ -168,7 +168,7 @@ def test_the_hub_is_waited_for_only_if_it_can_help(
 ) -> None:
     import datasets
 
-    monkeypatch.setattr("finetext.data.sources.hub_answers", lambda: False)
+    monkeypatch.setattr("finetext.data.records.hub_answers", lambda: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(DataError, match="the Hugging Face Hub cannot be reached"):
         read("hub:nobody/nothing-at-all")

@@ -10,7 +10,7 @@ import pytest
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
-from finetext.data.labels import find_joiner
+from finetext.data.label_cells import find_joiner
 from finetext.data.read import read
 
 TOXIC = [

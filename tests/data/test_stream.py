@@ -164,7 +164,7 @@ def test_half_surrogate_pairs_are_mended(tmp_path: Path) -> None:
     texts = stream.open_stream(path, UNLABELLED)
     list(texts.batches)
     assert [finding.message for finding in texts.findings] == [
-        "broken characters (half surrogate pairs) mended in 30 texts"
+        "broken characters (half surrogate pairs) replaced in 30 texts"
     ]
 
 

@@ -51,8 +51,8 @@ def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
     there.touch()
     for path, source, message in [
         (there, str(there), "exists, and is not overwritten"),
-        (folder / "new.csv", str(folder), "would lie among the data"),
-        (folder / "new.csv", {"train": str(tmp_path), "test": "x"}, "would lie among the data"),
+        (folder / "new.csv", str(folder), "would be among the data"),
+        (folder / "new.csv", {"train": str(tmp_path), "test": "x"}, "would be among the data"),
         (tmp_path / "new.txt", None, "suffix must be one of"),
         (tmp_path / "no" / "new.csv", None, "there is no folder"),
     ]:

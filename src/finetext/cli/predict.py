@@ -145,9 +145,10 @@ def print_text(table: Table, file: TextIO, labels: int) -> None:
 def _shown(labels: str | list[str]) -> str:
     """Return labels on one line, without characters that a terminal would obey."""
     from finetext.core.wording import short
-    from finetext.data.write import joined
+    from finetext.data.label_cells import comma_joined
 
-    return short(joined(labels), _LONGEST) or "no label"
+
+    return short(comma_joined(labels), _LONGEST) or "no label"
 
 
 def plot(

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
@@ -21,17 +23,14 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import KNOWN_NAMES, plain_name
-from finetext.data.quoting import (
-    Records,
-    mended_rows,
-    quoted_rows,
-    returns_end_lines,
-    unquoted_rows,
-)
-from finetext.data.rows import Aside, BadRow, Batch, column_names, lines_from
+from finetext.data.columns import looks_headed
+from finetext.data.rows import BadRow, Batch, Reject, column_names
 
-DELIMITERS: Final = (",", "\t", ";", "|")
+_DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
+_LONGEST_RECORD: Final = 1 << 22
+_MOST_LINES: Final = 100
+_RETURN: Final = re.compile(r"\r(?!\r*\n)")
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
 
@@ -39,6 +38,62 @@ _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": 
 def spoken(delimiter: str) -> str:
     """A delimiter in words."""
     return _SPOKEN.get(delimiter, repr(delimiter))
+
+
+def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
+    """Return a note on blank lines that were skipped, if there were any."""
+    message = f"{name}: {count:,} blank line{'s' * (count > 1)} skipped"
+    return (Finding("note", "blank-lines", message),) if count else ()
+
+
+@dataclass(frozen=True)
+class _Records:
+    """The records of a text table.
+
+    Attributes:
+        records: the fields of each record.
+        lines: the line on which each begins.
+        quoted: whether quotes were taken as such, not as ordinary characters.
+        blank: number of blank lines skipped.
+        rest: text of a record at the end that is not complete.
+        settled: whether no later record could show that `quoted` is wrong.
+    """
+
+    records: list[list[str]]
+    lines: list[int]
+    quoted: bool
+    blank: int = 0
+    rest: str = ""
+    settled: bool = True
+
+    @property
+    def width(self) -> int:
+        """The number of fields that most records have."""
+        counts = Counter(map(len, self.records))
+        return max(counts, key=lambda width: counts[width], default=0)
+
+    @property
+    def consistency(self) -> float:
+        """The share of records that have that number of fields."""
+        width = self.width
+        return sum(len(record) == width for record in self.records) / max(1, len(self.records))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all records have the same number of fields, two or more."""
+        return self.width > 1 and self.consistency == 1.0
+
+    def where(self, keep: Sequence[bool]) -> _Records:
+        """The records for which `keep` is true."""
+        records, lines = list(compress(self.records, keep)), list(compress(self.lines, keep))
+        return replace(self, records=records, lines=lines)
+
+    def without_blank(self, width: int | None = None) -> _Records:
+        """The records without lines of spaces only, unless the table has one column only."""
+        full = [len(record) > 1 or record[0].strip() != "" for record in self.records]
+        if all(full) or (width or self.width) < 2:
+            return self
+        return replace(self.where(full), blank=self.blank + full.count(False))
 
 
 def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None, float]:
@@ -56,45 +111,33 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     sample = text[:_SAMPLE]
     whole = whole and len(sample) == len(text)
     best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
-    for delimiter in DELIMITERS:
-        rows = _best_rows(sample, delimiter, whole)
-        if rows.width < 2 or not rows.records:
+    for delimiter in _DELIMITERS:
+        ways = [_unquoted(sample, delimiter)]
+        with suppress(csv.Error):
+            ways.append(_quoted(sample, delimiter, complete=whole))
+        ways = [way.without_blank() for way in ways]
+        if not whole:
+            ways = [way.where([*[True] * (len(way.records) - 1), False]) for way in ways]
+        found = max(ways, key=lambda way: (way.consistency if way.width > 1 else 0.0, way.quoted))
+        if found.width < 2 or not found.records:
             continue
-        known = any(plain_name(cell) in KNOWN_NAMES for cell in rows.records[0])
-        full = rows.consistency == 1.0
-        rank = (full, known, delimiter == prefer, rows.consistency, delimiter)
+        known = any(plain_name(cell) in KNOWN_NAMES for cell in found.records[0])
+        share = found.consistency
+        rank = (share == 1.0, known, delimiter == prefer, share, delimiter)
         if rank[:4] > best[:4]:
             best = rank
     return best[4], best[3]
 
 
-def _best_rows(sample: str, delimiter: str, whole: bool) -> Records:
-    """The records of a sample in the way of quoting that gives the more even ones."""
-    ways = [unquoted_rows(sample, delimiter)]
-    with suppress(csv.Error):
-        ways.append(quoted_rows(sample, delimiter, complete=whole))
-    ways = [_without_blank(way) for way in ways]
-    kept = [way if whole else Records(way.records[:-1], way.lines[:-1], way.quoted) for way in ways]
-    return max(kept, key=lambda rows: (rows.consistency if rows.width > 1 else 0.0, rows.quoted))
-
-
 @dataclass(frozen=True)
 class _Form:
-    """How the records of a table are read that follow those which settled it.
-
-    Attributes:
-        name: what messages call the file.
-        delimiter: one character.
-        quoted: whether quotes are taken as such.
-        names: the columns.
-        aside: takes the records that cannot be read, or None.
-    """
+    """How the records of a table are read after those that settled it."""
 
     name: str
     delimiter: str
     quoted: bool
     names: Sequence[str]
-    aside: Aside | None
+    reject: Reject | None
 
 
 def parse_delimited(
@@ -103,43 +146,45 @@ def parse_delimited(
     delimiter: str,
     settings: ReadSettings,
     whole: bool = True,
-    aside: Aside | None = None,
+    reject: Reject | None = None,
 ) -> Batch:
     """Read a text table whose delimiter is known.
 
     Args:
         text: the file, or lines at its beginning.
-        name: what messages call the file.
+        name: the file, for messages.
         delimiter: one character.
         settings: whether the first record holds column names; None finds out. Column names that
-            are given tell a header.
+            are given indicate a header.
         whole: whether the text is the whole file.
-        aside: takes the records that cannot be read, which otherwise are an error.
+        reject: receives the records that cannot be read, which otherwise are an error.
 
     Raises:
         DataError: a record has more or fewer fields than the first; the message has its line.
     """
-    rows = read_rows(text, name, delimiter, whole, aside)
+    if len(delimiter) != 1:
+        raise DataError(f"the delimiter must be one character, not {delimiter!r}")
+    rows = _records(text, name, delimiter, whole, reject)
     if not rows.records:
         return Batch(name, {}, "", rest=rows.rest)
-    quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
-    form = _Form(name, delimiter, quoted, rows.records[0], aside)
+    has_quotes = '"' in text
+    quoted = rows.quoted or (delimiter != "\t" and not has_quotes)
+    form = _Form(name, delimiter, quoted, rows.records[0], reject)
     rows = _even(rows, text, 1, form)
     headed = settings.header
     if headed is None:
         headed = looks_headed(rows.records, settings.columns)
     names = column_names(rows.records[0] if headed else range(1, len(rows.records[0]) + 1))
-    body = rows.records[1:] if headed else rows.records
     more = partial(_more_rows, replace(form, names=names))
     shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
     return Batch(
         name,
-        _columns(names, body),
-        shown + ("" if rows.quoted or '"' not in text else ", quotes taken as they are"),
-        rows.lines[1:] if headed else rows.lines,
+        _columns(names, rows.records[headed:]),
+        shown + (", quotes taken as they are" if has_quotes and not rows.quoted else ""),
+        rows.lines[headed:],
         findings=blank_lines(rows.blank, name) + _quotes_kept(rows, name),
         rest=rows.rest,
-        proceed=more if rows.settled and not returns_end_lines(text) else None,
+        proceed=more if rows.settled and not _returns_end_lines(text) else None,
     )
 
 
@@ -154,120 +199,74 @@ def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
         DataError: the quotes are not well-formed, or a record has more or fewer fields.
     """
     if not form.quoted or '"' not in text:
-        rows = unquoted_rows(text, form.delimiter, first)
-    elif form.aside is not None:
-        rows = mended_rows(text, form.delimiter, last, first, form.aside)
+        rows = _unquoted(text, form.delimiter, first)
+    elif form.reject is not None:
+        rows = _quoted_or_rejected(text, form.delimiter, last, first, form.reject)
     else:
         try:
-            rows = quoted_rows(text, form.delimiter, last, first)
+            rows = _quoted(text, form.delimiter, last, first)
         except csv.Error as error:
             raise DataError(f"{form.name}, {error}") from None
-    rows = _even(_without_blank(rows, len(form.names)), text, first, form)
+    rows = _even(rows.without_blank(len(form.names)), text, first, form)
     return Batch(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
 
 
-def _quotes_kept(rows: Records, name: str) -> tuple[Finding, ...]:
-    """A note on fields that a program may have quoted, where quotes were taken as they are."""
+def _quotes_kept(rows: _Records, name: str) -> tuple[Finding, ...]:
+    """A note on fields that a program may have quoted, if quotes were taken as they are."""
     cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
     doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
-    if not doubled:
-        return ()
     message = (
         f"{name}: fields that look quoted, with quotes doubled inside ({doubled:,}), were taken "
         "as they are, since every line has the same number of fields without quoting"
     )
-    return (Finding("note", "quotes-kept", message),)
+    return (Finding("note", "quotes-kept", message),) if doubled else ()
 
 
-def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
-    """A note on blank lines that were passed over, if there are any."""
-    if not count:
-        return ()
-    message = f"{name}: {count:,} blank line{'s' if count > 1 else ''} passed over"
-    return (Finding("note", "blank-lines", message),)
-
-
-def read_rows(
-    text: str, name: str, delimiter: str, whole: bool = True, aside: Aside | None = None
-) -> Records:
+def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
     """The records of a text table, quoted if the quotes are well-formed throughout.
-
-    Args:
-        text: the file, or lines at its beginning.
-        name: what messages call the file.
-        delimiter: one character.
-        whole: whether the text is the whole file.
-        aside: takes the records with broken quotes, which otherwise are an error.
 
     Raises:
         DataError: the quotes are not well-formed, and without quoting the records are uneven.
     """
+
+    def plain() -> _Records:
+        return _unquoted(text, delimiter).without_blank()
+
     if '"' not in text:
-        return _without_blank(unquoted_rows(text, delimiter))
+        return plain()
     try:
-        quoted = _without_blank(quoted_rows(text, delimiter, whole))
+        quoted = _quoted(text, delimiter, whole).without_blank()
     except csv.Error as error:
-        plain = _without_blank(unquoted_rows(text, delimiter))
-        if plain.width > 1 and plain.consistency == 1.0:
-            return plain
-        if aside is not None:
-            return _without_blank(mended_rows(text, delimiter, whole, 1, aside))
+        if (rows := plain()).is_even:
+            return rows
+        if reject is not None:
+            return _quoted_or_rejected(text, delimiter, whole, 1, reject).without_blank()
         raise DataError(f"{name}, {error}") from None
-    if delimiter != "\t":
+    if delimiter != "\t" or not (rows := plain()).is_even:
         return quoted
-    plain = _without_blank(unquoted_rows(text, delimiter))
-    even = plain.width > 1 and plain.consistency == 1.0
-    on_purpose = even and (_quotes_on_purpose(plain) or _all_quoted(text, quoted, delimiter))
-    return plain if even and not on_purpose else replace(quoted, settled=not even)
+    return replace(quoted, settled=False) if _quotes_on_purpose(text, rows, quoted) else rows
 
 
-def _without_blank(rows: Records, width: int | None = None) -> Records:
-    """Leave out lines of nothing but spaces, unless the table has one column only.
+def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
+    """Whether a tab-separated file quotes: a column throughout, header aside, or every field.
 
-    Args:
-        rows: the records.
-        width: number of columns; None counts.
+    Such files usually do not, so quotes around some of the texts belong to them.
     """
-    full = [len(record) > 1 or record[0].strip() != "" for record in rows.records]
-    if all(full) or (width or rows.width) < 2:
-        return rows
-    return replace(
-        rows,
-        records=list(compress(rows.records, full)),
-        lines=list(compress(rows.lines, full)),
-        blank=rows.blank + full.count(False),
-    )
-
-
-def _quotes_on_purpose(rows: Records) -> bool:
-    """Whether some column of tab-separated fields is in quotes throughout, header aside.
-
-    Tab-separated files as a rule do not quote, so quotes around some of the texts are their own.
-    """
-    body = rows.records[1:] or rows.records
-    return any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True))
-
-
-def _all_quoted(text: str, rows: Records, delimiter: str) -> bool:
-    """Whether the text is what a writer makes of the records that quotes every field."""
+    body = plain.records[1:] or plain.records
+    if any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True)):
+        return True
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerows(rows.records)
+    writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerows(quoted.records)
     written = stream.getvalue().replace("\r\n", "\n").rstrip("\n")
     return text.replace("\r\n", "\n").startswith(written)
 
 
-def _even(rows: Records, text: str, first: int, form: _Form) -> Records:
-    """The records with as many fields as there are columns.
-
-    Args:
-        rows: records.
-        text: what they were read from.
-        first: the number of its first line.
-        form: how; if nobody takes the others, they are an error.
+def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
+    """The records with as many fields as there are columns, of a text from line `first` on.
 
     Raises:
-        DataError: a record has more or fewer fields; the message has its line.
+        DataError: a record has more or fewer fields, and nothing receives rejected rows.
     """
     expected = len(form.names)
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
@@ -275,47 +274,123 @@ def _even(rows: Records, text: str, first: int, form: _Form) -> Records:
         return rows
     found = len(rows.records[wrong[0]])
     fields = f"{expected} {spoken(form.delimiter)}-separated fields expected as in the first line"
-    if form.aside is None:
-        others = f"; {len(wrong):,} lines are so" if len(wrong) > 1 else ""
+    if form.reject is None:
+        others = f"; {len(wrong):,} lines differ" if len(wrong) > 1 else ""
         raise DataError(
             f"{form.name}, line {rows.lines[wrong[0]]}: {fields}, {found} found{others}; quote the "
             "fields that contain the delimiter, or state another delimiter"
         )
+    lines = text.split("\n") if "\n" in text else text.split("\r")
+    begins = [line - first for line in rows.lines] + [len(lines)]
     for row in wrong:
+        content = "\n".join(lines[begins[row] : begins[row + 1]]).rstrip("\r\n")
         reason = f"{fields}, {len(rows.records[row])} found"
-        content = lines_from(text, rows.lines, row, first)
-        form.aside(BadRow(rows.lines[row], reason, content))
-    good = [len(record) == expected for record in rows.records]
-    return replace(
-        rows, records=list(compress(rows.records, good)), lines=list(compress(rows.lines, good))
-    )
+        form.reject(BadRow(rows.lines[row], reason, content))
+    return rows.where([len(record) == expected for record in rows.records])
 
 
-def looks_headed(records: Sequence[Sequence[str]], asked: Collection[str] = ()) -> bool:
-    """Whether the first record holds column names, `asked` ones or such as tables have."""
-    first, body = records[0], records[1:]
-    if any(cell.strip() in asked for cell in first):
-        return True
-    if not all(_could_name(cell) for cell in first) or not any(first):
-        return False
-    if any(plain_name(cell) in KNOWN_NAMES for cell in first):
-        return True
-    columns = [[record[place] for record in body] for place in range(len(first))]
-    if not body or any(
-        cell and cell in column for cell, column in zip(first, columns, strict=True)
-    ):
-        return False
-    return any(len(set(column)) <= len(column) / 4 or _numeric(column) for column in columns)
+def _unquoted(text: str, delimiter: str, first: int = 1) -> _Records:
+    """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
+    if first == 1 and "\n" not in text:
+        text = text.replace("\r", "\n")
+    found = [
+        (number, line.rstrip("\r").split(delimiter))
+        for number, line in enumerate(text.split("\n"), start=first)
+        if line.rstrip("\r")
+    ]
+    blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
+    return _Records([fields for _, fields in found], [number for number, _ in found], False, blank)
 
 
-def _could_name(cell: str) -> bool:
-    return len(cell) <= 40 and not is_number(cell) and cell.count(" ") <= 2
+def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) -> _Records:
+    """Read records with quotes by RFC 4180, from line `first` on.
+
+    If `complete` is false, a record whose quote stays open at the end is left over, unless it is
+    longer than any text.
+
+    Raises:
+        csv.Error: text follows a closing quote, or a quote stays open; the message has the line.
+    """
+
+    def refuse(bad: BadRow) -> None:
+        raise csv.Error(
+            f"line {bad.line}: {bad.reason}; a quote inside a quoted field must be doubled"
+        )
+
+    return _quoted_or_rejected(text, delimiter, complete, first, refuse)
 
 
-def _numeric(column: Sequence[str]) -> bool:
-    return all(is_number(cell) for cell in column)
+def _quoted_or_rejected(
+    text: str, delimiter: str, complete: bool, first: int, reject: Reject
+) -> _Records:
+    """Read records as `_quoted` does, but reject those with broken quotes.
+
+    Such a record ends with the line in which its quotes are even again, or if there is none near,
+    with its first line.
+    """
+    text, mark = _mark_returns(text, further=first > 1)
+    lines = io.StringIO(text, newline="").readlines()
+    records: list[list[str]] = []
+    places: list[int] = []
+    blank, start, rest = 0, 0, ""
+    with _long_fields():
+        while start < len(lines):
+            further = map(lines.__getitem__, range(start, len(lines)))
+            reader = csv.reader(further, delimiter=delimiter, strict=True)
+            at = start
+            try:
+                for record in reader:
+                    if record:
+                        records.append(record)
+                        places.append(first + at)
+                    blank += not record
+                    at = start + reader.line_num
+                break
+            except csv.Error as error:
+                rest = "" if complete or "unexpected end" not in str(error) else "".join(lines[at:])
+                if rest and len(rest) <= _LONGEST_RECORD:
+                    break
+                rest = ""
+                start = _end_of_broken(lines, at)
+                content = "".join(lines[at:start]).rstrip("\r\n")
+                content = content.replace(mark, "\r") if mark else content
+                reject(BadRow(first + at, f"the quotes are not well-formed ({error})", content))
+    if mark:
+        records = [[cell.replace(mark, "\r") for cell in record] for record in records]
+    return _Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
 
 
-def is_number(cell: str) -> bool:
-    """Whether a field is a number, or several joined by commas."""
-    return re.fullmatch(r"\s*[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?\s*", cell) is not None
+def _end_of_broken(lines: Sequence[str], start: int) -> int:
+    """The line after a record with broken quotes."""
+    if lines[start].count('"') % 2 == 0:
+        return start + 1
+    near = range(start + 1, min(start + 1 + _MOST_LINES, len(lines)))
+    return next((number + 1 for number in near if lines[number].count('"') % 2), start + 1)
+
+
+def _mark_returns(text: str, further: bool) -> tuple[str, str]:
+    """Replace carriage returns that end no line by a character that the text does not have.
+
+    Some writers leave them unquoted, and the csv module would end the row there. In a further part
+    of a file, line feeds end the lines. The character is "" if nothing was replaced.
+    """
+    if not _RETURN.search(text) or (not further and _returns_end_lines(text)):
+        return text, ""
+    mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+    return _RETURN.sub(mark, text), mark
+
+
+def _returns_end_lines(text: str) -> bool:
+    """Whether there are as many carriage returns that stand alone as line feeds."""
+    alone = len(_RETURN.findall(text)) if "\r" in text else 0
+    return alone > 0 and alone >= text.count("\n")
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Lift the csv module's limit of 131,072 characters per field for a while."""
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)

@@ -1,4 +1,4 @@
-"""What a folder or archive holds: split files, one folder a class, or a single table."""
+"""What a folder or archive holds: split files, one folder per class, or a single table."""
 
 from __future__ import annotations
 
@@ -13,89 +13,91 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding, SplitName
 from finetext.core.wording import counted
 from finetext.data.formats import TABLE_SUFFIXES, parse_table
-from finetext.data.rows import SPLIT_WORDS, Batch, File, Part, Reading
+from finetext.data.rows import SPLIT_WORDS, Batch, File, Source
 from finetext.data.sources import decode, gunzipped, is_archive, members
 
-NAME_STEMS: Final = {
+_NAME_STEMS: Final = {
     *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),
     *("label_map", "label_mapping", "id2label", "label2id"),
 }
 _NAME_SUFFIXES: Final = {".txt", ".json", ".csv", ".tsv"}
 _NOT_DATA: Final = re.compile(r"(read[-_ ]?me|licen[cs]e|copying|citation|changelog)\b.*", re.I)
-_UNLABELLED: Final = {"unsup", "unsupervised", "unlabelled", "unlabeled"}
+_UNLABELED: Final = {"unsup", "unsupervised", "unlabelled", "unlabeled"}
 _TABLES: Final = TABLE_SUFFIXES - {".txt"}
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 
 
-def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -> Reading:
-    """Read one file: a table, or an archive of files, either gzipped or not.
+def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -> Source:
+    """Read one file, a table or an archive of files, gzipped or not.
 
     Args:
         file: the file.
-        settings: as given by the user.
-        beside: the files next to it, one of which may name the labels.
+        settings: how to read it.
+        beside: the files next to it that may name the labels.
     """
     plain = gunzipped(file)
     if is_archive(plain):
         return read_tree(members(plain), file.path.name, settings)
-    table = parse_table(plain, settings)
-    return Reading(file.path.name, (Part(table),), label_name_files(beside))
+    return Source(file.path.name, (parse_table(plain, settings),), tuple(beside))
 
 
-def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Reading:
+def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Source:
     """Read a folder or an unpacked archive.
 
     Args:
         files: all files in it, their paths relative to it.
-        title: what messages call it.
-        settings: as given by the user.
+        title: its name, for messages.
+        settings: how to read it.
 
     Raises:
         DataError: it holds nothing that can be read, or more than one thing.
     """
     files = _without_shared_folders(files)
     top = [file for file in files if len(file.path.parts) == 1]
-    named = label_name_files(top)
-    split_files = _split_files([file for file in top if file not in named], title)
-    if "train" in split_files or (split_files and len(files) == len(top)):
-        reading = _read_splits(split_files, title, named, settings)
-        used = [*named, *(file for several in split_files.values() for file in several)]
-        return replace(reading, findings=_left_out(files, used, title))
+    beside = label_name_files(top)
+    of_split = _split_files([file for file in top if file not in beside], title)
+    if "train" in of_split or (of_split and len(files) == len(top)):
+        batches = tuple(
+            replace(parse_table(gunzipped(file), settings), split=split)
+            for split, several in of_split.items()
+            for file in several
+        )
+        used = [*beside, *(file for several in of_split.values() for file in several)]
+        return Source(title, batches, beside, _left_out(files, used, title))
     deep = [file for file in files if len(file.path.parts) > 1]
     if deep:
         return _read_classes(deep, title, settings)
-    return _read_flat(top, title, named, settings)
+    return _read_flat(top, title, beside, settings)
 
 
 def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
-    """The files that by their name may list the names of the labels."""
+    """Return the files that by their name may list the names of the labels."""
     return tuple(
         file
         for file in files
-        if file.path.stem.lower() in NAME_STEMS and file.path.suffix.lower() in _NAME_SUFFIXES
+        if file.path.stem.lower() in _NAME_STEMS and file.path.suffix.lower() in _NAME_SUFFIXES
     )
 
 
 def _without_shared_folders(files: Sequence[File]) -> list[File]:
-    """Cut off the folders that hold everything and are no class."""
+    """The files without the folders that hold everything and are no class.
+
+    Such a folder holds nothing but folders, one table, or a file named train.
+    """
     kept = list(files)
-    while kept and all(len(file.path.parts) > 1 for file in kept):
-        shared = len({file.path.parts[0] for file in kept}) == 1
-        if not shared or not _is_wrapper(kept):
+    while kept and len({file.path.parts[0] for file in kept}) == 1:
+        if not all(len(file.path.parts) > 1 for file in kept):
+            return kept
+        inner = [file.path for file in kept if len(file.path.parts) == 2]
+        one_table = len(kept) == 1 and inner and inner[0].suffix.lower() in _TABLES
+        if inner and not one_table and all(_split_of(path) != "train" for path in inner):
             return kept
         kept = [replace(file, path=PurePosixPath(*file.path.parts[1:])) for file in kept]
     return kept
 
 
-def _is_wrapper(files: Sequence[File]) -> bool:
-    """Whether the one folder that holds all files is no class: it has folders, tables or splits."""
-    inner = [file.path for file in files if len(file.path.parts) == 2]
-    one_table = len(files) == 1 and inner[:1] != [] and inner[0].suffix.lower() in _TABLES
-    return not inner or one_table or any(split_of(path) == "train" for path in inner)
-
-
-def split_of(path: PurePosixPath) -> SplitName | None:
-    """The split that a file's name says it is: train.csv, imdb_test.csv.gz, stsa.binary.dev."""
+def _split_of(path: PurePosixPath) -> SplitName | None:
+    """The split in a file's name: train.csv, imdb_test.csv.gz, stsa.binary.dev."""
     name = path.name.lower()
     if _NOT_DATA.fullmatch(name):
         return None
@@ -107,14 +109,11 @@ def _split_files(files: Sequence[File], title: str) -> dict[SplitName, list[File
     """The files of each ready-made split; several only if they are numbered shards of one.
 
     Raises:
-        DataError: two files claim to be the same split.
+        DataError: two files could be the same split.
     """
     found: dict[SplitName, list[File]] = {}
-    for file in files:
-        split = split_of(file.path)
-        if split:
-            found.setdefault(split, []).append(file)
-    for split, claims in found.items():
+    for split in SPLIT_NAMES:
+        claims = [file for file in files if _split_of(file.path) == split]
         exact = [file for file in claims if file.path.name.split(".")[0].lower() in SPLIT_WORDS]
         chosen = exact if len(exact) == 1 else claims
         if len(chosen) > 1 and not all(_SHARD.search(file.path.stem) for file in chosen):
@@ -123,19 +122,9 @@ def _split_files(files: Sequence[File], title: str) -> dict[SplitName, list[File
                 f"{title}: several files could be the {split} split: {names}; give the files "
                 "of each split by name"
             )
-        found[split] = chosen
-    return {split: found[split] for split in SPLIT_NAMES if split in found}
-
-
-def _read_splits(
-    files: dict[SplitName, list[File]], title: str, named: tuple[File, ...], settings: ReadSettings
-) -> Reading:
-    parts = [
-        Part(parse_table(gunzipped(file), settings), split)
-        for split, several in files.items()
-        for file in several
-    ]
-    return Reading(title, tuple(parts), named)
+        if chosen:
+            found[split] = chosen
+    return found
 
 
 def _left_out(files: Sequence[File], used: Sequence[File], title: str) -> tuple[Finding, ...]:
@@ -145,23 +134,23 @@ def _left_out(files: Sequence[File], used: Sequence[File], title: str) -> tuple[
         for file in files
         if file not in used and not _NOT_DATA.fullmatch(file.path.name)
     ]
-    if not other:
-        return ()
     shown = ", ".join(other[:5]) + (f" and {len(other) - 5:,} more" if len(other) > 5 else "")
-    return (Finding("note", "files-left-out", f"{title}: not read, as no split: {shown}"),)
+    note = Finding("note", "files-left-out", f"{title}: not read, as no split: {shown}")
+    return (note,) if other else ()
 
 
 def _read_flat(
-    files: Sequence[File], title: str, named: tuple[File, ...], settings: ReadSettings
-) -> Reading:
+    files: Sequence[File], title: str, beside: tuple[File, ...], settings: ReadSettings
+) -> Source:
     """Read a folder without folders in it: its only data file, or texts without labels."""
-    data = [file for file in files if not _NOT_DATA.fullmatch(file.path.name) and file not in named]
+    data = [f for f in files if not _NOT_DATA.fullmatch(f.path.name) and f not in beside]
     if len(data) == 1:
-        return replace(read_file(data[0], settings), beside=named, title=f"{title}/{data[0].path}")
+        title = f"{title}/{data[0].path}"
+        return replace(read_file(data[0], settings), beside=beside, title=title)
     if not data:
         raise DataError(f"{title} has no files that can be read")
     if not settings.labelled and all(file.path.suffix.lower() == ".txt" for file in data):
-        return Reading(title, (Part(_documents(data, [], title, settings)),))
+        return Source(title, (_documents(data, [], title, settings),))
     names = ", ".join(file.path.name for file in data[:10])
     raise UnlabelledError(
         f"{title} has neither one folder for each class nor files named train, validation and "
@@ -169,47 +158,40 @@ def _read_flat(
     )
 
 
-def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> Reading:
+def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> Source:
     """Read one folder for each class, or such folders inside train, valid and test."""
-    kept = [
-        file for file in files if not _UNLABELLED & {part.lower() for part in file.path.parts[:-1]}
-    ]
+    kept = [f for f in files if not _UNLABELED & {part.lower() for part in f.path.parts[:-1]}]
     findings: tuple[Finding, ...] = ()
     if len(kept) < len(files):
         number = counted(len(files) - len(kept), "file")
         message = f"{title}: {number} in folders without a class left out"
         findings = (Finding("note", "unlabelled-folder", message),)
-    first = {file.path.parts[0].lower() for file in kept}
-    in_splits = "train" in {SPLIT_WORDS.get(name) for name in first} and any(
-        len(file.path.parts) > 2 for file in kept
-    )
-    if not in_splits:
+    of_split = [SPLIT_WORDS.get(file.path.parts[0].lower()) for file in kept]
+    deep = [len(file.path.parts) > 2 for file in kept]
+    if "train" not in of_split or not any(deep):
         _refuse_data_sets(kept, title)
         classes = [file.path.parts[0] for file in kept]
-        return Reading(title, (Part(_documents(kept, classes, title, settings)),), (), findings)
-    parts = []
+        return Source(title, (_documents(kept, classes, title, settings),), findings=findings)
+    batches = []
     for split in SPLIT_NAMES:
-        own = [
-            file
-            for file in kept
-            if SPLIT_WORDS.get(file.path.parts[0].lower()) == split and len(file.path.parts) > 2
-        ]
+        own = [kept[n] for n, is_deep in enumerate(deep) if is_deep and of_split[n] == split]
         if own:
             classes = [file.path.parts[1] for file in own]
-            parts.append(Part(_documents(own, classes, f"{title}/{split}", settings), split))
-    return Reading(title, tuple(parts), (), findings)
+            documents = _documents(own, classes, f"{title}/{split}", settings)
+            batches.append(replace(documents, split=split))
+    return Source(title, tuple(batches), findings=findings)
 
 
 def _refuse_data_sets(files: Sequence[File], title: str) -> None:
-    """Make sure that folders hold documents of a class, not data sets.
+    """Check that folders hold documents of a class, not data sets.
 
     Raises:
         DataError: a folder holds nothing but tables, or files named as splits, train among them.
     """
-    named = label_name_files(files)
+    beside = label_name_files(files)
     inside: dict[PurePosixPath, list[PurePosixPath]] = {}
     for file in files:
-        if file not in named and not _NOT_DATA.fullmatch(file.path.name):
+        if file not in beside and not _NOT_DATA.fullmatch(file.path.name):
             inside.setdefault(file.path.parent, []).append(file.path)
     found = [folder for folder, paths in inside.items() if _is_data_set(paths)]
     if found:
@@ -225,8 +207,8 @@ def _is_data_set(paths: Sequence[PurePosixPath]) -> bool:
     plain = [PurePosixPath(path.name.lower().removesuffix(".gz")) for path in paths]
     tables = [path.suffix in _TABLES for path in plain]
     splits = [path.stem in SPLIT_WORDS or path.suffix[1:] in SPLIT_WORDS for path in plain]
-    whole = all(table or split for table, split in zip(tables, splits, strict=True))
-    return whole and (all(tables) or "train" in map(split_of, plain))
+    either = all(table or split for table, split in zip(tables, splits, strict=True))
+    return either and (all(tables) or "train" in map(_split_of, plain))
 
 
 def _documents(

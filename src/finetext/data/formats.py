@@ -1,42 +1,51 @@
-"""One file to one table, by its ending where that says enough and by its content where not."""
+"""One file to named columns, by its ending where that settles the form, and else by its content.
+
+Line formats have one text per line, with its label before or after it, or without one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import shorten
-from typing import Final
+from typing import Any, Final
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import LABEL_NAMES, TEXT_NAMES, plain_name
-from finetext.data.delimited import blank_lines, looks_headed, parse_delimited, sniff, spoken
+from finetext.data.columns import looks_headed
+from finetext.data.delimited import blank_lines, parse_delimited, sniff, spoken
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
-from finetext.data.rows import Aside, BadRow, Batch, File
+from finetext.data.rows import BadRow, Batch, File, Reject
 from finetext.data.sources import decode
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 EXCEL: Final = {".xlsx", ".xlsm"}
-JSON_LINES: Final = {".jsonl", ".ndjson"}
+_JSON_LINES: Final = {".jsonl", ".ndjson"}
+TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *_JSON_LINES, ".json", ".parquet", ".txt"}
+TEXT_A_LINE: Final = "one text a line"
+LABEL_TAKEN_OFF: Final = "label-taken-off"
+"""Code of the note that lines of a corpus are read without their labels."""
+WHOLE_LINES: Final = "whole-lines"
+"""Code of the warning that lines of a corpus are taken whole though they may have labels."""
+_FASTTEXT: Final = "__label__"
 _SAMPLE: Final = 1 << 18
-_SHOWN: Final = 60
+_LABELS_SHOWN: Final = 60
 """Characters of labels that a message shows."""
-TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *JSON_LINES, ".json", ".parquet", ".txt"}
+_MOST_LABELS: Final = 200
+_EDGES: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
+"""Separator, the side of the label, and the fewest rows per label on average."""
 
 
 def parse_table(file: File, settings: ReadSettings) -> Batch:
-    """Read a file, no longer gzipped, into named columns.
-
-    Args:
-        file: a table in any of the known formats.
-        settings: delimiter, header and encoding, where they are given.
+    """Read a file, no longer gzipped, in any of the known formats.
 
     Raises:
         DataError: the file is empty, broken or in no known format.
-        MissingExtraError: an Excel file, and openpyxl is not installed.
+        MissingExtraError: it is an Excel file, and openpyxl is not installed.
     """
     data = file.load()
     if not data.strip():
@@ -51,8 +60,8 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
     text, findings = decode(data, file.name, settings.encoding)
     if not text.strip():
         raise DataError(f"{file.name} is empty")
-    table = parse_text(text, file.name, suffix, settings)
-    return replace(table, findings=findings + table.findings)
+    batch = parse_text(text, file.name, suffix, settings)
+    return replace(batch, findings=findings + batch.findings)
 
 
 def parse_text(
@@ -61,161 +70,152 @@ def parse_text(
     suffix: str,
     settings: ReadSettings,
     whole: bool = True,
-    aside: Aside | None = None,
+    reject: Reject | None = None,
 ) -> Batch:
     """Read a text file into named columns.
 
     Args:
         text: the file, or lines at its beginning.
-        name: what messages call the file.
-        suffix: its ending in lower case, which says what to expect.
+        name: the file, for messages.
+        suffix: its ending in lower case.
         settings: delimiter and header, where they are given.
-        whole: whether the text is the whole file; if not, the table says how to proceed.
-        aside: takes the rows that cannot be read, which otherwise are an error.
+        whole: whether the text is the whole file; if not, the batch says how to proceed.
+        reject: receives the rows that cannot be read, which otherwise are an error.
 
     Raises:
         DataError: the text is in no known form.
     """
     if suffix == ".json":
-        return parse_json(text, name, aside)
-    if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
-        return parse_json_lines(text, name, aside=aside)
-    if text.lstrip().startswith(FASTTEXT):
-        table = parse_fasttext(text, name, aside=aside)
-        return taken_off(table) if settings.whole_lines else table
-    if settings.delimiter:
-        return _delimited(text, name, settings.delimiter, settings, whole, aside)
-    delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
-    if suffix not in DELIMITED:
-        delimiter = delimiter if share >= 0.9 else None
-        return _parse_lines(text, name, delimiter, settings, whole, aside)
-    if delimiter is None or share < 0.5:
-        delimiter = DELIMITED[suffix]
-    return _delimited(text, name, delimiter, settings, whole, aside)
+        return parse_json(text, name, reject)
+    if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
+        return parse_json_lines(text, name, reject=reject)
+    if text.lstrip().startswith(_FASTTEXT):
+        batch = _parse_fasttext(text, name, reject=reject)
+        return _without_labels(batch) if settings.whole_lines else batch
+    delimiter, share = settings.delimiter, 1.0
+    if not delimiter:
+        delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
+        if suffix not in DELIMITED:
+            lines = _Lines(text, name, delimiter if share >= 0.9 else None, settings, whole)
+            return lines.parse(reject)
+        if delimiter is None or share < 0.5:
+            delimiter = DELIMITED[suffix]
+    return parse_delimited(text, name, delimiter, settings, whole, reject)
 
 
-def _parse_lines(
-    text: str,
-    name: str,
-    delimiter: str | None,
-    settings: ReadSettings,
-    whole: bool,
-    aside: Aside | None = None,
-) -> Batch:
-    """Read a file whose ending promises nothing: even fields, an edge label, or texts alone.
+@dataclass(frozen=True)
+class _Lines:
+    """A file whose ending promises nothing: even fields, a label at the edge, or texts alone.
 
-    The form is the one that fits all lines, if there is one; only then bad rows are set aside.
+    Attributes:
+        delimiter: what parts even fields, if anything does.
     """
-    told = _is_told(text, delimiter, settings)
-    if settings.whole_lines and not told:
-        return _parse_whole_lines(text, name, delimiter, settings)
-    if not settings.labelled and (delimiter is None or (delimiter == "," and not told)):
-        return parse_texts(text, name)
-    sure = settings.labelled or told or delimiter == "\t"
-    uneven = None
-    if delimiter is not None:
+
+    text: str
+    name: str
+    delimiter: str | None
+    settings: ReadSettings
+    whole: bool = True
+
+    def parse(self, reject: Reject | None = None) -> Batch:
+        """The form that fits all lines, if there is one; only then bad rows are rejected."""
+        is_told, delimiter, settings = self._is_told(), self.delimiter, self.settings
+        if settings.whole_lines and not is_told:
+            return self._parse_whole_lines()
+        if not settings.labelled and (delimiter is None or (delimiter == "," and not is_told)):
+            return _parse_texts(self.name, self.text)
+        sure = settings.labelled or is_told or delimiter == "\t"
+        uneven = None
+        if delimiter is not None:
+            try:
+                batch = self._fields(delimiter)
+                if sure or any(map(_are_labels, batch.columns.values())):
+                    return self._fields(delimiter, reject) if reject else batch
+            except DataError as error:
+                uneven = error
+        only = None if settings.labelled else delimiter
+        edge = _parse_edge_label(self.text, self.name, only, reject)
+        if delimiter is not None and uneven is not None and edge is None and sure:
+            if reject is None:
+                raise uneven
+            return self._fields(delimiter, reject)
+        return edge or _parse_texts(self.name, self.text)
+
+    def _fields(self, delimiter: str, reject: Reject | None = None) -> Batch:
+        return parse_delimited(self.text, self.name, delimiter, self.settings, self.whole, reject)
+
+    def _is_told(self) -> bool:
+        """Whether the user, or a header of known names, states that lines are fields."""
+        cells = self.text.lstrip().split("\n", 1)[0].split(self.delimiter or "\n")
+        asked = self.settings.columns
+        headed = looks_headed([[cell.strip().strip('"') for cell in cells]], asked)
+        return (headed and len(cells) > 1) or self.settings.header is not None or bool(asked)
+
+    def _parse_whole_lines(self) -> Batch:
+        """Read lines as texts, unless a tab in each of them parts few different values from it."""
+        batches: list[Batch | None] = []
+        if self.delimiter == "\t":
+            with suppress(DataError):
+                batches.append(replace(self, whole=True)._fields("\t"))
+        batches.append(_parse_edge_label(self.text, self.name, "\t"))
+        for batch in batches:
+            if batch is not None and any(map(_are_labels, batch.columns.values())):
+                return _without_labels(batch)
+        batch = _parse_texts(self.name, self.text)
+        return replace(batch, findings=(*batch.findings, *self._possible_labels()))
+
+    def _possible_labels(self) -> tuple[Finding, ...]:
+        """A warning if training would find labels in the first of the lines."""
+        text = self.text
+        sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
+        settings = replace(self.settings, labelled=True, whole_lines=False)
         try:
-            table = _delimited(text, name, delimiter, settings, whole)
-            if sure or any(map(is_closed, table.columns.values())):
-                return _delimited(text, name, delimiter, settings, whole, aside) if aside else table
-        except DataError as error:
-            uneven = error
-    edge = parse_edge_label(text, name, None if settings.labelled else delimiter, aside)
-    if delimiter is not None and uneven is not None and edge is None and sure:
-        if aside is None:
-            raise uneven
-        return _delimited(text, name, delimiter, settings, whole, aside)
-    return edge or parse_texts(text, name)
+            batch = replace(self, text=sample, settings=settings, whole=True).parse()
+        except DataError:
+            return ()
+        labels = [column for column, values in batch.columns.items() if _are_labels(values)]
+        if len(batch.columns) < 2 or not labels:
+            return ()
+        message = (
+            f"{self.name}: its lines are taken whole, and none of them is a test row, but training "
+            f"would read them as {batch.form} ({_shown(batch.columns[labels[0]])}); if these are "
+            f"labels, remove them, or name them to adapt and pretrain with --set "
+            f"data.label={labels[0]}"
+        )
+        return (Finding("warning", WHOLE_LINES, message),)
 
 
-def _parse_whole_lines(
-    text: str, name: str, delimiter: str | None, settings: ReadSettings
-) -> Batch:
-    """Read lines as texts, unless a tab in each of them parts few different values from it."""
-    tables: list[Batch | None] = []
-    if delimiter == "\t":
-        with suppress(DataError):
-            tables.append(_delimited(text, name, "\t", settings, whole=True))
-    tables.append(parse_edge_label(text, name, "\t"))
-    for table in tables:
-        if table is not None and any(map(is_closed, table.columns.values())):
-            return taken_off(table)
-    table = parse_texts(text, name)
-    might_be = _other_reading(text, name, delimiter, settings)
-    return replace(table, findings=(*table.findings, *might_be))
-
-
-def _other_reading(
-    text: str, name: str, delimiter: str | None, settings: ReadSettings
-) -> tuple[Finding, ...]:
-    """A warning if training would find labels in the first of the lines."""
-    sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
-    settings = replace(settings, labelled=True, whole_lines=False)
-    try:
-        table = _parse_lines(sample, name, delimiter, settings, whole=True)
-    except DataError:
-        return ()
-    labels = [column for column, values in table.columns.items() if is_closed(values)]
-    if len(table.columns) < 2 or not labels:
-        return ()
-    shown = _shown(table.columns[labels[0]])
-    message = (
-        f"{name}: its lines are taken whole, and none of them is a test row, but training would "
-        f"read them as {table.form} ({shown}); if these are "
-        f"labels, take them off, or tell adapt and pretrain by --set data.label={labels[0]}"
-    )
-    return (Finding("warning", WHOLE_LINES, message),)
-
-
-def taken_off(table: Batch) -> Batch:
-    """A table of lines, with a note on what is no part of the texts."""
-    labels = table.columns.get("label") or next(filter(is_closed, table.columns.values()))
+def _without_labels(batch: Batch) -> Batch:
+    """Lines with a note on what is no part of the texts."""
+    labels = batch.columns.get("label") or next(filter(_are_labels, batch.columns.values()))
     flat = (part for value in labels for part in (value if isinstance(value, list) else [value]))
-    message = f"{table.name}: read as {table.form}, so these are no part of the texts: "
-    message += _shown(list(flat))
-    note = Finding("note", LABEL_TAKEN_OFF, message)
-    return replace(table, findings=(*table.findings, note))
+    message = (
+        f"{batch.name}: read as {batch.form}, so these are no part of the texts: "
+        f"{_shown(list(flat))}"
+    )
+    return replace(batch, findings=(*batch.findings, Finding("note", LABEL_TAKEN_OFF, message)))
 
 
 def _shown(labels: Sequence[str]) -> str:
-    """Some of the labels, for a message."""
     known = dict.fromkeys(label.strip() for label in labels)
-    return shorten(", ".join(map(repr, known)), _SHOWN, placeholder=" ...")
+    return shorten(", ".join(map(repr, known)), _LABELS_SHOWN, placeholder=" ...")
 
 
-def _is_told(text: str, delimiter: str | None, settings: ReadSettings) -> bool:
-    """Whether the user, or a header of known names, says that lines are fields, not mere texts."""
-    cells = text.lstrip().split("\n", 1)[0].split(delimiter or "\n")
-    headed = looks_headed([[cell.strip().strip('"') for cell in cells]], settings.columns)
-    return (headed and len(cells) > 1) or settings.header is not None or bool(settings.columns)
+def _are_labels(values: Sequence[str], rows_each: int = 3) -> bool:
+    """Whether values are labels: short, never missing, each in `rows_each` rows on average."""
+    distinct = set(values)
+    few = min(_MOST_LABELS, max(2, len(values) // rows_each))
+    enough = 2 <= len(distinct) <= few and len(distinct) < len(values)
+    return enough and all(map(_could_label, distinct))
 
 
-def _delimited(
-    text: str,
-    name: str,
-    delimiter: str,
-    settings: ReadSettings,
-    whole: bool,
-    aside: Aside | None = None,
-) -> Batch:
-    if len(delimiter) != 1:
-        raise DataError(f"the delimiter must be one character, not {delimiter!r}")
-    return parse_delimited(text, name, delimiter, settings, whole, aside)
+def _could_label(value: str) -> bool:
+    return value != "" and len(value) <= 40 and value.count(" ") <= 3
 
 
-FASTTEXT: Final = "__label__"
-TEXT_A_LINE: Final = "one text a line"
-LABEL_TAKEN_OFF: Final = "label-taken-off"
-"""Code of the note that lines of a corpus are read without their labels."""
-WHOLE_LINES: Final = "whole-lines"
-"""Code of the warning that lines of a corpus are taken whole though they may have labels."""
-_FORMS: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
-_MOST_LABELS: Final = 200
-
-
-def numbered_lines(
+def _numbered_lines(
     text: str, name: str, first: int = 1
-) -> tuple[list[int], list[str], tuple[Finding, ...]]:
+) -> tuple[list[tuple[int, str]], tuple[Finding, ...]]:
     """The lines that are not blank, with their numbers from `first`, and a note on those that are.
 
     Only a line feed ends a line, or a carriage return in a file without line feeds.
@@ -227,109 +227,107 @@ def numbered_lines(
         for number, line in enumerate(text.split("\n"), start=first)
         if line.strip()
     ]
-    note = blank_lines(text.rstrip("\r\n").count("\n") + 1 - len(kept), name)
-    return [number for number, _ in kept], [line for _, line in kept], note
+    return kept, blank_lines(text.rstrip("\r\n").count("\n") + 1 - len(kept), name)
 
 
-def parse_fasttext(text: str, name: str, first: int = 1, aside: Aside | None = None) -> Batch:
-    """Read `__label__a __label__b the text`, one a line.
+def _parse_texts(name: str, text: str, first: int = 1, *_: bool) -> Batch:
+    """Read every line that is not blank as a text without a label."""
+    lines, note = _numbered_lines(text, name, first)
+    texts = [line for _, line in lines]
+    numbers = [number for number, _ in lines]
+    more = partial(_parse_texts, name)
+    return Batch(name, {"text": texts}, TEXT_A_LINE, numbers, findings=note, proceed=more)
 
-    Args:
-        text: lines.
-        name: what messages call the file.
-        first: the number of the first line.
-        aside: takes the lines without a label, which otherwise are an error.
+
+def _labeled_lines(
+    split: Callable[[str], tuple[Any, str]],
+    form: tuple[str, str, str],
+    reject: Reject | None,
+    text: str,
+    first: int,
+    *_: bool,
+) -> Batch:
+    """Lines as labels and texts; `form` is the file, its format, and what a bad line lacks.
 
     Raises:
-        DataError: a line does not begin with a label.
+        DataError: a line has no label, and nothing receives rejected rows.
     """
-    every, lines, note = numbered_lines(text, name, first)
-    numbers, labels, texts = [], [], []
-    for number, line in zip(every, lines, strict=True):
+    name, shown, lacks = form
+    every, note = _numbered_lines(text, name, first)
+    numbers: list[int] = []
+    columns: dict[str, list[Any]] = {"label": [], "text": []}
+    for number, line in every:
+        label, rest = split(line)
+        if label:
+            numbers.append(number)
+            columns["label"].append(label)
+            columns["text"].append(rest)
+        elif reject is None:
+            raise DataError(f"{name}, line {number}: {lacks}")
+        else:
+            reject(BadRow(number, lacks, line))
+    return Batch(name, columns, shown, numbers, findings=note)
+
+
+def _parse_fasttext(text: str, name: str, first: int = 1, reject: Reject | None = None) -> Batch:
+    """Read `__label__a __label__b the text`, one per line, numbered from `first`."""
+
+    def split(line: str) -> tuple[list[str], str]:
         own, rest = [], line.strip()
-        while rest.startswith(FASTTEXT):
+        while rest.startswith(_FASTTEXT):
             head, *tail = rest.split(None, 1)
-            own.append(head.removeprefix(FASTTEXT).removesuffix(","))
+            own.append(head.removeprefix(_FASTTEXT).removesuffix(","))
             rest = (tail[0] if tail else "").removeprefix(", ")
-        if not own:
-            _refuse(number, line, f"no {FASTTEXT} at the beginning", name, aside)
-            continue
-        numbers.append(number)
-        labels.append(own)
-        texts.append(rest)
-    several = any(len(own) > 1 for own in labels)
-    columns = {"label": labels if several else [own[0] for own in labels], "text": texts}
-    return Batch(
-        name, columns, "fastText lines", numbers, findings=note,
-        proceed=lambda more, line, last: parse_fasttext(more, name, line, aside),
-    )  # fmt: skip
+        return own, rest
+
+    form = (name, "fastText lines", f"no {_FASTTEXT} at the beginning")
+    batch = _labeled_lines(split, form, reject, text, first)
+    labels = batch.columns["label"]
+    if not any(len(own) > 1 for own in labels):
+        batch.columns["label"] = [own[0] for own in labels]
+    return replace(
+        batch, proceed=lambda more, line, last: _parse_fasttext(more, name, line, reject)
+    )
 
 
-def _refuse(number: int, line: str, reason: str, name: str, aside: Aside | None) -> None:
-    """Set a line aside, or raise a `DataError` where nobody takes it."""
-    if aside is None:
-        raise DataError(f"{name}, line {number}: {reason}")
-    aside(BadRow(number, reason, line))
-
-
-def parse_edge_label(
-    text: str, name: str, only: str | None = None, aside: Aside | None = None
+def _parse_edge_label(
+    text: str, name: str, only: str | None = None, reject: Reject | None = None
 ) -> Batch | None:
     """Read lines that hold a text and, before or after it, one of a few labels.
 
     Args:
         text: the file, or lines at its beginning.
-        name: what messages call the file.
+        name: the file, for messages.
         only: the separator to try; None tries tab, semicolon and space.
-        aside: takes further lines that do not fit, which otherwise are an error.
+        reject: receives later lines that do not fit, which otherwise are an error.
 
     Returns:
         the columns label and text, or None if no form fits all lines.
     """
-    numbers, lines, note = numbered_lines(text, name)
-    for separator, side, rows_each in _FORMS:
+    lines, note = _numbered_lines(text, name)
+    for separator, side, rows_each in _EDGES:
         if only not in (None, separator):
             continue
-        pairs = [_split_at(line, separator, side) for line in lines]
-        names = pairs[0]
-        headed = plain_name(names[0]) in LABEL_NAMES and plain_name(names[1]) in TEXT_NAMES
-        body = pairs[1:] if headed else pairs
-        if not is_closed([label for label, _ in body], rows_each):
+        pairs = [_split_at(separator, side, line) for _, line in lines]
+        names = tuple(map(plain_name, pairs[0]))
+        headed = names[0] in LABEL_NAMES and names[1] in TEXT_NAMES
+        labels = [label for label, _ in pairs[headed:]]
+        if not _are_labels(labels, rows_each):
             continue
-        columns = {"label": [label for label, _ in body], "text": [part for _, part in body]}
-        shown = "label TEXT" if side == "first" else "TEXT label"
-        form = f"lines of {shown}, {spoken(separator)} between".replace("TEXT", "text")
-        places = numbers[1:] if headed else numbers
-        more = partial(_more_edge_labels, name, separator, side, aside)
-        return Batch(name, columns, form, places, findings=note, proceed=more)
+
+        where = "before" if side == "first" else "after"
+        between = f"{spoken(separator)} between"
+        form = (name, "", f"no label {where} the text, {between}, as in the lines above")
+        return Batch(
+            name, {"label": labels, "text": [part for _, part in pairs[headed:]]},
+            f"lines of {'label text' if side == 'first' else 'text label'}, {between}",
+            [number for number, _ in lines][headed:], findings=note,
+            proceed=partial(_labeled_lines, partial(_label_at, separator, side), form, reject),
+        )  # fmt: skip
     return None
 
 
-def _more_edge_labels(
-    name: str, separator: str, side: str, aside: Aside | None, text: str, first: int, last: bool
-) -> Batch:
-    """Further lines of a text and a label.
-
-    Raises:
-        DataError: a line holds no label, and nobody takes it.
-    """
-    where = "before" if side == "first" else "after"
-    missing = f"no label {where} the text, {spoken(separator)} between, as in the lines above"
-    every, lines, note = numbered_lines(text, name, first)
-    numbers, labels, texts = [], [], []
-    for number, line in zip(every, lines, strict=True):
-        label, part = _split_at(line, separator, side)
-        if not _could_label(label):
-            _refuse(number, line, missing, name, aside)
-            continue
-        numbers.append(number)
-        labels.append(label)
-        texts.append(part)
-    columns = {"label": labels, "text": texts}
-    return Batch(name, columns, "", numbers, findings=note)
-
-
-def _split_at(line: str, separator: str, side: str) -> tuple[str, str]:
+def _split_at(separator: str, side: str, line: str) -> tuple[str, str]:
     """Label and text of a line; an empty label where there is no separator."""
     if side == "first":
         label, found, text = line.partition(separator)
@@ -338,25 +336,7 @@ def _split_at(line: str, separator: str, side: str) -> tuple[str, str]:
     return (label.strip(), text) if found else ("", line)
 
 
-def is_closed(labels: Sequence[str], rows_each: int = 3) -> bool:
-    """Whether values are labels: short, never missing, and each in `rows_each` rows on average."""
-    distinct = set(labels)
-    few = min(_MOST_LABELS, max(2, len(labels) // rows_each))
-    return (
-        2 <= len(distinct) <= few
-        and len(distinct) < len(labels)
-        and all(map(_could_label, distinct))
-    )
-
-
-def _could_label(value: str) -> bool:
-    return value != "" and len(value) <= 40 and value.count(" ") <= 3
-
-
-def parse_texts(text: str, name: str, first: int = 1) -> Batch:
-    """Read every line that is not blank as a text without a label."""
-    numbers, lines, note = numbered_lines(text, name, first)
-    return Batch(
-        name, {"text": lines}, TEXT_A_LINE, numbers, findings=note,
-        proceed=lambda more, line, last: parse_texts(more, name, line),
-    )  # fmt: skip
+def _label_at(separator: str, side: str, line: str) -> tuple[str, str]:
+    """The same with an empty label if it cannot be one."""
+    label, text = _split_at(separator, side, line)
+    return label if _could_label(label) else "", text

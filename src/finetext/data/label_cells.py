@@ -1,91 +1,140 @@
-"""The labels of a row as one cell of a table, and what a reviewer writes beside them.
+"""Labels in cells: one notation for values that hold one label or several.
 
-A label is written as it is. Several labels are joined by the first of `, `, `; ` and ` | ` of whose
-sign no label has any; where each occurs in some label they are a JSON list. No label at all is
-`(none)`.
+A label is written as it is. For review, several labels are joined by the first of `, `, `; ` and
+` | ` whose sign occurs in no label; if each sign occurs in some label, they are a JSON list. No
+label at all is `(none)`. In predictions several labels are joined by commas, or are a JSON list if
+one of them has a comma. When read, a cell can hold a list as Python or JSON writes it, or labels
+joined by a comma, bar or semicolon.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
-from finetext.core.errors import DataError, UnknownNameError, nearest
+from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import LabelScheme
-from finetext.data.labels import COLLECTIONS, as_strings, missing
-from finetext.data.rows import Batch
 
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+"""The types of a value that holds several labels."""
 _JOINERS: Final = (",", "|", ";")
+_REVIEW_JOINERS: Final = (", ", "; ", " | ")
 Names = tuple[str, ...]
 Cell = str | tuple[str | None, ...] | None
+"""A string, a tuple where the value is a collection, None where it is missing."""
 
 
-def cells_of(table: Batch, column: str) -> list[Cell]:
-    """Values of a column of labels: a string, a tuple where it is a list, None where empty."""
-    values = table.columns[column]
-    if any(isinstance(value, COLLECTIONS) for value in values):
-        return [
-            tuple(as_strings(list(value))) if isinstance(value, COLLECTIONS)
-            else None if missing(value) else str(value)
-            for value in values
-        ]  # fmt: skip
-    return list(as_strings(values))
+def missing(value: Any) -> bool:
+    """Whether a value is missing: None, not-a-number, or nothing but spaces."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and value != value)
 
 
-def labels_of(
-    table: Batch, column: str, cells: Sequence[Cell], known: Names
-) -> tuple[list[Names], bool]:
-    """The labels in each cell of a column, and whether some cell is a list or holds several.
+def as_strings(values: Sequence[Any]) -> list[str | None]:
+    """Return values as strings, None where missing; if all floats are whole, 1.0 becomes "1"."""
+    if {str}.issuperset(map(type, values)):
+        return [value if value.strip() else None for value in values]
+    floats = [value for value in values if isinstance(value, float) and value == value]
+    whole = all(value.is_integer() for value in floats)
 
-    Raises:
-        DataError: a label has no column of probabilities.
+    def as_string(value: Any) -> str | None:
+        if missing(value):
+            return None
+        return str(int(value)) if whole and isinstance(value, float) else str(value)
+
+    return [as_string(value) for value in values]
+
+
+def cells_of(values: Sequence[Any]) -> list[Cell]:
+    """Return the values of a label column as cells."""
+    if not any(isinstance(value, COLLECTIONS) for value in values):
+        return list(as_strings(values))
+    return [
+        tuple(as_strings(list(value))) if isinstance(value, COLLECTIONS)
+        else None if missing(value) else str(value)
+        for value in values
+    ]  # fmt: skip
+
+
+def names_in(value: Any) -> list[str]:
+    """Return the labels of a collection, each once; those of a set in alphabetical order."""
+    several = list(value) if isinstance(value, COLLECTIONS) else [value]
+    names = dict.fromkeys(name for name in as_strings(several) if name is not None)
+    return sorted(names) if isinstance(value, set | frozenset) else list(names)
+
+
+def list_in(cell: str) -> list[Any] | None:
+    """Return the list in a cell as Python or JSON writes it, "['joy', 'anger']"; None if none."""
+    if not cell.startswith("["):
+        return None
+    try:
+        found = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def split_cell(cell: str, joiner: str | None) -> list[str]:
+    """Return the labels that a cell joins, each once; the cell alone if the joiner is None."""
+    parts = cell.split(joiner) if joiner else [cell]
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
+    """Return the delimiter that joins several labels, if the parts are a small set that recombines.
+
+    "Arts, Culture" stays one label if neither Arts nor Culture occurs in another value.
+
+    Args:
+        names: label values as read.
+        sure: whether the user states that rows have several labels.
     """
-    labels = set(known)
-    apart = {cell: _taken_apart(cell, labels) for cell in set(cells)}
-    if None in apart.values():
-        row = next(row for row, cell in enumerate(cells) if apart[cell] is None)
-        odd = cells[row]
-        told = odd if isinstance(odd, str) else next(n for n in odd or () if n not in labels)
-        offered = nearest(str(told), list(known))
-        raise DataError(
-            f"{table.name}, {table.where([row])}, column {column!r}: the label {told!r} has no "
-            f"column of probabilities{offered}"
-        )
-    several = any(cell is not None and cell not in labels for cell in apart)
-    return [apart[cell] or () for cell in cells], several
-
-
-def _taken_apart(cell: Cell, known: set[str]) -> Names | None:
-    """The labels in a cell, none if it is empty; None if one of them is not known."""
-    if cell is None:
-        return ()
-    if isinstance(cell, tuple):
-        names = tuple(dict.fromkeys(str(name) for name in cell))
-        return names if known.issuperset(names) else None
-    if cell in known:
-        return (cell,)
-    if cell.startswith("["):
-        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            return _taken_apart(tuple(as_strings(list(ast.literal_eval(cell)))), known)
+    counts = Counter(names)
     for joiner in _JOINERS:
-        parts = tuple(dict.fromkeys(p.strip() for p in cell.split(joiner) if p.strip()))
-        if parts and known.issuperset(parts):
-            return parts
+        joined = [name for name in counts if joiner in name]
+        parts = Counter(part for name in counts for part in split_cell(name, joiner))
+        inner = {part for name in joined for part in split_cell(name, joiner)}
+        again = sum(parts[part] > 1 for part in inner)
+        closed = again >= len(inner) / 2 and len(parts) <= max(3, len(names) / 2)
+        if joined and (sure or closed):
+            return joiner
     return None
 
 
+def labels_in(cell: Cell, known: set[str]) -> Names | None:
+    """Return the labels in a cell, none if it is missing; None if one of them is not known."""
+    if cell is None:
+        return ()
+    if isinstance(cell, tuple):
+        names = tuple(dict.fromkeys(map(str, cell)))
+        return names if known.issuperset(names) else None
+    if cell in known:
+        return (cell,)
+    if (several := list_in(cell)) is not None:
+        return labels_in(tuple(as_strings(several)), known)
+    ways = (tuple(split_cell(cell, joiner)) for joiner in _JOINERS)
+    return next((parts for parts in ways if parts and known.issuperset(parts)), None)
+
+
 def parts_of(cell: Cell) -> list[str]:
-    """All that a cell might name: itself, and its parts if several labels are joined in it."""
+    """Return all that a cell might name: itself, and its parts if it joins several labels."""
     if isinstance(cell, str):
         return [cell, *(part.strip() for joiner in _JOINERS for part in cell.split(joiner))]
     return [name for name in cell or () if name is not None]
 
 
-_CELL_JOINERS: Final = (", ", "; ", " | ")
+def comma_joined(value: Any) -> Any:
+    """Return a list of labels as one string, as predictions have it; any other value as it is."""
+    if not isinstance(value, list):
+        return value
+    if any("," in name for name in value):
+        return json.dumps(value, ensure_ascii=False)
+    return ",".join(value)
 
 
 class Word(Enum):
@@ -97,48 +146,37 @@ class Word(Enum):
 
 
 def written(names: Sequence[str], scheme: LabelScheme) -> str:
-    """The labels of a row as a cell, in the order of the scheme.
-
-    Args:
-        names: one name, or any number of them in a multi-label scheme.
-        scheme: all names.
-    """
+    """Return the labels of a row as a cell: one label, or any number in the order of the scheme."""
     if not scheme.multilabel:
         return names[0]
     return joined([name for name in scheme.names if name in names], scheme)
 
 
-def joined(names: Sequence[str], scheme: LabelScheme) -> str:
-    """Several labels as a cell, in the order given."""
-    joiner = _joiner(scheme)
+def joined(names: Iterable[str], scheme: LabelScheme) -> str:
+    """Return several labels as a cell, in the order given."""
+    joiner = _review_joiner(scheme)
     if joiner is None:
         return json.dumps(list(names), ensure_ascii=False)
     return joiner.join(names) or f"({Word.NONE.value})"
 
 
-def _as_spelt(word: Word, scheme: LabelScheme) -> str:
-    """A word as it must be spelt at least: in parentheses if a label is called so."""
-    taken = any(name.casefold() == word.value for name in scheme.names)
-    return f"({word.value})" if taken else word.value
+def understood(cell: str, scheme: LabelScheme) -> Names | Word:
+    """Return what a reviewer wrote.
 
-
-def understood(cell: str, scheme: LabelScheme) -> tuple[str, ...] | Word:
-    """What a reviewer wrote: labels, or that a row stays as it is or is dropped.
-
-    A name of a label is always that label. The words `ok` and `drop`, and `none` where a row can
-    have several labels, are understood in any case, with parentheses or, unless a label is called
-    so, without.
+    A label name is always that label. The words `ok` and `drop`, and `none` if rows can have
+    several labels, are understood in any case, in parentheses or, unless a label has that name,
+    without.
 
     Args:
         cell: what was written; blank means `Word.OK`.
-        scheme: the labels that there can be.
+        scheme: the possible labels.
 
     Returns:
-        `Word.OK`, `Word.DROP`, or the labels, in the order of the scheme.
+        `Word.OK`, `Word.DROP`, or the labels in the order of the scheme.
 
     Raises:
-        UnknownNameError: it is none of these; the message offers what is near.
-        DataError: it should be a JSON list and is none.
+        UnknownNameError: it is none of these; the message offers the nearest label.
+        DataError: it should be a JSON list, and is not.
     """
     for name in (cell, cell.strip()):
         if name in scheme.index:
@@ -146,24 +184,22 @@ def understood(cell: str, scheme: LabelScheme) -> tuple[str, ...] | Word:
     cell = cell.strip()
     if not cell:
         return Word.OK
-    known = [Word.OK, Word.DROP, *([Word.NONE] if scheme.multilabel else [])]
-    for word in known:
-        if cell.casefold() in (f"({word.value})", _as_spelt(word, scheme)):
+    taken = {name.casefold() for name in scheme.names}
+    for word in (Word.OK, Word.DROP, *([Word.NONE] if scheme.multilabel else [])):
+        bare = cell.casefold() == word.value and word.value not in taken
+        if bare or cell.casefold() == f"({word.value})":
             return () if word is Word.NONE else word
-    if not scheme.multilabel:
-        raise UnknownNameError("label", cell, scheme.names)
-    parts = _parts(cell, scheme)
+    parts = _review_parts(cell, scheme) if scheme.multilabel else [cell]
     for part in parts:
         if part not in scheme.index:
             raise UnknownNameError("label", part, scheme.names)
     return tuple(name for name in scheme.names if name in parts)
 
 
-def _parts(cell: str, scheme: LabelScheme) -> list[str]:
-    """The labels that a cell joins."""
-    joiner = _joiner(scheme)
+def _review_parts(cell: str, scheme: LabelScheme) -> list[str]:
+    joiner = _review_joiner(scheme)
     if joiner is not None:
-        return [part.strip() for part in cell.split(joiner.strip()) if part.strip()]
+        return split_cell(cell, joiner.strip())
     try:
         several = json.loads(cell)
     except ValueError:
@@ -173,9 +209,9 @@ def _parts(cell: str, scheme: LabelScheme) -> list[str]:
     return [str(name) for name in several]
 
 
-def _joiner(scheme: LabelScheme) -> str | None:
+def _review_joiner(scheme: LabelScheme) -> str | None:
     names = scheme.names
     if any(name.strip() != name or name.startswith(("(", "[")) for name in names):
         return None
-    free = (sign for sign in _CELL_JOINERS if not any(sign.strip() in name for name in names))
+    free = (sign for sign in _REVIEW_JOINERS if not any(sign.strip() in name for name in names))
     return next(free, None)

@@ -11,14 +11,21 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.decision import Decision
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.core.wording import TEXT_NAMES, plain_name
-from finetext.data.delimited import is_number
+from finetext.data.columns import is_number
 from finetext.data.formats import parse_table
-from finetext.data.label_cells import Cell, Names, cells_of, labels_of, parts_of
-from finetext.data.labels import as_strings, missing
+from finetext.data.label_cells import (
+    Cell,
+    Names,
+    as_strings,
+    cells_of,
+    labels_in,
+    missing,
+    parts_of,
+)
 from finetext.data.rows import SPLIT_WORDS, Batch, repeated_names
 from finetext.data.sources import file_at, gunzipped
 
@@ -34,9 +41,9 @@ class PredictedTable:
 
     Attributes:
         predictions: its rows in their order.
-        texts: (n,) the text of each row; None when the table has none.
+        texts: (n,) the text of each row; None if the table has none.
         findings: what reading noticed.
-        part: which part its rows are; None when the table does not say.
+        part: the split of its rows; None if the table does not say.
     """
 
     predictions: Predictions
@@ -49,10 +56,10 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
 
     Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` as
-    `finetext predict` does, or by the label alone; where wanted `text`, `group`, `split` and
+    `finetext predict` does, or by the label alone; optionally `text`, `group`, `split` and
     `prediction`. A row can have several labels if some row has: a list, or names joined by
-    commas. Labels are then given from 0.5 on, or from the thresholds that explain the column
-    `prediction`. Probabilities of a row of one label may be rounded to three decimals; they are
+    commas. Labels are then assigned from 0.5 on, or from the thresholds that explain the column
+    `prediction`. Probabilities of a row with one label may be rounded to three decimals; they are
     divided by their sum.
 
     Args:
@@ -64,22 +71,21 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
             says where.
     """
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
-    _require_columns(table)
+    truth = _truth_column(table)
     told = part if "split" in table.columns else None
     table = _rows_of_part(table, part)
-    column = _truth_column(table)
-    truths = cells_of(table, column)
+    truths = cells_of(table.columns[truth])
     columns = _probability_columns(table, truths)
     _refuse_repeated(table, columns.values())
-    rows, several = labels_of(table, column, truths, tuple(columns))
+    rows, several = _labels(table, truth, truths, tuple(columns))
     given, several_given = None, False
     if "prediction" in table.columns:
-        cells = cells_of(table, "prediction")
-        given, several_given = labels_of(table, "prediction", cells, tuple(columns))
+        cells = cells_of(table.columns["prediction"])
+        given, several_given = _labels(table, "prediction", cells, tuple(columns))
     scheme = LabelScheme(tuple(columns), several or several_given)
     predictions = Predictions(
         ids=_ids(table),
-        targets=_targets(table, column, rows, scheme),
+        targets=_targets(table, truth, rows, scheme),
         probabilities=_probabilities(table, list(columns.values()), scheme),
         scheme=scheme,
         groups=_filled(table, "group") if "group" in table.columns else None,
@@ -91,29 +97,31 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     return PredictedTable(predictions, _texts(table), findings, told)
 
 
-def _require_columns(table: Batch) -> None:
-    """Refuse a table without ids or truths, or without rows."""
+def _truth_column(table: Batch) -> str:
+    """The column of true labels.
+
+    Raises:
+        DataError: the table has no such column, no ids or no rows.
+    """
     there = ", ".join(map(repr, list(table.columns)[:20])) or "none"
     if "id" not in table.columns:
         raise DataError(
             f"{table.name} has no column 'id', the name of each row; its columns are: {there}"
         )
-    if not set(_TRUTHS) & set(table.columns):
+    found = next((name for name in _TRUTHS if name in table.columns), None)
+    if found is None:
         raise DataError(
             f"{table.name} has no column 'truth' (or 'label') with the true label of each row; its "
-            f"columns are: {there}. What finetext predict writes has the columns of its input: "
-            "have a column 'truth' or 'label' there, several labels of a row joined by commas"
+            f"columns are: {there}. The output of finetext predict has the columns of its input: "
+            "add a column 'truth' or 'label' there, several labels of a row joined by commas"
         )
     if not len(table):
         raise DataError(f"{table.name} has no rows")
-
-
-def _truth_column(table: Batch) -> str:
-    return next(name for name in _TRUTHS if name in table.columns)
+    return found
 
 
 def _rows_of_part(table: Batch, part: SplitName) -> Batch:
-    """The rows of one part, or all where there is no column `split`."""
+    """The rows of one split, or all if there is no column `split`."""
     if "split" not in table.columns:
         return table
     splits = [str(value).strip().lower() for value in table.columns["split"]]
@@ -128,6 +136,28 @@ def _rows_of_part(table: Batch, part: SplitName) -> Batch:
         columns={name: [values[row] for row in rows] for name, values in table.columns.items()},
         lines=[table.lines[row] if table.lines else row + 1 for row in rows],
     )
+
+
+def _labels(
+    table: Batch, column: str, cells: Sequence[Cell], known: Names
+) -> tuple[list[Names], bool]:
+    """The labels in each cell of a column, and whether some cell is a list or holds several.
+
+    Raises:
+        DataError: a label has no column of probabilities.
+    """
+    labels = set(known)
+    found = {cell: labels_in(cell, labels) for cell in set(cells)}
+    odd = next((row for row, cell in enumerate(cells) if found[cell] is None), None)
+    if odd is not None:
+        cell = cells[odd]
+        name = cell if isinstance(cell, str) else next(n for n in cell or () if n not in labels)
+        raise DataError(
+            f"{table.name}, {table.where([odd])}, column {column!r}: the label {name!r} has no "
+            f"column of probabilities{nearest(str(name), list(known))}"
+        )
+    several = any(cell is not None and cell not in labels for cell in found)
+    return [found[cell] or () for cell in cells], several
 
 
 def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]:
@@ -160,8 +190,8 @@ def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:
         if first in _ABOUT_ROWS or name in probabilities:
             places = f"columns {list(table.columns).index(first) + 1} and {number}"
             raise DataError(
-                f"{table.name}: the column {first!r} is there twice ({places}); leave one of them "
-                "out, or give it another name"
+                f"{table.name}: the column {first!r} occurs twice ({places}); remove one of them, "
+                "or rename it"
             )
 
 
@@ -175,8 +205,7 @@ def _is_number(value: Any) -> bool:
 def _targets(table: Batch, column: str, rows: Sequence[Names], scheme: LabelScheme) -> Integers:
     if scheme.multilabel:
         return scheme.encode(rows)
-    empty = [row for row, names in enumerate(rows) if not names]
-    if empty:
+    if empty := [row for row, names in enumerate(rows) if not names]:
         raise DataError(
             f"{table.name}, {table.where(empty)}: the true label in column {column!r} is empty"
         )
@@ -184,12 +213,12 @@ def _targets(table: Batch, column: str, rows: Sequence[Names], scheme: LabelSche
 
 
 def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) -> Floats:
-    """The probabilities, (n, k); those of a row of one label divided by their sum.
+    """The probabilities, (n, k); those of a row with one label divided by their sum.
 
     Raises:
         DataError: a cell is not a probability, or those of a row do not sum to 1.
     """
-    values = np.stack([_numbers(table, column) for column in columns], axis=1)
+    values = np.stack([_column_of_probabilities(table, column) for column in columns], axis=1)
     if scheme.multilabel:
         return values
     sums = values.sum(axis=1)
@@ -199,56 +228,51 @@ def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) ->
             f"{table.name}, {table.where(off)}: the probabilities sum to {sums[off[0]]:.4g}, not "
             f"to 1, over the columns {', '.join(map(repr, columns[:10]))}. If a text can have "
             "several labels, write those of some row as a list: ['one', 'another']; if a column is "
-            f"no probability, name those that are '{PREFIX}LABEL'"
+            f"not a probability, name those that are '{PREFIX}LABEL'"
         )
     return np.asarray(values / sums[:, None])
 
 
-def _numbers(table: Batch, column: str) -> Floats:
+def _column_of_probabilities(table: Batch, column: str) -> Floats:
     cells = table.columns[column]
     try:
         values = np.array(cells, dtype=np.float64)
+        what = "is not a probability between 0 and 1"
+        odd = np.flatnonzero(~((values >= -_SPECK) & (values <= 1 + _SPECK))).tolist()
     except (TypeError, ValueError):
+        what = "is not a number"
         odd = [row for row, cell in enumerate(cells) if not _is_number(cell)]
-        raise _odd_cell(table, column, odd, "is not a number") from None
-    wrong = np.flatnonzero(~((values >= -_SPECK) & (values <= 1 + _SPECK))).tolist()
-    if wrong:
-        raise _odd_cell(table, column, wrong, "is not a probability between 0 and 1")
-    return values.clip(0, 1)
-
-
-def _odd_cell(table: Batch, column: str, rows: Sequence[int], what: str) -> DataError:
+    if not odd:
+        return values.clip(0, 1)
     advice = ""
     if not column.startswith(PREFIX):
-        advice = f"; if {column!r} is no label, name the columns of the labels '{PREFIX}LABEL'"
-    cell = table.columns[column][rows[0]]
-    return DataError(
-        f"{table.name}, {table.where(rows)}, column {column!r}: {cell!r} {what}{advice}"
+        advice = f"; if {column!r} is not a label, name the columns of the labels '{PREFIX}LABEL'"
+    raise DataError(
+        f"{table.name}, {table.where(odd)}, column {column!r}: {cells[odd[0]]!r} {what}{advice}"
     )
 
 
 def _ids(table: Batch) -> Names:
     ids = _filled(table, "id")
-    if len(set(ids)) < len(ids):
-        first: dict[str, int] = {}
-        row = next(row for row, name in enumerate(ids) if first.setdefault(name, row) != row)
-        raise DataError(
-            f"{table.name}: the id {ids[row]!r} is there twice, in "
-            f"{table.where([first[ids[row]], row])}; ids must be unique"
-        )
+    first: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if first.setdefault(name, row) != row:
+            raise DataError(
+                f"{table.name}: the id {name!r} occurs twice, in "
+                f"{table.where([first[name], row])}; ids must be unique"
+            )
     return ids
 
 
 def _filled(table: Batch, column: str) -> Names:
     values = as_strings(table.columns[column])
-    empty = [row for row, value in enumerate(values) if value is None]
-    if empty:
+    if empty := [row for row, value in enumerate(values) if value is None]:
         raise DataError(f"{table.name}, {table.where(empty)}: the column {column!r} is empty")
     return tuple(map(str, values))
 
 
 def _texts(table: Batch) -> Names | None:
-    """The column `text`, or if there is none the first that is called as texts usually are."""
+    """The column `text`, or if there is none the first with a usual name for texts."""
     by_plain = {
         plain_name(name): values
         for name, values in reversed(table.columns.items())
@@ -262,27 +286,25 @@ def _texts(table: Batch) -> Names | None:
 def _as_given(
     table: Batch, predictions: Predictions, given: Sequence[Names]
 ) -> tuple[Predictions, tuple[Finding, ...]]:
-    """The predictions with thresholds that explain the labels given, and a warning if none do."""
+    """The predictions with thresholds that explain the given labels, and a warning if none do."""
     scheme = predictions.scheme
     if scheme.multilabel:
-        limits = _thresholds(predictions.probabilities, scheme.encode(given))
-        predictions = replace(predictions, decision=Decision(thresholds=limits))
-        wrong = (predictions.decisions != scheme.encode(given)).any(axis=1)
-        rule = "those at or over one threshold a label"
+        encoded = scheme.encode(given)
+        thresholds = _thresholds(predictions.probabilities, encoded)
+        predictions = replace(predictions, decision=Decision(thresholds=thresholds))
+        wrong = (predictions.decisions != encoded).any(axis=1)
+        rule = "those at or above one threshold per label"
     else:
         likeliest = scheme.decode(predictions.decisions)
-        wrong = np.array(
-            [bool(names) and names != (name,) for names, name in zip(given, likeliest, strict=True)]
-        )
+        pairs = zip(given, likeliest, strict=True)
+        wrong = np.array([bool(names) and names != (name,) for names, name in pairs])
         rule = "the likeliest label"
     rows = np.flatnonzero(wrong).tolist()
-    if not rows:
-        return predictions, ()
     message = (
-        f"{table.name}, {table.where(rows)}: the column 'prediction' does not give {rule}, as is "
-        "judged here; it is not followed in these rows"
+        f"{table.name}, {table.where(rows)}: the column 'prediction' does not give {rule}, as "
+        "evaluated here; it is not followed in these rows"
     )
-    return predictions, (Finding("warning", "odd-predictions", message),)
+    return predictions, (Finding("warning", "odd-predictions", message),) if rows else ()
 
 
 def _thresholds(probabilities: Floats, given: Integers) -> tuple[float, ...]:

@@ -1,27 +1,42 @@
-"""`read`: whatever holds labelled text, to a `Dataset`."""
+"""`read`: any source of labeled text to a `Dataset`, with nothing lost and nothing guessed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import registry
-from finetext.core.errors import DataError, nearest
+from finetext.core.errors import DataError, UnlabelledError, nearest
 from finetext.core.settings import ReadSettings
-from finetext.core.types import SPLIT_NAMES, Dataset
+from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
-from finetext.data.assemble import assemble, rows_of
-from finetext.data.columns import named
+from finetext.data.columns import Chosen, choose_columns, has_column, named, refuse_odd_text
 from finetext.data.folders import label_name_files, read_file, read_tree
-from finetext.data.joined import has_column
-from finetext.data.records import reading_from_dict, table_from
-from finetext.data.rows import SPLIT_WORDS, File, Part, Reading
-from finetext.data.sources import download, file_at, files_below, read_bytes, read_hub
+from finetext.data.label_cells import as_strings
+from finetext.data.labels import Labels, name_labels, refuse_odd_labels
+from finetext.data.records import batch_from, read_hub, source_from_splits
+from finetext.data.rows import (
+    SPLIT_WORDS,
+    Batch,
+    Source,
+    TextWatch,
+    as_texts,
+    broken_characters,
+)
+from finetext.data.sources import download, file_at, files_below
+
+if TYPE_CHECKING:
+    import datasets
 
 __all__ = ["ReadSettings", "read"]
 _HUB: Final = "hub:"
+_ROWS_SHOWN: Final = 100
+Place = tuple[int, int]
+"""Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
 
 
 def read(
@@ -33,150 +48,349 @@ def read(
     *,
     settings: ReadSettings | None = None,
 ) -> Dataset:
-    """Read labelled text from wherever it is.
+    """Read labeled text from any source.
 
     Args:
         source: the path of a file (CSV, TSV, plain lines, JSON, JSON lines, Parquet, Excel; .gz
-            of these), of a folder or archive with one folder for each class or with files named
+            of these), or of a folder or archive with one folder per class or with files named
             train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
             sample; a mapping from split to any of these; a pandas or polars frame; a list of
             texts, a pair (texts, labels), a list of mappings; a `datasets` object.
         text: column of the texts; found by name or content if None.
         label: column of the labels, or several columns of 0 and 1; found if None.
         group: column of the groups, such as author or film.
-        id: column of unique row names; row numbers if None and no column is called so.
-        settings: everything else that can be said; the four above override it.
+        id: column of unique row ids; if None, a column with such a name, or row numbers.
+        settings: all other settings; the four arguments above override it.
 
     Returns:
         every row in the order of the source, with a line on what was chosen.
 
     Raises:
-        DataError: the source cannot be read, or not as labelled text; the message says where
-            and what to do.
+        DataError: the source cannot be read, or not as labeled text; the message says where, and
+            what to do.
         MissingExtraError: the format needs a package that is not installed.
     """
     if isinstance(source, Dataset):
         return source
-    told = {"text": text, "group": group, "id": id}
-    if label is not None:
-        told["label"] = label if isinstance(label, str) else tuple(label)  # type: ignore[assignment]
-    settings = replace(
-        settings or ReadSettings(),
-        **{name: value for name, value in told.items() if value is not None},  # type: ignore[arg-type]
-    )
-    reading, folder = reading_of(source, settings)
-    return assemble(reading, settings, folder)
-
-
-def reading_of(source: Any, settings: ReadSettings) -> tuple[Reading, Path | None]:
-    """The tables of a source, and the folder it lies in, if it does; see `read`."""
-    if isinstance(source, str | Path):
-        return _read_named(str(source), settings)
-    if hasattr(source, "features") and hasattr(source, "column_names"):
-        return Reading("datasets.Dataset", (Part(table_from(source)),)), None
-    if isinstance(source, Mapping) and source:
-        if all(hasattr(part, "features") for part in source.values()):
-            return reading_from_dict(source, "datasets.DatasetDict"), None
-        if all(str(key).lower() in SPLIT_WORDS for key in source):
-            return _read_splits(source, settings)
-    table = table_from(source)
-    return Reading(table.name, (Part(table),)), None
-
-
-def _read_splits(source: Mapping[Any, Any], settings: ReadSettings) -> tuple[Reading, Path | None]:
-    """Ready-made splits, each from a source of its own."""
-    parts: list[Part] = []
-    readings = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
-    if len(readings) < len(source):
-        raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
-    found = []
-    for split in SPLIT_NAMES:
-        if split in readings:
-            reading, folder = reading_of(readings[split], settings)
-            parts += [Part(part.table, split) for part in reading.parts]
-            found.append((reading, folder))
-    title = " + ".join(reading.title for reading, _ in found)
-    findings = tuple(finding for reading, _ in found for finding in reading.findings)
-    return Reading(title, tuple(parts), found[0][0].beside, findings), found[0][1]
-
-
-def _read_named(source: str, settings: ReadSettings) -> tuple[Reading, Path | None]:
-    if source.startswith(_HUB):
-        return read_hub(source.removeprefix(_HUB)), None
-    if source.lower().startswith(("http://", "https://")):
-        return read_file(download(source), settings), None
-    path = Path(source).expanduser()
-    if _exists(path):
-        return _read_path(path, settings)
-    if source in registry.names("samples"):
-        return _read_path(Path(registry.load("samples", source)()), settings)
-    raise DataError(f"there is no file, folder or sample {source!r}{_alike(path)}")
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _alike(path: Path) -> str:
-    """The end of a sentence that offers the nearest files beside and the samples."""
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except (OSError, ValueError):
-        names = []
-    suggestion = nearest(path.name, [*names, *registry.names("samples")])
-    return suggestion if suggestion.startswith("; did you mean") else ""
-
-
-def _read_path(path: Path, settings: ReadSettings) -> tuple[Reading, Path | None]:
-    if path.is_dir():
-        return read_tree(files_below(path), path.resolve().name, settings), path
-    beside = label_name_files(
-        [
-            File(str(other), PurePosixPath(other.name), lambda other=other: read_bytes(other))  # type: ignore[misc]
-            for other in path.resolve().parent.iterdir()
-        ]
-    )
-    return read_file(file_at(path), settings, beside), path.parent
+    labels = label if label is None or isinstance(label, str) else tuple(label)
+    given: dict[str, Any] = {"text": text, "label": labels, "group": group, "id": id}
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = replace(settings or ReadSettings(), **given)
+    return assemble(open_source(source, settings), settings)[0]
 
 
 def source_columns(
     source: Any, names: Sequence[str], ids: Sequence[str], settings: ReadSettings | None = None
 ) -> dict[str, list[Any]]:
-    """Read columns that `read` leaves aside, for some rows.
+    """Read columns that `read` ignores, for some rows.
 
     Args:
         source: anything that `read` takes.
         names: the columns, by name or by number from "1".
         ids: the n rows.
-        settings: how the source is read; ids are the same if they are the same.
+        settings: how the source is read; equal settings give equal ids.
 
     Returns:
-        name of each column as it is in the source to n values as they stand there; None where a
-        part of the source lacks the column.
+        name of each column as it is in the source to its n values; None where a part of the
+        source lacks the column.
 
     Raises:
-        DataError: the source cannot be read, or has no such column, or lacks a row.
+        DataError: the source cannot be read, or lacks a column or a row.
     """
     settings = settings or ReadSettings(labelled=False)
-    reading, _ = reading_of(source, settings)
-    rows = rows_of(reading, settings)
+    opened = open_source(source, settings)
+    dataset, places = assemble(opened, settings)
+    rows = dict(zip(dataset.ids, places, strict=True))
     absent = [one for one in ids if one not in rows]
     if absent:
         more = f", nor {len(absent) - 1:,} more" if len(absent) > 1 else ""
         raise DataError(
-            f"{reading.title} has no row {absent[0]!r}{more}, of "
-            f"{counted(len(ids), 'row')}: name the column of their ids with --id"
+            f"{opened.title} has no row {absent[0]!r}{more}, of {counted(len(ids), 'row')}: name "
+            "the column of their ids with --id"
         )
-    places = [rows[one] for one in ids]
-    tables = [part.table for part in reading.parts]
     found = {}
     for name in names:
-        having = next((table for table in tables if has_column(table, name)), tables[0])
+        having = next((b for b in opened.batches if has_column(b, name)), opened.batches[0])
         column = named(having, name)
-        of_table = {id(table): table.columns.get(column) for table in tables}
-        values = ((of_table[id(table)], row) for table, row in places)
-        found[column] = [None if of is None else of[row] for of, row in values]
+        values = [batch.column(column) for batch in opened.batches]
+        found[column] = [values[at][row] for at, row in map(rows.__getitem__, ids)]
     return found
+
+
+def open_source(source: Any, settings: ReadSettings) -> Source:
+    """Return the batches of a source; see `read`."""
+    if isinstance(source, str | Path):
+        return _open_named(str(source), settings)
+    if isinstance(source, Mapping) and source:
+        if all(hasattr(part, "features") for part in source.values()):
+            return source_from_splits(source, "datasets.DatasetDict")
+        if all(str(key).lower() in SPLIT_WORDS for key in source):
+            return _open_splits(source, settings)
+    batch = batch_from(source)
+    return Source("datasets.Dataset" if batch.form == "datasets" else batch.name, (batch,))
+
+
+def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
+    """Ready-made splits, each from a source of its own."""
+    of_split = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
+    if len(of_split) < len(source):
+        raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
+    opened = {
+        name: open_source(of_split[name], settings) for name in SPLIT_NAMES if name in of_split
+    }
+    first = next(iter(opened.values()))
+    return replace(
+        first,
+        title=" + ".join(one.title for one in opened.values()),
+        batches=tuple(replace(b, split=name) for name, one in opened.items() for b in one.batches),
+        findings=tuple(finding for one in opened.values() for finding in one.findings),
+    )
+
+
+def _open_named(source: str, settings: ReadSettings) -> Source:
+    if source.startswith(_HUB):
+        return read_hub(source.removeprefix(_HUB))
+    if source.lower().startswith(("http://", "https://")):
+        return read_file(download(source), settings)
+    path = Path(source).expanduser()
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    samples = registry.names("samples")
+    if not exists and source not in samples:
+        try:
+            beside = [entry.name for entry in path.parent.iterdir()]
+        except (OSError, ValueError):
+            beside = []
+        offer = nearest(path.name, [*beside, *samples])
+        offer = offer if offer.startswith("; did you mean") else ""
+        raise DataError(f"there is no file, folder or sample {source!r}{offer}")
+    path = path if exists else Path(registry.load("samples", source)())
+    if path.is_dir():
+        opened = read_tree(files_below(path), path.resolve().name, settings)
+        return replace(opened, folder=path)
+    beside_files = [file_at(other) for other in path.resolve().parent.iterdir()]
+    opened = read_file(file_at(path), settings, label_name_files(beside_files))
+    return replace(opened, folder=path.parent)
+
+
+def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:
+    """Make a data set of the batches of a source.
+
+    Returns:
+        the data set, and the place of each of its rows.
+
+    Raises:
+        DataError: the data cannot be used as requested; see `read`.
+    """
+    _refuse_empty(source.batches[0])
+    chosen = choose_columns(source.batches[0], settings)
+    used, findings = _with_labels(source.batches, chosen, settings)
+    batches = [source.batches[at] for at in used]
+    for batch in batches:
+        _refuse_empty(batch)
+
+    def column(name: str) -> list[Any]:
+        return [value for batch in batches for value in batch.columns[named(batch, name)]]
+
+    columns: dict[str, list[Any]] = {"text": column(chosen.text)}
+    ids, chosen, odd_ids = _ids(batches, chosen, settings)
+    findings = [*source.findings, *findings, *odd_ids, *_odd_texts(batches, chosen, settings)]
+    findings += [finding for batch in batches for finding in batch.findings]
+    columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
+    columns["id"] = ids
+    if chosen.group is not None:
+        columns["group"] = column(chosen.group)
+    if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
+        columns["split"] = splits
+    elif chosen.split:
+        columns["split"] = [SPLIT_WORDS[str(v).strip().lower()] for v in column(chosen.split)]
+    labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
+    labels, scheme, told = None, None, ""
+    if chosen.labels and (labeled or not all(batch.split for batch in batches)):
+        named_labels = name_labels({n: column(n) for n in chosen.labels}, source, settings)
+        labels, scheme, told = named_labels.rows, named_labels.scheme, named_labels.told
+        findings += named_labels.findings
+        keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
+        labels = list(compress(labels, keep))
+        columns = {name: list(compress(values, keep)) for name, values in columns.items()}
+        if settings.labelled:
+            refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
+        elif not scheme.names:
+            labels, scheme = None, None
+    table = _table(columns, labels, scheme, findings)
+    description = _describe(source, columns, chosen, told, scheme)
+    return Dataset(table, scheme, description, tuple(findings)), columns["place"]
+
+
+def _refuse_empty(batch: Batch) -> None:
+    if not len(batch):
+        header = f" but a header ({', '.join(batch.columns)})" if batch.columns else ""
+        raise DataError(f"{batch.name} has no rows{header}")
+
+
+def _with_labels(
+    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
+) -> tuple[list[int], list[Finding]]:
+    """The batches to use: ready-made splits without labels, as benchmarks have, are left out."""
+    usable, findings = [], []
+    for at, batch in enumerate(batches):
+        lacks = [name for name in chosen.labels if not has_column(batch, name)]
+        if lacks and settings.labelled and batch.split not in (None, "train"):
+            message = (
+                f"{batch.name} has no label column {lacks[0]!r}: left out with its "
+                f"{counted(len(batch), 'row')}, so there is no ready-made {batch.split} split"
+            )
+            findings.append(Finding("warning", "split-without-labels", message))
+        else:
+            usable.append(at)
+    return usable, findings
+
+
+def _odd_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
+    """Warnings on missing texts; before training, the data checks count them as blank.
+
+    Raises:
+        DataError: a column does not hold texts, or a text is a list.
+    """
+    findings: list[Finding] = []
+    for batch in batches:
+        values = batch.columns[named(batch, chosen.text)]
+        refuse_odd_text(batch, chosen.text, values)
+        watch = TextWatch()
+        watch.look(batch, values)
+        findings += [] if settings.labelled else watch.findings
+    return findings
+
+
+def _ids(
+    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
+) -> tuple[list[str], Chosen, list[Finding]]:
+    """The row ids; an id column that was found, not requested, is ignored if it does not fit."""
+    try:
+        return _row_ids(batches, chosen.id), chosen, []
+    except DataError as error:
+        if settings.id is not None:
+            raise
+        finding = Finding("warning", "odd-ids", f"the rows are numbered, since {error}")
+        return _row_ids(batches, None), replace(chosen, id=None), [finding]
+
+
+def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
+    """The id column, or row numbers; with the split as prefix if ids occur in two splits."""
+    pairs: list[tuple[str, str]] = []
+    numbered: Counter[str] = Counter()
+    for batch in batches:
+        prefix = f"{batch.split}/" if batch.split else ""
+        if name is None:
+            start = numbered[prefix] + 1
+            numbered[prefix] += len(batch)
+            pairs += [(prefix, str(number)) for number in range(start, numbered[prefix] + 1)]
+            continue
+        column = named(batch, name)
+        own = as_strings(batch.columns[column])
+        if absent := [row for row, one in enumerate(own) if one is None]:
+            raise DataError(
+                f"{batch.name}: the id column {column!r} is empty in {batch.where(absent)}"
+            )
+        pairs += [(prefix, str(one)) for one in own]
+    plain = [one for _, one in pairs]
+    clash = name is None or len(set(plain)) < len(plain)
+    ids = [prefix + one for prefix, one in pairs] if clash else plain
+    if len(set(ids)) < len(ids):
+        repeated, times = Counter(ids).most_common(1)[0]
+        raise DataError(
+            f"the id {repeated!r} in column {name!r} occurs {times} times; ids must be unique: "
+            "name another column with --id"
+        )
+    return ids
+
+
+def _labeled_rows(
+    labels: Labels,
+    columns: Mapping[str, Sequence[Any]],
+    source: Source,
+    chosen: Chosen,
+    settings: ReadSettings,
+    findings: list[Finding],
+) -> list[bool]:
+    """Whether to keep each row: rows without a label are an error, or left out if requested.
+
+    Raises:
+        DataError: labels are missing and were not to be dropped; the message has the rows.
+    """
+    absent = [row for row, own in enumerate(labels) if own is None]
+    if not absent or (not settings.labelled and not settings.drop_unlabelled):
+        return [True] * len(labels)
+    if not settings.drop_unlabelled:
+        places = [columns["place"][row] for row in absent]
+        batch = source.batches[places[0][0]]
+        own_rows = [row for at, row in places if at == places[0][0]]
+        kind = UnlabelledError if len(absent) == len(labels) else DataError
+        several = len(chosen.labels) == 1 and any(len(own) > 1 for own in labels if own)
+        blank = ", or say that a blank one means no label with --set data.multilabel=true"
+        raise kind(
+            f"{batch.name}: the label is missing in {len(own_rows):,} of "
+            f"{counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it in, or leave these "
+            f"rows out with --drop-unlabelled{blank if several else ''}"
+        )
+    verb = "is" if len(absent) == 1 else "are"
+    message = f"{counted(len(absent), 'row')} without a label {verb} left out"
+    ids = tuple(columns["id"][row] for row in absent[:_ROWS_SHOWN])
+    findings.append(Finding("warning", "unlabelled-dropped", message, ids))
+    return [own is not None for own in labels]
+
+
+def _table(
+    columns: Mapping[str, list[Any]],
+    labels: Labels | None,
+    scheme: LabelScheme | None,
+    findings: list[Finding],
+) -> datasets.Dataset:
+    """The table of a `Dataset`, with the columns id, text, and label, group and split if any."""
+    import datasets
+    import pyarrow as pa
+
+    texts, changed = as_texts(columns["text"])
+    findings += broken_characters(changed)
+    values: dict[str, list[Any]] = {"id": columns["id"], "text": texts}
+    several = scheme is not None and scheme.multilabel
+    if labels is not None:
+        values["label"] = labels if several else [own[0] if own else None for own in labels]
+    if "group" in columns:
+        groups = as_strings(columns["group"])
+        pairs = list(zip(columns["id"], groups, strict=True))
+        if alone := tuple(one for one, group in pairs if group is None):
+            have = "has" if len(alone) == 1 else "have"
+            message = f"{counted(len(alone), 'row')} {have} no group: each is a group by itself"
+            findings.append(Finding("warning", "no-group", message, alone[:_ROWS_SHOWN]))
+        values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
+    if "split" in columns:
+        values["split"] = columns["split"]
+    kinds = {"label": pa.list_(pa.string())} if several else {}
+    arrays = {name: pa.array(of, kinds.get(name, pa.string())) for name, of in values.items()}
+    return datasets.Dataset(pa.table(arrays))
+
+
+def _describe(
+    source: Source,
+    columns: Mapping[str, Sequence[Any]],
+    chosen: Chosen,
+    told: str,
+    scheme: LabelScheme | None,
+) -> str:
+    """One line on what was read and chosen."""
+    shown = [f"text {chosen.text!r}"]
+    if scheme is not None:
+        names = ", ".join(map(repr, chosen.labels))
+        shown.append(f"label {names}" + (f" ({told})" if told else ""))
+    shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
+    if chosen.split and not any(batch.split for batch in source.batches):
+        shown.append(f"ready-made splits of column {chosen.split!r}")
+    counts = Counter(columns.get("split", ()))
+    splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLIT_NAMES if counts[split])
+    size = counted(len(columns["id"]), "row") + (f" ({splits})" if splits else "")
+    if scheme is not None:
+        size += f", {counted(len(scheme), 'label')}{', several a row' * scheme.multilabel}"
+    return f"{source.title}: {source.batches[0].form}; {', '.join(shown)}; {size}"

@@ -1,99 +1,86 @@
-"""Formats that name the fields of each row: JSON, JSON lines, Parquet and Excel."""
+"""Sources that name the fields of each row: JSON, Parquet, Excel, Python objects and the Hub."""
 
 from __future__ import annotations
 
 import datetime
 import io
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
 from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
-from finetext.data.delimited import looks_headed
-from finetext.data.rows import SPLIT_WORDS, Aside, BadRow, Batch, Part, Reading, column_names
+from finetext.data.columns import looks_headed
+from finetext.data.rows import SPLIT_WORDS, BadRow, Batch, Reject, Source, column_names
 
 if TYPE_CHECKING:
     import datasets
 
 
-def parse_json_lines(text: str, name: str, first: int = 1, aside: Aside | None = None) -> Batch:
-    """Read one JSON object a line.
-
-    Args:
-        text: lines.
-        name: what messages call the file.
-        first: the number of the first line.
-        aside: takes the lines that are no JSON objects, which otherwise are an error.
+def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None = None) -> Batch:
+    """Read one JSON object per line, numbered from `first`.
 
     Raises:
-        DataError: a line is not a JSON object; the message has its number.
+        DataError: a line is not a JSON object, and nothing receives rejected rows.
     """
     rows, lines = [], []
     for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
-        row, wrong = _json_object(line)
+        wrong = ""
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            wrong = f"not valid JSON: {error}"
+        else:
+            if not isinstance(row, dict):
+                wrong = f"not a JSON object but {line.strip()[:40]!r}"
         if not wrong:
             rows.append(row)
             lines.append(number)
-        elif aside is None:
+        elif reject is None:
             raise DataError(f"{name}, line {number}: {wrong}")
         else:
-            aside(BadRow(number, wrong, line.rstrip("\r")))
+            reject(BadRow(number, wrong, line.rstrip("\r")))
     return replace(
-        from_rows(rows, name, "JSON lines", lines),
-        proceed=lambda more, line, last: parse_json_lines(more, name, line, aside),
+        _from_rows(rows, name, "JSON lines", lines),
+        proceed=lambda more, line, last: parse_json_lines(more, name, line, reject),
     )
 
 
-def _json_object(line: str) -> tuple[dict[str, Any], str]:
-    """What a line holds, and what is wrong with it, if anything is."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return {}, f"not valid JSON: {error}"
-    if not isinstance(row, dict):
-        return {}, f"not a JSON object but {line.strip()[:40]!r}"
-    return row, ""
-
-
-def parse_json(text: str, name: str, aside: Aside | None = None) -> Batch:
+def parse_json(text: str, name: str, reject: Reject | None = None) -> Batch:
     """Read a JSON list of objects, an object of lists, or JSON lines in a .json file.
-
-    Args:
-        text: the file.
-        name: what messages call it.
-        aside: takes the lines that are no JSON objects, in a file of JSON lines.
 
     Raises:
         DataError: it is not JSON, or of another shape.
     """
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and text.lstrip().startswith("{"):
-            return parse_json_lines(text, name, aside=aside)
-        raise DataError(f"{name}: not valid JSON: {error}") from None
     except (ValueError, RecursionError) as error:
+        if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
+            return parse_json_lines(text, name, reject=reject)
         raise DataError(f"{name}: not valid JSON: {error}") from None
     if isinstance(content, dict) and content:
         lists = {key: value for key, value in content.items() if isinstance(value, list)}
         if len(lists) == len(content):
-            return from_columns(lists, name, "JSON object of lists")
+            return _from_columns(lists, name, "JSON object of lists")
         if len(lists) == 1:
             content = next(iter(lists.values()))
         elif not lists:
             content = [content]
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
-    return from_rows(content, name, "JSON")
+    return _from_rows(content, name, "JSON")
 
 
-def from_rows(
+def _from_rows(
     rows: Sequence[Mapping[str, Any]], name: str, form: str, lines: Sequence[int] | None = None
 ) -> Batch:
     """Columns from mappings; a key that a row lacks is missing there (None)."""
@@ -105,12 +92,7 @@ def from_rows(
     return Batch(name, columns, form, lines)
 
 
-def from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> Batch:
-    """Columns as they are.
-
-    Raises:
-        DataError: they differ in length.
-    """
+def _from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> Batch:
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
@@ -137,7 +119,7 @@ def parse_parquet(data: bytes, name: str) -> Batch:
 
 
 def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    """The class names that `datasets` keeps in the metadata of the Parquet files it writes."""
+    """The class names that `datasets` stores in the metadata of its Parquet files."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         found = {key: feature.get("feature", feature) for key, feature in features.items()}
@@ -163,38 +145,39 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
     except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
         raise DataError(f"{name} is not a readable Excel file: {error}") from None
     for title, rows in sheets.items():
-        numbered = [(line, row) for line, row in enumerate(rows, start=1) if any(_filled(row))]
+        numbered = [(line, row) for line, row in enumerate(rows, start=1) if _width(row)]
         if numbered:
             return _sheet(numbered, f"{name}, sheet {title!r}", settings)
     raise DataError(f"{name} is empty")
 
 
-def _filled(row: Sequence[object]) -> list[bool]:
-    return [cell is not None and str(cell).strip() != "" for cell in row]
+def _width(row: Sequence[object]) -> int:
+    """The number of cells up to the last that is not blank."""
+    full = [n for n, cell in enumerate(row, 1) if cell is not None and str(cell).strip()]
+    return max(full, default=0)
 
 
 def _sheet(
     numbered: Sequence[tuple[int, Sequence[Any]]], name: str, settings: ReadSettings
 ) -> Batch:
-    width = max(place + 1 for _, row in numbered for place, full in enumerate(_filled(row)) if full)
+    width = max(_width(row) for _, row in numbered)
     rows = [[*row, *[None] * width][:width] for _, row in numbered]
     told = [["" if cell is None else str(cell) for cell in row] for row in rows]
     headed = settings.header
     if headed is None:
         headed = looks_headed(told, settings.columns)
     names = column_names(told[0] if headed else range(1, width + 1))
-    body = rows[headed:]
-    columns = {key: [_plain(row[place]) for row in body] for place, key in enumerate(names)}
+    dates = (datetime.date, datetime.time)
+    columns = {
+        key: [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
+        for key, *cells in zip(names, *rows[headed:], strict=True)
+    }
     form = f"Excel, {'with' if headed else 'no'} header"
     return Batch(name, columns, form, [line for line, _ in numbered][headed:])
 
 
-def _plain(cell: Any) -> Any:
-    return cell.isoformat() if isinstance(cell, datetime.date | datetime.time) else cell
-
-
-def table_from(source: Any) -> Batch:
-    """Columns of a frame, a `datasets.Dataset`, texts alone or with labels, or rows.
+def batch_from(source: Any) -> Batch:
+    """Return the columns of a frame, a `datasets.Dataset`, texts alone or with labels, or rows.
 
     Raises:
         DataError: it is none of these, or its columns differ in length.
@@ -206,10 +189,10 @@ def table_from(source: Any) -> Batch:
     if isinstance(source, Mapping):
         if source and all(_is_values(values) for values in source.values()):
             columns = {str(key): _as_list(values) for key, values in source.items()}
-            return from_columns(columns, "the mapping", "columns")
-    elif _is_pair(source):
+            return _from_columns(columns, "the mapping", "columns")
+    elif isinstance(source, tuple) and len(source) == 2 and all(map(_is_values, source)):
         texts, labels = (_as_list(values) for values in source)
-        return from_columns({"text": texts, "label": labels}, "the lists", "texts and labels")
+        return _from_columns({"text": texts, "label": labels}, "the lists", "texts and labels")
     elif _is_values(source):
         return _from_list(_as_list(source))
     raise DataError(
@@ -226,18 +209,13 @@ def _as_list(values: Any) -> list[Any]:
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
-def _is_pair(source: Any) -> bool:
-    """Whether it is (texts, labels): a tuple of two sequences that are not strings."""
-    return isinstance(source, tuple) and len(source) == 2 and all(map(_is_values, source))
-
-
 def _from_list(rows: list[Any]) -> Batch:
     if not rows:
         raise DataError("the list of texts is empty")
     if all(isinstance(row, str) for row in rows):
         return Batch("the list", {"text": rows}, "texts")
     if all(isinstance(row, Mapping) for row in rows):
-        return from_rows(rows, "the list", "mappings")
+        return _from_rows(rows, "the list", "mappings")
     if all(isinstance(row, tuple | list) and len(row) == 2 for row in rows):
         texts, labels = (list(values) for values in zip(*rows, strict=True))
         return Batch("the list", {"text": texts, "label": labels}, "pairs of text and label")
@@ -269,34 +247,94 @@ def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> Bat
 
 
 def _class_ids(value: Any) -> Any:
-    """Class numbers as they are, but -1, which stands for no label, as None."""
+    """Class numbers as they are, except that -1, which means no label, is None."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [one for one in value if one != -1]
     return None if value == -1 else value
 
 
-def reading_from_dict(source: Mapping[str, Any], title: str) -> Reading:
-    """The splits of a `datasets.DatasetDict`; those of no known name are left out with a note.
+def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
+    """Return the splits of a `datasets.DatasetDict`; those without a known name are left out.
 
     Raises:
-        DataError: there is no training split.
+        DataError: there is no split with a known name.
     """
-    parts, other = [], []
+    batches, other = [], []
     for name, dataset in source.items():
-        split = SPLIT_WORDS.get(str(name).lower())
-        if split is None:
-            other.append(f"{name} ({counted(len(dataset), 'row')})")
+        if split := SPLIT_WORDS.get(str(name).lower()):
+            batches.append(replace(_from_datasets(dataset, f"{title}, split {name}"), split=split))
         else:
-            parts.append(Part(_from_datasets(dataset, f"{title}, split {name}"), split))
-    parts.sort(key=lambda part: SPLIT_NAMES.index(part.split or "train"))
-    if not parts:
+            other.append(f"{name} ({counted(len(dataset), 'row')})")
+    if not batches:
         raise DataError(
             f"{title} has no train, validation or test split; it has {', '.join(other)}"
         )
-    findings: tuple[Finding, ...] = ()
-    if other:
-        message = f"{title}: the splits {', '.join(other)} are left out"
-        findings = (Finding("note", "other-splits", message),)
-    if len(parts) == 1:
-        parts = [Part(parts[0].table)]
-    return Reading(title, tuple(parts), (), findings)
+    batches.sort(key=lambda batch: SPLIT_NAMES.index(batch.split or "train"))
+    if len(batches) == 1:
+        batches = [replace(batches[0], split=None)]
+    message = f"{title}: the splits {', '.join(other)} are left out"
+    findings = (Finding("note", "other-splits", message),) if other else ()
+    return Source(title, tuple(batches), findings=findings)
+
+
+def read_hub(name: str) -> Source:
+    """Read a data set of the Hub.
+
+    Args:
+        name: "owner/name", "owner/name/config", "name" or "name/config"; one slash is first taken
+            to separate owner and name.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be fetched.
+    """
+    import datasets
+
+    first, _, rest = name.partition("/")
+    second, _, config = rest.partition("/")
+    ways = [(f"{first}/{second}" if second else first, config or None)]
+    if second and not config:
+        ways.append((first, second))
+    if not any(_cached(path) for path, _ in ways) and not hub_answers():
+        raise DataError(
+            f"cannot read {name!r}: it is not on this machine and the Hugging Face Hub cannot be "
+            "reached; check the network, or give a file you have"
+        )
+    reasons = []
+    for path, chosen in ways:
+        try:
+            loaded = datasets.load_dataset(path, chosen)
+            if not isinstance(loaded, Mapping):
+                raise DataError(f"the Hub data set {path!r} is not a set of tables")
+            return source_from_splits(loaded, f"hub:{name}")
+        except DataError:
+            raise
+        except ConnectionError as error:
+            raise DataError(f"cannot read {name!r} from the Hub: {error}") from None
+        except Exception as error:  # datasets raises errors of many packages
+            reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"[:300])
+    raise DataError(f"cannot read {name!r} from the Hub: {reasons[0]}")
+
+
+def _cached(path: str) -> bool:
+    """Whether a data set with this name, of whatever owner, was fetched before."""
+    import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    ending = path.rpartition("/")[2].lower()
+    places = [Path(place) for place in (datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE)]
+    folders = [folder for place in places if place.is_dir() for folder in place.iterdir()]
+    return any(folder.name.lower().endswith(ending) for folder in folders)
+
+
+def hub_answers() -> bool:
+    """Whether the Hub's address can be resolved: quick, while a failed download takes a minute."""
+    from huggingface_hub.constants import ENDPOINT, is_offline_mode
+
+    if is_offline_mode():
+        return False
+    if getproxies():
+        return True
+    try:
+        return bool(socket.getaddrinfo(urlparse(ENDPOINT).hostname, 443))
+    except OSError:
+        return False

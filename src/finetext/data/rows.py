@@ -1,105 +1,22 @@
-"""What every reader makes of its source: named columns, before text and label are chosen."""
+"""Batches of named columns, as parsers yield them, and rows with ids and texts made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
 
+from finetext.core.errors import DataError
 from finetext.core.types import Finding, SplitName
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be predicted.
-
-    Attributes:
-        line: the line of the file at which it begins; its number where there are no lines.
-        reason: what is wrong with it, for people.
-        content: the row as it stands, as far as that can be written.
-    """
-
-    line: int
-    reason: str
-    content: str
-
-
-Aside = Callable[[BadRow], None]
-"""Who takes the bad rows."""
-
-
-def lines_from(text: str, lines: Sequence[int], row: int, first: int) -> str:
-    """What stands in a text from the line of one row to that of the next.
-
-    Args:
-        text: lines.
-        lines: the line at which each row begins.
-        row: which row.
-        first: the number of the first line of the text.
-    """
-    every = text.split("\n") if "\n" in text else text.split("\r")
-    end = lines[row + 1] if row + 1 < len(lines) else len(every) + first
-    return "\n".join(every[lines[row] - first : end - first]).rstrip("\r\n")
-
-
-TEXT: Final = "string"
-MIXED: Final = "mixed"
-"""Values that are neither all text, nor all numbers, nor all truth values."""
-_LARGEST_INTEGER: Final = 2**63
-_LARGEST_EXACT: Final = 2**53
-
-
-@final
-class Kinds:
-    """Looks at the columns of a source, table by table."""
-
-    def __init__(self) -> None:
-        """Nothing seen so far."""
-        self._types: dict[str, set[type]] = {}
-        self._largest: dict[str, int] = {}
-
-    def look(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """See further values."""
-        for name, values in columns.items():
-            types = set(map(type, values)) - {type(None)}
-            self._types.setdefault(name, set()).update(types)
-            if int in types:
-                largest = max(abs(value) for value in values if type(value) is int)
-                self._largest[name] = max(largest, self._largest.get(name, 0))
-
-    def found(self) -> dict[str, str]:
-        """Column to kind, in the order in which the columns were first seen."""
-        return {name: self._kind(types, self._largest.get(name, 0)) for name, types in
-                self._types.items()}  # fmt: skip
-
-    def _kind(self, types: set[type], largest: int) -> str:
-        if types <= {str}:
-            return TEXT
-        if types == {bool}:
-            return "bool"
-        if types == {int}:
-            return "int64" if largest < _LARGEST_INTEGER else MIXED
-        if types <= {int, float}:
-            return "double" if largest <= _LARGEST_EXACT else MIXED
-        return MIXED
-
-
-def all_text(names: Iterable[str]) -> dict[str, str]:
-    """The kinds of columns that hold nothing but text."""
-    return dict.fromkeys(names, TEXT)
-
+from finetext.core.wording import counted
+from finetext.data.label_cells import missing
 
 SPLIT_WORDS: Final[dict[str, SplitName]] = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,8 +24,8 @@ class File:
     """A file on disk, in an archive or from the network.
 
     Attributes:
-        name: what messages call it.
-        path: where it lies below the folder or archive that was given.
+        name: its name in messages.
+        path: its path below the folder or archive that was given.
         load: reads all its bytes.
     """
 
@@ -118,20 +35,39 @@ class File:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Named columns of equal length.
+class BadRow:
+    """A row that cannot be predicted.
 
     Attributes:
-        name: the file or object they are from.
+        line: line of the file on which it begins; its number in formats without lines.
+        reason: what is wrong with it, for people.
+        content: the row as it is in the file, as far as text can show it.
+    """
+
+    line: int
+    reason: str
+    content: str
+
+
+Reject = Callable[[BadRow], None]
+"""Receives the rows that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named columns of equal length: a whole table, or some rows of it.
+
+    Attributes:
+        name: the file or object, for messages.
         columns: column name to n values, in the order of the source.
-        form: the format in words, for the line that says what was chosen.
-        lines: (n,) line at which each row begins, for messages; None counts rows from 1.
-        classes: column name to the names of its classes in their own order, where known.
-        findings: what reading noticed.
-        rest: text at the end that is no whole row yet, where more of the file is to come.
-        proceed: reads more of the same file in the same way: text from the beginning of a row,
-            the number of its first line, and whether it is the last of the file; None where the
-            form can only be settled on the whole file.
+        form: the format in words.
+        lines: (n,) line on which each row begins; None where rows are counted from 1.
+        classes: column name to its class names in their own order, where the format stores them.
+        findings: what parsing noticed.
+        rest: text at the end that is not yet a complete row.
+        proceed: parses more of the same file: text from the beginning of a row, the number of its
+            first line, and whether it is the last; None if only the whole file settles the form.
+        split: the ready-made split that the rows are, if any.
     """
 
     name: str
@@ -142,75 +78,103 @@ class Batch:
     findings: tuple[Finding, ...] = ()
     rest: str = ""
     proceed: Callable[[str, int, bool], Batch] | None = field(default=None, repr=False)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
-
-    def where(self, rows: Sequence[int]) -> str:
-        """Words for the places of some rows, the first ten at most."""
-        places = [(self.lines[row] if self.lines else row + 1) for row in rows[:10]]
-        kind = "line" if self.lines else "row"
-        more = f" and {len(rows) - 10:,} more" if len(rows) > 10 else ""
-        plural = "s" if len(rows) > 1 else ""
-        return f"{kind}{plural} {', '.join(map(str, places))}{more}"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One table and the ready-made split it is, if any."""
-
-    table: Batch
     split: SplitName | None = None
 
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), [])) if self.lines is None else len(self.lines)
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column; None in every row if this batch lacks it."""
+        return self.columns.get(name) or [None] * len(self)
+
+    def where(self, rows: Sequence[int]) -> str:
+        """Words for the places of some rows, at most ten: "lines 2, 5"."""
+        places = ", ".join(str(self.lines[row] if self.lines else row + 1) for row in rows[:10])
+        more = f" and {len(rows) - 10:,} more" if len(rows) > 10 else ""
+        return f"{'line' if self.lines else 'row'}{'s' * (len(rows) > 1)} {places}{more}"
+
 
 @dataclass(frozen=True)
-class Reading:
-    """All tables of one source.
+class Source:
+    """A source that was opened.
 
     Attributes:
-        title: what the source is called.
-        parts: one table, or one or more for each ready-made split.
-        beside: files next to the data that may hold the names of label ids.
-        findings: what was noticed beyond the single tables.
+        title: its name, for messages.
+        batches: one, or one or more for each ready-made split.
+        beside: files next to the data that may hold label names.
+        findings: what was noticed beyond the single batches.
+        folder: the folder that it is in, if it is in one.
     """
 
     title: str
-    parts: tuple[Part, ...]
+    batches: tuple[Batch, ...]
     beside: tuple[File, ...] = ()
     findings: tuple[Finding, ...] = ()
+    folder: Path | None = None
 
 
 def column_names(header: Iterable[object]) -> list[str]:
-    """Unique names for columns: blank ones get their number, repeated ones theirs added."""
+    """Return unique column names: a blank one is its number, a repeated one has it added."""
     names: list[str] = []
     for number, cell in enumerate(header, start=1):
-        name = str(cell).strip() if cell is not None else ""
-        name = name or str(number)
+        name = (str(cell).strip() if cell is not None else "") or str(number)
         names.append(f"{name} ({number})" if name in names else name)
     return names
 
 
 def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """The names to which `column_names` added a number, each with what it was and that number."""
+    """Return the names to which `column_names` added a number, with the original and the number."""
     names = list(columns)
-    found = {}
-    for number, name in enumerate(names, start=1):
-        first = name.removesuffix(f" ({number})")
-        if first != name and first in names[: number - 1]:
-            found[name] = (first, number)
-    return found
+    originals = {
+        name: (name.removesuffix(f" ({number})"), number)
+        for number, name in enumerate(names, start=1)
+    }
+    return {
+        name: (first, number)
+        for name, (first, number) in originals.items()
+        if first != name and first in names[: number - 1]
+    }
+
+
+TEXT: Final = "string"
+MIXED: Final = "mixed"
+"""Values that are neither all text, nor all numbers, nor all truth values."""
+_KINDS: Final = {str: TEXT, bool: "bool", int: "int64", float: "double"}
+
+
+def kinds_of(batches: Iterable[Batch]) -> dict[str, str]:
+    """Return column name to the kind of its values (`TEXT`, `MIXED` or the alias of an Arrow type).
+
+    The columns have the order in which they first occur.
+    """
+    seen: dict[str, set[str]] = {}
+    for batch in batches:
+        for name, values in batch.columns.items():
+            types = set(map(type, values)) - {type(None)}
+            kinds = seen.setdefault(name, set())
+            kinds |= {_KINDS.get(kind, MIXED) for kind in types}
+            if int in types:
+                largest = max(abs(value) for value in values if type(value) is int)
+                kinds |= {"large"} if largest > 2**53 else set()
+                kinds |= {MIXED} if largest >= 2**63 else set()
+    ways = ((TEXT, {TEXT}), ("bool", {"bool"}), ("int64", {"int64", "large"}),
+            ("double", {"int64", "double"}))  # fmt: skip
+    return {
+        name: next((kind for kind, allowed in ways if kinds <= allowed), MIXED)
+        for name, kinds in seen.items()
+    }
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows.
+    """Some rows to predict.
 
     Attributes:
-        ids: (m,) the name of each row.
+        ids: (m,) the id of each row.
         texts: (m,) the text of each.
-        share: share of the source that has been read by now, 0 if unknown.
-        columns: column of the source to its (m,) values as they were read; none unless asked for.
-        bad: rows that lie between these or right after them and cannot be predicted.
+        share: share of the source that has been read so far, 0 if unknown.
+        columns: column of the source to its (m,) values; empty unless requested.
+        bad: rows among these, or right after them, that cannot be predicted.
     """
 
     ids: Sequence[str]
@@ -220,25 +184,25 @@ class Rows:
     bad: Sequence[BadRow] = ()
 
     def __len__(self) -> int:
-        """The number of rows, bad ones too."""
+        """The number of rows, including bad ones."""
         return len(self.ids) + len(self.bad)
 
     def part(self, start: int, stop: int) -> Rows:
-        """The rows from `start` to `stop`, without the bad ones."""
+        """Return the rows from `start` to `stop`, without the bad ones."""
         columns = {name: values[start:stop] for name, values in self.columns.items()}
         return Rows(self.ids[start:stop], self.texts[start:stop], self.share, columns)
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows to predict.
+    """A stream of rows to predict.
 
     Attributes:
-        batches: the rows in the order of the source, once.
-        findings: what reading noticed; complete when all chunks have been taken.
-        description: one line on what was read and chosen; empty where there was no choice.
-        columns: column of the source to the kind of its values, as `finetext.data.rows` names
-            it or as an Arrow type; none unless asked for.
+        batches: the rows in the order of the source, to be read once.
+        findings: what reading noticed; complete once all batches have been read.
+        description: one line on what was read and chosen; empty if there was no choice.
+        columns: column of the source to the kind of its values, as `kinds_of` has it or as an
+            Arrow type; empty unless requested.
         id_column: the column that names the rows, if one does.
     """
 
@@ -251,15 +215,91 @@ class Texts:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted beside ids and texts.
+    """What to return besides ids and texts.
 
     Attributes:
-        columns: whether all columns of the source.
-        bad: whether rows that cannot be predicted; if not, the first of them is an error.
+        columns: whether to return all columns of the source.
+        bad: whether to return rows that cannot be predicted; otherwise the first is an error.
     """
 
     columns: bool = False
     bad: bool = False
 
 
-ONLY_TEXTS = Wanted()
+ONLY_TEXTS: Final = Wanted()
+
+
+def missing_text(text: Any) -> bool:
+    """Whether a text is missing; it is then read as the empty text."""
+    return not isinstance(text, str) and missing(text)
+
+
+def as_texts(values: Sequence[Any]) -> tuple[list[str], int]:
+    """Return values as texts, and the number of texts that had broken characters.
+
+    A missing text is empty. Halves of surrogate pairs, which are no characters, are replaced.
+    """
+    texts = ["" if missing_text(value) else str(value) for value in values]
+    try:
+        "".join(texts).encode()
+        return texts, 0
+    except UnicodeEncodeError:
+        pass
+    whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+    return whole, sum(a != b for a, b in zip(texts, whole, strict=True))
+
+
+def broken_characters(count: int) -> list[Finding]:
+    """Return the warning on texts that had broken characters, if there were any."""
+    message = f"broken characters (half surrogate pairs) replaced in {counted(count, 'text')}"
+    return [Finding("warning", "broken-characters", message)] if count else []
+
+
+_PLACES_SHOWN: Final = 5
+
+
+@final
+class TextWatch:
+    """Counts the missing texts of a file, batch by batch."""
+
+    def __init__(self) -> None:
+        """Begin a file."""
+        self._rows = 0
+        self._missing = 0
+        self._places: list[str] = []
+        self._name = ""
+
+    def look(self, batch: Batch, values: Sequence[Any]) -> None:
+        """Count the missing texts among the (n,) texts of the next batch.
+
+        Raises:
+            DataError: a text is a list or an object.
+        """
+        for row, value in () if set(map(type, values)) <= {str} else enumerate(values):
+            place = f"line {batch.lines[row]}" if batch.lines else f"row {self._rows + row + 1}"
+            if what := nested(value):
+                raise DataError(f"{batch.name}, {place}: the text is {what}, not a string")
+            if missing_text(value):
+                self._missing += 1
+                self._places += [place] if self._missing <= _PLACES_SHOWN else []
+        self._rows += len(values)
+        self._name = batch.name
+
+    @property
+    def findings(self) -> list[Finding]:
+        """A warning if any text was missing."""
+        if not self._missing:
+            return []
+        more = ", ..." if self._missing > _PLACES_SHOWN else ""
+        message = (
+            f"{self._name}: the text is missing in {counted(self._missing, 'row')} "
+            f"({', '.join(self._places)}{more}), read as the empty text"
+        )
+        return [Finding("warning", "missing-texts", message)]
+
+
+def nested(value: Any) -> str:
+    """What a nested value is, in words; empty for other values."""
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list | tuple | set) else ""

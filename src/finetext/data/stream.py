@@ -1,9 +1,9 @@
-"""Ids and texts of a large file or of standard input, some rows at a time.
+"""Ids and texts of a file or of standard input, some rows at a time.
 
-`open_stream` gives what `read` would, without holding the file: what there is to decide (form,
-delimiter, quoting, header, columns) is decided on its beginning, and a later row that does not fit
-is an error. Where only the whole file can decide, there is no stream. If rows have names of their
-own, the file is read once more, first, to see that these differ.
+`open_stream` returns the rows that `read` would, without holding a large file: form, delimiter,
+quoting, header and columns are decided on its beginning, and a later row that does not fit is an
+error. Where only the whole file can decide, it is read whole. If rows have ids of their own, the
+file is read once before, to verify that these differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, compress
+from itertools import chain, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast, final
 
@@ -25,210 +25,160 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset, Finding
-from finetext.data.assemble import assemble, rows_of
+from finetext.core.types import Finding
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.formats import EXCEL, parse_text
-from finetext.data.joined import (
-    TextWatch,
-    as_texts,
-    broken_characters,
-    missing_text,
-    whole_characters,
-)
-from finetext.data.labels import as_strings
-from finetext.data.read import reading_of
+from finetext.data.label_cells import as_strings
+from finetext.data.read import assemble, open_source
 from finetext.data.rows import (
     ONLY_TEXTS,
-    Aside,
+    TEXT,
     BadRow,
     Batch,
-    Kinds,
-    Reading,
     Rows,
     Texts,
+    TextWatch,
     Wanted,
-    all_text,
+    as_texts,
+    broken_characters,
     column_names,
+    kinds_of,
+    missing_text,
+    nested,
 )
 from finetext.data.sources import Decoder
 
-ESCAPED: Final = re.compile("[\udc80-\udcff]")
-"""Bytes that are no text in the encoding that was stated, as the decoder leaves them."""
-
-
-def sort_out(table: Batch, column: str, first: int) -> tuple[Batch, list[BadRow]]:
-    """Part the rows whose text is missing or no text from the others.
-
-    Args:
-        table: n rows.
-        column: that of the texts.
-        first: number of the first row, for tables without lines.
-
-    Returns:
-        the other rows, with lines, and the bad ones.
-    """
-    count = len(table) if table.lines is None else len(table.lines)
-    lines = list(table.lines or range(first, first + count))
-    texts = table.columns.get(column, [None] * count)
-    reasons = [_reason(text) for text in texts]
-    for values in table.columns.values():
-        for row, value in enumerate(values):
-            if isinstance(value, str) and not value.isascii() and ESCAPED.search(value):
-                reasons[row] = reasons[row] or "not text in the encoding that was stated"
-    if not any(reasons):
-        return replace(table, lines=lines), []
-    bad = [
-        BadRow(lines[row], reason, _content(table, row))
-        for row, reason in enumerate(reasons)
-        if reason
-    ]
-    good = [not reason for reason in reasons]
-    columns = {name: list(compress(values, good)) for name, values in table.columns.items()}
-    return replace(table, columns=columns, lines=list(compress(lines, good))), bad
-
-
-def _reason(text: Any) -> str:
-    if isinstance(text, str):
-        return ""
-    if isinstance(text, list | tuple | set | dict):
-        return f"the text is {'an object' if isinstance(text, dict) else 'a list'}, not a string"
-    return "the text is missing" if missing_text(text) else ""
-
-
-def _content(table: Batch, row: int) -> str:
-    """The values of a row as JSON, bytes that are no text as they are written in Python."""
-    values = {name: values[row] for name, values in table.columns.items()}
-    text = json.dumps(values, ensure_ascii=False, default=str)
-    return ESCAPED.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
-
-
 ROWS: Final = 20_000
-"""Rows in a chunk: enough to sort by length, and little memory."""
+"""Rows in a batch: enough to sort by length, and little memory."""
 BYTES: Final = 1 << 23
-"""Bytes read at a time; a file of no more is not worth a stream."""
+"""Bytes read at a time; a file of no more is read whole."""
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
+"""Bytes that are not text in the stated encoding, as the decoder leaves them."""
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
 _VARIED: Final = ("JSON lines", "fastText lines")
-_Tables = Iterator[tuple[Batch, float]]
-
-
-def all_of(dataset: Dataset) -> Texts:
-    """The rows of a data set."""
-
-    def chunks() -> Iterator[Rows]:
-        for start in range(0, len(dataset), ROWS):
-            part = slice(start, start + ROWS)
-            share = min(1.0, part.stop / len(dataset))
-            yield Rows(dataset.ids[part], dataset.texts[part], share)
-
-    return Texts(chunks(), list(dataset.findings), dataset.description)
-
-
-def lines_of(file: BinaryIO, name: str) -> Texts:
-    """Every line of a stream of bytes, blank ones too, numbered from 1.
-
-    Raises:
-        DataError: there is nothing in it; or, when its chunks are taken, it is no text.
-    """
-    decoder = Decoder(name)
-    pieces = _pieces(file, decoder)
-    first = next(pieces)
-    if not first[0]:
-        raise DataError(f"{name} is empty; give one text a line")
-    findings: list[Finding] = []
-    return Texts(_chunks_of_lines(chain([first], pieces), decoder, findings), findings)
-
-
-def _chunks_of_lines(
-    pieces: Iterable[tuple[str, bool]], decoder: Decoder, findings: list[Finding]
-) -> Iterator[Rows]:
-    done = 0
-    for piece, _ in pieces:
-        lines = piece.removesuffix("\n").split("\n") if piece else []
-        for start in range(0, len(lines), ROWS):
-            texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
-            ids = [str(done + number) for number in range(1, len(texts) + 1)]
-            yield Rows(ids, texts)
-            done += len(texts)
-    findings.extend(decoder.findings)
+_Batches = Iterator[tuple[Batch, float]]
+"""Batches, each with the share of the source that has been read."""
 
 
 def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """The rows of a source, some at a time where it is a large file.
-
-    Raises:
-        DataError: it cannot be read; also when its batches are taken.
-    """
-    try:
-        is_there = Path(source).exists()
-    except (OSError, ValueError):
-        is_there = False
-    texts = _streamed(Path(source), settings, wanted) if is_there else None
-    return texts or _read_whole(str(source), settings, wanted)
-
-
-def _streamed(path: Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts | None:
-    """The rows of a large file; None if it is small, or has to be read whole.
+    """Open the rows of a source.
 
     Args:
-        path: a file: delimited text, lines or JSON lines, gzipped or not, or Parquet.
+        source: whatever `read` takes. Large files of delimited text, lines or JSON lines, gzipped
+            or not, and of Parquet are streamed, even small ones if more than texts is wanted.
         settings: how to read it.
-        wanted: what beside ids and texts. For all columns a Parquet file need not be large, for
-            bad rows no file.
+        wanted: what to return besides ids and texts.
 
     Raises:
-        DataError: it cannot be read; also when its chunks are taken.
+        DataError: it cannot be read; also raised while its batches are read.
     """
-    if settings.labelled or settings.drop_unlabelled:
-        return None
-    tables = _tables_of(path, settings, wanted)
-    beginning = next(tables(()), None) if tables else None
-    if tables is None or beginning is None or not len(beginning[0]):
-        return None
-    table = beginning[0]
-    chosen = choose_columns(table, settings)
-    refuse_odd_text(table, chosen.text, table.columns[chosen.text])
+    batches = _batches_of(Path(source), settings, wanted)
+    first, _ = next(batches(()), (None, 0.0)) if batches else (None, 0.0)
+    if batches is None or first is None or not len(first):
+        return _open_whole(source, settings, wanted)
+    chosen = choose_columns(first, settings)
+    refuse_odd_text(first, chosen.text, first.columns[chosen.text])
     findings: list[Finding] = []
     if chosen.id is not None:
-        if float in set(map(type, table.columns[chosen.id])):
-            return None
-        problem = _problem_of_ids(tables((chosen.id,)), chosen.id, str(path))
+        if float in set(map(type, first.columns[chosen.id])):
+            return _open_whole(source, settings, wanted)
+        problem = _problem_of_ids(batches((chosen.id,)), chosen.id, str(source))
         if problem and settings.id is not None:
             raise DataError(f"{problem}; ids must be unique: name another column with --id")
         if problem:
             message = f"the rows are numbered, since {problem}"
             findings.append(Finding("warning", "odd-ids", message))
             chosen = replace(chosen, id=None)
-    named = [("text", chosen.text), ("id", chosen.id)]
-    told = ", ".join(f"{what} {name!r}" for what, name in named if name)
-    description = f"{path.name}: {table.form}; {told}"
-    columns = _columns_of(path, table, tables) if wanted.columns else {}
-    chunks = _chunks_of_tables(tables, chosen, findings, columns, wanted.bad)
-    return Texts(chunks, findings, description, columns, chosen.id)
+    columns = f"text {chosen.text!r}" + (f", id {chosen.id!r}" if chosen.id else "")
+    description = f"{Path(source).name}: {first.form}; {columns}"
+    kinds = _kinds(Path(source), first, batches) if wanted.columns else {}
+    rows = _rows(batches, chosen, findings, kinds, wanted.bad)
+    return Texts(rows, findings, description, kinds, chosen.id)
 
 
-def _columns_of(path: Path, beginning: Batch, tables: Callable[..., _Tables]) -> Mapping[str, Any]:
-    """All columns of a file with the kind of their values; see `Texts.columns`."""
-    if beginning.form == "Parquet":
+def lines_of(file: BinaryIO, name: str) -> Texts:
+    """Return every line of a stream of bytes, including blank ones, numbered from 1.
+
+    Raises:
+        DataError: it is empty; or, while its batches are read, it is not text.
+    """
+    decoder = Decoder(name)
+    pieces = _pieces(file, decoder)
+    first = next(pieces)
+    if not first[0]:
+        raise DataError(f"{name} is empty; give one text per line")
+    findings: list[Finding] = []
+
+    def batches() -> Iterator[Rows]:
+        done = 0
+        for piece, _ in chain([first], pieces):
+            lines = piece.removesuffix("\n").split("\n") if piece else []
+            for start in range(0, len(lines), ROWS):
+                texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
+                ids = range(done + 1, done + len(texts) + 1)
+                yield Rows(list(map(str, ids)), texts)
+                done += len(texts)
+        findings.extend(decoder.findings)
+
+    return Texts(batches(), findings)
+
+
+def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> Texts:
+    """The rows of a source that is not streamed."""
+    opened = open_source(str(source), settings)
+    first = opened.batches[0]
+    bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
+    if wanted.bad and len(first):
+        text = choose_columns(first, settings).text
+        names = [named(batch, text) for batch in opened.batches]
+        bad = [_bad_rows(batch, n, 1) for batch, n in zip(opened.batches, names, strict=True)]
+        batches = [
+            replace(batch, columns=batch.columns | {name: [
+                "" if row in odd else value for row, value in enumerate(batch.columns[name])
+            ]}) for batch, name, odd in zip(opened.batches, names, bad, strict=True)
+        ]  # fmt: skip
+        opened = replace(opened, batches=tuple(batches))
+    dataset, places = assemble(opened, settings)
+    order = [bad[at].get(row, place) for place, (at, row) in enumerate(places)]
+    kinds = kinds_of(opened.batches) if wanted.columns or any(bad) else {}
+    columns = {name: [opened.batches[at].column(name)[row] for at, row in places] for name in kinds}
+
+    def batches_of_rows() -> Iterator[Rows]:
+        for start in range(0, len(order), ROWS):
+            part = order[start : start + ROWS]
+            share = min(1.0, (start + ROWS) / len(order))
+            yield from _cut(part, dataset.ids, dataset.texts, columns, share)
+
+    found = choose_columns(opened.batches[0], settings).id if kinds else None
+    is_id = found is not None and dataset.ids == as_strings(columns[found])
+    return Texts(batches_of_rows(), list(dataset.findings), dataset.description, kinds,
+                 found if is_id else None)  # fmt: skip
+
+
+def _kinds(path: Path, first: Batch, batches: Callable[..., _Batches]) -> Mapping[str, Any]:
+    """The columns of a file with the kinds of their values; see `Texts.columns`."""
+    if first.form == "Parquet":
         import pyarrow.parquet
 
         schema = pyarrow.parquet.read_schema(path)
         return dict(zip(column_names(schema.names), schema.types, strict=True))
-    if beginning.form not in _VARIED:
-        return all_text(beginning.columns)
-    kinds = Kinds()
-    for table, _ in tables(()):
-        kinds.look(table.columns)
-    return kinds.found()
+    if first.form in _VARIED:
+        return kinds_of(batch for batch, _ in batches(()))
+    return dict.fromkeys(first.columns, TEXT)
 
 
-def _tables_of(path: Path, settings: ReadSettings, wanted: Wanted) -> Callable[..., _Tables] | None:
-    """A function that reads a file as tables of some rows, if its form and size call for that.
+def _batches_of(
+    path: Path, settings: ReadSettings, wanted: Wanted
+) -> Callable[..., _Batches] | None:
+    """A function that reads a file in batches, if its form and size call for that.
 
-    The function takes the names of the columns that are needed, none for all, where to put what
-    it notices, and where to put the rows that cannot be read.
+    It takes the columns needed (none for all), and lists for findings and for bad rows.
     """
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):
+        return None
+    if not is_file or settings.labelled or settings.drop_unlabelled:
         return None
     with _opened(path) as (file, _):
         beginning = file.read(BYTES + 1)
@@ -238,93 +188,73 @@ def _tables_of(path: Path, settings: ReadSettings, wanted: Wanted) -> Callable[.
         return None
     if suffix == ".parquet" or beginning.startswith(b"PAR1"):
         as_whole = _is_gzipped(path) or (is_small and wanted == ONLY_TEXTS)
-        return None if as_whole else partial(_tables_of_parquet, path)
+        return None if as_whole else partial(_parquet_batches, path)
     if is_small and not (wanted.bad and beginning.strip()):
         return None
     if not is_small and b"\n" not in beginning:
         return None
-    return _TextFile(path, suffix, settings, wanted.bad, is_small).tables
+    return _TextFile(path, suffix, settings, wanted.bad, is_small).batches
 
 
 @final
 @dataclass(frozen=True)
 class _TextFile:
-    """A text file that is read some rows at a time.
+    """A text file that is read in batches.
 
     Attributes:
-        path: where it is.
         suffix: its ending in lower case, without that of compression.
-        settings: how to read it.
-        mends: whether rows that cannot be read are left out instead of being an error.
+        rejects: whether rows that cannot be read are left out instead of being an error.
         is_small: whether it is read as one piece.
     """
 
     path: Path
     suffix: str
     settings: ReadSettings
-    mends: bool
+    rejects: bool
     is_small: bool
 
-    def tables(
+    def batches(
         self,
-        only: Sequence[str],
+        _: Sequence[str],
         findings: list[Finding] | None = None,
         bad: list[BadRow] | None = None,
-    ) -> _Tables:
-        """Its rows; none if only the whole file says how to read it.
-
-        Args:
-            only: the columns that are needed; all are read.
-            findings: where to put what is noticed.
-            bad: where to put rows that cannot be read.
-        """
-        decoder = Decoder(str(self.path), self.settings.encoding, lenient=self.mends)
-        aside = None if not self.mends else (lambda row: None) if bad is None else bad.append
-        rest, line, table = "", 1, None
+    ) -> _Batches:
+        """See `_batches_of`; no batch if only the whole file can say how to read it."""
+        decoder = Decoder(str(self.path), self.settings.encoding, lenient=self.rejects)
+        reject = ([] if bad is None else bad).append if self.rejects else None
+        rest, line, batch = "", 1, None
         with _opened(self.path) as (file, share):
-            for piece, last in self._pieces(file, decoder):
+            pieces = _pieces(file, decoder)
+            if self.is_small:
+                pieces = iter([(decoder.decode(file.read(), last=True), True)])
+            for piece, last in pieces:
                 text = rest + piece
-                if table is None:
-                    table = self._beginning(text, aside)
-                    proceed = table.proceed
+                if batch is None:
+                    batch = self._first(text, reject)
+                    proceed = batch.proceed
                 elif proceed is not None:
-                    table = proceed(text, line, last)
+                    batch = proceed(text, line, last)
                 if proceed is None and not self.is_small:
                     return
-                rest = table.rest
+                rest = batch.rest
                 line += text.count("\n") - rest.count("\n")
-                yield table, share()
+                yield batch, share()
         if findings is not None:
             findings.extend(decoder.findings)
 
-    def _pieces(self, file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
-        if self.is_small:
-            return iter([(decoder.decode(file.read(), last=True), True)])
-        return _pieces(file, decoder)
-
-    def _beginning(self, text: str, aside: Aside | None) -> Batch:
-        """The first rows, which settle the form.
-
-        Raises:
-            DataError: there are none; other than for JSON, of which the beginning alone says
-                little.
-        """
+    def _first(self, text: str, reject: Callable[[BadRow], None] | None) -> Batch:
+        """The first rows; none of JSON, of which the beginning alone says little."""
         name = str(self.path)
         try:
-            return parse_text(text, name, self.suffix, self.settings, self.is_small, aside)
+            return parse_text(text, name, self.suffix, self.settings, self.is_small, reject)
         except DataError:
             if self.suffix != ".json":
                 raise
             return Batch(name, {}, "")
 
 
-def _tables_of_parquet(
-    path: Path,
-    only: Sequence[str],
-    findings: list[Finding] | None = None,
-    bad: list[BadRow] | None = None,
-) -> _Tables:
-    """The rows of a Parquet file."""
+def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
+    """The rows of a Parquet file; see `_batches_of`."""
     import pyarrow
     import pyarrow.parquet
 
@@ -344,18 +274,19 @@ def _tables_of_parquet(
         raise DataError(f"{path} is not a readable Parquet file: {error}") from None
 
 
-def _problem_of_ids(tables: _Tables, column: str, name: str) -> str | None:
-    """What keeps a column from naming the rows, such as a repeated value; None if nothing."""
+def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
+    """Why a column cannot name the rows, such as a repeated value; None if it can."""
     found: list[Integers] = []
     done = 0
-    for table, _ in tables:
-        values = _column(table, column)
+    for batch, _ in batches:
+        values = batch.column(column)
         if float in set(map(type, values)):
             return f"{name}: the id column {column!r} holds fractions after row {done:,}"
         ids = as_strings(values)
         if None in ids:
-            row = done + ids.index(None) + 1
-            return f"{name}: the id column {column!r} is empty in row {row:,}"
+            return (
+                f"{name}: the id column {column!r} is empty in row {done + ids.index(None) + 1:,}"
+            )
         found.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
         done += len(ids)
     hashes = np.concatenate(found)
@@ -367,61 +298,85 @@ def _problem_of_ids(tables: _Tables, column: str, name: str) -> str | None:
     return f"{name}: the id in column {column!r} is the same in rows {first:,} and {second:,}"
 
 
-def _chunks_of_tables(
-    tables: Callable[..., _Tables],
+def _rows(
+    batches: Callable[..., _Batches],
     chosen: Chosen,
     findings: list[Finding],
-    columns: Mapping[str, Any],
-    sorts_out: bool,
+    names: Iterable[str],
+    rejects: bool,
 ) -> Iterator[Rows]:
+    """The rows of a file that is streamed."""
+    names = list(names)
     done, changed, watch = 0, 0, TextWatch()
-    needed = () if columns else (chosen.text,) if chosen.id is None else (chosen.text, chosen.id)
+    needed = () if names else tuple(name for name in (chosen.text, chosen.id) if name)
     unread: list[BadRow] = []
-    for table, share in tables(needed, findings, unread):
-        bad: list[BadRow] = []
-        if sorts_out:
-            table, bad = sort_out(table, chosen.text, done + 1)
-            bad = sorted([*unread, *bad], key=lambda row: row.line)
+    for batch, share in batches(needed, findings, unread):
+        values = batch.column(chosen.text)
+        bad = _bad_rows(batch, chosen.text, done + 1) if rejects else {}
+        order: list[int | BadRow] = [bad.get(row, row) for row in range(len(batch))]
+        if unread:
+            lines = batch.lines or ()
+            order += unread
+            order.sort(key=lambda row: row.line if isinstance(row, BadRow) else lines[row])
             unread.clear()
-        values = _column(table, chosen.text)
-        watch.look(table, values)
-        texts, broken = whole_characters(as_texts(values))
+        if bad:
+            values = [None if row in bad else value for row, value in enumerate(values)]
+        else:
+            watch.look(batch, values)
+        texts, broken = as_texts(values)
         changed += broken
-        ids = list(map(str, _numbers(table, len(texts), done, bad)))
-        if chosen.id is not None:
-            ids = list(map(str, as_strings(_column(table, chosen.id))))
-        done += len(texts) + len(bad)
-        yield from _cut(
-            table, Rows(ids, texts, share, {n: _column(table, n) for n in columns}, bad)
+        if chosen.id is None:
+            ids = [""] * len(batch)
+            for number, row in enumerate(order, start=done + 1):
+                if not isinstance(row, BadRow):
+                    ids[row] = str(number)
+        else:
+            ids = list(map(str, as_strings(batch.column(chosen.id))))
+        done += len(order)
+        yield from _cut(order, ids, texts, {name: batch.column(name) for name in names}, share)
+    findings += [*watch.findings, *broken_characters(changed)]
+
+
+def _cut(
+    order: Sequence[int | BadRow],
+    ids: Sequence[str],
+    texts: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
+    share: float,
+) -> Iterator[Rows]:
+    """Rows some at a time in their order, each bad one with those before it."""
+    good = [place for place, row in enumerate(order) if not isinstance(row, BadRow)]
+    for start, end in pairwise([0, *good[ROWS::ROWS], len(order)] if order else []):
+        rows = [row for row in order[start:end] if not isinstance(row, BadRow)]
+        yield Rows(
+            [ids[row] for row in rows],
+            [texts[row] for row in rows],
+            share,
+            {name: [values[row] for row in rows] for name, values in columns.items()},
+            [row for row in order[start:end] if isinstance(row, BadRow)],
         )
-    findings.extend(watch.findings)
-    if changed:
-        findings.append(broken_characters(changed))
 
 
-def _numbers(table: Batch, count: int, done: int, bad: Sequence[BadRow]) -> Integers | range:
-    """The numbers of rows that come after `done` others, bad rows counted."""
-    if not bad:
-        return range(done + 1, done + count + 1)
-    before = np.searchsorted([row.line for row in bad], np.array(table.lines, dtype=np.int64))
-    return np.asarray(done + 1 + np.arange(count) + before)
+def _bad_rows(batch: Batch, column: str, first: int) -> dict[int, BadRow]:
+    """The rows whose text is missing or not text; those without lines are numbered from `first`."""
+    reasons: dict[int, str] = {}
+    for row, text in enumerate(batch.column(column)):
+        if what := nested(text):
+            reasons[row] = f"the text is {what}, not a string"
+        elif missing_text(text):
+            reasons[row] = "the text is missing"
+    for values in batch.columns.values():
+        for row, value in enumerate(values):
+            if isinstance(value, str) and not value.isascii() and _ESCAPED.search(value):
+                reasons.setdefault(row, "not text in the stated encoding")
 
+    def content(row: int) -> str:
+        values = {name: values[row] for name, values in batch.columns.items()}
+        text = json.dumps(values, ensure_ascii=False, default=str)
+        return _ESCAPED.sub(lambda sign: f"\\x{ord(sign[0]) - 0xDC00:02x}", text)
 
-def _cut(table: Batch, chunk: Rows) -> Iterator[Rows]:
-    """The rows of a table some at a time, each bad one with those before it."""
-    count, bad = len(chunk.ids), list(chunk.bad)
-    for start in range(0, max(count, bool(bad)), ROWS):
-        last = start + ROWS >= count
-        until = np.inf if last or table.lines is None else table.lines[start + ROWS]
-        own = [row for row in bad if row.line < until]
-        bad = bad[len(own) :]
-        yield replace(chunk.part(start, start + ROWS), bad=own)
-
-
-def _column(table: Batch, name: str) -> list[Any]:
-    """A column; no values where none of some JSON lines has it."""
-    count = len(table) if table.lines is None else len(table.lines)
-    return table.columns.get(name, [None] * count)
+    lines = batch.lines or range(first, first + len(batch))
+    return {row: BadRow(lines[row], reason, content(row)) for row, reason in reasons.items()}
 
 
 def _is_gzipped(path: Path) -> bool:
@@ -431,7 +386,7 @@ def _is_gzipped(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
-    """A file, unzipped if it is gzipped, and the share of it that has been read.
+    """A file, decompressed if it is gzipped, and the share of it that has been read.
 
     Raises:
         DataError: it cannot be read, or is broken.
@@ -460,90 +415,3 @@ def _pieces(file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
         text, rest = text[:end], text[end:]
         if text or last:
             yield text, last
-
-
-_Place = tuple[Batch, int]
-_Key = tuple[int, int]
-"""Which table, by its identity, and which row of it."""
-
-
-def _read_whole(source: str, settings: ReadSettings, wanted: Wanted) -> Texts:
-    """The rows of a source that is no stream.
-
-    Args:
-        source: as `finetext.data.read.read` takes it.
-        settings: how to read it.
-        wanted: what beside ids and texts.
-
-    Raises:
-        DataError: see `finetext.data.read.read`.
-    """
-    reading, folder = reading_of(source, settings)
-    bad: dict[_Key, BadRow] = {}
-    if wanted.bad:
-        reading, bad = _without_bad(reading, settings)
-    dataset = assemble(reading, settings, folder)
-    if not wanted.columns and not bad:
-        return all_of(dataset)
-    places = rows_of(reading, settings)
-    columns = _whole_columns(reading)
-    chunks = _whole_chunks(dataset, places, list(columns), bad)
-    found = choose_columns(reading.parts[0].table, settings).id
-    is_id = found is not None and dataset.ids == as_strings(
-        [_value(*place, found) for place in places.values()]
-    )
-    id_column = found if is_id else None
-    return Texts(chunks, list(dataset.findings), dataset.description, columns, id_column)
-
-
-def _without_bad(reading: Reading, settings: ReadSettings) -> tuple[Reading, dict[_Key, BadRow]]:
-    """The rows with an empty text in the place of what is none, and which these are."""
-    bad: dict[_Key, BadRow] = {}
-    parts = []
-    for part in reading.parts:
-        table = part.table
-        column = named(table, choose_columns(reading.parts[0].table, settings).text)
-        good, found = sort_out(table, column, 1)
-        if found:
-            lines = set(good.lines or ())
-            places = list(table.lines or range(1, len(table) + 1))
-            odd = [row for row, line in enumerate(places) if line not in lines]
-            texts = list(table.columns[column])
-            for row in odd:
-                texts[row] = ""
-            table = replace(table, columns={**table.columns, column: texts})
-            bad |= {(id(table), row): of for row, of in zip(odd, found, strict=True)}
-        parts.append(replace(part, table=table))
-    return replace(reading, parts=tuple(parts)), bad
-
-
-def _whole_columns(reading: Reading) -> dict[str, str]:
-    """All columns of all tables with the kind of their values."""
-    kinds = Kinds()
-    for part in reading.parts:
-        kinds.look(part.table.columns)
-    return kinds.found()
-
-
-def _whole_chunks(
-    dataset: Dataset, places: dict[str, _Place], names: list[str], bad: dict[_Key, BadRow]
-) -> Iterator[Rows]:
-    for chunk in all_of(dataset).batches:
-        where = [places[name] for name in chunk.ids]
-        odd = [bad.get((id(table), row)) for table, row in where]
-        good = [place for place, one in enumerate(odd) if one is None]
-        columns: dict[str, list[Any]] = {
-            name: [_value(*where[place], name) for place in good] for name in names
-        }
-        yield Rows(
-            [chunk.ids[place] for place in good],
-            [chunk.texts[place] for place in good],
-            chunk.share,
-            columns,
-            [one for one in odd if one is not None],
-        )
-
-
-def _value(table: Batch, row: int, name: str) -> Any:
-    """A value, or None where the table has no such column."""
-    return table.columns[name][row] if name in table.columns else None

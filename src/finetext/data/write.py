@@ -1,4 +1,4 @@
-"""Rows of a table as text: CSV, TSV or JSON lines."""
+"""Tables as files: CSV, TSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from typing import Any, Final, final
 from finetext.core.arrays import finite
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
+from finetext.data.label_cells import comma_joined
 from finetext.data.rows import MIXED, TEXT
 from finetext.storage.files import put_in_place
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
+_LABELS: Final = ("prediction", "set")
+Table = dict[str, list[Any]]
+"""Column name to values."""
 
 
 def check_new(path: Path, source: Any = None) -> None:
-    """Refuse a file that is there already or would become part of the data, before any work.
+    """Check, before any work, that a file can be written and would not become part of the data.
 
     Args:
         path: the file to write.
-        source: the data: paths count if they exist; anything else cannot be in the way.
+        source: the data; only paths that exist matter.
 
     Raises:
-        DataError: the suffix is unknown, the folder is missing, the file exists, or it would lie
+        DataError: the suffix is unknown, the folder is missing, the file exists, or it would be
             in the folder of the data.
     """
     if path.suffix not in SUFFIXES:
@@ -39,16 +43,12 @@ def check_new(path: Path, source: Any = None) -> None:
     if os.path.lexists(path):
         raise DataError(f"{path} exists, and is not overwritten; name another file, or delete it")
     place = path.resolve()
-    for folder in _folders(source):
-        if place.is_relative_to(folder):
-            raise DataError(f"{path} would lie among the data in {folder}; name another place")
-
-
-def _folders(source: Any) -> list[Path]:
-    """The folders that data are read from."""
-    parts = source.values() if isinstance(source, Mapping) else [source]
-    paths = [Path(part).expanduser() for part in parts if isinstance(part, str | Path)]
-    return [path.resolve() for path in paths if os.path.isdir(path)]
+    for part in source.values() if isinstance(source, Mapping) else [source]:
+        folder = Path(part).expanduser() if isinstance(part, str | Path) else None
+        if folder and os.path.isdir(folder) and place.is_relative_to(folder.resolve()):
+            raise DataError(
+                f"{path} would be among the data in {folder.resolve()}; name another place"
+            )
 
 
 def write_table(
@@ -58,22 +58,26 @@ def write_table(
 
     Args:
         path: the file; see `check_new`.
-        columns: name to n values: strings, numbers, None, or lists of strings, which stay lists in
-            JSON lines and Parquet and are not for CSV and TSV.
+        columns: name to n values: strings, numbers, None, or lists of strings, which remain lists
+            in JSON lines and Parquet.
         for_spreadsheets: whether CSV and TSV begin with a byte order mark, without which Excel
-            takes them for Windows-1252.
+            reads them as Windows-1252.
 
     Raises:
         DataError: it cannot be written.
     """
+    table = {name: list(values) for name, values in columns.items()}
     with blaming(str(path)):
+        if path.suffix == ".parquet":
+            data = _parquet(table)
+        else:
+            end = "\n" if path.suffix == ".jsonl" else "\r\n"
+            mark = "\ufeff" if for_spreadsheets and path.suffix != ".jsonl" else ""
+            data = encoded(mark + text_of(table, path.suffix, headed=True, end=end))
         handle, beside = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        os.close(handle)
         try:
-            if path.suffix == ".parquet":
-                _write_parquet(Path(beside), columns)
-            else:
-                _write_text(Path(beside), path.suffix, columns, for_spreadsheets)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
             os.chmod(beside, 0o644)
             put_in_place(Path(beside), path)
         except BaseException:
@@ -81,62 +85,58 @@ def write_table(
             raise
 
 
-def _write_text(
-    path: Path, suffix: str, columns: Mapping[str, Sequence[Any]], for_spreadsheets: bool
-) -> None:
-    encoding = "utf-8-sig" if for_spreadsheets and suffix != ".jsonl" else "utf-8"
-    rows = zip(*columns.values(), strict=True)
-    with path.open("w", encoding=encoding, newline="") as file:
-        if suffix == ".jsonl":
-            for row in rows:
-                said = dict(zip(columns, row, strict=True))
-                file.write(json.dumps(said, ensure_ascii=False) + "\n")
-            return
-        # Quotes around some fields only are taken for part of the text in tab-separated files.
-        tabs = suffix == ".tsv"
-        quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
-        writer = csv.writer(file, delimiter="\t" if tabs else ",", quoting=quoting)
-        writer.writerow(columns)
-        writer.writerows(rows)
-
-
-def _write_parquet(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def _parquet(table: Table) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.table({k: list(of) for k, of in columns.items()}), path)
-
-
-Table = dict[str, list[Any]]
-_LABELS: Final = ("prediction", "set")
-
-
-def text_of(table: Table, form: str, headed: bool) -> str:
-    """The rows of a table.
-
-    Args:
-        table: column to values.
-        form: ".csv", ".tsv" or ".jsonl".
-        headed: whether a line with the names of the columns comes first, where the form has one.
-    """
-    file = io.StringIO(newline="")
-    if form == ".jsonl":
-        for row in rows_of(table):
-            file.write(json.dumps(finite(row), ensure_ascii=False, default=plain) + "\n")
-        return file.getvalue()
-    # Quotes around some cells only are taken for part of the text in tab-separated files.
-    tabs = form == ".tsv"
-    quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
-    writer = csv.writer(_Lines(file), delimiter="\t" if tabs else ",", quoting=quoting)
-    if headed:
-        writer.writerow(table)
-    shown = {name: _cells(name, values) for name, values in table.items()}
-    writer.writerows(zip(*shown.values(), strict=True))
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(table), file)
     return file.getvalue()
 
 
+def text_of(table: Table, form: str, headed: bool, end: str = "\n") -> str:
+    """Return the rows of a table as text.
+
+    Args:
+        table: its columns.
+        form: ".csv", ".tsv" or ".jsonl".
+        headed: whether CSV and TSV begin with a line of column names.
+        end: what ends a line of CSV and TSV.
+    """
+    if form == ".jsonl":
+        rows = (
+            json.dumps(finite(row), ensure_ascii=False, default=plain) for row in rows_of(table)
+        )
+        return "".join(f"{row}\n" for row in rows)
+    file = io.StringIO(newline="")
+    # Quotes around some cells only are taken for part of the text in tab-separated files.
+    tabs = form == ".tsv"
+    quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
+    writer = csv.writer(_Lines(file, end), delimiter="\t" if tabs else ",", quoting=quoting)
+    if headed:
+        writer.writerow(table)
+    writer.writerows(zip(*(_cells(*column) for column in table.items()), strict=True))
+    return file.getvalue()
+
+
+@final
+class _Lines:
+    """Receives rows of CSV, which end in CR LF, and gives them another end.
+
+    Before Python 3.13, cells with a lone CR are only quoted if rows end in CR LF.
+    """
+
+    def __init__(self, file: io.StringIO, end: str) -> None:
+        self._file = file
+        self._end = end
+
+    def write(self, row: str) -> None:
+        """Write one row."""
+        self._file.write(row.removesuffix("\r\n") + self._end)
+
+
 def encoded(text: str) -> bytes:
-    """UTF-8; halves of surrogate pairs, which are no characters, are replaced."""
+    """Return UTF-8; halves of surrogate pairs, which are no characters, are replaced."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -144,30 +144,19 @@ def encoded(text: str) -> bytes:
 
 
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
-    """The rows of a table as mappings."""
+    """Return the rows of a table as mappings."""
     return (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
 
 
-def joined(value: Any) -> Any:
-    """Several labels as one string: between commas, or as JSON if one of them has a comma."""
-    if not isinstance(value, list):
-        return value
-    if any("," in name for name in value):
-        return json.dumps(value, ensure_ascii=False)
-    return ",".join(value)
-
-
 def plain(value: Any) -> Any:
-    """A value that JSON does not know as one that it knows."""
+    """Return a value that JSON does not know as one that it knows."""
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def arrow_values(values: list[Any], kind: Any) -> list[Any]:
-    """Values as Arrow takes them for a kind: those of mixed kinds as text of whole characters."""
+    """Return values as Arrow takes them for a kind: mixed ones as text of whole characters."""
     if kind == MIXED:
         values = [value if value is None else str(_cell(value)) for value in values]
     if kind in (TEXT, MIXED):
@@ -175,25 +164,10 @@ def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     return values
 
 
-@final
-class _Lines:
-    """Where rows of CSV are written, which end in CR LF, as rows that end in LF.
-
-    Before Python 3.13, cells with a lone CR are only quoted if that is in the end of a row.
-    """
-
-    def __init__(self, file: io.StringIO) -> None:
-        self._file = file
-
-    def write(self, row: str) -> None:
-        """Write one row."""
-        self._file.write(row.removesuffix("\r\n") + "\n")
-
-
 def _cells(name: str, values: list[Any]) -> list[Any]:
-    """The values of a column, as they stand between delimiters."""
+    """The values of a column, as they are between delimiters."""
     if name in _LABELS:
-        return list(map(joined, values))
+        return list(map(comma_joined, values))
     if set(map(type, values)) <= {str, int, float, type(None)}:
         return values
     return list(map(_cell, values))

@@ -17,8 +17,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, LabelScheme
 from finetext.core.wording import plain_name
 from finetext.data.formats import DELIMITED, parse_table
-from finetext.data.label_cells import Word, joined, understood, written
-from finetext.data.labels import as_strings
+from finetext.data.label_cells import Word, as_strings, joined, understood, written
 from finetext.data.read import read as read_data
 from finetext.data.rows import Batch
 from finetext.data.sources import decode, file_at

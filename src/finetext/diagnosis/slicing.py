@@ -18,7 +18,7 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError, ModelError
 from finetext.core.types import Predicted
 from finetext.core.wording import counted
-from finetext.data.labels import as_strings
+from finetext.data.label_cells import as_strings
 from finetext.data.near_duplicates import tokens_of
 
 LanguageIdentifier = Literal["py3langid", "script"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import MissingExtraError, ModelError
-from finetext.data.sources import hub_answers
+from finetext.data.records import hub_answers
 from finetext.encoders.catalogue import (
     DEFAULT_ENCODER,
     EncoderSource,

@@ -32,7 +32,7 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, Method, hyperparameters, texts_of
 from finetext.core.errors import DataError, ModelError, nearest
 from finetext.core.types import Dataset, LabelScheme
-from finetext.data.labels import COLLECTIONS
+from finetext.data.label_cells import COLLECTIONS
 
 
 @dataclass(frozen=True, eq=False)

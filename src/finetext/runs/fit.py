@@ -12,7 +12,7 @@ from finetext.core.environment import cache_folder
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
-from finetext.data.labels import COLLECTIONS
+from finetext.data.label_cells import COLLECTIONS
 from finetext.data.read import read
 from finetext.data.split import HELD_OUT, held_out
 from finetext.evaluation.calibration import calibrated
