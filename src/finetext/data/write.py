@@ -71,9 +71,9 @@ def write_table(
         if path.suffix == ".parquet":
             data = _parquet(table)
         else:
-            end = "\n" if path.suffix == ".jsonl" else "\r\n"
-            mark = "\ufeff" if for_spreadsheets and path.suffix != ".jsonl" else ""
-            data = encoded(mark + text_of(table, path.suffix, headed=True, end=end))
+            is_json = path.suffix == ".jsonl"
+            text = _json_lines(table) if is_json else _delimited(table, path.suffix, True, "\r\n")
+            data = encoded("\ufeff" + text if for_spreadsheets and not is_json else text)
         handle, beside = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -94,20 +94,25 @@ def _parquet(table: Table) -> bytes:
     return file.getvalue()
 
 
-def text_of(table: Table, form: str, headed: bool, end: str = "\n") -> str:
-    """Return the rows of a table as text.
+def text_of(table: Table, form: str, headed: bool) -> str:
+    """Return the rows of a table of predictions as text.
 
     Args:
         table: its columns.
         form: ".csv", ".tsv" or ".jsonl".
         headed: whether CSV and TSV begin with a line of column names.
-        end: what ends a line of CSV and TSV.
     """
     if form == ".jsonl":
-        rows = (
-            json.dumps(finite(row), ensure_ascii=False, default=plain) for row in rows_of(table)
-        )
-        return "".join(f"{row}\n" for row in rows)
+        return _json_lines(table)
+    return _delimited({name: _cells(name, of) for name, of in table.items()}, form, headed, "\n")
+
+
+def _json_lines(table: Table) -> str:
+    rows = (json.dumps(finite(row), ensure_ascii=False, default=plain) for row in rows_of(table))
+    return "".join(f"{row}\n" for row in rows)
+
+
+def _delimited(table: Table, form: str, headed: bool, end: str) -> str:
     file = io.StringIO(newline="")
     # Quotes around some cells only are taken for part of the text in tab-separated files.
     tabs = form == ".tsv"
@@ -115,7 +120,7 @@ def text_of(table: Table, form: str, headed: bool, end: str = "\n") -> str:
     writer = csv.writer(_Lines(file, end), delimiter="\t" if tabs else ",", quoting=quoting)
     if headed:
         writer.writerow(table)
-    writer.writerows(zip(*(_cells(*column) for column in table.items()), strict=True))
+    writer.writerows(zip(*table.values(), strict=True))
     return file.getvalue()
 
 
