@@ -24,9 +24,8 @@ from finetext.core.contracts import FitContext, Method, ProgressEvent, encoder_o
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import Dataset, Predictions
 from finetext.core.wording import counted
-from finetext.data import stratify
 from finetext.data.label_cells import written
-from finetext.data.split import held_out
+from finetext.data.split import grouped, held_out, iterative
 from finetext.encoders.catalogue import resolve
 from finetext.storage.cache import kept
 from finetext.storage.codec import to_json
@@ -158,8 +157,8 @@ def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
     if targets.ndim == 1:
         targets = np.eye(targets.max() + 1, dtype=np.int64)[targets]
     if groups is None:
-        return stratify.iterative(targets, sizes, generator)
-    parts = stratify.grouped(targets, groups, sizes, generator)
+        return iterative(targets, sizes, generator)
+    parts = grouped(targets, groups, sizes, generator)
     if len(np.unique(parts)) < folds:
         raise DataError(f"the groups are too uneven for {folds} folds; ask for fewer folds")
     return parts
