@@ -147,7 +147,6 @@ def _shown(labels: str | list[str]) -> str:
     from finetext.core.wording import short
     from finetext.data.label_cells import comma_joined
 
-
     return short(comma_joined(labels), _LONGEST) or "no label"
 
 
