@@ -326,7 +326,14 @@ def test_the_command(
     seen = command(*words, *more)
     assert seen.status == 0, seen.err
     assert "left out: 9 that occur in test rows" in seen.err
-    for name in ("loss", "accuracy", "perplexity", "seconds", "encoder: mine", "was fresh"):
+    for name in (
+        "loss",
+        "accuracy",
+        "perplexity",
+        "seconds",
+        "encoder: mine",
+        "head had random weights",
+    ):
         assert name in seen.out
     origin = read_origin("mine")
     assert origin is not None

@@ -65,12 +65,7 @@ def carry_out(
     make: Callable[[Corpus, FitContext], Adapted],
     listener: Listener | None,
 ) -> Adapted:
-    """Check what can be checked, read the corpus, and let `make` train on it.
-
-    Raises:
-        FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
-        KeyboardInterrupt: it was stopped; the message says how to resume.
-    """
+    """Check what can be checked, read the corpus, and let `make` train on it; raises as `adapt`."""
     if not request.checkpoint_seconds > 0:
         raise RecipeError(f"checkpoint_seconds = {request.checkpoint_seconds}: it must be above 0")
     check_folder(request.out, request.resume, held)
@@ -209,12 +204,7 @@ def adapt_to(
 
 
 def checked(settings: Adaptation) -> Adaptation:
-    """Return the settings with types and ranges checked, and the path of an encoder folder.
-
-    Raises:
-        RecipeError: a setting does not fit, or more tokens are asked for than the encoder takes.
-        FinetextError: there is no such encoder, or it cannot be adapted.
-    """
+    """Return the settings with types and ranges checked, and the path of an encoder folder."""
     values = asdict(settings)
     if not is_alias(settings.encoder):
         values["encoder"] = absolute(settings.encoder)

@@ -68,11 +68,7 @@ class Origin:
 
 
 def read_origin(folder: str | Path) -> Origin | None:
-    """Return the origin of an encoder; None if there is no record of it.
-
-    Raises:
-        ModelError: the record is damaged, or of a newer finetext.
-    """
+    """Return the origin of an encoder; None without a record. Raises a ModelError."""
     path = Path(folder) / ORIGIN
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -109,11 +105,7 @@ def write_corpus_hashes(folder: Path, texts: Iterable[str]) -> None:
 
 
 def texts_in_corpus(folder: str | Path, texts: Iterable[str]) -> int:
-    """Return how many of the texts the encoder of a folder was trained on.
-
-    Raises:
-        ModelError: the record of the corpus is damaged.
-    """
+    """Return how many of the texts the encoder of a folder was trained on; raises a ModelError."""
     path = Path(folder) / CORPUS
     try:
         known = np.load(path, allow_pickle=False)
@@ -150,14 +142,7 @@ class Workplace:
             raise RunError(f"{path} is damaged: {error}; start anew in another folder") from None
 
     def finish(self, write: Callable[[Path], None]) -> None:
-        """Put an encoder into the folder, and remove what is no longer needed.
-
-        Args:
-            write: writes all files of the encoder into an empty folder.
-
-        Raises:
-            RunError: they cannot be written.
-        """
+        """Let `write` fill an empty folder with an encoder, and move that to its place."""
         result = self.state / "result"
         try:
             shutil.rmtree(result, ignore_errors=True)
@@ -192,12 +177,7 @@ def workplace(out: Path, resume: bool, asked: Mapping[str, Any]) -> Iterator[Wor
     Args:
         out: the folder; made where it is missing.
         resume: whether to resume what was begun in it.
-        asked: what determines the result, in the types of JSON; what was begun must have been
-            asked for the same.
-
-    Raises:
-        RunError: the folder cannot be used, or another process is writing into it.
-        RecipeError: it was begun with other settings.
+        asked: what determines the result, in the types of JSON; it must be what was begun.
     """
     check_folder(out, resume, held)
     with claimed(out):

@@ -143,11 +143,6 @@ def make_encoder(
         context: seed, device, cache, trackers and listeners; of its checkpoints, the interval.
         resume: whether to resume an unfinished encoder with the same settings in the folder, or
             to return a finished one as it is.
-
-    Raises:
-        RunError: the folder cannot be used.
-        RecipeError: what it holds has other settings.
-        ModelError: the training failed.
     """
     import torch
 
@@ -278,11 +273,7 @@ def _token_ids(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
 def _packed(
     language: LanguageModel, corpus: Corpus, context: FitContext
 ) -> tuple[PackedTexts, PackedTexts]:
-    """Return the texts of a corpus and the held-out ones, as the model can read them.
-
-    Raises:
-        ModelError: they have no word, or a model that should read from left to right reads ahead.
-    """
+    """Return the texts of a corpus and the held-out ones, as the model can read them."""
     model, causal = language.model.eval(), language.objective == "causal"
     packed, held = (
         pack(language.tokenizer, texts, language.max_length)

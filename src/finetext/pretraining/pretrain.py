@@ -1,4 +1,4 @@
-"""`pretrain`: a tokenizer and an encoder of one's own, from nothing but text."""
+"""`pretrain`: a tokenizer and an encoder, trained from scratch on unlabeled text."""
 
 from __future__ import annotations
 
@@ -48,46 +48,35 @@ BLANK: Final = "blank"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How an encoder is grown from random weights.
+    """How an encoder is trained from random weights.
+
+    Fields that are not listed are those of `Adaptation`, with the same defaults.
 
     Attributes:
         preset: architecture and sizes, "tiny" by default: 6 layers of 8 heads, 128 wide, context
-            128, up to 25,000 pieces; see `finetext.encoders.catalogue`. What follows changes it.
+            128, up to 25,000 tokens; see `finetext.encoders.catalogue`. What follows changes it.
         architecture: "bert", "roberta", "distilbert", "electra", "modernbert" or "awd-lstm"; None
             (the default) is that of the preset, as for all sizes.
         layers: number of layers.
-        heads: attention heads a layer.
+        heads: attention heads per layer.
         width: size of the embeddings, and of the states that a classifier reads.
         feed_forward: size of the inner layer of the feed-forward blocks, or of the states of all
             layers but the last of AWD-LSTM.
         context: longest input in tokens.
         tokenizer: "wordpiece", "bpe" or "unigram"; None (the default) is WordPiece. AWD-LSTM has
             whole words.
-        pieces: most entries of the vocabulary; the least are the special tokens and the
-            characters of the corpus, 261 for "bpe", and 8 words for AWD-LSTM.
-        lower_case: whether the tokenizer takes upper and lower case as the same, True by default.
-            The words of AWD-LSTM always are in lower case, with markers for capitals.
+        pieces: most entries of the vocabulary; at least the special tokens and the characters of
+            the corpus, 261 for "bpe", and 8 words for AWD-LSTM.
+        lower_case: whether the tokenizer ignores case, True by default. The words of AWD-LSTM
+            always are in lower case, with markers for capitals.
         epochs: passes over the corpus, 10 by default.
-        batch_size: rows a step, 32 by default; the number of streams of an AWD-LSTM.
+        batch_size: rows per step, 32 by default; the number of streams of an AWD-LSTM.
         learning_rate: highest learning rate; None (the default) is 1e-3 for widths up to 192,
-            falls in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
+            decreases in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the context.
-        masked_share: share of the tokens that a masked language model is asked about, above
-            0 and below 1; 0.15 by default.
-        schedule: how the learning rate rises and falls, "linear" (the default), "one-cycle" or
-            "slanted-triangular".
-        warmup_share: share of the steps in which the learning rate rises; None (the default) is
-            that of the schedule, 0.06 for "linear".
-        weight_decay: decoupled decay of the matrices, 0.01 by default.
-        largest_gradient: norm to which gradients are clipped, 1.0 by default.
         dropout_multiplier: factor on every dropout probability of the architecture; None (the
             default) is 0, as masks differ in each epoch, and 1 for AWD-LSTM. The encoder is saved
             with the whole ones.
-        evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
-            The weights of the best one are kept.
-        patience: evaluations without improvement after which training stops; None (the default)
-            never stops early.
-        precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
     """
 
     preset: str = "tiny"
@@ -116,17 +105,12 @@ class Pretraining:
 
     @property
     def discriminative(self) -> float:
-        """All layers learn at the same rate: none knows more than another yet."""
+        """All layers have the same learning rate: none knows more than another yet."""
         return 1.0
 
     @property
     def sizes(self) -> Preset:
-        """The preset with what was changed of it.
-
-        Raises:
-            UnknownNameError: there is no such preset.
-            RecipeError: the sizes do not go together.
-        """
+        """The preset with its changes; raises a RecipeError if they do not go together."""
         names = ("architecture", "layers", "heads", "width", "feed_forward", "context", "pieces")
         changed = {name: of for name in names if (of := getattr(self, name)) is not None}
         sizes = replace(preset(self.preset), **changed)
@@ -147,11 +131,11 @@ def pretrain(
     checkpoint_seconds: float = 60.0,
     listener: Listener | None = None,
 ) -> Adapted:
-    """Train a tokenizer on unlabelled text, then an encoder from random weights.
+    """Train a tokenizer on unlabeled text, then an encoder from random weights.
 
-    Masked language modelling of whole words (Devlin et al. 2019), or the next word for AWD-LSTM.
-    Loss, accuracy and perplexity are measured on held-out text before, during and after. Whether
-    it paid tells `finetext.train`, which puts the same encoder with random weights beside it.
+    Masked language modeling of whole words (Devlin et al. 2019), or the next word for AWD-LSTM.
+    Loss, accuracy and perplexity are measured on held-out text before, during and after.
+    `finetext.train` measures the gain: it compares with the same encoder with random weights.
 
     Args:
         corpus: what to learn from, labels ignored; see `finetext.adapt`.
@@ -160,52 +144,52 @@ def pretrain(
         read: how to read the corpus, and what to leave out of it.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        resume: go on with what was stopped or killed in `out`; the result is that of a training
-            that was never stopped. What is finished with the same settings is given back.
-        track: trackers that get the scalars of training, such as "tensorboard".
-        checkpoint_seconds: seconds between two states kept for `resume`, 60 by default.
-        listener: who hears of progress; by default messages and a progress bar are shown, on a
-            terminal or in a notebook.
+        resume: resume what was stopped or killed in `out`; see `finetext.adapt`.
+        track: trackers that receive the scalars of training, such as "tensorboard".
+        checkpoint_seconds: seconds between two checkpoints for `resume`, 60 by default.
+        listener: receives progress; see `finetext.adapt`.
 
     Returns:
-        the folder, and what was found.
+        the folder, and the figures on held-out text.
 
     Raises:
-        FinetextError: the corpus, the folder or a setting is not fit, or training failed.
-        KeyboardInterrupt: it was stopped; the message says how to go on.
+        FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
+        KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     asked = checked(settings or Pretraining())
+
+    def make(texts: Corpus, context: FitContext) -> Adapted:
+        def begun(place: Workplace) -> LanguageModel:
+            return _begun(asked, texts, place, context)
+
+        return make_encoder(Path(out), begun, texts, asked, context, resume)
+
     request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
-    return carry_out(
-        request,
-        corpus,
-        read,
-        lambda texts, context: make_encoder(
-            request.out,
-            lambda place: _begun(asked, texts, place, context),
-            texts,
-            asked,
-            context,
-            resume,
-        ),
-        listener,
-    )
+    return carry_out(request, corpus, read, make, listener)
 
 
 def checked(settings: Pretraining) -> Pretraining:
-    """The settings with their types and ranges checked.
-
-    Raises:
-        RecipeError: a setting does not fit, or does not suit another.
-        UnknownNameError: there is no such preset.
-    """
+    """Return the settings with types and ranges checked; raises a RecipeError."""
     settings = made("pretrain", Pretraining, asdict(settings))
     sizes = settings.sizes
-    if settings.tokenizer is not None and sizes.architecture == AWD_LSTM:
+    has_words = sizes.architecture == AWD_LSTM
+    if settings.tokenizer is not None and has_words:
         raise RecipeError("pretrain: AWD-LSTM reads whole words; leave the tokenizer out")
-    if settings.heads is not None and sizes.architecture == AWD_LSTM:
+    if settings.heads is not None and has_words:
         raise RecipeError("pretrain: AWD-LSTM has no attention; leave the heads out")
-    _refuse_few_pieces(sizes, settings.tokenizer or "wordpiece")
+    if has_words:
+        from finetext.encoders.word_tokenizer import MARKERS
+
+        least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers, the others words"
+    else:
+        is_bytes = settings.tokenizer == "bpe"
+        least = len(SPECIAL) + (BYTES if is_bytes else 1)
+        of_them = (
+            f"{len(SPECIAL)} are special tokens, {f'{BYTES} bytes, ' if is_bytes else ''}the "
+            "others characters and tokens made of them"
+        )
+    if sizes.pieces < least:
+        raise RecipeError(f"pretrain: pieces = {sizes.pieces}: ask for {least} or more; {of_them}")
     if settings.max_length is not None and settings.max_length > sizes.context:
         raise RecipeError(
             f"pretrain: max_length is {settings.max_length}, but the context {sizes.context}"
@@ -213,40 +197,37 @@ def checked(settings: Pretraining) -> Pretraining:
     return settings
 
 
-def _refuse_few_pieces(sizes: Preset, tokenizer: TokenizerKind) -> None:
-    """Refuse a vocabulary that has no room for any text; more is known once there is a corpus.
-
-    Raises:
-        RecipeError: it has none.
-    """
+def usual_rate(sizes: Preset) -> float:
+    """Return the learning rate for random weights, in inverse proportion to the width."""
     if sizes.architecture == AWD_LSTM:
-        from finetext.encoders.word_tokenizer import MARKERS
-
-        least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers, the others words"
-    else:
-        others = "the others characters and what they make"
-        least = len(SPECIAL) + (BYTES if tokenizer == "bpe" else 1)
-        bytes_too = f"{BYTES} bytes, " if tokenizer == "bpe" else ""
-        of_them = f"{len(SPECIAL)} are special tokens, {bytes_too}{others}"
-    if sizes.pieces < least:
-        raise RecipeError(f"pretrain: pieces = {sizes.pieces}: ask for {least} or more; {of_them}")
+        return RATE_OF_STREAMS
+    return learning_rate_for(USUAL_RATE, sizes.width)
 
 
 def _begun(
     settings: Pretraining, corpus: Corpus, place: Workplace, context: FitContext
 ) -> LanguageModel:
-    """The model with random weights, and its tokenizer."""
+    """Return the model with random weights, and its tokenizer, trained once."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     sizes = settings.sizes
     blank = place.state / BLANK
     if not blank.is_dir():
         try:
-            _write_blank(blank, settings, corpus, context)
-        except FinetextError:  # nothing is learnt yet, so the folder is free again
+            tokenizer = train_tokenizer(
+                sizes, corpus.texts, context.say, settings.tokenizer or "wordpiece",
+                settings.lower_case,
+            )  # fmt: skip
+        except FinetextError:  # no step is done yet, so the folder is free again
             shutil.rmtree(place.state, ignore_errors=True)
             raise
-    tokenizer = load_tokenizer(str(blank))
+        unfinished = blank.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with quiet():
+            configuration(sizes, tokenizer).save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+        sync(unfinished)
+        os.replace(unfinished, blank)
     config = AutoConfig.from_pretrained(blank, trust_remote_code=False)
     is_streamed = sizes.architecture == AWD_LSTM
     kind = AutoModelForCausalLM if is_streamed else AutoModelForMaskedLM
@@ -257,39 +238,17 @@ def _begun(
         kind="pretrained",
         base="",
         model=_with_dropout(config, kind, dropout, context.seed),
-        tokenizer=tokenizer,
+        tokenizer=load_tokenizer(str(blank)),
         objective="causal" if is_streamed else "masked",
         max_length=settings.max_length or sizes.context,
         learning_rate=settings.learning_rate or usual_rate(sizes),
     )
 
 
-def usual_rate(sizes: Preset) -> float:
-    """The learning rate for random weights, in inverse proportion to the width."""
-    if sizes.architecture == AWD_LSTM:
-        return RATE_OF_STREAMS
-    return learning_rate_for(USUAL_RATE, sizes.width)
-
-
-def _write_blank(blank: Path, settings: Pretraining, corpus: Corpus, context: FitContext) -> None:
-    """Train the tokenizer, and keep it and the configuration in a folder, whole or not at all."""
-    sizes = settings.sizes
-    tokenizer = train_tokenizer(
-        sizes, corpus.texts, context.say, settings.tokenizer or "wordpiece", settings.lower_case
-    )
-    unfinished = blank.with_suffix(".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with quiet():
-        configuration(sizes, tokenizer).save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-    sync(unfinished)
-    os.replace(unfinished, blank)
-
-
 def _with_dropout(config: Any, kind: Any, multiplier: float, seed: int) -> Any:
-    """A model with random weights whose dropouts are multiplied, but not in its configuration.
+    """Return a model with random weights and multiplied dropouts, but the given configuration.
 
-    The modules take their dropout from the configuration when they are made.
+    Modules take their dropout from the configuration when they are made.
     """
     scaled = copy.deepcopy(config)
     scale_dropout(scaled, multiplier)
