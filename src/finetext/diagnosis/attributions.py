@@ -7,7 +7,7 @@ Exact contributions of a logistic regression on TF-IDF, integrated gradients of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,14 +38,10 @@ _LEAST_GAP: Final = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """What the n words of a text add to a score.
+    """The n words of a text, the (n,) values they add to its score, and the score without them.
 
-    Attributes:
-        words: the words as spans of characters.
-        values: (n,) what each word adds.
-        score: the score of the whole text.
-        base: the score without any word, so that base and values sum to the score; None for
-            occlusion, where each value is the difference of leaving out one word.
+    Base and values sum to the score; for occlusion, each value is the difference of leaving out
+    one word, and there is no base.
     """
 
     words: Sequence[Span]
@@ -64,11 +60,7 @@ def occlude(classifier: Classifier, text: str, column: int) -> Attributions:
 
 
 def contribute(classifier: TfidfClassifier, text: str, column: int) -> Attributions:
-    """Return the exact contributions to one label; with the intercept they sum to its score.
-
-    The value times the weight of each n-gram is divided equally among its occurrences and their
-    tokens, and summed over the tokens of each word. See `_margins` for the score.
-    """
+    """Return the exact contributions to one label; with the intercept they sum to its score."""
     [(words, values)] = contributions(classifier, [text])
     own = values[:, column]
     base = (_margins(classifier) @ classifier.head.bias)[column]
@@ -90,7 +82,11 @@ def contributions(
 def _contributions_by_word(
     classifier: TfidfClassifier, text: str, features: tuple[Integers, Floats], weights: Floats
 ) -> tuple[list[Span], Floats]:
-    """Distribute the columns and values of a text's n-grams, times (d, k) weights, by word."""
+    """Return the words of a text and what its n-grams, by columns and values, add to each.
+
+    The value times the (d, k) weight of each n-gram is divided equally among its occurrences and
+    their tokens, and summed over the tokens of each word.
+    """
     tokens = _tokens(text)
     places = [place for _, place in tokens]
     found = _ngrams(classifier, [token for token, _ in tokens])
@@ -110,9 +106,8 @@ def _contributions_by_word(
 def _margins(classifier: TfidfClassifier) -> Floats:
     """Return the (k, k) matrix from logits to the scores that are explained.
 
-    With one label a text, a constant added to all logits changes nothing, so the score of a label
-    is its logit minus the mean of the others: with two labels their difference, the log-odds. In
-    a multi-label scheme it is the logit.
+    The score of a label is its logit minus the mean of the others: with two labels their
+    difference, the log-odds. In a multi-label scheme it is the logit.
     """
     labels = len(classifier.scheme)
     if classifier.scheme.multilabel or labels < 2:
@@ -145,13 +140,18 @@ def _tokens(text: str) -> list[tuple[str, Span]]:
 
 def lacks_gradients(classifier: Classifier) -> str:
     """Return why integrated gradients cannot explain a classifier; "" if they can."""
+    import torch
+
     if not isinstance(classifier, TransformerClassifier):
         return "it is not a transformer"
     name = type(classifier.model).__name__
     if not classifier.tokenizer.is_fast:
         return f"the tokenizer of {name} does not map its tokens to characters"
-    inputs = _inputs(classifier, "a text")
-    if len(shapes := _embedding_shapes(classifier.model, inputs)) != 1:
+    inputs, shapes = _inputs(classifier, "a text"), []
+    embedding = classifier.model.get_input_embeddings()
+    with torch.inference_mode(), hooked(embedding, lambda _, output: shapes.append(output.shape)):
+        classifier.model(**inputs)
+    if len(shapes) != 1:
         return f"{name} embeds a text {len(shapes)} times"
     return "" if shapes[0][:-1] == inputs["input_ids"].shape else f"{name} rearranges its input"
 
@@ -160,11 +160,8 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     """Return integrated gradients of the log-odds of a label, summed over each word's tokens.
 
     The path goes from the text with all tokens masked to the text itself, in the space of the word
-    embeddings; special tokens, positions and the attention mask stay as they are. The attributions
-    sum to the score of the text minus that of the masked one, up to the tolerance.
-
-    Raises:
-        MissingExtraError: captum is not installed.
+    embeddings; special tokens, positions and the attention mask stay as they are. Raises a
+    MissingExtraError if captum is not installed.
     """
     import torch
 
@@ -174,7 +171,7 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     multilabel = classifier.scheme.multilabel
 
     def score(embedded: Any, *given: Any) -> Any:
-        with _embedding_output(layer, embedded):
+        with hooked(layer, lambda given, output: embedded):
             logits = model(**dict(zip(names, given, strict=True))).logits.float()
         own = logits[:, column]
         others = torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1)
@@ -191,46 +188,33 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     return Attributions(words, shared, own, base)
 
 
-@dataclass(frozen=True, eq=False)
-class _Segment:
-    """A segment of the path: its ends as shares, (length,) attributions, and what they miss."""
-
-    start: float
-    stop: float
-    values: Any
-    gap: float
-
-
 def _integrated(
     score: Any, ends: tuple[Any, Any], parts: tuple[Any, ...], size: int, change: float
 ) -> Any:
-    """Return (length,) attributions of the tokens, halving the segment that misses most.
-
-    Gradients along a straight path add up, so a sharp turn of the model needs more points only
-    where it is.
-    """
+    """Return (length,) attributions of the tokens, halving the segment that misses most."""
     try:
         from captum.attr import IntegratedGradients
     except ModuleNotFoundError:
         raise MissingExtraError("explaining by integrated gradients", "captum", "explain") from None
     gradients = IntegratedGradients(score)
 
-    def segment(start: float, stop: float) -> _Segment:
+    def segment(start: float, stop: float) -> tuple[float, float, float, Any]:
+        """Return what the attributions of a segment miss, its ends as shares, and them."""
         low, high = (ends[0] + share * (ends[1] - ends[0]) for share in (start, stop))
         found, gap = gradients.attribute(
             high, baselines=low, additional_forward_args=parts, n_steps=_STEPS,
             internal_batch_size=size, return_convergence_delta=True,
         )  # fmt: skip
         values = found.detach().sum(dim=2)[0].double().cpu().numpy()
-        return _Segment(start, stop, values, abs(float(gap)))
+        return abs(float(gap)), start, stop, values
 
     path = [segment(0.0, 1.0)]
     allowed = max(_LEAST_GAP, _TOLERANCE * abs(change))
-    while sum(part.gap for part in path) > allowed and len(path) < _MOST_SEGMENTS:
-        worst = path.pop(int(np.argmax([part.gap for part in path])))
-        middle = (worst.start + worst.stop) / 2
-        path += [segment(worst.start, middle), segment(middle, worst.stop)]
-    return np.sum([part.values for part in path], axis=0)
+    while sum(gap for gap, *_ in path) > allowed and len(path) < _MOST_SEGMENTS:
+        _, start, stop, _ = path.pop(int(np.argmax([gap for gap, *_ in path])))
+        middle = (start + stop) / 2
+        path += [segment(start, middle), segment(middle, stop)]
+    return np.sum([values for *_, values in path], axis=0)
 
 
 def _inputs(classifier: TransformerClassifier, text: str) -> dict[str, Any]:
@@ -260,26 +244,10 @@ def _masked(classifier: TransformerClassifier, text: str, ids: Any) -> tuple[Any
 
 
 @contextmanager
-def _embedding_output(layer: Any, embedded: Any) -> Iterator[None]:
-    """Make an embedding layer return a given tensor meanwhile."""
-    hook = layer.register_forward_hook(lambda module, inputs, output: embedded)
+def hooked(layer: Any, hook: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Call a function with each input and output of a layer; what it returns is the new output."""
+    handle = layer.register_forward_hook(lambda module, given, output: hook(given, output))
     try:
         yield
     finally:
-        hook.remove()
-
-
-def _embedding_shapes(model: Any, inputs: dict[str, Any]) -> list[Any]:
-    """Return the shape of each output of the word embedding in one forward pass."""
-    import torch
-
-    shapes: list[Any] = []
-    hook = model.get_input_embeddings().register_forward_hook(
-        lambda module, given, output: shapes.append(output.shape)
-    )
-    try:
-        with torch.inference_mode():
-            model(**inputs)
-    finally:
-        hook.remove()
-    return shapes
+        handle.remove()

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -38,6 +38,10 @@ def quoted(text: str) -> str:
     return repr(line if len(line) <= 60 else line[:59] + "…")
 
 
+def _severity(is_serious: bool) -> Literal["warning", "note"]:
+    return "warning" if is_serious else "note"
+
+
 def _listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
@@ -45,8 +49,7 @@ def _listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
 
 def class_balance(material: Material) -> list[Finding]:
     """Return how imbalanced the classes are; an error if there is only one."""
-    scheme = material.scheme
-    if scheme is None or not len(material):
+    if (scheme := material.scheme) is None or not len(material):
         return []
     totals = material.counts.sum(axis=0)
     present = np.flatnonzero(totals)
@@ -63,13 +66,12 @@ def class_balance(material: Material) -> list[Finding]:
         f"{totals[smallest]:,}. Judge by macro F1 rather than accuracy; class weights or "
         "oversampling may help the smaller classes."
     )
-    return [Finding("warning" if ratio >= 10 * IMBALANCED else "note", "class-balance", message)]
+    return [Finding(_severity(ratio >= 10 * IMBALANCED), "class-balance", message)]
 
 
 def rare_classes(material: Material) -> list[Finding]:
     """Return classes with too few rows to learn or to measure."""
-    scheme = material.scheme
-    if scheme is None:
+    if (scheme := material.scheme) is None:
         return []
     totals = material.counts.sum(axis=0)
     findings = []
@@ -94,8 +96,7 @@ def _classes_have(number: int) -> str:
 
 def missing_classes(material: Material) -> list[Finding]:
     """Return classes that occur in the data, but not in every part."""
-    scheme = material.scheme
-    if scheme is None or len(material.parts) < 2:
+    if (scheme := material.scheme) is None or len(material.parts) < 2:
         return []
     findings = []
     occurs = material.counts.sum(axis=0) > 0
@@ -120,8 +121,7 @@ def label_spelling(material: Material) -> list[Finding]:
     alike: defaultdict[str, list[int]] = defaultdict(list)
     for column, name in enumerate(names):
         alike["".join(name.split()).casefold()].append(column)
-    several = [columns for columns in alike.values() if len(columns) > 1]
-    if not several:
+    if not (several := [columns for columns in alike.values() if len(columns) > 1]):
         return []
     sets = "; ".join(" / ".join(f"{names[i]!r} ({totals[i]:,})" for i in s) for s in several)
     smaller = [i for s in several for i in sorted(s, key=lambda i: -totals[i])[1:]]
@@ -132,8 +132,7 @@ def label_spelling(material: Material) -> list[Finding]:
 
 def conflicting_labels(material: Material) -> list[Finding]:
     """Return texts that occur with different labels."""
-    scheme = material.scheme
-    if scheme is None:
+    if (scheme := material.scheme) is None:
         return []
     first = material.copies
     differs = (material.indicators != material.indicators[first]).any(axis=1)
@@ -159,8 +158,7 @@ def blank_texts(material: Material) -> list[Finding]:
     """Return rows whose text is empty or only spaces; an error if all are."""
     if not len(material):
         return [Finding("error", "no-rows", "There are no rows.")]
-    rows = [i for i, text in enumerate(material.texts) if not text or text.isspace()]
-    if not rows:
+    if not (rows := [i for i, text in enumerate(material.texts) if not text or text.isspace()]):
         return []
     if len(rows) == len(material):
         message = "Every text is blank. Is it the right column?"
@@ -171,8 +169,7 @@ def blank_texts(material: Material) -> list[Finding]:
 
 def control_characters(material: Material) -> list[Finding]:
     """Return invisible characters, mostly from text decoded with the wrong encoding."""
-    rows = [i for i, text in enumerate(material.texts) if _CONTROL.search(text)]
-    if not rows:
+    if not (rows := [i for i, text in enumerate(material.texts) if _CONTROL.search(text)]):
         return []
     found = [match for i in rows for match in _CONTROL.finditer(material.texts[i])]
     start = max(found[0].start() - 20, 0)
@@ -220,8 +217,8 @@ def _duplicates(material: Material, code: str, what: str, rows: Integers) -> lis
         f"{quoted(material.texts[rows[0]])}. Keep one of each, or they count several times in "
         "training and in the scores."
     )
-    many = len(rows) >= MANY_DUPLICATES * len(material)
-    return [Finding("warning" if many else "note", code, message, material.name(rows))]
+    severity = _severity(len(rows) >= MANY_DUPLICATES * len(material))
+    return [Finding(severity, code, message, material.name(rows))]
 
 
 def leakage(material: Material) -> list[Finding]:
@@ -317,8 +314,7 @@ def giveaway_tokens(material: Material) -> list[Finding]:
     A giveaway occurs in 20 rows or more, 98% of which have the class, and in a fifth or more of
     the rows of the class; its error rate is at most a tenth of that of always predicting the class.
     """
-    scheme = material.scheme
-    if scheme is None or not len(material):
+    if (scheme := material.scheme) is None or not len(material):
         return []
     presence, vocabulary = material.tokens.presence, material.tokens.vocabulary
     rows_with = np.bincount(presence.indices, minlength=presence.shape[1])
@@ -343,9 +339,7 @@ def giveaway_tokens(material: Material) -> list[Finding]:
     )
     strong = coverage[tuple(found[0])] >= HIGH_COVERAGE
     rows = np.sort(presence[:, [tokens[found[0, 0]]]].nonzero()[0])
-    return [
-        Finding("warning" if strong else "note", "giveaway-tokens", message, material.name(rows))
-    ]
+    return [Finding(_severity(strong), "giveaway-tokens", message, material.name(rows))]
 
 
 def cut_texts(material: Material) -> list[Finding]:
@@ -363,8 +357,6 @@ def cut_texts(material: Material) -> list[Finding]:
             "tokens are not seen. If the end matters, shorten the texts, raise max_length, or "
             "use an encoder with a longer context."
         )
-        many = share > MANY_TRUNCATED
-        findings.append(
-            Finding("warning" if many else "note", "cut-texts", message, material.name(rows))
-        )
+        severity = _severity(share > MANY_TRUNCATED)
+        findings.append(Finding(severity, "cut-texts", message, material.name(rows)))
     return findings

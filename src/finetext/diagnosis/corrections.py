@@ -35,11 +35,10 @@ class Corrected:
     """A data set with a reviewer's decisions applied.
 
     Attributes:
-        dataset: the rows that remain, in order.
         changed: ids of the rows with another label.
         dropped: ids of the rows that were removed.
         kept: number of rows whose label the reviewer confirmed.
-        unreviewed: number of rows of the list without a decision, which stay as they are.
+        unreviewed: number of listed rows without a decision, which stay as they are.
     """
 
     dataset: Dataset
@@ -50,11 +49,7 @@ class Corrected:
 
 
 def write_suspects(suspects: Suspects, path: Path) -> None:
-    """Write the list with an empty column `correct`, as CSV, TSV, JSON lines or Parquet.
-
-    Raises:
-        DataError: the file exists, or cannot be written.
-    """
+    """Write the list with an empty column `correct`; raise a DataError if the file exists."""
     check_new(path)
     rows = suspects.suspects
     columns: dict[str, list[Any]] = {
@@ -123,12 +118,8 @@ def apply_labels(
 def write_dataset(dataset: Dataset, path: Path) -> tuple[str, ...]:
     """Write all rows in order, and return the names of the columns.
 
-    These are `id`, `text`, `label`, and `group` and `split` if there are any. Several labels of a
-    row are a list in JSON lines and Parquet, and joined in CSV and TSV. A row without a group has
-    none in the file either.
-
-    Raises:
-        DataError: it cannot be written.
+    Several labels of a row are a list in JSON lines and Parquet, and joined in CSV and TSV. A row
+    without a group has none in the file either. Raises a DataError if it cannot be written.
     """
     known = ("id", "text", "label", "group", "split")
     names = [name for name in known if name in dataset.table.column_names]

@@ -24,15 +24,11 @@ RATIO: Final = 2.0
 
 @dataclass(frozen=True, eq=False)
 class NestedShares:
-    """The training rows in an order of which every beginning is a share.
+    """The training rows in an order of which every beginning is a stratified share.
 
-    A beginning is stratified, and has two rows of each class as soon as there is room. The units
-    of the order are rows, or whole groups where the data have groups. In a multi-label scheme the
-    rarest label of a row counts as its class.
-
-    Attributes:
-        order: positions of the rows, unit after unit.
-        ends: rows in the first unit, in the first two, ...
+    It has two rows of each class as soon as there is room. The units of the order are rows, or
+    whole groups; `ends` are the rows in the first unit, in the first two, ... In a multi-label
+    scheme the rarest label of a row counts as its class.
     """
 
     dataset: Dataset
@@ -58,11 +54,7 @@ class NestedShares:
 
 
 def _stratified_order(counts: Integers) -> Integers:
-    """Order the units: first those that give two rows of each class, then in proportion.
-
-    Args:
-        counts: (units, classes) rows of each class in each unit; in random order.
-    """
+    """Order (units, classes) counts: first two rows of each class, then in proportion."""
     first: list[int] = []
     for column in np.argsort(counts.sum(axis=0), kind="stable"):
         lacking = FEWEST_OF_A_CLASS - int(counts[first, column].sum())
@@ -107,10 +99,7 @@ def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
     """Return the sizes of `steps` shares in equal ratios, up to all training rows.
 
     Each is twice the one before, or less where that would begin below 25 rows, or a quarter of
-    them if that is fewer, or below `least_rows`.
-
-    Raises:
-        DataError: there are too few rows for two shares.
+    them if that is fewer, or below `least_rows`. Two shares must fit, or a DataError is raised.
     """
     rows = len(dataset)
     low = max(min(FEWEST_ROWS, rows // 4), least_rows(dataset))
@@ -125,11 +114,7 @@ def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
 
 
 def checked_sizes(dataset: Dataset, sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the given sizes in rising order.
-
-    Raises:
-        RecipeError: one exceeds the training rows, or is below `least_rows`.
-    """
+    """Return the given sizes in rising order; raise a RecipeError if one is too small or large."""
     least, rows = least_rows(dataset), counted(len(dataset), "training row")
     for size in sizes:
         if size > len(dataset):
@@ -148,15 +133,10 @@ Outlook = Literal["told", "perfect", "steepening", "too few"]
 
 @dataclass(frozen=True)
 class Point:
-    """The score of a method trained on a share of the training rows.
+    """The score of a method trained on a share of `labels` rows, a mean over the trainings.
 
-    Attributes:
-        labels: rows asked for.
-        rows: rows used, on average over the trainings; others than asked for if by group.
-        score: mean over the trainings; its interval covers the randomness of validation rows, of
-            the choice of the share, and of training.
-        scores: of each training.
-        seconds: mean time to train.
+    Its interval covers the randomness of validation rows, of the choice of the share, and of
+    training. `rows` are those used, others than asked for if by group.
     """
 
     labels: int
@@ -181,13 +161,9 @@ class PowerLaw:
 
 @dataclass(frozen=True)
 class Expectation:
-    """The score that a method is expected to reach with more labels, with 95% intervals.
+    """The expected score, and its gain over the score now, with `times` as many labels as now.
 
-    Attributes:
-        times: multiple of the labels now.
-        labels: number of labels.
-        gain: expected score minus the score now.
-        shown: whether the whole interval of the gain is an improvement.
+    `shown` is whether the whole 95% interval of the gain is an improvement.
     """
 
     times: float
@@ -207,15 +183,13 @@ class LinePoint:
 
 @dataclass(frozen=True)
 class MethodCurve:
-    """The learning curve of one method.
+    """The learning curve of one method: a point for each share, and the forecast.
 
     Attributes:
-        points: one a share, the smallest first.
         outlook: "told"; or why there is no forecast: "perfect", no row is left to gain;
             "steepening", each doubling still brings more than the one before; "too few" sizes or
             trainings.
-        law: the power law that fits best, or None.
-        expected: at 1.5, 2 and 4 times the labels; empty unless told.
+        expected: at 1.5, 2 and 4 times the labels.
         line: the law with its 95% interval, from the labels now to four times as many.
     """
 
@@ -229,12 +203,9 @@ class MethodCurve:
 
 @dataclass(frozen=True)
 class Choice:
-    """The method to choose with so many labels.
+    """The best method with so many labels, and the cheapest that is not significantly worse.
 
-    Attributes:
-        best: the method with the best mean score.
-        cheapest: the fastest to train among those not significantly worse.
-        comparisons: method to its difference from the best, paired over trainings and rows.
+    Comparisons are differences from the best, paired over trainings and rows.
     """
 
     labels: int
@@ -254,17 +225,13 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning curves of several methods on the same shares.
+    """The learning curves of several methods on the same shares, and a choice for each size.
 
     Attributes:
-        part: the rows it was measured on, "validation".
-        measured_rows: number of these.
+        measured_rows: rows of the part, "validation".
         training_rows: number of rows to train on in all.
-        sizes: labels in each share.
         trainings: trainings of each method with each size, each on another share.
         rungs: one curve for each method.
-        choices: one for each size.
-        crossings: in the order of their labels.
     """
 
     metric: str

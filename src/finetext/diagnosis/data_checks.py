@@ -25,13 +25,7 @@ _SEVERITIES: Final = ("error", "warning", "note")
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """The subword tokens of the n texts for an encoder.
-
-    Attributes:
-        encoder: alias, Hub name or folder of the encoder.
-        limit: tokens that the model reads of a text; the rest is truncated.
-        counting: returns `tokens`, possibly after a wait.
-    """
+    """An encoder, how many tokens of a text it reads, and a function that returns all of them."""
 
     encoder: str
     limit: int
@@ -47,9 +41,7 @@ class ModelInput:
 class Material:
     """The n rows of all parts, one part after the other, and what several checks compute of them.
 
-    Attributes:
-        parts: name and rows of each part: "train", "validation", "test", or "all" alone.
-        inputs: the tokens of each encoder; empty if tokens are not counted.
+    Parts are called "train", "validation", "test", or "all" alone.
     """
 
     parts: tuple[tuple[str, Dataset], ...]
@@ -137,16 +129,13 @@ class Material:
 def check(
     data: Dataset | Splits, encoder: str | None = None, max_length: int | None = None
 ) -> list[Finding]:
-    """Return everything that is wrong with the data, worst first.
+    """Return everything that is wrong with the data, findings of reading included, worst first.
 
     Args:
         data: rows, or splits; only splits can be checked for leakage.
         encoder: alias, Hub name or folder of the encoder that is to read the texts; by default
             tokens are not counted.
         max_length: tokens that it reads of a text; its whole context by default.
-
-    Returns:
-        findings, those of reading included.
 
     Raises:
         ModelError: the encoder's tokenizer cannot be loaded.
@@ -174,8 +163,8 @@ def counting_tokens(
 ) -> Iterator[Material]:
     """Yield the material with tokens, which are counted in a thread while other checks run.
 
-    Texts are tokenized once for each encoder, however many lengths it is given with, and not at
-    all for one that has no tokenizer before it is trained.
+    Texts are tokenized once for each encoder, and not at all for one that has no tokenizer before
+    it is trained.
 
     Args:
         material: the rows.

@@ -97,8 +97,6 @@ class Explanation:
     """Why a text gets a label, or does not.
 
     Attributes:
-        label: the label that is explained.
-        probability: of the label.
         predicted: the labels that the text gets.
         way: "integrated gradients", "exact contributions" or "occlusion".
         words: the words that the model reads, in order.
@@ -138,8 +136,6 @@ class ClassWords:
 
     Attributes:
         method: kind of the classifier, such as "tfidf".
-        way: the attribution method; see `Explanation`.
-        texts: number of texts.
         words: label to its words in lower case, each with its mean attribution over the texts in
             which it occurs, where all of its occurrences count together, and their number.
     """

@@ -26,11 +26,8 @@ _QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 class Spread:
     """The distribution of the lengths of some texts, as a box plot shows it.
 
-    Attributes:
-        rows: number of texts.
-        low: 5th percentile, the lower whisker.
-        high: 95th percentile, the upper whisker.
-        cut: share of the texts that are longer than the context; None without a context.
+    Low and high are the 5th and 95th percentiles; `cut` is the share of the texts that are longer
+    than the context.
     """
 
     rows: int
@@ -47,13 +44,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of texts by class.
+    """Lengths of texts in "words", or in "word pieces" for the tokens of an encoder.
 
-    Attributes:
-        unit: "words", or "word pieces" for subword tokens.
-        spreads: of "all rows" first, then of each class that has rows.
-        context: tokens that the model reads of a text, or None.
-        encoder: the encoder whose tokens are counted, or None for words.
+    The spreads are of "all rows" first, then of each class that has rows.
     """
 
     unit: str
@@ -67,12 +60,10 @@ class Exploration:
     """What `explore` found.
 
     Attributes:
-        description: one line on the source of the data.
         rows: number of rows of each part; of "all" if the data are not split.
         classes: class to part to rows, in the order of the scheme; empty for unlabeled text.
         words: words per text, divided at spaces.
         pieces: tokens per text, special ones included, or None without an encoder.
-        encoder: the encoder whose tokens are counted, or None.
         findings: what the checks found, worst first.
     """
 
@@ -130,13 +121,11 @@ def explore(
 def length_tables(material: Material) -> tuple[Lengths, ...]:
     """Return words per text by class, then tokens per text for each model input."""
     words = np.array([len(text.split()) for text in material.texts], dtype=np.int64)
-    tokens = (
-        Lengths(
-            "word pieces", _spreads(each.tokens, material, each.limit), each.limit, each.encoder
-        )
-        for each in material.inputs
-    )
-    return (Lengths("words", _spreads(words, material)), *tokens)
+    found = [Lengths("words", _spreads(words, material))]
+    for of in material.inputs:
+        spreads = _spreads(of.tokens, material, of.limit)
+        found.append(Lengths("word pieces", spreads, of.limit, of.encoder))
+    return tuple(found)
 
 
 def _spreads(
@@ -157,14 +146,11 @@ def _spread(lengths: Integers, context: int | None) -> Spread:
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """One text as a tokenizer divides it.
+    """One text as a tokenizer divides it, without truncation.
 
     Attributes:
         label: its label, or labels joined by " + ", or None.
-        characters: number of characters.
-        words: the words, divided at spaces.
-        pieces: the tokens, special ones included, without truncation.
-        ids: the number of each token.
+        pieces: the tokens, special ones included, with their `ids`.
         special: whether each token was added by the tokenizer.
         context: tokens that the model reads.
     """
@@ -184,13 +170,8 @@ class TokenizedText:
 class ExampleBatch:
     """A batch of b rows padded to length m, as a model reads it.
 
-    Attributes:
-        labels: the label of each row, several joined by " + ", or None without labels.
-        targets: a class number, or 0 and 1 for each class; None without labels.
-        input_ids: b lists of m token numbers.
-        pieces: b lists of m tokens.
-        attention_mask: b lists of m numbers: 1 for a token, 0 for padding.
-        padding_share: share of the b x m positions that are padding.
+    Several labels are joined by " + "; targets are a class number, or 0 and 1 for each class.
+    `input_ids`, `pieces` (the tokens) and `attention_mask` are b lists of length m.
     """
 
     row_ids: tuple[str, ...]
@@ -213,17 +194,12 @@ def tokenized_text(dataset: Dataset, row: int, tokenizer: Any, context: int) -> 
     text = dataset.texts[row - 1]
     encoded = tokenizer(text, truncation=False, return_special_tokens_mask=True, verbose=False)
     labels = _labels(dataset)
+    label = None if labels is None else labels[row - 1]
+    tokens = tuple(tokenizer.convert_ids_to_tokens(encoded["input_ids"]))
     return TokenizedText(
-        id=dataset.ids[row - 1],
-        text=text,
-        label=None if labels is None else labels[row - 1],
-        characters=len(text),
-        words=tuple(text.split()),
-        pieces=tuple(tokenizer.convert_ids_to_tokens(encoded["input_ids"])),
-        ids=tuple(encoded["input_ids"]),
-        special=tuple(map(bool, encoded["special_tokens_mask"])),
-        context=context,
-    )
+        dataset.ids[row - 1], text, label, len(text), tuple(text.split()), tokens,
+        tuple(encoded["input_ids"]), tuple(map(bool, encoded["special_tokens_mask"])), context,
+    )  # fmt: skip
 
 
 def example_batch(

@@ -66,14 +66,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a training.
+    """The result of a training: method, rows of the share, score, and seconds.
 
-    Attributes:
-        rung: name of the method.
-        rows: rows of the share.
-        score: the metric on the validation rows.
-        replicates: the metric on each resample of them, the same draws for all trainings.
-        seconds: time to train.
+    The replicates are the metric on resamples of the validation rows, the same for all trainings.
     """
 
     rung: str
@@ -89,14 +84,7 @@ FitsBySize = Sequence[Sequence[Fit]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the scores were measured on.
-
-    Attributes:
-        sizes: labels of each share, rising.
-        training_rows: number of rows to train on in all.
-        rows: validation rows.
-        units: these, or their groups.
-    """
+    """Metric, sizes of shares, all training rows, validation rows, and these or their groups."""
 
     metric: Metric
     sizes: tuple[int, ...]
@@ -135,13 +123,10 @@ def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Scores of one method, or differences of two, on m shares in s trainings.
+    """The (m, s) scores of a method, or differences of two, on m shares in s trainings.
 
-    Attributes:
-        rows: (m,) rows of each share.
-        share: (m,) the same as shares of all training rows.
-        scores: (m, s).
-        replicates: (m, resamples) mean over trainings on each resample of the validation rows.
+    The shares have (m,) rows, and are (m,) shares of all training rows. Replicates are (m,
+    resamples) means over trainings on each resample of the validation rows.
     """
 
     rows: Floats
@@ -178,10 +163,9 @@ class Series:
     def training_variance(self) -> Floats:
         """(m,) variance of each mean by the choice of the share and by training.
 
-        It is taken to fall as 1/rows, and pooled over the shares. What the shares of different
-        seeds have in common, since they come from the same training rows, makes their scores more
-        alike than those of fresh rows would be; the correction is that for finite populations.
-        With one training it cannot be estimated, and is 0.
+        It is taken to fall as 1/rows, and pooled over the shares. Shares of different seeds
+        overlap, so their scores are more alike than those of fresh rows; the correction is that
+        for finite populations. With one training it cannot be estimated, and is 0.
         """
         trainings = self.scores.shape[1]
         if trainings < 2:
@@ -200,12 +184,7 @@ class Series:
         return np.asarray(np.sqrt(self.row_noise.var(axis=1) + self.training_variance))
 
     def intervals(self, units: int, proportion: bool) -> list[Score]:
-        """Return the means with 95% intervals of Student's t.
-
-        Args:
-            units: number of rows, or groups of rows, that they were measured on.
-            proportion: whether a score lies from 0 to 1.
-        """
+        """Return the means with 95% intervals of Student's t, at most 0 to 1 for a proportion."""
         from scipy.stats import t
 
         far = np.asarray(t.ppf(0.975, self._freedom)) * self.standard_error
@@ -238,12 +217,9 @@ class Series:
 class PowerLaws:
     """Power laws as now + slope * (1 - times ** -rate) / rate, in multiples of the labels now.
 
-    Attributes:
-        now: (d,) score with the labels now.
-        slope: (d,) gain per unit of the logarithm of labels now; not negative.
-        rate: (d,) how fast that falls; where it is negative, the slope grows.
-        misfit: (d,) chi-square.
-        first: (d,) the first point that was fitted on.
+    All (d,): `now` is the score with the labels now, `slope` the gain per unit of the logarithm of
+    labels now, not negative; where the rate is negative, the slope grows. `misfit` is chi-square,
+    `first` the first point that was fitted on.
     """
 
     now: Floats
@@ -259,13 +235,9 @@ class PowerLaws:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What the points of a curve say of more labels.
+    """The law that fits best, and a law and the last point for each draw of the points' noise.
 
-    Attributes:
-        best: the one law that fits best.
-        draws: a law for each draw of the noise in the points.
-        now: (draws,) the last point in each draw.
-        steepening: share of the draws in which each doubling brings more than the one before.
+    `steepening` is the share of the draws in which each doubling brings more than the one before.
     """
 
     best: PowerLaws
@@ -281,14 +253,7 @@ class Forecast:
 
 
 def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Forecast:
-    """Fit laws to the points of a series times the sign, and to draws of their noise.
-
-    Args:
-        series: four points or more.
-        sign: 1, or -1 if lower scores are better.
-        highest: the best possible score times the sign.
-        seed: seed of the draws.
-    """
+    """Fit laws to the points of a series, four or more, times the sign, and to noisy draws."""
     random = np.random.default_rng(seed)
     value, row_noise = sign * series.value, sign * series.row_noise
     variance = series.training_variance + LAW_ERROR**2
@@ -317,7 +282,7 @@ def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Fore
 def fit(
     times: Floats, scores: Floats, weights: Floats, rates: Floats, highest: float, first: int = 0
 ) -> PowerLaws:
-    """Return the best law for each draw.
+    """Return the best law for each draw of the (draws, m) scores.
 
     Args:
         times: (m,) labels of the points, in multiples of those of the last.
@@ -325,7 +290,7 @@ def fit(
         weights: (m,) one over the variance of each point.
         rates: the grid of rates.
         highest: limit of the laws with a positive rate.
-        first: number of points to leave out, the smallest.
+        first: number of the smallest points to leave out.
     """
     times, scores, weights = times[first:], scores[:, first:], weights[first:]
     x = _box_cox(times, rates)

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -37,14 +38,11 @@ Northcutt et al. (2021, Pervasive label errors) had people check, at most a tent
 
 @dataclass(frozen=True)
 class Suspect:
-    """A row whose label looks wrong.
+    """A row whose label looks wrong, with a suggestion; several labels as in `label_cells.written`.
 
     Attributes:
-        label: the label it has; several labels as in `label_cells.written`.
-        suggested: the label that it seems to need.
         probability_of_label: out-of-fold. In a multi-label scheme: the lowest probability, among
             the labels that look wrong, that giving or not giving the label is right.
-        probability_of_suggested: of what is suggested, likewise.
         quality: from 0 to 1, the lowest of all rows first.
         missing: labels that it lacks; multi-label only.
         surplus: labels that it should not have; multi-label only.
@@ -63,15 +61,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspects:
-    """The rows of a data set whose labels look wrong.
-
-    Attributes:
-        method: name of the method that was trained.
-        folds: number of folds.
-        rows: rows of the data set.
-        suspects: the most suspicious first.
-        seconds: how long it took.
-    """
+    """The rows of a data set whose labels look wrong, the most suspicious first."""
 
     method: str
     folds: int
@@ -103,16 +93,8 @@ def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContex
     """Return predictions of all rows in order, each by a model trained on the other folds.
 
     Of the rows to train on, a tenth is held out for methods that choose a checkpoint. The
-    predictions of a method with an encoder are cached by fold, so an interrupted run resumes.
-
-    Args:
-        dataset: n labeled rows; ready-made parts are ignored.
-        method: the method to train.
-        folds: number of folds, 2 or more.
-        context: seed, device, cache and listeners.
-
-    Raises:
-        RecipeError, DataError: as `fold_of_rows`.
+    predictions of a method with an encoder are cached by fold, so an interrupted run resumes. For
+    what is raised see `fold_of_rows`.
     """
     parts = fold_of_rows(dataset, folds, context.seed)
     assert dataset.scheme is not None
@@ -120,7 +102,7 @@ def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContex
     for fold in range(folds):
         stage = f"fold {fold + 1} of {folds}"
         context.progress(ProgressEvent(stage, fold, folds))
-        listen = _with_stage(stage, context.progress)
+        listen = partial(_with_stage, stage, context.progress)
         of_fold = replace(context, progress=listen, log=None, checkpoints=None)
         probabilities[parts == fold] = _predict_fold(dataset, method, parts, fold, of_fold)
     context.progress(ProgressEvent("folds", folds, folds))
@@ -137,11 +119,8 @@ def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
     """Return the (n,) fold of each row, from 0: stratified, and no group in two folds.
 
     Unlike `finetext.folds` it accepts classes with fewer rows than folds, since a misspelled label
-    makes such a class, and the rows of all ready-made parts.
-
-    Raises:
-        RecipeError: there are fewer than 2 folds.
-        DataError: fewer rows, or groups, than folds; no labels, or only one.
+    makes such a class, and ignores ready-made parts. Raises a RecipeError for fewer than 2 folds,
+    a DataError for fewer rows or groups than folds, and for fewer than 2 labels.
     """
     if folds < 2:
         raise RecipeError(f"cannot make {counted(folds, 'fold')}; ask for 2 or more")
@@ -164,10 +143,8 @@ def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
     return parts
 
 
-def _with_stage(
-    stage: str, listen: Callable[[ProgressEvent], None]
-) -> Callable[[ProgressEvent], None]:
-    return lambda event: listen(replace(event, stage=f"{stage}, {event.stage}"))
+def _with_stage(stage: str, listen: Callable[[ProgressEvent], None], event: ProgressEvent) -> None:
+    listen(replace(event, stage=f"{stage}, {event.stage}"))
 
 
 def _predict_fold(
@@ -200,33 +177,22 @@ def _key(dataset: Dataset, method: Method, parts: Integers, fold: int, context: 
 def suspects_in(predictions: Predictions, texts: Sequence[str]) -> tuple[Suspect, ...]:
     """Return the rows whose labels look wrong in n out-of-fold predictions, worst first."""
     quality, wrong = label_quality(predictions)
-    make = _suspect_multilabel if predictions.scheme.multilabel else _suspect
     rows = np.flatnonzero(wrong if wrong.ndim == 1 else wrong.any(axis=1))
-    ranked = rows[np.argsort(quality[rows], kind="stable")]
+    ranked = rows[np.argsort(quality[rows], kind="stable")].tolist()
     return tuple(
-        make(
-            predictions, int(row), wrong,
-            {"id": predictions.ids[row], "text": texts[row], "quality": float(quality[row])},
-        )
+        replace(_suspect(predictions, row, wrong, texts[row]), quality=float(quality[row]))
         for row in ranked
-    )  # fmt: skip
+    )
 
 
 def label_quality(predictions: Predictions) -> tuple[Floats, Booleans]:
-    """Return the quality of each label, and which labels look wrong.
+    """Return (n,) label qualities from 0 to 1, and whether labels look wrong, (n,) or (n, k).
 
     The quality of a label is the probability that the model gives it. In a multi-label scheme each
     label is judged by itself, given or not given, and the worst counts for the row. Confident
     learning estimates how many look wrong. With one label a row these are the rows of the lowest
-    quality; with several, those it counts as confidently mistaken. This was chosen among
-    cleanlab's rules on planted errors: in BBC News and emotion for one label, in GoEmotions for
-    several.
-
-    Args:
-        predictions: n out-of-fold predictions of k labels.
-
-    Returns:
-        (n,) quality from 0 to 1; and whether the label looks wrong, (n,), or (n, k) if multi-label.
+    quality; with several, those it counts as confidently mistaken: the best of cleanlab's rules on
+    planted errors, in BBC News and emotion for one label, in GoEmotions for several.
     """
     targets = predictions.targets
     probabilities = np.clip(predictions.probabilities, 0.0, 1.0)
@@ -252,34 +218,19 @@ def _issues(targets: Integers, probabilities: Floats, filter_by: str) -> Boolean
     return np.asarray(found, dtype=np.bool_)
 
 
-def _suspect(predictions: Predictions, row: int, _: Booleans, of_row: dict[str, Any]) -> Suspect:
-    probabilities, names = predictions.probabilities[row], predictions.scheme.names
-    given, likeliest = int(predictions.targets[row]), int(probabilities.argmax())
-    return Suspect(
-        **of_row,
-        label=names[given],
-        suggested=names[likeliest],
-        probability_of_label=float(probabilities[given]),
-        probability_of_suggested=float(probabilities[likeliest]),
+def _suspect(predictions: Predictions, row: int, wrong: Booleans, text: str) -> Suspect:
+    """Return a row with what is suggested for it; its quality is left out."""
+    scheme, probabilities = predictions.scheme, predictions.probabilities[row]
+    one, names = predictions.ids[row], scheme.names
+    if not scheme.multilabel:
+        given, likeliest = int(predictions.targets[row]), int(probabilities.argmax())
+        of_given, of_likeliest = float(probabilities[given]), float(probabilities[likeliest])
+        return Suspect(one, text, names[given], names[likeliest], of_given, of_likeliest, 0.0)
+    has, suspect = predictions.targets[row] == 1, wrong[row]
+    right = float(np.where(has, probabilities, 1.0 - probabilities)[suspect].min())
+    as_given, as_suggested, missing, surplus = (
+        tuple(name for name, is_one in zip(names, flags, strict=True) if is_one)
+        for flags in (has, has ^ suspect, ~has & suspect, has & suspect)
     )
-
-
-def _suspect_multilabel(
-    predictions: Predictions, row: int, wrong: Booleans, of_row: dict[str, Any]
-) -> Suspect:
-    scheme, given, suspect = predictions.scheme, predictions.targets[row] == 1, wrong[row]
-    probabilities = predictions.probabilities[row]
-    right = float(np.where(given, probabilities, 1.0 - probabilities)[suspect].min())
-
-    def named(flags: Booleans) -> tuple[str, ...]:
-        return tuple(name for name, is_one in zip(scheme.names, flags, strict=True) if is_one)
-
-    return Suspect(
-        **of_row,
-        label=written(named(given), scheme),
-        suggested=written(named(given ^ suspect), scheme),
-        probability_of_label=right,
-        probability_of_suggested=1.0 - right,
-        missing=named(~given & suspect),
-        surplus=named(given & suspect),
-    )
+    label, suggested = written(as_given, scheme), written(as_suggested, scheme)
+    return Suspect(one, text, label, suggested, right, 1.0 - right, 0.0, missing, surplus)

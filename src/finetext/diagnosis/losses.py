@@ -19,17 +19,11 @@ EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class RowLoss:
-    """One row with its prediction and loss.
+    """One row with its text ("" if unknown), prediction and loss.
 
-    Attributes:
-        text: "" where it is not known.
-        truth: true labels; one unless multi-label.
-        prediction: predicted labels.
-        probability: of the prediction. Of several labels it is that of the least probable; of
-            none, one minus the probability of the most probable label.
-        probability_of_truth: of the truth, likewise.
-        loss: minus the natural logarithm of the probability of the truth; in a multi-label scheme
-            the mean over all labels.
+    The probability of several labels is that of the least probable; of none, one minus that of the
+    most probable label. The loss is minus the natural logarithm of the probability of the truth;
+    in a multi-label scheme the mean over all labels.
     """
 
     id: str
@@ -45,10 +39,7 @@ class RowLoss:
 class Confusion:
     """A label that is missed, and the one predicted wrongly for the same rows.
 
-    Attributes:
-        rows: how many rows.
-        share: of the rows that have the missed label.
-        examples: the rows with the highest loss, three at most.
+    The share is of the rows that have the missed label; examples have the highest losses.
     """
 
     truth: str
@@ -60,13 +51,10 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Errors:
-    """Where a classifier is wrong.
+    """Where a classifier is wrong, on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:
-        method: name of the method, or of a table.
-        part: "validation" or "test"; None for a table that does not say.
-        rows: number of rows.
-        wrong: how many of them get another label, or not exactly their labels.
+        wrong: number of rows that get another label, or not exactly their labels.
         highest: the rows with the highest loss, highest first.
         lowest: the rows with the lowest loss, lowest first.
         confusions: the most frequent first.

@@ -36,12 +36,9 @@ class Slice:
 
     Attributes:
         kind: "length", "cut", "group", "label", "language", "token" or "column:NAME".
-        name: which one of its kind.
-        rows: number of rows.
-        score: the metric on them.
         difference: the metric on them minus that on the other rows.
         p_value: two-sided, of the difference; corrected for all slices tested (Holm).
-        worse: whether the slice is significantly worse: p below 0.05, and behind.
+        worse: whether p is below 0.05, and the slice is behind.
     """
 
     kind: str
@@ -55,12 +52,9 @@ class Slice:
 
 @dataclass(frozen=True)
 class Slices:
-    """All slices that were tested.
+    """All slices that were tested on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:
-        method: name of the method, or of a table.
-        part: "validation" or "test"; None for a table that does not say.
-        metric: name of the metric.
         looked_at: how many slices were tested.
         slices: from the most significantly worse to the most significantly better.
         languages_by: "py3langid" or "script"; None if no slice is of a language.
@@ -128,12 +122,7 @@ def find_slices(
 
 
 def metric_of_slices(scheme: LabelScheme, asked: str | None, of_run: str) -> CountMetric:
-    """Return the metric asked for, else that of the run if it is a mean over rows, else a mean.
-
-    Raises:
-        UnknownNameError: there is no metric of that name.
-        RecipeError: it does not apply to the label scheme, or to slices.
-    """
+    """Return the metric asked for, else that of the run if it is a mean over rows, else a mean."""
     default = of_run if of_run in MEANS else next(m for m in MEANS if m in applicable(scheme))
     metric = metric_for(asked or default, scheme)
     if not isinstance(metric, CountMetric):
@@ -142,7 +131,7 @@ def metric_of_slices(scheme: LabelScheme, asked: str | None, of_run: str) -> Cou
 
 
 class SlicePerformance(NamedTuple):
-    """The metric on a slice, minus that on the rest, and the p-value, not corrected."""
+    """The metric on a slice, its difference to the rest, and the uncorrected p-value."""
 
     score: Score
     difference: Score
@@ -153,17 +142,13 @@ def _performances(
     predictions: Predictions, metric: CountMetric, found: Sequence[Candidate]
 ) -> list[SlicePerformance]:
     """Compare each slice with the rest; for slices by group, rows are the units."""
-    if not found:
-        return []
-    clustered = SliceComparison(predictions, metric).of(
-        [s.rows for s in found if s.kind != "group"]
-    )
-    if predictions.groups is None:
-        return clustered
-    by_row = SliceComparison(replace(predictions, groups=None), metric)
-    groups = iter(by_row.of([s.rows for s in found if s.kind == "group"]))
-    others = iter(clustered)
-    return [next(groups if each.kind == "group" else others) for each in found]
+    performances: dict[int, SlicePerformance] = {}
+    for by_group in {each.kind == "group" for each in found}:
+        some = [each for each in found if (each.kind == "group") == by_group]
+        rows = replace(predictions, groups=None) if by_group else predictions
+        compared = SliceComparison(rows, metric).of([each.rows for each in some])
+        performances.update(zip(map(id, some), compared, strict=True))
+    return [performances[id(each)] for each in found]
 
 
 def _ranked(
@@ -172,9 +157,8 @@ def _ranked(
     """Return the slices with corrected p-values, the most significantly worse first."""
     ranked = []
     p_values = holm([each.p_value for each in performances])
-    for candidate, (score, difference, raw), p_value in zip(
-        found, performances, p_values, strict=True
-    ):
+    for candidate, performance, p_value in zip(found, performances, p_values, strict=True):
+        score, difference, raw = performance
         behind = difference.value < 0 if higher_is_better else difference.value > 0
         worse = behind and p_value < SIGNIFICANT
         evidence = (False, raw) if behind else (True, -raw)
@@ -186,16 +170,16 @@ def _ranked(
 
 @final
 class SliceComparison:
-    """Compares slices with the other rows; what all slices share is computed once.
+    """Compares slices with the other rows.
 
     The score has the interval of `evaluate`, the difference a percentile bootstrap interval; where
-    there are groups, whole groups are drawn. The p-value is that of `SliceTest` on the mean over
-    rows of what a row adds to the metric: its own value where the metric is a mean over rows, else
-    its pseudo-value (Tukey 1958, the jackknife).
+    there are groups, whole groups are drawn. The p-value is that of `SliceTest` on the value of
+    each row where the metric is a mean over rows, else on its pseudo-value (Tukey 1958, the
+    jackknife).
     """
 
     def __init__(self, predictions: Predictions, metric: CountMetric, seed: int = 0) -> None:
-        """Prepare two rows or more."""
+        """Prepare what all slices of two rows or more share."""
         self._tally, self._metric, values = _tallied(predictions, metric)
         draws = resample(predictions, _RESAMPLES, seed)
         self._unit, self._units = draws.unit, draws.units

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -51,9 +52,8 @@ def language_identifier() -> LanguageIdentifier:
 def languages_of(texts: Sequence[str]) -> list[str]:
     """Return the language of each text, by its first 1,000 characters.
 
-    Returns:
-        n ISO 639 codes such as "en", or "not sure"; without py3langid the script of most letters,
-        such as "Latin script"; "no letters" for a text without any.
+    These are ISO 639 codes such as "en", or "not sure"; without py3langid the script of most
+    letters, such as "Latin script"; "no letters" for a text without any.
     """
     identify = _script
     if language_identifier() == "py3langid":
@@ -98,16 +98,8 @@ def _script_of(character: str) -> str:
     return "Han" if name == "CJK" else name.capitalize()
 
 
-@dataclass(frozen=True)
-class InputLimit:
-    """The folder of a model's tokenizer, and the tokens that the model reads of a text."""
-
-    tokenizer: Path
-    tokens: int
-
-
-def input_limit(predicted: Predicted) -> InputLimit | None:
-    """Return the input limit of the model behind predictions; None if there is none known."""
+def input_limit(predicted: Predicted) -> tuple[Path, int] | None:
+    """Return the folder of the tokenizer behind predictions and the tokens that the model reads."""
     from finetext.models.folder import provenance
 
     if predicted.run is None or predicted.method is None:
@@ -119,18 +111,12 @@ def input_limit(predicted: Predicted) -> InputLimit | None:
         most = provenance(model).get("max_length")
     except ModelError:
         return None
-    return InputLimit(folders[0], most) if folders and isinstance(most, int) else None
+    return (folders[0], most) if folders and isinstance(most, int) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A slice to test.
-
-    Attributes:
-        kind: "length", "cut", "group", "label", "language", "token" or "column:NAME".
-        name: which one of its kind.
-        rows: (m,) positions of its rows, ascending.
-    """
+    """A slice to test: its kind, its name, and the (m,) positions of its rows, ascending."""
 
     kind: str
     name: str
@@ -147,18 +133,7 @@ def candidates(
     tokens: Sequence[str] = (),
     columns: Mapping[str, Sequence[Any]] | None = None,
 ) -> Iterator[Candidate]:
-    """Yield the slices that are large enough.
-
-    Args:
-        predicted: n rows with their texts, labels and groups.
-        by: names out of `KINDS`.
-        tokens: words, signs or phrases to test besides the frequent ones.
-        columns: name of a column to its n values.
-
-    Raises:
-        DataError: there are no texts or groups where they are needed, or a token in `tokens` is in
-            too few rows.
-    """
+    """Yield the slices that are large enough; `by` are names out of `KINDS`. See `find_slices`."""
     n = len(predicted.predictions)
     named = [_by_named_token(predicted, token) for token in dict.fromkeys(tokens)]
     yield from named
@@ -200,8 +175,9 @@ def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
     from finetext.diagnosis.data_checks import count_tokens
     from finetext.encoders.load import load_tokenizer
 
-    tokens = count_tokens(load_tokenizer(str(limit.tokenizer)), _texts(predicted))
-    yield Candidate("cut", f"over {limit.tokens} tokens", np.flatnonzero(tokens > limit.tokens))
+    folder, most = limit
+    tokens = count_tokens(load_tokenizer(str(folder)), _texts(predicted))
+    yield Candidate("cut", f"over {most} tokens", np.flatnonzero(tokens > most))
 
 
 def _by_group(predicted: Predicted) -> Iterator[Candidate]:
@@ -219,10 +195,6 @@ def _by_label(predicted: Predicted) -> Iterator[Candidate]:
         yield Candidate("label", name, np.flatnonzero(has))
     if scheme.multilabel:
         yield Candidate("label", "(none)", np.flatnonzero(~targets.any(axis=1)))
-
-
-def _by_language(predicted: Predicted) -> Iterator[Candidate]:
-    return _categories("language", languages_of(_texts(predicted)))
 
 
 def _by_token(predicted: Predicted) -> Iterator[Candidate]:
@@ -268,7 +240,7 @@ KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
     "cut": _by_truncation,
     "group": _by_group,
     "label": _by_label,
-    "language": _by_language,
+    "language": lambda predicted: _categories("language", languages_of(_texts(predicted))),
     "token": _by_token,
 }
 
@@ -298,11 +270,9 @@ def _by_values(kind: str, values: Sequence[Any]) -> Iterator[Candidate]:
 
 def _number(text: str) -> float | None:
     """Return a finite number, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
+    with suppress(ValueError):
+        return value if np.isfinite(value := float(text)) else None
+    return None
 
 
 def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:
@@ -321,11 +291,8 @@ def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:
 
 def _categories(kind: str, values: Sequence[str]) -> Iterator[Candidate]:
     """Yield the rows of each value, for the values of most rows."""
-    number: dict[str, int] = {}
-    of_row = np.array([number.setdefault(value, len(number)) for value in values])
-    counts = np.bincount(of_row)
-    order = np.argsort(of_row, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    names = list(number)
-    for place in np.argsort(-counts, kind="stable")[:MOST]:
-        yield Candidate(kind, names[place], order[starts[place] : starts[place + 1]])
+    rows: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        rows.setdefault(value, []).append(row)
+    for name in sorted(rows, key=lambda value: -len(rows[value]))[:MOST]:
+        yield Candidate(kind, name, np.array(rows[name], dtype=np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -13,6 +14,7 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.types import Dataset, LabelScheme
+from finetext.diagnosis.attributions import hooked
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.finetune import TransformerClassifier
@@ -35,18 +37,13 @@ BETWEEN_LABELS: Final = " + "
 
 @dataclass(frozen=True)
 class TextMap:
-    """Texts with places on a plane.
+    """The n texts of a map with their places from the left and from below, 0 to 1.
 
     Attributes:
         source: which states were laid out.
-        method: name of the method, or kind of the classifier.
-        ids: the n rows.
         texts: the first 200 characters of each text.
-        truths: true labels, several joined by " + ", "no label" for none; empty if they are not
-            known.
+        truths: true labels, several joined by " + ", "no label" for none; empty if unknown.
         predictions: predicted labels, likewise.
-        x: places from the left, 0 to 1.
-        y: places from below, 0 to 1.
         rows: how many texts these were drawn from.
     """
 
@@ -97,10 +94,8 @@ def text_map(
         dataset = dataset.select(np.sort(drawn))
     scheme, texts = classifier.scheme, dataset.texts
     given = classifier.decision.labels(classifier.predict_proba(texts), scheme.multilabel)
-    truths: Sequence[Any] = ()
-    if dataset.scheme is not None:
-        scheme.encode(dataset.labels)
-        truths = dataset.labels
+    truths: Sequence[Any] = () if dataset.scheme is None else dataset.labels
+    scheme.encode(truths)
     states = states_of(classifier, texts, encoder, progress)
     progress(ProgressEvent("map: layout", 0, 0))
     places = layout(states, seed)
@@ -133,10 +128,7 @@ def check_umap() -> None:
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """An (n, d) matrix, dense or sparse, with a row for each text, and what it is.
-
-    Texts are compared by the cosine of their rows, or by Euclidean distance.
-    """
+    """An (n, d) matrix, dense or sparse, of n texts, what it is, and whether to use the cosine."""
 
     vectors: Any
     source: str
@@ -188,10 +180,6 @@ def _inputs_of_last_layer(
         if isinstance(layer, torch.nn.Linear) and layer.out_features == model.config.num_labels
     ]
     read: list[tuple[Any, Any]] = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, given, output: read.append((given[0], output)))
-        for layer in layers[-1:]
-    ]
     found: dict[int, Any] = {}
 
     def forward(rows: Integers) -> None:
@@ -205,24 +193,19 @@ def _inputs_of_last_layer(
         found.update(zip(rows.tolist(), states.float().cpu().numpy(), strict=True))
         progress(ProgressEvent("map: states", len(found), len(table)))
 
-    try:
-        with torch.inference_mode():
-            for rows in prediction_batches(table.lengths, positions_a_batch(model.device)):
-                in_parts(forward, rows)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.inference_mode(), ExitStack() as stack:
+        for layer in layers[-1:]:
+            stack.enter_context(hooked(layer, lambda given, out: read.append((given[0], out))))
+        for rows in prediction_batches(table.lengths, positions_a_batch(model.device)):
+            in_parts(forward, rows)
     return np.array([found[row] for row in range(len(table))], dtype=np.float64)
 
 
 def layout(states: States, seed: int) -> Floats:
-    """Return (n, 2) places of n states, with the longer side horizontal and from 0 to 1.
-
-    Neighbors are found exactly: for so few states that is fast, while the approximate search
-    compiles for half a minute first.
-    """
+    """Return (n, 2) places of n states, with the longer side horizontal and from 0 to 1."""
     from sklearn.neighbors import NearestNeighbors
 
+    # Neighbors are found exactly; the approximate search compiles for half a minute first.
     count = min(NEIGHBORS, states.vectors.shape[0] - 1)
     metric = "cosine" if states.cosine else "euclidean"
     search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute")
@@ -231,14 +214,11 @@ def layout(states: States, seed: int) -> Floats:
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        found = UMAP(
-            n_neighbors=count,
-            metric=metric,
-            precomputed_knn=(neighbors, distances.astype(np.float32)),
-            random_state=seed,
-            n_jobs=1,
-        ).fit_transform(states.vectors)
-    places = np.nan_to_num(np.asarray(found, dtype=np.float64))
+        known = (neighbors, distances.astype(np.float32))
+        umap = UMAP(
+            n_neighbors=count, metric=metric, precomputed_knn=known, random_state=seed, n_jobs=1
+        )
+        places = np.nan_to_num(np.asarray(umap.fit_transform(states.vectors), dtype=np.float64))
     places -= places.min(axis=0)
     size = places.max(axis=0)
     places = places[:, ::-1] if size[1] > size[0] else places
