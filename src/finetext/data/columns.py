@@ -39,11 +39,7 @@ class Chosen:
 
 
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
-    """Choose columns as given and find the others.
-
-    Raises:
-        DataError: a given column does not exist, or one that is needed is not found.
-    """
+    """Choose columns as given and find the others."""
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
     labels = tuple(named(batch, name) for name in asked)
     group = named(batch, settings.group) if settings.group else None
@@ -63,11 +59,7 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
 
 
 def named(batch: Batch, name: str) -> str:
-    """Return the column with that name, ignoring case if need be, or with that number from 1.
-
-    Raises:
-        DataError: there is none; the message lists the columns.
-    """
+    """Return the column with that name, ignoring case if need be, or with that number from 1."""
     known = list(batch.columns)
     if name in known:
         return name
@@ -149,11 +141,7 @@ def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> t
 
 
 def _few_values(batch: Batch, free: Sequence[str]) -> str | None:
-    """The column with the fewest distinct values, if these are few compared to the rows.
-
-    Raises:
-        DataError: it is one of several columns of 0 and 1.
-    """
+    """The column with the fewest distinct values, if these are few compared to the rows."""
     counts = {name: _count_labels(batch.columns[name]) for name in free}
     limit = max(3, min(500, len(batch) // 4))
     few = {name: count for name, count in counts.items() if 2 <= count <= limit}
@@ -182,11 +170,7 @@ def _count_labels(values: Sequence[Any]) -> int:
 
 
 def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
-    """Check that a column holds texts, not numbers or identifiers.
-
-    Raises:
-        DataError: it does not; the message has an example.
-    """
+    """Check that a column holds texts, not numbers or identifiers."""
     values = [text for text in texts[: 10 * _SAMPLE] if text not in ("", None)]
     shown = f"{batch.name}: the text column {column!r} holds"
     others = f"; the columns are: {', '.join(batch.columns)}; name another one with --text"

@@ -48,16 +48,7 @@ def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True)
 class _Records:
-    """The records of a text table.
-
-    Attributes:
-        records: the fields of each record.
-        lines: the line on which each begins.
-        quoted: whether quotes were taken as such, not as ordinary characters.
-        blank: number of blank lines skipped.
-        rest: text of a record at the end that is not complete.
-        settled: whether no later record could show that `quoted` is wrong.
-    """
+    """The records of a text table."""
 
     records: list[list[str]]
     lines: list[int]
@@ -97,17 +88,7 @@ class _Records:
 
 
 def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None, float]:
-    """Find the delimiter of a text table from its beginning.
-
-    Args:
-        text: the file, or lines at its beginning.
-        prefer: the delimiter that the file's ending suggests, or None.
-        whole: whether the text is the whole file.
-
-    Returns:
-        the delimiter, or None if none makes two fields of most lines; and the share of records
-        that have the usual number of fields.
-    """
+    """Find the delimiter of a text table from its beginning."""
     sample = text[:_SAMPLE]
     whole = whole and len(sample) == len(text)
     best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
@@ -148,20 +129,7 @@ def parse_delimited(
     whole: bool = True,
     reject: Reject | None = None,
 ) -> Batch:
-    """Read a text table whose delimiter is known.
-
-    Args:
-        text: the file, or lines at its beginning.
-        name: the file, for messages.
-        delimiter: one character.
-        settings: whether the first record holds column names; None finds out. Column names that
-            are given indicate a header.
-        whole: whether the text is the whole file.
-        reject: receives the records that cannot be read, which otherwise are an error.
-
-    Raises:
-        DataError: a record has more or fewer fields than the first; the message has its line.
-    """
+    """Read a text table whose delimiter is known."""
     if len(delimiter) != 1:
         raise DataError(f"the delimiter must be one character, not {delimiter!r}")
     rows = _records(text, name, delimiter, whole, reject)
@@ -193,11 +161,7 @@ def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str
 
 
 def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
-    """Further records of a table, read as those before.
-
-    Raises:
-        DataError: the quotes are not well-formed, or a record has more or fewer fields.
-    """
+    """Further records of a table, read as those before."""
     if not form.quoted or '"' not in text:
         rows = _unquoted(text, form.delimiter, first)
     elif form.reject is not None:
@@ -223,11 +187,7 @@ def _quotes_kept(rows: _Records, name: str) -> tuple[Finding, ...]:
 
 
 def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
-    """The records of a text table, quoted if the quotes are well-formed throughout.
-
-    Raises:
-        DataError: the quotes are not well-formed, and without quoting the records are uneven.
-    """
+    """The records of a text table, quoted if the quotes are well-formed throughout."""
 
     def plain() -> _Records:
         return _unquoted(text, delimiter).without_blank()
@@ -248,10 +208,7 @@ def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject |
 
 
 def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
-    """Whether a tab-separated file quotes: a column throughout, header aside, or every field.
-
-    Such files usually do not, so quotes around some of the texts belong to them.
-    """
+    """Whether a tab-separated file quotes: a column throughout, header aside, or every field."""
     body = plain.records[1:] or plain.records
     if any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True)):
         return True
@@ -263,11 +220,7 @@ def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
 
 
 def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
-    """The records with as many fields as there are columns, of a text from line `first` on.
-
-    Raises:
-        DataError: a record has more or fewer fields, and nothing receives rejected rows.
-    """
+    """The records with as many fields as there are columns, of a text from line `first` on."""
     expected = len(form.names)
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
     if not wrong:
@@ -303,14 +256,7 @@ def _unquoted(text: str, delimiter: str, first: int = 1) -> _Records:
 
 
 def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) -> _Records:
-    """Read records with quotes by RFC 4180, from line `first` on.
-
-    If `complete` is false, a record whose quote stays open at the end is left over, unless it is
-    longer than any text.
-
-    Raises:
-        csv.Error: text follows a closing quote, or a quote stays open; the message has the line.
-    """
+    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over."""
 
     def refuse(bad: BadRow) -> None:
         raise csv.Error(
@@ -325,8 +271,7 @@ def _quoted_or_rejected(
 ) -> _Records:
     """Read records as `_quoted` does, but reject those with broken quotes.
 
-    Such a record ends with the line in which its quotes are even again, or if there is none near,
-    with its first line.
+    Such a record ends with the line in which its quotes are even again, or else with its first.
     """
     text, mark = _mark_returns(text, further=first > 1)
     lines = io.StringIO(text, newline="").readlines()
@@ -369,10 +314,9 @@ def _end_of_broken(lines: Sequence[str], start: int) -> int:
 
 
 def _mark_returns(text: str, further: bool) -> tuple[str, str]:
-    """Replace carriage returns that end no line by a character that the text does not have.
+    """Replace carriage returns that end no line by a character that the text does not have, or "".
 
-    Some writers leave them unquoted, and the csv module would end the row there. In a further part
-    of a file, line feeds end the lines. The character is "" if nothing was replaced.
+    Some writers leave them unquoted, and the csv module would end the row there.
     """
     if not _RETURN.search(text) or (not further and _returns_end_lines(text)):
         return text, ""

@@ -28,13 +28,7 @@ _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 
 
 def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -> Source:
-    """Read one file, a table or an archive of files, gzipped or not.
-
-    Args:
-        file: the file.
-        settings: how to read it.
-        beside: the files next to it that may name the labels.
-    """
+    """Read one file, a table or an archive of files, gzipped or not."""
     plain = gunzipped(file)
     if is_archive(plain):
         return read_tree(members(plain), file.path.name, settings)
@@ -42,16 +36,7 @@ def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -
 
 
 def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Source:
-    """Read a folder or an unpacked archive.
-
-    Args:
-        files: all files in it, their paths relative to it.
-        title: its name, for messages.
-        settings: how to read it.
-
-    Raises:
-        DataError: it holds nothing that can be read, or more than one thing.
-    """
+    """Read a folder or an unpacked archive."""
     files = _without_shared_folders(files)
     top = [file for file in files if len(file.path.parts) == 1]
     beside = label_name_files(top)
@@ -80,10 +65,7 @@ def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
 
 
 def _without_shared_folders(files: Sequence[File]) -> list[File]:
-    """The files without the folders that hold everything and are no class.
-
-    Such a folder holds nothing but folders, one table, or a file named train.
-    """
+    """The files without a folder around all that holds only folders, one table, or splits."""
     kept = list(files)
     while kept and len({file.path.parts[0] for file in kept}) == 1:
         if not all(len(file.path.parts) > 1 for file in kept):
@@ -106,11 +88,7 @@ def _split_of(path: PurePosixPath) -> SplitName | None:
 
 
 def _split_files(files: Sequence[File], title: str) -> dict[SplitName, list[File]]:
-    """The files of each ready-made split; several only if they are numbered shards of one.
-
-    Raises:
-        DataError: two files could be the same split.
-    """
+    """The files of each ready-made split; several only if they are numbered shards of one."""
     found: dict[SplitName, list[File]] = {}
     for split in SPLIT_NAMES:
         claims = [file for file in files if _split_of(file.path) == split]
@@ -183,11 +161,7 @@ def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> 
 
 
 def _refuse_data_sets(files: Sequence[File], title: str) -> None:
-    """Check that folders hold documents of a class, not data sets.
-
-    Raises:
-        DataError: a folder holds nothing but tables, or files named as splits, train among them.
-    """
+    """Check that folders hold documents of a class, not data sets."""
     beside = label_name_files(files)
     inside: dict[PurePosixPath, list[PurePosixPath]] = {}
     for file in files:

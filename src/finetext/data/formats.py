@@ -41,12 +41,7 @@ _EDGES: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", 
 
 
 def parse_table(file: File, settings: ReadSettings) -> Batch:
-    """Read a file, no longer gzipped, in any of the known formats.
-
-    Raises:
-        DataError: the file is empty, broken or in no known format.
-        MissingExtraError: it is an Excel file, and openpyxl is not installed.
-    """
+    """Read a file, no longer gzipped, in any of the known formats."""
     data = file.load()
     if not data.strip():
         raise DataError(f"{file.name} is empty")
@@ -72,19 +67,7 @@ def parse_text(
     whole: bool = True,
     reject: Reject | None = None,
 ) -> Batch:
-    """Read a text file into named columns.
-
-    Args:
-        text: the file, or lines at its beginning.
-        name: the file, for messages.
-        suffix: its ending in lower case.
-        settings: delimiter and header, where they are given.
-        whole: whether the text is the whole file; if not, the batch says how to proceed.
-        reject: receives the rows that cannot be read, which otherwise are an error.
-
-    Raises:
-        DataError: the text is in no known form.
-    """
+    """Read a text file into named columns."""
     if suffix == ".json":
         return parse_json(text, name, reject)
     if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
@@ -105,11 +88,7 @@ def parse_text(
 
 @dataclass(frozen=True)
 class _Lines:
-    """A file whose ending promises nothing: even fields, a label at the edge, or texts alone.
-
-    Attributes:
-        delimiter: what parts even fields, if anything does.
-    """
+    """A file whose ending promises nothing: even fields, a label at the edge, or texts alone."""
 
     text: str
     name: str
@@ -247,11 +226,7 @@ def _labeled_lines(
     first: int,
     *_: bool,
 ) -> Batch:
-    """Lines as labels and texts; `form` is the file, its format, and what a bad line lacks.
-
-    Raises:
-        DataError: a line has no label, and nothing receives rejected rows.
-    """
+    """Lines as labels and texts; `form` is the file, its format, and what a bad line lacks."""
     name, shown, lacks = form
     every, note = _numbered_lines(text, name, first)
     numbers: list[int] = []
@@ -293,17 +268,7 @@ def _parse_fasttext(text: str, name: str, first: int = 1, reject: Reject | None 
 def _parse_edge_label(
     text: str, name: str, only: str | None = None, reject: Reject | None = None
 ) -> Batch | None:
-    """Read lines that hold a text and, before or after it, one of a few labels.
-
-    Args:
-        text: the file, or lines at its beginning.
-        name: the file, for messages.
-        only: the separator to try; None tries tab, semicolon and space.
-        reject: receives later lines that do not fit, which otherwise are an error.
-
-    Returns:
-        the columns label and text, or None if no form fits all lines.
-    """
+    """Read lines that hold a text and, before or after it, one of a few labels."""
     lines, note = _numbered_lines(text, name)
     for separator, side, rows_each in _EDGES:
         if only not in (None, separator):

@@ -161,18 +161,11 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
-    """Return what a reviewer wrote.
+    """Return what a reviewer wrote: a word, or labels in the order of the scheme.
 
     A label name is always that label. The words `ok` and `drop`, and `none` if rows can have
     several labels, are understood in any case, in parentheses or, unless a label has that name,
-    without.
-
-    Args:
-        cell: what was written; blank means `Word.OK`.
-        scheme: the possible labels.
-
-    Returns:
-        `Word.OK`, `Word.DROP`, or the labels in the order of the scheme.
+    without. Blank means `ok`.
 
     Raises:
         UnknownNameError: it is none of these; the message offers the nearest label.

@@ -37,9 +37,6 @@ class NamedLabels:
 
     Attributes:
         rows: (n,) names of each row.
-        scheme: all names in their order.
-        told: how several labels were joined and where the names are from, in words.
-        findings: what is doubtful about them.
     """
 
     rows: Labels
@@ -51,16 +48,7 @@ class NamedLabels:
 def name_labels(
     columns: Mapping[str, Sequence[Any]], source: Source, settings: ReadSettings
 ) -> NamedLabels:
-    """Return the labels of n rows by name.
-
-    Args:
-        columns: the label column; several hold 0 and 1, and are named after their labels.
-        source: may have class names, or files of label names beside the data.
-        settings: label_names, multilabel and label_delimiter, where they are given.
-
-    Raises:
-        DataError: a label has no name, or an indicator column has another value than 0 and 1.
-    """
+    """Return the labels of n rows by name."""
     several = len(columns) > 1
     column = next(iter(columns))
     findings: list[Finding] = []
@@ -91,11 +79,7 @@ def name_labels(
 def refuse_odd_labels(
     labels: Labels, scheme: LabelScheme, column: str, settings: ReadSettings
 ) -> None:
-    """Check that there are labels to tell apart.
-
-    Raises:
-        DataError: there is none or only one, or there are nearly as many as rows.
-    """
+    """Check that there are labels to tell apart."""
     shown = f"the label column {column!r}"
     if not labels or not scheme.names:
         raise UnlabelledError(f"{shown} has no labels")
@@ -153,11 +137,7 @@ def _doubts(rows: Labels, form: str) -> list[Finding]:
 
 
 def _indicators(columns: Mapping[str, Sequence[Any]]) -> Labels:
-    """Labels of several columns of 0 and 1.
-
-    Raises:
-        DataError: a value is neither; the message has column and row.
-    """
+    """Labels of several columns of 0 and 1."""
     rows: Labels = [[] for _ in next(iter(columns.values()))]
     for name, values in columns.items():
         for place, value in enumerate(values):
@@ -184,11 +164,7 @@ def _numbered(names: Iterable[object], start: int = 0) -> list[tuple[str, str]]:
 
 
 def _names_from(source: Any, folder: Path | None) -> tuple[dict[str, str], str]:
-    """Label id to name in the order of the classes, and where the names are from in words.
-
-    Raises:
-        DataError: there is no such file, in the working folder or that of the data, or it is empty.
-    """
+    """Label id to name in the order of the classes, and where the names are from in words."""
     if isinstance(source, Mapping):
         return {str(key): str(value) for key, value in source.items()}, "the given mapping"
     if not isinstance(source, str | Path):
@@ -216,11 +192,7 @@ def _names_beside(rows: Labels, files: Sequence[File]) -> tuple[dict[str, str], 
 
 
 def _parse_names(file: File) -> dict[str, str]:
-    """Label id to name from one name per line, a JSON list or object, or a CSV of id and name.
-
-    Raises:
-        DataError: the file holds no names.
-    """
+    """Label id to name from one name per line, a JSON list or object, or a CSV of id and name."""
     text, _ = decode(file.load(), file.name)
     suffix = file.path.suffix.lower()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -248,11 +220,8 @@ def _parse_names(file: File) -> dict[str, str]:
 def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Labels, list[str]]:
     """The labels with names in place of ids, and all names in their order.
 
-    `names` is id to name in the order of the classes. Name to id is turned around, a list counts
-    from 1 if the labels need that, and labels that are names already stay.
-
-    Raises:
-        DataError: a label has no name.
+    Name to id is turned around, a list counts from 1 if the labels need that, and labels that are
+    names already stay.
     """
     used = _used(rows)
     by_id = _by_id(names)

@@ -33,12 +33,9 @@ _TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
 class Tokens:
     """The tokens of n texts, end to end.
 
-    A token is a run of letters and digits, or a run of other signs, in lower case.
-
     Attributes:
         flat: (m,) number of each token.
         starts: (n + 1,) where each text begins in `flat`; the last is the end.
-        vocabulary: the v different tokens, by number.
     """
 
     flat: npt.NDArray[np.int32]
@@ -93,18 +90,11 @@ Shingles = npt.NDArray[np.uint32]
 
 
 def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
-    """Clusters of texts that are nearly the same.
+    """Return clusters of texts that are nearly the same: (n,) position of the first text of each.
 
-    Each text joins the first earlier text that is like enough; so a cluster of n copies costs n
-    comparisons. Case, signs and spaces do not count. Texts of fewer than five words are left
-    alone, since short answers are alike by nature.
-
-    Args:
-        tokens: of n texts.
-        likeness: smallest Jaccard index of word pairs, from 0 to 1.
-
-    Returns:
-        (n,) position of the first text of the cluster; a text alone has its own.
+    Each text joins the first earlier text that is similar enough, so a cluster of n copies costs n
+    comparisons. Case, punctuation and spaces are ignored. Texts of fewer than five words are left
+    alone, since short answers are naturally alike.
     """
     from datasketch import MinHash, MinHashLSH
 

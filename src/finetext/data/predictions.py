@@ -40,10 +40,7 @@ class PredictedTable:
     """What a table of predictions says.
 
     Attributes:
-        predictions: its rows in their order.
         texts: (n,) the text of each row; None if the table has none.
-        findings: what reading noticed.
-        part: the split of its rows; None if the table does not say.
     """
 
     predictions: Predictions
@@ -56,15 +53,11 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
 
     Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` as
-    `finetext predict` does, or by the label alone; optionally `text`, `group`, `split` and
-    `prediction`. A row can have several labels if some row has: a list, or names joined by
-    commas. Labels are then assigned from 0.5 on, or from the thresholds that explain the column
-    `prediction`. Probabilities of a row with one label may be rounded to three decimals; they are
-    divided by their sum.
-
-    Args:
-        path: the file.
-        part: which rows to take, if there is a column `split`.
+    `finetext predict` does, or by the label alone; optionally `text`, `group`, `split` (of which
+    the rows of `part` are read) and `prediction`. A row can have several labels if some row has: a
+    list, or names joined by commas. Labels are then assigned from 0.5 on, or from the thresholds
+    that explain the column `prediction`. Probabilities of a row with one label may be rounded to
+    three decimals; they are divided by their sum.
 
     Raises:
         DataError: the file cannot be read, or a column or value is missing or wrong; the message
@@ -98,11 +91,7 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
 
 
 def _truth_column(table: Batch) -> str:
-    """The column of true labels.
-
-    Raises:
-        DataError: the table has no such column, no ids or no rows.
-    """
+    """The column of true labels."""
     there = ", ".join(map(repr, list(table.columns)[:20])) or "none"
     if "id" not in table.columns:
         raise DataError(
@@ -141,11 +130,7 @@ def _rows_of_part(table: Batch, part: SplitName) -> Batch:
 def _labels(
     table: Batch, column: str, cells: Sequence[Cell], known: Names
 ) -> tuple[list[Names], bool]:
-    """The labels in each cell of a column, and whether some cell is a list or holds several.
-
-    Raises:
-        DataError: a label has no column of probabilities.
-    """
+    """The labels in each cell of a column, and whether some cell is a list or holds several."""
     labels = set(known)
     found = {cell: labels_in(cell, labels) for cell in set(cells)}
     odd = next((row for row, cell in enumerate(cells) if found[cell] is None), None)
@@ -161,11 +146,7 @@ def _labels(
 
 
 def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]:
-    """Label to the column of its probabilities, in the order of the table.
-
-    Raises:
-        DataError: there are no such columns.
-    """
+    """Label to the column of its probabilities, in the order of the table."""
     named = {name.removeprefix(PREFIX): name for name in table.columns if name.startswith(PREFIX)}
     if named:
         return named
@@ -213,11 +194,7 @@ def _targets(table: Batch, column: str, rows: Sequence[Names], scheme: LabelSche
 
 
 def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) -> Floats:
-    """The probabilities, (n, k); those of a row with one label divided by their sum.
-
-    Raises:
-        DataError: a cell is not a probability, or those of a row do not sum to 1.
-    """
+    """The probabilities, (n, k); those of a row with one label divided by their sum."""
     values = np.stack([_column_of_probabilities(table, column) for column in columns], axis=1)
     if scheme.multilabel:
         return values

@@ -82,17 +82,7 @@ def read(
 def source_columns(
     source: Any, names: Sequence[str], ids: Sequence[str], settings: ReadSettings | None = None
 ) -> dict[str, list[Any]]:
-    """Read columns that `read` ignores, for some rows.
-
-    Args:
-        source: anything that `read` takes.
-        names: the columns, by name or by number from "1".
-        ids: the n rows.
-        settings: how the source is read; equal settings give equal ids.
-
-    Returns:
-        name of each column as it is in the source to its n values; None where a part of the
-        source lacks the column.
+    """Return columns that `read` ignores, by name or number, for some rows; None where absent.
 
     Raises:
         DataError: the source cannot be read, or lacks a column or a row.
@@ -176,14 +166,7 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
 
 
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:
-    """Make a data set of the batches of a source.
-
-    Returns:
-        the data set, and the place of each of its rows.
-
-    Raises:
-        DataError: the data cannot be used as requested; see `read`.
-    """
+    """Return the data set of a source, and the place of each of its rows; raises as `read` does."""
     _refuse_empty(source.batches[0])
     chosen = choose_columns(source.batches[0], settings)
     used, findings = _with_labels(source.batches, chosen, settings)
@@ -249,11 +232,7 @@ def _with_labels(
 
 
 def _odd_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
-    """Warnings on missing texts; before training, the data checks count them as blank.
-
-    Raises:
-        DataError: a column does not hold texts, or a text is a list.
-    """
+    """Warnings on missing texts; before training, the data checks count them as blank."""
     findings: list[Finding] = []
     for batch in batches:
         values = batch.columns[named(batch, chosen.text)]
@@ -315,11 +294,7 @@ def _labeled_rows(
     settings: ReadSettings,
     findings: list[Finding],
 ) -> list[bool]:
-    """Whether to keep each row: rows without a label are an error, or left out if requested.
-
-    Raises:
-        DataError: labels are missing and were not to be dropped; the message has the rows.
-    """
+    """Whether to keep each row: rows without a label are an error, or left out if requested."""
     absent = [row for row, own in enumerate(labels) if own is None]
     if not absent or (not settings.labelled and not settings.drop_unlabelled):
         return [True] * len(labels)

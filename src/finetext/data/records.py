@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None = None) -> Batch:
-    """Read one JSON object per line, numbered from `first`.
-
-    Raises:
-        DataError: a line is not a JSON object, and nothing receives rejected rows.
-    """
+    """Read one JSON object per line, numbered from `first`."""
     rows, lines = [], []
     for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
@@ -56,11 +52,7 @@ def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None
 
 
 def parse_json(text: str, name: str, reject: Reject | None = None) -> Batch:
-    """Read a JSON list of objects, an object of lists, or JSON lines in a .json file.
-
-    Raises:
-        DataError: it is not JSON, or of another shape.
-    """
+    """Read a JSON list of objects, an object of lists, or JSON lines in a .json file."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -101,11 +93,7 @@ def _from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) ->
 
 
 def parse_parquet(data: bytes, name: str) -> Batch:
-    """Read a Parquet file.
-
-    Raises:
-        DataError: the file is broken.
-    """
+    """Read a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
@@ -129,12 +117,7 @@ def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...
 
 
 def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
-    """Read the first sheet of an Excel workbook that has any rows.
-
-    Raises:
-        DataError: the file is broken or has no rows.
-        MissingExtraError: openpyxl is not installed.
-    """
+    """Read the first sheet of an Excel workbook that has any rows."""
     try:
         import openpyxl
     except ImportError:
@@ -177,11 +160,7 @@ def _sheet(
 
 
 def batch_from(source: Any) -> Batch:
-    """Return the columns of a frame, a `datasets.Dataset`, texts alone or with labels, or rows.
-
-    Raises:
-        DataError: it is none of these, or its columns differ in length.
-    """
+    """Return the columns of a frame, a `datasets.Dataset`, texts alone or with labels, or rows."""
     if hasattr(source, "features") and hasattr(source, "column_names"):
         return _from_datasets(source)
     if hasattr(source, "to_pandas") or hasattr(source, "iloc"):
@@ -254,11 +233,7 @@ def _class_ids(value: Any) -> Any:
 
 
 def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
-    """Return the splits of a `datasets.DatasetDict`; those without a known name are left out.
-
-    Raises:
-        DataError: there is no split with a known name.
-    """
+    """Return the splits of a `datasets.DatasetDict`; those without a known name are left out."""
     batches, other = [], []
     for name, dataset in source.items():
         if split := SPLIT_WORDS.get(str(name).lower()):
@@ -278,14 +253,9 @@ def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
 
 
 def read_hub(name: str) -> Source:
-    """Read a data set of the Hub.
+    """Read a data set of the Hub: "owner/name", "owner/name/config", "name" or "name/config".
 
-    Args:
-        name: "owner/name", "owner/name/config", "name" or "name/config"; one slash is first taken
-            to separate owner and name.
-
-    Raises:
-        DataError: there is no such data set, or it cannot be fetched.
+    One slash is first taken to separate owner and name.
     """
     import datasets
 

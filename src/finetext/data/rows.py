@@ -21,13 +21,7 @@ SPLIT_WORDS: Final[dict[str, SplitName]] = {
 
 @dataclass(frozen=True)
 class File:
-    """A file on disk, in an archive or from the network.
-
-    Attributes:
-        name: its name in messages.
-        path: its path below the folder or archive that was given.
-        load: reads all its bytes.
-    """
+    """A file on disk, in an archive or from the network."""
 
     name: str
     path: PurePosixPath
@@ -36,13 +30,7 @@ class File:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be predicted.
-
-    Attributes:
-        line: line of the file on which it begins; its number in formats without lines.
-        reason: what is wrong with it, for people.
-        content: the row as it is in the file, as far as text can show it.
-    """
+    """A row that cannot be predicted; `line` is its number in formats without lines."""
 
     line: int
     reason: str
@@ -58,16 +46,11 @@ class Batch:
     """Named columns of equal length: a whole table, or some rows of it.
 
     Attributes:
-        name: the file or object, for messages.
-        columns: column name to n values, in the order of the source.
-        form: the format in words.
         lines: (n,) line on which each row begins; None where rows are counted from 1.
         classes: column name to its class names in their own order, where the format stores them.
-        findings: what parsing noticed.
         rest: text at the end that is not yet a complete row.
         proceed: parses more of the same file: text from the beginning of a row, the number of its
             first line, and whether it is the last; None if only the whole file settles the form.
-        split: the ready-made split that the rows are, if any.
     """
 
     name: str
@@ -96,15 +79,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Source:
-    """A source that was opened.
-
-    Attributes:
-        title: its name, for messages.
-        batches: one, or one or more for each ready-made split.
-        beside: files next to the data that may hold label names.
-        findings: what was noticed beyond the single batches.
-        folder: the folder that it is in, if it is in one.
-    """
+    """An opened source: one batch, or one or more per split, and files that may name labels."""
 
     title: str
     batches: tuple[Batch, ...]
@@ -172,9 +147,7 @@ class Rows:
     Attributes:
         ids: (m,) the id of each row.
         texts: (m,) the text of each.
-        share: share of the source that has been read so far, 0 if unknown.
         columns: column of the source to its (m,) values; empty unless requested.
-        bad: rows among these, or right after them, that cannot be predicted.
     """
 
     ids: Sequence[str]
@@ -198,12 +171,9 @@ class Texts:
     """A stream of rows to predict.
 
     Attributes:
-        batches: the rows in the order of the source, to be read once.
         findings: what reading noticed; complete once all batches have been read.
-        description: one line on what was read and chosen; empty if there was no choice.
         columns: column of the source to the kind of its values, as `kinds_of` has it or as an
             Arrow type; empty unless requested.
-        id_column: the column that names the rows, if one does.
     """
 
     batches: Iterator[Rows]
@@ -215,12 +185,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to return besides ids and texts.
-
-    Attributes:
-        columns: whether to return all columns of the source.
-        bad: whether to return rows that cannot be predicted; otherwise the first is an error.
-    """
+    """Whether to return all columns of the source, and bad rows, the first of which else raises."""
 
     columns: bool = False
     bad: bool = False
@@ -235,10 +200,7 @@ def missing_text(text: Any) -> bool:
 
 
 def as_texts(values: Sequence[Any]) -> tuple[list[str], int]:
-    """Return values as texts, and the number of texts that had broken characters.
-
-    A missing text is empty. Halves of surrogate pairs, which are no characters, are replaced.
-    """
+    """Return values as texts, and the number of texts that had broken characters."""
     texts = ["" if missing_text(value) else str(value) for value in values]
     try:
         "".join(texts).encode()
@@ -270,11 +232,7 @@ class TextWatch:
         self._name = ""
 
     def look(self, batch: Batch, values: Sequence[Any]) -> None:
-        """Count the missing texts among the (n,) texts of the next batch.
-
-        Raises:
-            DataError: a text is a list or an object.
-        """
+        """Count the missing texts among the (n,) texts of the next batch."""
         for row, value in () if set(map(type, values)) <= {str} else enumerate(values):
             place = f"line {batch.lines[row]}" if batch.lines else f"row {self._rows + row + 1}"
             if what := nested(value):

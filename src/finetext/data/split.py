@@ -105,18 +105,7 @@ def folds(
 
 
 def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Dataset, Dataset]:
-    """Return the rows to learn from, and those to choose by: a tenth, with a row of each class.
-
-    A class of one row is learned from. If nothing could be held out then, all rows do both.
-
-    Args:
-        dataset: labeled rows.
-        seed: seed of the choice of rows.
-        size: how many to hold out, as a share or a count; 0 to use all rows for both.
-
-    Raises:
-        DataError: so many cannot be held out.
-    """
+    """Return the rows to learn from, and those to choose by: a tenth, with a row of each class."""
     if not 0 <= size < len(dataset) or (isinstance(size, float) and size >= 1):
         raise DataError(
             f"{size} of {len(dataset)} rows cannot be held out: give a share such as 0.1 or a count"
@@ -311,10 +300,7 @@ def _stratified(
 
 
 def _quotas(counts: Integers, sizes: Sequence[int]) -> Integers:
-    """Rows of each class in each split, (splits, k): sums as requested, shares kept, none zero.
-
-    The smallest split is served first, since rounding affects it most.
-    """
+    """Rows of each class in each split, (splits, k): sums as requested, shares kept, none zero."""
     quotas = np.zeros((len(sizes), len(counts)), dtype=np.int64)
     left = counts.copy()
     order = sorted(range(len(sizes)), key=lambda part: sizes[part])
@@ -376,10 +362,6 @@ def grouped(
     targets: Integers, groups: Sequence[str], sizes: Sequence[int], generator: np.random.Generator
 ) -> Integers:
     """Return the split of each row; no group is in two, and each class is near its share.
-
-    Groups are placed whole, the largest first, each into the split where it lowers most the
-    chi-square distance between what the splits hold and what they should hold. The number of rows
-    counts as much as all classes together.
 
     Args:
         targets: (n, k) of 0 and 1; k = 0 to consider sizes alone.

@@ -61,13 +61,10 @@ _Batches = Iterator[tuple[Batch, float]]
 
 
 def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """Open the rows of a source.
+    """Open the rows of a source, whatever `read` takes.
 
-    Args:
-        source: whatever `read` takes. Large files of delimited text, lines or JSON lines, gzipped
-            or not, and of Parquet are streamed, even small ones if more than texts is wanted.
-        settings: how to read it.
-        wanted: what to return besides ids and texts.
+    Large files of delimited text, lines or JSON lines, gzipped or not, and of Parquet are streamed;
+    so are small ones if more than texts is wanted.
 
     Raises:
         DataError: it cannot be read; also raised while its batches are read.
@@ -97,11 +94,7 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
 
 
 def lines_of(file: BinaryIO, name: str) -> Texts:
-    """Return every line of a stream of bytes, including blank ones, numbered from 1.
-
-    Raises:
-        DataError: it is empty; or, while its batches are read, it is not text.
-    """
+    """Return every line of a stream of bytes, including blank ones, numbered from 1."""
     decoder = Decoder(name)
     pieces = _pieces(file, decoder)
     first = next(pieces)
@@ -199,13 +192,7 @@ def _batches_of(
 @final
 @dataclass(frozen=True)
 class _TextFile:
-    """A text file that is read in batches.
-
-    Attributes:
-        suffix: its ending in lower case, without that of compression.
-        rejects: whether rows that cannot be read are left out instead of being an error.
-        is_small: whether it is read as one piece.
-    """
+    """A text file that is read in batches."""
 
     path: Path
     suffix: str
@@ -386,11 +373,7 @@ def _is_gzipped(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
-    """A file, decompressed if it is gzipped, and the share of it that has been read.
-
-    Raises:
-        DataError: it cannot be read, or is broken.
-    """
+    """A file, decompressed if it is gzipped, and the share of it that has been read."""
     zipped = False
     try:
         zipped = _is_gzipped(path)

@@ -26,16 +26,7 @@ Table = dict[str, list[Any]]
 
 
 def check_new(path: Path, source: Any = None) -> None:
-    """Check, before any work, that a file can be written and would not become part of the data.
-
-    Args:
-        path: the file to write.
-        source: the data; only paths that exist matter.
-
-    Raises:
-        DataError: the suffix is unknown, the folder is missing, the file exists, or it would be
-            in the folder of the data.
-    """
+    """Check, before any work, that a file can be written and would not become part of the data."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
     if not path.absolute().parent.is_dir():
@@ -54,18 +45,7 @@ def check_new(path: Path, source: Any = None) -> None:
 def write_table(
     path: Path, columns: Mapping[str, Sequence[Any]], for_spreadsheets: bool = False
 ) -> None:
-    """Write a new file beside its place and rename it, or leave nothing.
-
-    Args:
-        path: the file; see `check_new`.
-        columns: name to n values: strings, numbers, None, or lists of strings, which remain lists
-            in JSON lines and Parquet.
-        for_spreadsheets: whether CSV and TSV begin with a byte order mark, without which Excel
-            reads them as Windows-1252.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write a new file beside its place and rename it, or leave nothing."""
     table = {name: list(values) for name, values in columns.items()}
     with blaming(str(path)):
         if path.suffix == ".parquet":
@@ -95,13 +75,7 @@ def _parquet(table: Table) -> bytes:
 
 
 def text_of(table: Table, form: str, headed: bool) -> str:
-    """Return the rows of a table of predictions as text.
-
-    Args:
-        table: its columns.
-        form: ".csv", ".tsv" or ".jsonl".
-        headed: whether CSV and TSV begin with a line of column names.
-    """
+    """Return the rows of a table of predictions as text."""
     if form == ".jsonl":
         return _json_lines(table)
     return _delimited({name: _cells(name, of) for name, of in table.items()}, form, headed, "\n")
@@ -126,10 +100,7 @@ def _delimited(table: Table, form: str, headed: bool, end: str) -> str:
 
 @final
 class _Lines:
-    """Receives rows of CSV, which end in CR LF, and gives them another end.
-
-    Before Python 3.13, cells with a lone CR are only quoted if rows end in CR LF.
-    """
+    """Receives rows of CSV, which end in CR LF, and gives them another end."""
 
     def __init__(self, file: io.StringIO, end: str) -> None:
         self._file = file
