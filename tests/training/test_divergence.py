@@ -56,14 +56,14 @@ def heard(tmp_path: Path) -> Heard:
 def test_a_loss_that_is_no_number_is_tried_again_from_the_start(heard: Heard) -> None:
     task = Line(bad_at=[4])
     weight = trained(task, rate=0.5, **heard.context)
-    heard.check(f"the training loss became nan at step 3; tried again from step 0 {AGAIN}")
+    heard.check(f"the training loss became nan at step 3; restarted from step 0 {AGAIN}")
     assert weight == trained(Line(), rate=0.05)
 
 
 def test_it_is_tried_again_from_the_best_weights(heard: Heard) -> None:
     task = Line(bad_at=[14])
     weight = trained(task, **heard.context)
-    heard.check(f"the training loss became nan at step 13; tried again from step 10 {AGAIN}")
+    heard.check(f"the training loss became nan at step 13; restarted from step 10 {AGAIN}")
     assert len(task.weights) == 4
     assert task.weights[0] < task.weights[1] < task.weights[2] < task.weights[3]
     assert weight == task.weights[3]
@@ -74,22 +74,22 @@ def test_it_is_tried_again_from_the_best_weights(heard: Heard) -> None:
 def test_a_gradient_that_is_no_number_is_noticed(heard: Heard, precision: Any) -> None:
     task = Line(bad_gradient_at=[8])
     weight = trained(task, Settings(precision=precision), **heard.context)
-    heard.check(f"the gradient became nan at step 7; tried again from step 5 {AGAIN}")
+    heard.check(f"the gradient became nan at step 7; restarted from step 5 {AGAIN}")
     assert math.isfinite(weight)
     assert weight == task.weights[-1]
 
 
 def test_a_loss_that_stays_no_number_stops_with_advice(heard: Heard) -> None:
-    with pytest.raises(ModelError, match=r"toy: the training loss became nan at step 1, and again"):
+    with pytest.raises(ModelError, match=r"toy: the training loss became nan at step 1, again"):
         trained(Line(bad_at=range(2, 99)), **heard.context)
-    heard.check(f"the training loss became nan at step 1; tried again from step 0 {AGAIN}")
+    heard.check(f"the training loss became nan at step 1; restarted from step 0 {AGAIN}")
 
 
 def test_a_loss_that_stays_no_number_leaves_the_best_weights(heard: Heard) -> None:
     task = Line(bad_at=range(8, 99))
     weight = trained(task, **heard.context)
     heard.check(
-        f"the training loss became nan at step 7; tried again from step 5 {AGAIN}",
+        f"the training loss became nan at step 7; restarted from step 5 {AGAIN}",
         "the training loss became nan at step 6, again; the best weights, those of step 5 are kept",
     )
     assert task.weights == [weight]
@@ -98,7 +98,7 @@ def test_a_loss_that_stays_no_number_leaves_the_best_weights(heard: Heard) -> No
 def test_a_collapse_after_a_good_evaluation_is_tried_again(heard: Heard) -> None:
     task = Line(scores=[0.5, 0.9, 0.6, 0.7, 0.2], collapses={2: ALIKE})
     weight = trained(task, **heard.context)
-    heard.check(f"{ALIKE} at step 10; tried again from step 5 {AGAIN}")
+    heard.check(f"{ALIKE} at step 10; restarted from step 5 {AGAIN}")
     assert len(task.weights) == 5
     assert weight == task.weights[3]
 
@@ -120,7 +120,7 @@ def test_patience_does_not_hide_a_collapse(heard: Heard, monkeypatch: pytest.Mon
     monkeypatch.setattr(loop, "MANY_STEPS", 20)
     task = Line(collapses=dict.fromkeys(range(1, 5), ALIKE))
     trained(task, Settings(patience=2), **heard.context)
-    heard.check(f"{ALIKE} at step 20; tried again from step 0 {AGAIN}")
+    heard.check(f"{ALIKE} at step 20; restarted from step 0 {AGAIN}")
 
 
 def test_stopped_in_the_evaluation_that_finds_a_collapse_it_is_tried_again_later(
@@ -146,7 +146,7 @@ def test_stopped_in_the_evaluation_that_finds_a_collapse_it_is_tried_again_later
     assert trained(rest, checkpoints=checkpoints, **heard.context) == whole
     assert heard.events == [
         "resumed at step 10 of 20",
-        f"{ALIKE} at step 10; tried again from step 5 {AGAIN}",
+        f"{ALIKE} at step 10; restarted from step 5 {AGAIN}",
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_collapse_at_the_end_of_many_steps_is_tried_again(
     monkeypatch.setattr(loop, "MANY_STEPS", 20)
     task = Line(collapses=dict.fromkeys(range(1, 5), ALIKE))
     weight = trained(task, **heard.context)
-    heard.check(f"{ALIKE} at step 20; tried again from step 0 {AGAIN}")
+    heard.check(f"{ALIKE} at step 20; restarted from step 0 {AGAIN}")
     assert len(task.weights) == 8
     assert weight == task.weights[7]
 

@@ -28,7 +28,7 @@ def test_smaller_parts_give_the_same_weights(error: Exception, most: int, parts:
     weights = fitted(Curve(most_rows=most, out_of_memory=error), say=said.append)
     for name, weight in weights.items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
-    assert said[-1] == f"toy: memory ran out, so a batch is done in {parts} parts"
+    assert said[-1] == f"toy: memory ran out: batches are processed in {parts} parts"
     assert len(said) == parts.bit_length() - 1
 
 
@@ -105,7 +105,7 @@ def longest_batch(free: int, monkeypatch: pytest.MonkeyPatch, sizes: list[int]) 
 
 
 def test_batches_are_cut_so_that_the_longest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = 501 * state.BYTES_OF_A_LEARNT_WEIGHT
+    weights = 501 * state.BYTES_OF_A_TRAINED_WEIGHT
     assert longest_batch(10**9, monkeypatch, [4, 16]) == 1
     parts = [
         longest_batch(int((weights + room) / 0.8), monkeypatch, [4, 16])

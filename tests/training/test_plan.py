@@ -51,7 +51,7 @@ def test_all_groups_are_one_unless_something_tells_them_apart() -> None:
 
 
 def test_rows_are_counted_over_all_epochs() -> None:
-    assert plan(STAGES).rows_in_all == 4 * 3 * 2
+    assert plan(STAGES).total_rows == 4 * 3 * 2
 
 
 def test_the_shape_of_the_default_is_linear() -> None:

@@ -162,7 +162,7 @@ def test_an_event_is_logged_and_said(tmp_path: Path) -> None:
     said: list[str] = []
     log = tmp_path / "log.jsonl"
     record = Record("toy", [3], 5, FitContext(say=said.append, log=log))
-    record.happened("resumed at step 0 of 3")
+    record.event("resumed at step 0 of 3")
     assert said == ["toy: resumed at step 0 of 3"]
     assert lines(log) == [{"step": 0, "event": "resumed at step 0 of 3"}]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -188,7 +188,11 @@ class Finetune(Method):
     ) -> ClassificationTask:
         """Return the task of the training loop."""
         return ClassificationTask.prepare(
-            classifier, train, validation, context,
+            partial(
+                tokenize, classifier.tokenizer,
+                max_length=classifier.max_length, cache=context.cache,
+            ),
+            train, validation, context.metric,
             class_weights=self.class_weights, label_smoothing=self.label_smoothing,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""How much memory a step needs, and how much there is."""
+"""The rows of batches, and the memory that they need."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import numpy as np
 
 from finetext.core.arrays import Integers
 
-BATCHES_SORTED_TOGETHER = 50
+BATCHES_SORTED_TOGETHER: Final = 50
+SHARE_TO_USE: Final = 0.8
+_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where Linux states the memory limit of a container, in versions 2 and 1 of cgroups."""
 
 
 def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-    """All rows once, in random batches of texts of like length.
+    """Return all rows once, in random batches of texts of similar length.
 
     The rows are shuffled, sorted by length inside mega-batches of fifty batches, cut into
     batches, and the batches are shuffled. Batches of about as many tokens, with more rows where
-    they are short, were no faster and learnt worse: see `benchmarks/LOG.md`.
+    they are short, were no faster and learned worse: see `benchmarks/LOG.md`.
 
     Args:
         lengths: (n,) tokens of each row.
-        batch_size: rows a batch; the last one of a mega-batch may be smaller.
+        batch_size: rows per batch; the last one of a mega-batch may be smaller.
         seed: seed of the order.
         epoch: number of the epoch; every epoch has another order.
     """
@@ -38,16 +44,16 @@ def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) 
 
 
 def positions_a_batch(device: Any) -> int:
-    """Padded tokens of a batch of prediction: what fits the caches, or keeps a GPU busy."""
+    """Return the padded tokens of a prediction batch that fit CPU caches, or keep a GPU busy."""
     return 65_536 if device.type == "cuda" else 1_024
 
 
 def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integers]:
-    """All rows once, longest first, in batches of at most `most_positions` padded tokens.
+    """Yield all rows once, longest first, in batches of at most `most_positions` padded tokens.
 
     Args:
         lengths: (n,) tokens of each row.
-        most_positions: rows times longest row of a batch; a row that is longer goes alone.
+        most_positions: rows times longest row of a batch; a longer row is a batch of its own.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
@@ -58,16 +64,13 @@ def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integ
 
 
 def resampled(targets: Integers, how: str, seed: int) -> Integers:
-    """Row numbers after over- or undersampling to equally large classes.
+    """Return row numbers after over- or undersampling to equally large classes.
 
     Args:
         targets: (n,) class of each row.
-        how: "over" repeats rows of the smaller classes up to the size of the largest, "under"
-            leaves rows of the larger ones out down to the size of the smallest.
+        how: "over" keeps all rows and repeats some of the smaller classes up to the size of the
+            largest, "under" drops rows down to the size of the smallest.
         seed: seed of the choice.
-
-    Returns:
-        row numbers; with "over" every row is there at least once.
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(targets == c) for c in np.unique(targets)]
@@ -78,16 +81,8 @@ def resampled(targets: Integers, how: str, seed: int) -> Integers:
     return np.concatenate(members + extra)
 
 
-SHARE_TO_USE: Final = 0.8
-_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Where Linux says how much memory a container may use, in its two generations."""
-
-
 def free_bytes(device: Any) -> int:
-    """Bytes that can still be used on a `torch.device`, within the limits of a container."""
+    """Return the free memory of a `torch.device`, within the limits of a container."""
     import psutil
     import torch
 
@@ -95,16 +90,18 @@ def free_bytes(device: Any) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     used = int(psutil.Process().memory_info().rss)
-    return min([free, *(max(0, limit - used) for limit in map(_number, _LIMITS) if limit)])
+    for path in _LIMITS:
+        try:
+            limit = path.read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if limit.isdecimal() and int(limit):
+            free = min(free, max(0, int(limit) - used))
+    return free
 
 
 def activation_bytes(model: Any, loss: Callable[[], Any]) -> int:
-    """Bytes that are kept between the forward and the backward pass, weights not counted.
-
-    Args:
-        model: the model that the loss is of.
-        loss: computes the loss, a scalar tensor.
-    """
+    """Return the bytes kept between the forward and the backward pass of a loss, less weights."""
     import torch
 
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
@@ -123,7 +120,7 @@ def activation_bytes(model: Any, loss: Callable[[], Any]) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of the device, or of the machine, is used up."""
+    """Return whether an error means that the memory of the device or the machine is used up."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -132,11 +129,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def in_parts(work: Callable[[Integers], None], rows: Integers) -> None:
-    """Do some work on rows; where memory runs out, on each half of them.
-
-    Raises:
-        RuntimeError: there is not even memory for one row.
-    """
+    """Call `work` on rows; if memory runs out, on each half of them, down to one row."""
     try:
         work(rows)
         return
@@ -150,17 +143,8 @@ def in_parts(work: Callable[[Integers], None], rows: Integers) -> None:
 
 
 def give_back() -> None:
-    """Hand memory that is only kept for later use back to the device."""
+    """Return cached memory to the device."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _number(path: Path) -> int | None:
-    """The number in a file of the kernel; None if there is no such file or no limit."""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None

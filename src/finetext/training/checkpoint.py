@@ -1,8 +1,8 @@
-"""The state of a training: kept at intervals, whole or not at all, and found again.
+"""Checkpoints: the state of a training, written at intervals and read to resume.
 
-Two files, neither with pickle: `latest.safetensors` has everything needed to go on to the last bit,
-`best-STEP.safetensors` the weights that were best on validation so far. The latest names the best
-that belongs to it, so a run that is killed between the two writes loses nothing.
+Two files, without pickle: `latest.safetensors` has everything needed to resume bit-identically,
+`best-STEP.safetensors` the best weights so far. The latest names the best that belongs to it, so a
+run that is killed between the two writes loses nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,15 @@ from finetext.core.errors import ModelError
 from finetext.storage.files import put_in_place, write_json
 from finetext.training.precision import Choice
 
+FORMAT_VERSION: Final = 1
+LATEST: Final = "latest.safetensors"
+CHOICE: Final = "choice.json"
+LARGEST_SHARE_OF_TIME: Final = 0.02
+"""Share of the training time that writing checkpoints may take."""
+
 
 def random_states(device: Any) -> dict[str, Any]:
-    """The states for a `torch.device`, as tensors by name."""
+    """Return the states of the random generators for a `torch.device`, as tensors by name."""
     import torch
 
     states = {"random/cpu": torch.get_rng_state()}
@@ -36,7 +42,7 @@ def random_states(device: Any) -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any], device: Any) -> None:
-    """Go on from what `random_states` gave; those of another kind of device are left alone."""
+    """Restore what `random_states` returned; states of another type of device are ignored."""
     import torch
 
     torch.set_rng_state(states["random/cpu"])
@@ -48,7 +54,7 @@ def set_random_states(states: Mapping[str, Any], device: Any) -> None:
 
 @contextmanager
 def same_random_states(device: Any) -> Iterator[None]:
-    """Leave the random generators as they were before the body."""
+    """Restore the random generators to their states before the body."""
     before = random_states(device)
     try:
         yield
@@ -56,21 +62,14 @@ def same_random_states(device: Any) -> Iterator[None]:
         set_random_states(before, device)
 
 
-FORMAT_VERSION: Final = 1
-LATEST: Final = "latest.safetensors"
-CHOICE: Final = "choice.json"
-LARGEST_SHARE_OF_TIME: Final = 0.02
-
-
 class BestWeights:
-    """A copy in memory of the weights with the highest score so far; the earliest among equals."""
+    """A copy in memory of the weights with the highest score so far; the earliest among equals.
+
+    `patience` is the number of evaluations without improvement after which training should stop.
+    """
 
     def __init__(self, patience: int | None) -> None:
-        """Start without any weights.
-
-        Args:
-            patience: evaluations without improvement after which training should stop, or None.
-        """
+        """Start without weights."""
         self._patience = patience
         self.weights: dict[str, Any] = {}
         self.score = float("-inf")
@@ -78,7 +77,7 @@ class BestWeights:
         self.since = 0
 
     def offer(self, score: float, step: int, weights: Mapping[str, Any]) -> None:
-        """Take a copy of the weights of a step if `score` beats what is kept."""
+        """Copy the weights of a step if `score` is the highest."""
         self.since += 1
         if score > self.score or not self.weights:
             self.score, self.step, self.since = score, step, 0
@@ -91,19 +90,19 @@ class BestWeights:
 
     @property
     def is_stale(self) -> bool:
-        """Whether patience has run out; it begins with the first weights that are any good."""
+        """Whether patience has run out; it starts with the first finite score."""
         return self.is_good and self._patience is not None and self.since >= self._patience
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Where a training stands.
+    """The state of a training.
 
     Attributes:
         tensors: weights, moments of the optimizer and states of the random generators, by name.
-        facts: everything else, in the types of JSON.
+        facts: everything else, as JSON values.
         best: the best weights so far by name; empty before the first evaluation.
-        best_step: the step they are of.
+        best_step: their step.
     """
 
     tensors: Mapping[str, Any]
@@ -113,15 +112,14 @@ class Snapshot:
 
 
 class CheckpointFile:
-    """Where a training keeps its state, and when."""
+    """Where and when a training writes its checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
-        """Nothing is written yet.
+        """Write nothing yet.
 
         Args:
             checkpoints: the folder and the intervals.
-            identity: what must be the same for a state to be gone on from: name to a value in
-                the types of JSON.
+            identity: what must be the same to resume, JSON values by name.
         """
         from finetext.core import __version__
 
@@ -141,11 +139,7 @@ class CheckpointFile:
         self._cost = 0.0
 
     def is_due(self, step: int) -> bool:
-        """Whether to write now, by steps or by time; by time, it takes a fiftieth of it at most.
-
-        Args:
-            step: steps done.
-        """
+        """Return whether to write after `step` steps: by steps, or by time if that costs little."""
         steps = self._every.every_steps
         if steps is not None and abs(step - self._last_step) >= steps:
             return True
@@ -153,9 +147,9 @@ class CheckpointFile:
         return waited >= max(self._every.every_seconds, self._cost / LARGEST_SHARE_OF_TIME)
 
     def choice(self, make: Callable[[], Choice]) -> Choice:
-        """The choice that was made when this training began, made now if it begins now.
+        """Return the choice made when this training started; make and keep it if it starts now.
 
-        It changes the last bits of the result, so it is kept before the first step.
+        It changes the last bits of the result, so it is written before the first step.
         """
         path = self._folder / CHOICE
         try:
@@ -167,33 +161,29 @@ class CheckpointFile:
             write_json(path, asdict(choice))
         return choice
 
-    def write(self, state: Snapshot, step: int) -> None:
-        """Write the state beside its place and rename it.
-
-        Raises:
-            OSError: it cannot be written; the former state is still there.
-        """
+    def write(self, snapshot: Snapshot, step: int) -> None:
+        """Replace the checkpoint atomically; raises an OSError and keeps the old one on failure."""
         started = time.monotonic()
         self._last, self._last_step = started, step
         self._folder.mkdir(parents=True, exist_ok=True)
-        best = f"best-{state.best_step}.safetensors" if state.best else ""
-        if best and state.best is not self._best:
-            _write(self._folder / best, state.best, {})
-            self._best = state.best
-        kept = {"identity": self._identity, "best": best, "facts": state.facts}
+        best = f"best-{snapshot.best_step}.safetensors" if snapshot.best else ""
+        if best and snapshot.best is not self._best:
+            _write(self._folder / best, snapshot.best, {})
+            self._best = snapshot.best
+        kept = {"identity": self._identity, "best": best, "facts": snapshot.facts}
         try:
-            _write(self._folder / LATEST, state.tensors, {"finetext": json.dumps(kept)})
+            _write(self._folder / LATEST, snapshot.tensors, {"finetext": json.dumps(kept)})
         except OSError:
-            self._clear(self._best_of_latest)
+            self._remove_others(self._best_of_latest)
             self._best = {}
             raise
-        self._clear(best)
+        self._remove_others(best)
         self._best_of_latest = best
         self._last = time.monotonic()
         self._cost = self._last - started
 
     def read(self) -> Snapshot | None:
-        """The state that was last written; None if there is none.
+        """Return the last checkpoint; None if there is none.
 
         Raises:
             ModelError: it is damaged, or of another training.
@@ -207,52 +197,37 @@ class CheckpointFile:
             identity, best, facts = kept["identity"], kept["best"], kept["facts"]
         except (KeyError, ValueError, TypeError) as error:
             raise DamagedCheckpointError(path, repr(error)) from None
-        self._refuse_other(path, identity)
+        for name, value in self._identity.items():
+            if identity.get(name) != value:
+                title, there = name.replace("_", " "), identity.get(name)
+                shown = "" if name in ("data", "encoder") else f" ({there}, now {value})"
+                raise ModelError(
+                    f"the checkpoint {path} was made with another {title}{shown}; resume with what "
+                    f"it was made with, or delete {path.parent} to train from the beginning"
+                )
         if not best:
             return Snapshot(tensors, facts)
         self._best_of_latest = best
         step = int(best.removeprefix("best-").removesuffix(".safetensors"))
         return Snapshot(tensors, facts, _read(self._folder / best)[0], step)
 
-    def _clear(self, best: str) -> None:
-        """Remove all best weights but those in the file of this name."""
+    def _remove_others(self, best: str) -> None:
+        """Delete all best weights but the file of this name."""
         for old in self._folder.glob("best-*.safetensors"):
             if old.name != best:
                 old.unlink(missing_ok=True)
-
-    def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
-        """Refuse the state of another training.
-
-        Raises:
-            ModelError: the version, the data or a setting is another.
-        """
-        for name, value in self._identity.items():
-            if identity.get(name) != value:
-                title = name.replace("_", " ")
-                shown = (
-                    "" if name in ("data", "encoder") else f" ({identity.get(name)}, now {value})"
-                )
-                raise ModelError(
-                    f"the checkpoint {path} was made with another {title}{shown}; go on with what "
-                    f"it was made with, or delete {path.parent} to train from the beginning"
-                )
 
 
 class DamagedCheckpointError(ModelError):
     """A checkpoint cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        """Compose the message.
-
-        Args:
-            path: the file.
-            reason: what is wrong with it.
-        """
+        """Name the file and the reason."""
         super().__init__(f"the checkpoint {path} is damaged: {reason}")
 
 
 def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """Write tensors beside their place, down to the disk, and rename the file."""
+    """Write tensors beside their place, flush them to disk, and rename the file."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -279,7 +254,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def fingerprint(model: Any) -> str:
-    """SHA-256 of the names and values of all weights; what was measured by them is not in it."""
+    """Return the SHA-256 of the names and values of all weights, without buffers."""
     digest = hashlib.sha256()
     for name, tensor in model.named_parameters():
         digest.update(name.encode())

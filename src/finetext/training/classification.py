@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, Integers, probabilities_of
-from finetext.core.contracts import FitContext
 from finetext.core.decision import Decision
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.thresholds import choose_thresholds
@@ -22,7 +21,7 @@ from finetext.training.batches import (
     training_batches,
 )
 from finetext.training.plan import Evaluation
-from finetext.training.tokens import TokenTable, tokenize
+from finetext.training.tokens import TokenTable
 
 HEADS_ON_THE_FIRST_TOKEN: Final = frozenset({
     "BertForSequenceClassification",
@@ -33,64 +32,37 @@ HEADS_ON_THE_FIRST_TOKEN: Final = frozenset({
     "XLMRobertaXLForSequenceClassification",
 })  # fmt: skip
 """Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
+LEARNED_SOMETHING: Final = 0.98
+"""Log loss, as a share of that of the class frequencies, below which a model learned something."""
 
 
 @contextmanager
 def only_first_token(model: Any) -> Iterator[None]:
-    """While the body runs, the last layer of the model works for the first token alone.
-
-    A model of another kind works as ever.
+    """Compute the last layer only for the first token, if the head of the model reads no other.
 
     Args:
         model: a transformers model with a classification head; texts are padded on the right.
     """
-    layer = _last_layer(model)
-    if layer is None:
+    bare = getattr(model, "module", model)
+    if type(bare).__name__ not in HEADS_ON_THE_FIRST_TOKEN:
         yield
         return
-    hook = layer.attention.output.register_forward_pre_hook(_first_of_each)
+
+    def first(module: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:
+        states, residual = inputs  # (rows, tokens, width) each
+        return states[:, :1], residual[:, :1]
+
+    layer = bare.base_model.encoder.layer[-1]
+    hook = layer.attention.output.register_forward_pre_hook(first)
     try:
         yield
     finally:
         hook.remove()
 
 
-def _last_layer(model: Any) -> Any | None:
-    bare = getattr(model, "module", model)
-    if type(bare).__name__ not in HEADS_ON_THE_FIRST_TOKEN:
-        return None
-    return bare.base_model.encoder.layer[-1]
-
-
-def _first_of_each(module: Any, states: tuple[Any, Any]) -> tuple[Any, Any]:
-    """The attention's output and its residual, (rows, tokens, width) each, cut to one token."""
-    output, residual = states
-    return output[:, :1], residual[:, :1]
-
-
-LEARNT_SOMETHING: Final = 0.98
-"""Log loss, as a share of that of the class frequencies, below which something was learnt."""
-
-
-class TokenClassifier(Protocol):
-    """What `ClassificationTask.prepare` reads of a classifier."""
-
-    @property
-    def scheme(self) -> LabelScheme:
-        """The labels."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """A transformers tokenizer."""
-
-    @property
-    def max_length(self) -> int:
-        """Tokens to which texts are truncated."""
-
-
 @dataclass(frozen=True, eq=False)
 class ClassificationTask:
-    """Rows with labels, and validation rows to measure on.
+    """Labeled training rows, and validation rows to evaluate on.
 
     Attributes:
         tokens: the n training texts.
@@ -116,38 +88,31 @@ class ClassificationTask:
     @classmethod
     def prepare(
         cls,
-        classifier: TokenClassifier,
+        tokenize: Callable[[Sequence[str]], TokenTable],
         train: Dataset,
         validation: Dataset,
-        context: FitContext,
+        metric: str,
         *,
         class_weights: Literal["none", "balanced"],
         label_smoothing: float,
-    ) -> ClassificationTask:
-        """Tokenise both parts and weigh the classes."""
-        tokenizer, length = classifier.tokenizer, classifier.max_length
+    ) -> Self:
+        """Tokenize both data sets and weight the classes."""
+        assert train.scheme is not None
+        weights = None
+        if class_weights == "balanced":
+            weights = balanced_weights(train.targets, train.scheme)
         return cls(
-            tokens=tokenize(tokenizer, train.texts, length, context.cache),
-            targets=train.targets,
-            scheme=classifier.scheme,
-            validation_tokens=tokenize(tokenizer, validation.texts, length, context.cache),
-            validation=validation,
-            metric=context.metric,
-            label_smoothing=label_smoothing,
-            class_weights=(
-                balanced_weights(train.targets, classifier.scheme)
-                if class_weights == "balanced"
-                else None
-            ),
-        )
+            tokenize(train.texts), train.targets, train.scheme, tokenize(validation.texts),
+            validation, metric, label_smoothing, weights,
+        )  # fmt: skip
 
     @property
     def tables(self) -> list[TokenTable]:
         """The training and the validation texts."""
         return [self.tokens, self.validation_tokens]
 
-    def with_tables(self, tables: Sequence[TokenTable]) -> ClassificationTask:
-        """The same task with the texts in other numbers, in the order of `tables`."""
+    def with_tables(self, tables: Sequence[TokenTable]) -> Self:
+        """Return the task with other token ids, in the order of `tables`."""
         return replace(self, tokens=tables[0], validation_tokens=tables[1])
 
     @property
@@ -156,23 +121,23 @@ class ClassificationTask:
         return self.tokens.lengths
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-        """All rows once, those of like length together."""
+        """See `training_batches`."""
         return training_batches(self.lengths, batch_size, seed, epoch)
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """Padded tokens and `labels` of the rows."""
+        """Return padded tokens and `labels` of the rows."""
         import torch
 
         return self.tokens.batch(rows) | {"labels": torch.from_numpy(self.targets[rows])}
 
     def weight(self, rows: Integers) -> float:
-        """The sum of the weights of the rows' classes; with several labels a text their number."""
+        """Return the sum of the rows' class weights; their number if multi-label."""
         if self.class_weights is None or self.scheme.multilabel:
             return float(len(rows))
         return float(self.class_weights[self.targets[rows]].sum())
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        """Mean cross-entropy, binary per label when multi-label."""
+        """Return the mean cross-entropy, binary per label when multi-label."""
         import torch
         from torch.nn import functional
 
@@ -191,7 +156,7 @@ class ClassificationTask:
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
     def evaluate(self, model: Any) -> Evaluation:
-        """The chosen metric on validation, and whether all predictions fell into one class."""
+        """Return the metric on validation rows, and whether all predictions are of one class."""
         logits = predict_logits(model, self.validation_tokens)
         predictions = Predictions(
             tuple(self.validation.ids),
@@ -207,20 +172,19 @@ class ClassificationTask:
         return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))
 
     def state(self) -> dict[str, Any]:
-        """Nothing is carried from step to step."""
+        """Return no tensors: nothing is carried from step to step."""
         return {}
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
-        """Nothing is carried from step to step."""
+        """Do nothing."""
 
 
 def collapse_of(predictions: Predictions) -> str:
-    """What is wrong if a model has learnt nothing that tells texts apart; "" otherwise.
+    """Return how predictions fail to distinguish texts; "" if they do.
 
-    That is: all decisions are the same though the truths are not, and the log loss is no better
-    than that of the class frequencies. A model that merely prefers the largest class of very
-    uneven ones has a lower loss, and passes. Where a text can have several labels, only
-    predictions that are not numbers are noticed.
+    They fail if all decisions are the same, though the targets are not, and the log loss is no
+    better than that of the class frequencies. A model that only prefers the largest of very uneven
+    classes has a lower loss, and passes. When multi-label, only non-finite predictions fail.
     """
     scheme, targets = predictions.scheme, predictions.targets
     if not np.isfinite(predictions.probabilities).all():
@@ -231,7 +195,7 @@ def collapse_of(predictions: Predictions) -> str:
     shares = np.bincount(targets, minlength=len(scheme)) / len(targets)
     entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
     truths = predictions.probabilities[np.arange(len(targets)), targets]
-    if -float(np.log(np.maximum(truths, 1e-12)).mean()) < LEARNT_SOMETHING * entropy:
+    if -float(np.log(np.maximum(truths, 1e-12)).mean()) < LEARNED_SOMETHING * entropy:
         return ""
     only = scheme.names[int(decided[0])]
     return f"all {len(targets):,} validation rows are predicted as {only!r}"
@@ -240,12 +204,12 @@ def collapse_of(predictions: Predictions) -> str:
 def predict_logits(
     model: Any, tokens: TokenTable, progress: Callable[[int], None] = lambda rows: None
 ) -> Floats:
-    """The outputs of a model for every row, in the number format of its weights, no gradients.
+    """Return the outputs of a model for every row, in the number format of its weights.
 
     Args:
         model: a transformers model with k outputs.
         tokens: n texts.
-        progress: called with the number of rows that were done since it was called last.
+        progress: called with the number of rows finished since the last call.
 
     Returns:
         (n, k) in the order of the rows.
@@ -269,11 +233,10 @@ def predict_logits(
 
 
 def balanced_weights(targets: Integers, scheme: LabelScheme) -> Floats:
-    """(k,) weights in inverse proportion to how often each label occurs.
+    """Return (k,) weights in inverse proportion to the frequency of each label.
 
     Single-label: rows / (classes x rows of the class), so that they average to 1 over the rows.
-    Multi-label: rows without the label for each row with it, at most 100, as the weight of
-    positives.
+    Multi-label: rows without the label per row with it, at most 100, as the weight of positives.
     """
     if scheme.multilabel:
         positives = np.maximum(targets.sum(axis=0), 1)

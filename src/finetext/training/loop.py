@@ -1,8 +1,7 @@
 """The training loop, the only one: read it from top to bottom.
 
-It knows nothing of texts or labels: a `Task` says how rows become batches, what the loss is and
-how good the model is. The hyperparameters are those of the method that calls it. What a training
-has at hand, and how it is kept and found again, is in `finetext.training.state`.
+It knows nothing of texts or labels: a `Task` defines batches, loss and evaluation, and the method
+that calls it the hyperparameters. `finetext.training.state` holds and resumes a training's state.
 """
 
 from __future__ import annotations
@@ -19,37 +18,12 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.training.batches import give_back, is_out_of_memory
-from finetext.training.plan import Hyperparameters, Plan, Stage, Task, schedule
+from finetext.training.plan import Hyperparameters, Stage, Task, make_plan
 from finetext.training.precision import Choice
-from finetext.training.state import Diverged, Training, floats, make_accelerator
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and a request to terminate back until the body has ended, then let them through.
-
-    Outside the main thread, where no signal arrives, nothing is done.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[tuple[int, Any]] = []
-    usual = {
-        name: signal.signal(name, lambda number, frame: held.append((number, frame)))
-        for name in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(name) is not None
-    }
-    try:
-        yield
-    finally:
-        for name, handler in usual.items():
-            signal.signal(name, handler)
-        for number, _ in held[:1]:
-            signal.raise_signal(number)
-
+from finetext.training.state import Diverged, Training, make_accelerator
 
 MANY_STEPS: Final = 200
-"""Steps after which a model that tells nothing apart has diverged, rather than just begun."""
+"""Steps after which a model that does not distinguish texts has diverged, not just started."""
 
 
 def train_model(
@@ -61,57 +35,50 @@ def train_model(
 ) -> Choice:
     """Train a model in place; it ends with the weights that were best on validation.
 
-    A state that a killed training left in `context.checkpoints` is gone on from, on the processor
-    to the last bit; on a GPU some kernels add up in an order of their own.
-    A training that diverges is tried once more, from the best weights so far, in fp32 and with a
-    tenth of the learning rate.
+    Training resumes from a checkpoint in `context.checkpoints`: bit-identically on a CPU, while
+    some GPU kernels sum in varying order. A training that diverges is restarted once, from the best
+    weights so far, in fp32 and with a tenth of the learning rate.
 
     Args:
         model: a `torch.nn.Module` in fp32.
         task: batches, loss and evaluation.
         settings: batch size, schedule, decay, clipping, evaluation and precision.
-        stages: one after the other; each has a cycle of the schedule of its own.
+        stages: one after the other, each with its own cycle of the schedule.
         context: seed, device, checkpoints and listeners.
 
     Returns:
-        in which number format, with which attention and on how many threads it was trained.
+        number format, attention implementation and threads of the training.
 
     Raises:
-        ModelError: the loss became infinite or not a number twice, or the state in
-            `context.checkpoints` is of another training.
+        ModelError: training diverged twice, or the checkpoint is of another training.
     """
-    accelerator = make_accelerator(context)
-    shape = schedule(settings.schedule, settings.warmup_share)
-    plan = Plan.made(task, stages, shape, settings, context.seed)
-    with Training.begun(model, task, plan, accelerator, context) as training:
+    plan = make_plan(task, stages, settings, context.seed)
+    with Training.start(model, task, plan, make_accelerator(context), context) as training:
         while True:
             try:
                 _train(training, task, settings)
                 break
             except Diverged as reason:
-                training.start_again(str(reason))
+                training.restart(str(reason))
             except KeyboardInterrupt:
                 if context.checkpoints is not None:
-                    context.say("stopping; the state of training is written")
+                    context.say("stopping; a checkpoint is written")
                 training.save()
                 raise
-        training.take_best_weights()
+        if training.best.weights:
+            training.optimizer.load_weights(training.best.weights)
         return training.choice
 
 
 def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
-    """All steps that are still to be made.
-
-    Raises:
-        Diverged: the loss became infinite or not a number, or the model tells nothing apart.
-    """
+    """All remaining steps; raises Diverged if a loss is not finite, or the model collapsed."""
     record = training.record
     _evaluate_if_due(training, task, settings)
-    for rows in training.remaining_batches():
+    for rows in training.plan.steps[record.step :]:
         _refuse_collapse(training)
         training.enter_stage()
         if training.best.is_stale and training.is_last_stage:
-            record.happened(f"stopped early at step {record.step} of {record.steps}")
+            record.event(f"stopped early at step {record.step} of {record.steps}")
             return
         mean_loss, gradient_norm = make_step(training, task, settings, rows)
         if not math.isfinite(mean_loss):
@@ -127,19 +94,21 @@ def make_step(
     training: Training, task: Task, settings: Hyperparameters, rows: Integers
 ) -> tuple[float, float]:
     """One step of the optimizer: the mean loss of the batch and the norm of its gradient."""
+    import torch
+
     training.model.train()
     loss = _gradients(training, task, rows)
     with uninterrupted():
         training.set_pace()
         norm = training.optimizer.step(settings.largest_gradient)
-        # One look at the device a step, when all of its work has been handed over.
-        mean_loss, gradient_norm = floats(loss, norm)
+        # Reading from a GPU waits for all its work, so both are read at once.
+        mean_loss, gradient_norm = torch.stack([loss.float(), norm.float()]).tolist()
         training.count(len(rows), mean_loss, gradient_norm)
     return mean_loss, gradient_norm
 
 
 def _gradients(training: Training, task: Task, rows: Integers) -> Any:
-    """The mean loss of a batch, with its gradients; in smaller parts where memory runs out."""
+    """The mean loss of a batch, with its gradients; in smaller parts if memory runs out."""
     while True:
         parts = np.array_split(rows, min(training.parts, len(rows)))
         try:
@@ -162,7 +131,7 @@ def _gradients_of_part(training: Training, task: Task, part: Integers, rows: Int
 
 
 def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) -> None:
-    """Measure on validation rows, and keep the weights if they are the best so far."""
+    """Evaluate on validation rows, and keep the weights if they are the best so far."""
     record = training.record
     if not record.is_due(settings.evaluate_every):
         return
@@ -174,15 +143,32 @@ def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) 
 
 
 def _refuse_collapse(training: Training) -> None:
-    """Refuse to go on with a model that tells nothing apart.
-
-    Raises:
-        Diverged: it did before, or has not learnt to in many steps.
-    """
+    """Raise Diverged if the model stopped distinguishing texts, or has not started to."""
     record = training.record
     is_last = record.step == record.steps
     if not record.collapse or not (training.best.is_good or is_last):
         return
     if training.best.is_good or record.steps >= MANY_STEPS:
         raise Diverged(f"{record.collapse} at step {record.step}")
-    training.tell(f"{record.collapse}: {record.steps} steps were too few to learn anything")
+    training.warn(f"{record.collapse}: {record.steps} steps were too few to learn anything")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM until the body has ended; only the main thread receives them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    usual = {
+        name: signal.signal(name, lambda number, frame: held.append(number))
+        for name in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(name) is not None
+    }
+    try:
+        yield
+    finally:
+        for name, handler in usual.items():
+            signal.signal(name, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)

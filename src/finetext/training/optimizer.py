@@ -7,23 +7,27 @@ from typing import Any, Literal
 
 
 def layer_groups(model: Any) -> list[list[str]]:
-    """The names of all parameters in layer groups, as ULMFiT unfreezes them and sets their rates.
+    """Return the names of all parameters in layer groups, as ULMFiT unfreezes them.
 
-    The first group is what lies below the layers, the embeddings; then comes each layer; the last
-    is everything above: pooling, normalisation after the last layer, head. An output layer that
-    shares its weights with the embeddings takes them into the last group. A model without a list
-    of layers is one group.
+    The first group is everything below the layers, the embeddings; each layer is a group; the last
+    is everything above: pooling, normalization after the last layer, head. An output layer that is
+    tied to the embeddings takes them into the last group. A model without layers is one group.
 
     Args:
-        model: a `torch.nn.Module`; of a transformers model, the layers are the longest list of
-            modules in its base model.
+        model: a `torch.nn.Module`; in a transformers model, the layers are the longest
+            `ModuleList` of its base model.
 
     Returns:
-        a partition of the names that `named_parameters` gives.
+        a partition of the names in `named_parameters`.
     """
-    layers = _layers(model)
-    output = _output_weights(model)
-    tables = _embedding_weights(model)
+    import torch
+
+    find = getattr(model, "get_output_embeddings", None)
+    output_layer = find() if find is not None else None
+    output = set() if output_layer is None else {id(of) for of in output_layer.parameters()}
+    embeddings = [of for of in model.modules() if isinstance(of, torch.nn.Embedding)]
+    embedded = {id(weight) for table in embeddings for weight in table.parameters()}
+    layers = _layer_prefixes(model)
     groups: list[list[str]] = [[] for _ in range(len(layers) + 2)]
     above = not layers
     for name, weight in model.named_parameters():
@@ -31,15 +35,15 @@ def layer_groups(model: Any) -> list[list[str]]:
         above = above or inside > 0
         if inside:
             groups[inside].append(name)
-        elif id(weight) in output or (above and id(weight) not in tables):
+        elif id(weight) in output or (above and id(weight) not in embedded):
             groups[-1].append(name)
         else:
             groups[0].append(name)
     return [group for group in groups if group]
 
 
-def _layers(model: Any) -> list[str]:
-    """Prefixes of the layers' parameters, in order; empty if the model has no list of them."""
+def _layer_prefixes(model: Any) -> list[str]:
+    """Prefixes of the layers' parameters, in order; empty if the model has no layers."""
     import torch
 
     base = getattr(model, "base_model", model)
@@ -55,27 +59,12 @@ def _layers(model: Any) -> list[str]:
     return [f"{prefix}{name}.{number}." for number in range(len(longest))]
 
 
-def _output_weights(model: Any) -> set[int]:
-    """The identities of the parameters of a language model's output layer."""
-    find = getattr(model, "get_output_embeddings", None)
-    output = find() if find is not None else None
-    return set() if output is None else {id(weight) for weight in output.parameters()}
-
-
-def _embedding_weights(model: Any) -> set[int]:
-    """The identities of the parameters of embedding tables, those of positions among them."""
-    import torch
-
-    tables = [of for of in model.modules() if isinstance(of, torch.nn.Embedding)]
-    return {id(weight) for table in tables for weight in table.parameters()}
-
-
 class Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) without decay on biases and normalisation weights.
+    """AdamW (Loshchilov and Hutter 2019) without decay on biases and normalization weights.
 
-    Weights that are kept in bf16 have a master copy in fp32, which is what the optimizer updates:
-    in bf16, with its 8 bits of precision, most updates of a small learning rate would round to
-    nothing (Micikevicius et al. 2018, "Mixed Precision Training").
+    Weights in bf16 have a master copy in fp32, which is what is updated: with 8 bits of precision,
+    most updates of a small learning rate would round to nothing (Micikevicius et al. 2018, "Mixed
+    Precision Training").
     """
 
     def __init__(
@@ -83,17 +72,17 @@ class Optimizer:
         model: Any,
         learning_rate: float,
         weight_decay: float,
-        precision: str = "fp32",
+        precision: Literal["fp32", "bf16"] = "fp32",
         groups: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Take over the weights of a model.
 
         Args:
             model: in fp32; its parameters that require a gradient are updated.
-            learning_rate: of all groups, until `set_pace` says otherwise.
+            learning_rate: of all groups, until `set_pace`.
             weight_decay: decoupled decay of the matrices.
             precision: "bf16" keeps the weights of the model in bf16 until `release`.
-            groups: names of the parameters that share a learning rate; all in one by default.
+            groups: names of the parameters that share a learning rate; one group by default.
         """
         import torch
 
@@ -107,18 +96,18 @@ class Optimizer:
             cast_weights(model, "bf16")
         names = [list(self._weights)] if groups is None else groups
         self._groups = [[name for name in of if self._weights[name].requires_grad] for of in names]
-        learning = [self._masters[name] for of in self._groups for name in of]
-        parts = [part for of in self._groups for part in self._parts(of, weight_decay)]
-        self._fused = all(weight.device.type in ("cpu", "cuda") for weight in learning)
+        parts: list[dict[str, Any]] = []
+        for group in self._groups:
+            weights = [self._masters[name] for name in group]
+            matrices, vectors = (
+                [w for w in weights if w.ndim > 1],
+                [w for w in weights if w.ndim <= 1],
+            )
+            parts.append({"params": matrices, "weight_decay": weight_decay})
+            parts.append({"params": vectors, "weight_decay": 0.0})
+        trained = [weight for part in parts for weight in part["params"]]
+        self._fused = all(weight.device.type in ("cpu", "cuda") for weight in trained)
         self.adamw = torch.optim.AdamW(parts, lr=learning_rate, fused=self._fused)
-
-    def _parts(self, names: Sequence[str], weight_decay: float) -> list[dict[str, Any]]:
-        """Matrices, which decay, and the rest of a group, which does not."""
-        weights = [self._masters[name] for name in names]
-        return [
-            {"params": [of for of in weights if of.ndim > 1], "weight_decay": weight_decay},
-            {"params": [of for of in weights if of.ndim <= 1], "weight_decay": 0.0},
-        ]
 
     def set_pace(self, rates: Sequence[float], momentum: float) -> None:
         """Set the learning rate of each group and the first beta, for the next step."""
@@ -127,19 +116,16 @@ class Optimizer:
             part["betas"] = (momentum, part["betas"][1])
 
     def freeze_below(self, first: int) -> None:
-        """Let only the groups from this number on learn; the others need no gradients, either."""
+        """Train only the groups from this number on; the others get no gradients."""
         for number, names in enumerate(self._groups):
             for name in names:
                 self._weights[name].requires_grad_(number >= first)
 
     def step(self, largest_gradient: float) -> Any:
-        """Clip the gradients, update the weights and forget the gradients.
-
-        Args:
-            largest_gradient: norm to which the gradients are clipped.
+        """Clip the gradients to a norm, update the weights and drop the gradients.
 
         Returns:
-            their norm before, a scalar tensor.
+            the norm before clipping, a scalar tensor.
         """
         import torch
 
@@ -152,14 +138,14 @@ class Optimizer:
         return norm
 
     def release(self) -> None:
-        """Give the model its weights back in fp32, unfrozen; nothing is updated from then on."""
+        """Give the model its weights back in fp32, unfrozen; this ends the training."""
         self.freeze_below(0)
         for weight, master in self._copied():
             weight.data = master.data
         self.forget_gradients()
 
     def forget_gradients(self) -> None:
-        """Begin a step anew."""
+        """Drop all gradients."""
         for parameter in (*self._weights.values(), *self._masters.values()):
             parameter.grad = None
 
@@ -169,7 +155,7 @@ class Optimizer:
         return {name: master.detach() for name, master in self._masters.items()}
 
     def state(self) -> dict[str, Any]:
-        """Tensors by name: the weights in fp32, the moments and the number of steps."""
+        """Return tensors by name: the weights in fp32, the moments and the number of steps."""
         tensors = {f"weight/{name}": weight for name, weight in self.weights.items()}
         for name, master in self._masters.items():
             for key, value in self.adamw.state.get(master, {}).items():
@@ -177,7 +163,7 @@ class Optimizer:
         return tensors
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take other weights, by name, and forget the moments."""
+        """Replace the weights, by name, and forget the moments."""
         import torch
 
         with torch.no_grad():
@@ -187,7 +173,7 @@ class Optimizer:
         self.adamw.state.clear()
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self.load_weights({name: tensors[f"weight/{name}"] for name in self._masters})
         for name, master in self._masters.items():
             for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -210,10 +196,7 @@ class Optimizer:
 
 
 def cast_weights(model: Any, precision: Literal["fp32", "bf16"]) -> None:
-    """Put the weights of a model into a number format.
-
-    Buffers stay as they are: tables of positions lose too much in bf16.
-    """
+    """Convert the weights of a model; buffers stay, as positions lose too much in bf16."""
     import torch
 
     wanted = torch.bfloat16 if precision == "bf16" else torch.float32

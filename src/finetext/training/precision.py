@@ -1,4 +1,9 @@
-"""Where and in which number format the arithmetic is done."""
+"""Device, number format and kernels of a training.
+
+Number format, attention implementation and threads change the speed, and the last bits of the
+result. So they are measured once for a type of model and length of text, remembered in the cache
+folder, and the same in every later run on the machine.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -21,24 +26,109 @@ from finetext.storage.files import write_json
 from finetext.training.optimizer import Optimizer, cast_weights
 from finetext.training.plan import Task
 
-LEVELS: Final = 256
+BYTE_VALUES: Final = 256
+FEWEST_STEPS: Final = 100
+REPEATS: Final = 3
+MOST_POSITIONS: Final = 1_024
+MOST_OTHER_WORK: Final = 0.1
+WORTH_A_CHANGE: Final = 0.95
+"""A candidate must take at most this share of the time of the default."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the arithmetic is done.
+
+    Attributes:
+        precision: number format of weights and products.
+        attention: transformers' name of the implementation; "" is the model's own.
+        threads: CPU threads.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    attention: str
+    threads: int
+
+
+def choose_device(name: str) -> Any:
+    """Return the `torch.device` of a name; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        RecipeError: the name is not a device, or the machine does not have it.
+    """
+    import torch
+
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(
+            f"{name!r} is not a device; use auto, cpu, cuda, cuda:NUMBER or mps"
+        ) from None
+    has_cuda = torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    if not {"cpu": True, "cuda": has_cuda, "mps": has_mps}.get(device.type, False):
+        raise RecipeError(f"the device {name!r} is not on this machine; use auto or cpu")
+    return device
+
+
+def check_precision(name: str) -> Precision:
+    """Return the precision of a name; raise a RecipeError if there is none."""
+    if name not in get_args(Precision):
+        raise RecipeError(f"{name!r} is not a precision; use {', '.join(get_args(Precision))}")
+    return cast(Precision, name)
+
+
+def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16"]:
+    """Return the number format of matrix products.
+
+    Args:
+        precision: the option; "auto" is bf16 where the hardware multiplies it fast (CUDA from
+            Ampere on, CPUs with AMX or AVX512-BF16), fp32 elsewhere.
+        device: a `torch.device`.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and _processor_has_bf16() else "fp32"
+
+
+def _processor_has_bf16() -> bool:
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def reading_copy(model: Any, precision: Precision) -> Any:
+    """Return the model for prediction: itself in fp32, or a copy in bf16.
+
+    Args:
+        model: a transformers model in fp32, on its device.
+        precision: see `choose_precision`.
+    """
+    if choose_precision(precision, model.device) == "fp32":
+        return model
+    copied = copy.deepcopy(model)
+    cast_weights(copied, "bf16")
+    return copied
 
 
 @contextmanager
 def with_cheap_dropout(model: Any) -> Iterator[None]:
-    """While the body runs, every `torch.nn.Dropout` of a model on the processor is a cheap one.
+    """Replace every `torch.nn.Dropout` of a model on a CPU by `cheap_dropout` in the body.
 
-    Dropout that a model computes by `torch.nn.functional.dropout`, as inside attention, stays.
-
-    Args:
-        model: a `torch.nn.Module`; afterwards it has its own modules again.
+    Dropout by `torch.nn.functional.dropout`, as inside attention, stays.
     """
     import torch
 
     replaced = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if name and type(module) is torch.nn.Dropout and 0 < dropped_levels(module.p) < LEVELS
+        if name and type(module) is torch.nn.Dropout and 0 < _dropped(module.p) < BYTE_VALUES
     }
     if next(model.parameters()).device.type != "cpu":
         replaced = {}
@@ -52,27 +142,25 @@ def with_cheap_dropout(model: Any) -> Iterator[None]:
             model.set_submodule(name, module)
 
 
-def dropped_levels(p: float) -> int:
-    """How many of the 256 values of a byte drop, for a share of `p`."""
-    return round(p * LEVELS)
-
-
 def cheap_dropout(p: float) -> Any:
-    """A module like `torch.nn.Dropout(p)`, for the processor.
+    """Return a module like `torch.nn.Dropout(p)` that draws one random byte per value.
 
-    The share dropped is `p` rounded to a 256th, and what is kept is scaled by just that share, so
-    the mean is preserved to the precision of the number format. Which values are dropped follows
-    from `torch.manual_seed`.
+    The share dropped is `p` rounded to a 256th, and kept values are scaled by exactly that share,
+    so the mean is preserved. `torch.manual_seed` determines which values are dropped.
 
     Args:
         p: share dropped, from 1/512 to 511/512.
     """
-    return _module_class()(p)
+    return _dropout_class()(p)
+
+
+def _dropped(p: float) -> int:
+    """The number of byte values that drop, for a share of `p`."""
+    return round(p * BYTE_VALUES)
 
 
 @cache
-def _module_class() -> Any:
-    """The class of the modules; made when torch is there to derive it from."""
+def _dropout_class() -> Any:
     import torch
 
     class CheapDropout(torch.nn.Module):
@@ -81,202 +169,43 @@ def _module_class() -> Any:
             self.p = p
 
         def forward(self, values: torch.Tensor) -> torch.Tensor:
-            return values * _kept(values, dropped_levels(self.p)) if self.training else values
+            if not self.training:
+                return values
+            dropped, count = _dropped(self.p), values.numel()
+            words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
+            level = words.view(torch.uint8)[:count].view(values.shape)
+            scale = BYTE_VALUES / (BYTE_VALUES - dropped)
+            return values * (level >= dropped).to(values.dtype).mul_(scale)
 
     return CheapDropout
 
 
-def _kept(values: Any, dropped: int) -> Any:
-    """What to multiply values with, of their shape: 0 or the inverse of the share kept."""
-    import torch
-
-    count = values.numel()
-    words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
-    level = words.view(torch.uint8)[:count].view(values.shape)
-    return (level >= dropped).to(values.dtype).mul_(LEVELS / (LEVELS - dropped))
-
-
-def choose_device(name: str) -> Any:
-    """The `torch.device` for a name; "auto" takes CUDA, then MPS, then the processor.
-
-    Raises:
-        RecipeError: the name is not a device, or the device is not there.
-    """
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RecipeError(
-            f"{name!r} is not a device; use auto, cpu, cuda, cuda:NUMBER or mps"
-        ) from None
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there.get(device.type, False):
-        raise RecipeError(f"the device {name!r} is not on this machine; use auto or cpu")
-    return device
-
-
-def check_precision(name: str) -> Precision:
-    """The precision of a name.
-
-    Raises:
-        RecipeError: there is none of that name.
-    """
-    if name not in get_args(Precision):
-        raise RecipeError(f"{name!r} is not a precision; use {', '.join(get_args(Precision))}")
-    return cast(Precision, name)
-
-
-def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16"]:
-    """The number format of matrix products in training.
-
-    Args:
-        precision: what was asked for; "auto" takes bf16 where the hardware multiplies it fast
-            (CUDA from Ampere on, processors with AMX or AVX512-BF16), fp32 elsewhere.
-        device: a `torch.device`.
-    """
-    import torch
-
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu" and _processor_has_bf16():
-        return "bf16"
-    return "fp32"
-
-
-def reading_copy(model: Any, precision: Precision) -> Any:
-    """The model as it predicts: itself in fp32, a copy in bf16 where that is faster.
-
-    Args:
-        model: a transformers model in fp32, on its device.
-        precision: what was asked for; see `choose_precision`.
-    """
-    if choose_precision(precision, model.device) == "fp32":
-        return model
-    copied = copy.deepcopy(model)
-    cast_weights(copied, "bf16")
-    return copied
-
-
-def _processor_has_bf16() -> bool:
-    import torch
-
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
-FEWEST_STEPS: Final = 100
-
-
-REPEATS: Final = 3
-
-
-MOST_POSITIONS: Final = 1_024
-
-
-MOST_OTHER_WORK: Final = 0.1
-
-
-WORTH_A_CHANGE: Final = 0.95
-"""A candidate must take at most this share of the time of what is used by default."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the arithmetic is done.
-
-    Attributes:
-        precision: number format of weights and products.
-        attention: name that transformers has for the implementation; "" leaves the model's own.
-        threads: threads of the processor.
-    """
-
-    precision: Literal["fp32", "bf16"]
-    attention: str
-    threads: int
-
-
 def default_choice(model: Any, precision: Precision, device: Any) -> Choice:
-    """What is taken without a measurement: what the hardware is built for, all threads."""
+    """Return the choice without a measurement: what the hardware is built for, all threads."""
     import torch
 
     attention = getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
     return Choice(choose_precision(precision, device), attention, torch.get_num_threads())
 
 
-def fastest_choice(
-    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
-) -> Choice:
-    """The fastest way to train on this machine.
-
-    Args:
-        model: on the device where it is to be trained; it is not changed.
-        task: what is learned.
-        batches: the rows of every step.
-        precision: what was asked for; "auto" measures bf16 where the hardware has it, and fp32.
-        cache: folder where the outcome is kept. Without one, and for less than a hundred steps,
-            nothing is measured and the default is taken; nor is a measurement believed that
-            other programs disturbed.
-    """
-    device = next(model.parameters()).device
-    default = default_choice(model, precision, device)
-    can_choose = hasattr(model, "set_attn_implementation")
-    if cache is None or not can_choose or len(batches) < FEWEST_STEPS:
-        return default
-    path = cache / "choices.json"
-    known = _known(path)
-    key = _key(model, task, batches, precision, default)
-    if key in known:
-        return known[key]
-    others = OtherWork()
-    choice = _measured(model, task, batches, precision, default)
-    if others.share() > MOST_OTHER_WORK:
-        return default
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {name: asdict(of) for name, of in {**_known(path), key: choice}.items()})
-    except OSError:
-        return default
-    return choice
+def in_fp32(choice: Choice) -> Choice:
+    """Return the choice with fp32 arithmetic, and SDPA in place of flash attention."""
+    attention = "sdpa" if choice.attention.startswith("flash") else choice.attention
+    return replace(choice, precision="fp32", attention=attention)
 
 
-class OtherWork:
-    """What other programs do with the processor from now on."""
+def use(choice: Choice, model: Any) -> None:
+    """Set the attention and the threads of a choice."""
+    import torch
 
-    def __init__(self) -> None:
-        """Start to look."""
-        self._start = self._seconds()
-
-    def share(self) -> float:
-        """Their share of the processor's time so far, all cores together."""
-        all_work, idle, own = (
-            now - then for now, then in zip(self._seconds(), self._start, strict=True)
-        )
-        return max(0.0, all_work - own) / max(all_work + idle, 1e-9)
-
-    @staticmethod
-    def _seconds() -> tuple[float, float, float]:
-        """Seconds of all programs, of nobody, and of this process, over all cores."""
-        import psutil
-
-        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        work = times.user + times.system + getattr(times, "nice", 0.0)
-        return work, times.idle + getattr(times, "iowait", 0.0), own.user + own.system
+    torch.set_num_threads(choice.threads)
+    if choice.attention and hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation(choice.attention)
 
 
 @contextmanager
 def applied(choice: Choice, model: Any) -> Iterator[None]:
-    """Use the attention and the threads of a choice; afterwards all is as before."""
+    """Use the attention and the threads of a choice in the body."""
     before = default_choice(model, "fp32", next(model.parameters()).device)
     use(choice, model)
     try:
@@ -285,22 +214,66 @@ def applied(choice: Choice, model: Any) -> Iterator[None]:
         use(before, model)
 
 
-def in_fp32(choice: Choice) -> Choice:
-    """The choice with fp32 arithmetic; flash attention, which cannot do that, becomes SDPA."""
-    attention = "sdpa" if choice.attention.startswith("flash") else choice.attention
-    return replace(choice, precision="fp32", attention=attention)
+def fastest_choice(
+    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
+) -> Choice:
+    """Return the fastest choice on this machine, measured or remembered.
+
+    Args:
+        model: on the device where it is trained; it is not changed.
+        task: what is learned.
+        batches: the rows of every step.
+        precision: the option; "auto" measures bf16 where the hardware has it, and fp32.
+        cache: folder for the outcome. Without one, and for less than a hundred steps, the default
+            is used without measuring; so it is if other programs disturb the measurement.
+    """
+    default = default_choice(model, precision, next(model.parameters()).device)
+    can_choose = hasattr(model, "set_attn_implementation")
+    if cache is None or not can_choose or len(batches) < FEWEST_STEPS:
+        return default
+    path = cache / "choices.json"
+    known = _remembered(path)
+    key = _key(model, task, batches, precision, default)
+    if key in known:
+        return known[key]
+    others = OtherWork()
+    choice = _measure(model, task, batches, precision, default)
+    if others.share() > MOST_OTHER_WORK:
+        return default
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        every = {**_remembered(path), key: choice}
+        write_json(path, {name: asdict(of) for name, of in every.items()})
+    except OSError:
+        return default
+    return choice
 
 
-def use(choice: Choice, model: Any) -> None:
-    """Use the attention and the threads of a choice."""
-    import torch
+class OtherWork:
+    """The CPU time of other programs from now on."""
 
-    torch.set_num_threads(choice.threads)
-    if choice.attention and hasattr(model, "set_attn_implementation"):
-        model.set_attn_implementation(choice.attention)
+    def __init__(self) -> None:
+        """Start measuring."""
+        self._start = self._seconds()
+
+    def share(self) -> float:
+        """Return their share of the CPU time so far, over all cores."""
+        all_work, idle, own = (
+            now - then for now, then in zip(self._seconds(), self._start, strict=True)
+        )
+        return max(0.0, all_work - own) / max(all_work + idle, 1e-9)
+
+    @staticmethod
+    def _seconds() -> tuple[float, float, float]:
+        """CPU seconds of all programs, idle, and of this process."""
+        import psutil
+
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        work = times.user + times.system + getattr(times, "nice", 0.0)
+        return work, times.idle + getattr(times, "iowait", 0.0), own.user + own.system
 
 
-def _measured(
+def _measure(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
 ) -> Choice:
     """The fastest of the candidates on the batch of median size."""
@@ -309,7 +282,7 @@ def _measured(
     rows = by_size[len(by_size) // 2]
     rows = rows[: max(1, MOST_POSITIONS // int(lengths[rows].max()))]
     best, seconds = default, WORTH_A_CHANGE * _seconds(model, task, rows, default)
-    for candidate in _candidates(model, precision, default):
+    for candidate in _candidates(precision, default):
         taken = _seconds(model, task, rows, candidate)
         if taken < seconds:
             best, seconds = candidate, taken
@@ -321,7 +294,7 @@ def _measured(
     return best
 
 
-def _candidates(model: Any, precision: Precision, default: Choice) -> list[Choice]:
+def _candidates(precision: Precision, default: Choice) -> list[Choice]:
     """Other number formats and attention implementations than the default."""
     from transformers.utils.import_utils import is_flash_attn_2_available
 
@@ -336,7 +309,7 @@ def _candidates(model: Any, precision: Precision, default: Choice) -> list[Choic
 
 
 def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
-    """The shortest time of a step; infinite if the model cannot do it in this way."""
+    """The shortest time of a step; infinite if the model does not support the choice."""
     import torch
 
     device = next(model.parameters()).device
@@ -363,7 +336,7 @@ def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
 def _key(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
 ) -> str:
-    """What the fastest way depends on, in words."""
+    """Everything that the fastest choice depends on."""
     import torch
     import transformers
 
@@ -371,9 +344,8 @@ def _key(
     where = f"{processor_name()} {torch.backends.cpu.get_cpu_capability()}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
-    config = model.config
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    shape = (getattr(config, name, "") for name in names)
+    shape = (getattr(model.config, name, "") for name in names)
     length = 1 << int(task.lengths.mean() - 1).bit_length()
     rows = 1 << (sum(map(len, batches)) // len(batches) - 1).bit_length()
     words = (
@@ -384,10 +356,10 @@ def _key(
     return " ".join(map(str, words))
 
 
-def _known(path: Path) -> dict[str, Choice]:
-    """What was measured before; nothing if the file is missing or damaged."""
+def _remembered(path: Path) -> dict[str, Choice]:
+    """Earlier measurements; none if the file is missing or damaged."""
     try:
-        kept: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
         return {key: Choice(**of) for key, of in kept.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

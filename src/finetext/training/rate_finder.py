@@ -1,4 +1,4 @@
-"""The learning-rate range test: how the loss goes while the learning rate grows."""
+"""The learning-rate range test: the loss while the learning rate grows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from finetext.training.plan import Hyperparameters, Plan, Stage, Task, exponenti
 from finetext.training.state import Training, make_accelerator
 
 SMOOTHING: Final = 0.9
-"""Share of the mean loss so far in the next one."""
+"""Share of the running mean loss in the next one."""
 DIVERGED: Final = 4.0
-"""The test ends where the loss is so many times the lowest one."""
+"""The test ends when the loss is this many times the lowest one."""
 FEWEST_POINTS: Final = 10
 
 
@@ -29,10 +29,10 @@ class RateCurve:
     """The loss over learning rates.
 
     Attributes:
-        rates: (n,) learning rate of each step, growing; that of the topmost layer group.
+        rates: (n,) growing learning rates, of the top layer group.
         losses: (n,) mean loss of a batch, smoothed over the steps before it.
         suggestion: the learning rate at which the loss falls fastest.
-        valley: the middle of the longest stretch of rates over which the loss falls; lower.
+        valley: the middle of the longest interval with a falling loss; lower.
     """
 
     rates: tuple[float, ...]
@@ -51,38 +51,42 @@ def find_learning_rate(
     highest: float = 1.0,
     steps: int = 100,
 ) -> RateCurve:
-    """Train a few steps at ever greater learning rates; the model is as before in the end.
+    """Train a few steps at growing learning rates, then restore the model.
 
-    The learning rate grows from step to step by the same factor (Smith 2017, "Cyclical learning
-    rates for training neural networks", section 3.3). The test ends early when the loss is four
-    times the lowest one, or no number any more. The suggestion is where the loss falls fastest on
-    its way to the lowest one. The middle of the longest stretch of falling loss, which fastai calls
-    the valley, is there too: it counts the flat beginning in and is several times lower, too low
-    for a pretrained encoder of which a few epochs are asked.
+    The learning rate grows by a constant factor per step (Smith 2017, "Cyclical learning rates for
+    training neural networks", section 3.3). The test ends early when the loss is four times the
+    lowest one, or not finite. The suggestion is where the loss falls fastest on its way to the
+    lowest one. The middle of the longest interval of falling loss, which fastai calls the valley,
+    includes the flat beginning and is several times lower: too low for a pretrained encoder that
+    is trained for a few epochs.
 
     Args:
         model: a `torch.nn.Module` in fp32.
-        task: what is learned; the test goes over its rows as often as it needs.
-        settings: batch size, decay, clipping; the schedule does not count.
+        task: what is learned, over as many epochs as the test needs.
+        settings: batch size, decay, clipping; the schedule is ignored.
         context: seed, device and progress; nothing is written.
         lowest: first learning rate.
         highest: last learning rate.
         steps: steps of the test.
 
     Raises:
-        ModelError: the loss was no number within the first ten steps.
+        ModelError: the loss was not finite within the first ten steps.
     """
     context = replace(context, checkpoints=None, log=None, trackers=())
-    batches = _batches(task, settings.batch_size, context.seed, steps)
-    shape = exponential(lowest / highest)
-    plan = Plan(task.name, [batches], [Stage(1, highest)], shape, settings)
+    batches: list[Integers] = []
+    for epoch in count():
+        batches += task.batches(settings.batch_size, context.seed, epoch)
+        if len(batches) >= steps:
+            break
+    schedule = exponential(lowest / highest)
+    plan = Plan(task.name, [batches[:steps]], [Stage(1, highest)], schedule, settings)
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
-    with Training.begun(model, task, plan, make_accelerator(context), context) as training:
+    with Training.start(model, task, plan, make_accelerator(context), context) as training:
         first = {name: of.clone() for name, of in training.optimizer.weights.items()}
         training.enter_stage()
-        for rows in training.remaining_batches():
+        for rows in plan.steps:
             rate = plan.rates(training.record.step, 1)[-1]
             loss, norm = make_step(training, task, settings, rows)
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -101,31 +105,20 @@ def find_learning_rate(
     return RateCurve(tuple(rates), tuple(losses), _steepest(rates, losses), _valley(rates, losses))
 
 
-def _batches(task: Task, batch_size: int, seed: int, steps: int) -> list[Integers]:
-    """The rows of so many steps, over as many epochs as that takes."""
-    batches: list[Integers] = []
-    for epoch in count():
-        batches += task.batches(batch_size, seed, epoch)
-        if len(batches) >= steps:
-            break
-    return batches[:steps]
-
-
 def _valley(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The middle of the longest stretch in which the loss falls; steps up within it are skipped."""
+    """The middle of the longest interval of falling loss; rising steps within it are skipped."""
     lengths, begins = [1] * len(losses), list(range(len(losses)))
-    for there, here in combinations(range(len(losses)), 2):
-        if losses[there] > losses[here] and lengths[there] + 1 >= lengths[here]:
-            lengths[here], begins[here] = lengths[there] + 1, begins[there]
+    for earlier, later in combinations(range(len(losses)), 2):
+        if losses[earlier] > losses[later] and lengths[earlier] + 1 >= lengths[later]:
+            lengths[later], begins[later] = lengths[earlier] + 1, begins[earlier]
     end = int(np.argmax(lengths))
     return rates[(begins[end] + end) // 2]
 
 
 def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Where the loss falls fastest over the logarithm of the learning rate, before its lowest.
+    """Where the loss falls fastest over the log learning rate, before its lowest point.
 
-    The slope is that of a straight line through a tenth of the points: that between neighbours
-    is noise.
+    The slope is that of a line through a tenth of the points, as that between neighbors is noise.
     """
     half = max(1, len(rates) // 20)
     end = max(2 * half + 1, int(np.argmin(losses)) + 1)

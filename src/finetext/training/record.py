@@ -1,10 +1,11 @@
-"""What happens during training: counted, logged, shown."""
+"""The record of a training: steps counted, logged, tracked and shown."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import accumulate
@@ -19,25 +20,25 @@ TRACKERS: Final = (
     "swanlab",
 )  # fmt: skip
 """The trackers that accelerate knows, each the name of the module that it needs."""
+SECONDS_BETWEEN_LINES: Final = 5.0
+LINES: Final = 200
+MEMORY: Final = 0.98
+"""Share of the running mean loss in the next one."""
 
 
 def check_names(trackers: Iterable[str]) -> None:
-    """Refuse a tracker that is not known.
-
-    Raises:
-        UnknownNameError: the message has those that are.
-    """
+    """Raise an UnknownNameError for a tracker that does not exist."""
     for name in trackers:
         if name not in TRACKERS:
             raise UnknownNameError("tracker", name, TRACKERS)
 
 
 def check_installed(trackers: Iterable[str]) -> None:
-    """Refuse a tracker whose package is missing, before any work is done.
+    """Raise an error for a tracker whose package is missing, before any work is done.
 
     Raises:
-        MissingExtraError: it is one that an extra brings.
-        RecipeError: it is another.
+        MissingExtraError: an extra of finetext installs it.
+        RecipeError: it is another package.
     """
     for name in trackers:
         if find_spec(name) is not None:
@@ -50,43 +51,38 @@ def check_installed(trackers: Iterable[str]) -> None:
         )
 
 
-SECONDS_BETWEEN_LINES: Final = 5.0
-LINES: Final = 200
-MEMORY: Final = 0.98
-
-
 class Record:
-    """Where training stands.
+    """Where a training stands, and its log.
 
-    `log.jsonl` gets a line every five seconds, at the least two hundred over the training, and
-    one for each evaluation and each event; so do the trackers. What is not a finite number is
-    null there. The listener to progress hears of every step.
+    `log.jsonl` gets a line every five seconds, at least two hundred over the training, and one for
+    each evaluation and each event; so do the trackers. Numbers that are not finite become null.
+    The listener to progress is called in every step.
     """
 
     def __init__(
         self,
         name: str,
-        plan: Sequence[int],
-        rows_in_all: int,
+        steps: Sequence[int],
+        total_rows: int,
         context: FitContext,
         track: Callable[[Mapping[str, float], int], None] = lambda values, step: None,
     ) -> None:
         """Start at step 0.
 
         Args:
-            name: what to call the training in messages.
-            plan: steps of each epoch.
-            rows_in_all: rows of all epochs.
+            name: name of the training in messages.
+            steps: number of steps of each epoch.
+            total_rows: rows of all epochs.
             context: the log file and the listeners.
             track: called with scalars by name and the step.
         """
         self.step = 0
         self.evaluated_at = 0
         self.collapse = ""
-        self._failure_was_told = False
+        self._reported_failure = False
         self._name = name
-        self._ends = list(accumulate(plan))
-        self._rows_in_all = rows_in_all
+        self._ends = list(accumulate(steps))
+        self._total_rows = total_rows
         self._context = context
         self._track = track
         self._rows = 0
@@ -98,16 +94,16 @@ class Record:
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Steps of all epochs."""
         return self._ends[-1]
 
     def count(self, rows: int, loss: float, rates: Sequence[float], gradient_norm: float) -> None:
-        """Take one step into account.
+        """Record one step.
 
         Args:
             rows: rows of the batch.
             loss: mean loss of the batch.
-            rates: learning rate of each group of weights in the step, bottom group first.
+            rates: learning rate of each layer group in the step, bottom group first.
             gradient_norm: norm of the gradient before clipping.
         """
         self.step += 1
@@ -115,8 +111,8 @@ class Record:
         self._norm = gradient_norm
         self._loss = loss if math.isnan(self._loss) else MEMORY * self._loss + (1 - MEMORY) * loss
         figures = {"loss": self._loss} | self._shown
-        stage = f"{self._name}: epoch {self._epoch} of {len(self._ends)}"
-        self._context.progress(ProgressEvent(stage, self._rows, self._rows_in_all, figures))
+        stage = f"{self._name}: epoch {bisect_left(self._ends, self.step) + 1} of {len(self._ends)}"
+        self._context.progress(ProgressEvent(stage, self._rows, self._total_rows, figures))
         now = time.monotonic()
         self._rows_since_line += rows
         self._seconds_since_line += now - self._last_step
@@ -132,29 +128,27 @@ class Record:
             self._track(line | named, self.step)
 
     def evaluated(self, figures: Mapping[str, float], collapse: str = "") -> None:
-        """Log an evaluation and show its figures from now on.
-
-        Args:
-            figures: by name.
-            collapse: see `Evaluation`.
-        """
+        """Log an evaluation and show its figures from now on; `collapse` as in `Evaluation`."""
         self.evaluated_at, self.collapse = self.step, collapse
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
         self._track(figures, self.step)
         self._last_step = time.monotonic()
 
-    def note(self, event: str) -> None:
-        """Log something worth knowing, such as that training was resumed."""
+    def log(self, event: str) -> None:
+        """Log an event."""
         self._write({"event": event})
 
-    def happened(self, event: str) -> None:
-        """Log something worth knowing, and say it."""
-        self.note(event)
+    def event(self, event: str) -> None:
+        """Log an event, such as that training was resumed, and say it."""
+        self.log(event)
         self._context.say(f"{self._name}: {event}")
 
     def is_due(self, every: int | None) -> bool:
-        """Whether to evaluate now: every so many steps or after each epoch; always at the end."""
+        """Return whether to evaluate now: every so many steps or after each epoch, and at the end.
+
+        At step 0 and where it was just done, it is not due.
+        """
         if self.step in (0, self.evaluated_at):
             return False
         if every is None or self.step == self.steps:
@@ -163,23 +157,18 @@ class Record:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the losses so far and the last gradient were finite numbers."""
+        """Whether the losses so far and the last gradient were finite."""
         return math.isfinite(self._loss) and math.isfinite(self._norm)
 
     def go_back(self, step: int, rows: int) -> None:
-        """Stand at another step again, whose evaluation is done.
-
-        Args:
-            step: steps done.
-            rows: rows done.
-        """
+        """Go to the state after `step` steps and `rows` rows, whose evaluation is done."""
         self.step = self.evaluated_at = step
         self.collapse = ""
         self._rows, self._loss = rows, math.nan
         self._restart_clock()
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` needs, in the types of JSON."""
+        """Return what `load_state` needs, as JSON values."""
         return {
             "step": self.step,
             "evaluated_at": self.evaluated_at,
@@ -190,7 +179,7 @@ class Record:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self.step, self.evaluated_at = state["step"], state["evaluated_at"]
         self.collapse = state["collapse"]
         self._rows, self._loss, self._shown = state["rows"], state["loss"], state["shown"]
@@ -198,14 +187,9 @@ class Record:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        """Measure the speed from now on, over steps alone: evaluations are left out."""
+        """Measure the speed from now on, without the time of evaluations."""
         self._rows_since_line, self._seconds_since_line = 0, 0.0
         self._last_step = time.monotonic()
-
-    @property
-    def _epoch(self) -> int:
-        """The number of the epoch that the last step belongs to, from 1."""
-        return next(number for number, end in enumerate(self._ends, 1) if self.step <= end)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._context.log is None:
@@ -215,6 +199,6 @@ class Record:
             with self._context.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
-            if not self._failure_was_told:
+            if not self._reported_failure:
                 self._context.say(f"{self._context.log} cannot be written: {error}")
-            self._failure_was_told = True
+            self._reported_failure = True

@@ -1,4 +1,4 @@
-"""Texts as token ids: tokenised once, kept flat, padded per batch."""
+"""Texts as token ids: tokenized once, stored end to end, padded per batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import batches_of
 from finetext.storage.cache import Arrays, kept
 
-TEXTS_AT_A_TIME = 2_000
+TEXTS_AT_A_TIME: Final = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class TokenTable:
 
     Attributes:
         ids: all ids one after another, int32.
-        kinds: token type ids of the same shape, or None where the model needs none.
+        kinds: token type ids of the same shape, or None if the model needs none.
         starts: (n + 1,) where each text begins in `ids`; the last is the end.
         padding: id, token type and side ("left" or "right") of padding.
     """
@@ -45,10 +45,10 @@ class TokenTable:
         return np.diff(self.starts)
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """The rows as tensors padded to the longest of them.
+        """Return the rows as tensors padded to the longest of them.
 
         Returns:
-            `input_ids`, `attention_mask` and, if the model uses them, `token_type_ids`; each of
+            `input_ids`, `attention_mask` and, if the model uses them, `token_type_ids`, each of
             shape (rows, longest).
         """
         import torch
@@ -56,36 +56,41 @@ class TokenTable:
         return {name: torch.from_numpy(array) for name, array in self.arrays(rows).items()}
 
     def arrays(self, rows: Sequence[int] | Integers) -> dict[str, Integers]:
-        """The same as `batch`, as arrays of int64."""
+        """Return the same as `batch`, as arrays of int64."""
         rows = np.asarray(rows)
-        lengths, longest = self.lengths[rows], int(self.lengths[rows].max())
+        lengths = self.lengths[rows]
+        is_token = np.arange(int(lengths.max())) < lengths[:, None]
         fill_id, fill_kind, side = self.padding
-        there = np.arange(longest) < lengths[:, None]
         if side == "left":
-            there = there[:, ::-1]
-        # The tokens of a row lie one after another: `places` names those of all rows in order.
+            is_token = is_token[:, ::-1]
+        # Where the tokens of all rows, in order, lie in the table.
         begins = np.repeat(self.starts[rows] - np.cumsum(lengths) + lengths, lengths)
         places = begins + np.arange(int(lengths.sum()))
-        ids = np.full(there.shape, fill_id, dtype=np.int64)
-        ids[there] = self.ids[places]
-        arrays = {"input_ids": ids, "attention_mask": there.astype(np.int64)}
+
+        def padded(values: np.ndarray[Any, Any], fill: int) -> Integers:
+            array = np.full(is_token.shape, fill, dtype=np.int64)
+            array[is_token] = values[places]
+            return array
+
+        arrays = {
+            "input_ids": padded(self.ids, fill_id),
+            "attention_mask": is_token.astype(np.int64),
+        }
         if self.kinds is not None:
-            kinds = np.full(there.shape, fill_kind, dtype=np.int64)
-            kinds[there] = self.kinds[places]
-            arrays["token_type_ids"] = kinds
+            arrays["token_type_ids"] = padded(self.kinds, fill_kind)
         return arrays
 
 
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
 ) -> TokenTable:
-    """Tokenise texts, cut to `max_length` tokens with the special ones, on all processor cores.
+    """Tokenize texts on all CPU cores, truncated to `max_length` tokens.
 
     Args:
         tokenizer: a transformers tokenizer with a padding token.
-        texts: n texts; one without any token becomes a single padding token that is attended to.
-        max_length: most tokens a text, special tokens included.
-        cache: folder in which the tokens are looked for and kept, or None.
+        texts: n texts; one without tokens becomes a padding token that is attended to.
+        max_length: maximum number of tokens, special tokens included.
+        cache: folder in which the tokens are looked up and stored, or None.
 
     Returns:
         a table of n rows.
@@ -97,9 +102,9 @@ def tokenize(
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
-    """The arrays of a `TokenTable` by name; `kinds` only where they are not all 0."""
-    ids: list[np.ndarray[Any, Any]] = []
-    kinds: list[np.ndarray[Any, Any]] = []
+    """The arrays of a `TokenTable` by name; `kinds` only if not all are 0."""
+    ids: list[np.ndarray[Any, Any]] = [np.zeros(0, np.int32)]
+    kinds: list[np.ndarray[Any, Any]] = [np.zeros(0, np.int8)]
     lengths: list[int] = []
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
         encoded = tokenizer(
@@ -111,20 +116,19 @@ def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
         )
         rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
         types = encoded.get("token_type_ids") or [[0]] * len(rows)
-        types = [kind or [0] for kind in types]
-        lengths += [len(row) for row in rows]
+        lengths += map(len, rows)
         ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
-        kinds.append(np.concatenate([np.asarray(kind, dtype=np.int8) for kind in types]))
+        kinds.append(np.concatenate([np.asarray(row or [0], dtype=np.int8) for row in types]))
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    arrays = {"ids": np.concatenate(ids) if ids else np.zeros(0, np.int32), "starts": starts}
-    types = np.concatenate(kinds) if kinds else np.zeros(0, dtype=np.int8)
-    return arrays | {"kinds": types} if types.any() else arrays
+    arrays: Arrays = {"ids": np.concatenate(ids), "starts": starts}
+    all_kinds = np.concatenate(kinds)
+    return arrays | {"kinds": all_kinds} if all_kinds.any() else arrays
 
 
 def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
     """Hash of everything that the tokens depend on."""
     described = json.loads(tokenizer.backend_tokenizer.to_str())
-    # What the tokenizer was last asked to do is no part of what it is.
+    # Options of the last call are no part of the tokenizer.
     described.pop("truncation", None)
     described.pop("padding", None)
     digest = hashlib.sha256(json.dumps(described).encode())
@@ -137,77 +141,65 @@ def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
 
 
 def encodable(text: str) -> str:
-    """The text with lone surrogates, which no tokenizer takes, as question marks."""
+    """Return the text with lone surrogates, which no tokenizer takes, as question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
 @contextmanager
 def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list[TokenTable]]:
-    """While the body runs, the model knows only the tokens of the tables, under new numbers.
+    """Reduce the embedding of a model to the tokens of the tables in the body.
 
     Args:
         model: a transformers model; if its embedding is shared with another part, or is more
             than a table, nothing is changed.
-        tables: all texts that the model will see in the body.
+        tables: all texts that the model sees in the body.
 
     Yields:
-        the same texts in the new numbers.
+        the same texts with new token ids.
     """
     import torch
 
     whole = model.get_input_embeddings()
-    used = _used(model, tables)
-    if not _can_be_cut(model, whole) or len(used) >= whole.num_embeddings:
+    used = _used_ids(model, tables)
+    modules = [of for of in model.modules() if getattr(of, "weight", None) is whole.weight]
+    is_plain_table = type(whole) is torch.nn.Embedding and len(modules) == 1
+    if not is_plain_table or len(used) >= whole.num_embeddings:
         yield list(tables)
         return
-    numbers = np.zeros(whole.num_embeddings, dtype=np.int32)
-    numbers[used] = np.arange(len(used))
+    new_ids = np.zeros(whole.num_embeddings, dtype=np.int32)
+    new_ids[used] = np.arange(len(used))
     rows = torch.from_numpy(used).to(whole.weight.device)
     size = (len(used), whole.embedding_dim, whole.padding_idx)
-    cut = torch.nn.Embedding(*size, device="meta")  # draws no random numbers
-    cut.weight = torch.nn.Parameter(whole.weight.detach()[rows], whole.weight.requires_grad)
-    model.set_input_embeddings(cut)
+    reduced = torch.nn.Embedding(*size, device="meta")  # draws no random numbers
+    reduced.weight = torch.nn.Parameter(whole.weight.detach()[rows], whole.weight.requires_grad)
+    model.set_input_embeddings(reduced)
     try:
         yield [
             replace(
                 table,
-                ids=numbers[table.ids],
-                padding=(int(numbers[table.padding[0]]), *table.padding[1:]),
+                ids=new_ids[table.ids],
+                padding=(int(new_ids[table.padding[0]]), *table.padding[1:]),
             )
             for table in tables
         ]
     finally:
         with torch.no_grad():
-            whole.weight[rows] = cut.weight.detach().to(whole.weight)
+            whole.weight[rows] = reduced.weight.detach().to(whole.weight)
         model.set_input_embeddings(whole)
 
 
-def _used(model: Any, tables: Sequence[TokenTable]) -> Integers:
-    """The ids that occur, and all up to the largest that the model itself may compare with.
+def _used_ids(model: Any, tables: Sequence[TokenTable]) -> Integers:
+    """The ids that occur, and all up to the largest special id of the model's configuration.
 
-    Some models look for the padding or the end of a text among the ids, so those keep their
-    numbers.
+    Some models look for padding or the end of a text among the ids, so these keep their numbers.
     """
-    size = model.get_input_embeddings().num_embeddings
-    there = np.zeros(size, dtype=bool)
+    is_used = np.zeros(model.get_input_embeddings().num_embeddings, dtype=bool)
     for table in tables:
-        there[table.ids] = True
-    named = [
+        is_used[table.ids] = True
+    special = [
         value
         for name, value in vars(model.config.get_text_config()).items()
         if name.endswith("_token_id") and isinstance(value, int)
     ]
-    there[: max([table.padding[0] for table in tables] + named, default=0) + 1] = True
-    return np.flatnonzero(there)
-
-
-def _can_be_cut(model: Any, embedding: Any) -> bool:
-    """Whether it is a plain table that no other part of the model shares."""
-    import torch
-
-    if type(embedding) is not torch.nn.Embedding:
-        return False
-    users = [
-        module for module in model.modules() if getattr(module, "weight", None) is embedding.weight
-    ]
-    return len(users) == 1
+    is_used[: max([table.padding[0] for table in tables] + special, default=0) + 1] = True
+    return np.flatnonzero(is_used)
