@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test check lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,12 @@ demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but
 
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
 	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Folders whose tests train nothing and load no torch.
+CHECKED := tests/core tests/storage tests/data tests/evaluation tests/test_repository.py
+
+check: install lint ## the fast lane: lint, and the tests that train nothing
+	$(BIN)/python -m pytest -n auto --dist loadfile -q $(CHECKED)
 
 lint: install ## ruff, mypy, the order of the layers, and the options in the manual
 	$(BIN)/ruff check .
