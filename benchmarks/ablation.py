@@ -1,4 +1,4 @@
-"""What do gradual unfreezing, discriminative rates and one-cycle do for a few labelled rows?
+"""What do gradual unfreezing, discriminative rates and one-cycle do for a few labeled rows?
 
     FINETEXT_DATA=../shared/data python benchmarks/ablation.py
 

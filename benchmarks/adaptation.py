@@ -1,9 +1,9 @@
-"""Does adapting MiniLM to unlabelled film reviews pay, with 1,000 labelled ones?
+"""Does adapting MiniLM to unlabeled film reviews pay, with 1,000 labeled ones?
 
     FINETEXT_DATA=../shared/data python benchmarks/adaptation.py
 
-Adapts MiniLM once to the first `--documents` of IMDb's unlabelled reviews, without any that is also
-a test review, then fine-tunes it as it came and adapted: for each seed on 1,000 labelled training
+Adapts MiniLM once to the first `--documents` of IMDb's unlabeled reviews, without any that is also
+a test review, then fine-tunes it as it came and adapted: for each seed on 1,000 labeled training
 reviews, with 500 others to choose the checkpoint on, both drawn by the seed. Measured on all 25,000
 test reviews, which are read once for each model; nothing was chosen by them.
 
@@ -37,8 +37,8 @@ def main() -> None:
     if common.served(work):
         return
     parser = common.parser(__doc__)
-    parser.add_argument("--documents", type=int, default=4_000, help="unlabelled reviews (4000)")
-    parser.add_argument("--max-length", type=int, default=128, help="word pieces (128)")
+    parser.add_argument("--documents", type=int, default=4_000, help="unlabeled reviews (4000)")
+    parser.add_argument("--max-length", type=int, default=128, help="tokens (128)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of rows and training (3)")
     parser.add_argument("--test-rows", type=int, default=25_000, help="to try it out: fewer")
     options = parser.parse_args()
@@ -56,8 +56,8 @@ def main() -> None:
             }  # fmt: skip
             found[name].append(done(ledger, fitting, options))
     what = (
-        f"{adapted['texts']:,} unlabelled reviews ({adapted['tokens']:,} tokens) in rows of "
-        f"{options.max_length} word pieces, one epoch; {LABELLED:,} labelled ones and "
+        f"{adapted['texts']:,} unlabeled reviews ({adapted['tokens']:,} tokens) in rows of "
+        f"{options.max_length} tokens, one epoch; {LABELLED:,} labeled ones and "
         f"{CHOOSING} to choose on, cut at {options.max_length}; {options.test_rows:,} test "
         f"reviews; {options.seeds} seeds."
     )
@@ -120,7 +120,7 @@ def work(job: common.Job) -> common.Answer:
 
 
 def adapt(job: common.Job) -> common.Answer:
-    """Adapt MiniLM to unlabelled reviews."""
+    """Adapt MiniLM to unlabeled reviews."""
     folder = Path(os.environ["FINETEXT_DATA"]) / "imdb"
     unlabelled = finetext.read(
         folder / "unlabelled.csv.gz", settings=ReadSettings(text="text", labelled=False)
@@ -145,7 +145,7 @@ def adapt(job: common.Job) -> common.Answer:
 
 
 def fit(job: common.Job) -> common.Answer:
-    """Fine-tune on labelled reviews and measure on test reviews."""
+    """Fine-tune on labeled reviews and measure on test reviews."""
     folder = Path(os.environ["FINETEXT_DATA"]) / "imdb"
     train, test = (
         finetext.read(folder / f"{part}.csv.gz", text="text", label="label")

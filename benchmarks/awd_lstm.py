@@ -6,7 +6,7 @@ language  the preset `awd-lstm-small` (200/576/3) on WikiText-2: perplexity on i
           part, in words of the tokenizer of finetext (lower case, markers, its own vocabulary),
           so not to be compared with figures on other tokens
 speed     the published size (400/1,152/3) for `--timed-steps` steps of 20 streams
-adapted   the small one, adapted to `--documents` unlabelled IMDb reviews, no test review among
+adapted   the small one, adapted to `--documents` unlabeled IMDb reviews, no test review among
           them; four reviews are generated
 classify  `--labelled` training reviews, 500 others to choose the checkpoint on, the first
           `--test-rows` test reviews; with the adapted language model, and from random weights:
@@ -50,7 +50,7 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--epochs", type=int, default=3, help="over WikiText-2 (3)")
     parser.add_argument("--pieces", type=int, default=20_000, help="words of the vocabulary")
-    parser.add_argument("--documents", type=int, default=2_000, help="unlabelled reviews (2000)")
+    parser.add_argument("--documents", type=int, default=2_000, help="unlabeled reviews (2000)")
     parser.add_argument("--labelled", type=int, default=1_000, help="labelled reviews (1000)")
     parser.add_argument("--test-rows", type=int, default=5_000, help="test reviews (5000)")
     parser.add_argument("--timed-steps", type=int, default=200, help="of the large one (200)")

@@ -2,7 +2,7 @@
 
 A model is known in full: 200,000 predictions with their true labels, of five classes of which the
 rarest has 4%. Test sets are drawn from them, and each is judged with the defaults of finetext:
-does the 95% interval have the true value in it; is a difference found between two rungs that are
+does the 95% interval have the true value in it; is a difference found between two methods that are
 equal; do prediction sets hold the truth as often as they say? In the population with groups the
 rows of a group are alike in label and difficulty, and whole groups are drawn.
 
@@ -42,16 +42,16 @@ VALIDATION_ROWS: Final = 1000
 
 
 class Population(NamedTuple):
-    """Rows with two rungs that are alike: one signal, each sees it through noise of its own.
+    """Rows with two methods that are alike: one signal, each sees it through noise of its own.
 
     Attributes:
         targets: (n,).
-        rungs: the probabilities of each, (n, k).
+        methods: the probabilities of each, (n, k).
         groups: number of groups, which have `GROUP_ROWS` rows each; None without groups.
     """
 
     targets: Integers
-    rungs: tuple[Floats, Floats]
+    methods: tuple[Floats, Floats]
     groups: int | None
 
 
@@ -81,9 +81,9 @@ def softmax(logits: Floats) -> Floats:
 def drawn(
     of: Population, rows: int, random: np.random.Generator
 ) -> tuple[Predictions, Predictions]:
-    """Two rungs on a test set of so many rows, drawn by group where there are groups.
+    """Two methods on a test set of so many rows, drawn by group where there are groups.
 
-    In each row or group it is up to chance which rung is the first, so that the two are equal:
+    In each row or group it is up to chance which method is the first, so that the two are equal:
     over all such draws they do not differ at all.
     """
     if of.groups is None:
@@ -95,7 +95,7 @@ def drawn(
         units = np.arange(len(chosen)) // GROUP_ROWS
         names = tuple(map(str, units))
     swapped = random.integers(2, size=len(units))[units][:, None] == 1
-    one, other = (of.rungs[i][chosen] for i in (0, 1))
+    one, other = (of.methods[i][chosen] for i in (0, 1))
     ids = tuple(map(str, range(len(chosen))))
     made = [
         Predictions(ids, of.targets[chosen], likely, SCHEME, groups=names)
@@ -105,11 +105,11 @@ def drawn(
 
 
 def true_values(of: Population) -> dict[str, float]:
-    """Each metric on the whole population, halfway between its two rungs, which nearly agree."""
+    """Each metric on the whole population, halfway between its two methods, which nearly agree."""
     ids = tuple(map(str, range(len(of.targets))))
-    rungs = [Predictions(ids, of.targets, likely, SCHEME) for likely in of.rungs]
+    methods = [Predictions(ids, of.targets, likely, SCHEME) for likely in of.methods]
     metrics = {name: metric_for(name, SCHEME) for name in METRICS}
-    return {name: float(np.mean(list(map(metric, rungs)))) for name, metric in metrics.items()}
+    return {name: float(np.mean(list(map(metric, methods)))) for name, metric in metrics.items()}
 
 
 Seen = defaultdict[str, list[float]]

@@ -19,7 +19,7 @@ import finetext
 def main() -> None:
     """Print the number of texts, the largest difference and the share of equal labels."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a run folder with the rung finetune")
+    parser.add_argument("run", help="a run folder with the method finetune")
     parser.add_argument("--rows", type=int, default=500, help="test texts to compare on")
     arguments = parser.parse_args()
 

@@ -5,15 +5,15 @@
 Contenders that classify, all with the same saved model (MiniLM, trained on 64 rows, so that its
 probabilities are not all alike):
   pipeline-1, pipeline-32  pipeline("text-classification", top_k=None), batches of 1 and 32
-  torch-sorted             a plain loop: texts sorted by length, at most 1,024 padded word pieces
+  torch-sorted             a plain loop: texts sorted by length, at most 1,024 padded tokens
                            a batch, the model as transformers loads it
   torch-sorted-bf16        the same with the weights in bf16, where the hardware is fast at it
   finetext                 predict_proba of the loaded classifier, in bf16 where the hardware is
                            fast at it
   onnx-fp32, onnx-int8     ONNX Runtime on the exported model, weights as they are and dynamically
-                           quantised, batches as in torch-sorted; left out, and said so, where
+                           quantized, batches as in torch-sorted; left out, and said so, where
                            onnx, onnxruntime and onnxscript are not installed
-Contenders that compute the states of the frozen rung:
+Contenders that compute the states of the frozen method:
   encode                   SentenceTransformer.encode, batches of 32
   encode-bf16              the same with the weights in bf16, where the hardware is fast at it
   states                   FrozenEncoder.states of finetext
@@ -189,7 +189,7 @@ def prepare(job: Job) -> Answer:
 
 
 def export(folder: Path) -> None:
-    """Write the model as ONNX, in fp32 and with weights quantised to eight bits."""
+    """Write the model as ONNX, in fp32 and with weights quantized to eight bits."""
     import onnx
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -314,7 +314,7 @@ def encode(folder: str, job: Job) -> Predict:
 
 
 def states(folder: str, job: Job) -> Predict:
-    """The encoder MiniLM as the frozen rung of finetext runs it."""
+    """The encoder MiniLM as the frozen method of finetext runs it."""
     from finetext.encoders.load import load_encoder, load_tokenizer
     from finetext.encoders.states import FrozenEncoder
     from finetext.training.precision import choose_device

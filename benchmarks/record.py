@@ -47,7 +47,7 @@ def main() -> None:
 def leaderboard(run: finetext.Run, metrics: list[str]) -> list[str]:
     """A Markdown table of validation and test scores."""
     titles = [f"{name} {split}" for name in metrics for split in ("validation", "test")]
-    lines = [f"| rung | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    lines = [f"| method | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for entry in run.leaderboard:
         scores = [
             cell(entry.metrics[split][name]) for name in metrics for split in ("validation", "test")
@@ -57,7 +57,7 @@ def leaderboard(run: finetext.Run, metrics: list[str]) -> list[str]:
 
 
 def comparisons(run: finetext.Run) -> list[str]:
-    """The paired difference of every rung to the best one on test rows, as the run found it."""
+    """The paired difference of every method to the best one on test rows, as the run found it."""
     lines = [f"Best on validation by {run.metric}: {run.best}."]
     for method, found in run.comparisons.items():
         lines.append(

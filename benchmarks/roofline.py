@@ -11,7 +11,7 @@ if there are 100 steps at least (1,600 rows); for fewer it takes its defaults.
 
 Useful operations are counted from the shapes of the model: 6 for each weight of a linear layer
 and real token (2 forward, 4 backward), 12 x length^2 x width a layer for the products of
-attention, without padding; embeddings, softmax, normalisation and the optimiser count as nothing.
+attention, without padding; embeddings, softmax, normalization and the optimizer count as nothing.
 Operations done are what torch's FlopCounterMode sees in another run: more by the padding, less by
 what finetext leaves out because it changes no result. The table of times adds up the own time of
 each operator, on the processor or, with a GPU, of the kernels that it started.
@@ -100,7 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=640, help="of each of two epochs (640)")
     parser.add_argument("--rounds", type=int, default=3, help="turns (3)")
     parser.add_argument("--seeds", type=int, default=1, help="turns with another seed (1)")
-    parser.add_argument("--max-length", type=int, default=512, help="word pieces (512)")
+    parser.add_argument("--max-length", type=int, default=512, help="tokens (512)")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     return parser.parse_args()
 
@@ -370,7 +370,7 @@ def group_of(event: Any) -> str:
         caller = caller.cpu_parent
     lineage = [event.name, *callers]
     if any("Optimizer" in name or "_fused_adam" in name for name in lineage):
-        return "optimiser"
+        return "optimizer"
     backward = any("evaluate_function" in name or "Backward" in name for name in lineage)
     for group, parts in GROUPS:
         if any(part in event.name for part in parts):

@@ -4,10 +4,10 @@
 
 Two tables of one epoch of training and of one prediction of the same texts, each point in a
 process of its own:
-  rows     emotion tweets, drawn with repetition, cut to 16 word pieces; by default with a tiny
+  rows     emotion tweets, drawn with repetition, cut to 16 tokens; by default with a tiny
            random encoder (two layers, 32 wide), as MiniLM takes hours for 100,000 rows on a slow
            machine and memory that grows with rows shows as well
-  lengths  the longest IMDb reviews, each cut to exactly so many word pieces; MiniLM
+  lengths  the longest IMDb reviews, each cut to exactly so many tokens; MiniLM
 
 finetext has, for each point, a cache folder that holds what it found before to be the fastest
 number format, attention and threads on this machine, from at most 4,000 of the rows; for fewer
@@ -41,7 +41,7 @@ TITLES: Final = (
     "prediction s", "rows/s", "peak above it MiB",
 )  # fmt: skip
 SHORTEST_OF_IMDB: Final = 2_500
-"""Characters; reviews that long have more than 512 word pieces, all but a few."""
+"""Characters; reviews that long have more than 512 tokens, all but a few."""
 MOST_ROWS_TO_CHOOSE: Final = 4_000
 
 
@@ -87,7 +87,7 @@ def measure_rows(options: argparse.Namespace, scratch: Path) -> None:
     ]
     what = (
         f"One epoch of {options.rows_model} on emotion tweets drawn with repetition, at most "
-        f"{options.max_length} word pieces; medians of {counted(turns, 'turn')}. The "
+        f"{options.max_length} tokens; medians of {counted(turns, 'turn')}. The "
         "exponent is of the number of rows, from the line above."
     )
     lines, choices = points(options, jobs, "rows", scratch)
@@ -106,7 +106,7 @@ def measure_lengths(options: argparse.Namespace, scratch: Path) -> None:
     ]
     what = (
         f"One epoch of {options.lengths_model} on {counted(options.length_rows, 'IMDb review')} "
-        f"cut to exactly so many word pieces; medians of {counted(turns, 'turn')}. The exponent "
+        f"cut to exactly so many tokens; medians of {counted(turns, 'turn')}. The exponent "
         "is of the length, from the line above."
     )
     lines, choices = points(options, jobs, "max_length", scratch)

@@ -2,7 +2,7 @@
 
     FINETEXT_DATA=../shared/data python benchmarks/sst2.py --out runs/sst2
 
-Pretrains the preset `tiny` from random weights on the first `--documents` of IMDb's unlabelled
+Pretrains the preset `tiny` from random weights on the first `--documents` of IMDb's unlabeled
 reviews, and then makes one run on the GLUE phrases (2,000 of them to choose checkpoints on):
 
   tfidf             fitted on the training rows only
@@ -42,7 +42,7 @@ ULMFIT: Final = {
 def main() -> None:
     """Pretrain, train and print the leaderboard with the reports."""
     parser = common.parser(__doc__)
-    parser.add_argument("--documents", type=int, default=10_000, help="unlabelled reviews (10000)")
+    parser.add_argument("--documents", type=int, default=10_000, help="unlabeled reviews (10000)")
     parser.add_argument("--epochs", type=int, default=2, help="of pretraining (2)")
     parser.add_argument("--rows", type=int, help="phrases to train on (all but 2,000)")
     parser.add_argument("--out", type=Path, default=Path("runs/sst2"), help="folder (runs/sst2)")
@@ -57,14 +57,14 @@ def main() -> None:
         listener=listener,
     )
     what = (
-        f"`tiny` was pretrained on {origin.corpus['documents']:,} unlabelled IMDb reviews "
+        f"`tiny` was pretrained on {origin.corpus['documents']:,} unlabeled IMDb reviews "
         f"({origin.corpus['tokens']:,} tokens), {options.epochs} epochs, in {origin.seconds:.0f} "
         f"s: perplexity on held-out reviews {origin.after['perplexity']:,.0f}, accuracy on masked "
         f"tokens {origin.after['accuracy']:.3f}. Seed 0."
     )
     paid = [sentence for pair in run.paid for sentence in ["", f"- {paid_sentence(pair)}"]]
     reports = [report(run.folder / entry.model) for entry in run.leaderboard]
-    common.finish(options, "SST-2, every rung", what, [leaderboard(run), paid, *reports])
+    common.finish(options, "SST-2, every method", what, [leaderboard(run), paid, *reports])
 
 
 def pretrained(options: Any, listener: Listener) -> Any:
@@ -100,14 +100,14 @@ def recipe(options: Any) -> dict[str, Any]:
 
 
 def leaderboard(run: finetext.Run) -> list[str]:
-    """The rungs with their intervals."""
+    """The methods with their intervals."""
     rows = []
     for entry in run.leaderboard:
         validation, test = (entry.metrics[part]["accuracy"] for part in ("validation", "test"))
         f1 = entry.metrics["test"]["macro_f1"].value
         cells = [f"{validation.value:.3f}", f"{test.value:.3f} [{test.low:.3f}, {test.high:.3f}]"]
         rows.append([entry.method, *cells, f"{f1:.3f}", f"{entry.seconds_to_train:.0f}"])
-    titles = ["rung", "accuracy, validation", "accuracy, test [95%]", "macro F1, test", "seconds"]
+    titles = ["method", "accuracy, validation", "accuracy, test [95%]", "macro F1, test", "seconds"]
     return common.table(titles, rows)
 
 

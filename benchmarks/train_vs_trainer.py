@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2, help="(2)")
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each seed (1)")
-    parser.add_argument("--max-length", type=int, default=512, help="word pieces (512)")
+    parser.add_argument("--max-length", type=int, default=512, help="tokens (512)")
     parser.add_argument("--validation", type=int, default=50, help="rows after each epoch (50)")
     parser.add_argument("--held-out", type=int, default=1_000, help="rows for accuracy (1000)")
     parser.add_argument(
@@ -137,7 +137,7 @@ def report(options: argparse.Namespace, job: Job, turns: list[dict[str, Answer]]
         rows.append([name, common.spread(rates), *ratios, *scores, memory])
     what = (
         f"{job['data']}: {counted(first['rows'], 'row')}, {counted(job['epochs'], 'epoch')}, "
-        f"{options.model}, at most {job['max_length']} word pieces, "
+        f"{options.model}, at most {job['max_length']} tokens, "
         f"{counted(options.seeds, 'seed')}, {counted(options.rounds, 'round')} each; "
         f"rows/s and ratios within a turn as median [least, greatest]; accuracy and macro F1 on "
         f"{first['held_out']:,} validation rows as mean ± standard deviation over seeds. Loading "
