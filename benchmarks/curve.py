@@ -2,10 +2,10 @@
 
     FINETEXT_DATA=../shared/data python benchmarks/curve.py
 
-`finetext curve` looks ahead to four times the labels. Here it is given a quarter of the training
-rows, in shares of it, and then the rest is trained on, too: what it said of 1.5, 2 and 4 times the
-labels stands beside the mean of three trainings on as many, on the same validation rows. TF-IDF on
-the emotion tweets, banking77 and the film snippets; each seed divides the rows anew. A forecast of
+`finetext learning-curve` forecasts up to four times the labels. Here it gets a quarter of the
+training rows, then methods are trained on the rest, too: its forecasts for 1.5, 2 and 4 times the
+labels are compared with the mean of three fits on as many, on the same validation rows. TF-IDF on
+emotion tweets, banking77 and film snippets; each seed splits the rows anew. A forecast of
 "no gain" is the one to beat. No test row is read.
 """
 
@@ -89,7 +89,7 @@ def _curve(data: finetext.Dataset, sizes: tuple[int, ...], seed: int) -> Any:
             data, "tfidf", settings=settings, out=Path(folder) / "curve", seed=seed,
             listener=finetext.Listener(say=common.say),
         )  # fmt: skip
-    return found.method("tfidf")
+    return found.of("tfidf")
 
 
 def lines_of(data: str, answers: list[common.Answer]) -> list[list[str]]:
