@@ -196,7 +196,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
         await until(lambda: batcher.waiting == 3)
         with pytest.raises(Refusal, match="3 texts are waiting") as refused:
             await batcher.predict(asks(4, 5))
-        assert refused.value.status == 429
+        assert refused.value.status_code == 429
         assert int(refused.value.headers["retry-after"]) >= 1
         waiting.append(asyncio.create_task(batcher.predict(asks(4))))
         await until(lambda: batcher.waiting == 4)
@@ -263,7 +263,7 @@ def test_slow_jobs_go_after_texts_and_are_few() -> None:
         await asyncio.sleep(0)
         with pytest.raises(Refusal) as refused:
             await batcher.do(lambda: None)
-        assert refused.value.status == 429
+        assert refused.value.status_code == 429
         calls.append(asyncio.create_task(batcher.predict(asks(3))))
         await until(lambda: batcher.waiting == 1)
         work.free.set()

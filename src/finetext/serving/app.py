@@ -24,17 +24,17 @@ from finetext.core.errors import UnknownNameError
 from finetext.core.settings import ServeSettings
 from finetext.serving import schemas
 from finetext.serving.batching import Ask, Batcher
-from finetext.serving.documents import POSTED, document_of, documents_page, refusals
 from finetext.serving.middleware import (
     CONTENT_TYPE,
     BodyLimit,
-    HostCheck,
     Metrics,
     Monitor,
-    TokenCheck,
+    check_host,
+    check_token,
 )
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
+from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
 
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
@@ -73,12 +73,10 @@ def make_app(
     app.exception_handler(RequestValidationError)(validation_refusal)
     app.exception_handler(HTTPException)(http_refusal)
     paths = {path for route in app.routes if (path := getattr(route, "path", None))}
+    checks = [partial(check_host, settings.hosts)] if has_names else []
+    checks += [partial(check_token, token)] if token else []
     app.add_middleware(BodyLimit, settings=settings)
-    if token:
-        app.add_middleware(TokenCheck, token=token)
-    if has_names:
-        app.add_middleware(HostCheck, hosts=settings.hosts)
-    app.add_middleware(Monitor, metrics=service.metrics, paths=paths)
+    app.add_middleware(Monitor, metrics=service.metrics, paths=paths, checks=checks)
     app.openapi = partial(document_of, app, settings)  # type: ignore[method-assign]
     return app
 

@@ -1,9 +1,7 @@
 """The middleware: who may ask, how much, for how long, and how a fault is answered.
 
-From the outside in: `Monitor` counts each request and turns every fault into an answer, `HostCheck`
-refuses unknown host names, `TokenCheck` asks for the token, `BodyLimit` reads the body within its
-limits and bounds the time. Starlette's own `TrustedHostMiddleware` knows patterns only: here
-`localhost` and IP addresses are always known, and refusals are JSON.
+`Monitor` counts each request, checks host and token, and turns every fault into an answer;
+`BodyLimit` inside it reads the body within its limits and bounds the time.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
@@ -23,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from finetext.core.settings import ServeSettings
-from finetext.serving.requests import ClientGone, Refusal, refuse
+from finetext.serving.requests import ClientGone, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,41 +31,41 @@ _LOCAL: Final = "localhost"
 _LONGEST: Final = 60
 
 
-@final
-class HostCheck:
-    """Refuses requests for host names that are not the server's (DNS rebinding)."""
+def check_host(hosts: Collection[str], scope: Scope) -> None:
+    """Refuse host names that are not the server's (DNS rebinding).
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        """Wrap `app`, whose names are `hosts` beside those of this machine."""
-        self._app, self._hosts = app, frozenset(name.lower().rstrip(".") for name in hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on if its host is known, or none is given."""
-        if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"host" and not self._knows(host := _host(value)):
-                    raise Refusal(
-                        403,
-                        f"this server does not answer to the host {host[:_LONGEST]!r}. Its owner "
-                        "can add it to serve.hosts, or set a token",
-                    )
-        await self._app(scope, receive, send)
-
-    def _knows(self, host: str) -> bool:
-        if not host or host in self._hosts or host == _LOCAL or host.endswith(f".{_LOCAL}"):
-            return True
+    Starlette's `TrustedHostMiddleware` knows patterns only, and answers 400 in plain text: here
+    `localhost` and IP addresses are always known, and refusals are JSON.
+    """
+    known = {name.lower().rstrip(".") for name in hosts} | {"", _LOCAL}
+    for name, value in scope["headers"]:
+        if name != b"host":
+            continue
+        text = value.decode("latin-1").strip().lower()  # such as localhost:8000 or [::1]:8000
+        host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+        host = host.rstrip(".")
+        if host in known or host.endswith(f".{_LOCAL}"):
+            continue
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return False
-        return True
+            message = f"this server does not answer to the host {host[:_LONGEST]!r}. Its owner "
+            raise Refusal(403, f"{message}can add it to serve.hosts, or set a token") from None
 
 
-def _host(value: bytes) -> str:
-    """Return the name in a header such as `localhost:8000` or `[::1]:8000`."""
-    text = value.decode("latin-1").strip().lower()
-    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-    return name.rstrip(".")
+def check_token(token: str, scope: Scope) -> None:
+    """Refuse requests that need the token and lack it."""
+    is_open = scope["path"] in _OPEN or scope["path"].startswith(_FOLDER)
+    if scope["method"] == "GET" and is_open:
+        return
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    kind, _, sent = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    # digests, so that comparing does not even reveal the length of the token
+    one, other = (hashlib.sha256(of).digest() for of in (sent.strip(), token.encode()))
+    if not hmac.compare_digest(one, other) or kind.lower() != b"bearer":
+        error = ', error="invalid_token"' if given else ""
+        challenge = {"www-authenticate": f'Bearer realm="finetext"{error}'}
+        raise Refusal(401, "this needs the header Authorization: Bearer TOKEN", challenge)
 
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -81,8 +79,7 @@ class Metrics:
 
     def __init__(self, waiting: Callable[[], float]) -> None:
         """Start at zero; `waiting` returns the number of texts in the queue."""
-        self.registry = CollectorRegistry()
-        mine = self.registry
+        self.registry = mine = CollectorRegistry()
         self._requests = Counter(
             "finetext_requests", "Requests by path and status; 499: the client hung up.",
             ["path", "status"], registry=mine,
@@ -96,10 +93,8 @@ class Metrics:
         self._batches = Histogram(
             "finetext_batch_texts", "Texts in a batch.", buckets=_SIZES, registry=mine
         )
-        self._model = Histogram(
-            "finetext_batch_seconds", "Time of the model for a batch.",
-            buckets=_SECONDS, registry=mine,
-        )  # fmt: skip
+        what = "Time of the model for a batch."
+        self._model = Histogram("finetext_batch_seconds", what, buckets=_SECONDS, registry=mine)
         queue = Gauge("finetext_queue_texts", "Texts that wait for the model.", registry=mine)
         queue.set_function(waiting)
         ProcessCollector(registry=mine)
@@ -143,11 +138,17 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 
 @final
 class Monitor:
-    """Counts and times requests; a fault becomes an answer without details."""
+    """Counts and times requests, and checks them; a fault becomes an answer without details."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
-        """Wrap `app`, whose paths are `paths`."""
-        self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        paths: Collection[str],
+        checks: Sequence[Callable[[Scope], None]],
+    ) -> None:
+        """Wrap `app`, whose paths are `paths`; a check raises a Refusal."""
+        self._app, self._metrics, self._paths, self._checks = app, metrics, paths, checks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whatever happens, unless the client is gone."""
@@ -162,31 +163,27 @@ class Monitor:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_own(message["headers"])
+                there = {name.lower() for name, _ in message["headers"]}
+                own = [pair for pair in HEADERS.items() if pair[0] not in there]
+                message["headers"] = [*message["headers"], *own]
             await send(message)
 
         self._metrics.active.inc()
         try:
+            for check in self._checks:
+                check(scope)
             await self._app(scope, receive, tell)
         except ClientGone:
             pass
         except (Exception, asyncio.CancelledError) as error:
             if status != HUNG_UP:
                 raise
-            await refuse(tell, _refusal_of(error, scope))
+            await _refusal_of(error, scope).answer()(scope, receive, tell)
         finally:
+            path = scope["path"] if scope["path"] in self._paths else "other"
+            path = _FOLDER if scope["path"].startswith(_FOLDER) else path
             self._metrics.active.dec()
-            self._metrics.answered(self._path(scope["path"]), status, perf_counter() - started)
-
-    def _path(self, path: str) -> str:
-        if path.startswith(_FOLDER):
-            return _FOLDER
-        return path if path in self._paths else "other"
-
-
-def _with_own(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    there = {name.lower() for name, _ in headers}
-    return [*headers, *(pair for pair in HEADERS.items() if pair[0] not in there)]
+            self._metrics.answered(path, status, perf_counter() - started)
 
 
 def _refusal_of(error: BaseException, scope: Scope) -> Refusal:
@@ -197,38 +194,6 @@ def _refusal_of(error: BaseException, scope: Scope) -> Refusal:
     name = secrets.token_hex(4)
     LOG.error("fault %s in %s %r", name, scope["method"], scope["path"], exc_info=error)
     return Refusal(500, f"internal server error; the log has more under {name}")
-
-
-@final
-class TokenCheck:
-    """Lets requests pass that have the token."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        """Wrap `app`."""
-        self._app, self._token = app, _digest(token.encode())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on if it has the token or needs none."""
-        if scope["type"] == "http" and not _is_open(scope["method"], scope["path"]):
-            self._check([value for name, value in scope["headers"] if name == b"authorization"])
-        await self._app(scope, receive, send)
-
-    def _check(self, given: list[bytes]) -> None:
-        kind, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        is_right = hmac.compare_digest(_digest(token.strip()), self._token)
-        if kind.lower() != b"bearer" or not is_right:
-            error = ', error="invalid_token"' if given else ""
-            challenge = {"www-authenticate": f'Bearer realm="finetext"{error}'}
-            raise Refusal(401, "this needs the header Authorization: Bearer TOKEN", challenge)
-
-
-def _digest(token: bytes) -> bytes:
-    """Return a digest, so that comparing does not even reveal the length of the token."""
-    return hashlib.sha256(token).digest()
-
-
-def _is_open(method: str, path: str) -> bool:
-    return method == "GET" and (path in _OPEN or path.startswith(_FOLDER))
 
 
 @final

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NoReturn, cast
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
@@ -15,22 +14,17 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-if TYPE_CHECKING:
-    from starlette.types import Send
-
-
 LONGEST_MESSAGE: Final = 500
 
 
-class Refusal(Exception):
-    """A request that is refused, with the message for its sender."""
+class Refusal(HTTPException):
+    """A request that is refused: status, message for its sender, headers in lower case."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        """Keep status, message and further headers (names in lower case)."""
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = dict(headers or {})
+    def answer(self) -> Response:
+        """Return the refusal as JSON."""
+        body = error_body(self.detail)
+        headers = dict(self.headers or {})
+        return Response(body, self.status_code, headers, media_type="application/json")
 
 
 class ClientGone(Exception):
@@ -41,20 +35,6 @@ def error_body(message: str) -> bytes:
     """Return the body of a refusal; what UTF-8 cannot encode becomes a question mark."""
     cut = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " ..."
     return json.dumps({"error": cut}, ensure_ascii=False).encode("utf-8", "replace")
-
-
-async def refuse(send: Send, refusal: Refusal) -> None:
-    """Send a refusal as the answer."""
-    body = error_body(refusal.message)
-    own = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    headers: list[tuple[bytes, bytes]] = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *own,
-    ]
-    start: dict[str, Any] = {"type": "http.response.start", "status": refusal.status}
-    await send({**start, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 MOST_KEYS: Final = 100
@@ -68,9 +48,10 @@ def parse(raw: bytes) -> Any:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refusal(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    was_enabled = gc.isenabled()
+    gc.disable()  # JSON has no cycles, and many lists would trigger collection often
     try:
-        with _uncollected():
-            value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
         if _SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -82,19 +63,10 @@ def parse(raw: bytes) -> Any:
         raise Refusal(400, r"the body has half of a surrogate pair, such as \ud800") from None
     except ValueError:
         raise Refusal(400, "the body is not JSON that can be read: a number is too long") from None
-    return value
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Disable garbage collection: JSON has no cycles, and many lists trigger it often."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if was_enabled:
             gc.enable()
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -140,17 +112,14 @@ class StrictRequest(Request):
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind == "application/json" or kind.endswith("+json")
         if self.headers.get("content-encoding", "identity").lower() != "identity":
-            raise HTTPException(415, "send the body as it is, without Content-Encoding")
+            raise Refusal(415, "send the body as it is, without Content-Encoding")
         if raw and not is_json:
-            raise HTTPException(415, "send JSON with the header Content-Type: application/json")
+            raise Refusal(415, "send JSON with the header Content-Type: application/json")
         return raw
 
     async def json(self) -> Any:
         """Return the body, parsed strictly."""
-        try:
-            return parse(await self.body())
-        except Refusal as refusal:  # what is not an HTTPException is a fault to FastAPI
-            raise HTTPException(refusal.status, refusal.message) from None
+        return parse(await self.body())
 
 
 class StrictRoute(APIRoute):
@@ -170,7 +139,7 @@ async def validation_refusal(request: Request, error: Exception) -> Response:
     """Return what is wrong with a body of the wrong shape."""
     first = cast(RequestValidationError, error).errors()[0]
     what = _WORDS.get(first["type"]) or f"is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    return _refused(422, f"{_place(first['loc'])} {what}")
+    return Refusal(422, f"{_place(first['loc'])} {what}").answer()
 
 
 async def http_refusal(request: Request, error: Exception) -> Response:
@@ -178,17 +147,13 @@ async def http_refusal(request: Request, error: Exception) -> Response:
     raised = cast(HTTPException, error)
     message = _ADDRESSES.get(raised.status_code, raised.detail)
     headers = dict(raised.headers or {})
-    if "Allow" in headers:  # which is of one route alone, and an address may have several
-        headers["Allow"] = ", ".join(_methods(request, set(headers["Allow"].split(", "))))
-    return _refused(raised.status_code, message, headers)
-
-
-def _methods(request: Request, found: set[str]) -> list[str]:
-    """Return all methods of the path of a request; HEAD wherever GET is."""
-    for route in request.app.routes:
-        if getattr(route, "path", None) == request.url.path:
-            found |= getattr(route, "methods", set())
-    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+    if "Allow" in headers:  # of one route, while a path may have several; HEAD wherever GET is
+        found = set(headers["Allow"].split(", "))
+        for route in request.app.routes:
+            if getattr(route, "path", None) == request.url.path:
+                found |= getattr(route, "methods", set())
+        headers["Allow"] = ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
+    return Refusal(raised.status_code, message, headers).answer()
 
 
 def _place(location: Sequence[str | int]) -> str:
@@ -200,7 +165,3 @@ def _place(location: Sequence[str | int]) -> str:
         elif part not in _OF_UNIONS:
             place += f".{part[:_LONGEST_NAME]}"
     return place.removeprefix(".") or "the body"
-
-
-def _refused(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(error_body(message), status, headers, media_type="application/json")
