@@ -85,31 +85,21 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
     """Add every route, with the statuses for a missing token or an unknown host."""
     always = [*of_token, *of_names]
     reading, asking = refusals([*always, 500]), refusals([*always, *POSTED])
-    scores: dict[str, Any] = {"response_model": list[list[schemas.LabelScore]], "responses": asking}
-    app.post("/predict", summary="Score texts", **scores)(service.predict)
-    app.post("/", summary="The same as /predict, for clients of Hugging Face", **scores)(
-        service.predict
-    )
-    app.post(
-        "/decide", summary="Decide on texts",
-        response_model=list[schemas.Decided], responses=asking,
-    )(service.decide)  # fmt: skip
-    app.post(
-        "/explain", summary="Say which words of a text mattered",
-        response_model=schemas.Explained, responses=asking,
-    )(service.explain)  # fmt: skip
-    app.get(
-        "/info", summary="What the model is",
-        response_model=schemas.Info, responses=reading,
-    )(service.info)  # fmt: skip
-    app.get(
-        "/health", summary="Whether texts are accepted",
-        response_model=schemas.Health, responses=refusals([*of_names, 503]),
-    )(service.health)  # fmt: skip
-    app.get(
-        "/health/live", summary="Whether the server is up",
-        response_model=schemas.Health, responses=refusals(of_names),
-    )(service.live)  # fmt: skip
+    scores: Any = list[list[schemas.LabelScore]]
+    same = "The same as /predict, for clients of Hugging Face"
+    explained, health = "Say which words of a text mattered", schemas.Health
+    ready, live = refusals([*of_names, 503]), refusals(of_names)
+    for path, summary, shape, responses, handler in (
+        ("/predict", "Score texts", scores, asking, service.predict),
+        ("/", same, scores, asking, service.predict),
+        ("/decide", "Decide on texts", list[schemas.Decided], asking, service.decide),
+        ("/explain", explained, schemas.Explained, asking, service.explain),
+        ("/info", "What the model is", schemas.Info, reading, service.info),
+        ("/health", "Whether texts are accepted", health, ready, service.health),
+        ("/health/live", "Whether the server is up", health, live, service.live),
+    ):
+        add = app.post if responses is asking else app.get
+        add(path, summary=summary, response_model=shape, responses=responses)(handler)
     app.get(
         "/metrics", summary="Counts and times for Prometheus", response_class=Response,
         responses={**reading, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},

@@ -105,8 +105,7 @@ class _Request:
     rows: list[Floats] = field(default_factory=list)
 
 
-@dataclass(eq=False)
-class _Job:
+class _Job(NamedTuple):
     """A slow job for the model thread."""
 
     work: Callable[[], Any]
@@ -132,13 +131,10 @@ class Batcher:
         settings: ServeSettings,
         watch: Watch = lambda texts, seconds: None,
     ) -> None:
-        """Make it; it works within `running`.
+        """Create it; it works within `running`.
 
-        Args:
-            work: (n, k) numbers for n texts; called in one thread, never twice at once.
-            tokens: about how many tokens a text has.
-            settings: its limits.
-            watch: told the texts of each batch and the seconds it took.
+        `work` returns (n, k) numbers for n texts, in one thread; `tokens` estimates the tokens of a
+        text; `watch` is told the texts of each batch and the seconds it took.
         """
         self._work, self._count, self._settings, self._watch = work, tokens, settings, watch
         self._requests: deque[_Request] = deque()
@@ -179,15 +175,11 @@ class Batcher:
             self._thread.shutdown(wait=False)
 
     async def predict(self, asks: Sequence[Ask]) -> Floats:
-        """The numbers of each text, (n, k) in their order.
-
-        If this is cancelled, those that are not in a batch yet are not predicted.
-
-        Raises:
-            Refusal: too many texts wait already.
-        """
+        """Return (n, k) numbers of the texts; if cancelled, texts in no batch are not predicted."""
         if self._texts + len(asks) > self._settings.queue_texts:
-            raise _busy(f"{self._texts:,} texts are waiting already", self._retry_after())
+            expected = math.ceil(self._texts * self._seconds_a_text)
+            seconds = min(_LONGEST_RETRY, max(1, expected))
+            raise _busy(f"{self._texts:,} texts are waiting already", seconds)
         tokens = [self._count(ask.text) for ask in asks]
         loop = asyncio.get_running_loop()
         request = _Request(asks, tokens, loop.time(), loop.create_future())
@@ -290,8 +282,7 @@ class Batcher:
             rows = await self._in_thread(lambda: self._work(asks))
         except Exception as error:
             if len(parts) == 1:
-                if not parts[0].request.answer.done():
-                    parts[0].request.answer.set_exception(error)
+                _settle(parts[0].request.answer, error)
                 return
             for part in parts:
                 await self._predict([part])
@@ -299,26 +290,18 @@ class Batcher:
         seconds = perf_counter() - started
         self._seconds_a_text = 0.8 * self._seconds_a_text + 0.2 * seconds / len(asks)
         self._watch(len(asks), seconds)
-        self._hand_out(parts, rows)
-
-    def _hand_out(self, parts: Sequence[_Part], rows: Floats) -> None:
         start = 0
-        for request, asks in parts:
-            request.rows.append(rows[start : start + len(asks)])
-            start += len(asks)
-            is_whole = sum(map(len, request.rows)) == len(request.asks)
-            if is_whole and not request.answer.done():
-                request.answer.set_result(np.concatenate(request.rows))
+        for request, own in parts:
+            request.rows.append(rows[start : start + len(own)])
+            start += len(own)
+            if sum(map(len, request.rows)) == len(request.asks):
+                _settle(request.answer, np.concatenate(request.rows))
 
     async def _do(self, job: _Job) -> None:
         try:
-            outcome = await self._in_thread(job.work)
+            _settle(job.answer, await self._in_thread(job.work))
         except Exception as error:
-            if not job.answer.done():
-                job.answer.set_exception(error)
-            return
-        if not job.answer.done():
-            job.answer.set_result(outcome)
+            _settle(job.answer, error)
 
     async def _in_thread(self, work: Callable[[], Outcome]) -> Outcome:
         self._since = perf_counter()
@@ -327,12 +310,12 @@ class Batcher:
         finally:
             self._since = None
 
-    def _retry_after(self) -> int:
-        """Return the expected seconds until the waiting texts are done."""
-        seconds = math.ceil(self._texts * self._seconds_a_text)
-        return min(_LONGEST_RETRY, max(1, seconds))
+
+def _settle(answer: asyncio.Future[Any], outcome: Any) -> None:
+    """Set a result or an exception, unless nobody waits for it any more."""
+    if not answer.done():
+        (answer.set_exception if isinstance(outcome, Exception) else answer.set_result)(outcome)
 
 
 def _busy(why: str, seconds: int) -> Refusal:
-    message = f"{why}; retry in {seconds} s"
-    return Refusal(429, message, {"retry-after": str(seconds)})
+    return Refusal(429, f"{why}; retry in {seconds} s", {"retry-after": str(seconds)})

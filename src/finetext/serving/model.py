@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -22,7 +23,8 @@ from finetext.core.contracts import Classifier, decided
 from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
-from finetext.models.folder import provenance
+from finetext.models.files import CARD
+from finetext.models.folder import best_model, provenance
 from finetext.models.hub import model_folder
 from finetext.serving.batching import Ask
 
@@ -36,21 +38,21 @@ _PLACE: Final = re.compile(r"^(?:[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
 
 def about(model: str | Path) -> dict[str, Any]:
     """Return name, provenance, run and model card of a model folder, a run folder or a Hub name."""
-    from finetext.runs.run import Run
-
     folder = model_folder(model).resolve()
     run, method = _run_of(folder)
     place = folder
-    if run is not None and Run.is_at(folder):
-        method = run.best
-        entry = next(entry for entry in run.leaderboard if entry.method == method)
-        place = folder / entry.model
+    if run is not None and method is None:
+        method, place = run.best, best_model(folder)
     told: dict[str, Any] = {
         "name": folder.name if run is None else f"{run.folder.name}/{method}",
-        "provenance": without_places(_provenance(place)),
+        "provenance": {},
         "run": None,
-        "card": _card(place),
+        "card": None,
     }
+    with suppress(FinetextError):
+        told["provenance"] = without_places(provenance(place))
+    with suppress(OSError):
+        told["card"] = (place / CARD).read_text("utf-8", errors="replace")[:LONGEST_CARD]
     if run is not None:
         told["run"] = {
             "name": run.folder.name,
@@ -76,20 +78,6 @@ def _run_of(folder: Path) -> tuple[Any, str | None]:
     except FinetextError:
         pass
     return None, None
-
-
-def _provenance(model: Path) -> dict[str, Any]:
-    try:
-        return provenance(model)
-    except FinetextError:
-        return {}
-
-
-def _card(model: Path) -> str | None:
-    try:
-        return (model / "README.md").read_text("utf-8", errors="replace")[:LONGEST_CARD]
-    except OSError:
-        return None
 
 
 def without_places(value: Any) -> Any:
@@ -120,11 +108,7 @@ def wants_logits(function: str | None, multilabel: bool) -> bool:
 def scored(scheme: LabelScheme, rows: Floats, function: str | None, top: int | None) -> str:
     """Return label and score, best first, in the format of Hugging Face's inference API.
 
-    Args:
-        scheme: names of the k columns.
-        rows: (n, k) logits where `wants_logits`, else probabilities.
-        function: "softmax", "sigmoid", "none" for the logits, or None for what the model does.
-        top: labels of each text; None for all.
+    `rows` are (n, k) logits where `wants_logits`, else probabilities.
     """
     if wants_logits(function, scheme.multilabel):
         rows = np.clip(rows, -_LARGEST_LOGIT, _LARGEST_LOGIT)
@@ -192,13 +176,13 @@ class ServedModel:
     def scores(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
         rows = np.empty((len(asks), len(self.classifier.scheme)))
-        for logits in (False, True):
+        for logits, work in (
+            (False, self.classifier.predict_proba),
+            (True, self.classifier.logits),
+        ):
             places = [place for place, ask in enumerate(asks) if ask.logits is logits]
-            texts = [asks[place].text for place in places]
-            if logits and texts:
-                rows[places] = self.classifier.logits(texts)
-            elif texts:
-                rows[places] = self.classifier.predict_proba(texts)
+            if places:
+                rows[places] = work([asks[place].text for place in places])
         return rows
 
     def tokens(self, text: str) -> int:
@@ -213,11 +197,7 @@ class ServedModel:
         return longest or (cut["max_length"] if isinstance(cut, dict) else _NO_LIMIT)
 
     def explain(self, text: str, label: str | None) -> Explanation:
-        """Which words of a text mattered; see `finetext.explain`.
-
-        Raises:
-            UnknownNameError: there is no such label.
-        """
+        """Return which words of a text mattered; raises an UnknownNameError for the label."""
         from finetext.diagnosis.explain import explanations
 
         return next(explanations(self.explainer, [text], label))

@@ -1,7 +1,8 @@
-"""HTTP/1.1 as uvicorn speaks it, but for clients that hold a connection and do nothing with it.
+"""HTTP/1.1 by uvicorn, with an end to clients that hold a connection and do nothing with it.
 
-uvicorn bounds neither the time in which the head of a request arrives nor that in which a client
-reads its answer, and both are over before or after the app has a say.
+uvicorn limits neither the time in which the head of a request arrives nor that in which a client
+reads its answer, and its `limit_concurrency` refuses in plain text: all three come before or after
+the app.
 """
 
 from __future__ import annotations
@@ -25,61 +26,60 @@ _REFUSED: Final = (
 
 @final
 class PatientProtocol(H11Protocol):
-    """A connection whose every wait has a limit."""
+    """A connection with an end to all waiting."""
 
     def __init__(self, *args: Any, settings: ServeSettings, **kwargs: Any) -> None:
-        """Take the limits beside uvicorn's arguments."""
+        """Take the limits on top of what uvicorn gives a protocol."""
         super().__init__(*args, **kwargs)
         self._settings = settings
-        self._head: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse the connection if there are too many, else wait for the head of a request."""
+        """Refuse it if there are too many, else wait for the head of a request."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.connections:
             transport.write(_REFUSED)
             transport.close()
         else:
-            self._wait_for_head()
+            self._start("head", self._give_up)
 
     def data_received(self, data: bytes) -> None:
-        """Handle a part of a request."""
+        """Receive a part of a request."""
         super().data_received(data)
         if self._is_answering():
-            self._stop_head()
-        elif self._head is None:
-            self._wait_for_head()
+            self._stop("head")
+        elif "head" not in self._timers:
+            self._start("head", self._give_up)
 
     def on_response_complete(self) -> None:
-        """Handle that the whole answer is with the transport."""
+        """Wait for the client to read the answer that the transport has."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_reader()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Handle that nothing came after the last answer."""
+        """Close the connection, as nothing came after the last answer."""
         super().timeout_keep_alive_handler()
         self._wait_for_reader()
 
     def pause_writing(self) -> None:
-        """Handle a client that reads more slowly than the answer is written."""
+        """Limit the time in which the client does not read."""
         super().pause_writing()
         self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        """Handle that the client reads again."""
+        """The client reads again."""
         super().resume_writing()
-        self._stop_stalled()
+        self._stop("reader")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all timers."""
-        self._stop_head()
-        self._stop_stalled()
+        """Stop waiting."""
+        self._stop("head")
+        self._stop("reader")
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer invalid HTTP in the format of all errors, and close."""
+        """Answer what is not HTTP in the form of all errors, and close."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -104,25 +104,18 @@ class PatientProtocol(H11Protocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _wait_for_head(self) -> None:
-        self._head = self.loop.call_later(self._settings.arrival_seconds, self._give_up)
-
     def _wait_for_reader(self) -> None:
-        if self._stalled is None and self.transport.get_write_buffer_size():
-            wait = self._settings.arrival_seconds
-            self._stalled = self.loop.call_later(wait, self.transport.abort)
+        if "reader" not in self._timers and self.transport.get_write_buffer_size():
+            self._start("reader", self.transport.abort)
 
-    def _stop_head(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+    def _start(self, name: str, action: Any) -> None:
+        self._timers[name] = self.loop.call_later(self._settings.arrival_seconds, action)
 
-    def _stop_stalled(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+    def _stop(self, name: str) -> None:
+        if (timer := self._timers.pop(name, None)) is not None:
+            timer.cancel()
 
     def _give_up(self) -> None:
-        self._head = None
+        self._timers.pop("head", None)
         if not self._is_answering():
             self.transport.abort()

@@ -28,7 +28,7 @@ PORT: Final = 8000
 _OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
-def _printed(address: str) -> None:
+def _print_url(address: str) -> None:
     print(address, flush=True)
 
 
@@ -38,7 +38,7 @@ def serve(
     port: int = PORT,
     token: str | None = None,
     settings: ServeSettings | None = None,
-    ready: Callable[[str], None] = _printed,
+    ready: Callable[[str], None] = _print_url,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C or SIGTERM; accepted requests are finished.
 
@@ -121,10 +121,8 @@ def check_installed() -> None:
     """Raise a `MissingExtraError` if a package of the extra `serve` is missing."""
     from importlib.util import find_spec
 
-    for module, package in (
-        ("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("prometheus_client", "prometheus-client")
-    ):  # fmt: skip
-        if find_spec(module) is None:
+    for package in ("fastapi", "uvicorn", "prometheus-client"):
+        if find_spec(package.replace("-", "_")) is None:
             raise MissingExtraError("serving a model", package, "serve")
 
 
@@ -156,16 +154,19 @@ def _unbound(host: str, port: int, error: OSError) -> str:
 
 def address(listening: socket.socket) -> str:
     """Return the URL of a bound socket, as this machine reaches it."""
-    host, port = listening.getsockname()[:2]
-    place = ipaddress.ip_address(host.partition("%")[0])
-    if place.is_unspecified:
-        place = ipaddress.ip_address("127.0.0.1" if place.version == 4 else "::1")
-    return f"http://{place}:{port}" if place.version == 4 else f"http://[{place}]:{port}"
+    place, port = _ip(listening), listening.getsockname()[1]
+    if place.version == 4:
+        return f"http://{'127.0.0.1' if place.is_unspecified else place}:{port}"
+    return f"http://[{'::1' if place.is_unspecified else place}]:{port}"
 
 
 def is_open_to_others(listening: socket.socket) -> bool:
     """Return whether other machines can connect."""
-    return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+    return not _ip(listening).is_loopback
+
+
+def _ip(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
 
 
 def find_token(path: Path | None) -> str | None:
