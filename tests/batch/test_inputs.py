@@ -49,17 +49,17 @@ def rows(source: str, read: dict[str, Any]) -> Pairs:
     "text", ["", " ", "word", "two words", "see a.csv and b", "a\nb.csv", "3.5 %",
              "https://t.co/x what a film", "hub: a film"],
 )  # fmt: skip
-def test_a_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
+def test_text_is_taken_as_it_is(workplace: Path, text: str) -> None:
     assert rows(text, {}) == (["1"], [text])
 
 
 @pytest.mark.parametrize("name", ["nothere.csv", "folder/nothere.txt", "nothere.parquet"])
-def test_what_looks_like_a_file_must_be_there(workplace: Path, name: str) -> None:
+def test_text_that_looks_like_a_file_must_exist(workplace: Path, name: str) -> None:
     with pytest.raises(DataError, match="there is no file"):
         read_input(name)
 
 
-def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> None:
+def test_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> None:
     Path("in.csv").write_text("nr,review\nx,a fine film\ny,a dull film\n")
     films = ["a fine film", "a dull film"]
     assert rows("in.csv", {"text": "review", "id": "nr"}) == (["x", "y"], films)
@@ -70,13 +70,13 @@ def test_a_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -
 
 
 @pytest.mark.parametrize("source", ["-", "one text"])
-def test_options_on_columns_are_refused_where_there_are_none(workplace: Path, source: str) -> None:
+def test_settings_of_reading_are_refused_without_columns(workplace: Path, source: str) -> None:
     for read in ({"text": "review"}, {"encoding": "latin-1"}, ReadSettings()):
         with pytest.raises(DataError, match="--text, --id and --set are for files"):
             read_input(source, read)
 
 
-def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path) -> None:
+def test_text_is_told_from_a_source(workplace: Path, reviews: Path) -> None:
     assert is_text("a fine film")
     assert not is_text("-")
     assert not is_text("https://example.org/films.csv")
@@ -84,7 +84,7 @@ def test_what_is_given_tells_a_text_from_a_table(workplace: Path, reviews: Path)
     assert not is_text(str(reviews))
 
 
-def test_bytes_that_are_no_characters_do_not_stop(workplace: Path) -> None:
+def test_invalid_bytes_are_replaced(workplace: Path) -> None:
     assert rows("caf\udce9 noir", {}) == (["1"], ["caf\ufffd noir"])
 
 
@@ -127,14 +127,14 @@ def test_line_breaks_of_any_kind_stay_in_their_cells(form: str) -> None:
 @pytest.mark.parametrize(
     "odd", ['she said "no" to it', '"all"', "old\rMac", "two\nlines", "a\tb, c"]
 )
-def test_a_table_with_few_odd_cells_is_read_again_as_it_was(form: str, odd: str) -> None:
+def test_table_with_odd_cells_is_read_as_it_was(form: str, odd: str) -> None:
     texts = [odd, "a plain text", "another"]
     written = text_of({"id": list("abc"), "text": texts}, form, headed=True)
     settings = ReadSettings(labelled=False)
     assert parse_text(written, f"out{form}", form, settings, True).columns["text"] == texts
 
 
-def test_labels_with_a_comma_are_told_apart_and_read_again(tmp_path: Path) -> None:
+def test_labels_with_a_comma_are_read_as_they_were(tmp_path: Path) -> None:
     names = ["food, drink", "food", "drink"]
     rows = [["food, drink"], ["food", "drink"], ["food, drink", "food"], []]
     found = {f"probability:{name}": [float(name in row) for row in rows] for name in names}
@@ -147,7 +147,7 @@ def test_labels_with_a_comma_are_told_apart_and_read_again(tmp_path: Path) -> No
     assert predictions.scheme.decode(predictions.decisions) == rows
 
 
-def test_an_output_that_cannot_be_written_is_refused(workplace: Path) -> None:
+def test_output_that_cannot_be_written_is_refused(workplace: Path) -> None:
     Path("folder.csv").mkdir()
     for path, said in (
         ("x.xlsx", "must be one of"),

@@ -1,4 +1,4 @@
-"""A prediction that was stopped or killed goes on, and ends as one that never was."""
+"""A prediction that was stopped or killed resumes, and ends as one that never was."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def names() -> list[str]:
         ("out.jsonl.gz", RuntimeError("memory")),
     ],
 )
-def test_what_was_stopped_goes_on_to_the_same_bytes(
+def test_stopped_prediction_resumes_to_the_same_bytes(
     command: Command, finished: Path, source: Path, name: str, error: BaseException,
     stopped_after: Callable[[int, BaseException], None],
 ) -> None:  # fmt: skip
@@ -112,7 +112,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(
         (lambda: None, ("--model",), "the model changed"),
     ],
 )  # fmt: skip
-def test_what_has_changed_is_told(
+def test_changes_are_named(
     command: Command, finished: Path, source: Path, tmp_path: Path, change: Callable[[], Any],
     words: tuple[str, ...], said: str, stopped_after: Callable[[int, BaseException], None],
 ) -> None:  # fmt: skip
@@ -136,7 +136,7 @@ def test_what_has_changed_is_told(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_bad_row_after_long_work_is_left_out_and_it_goes_on(
+def test_bad_row_after_long_work_can_be_rejected_on_resumption(
     command: Command, finished: Path, source: Path
 ) -> None:
     lines = source.read_text().splitlines()
@@ -158,7 +158,7 @@ def test_a_bad_row_after_long_work_is_left_out_and_it_goes_on(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_rows_set_aside_go_on_too(
+def test_rejected_rows_are_resumed_too(
     command: Command, finished: Path, source: Path,
     stopped_after: Callable[[int, BaseException], None],
 ) -> None:  # fmt: skip
@@ -191,7 +191,7 @@ def test_rows_set_aside_go_on_too(
         (["in.csv", "--out", "out.csv", "--json"], "leave one out"),
     ],
 )
-def test_what_cannot_go_on_is_told(
+def test_what_cannot_be_resumed_is_refused(
     command: Command, finished: Path, source: Path, words: list[str], said: str
 ) -> None:
     seen = command("predict", finished, *words, "--resume")
@@ -200,7 +200,7 @@ def test_what_cannot_go_on_is_told(
     assert names() == ["in.csv"]
 
 
-def test_nothing_to_go_on_with_is_a_beginning(
+def test_resumption_without_a_state_starts_over(
     command: Command, finished: Path, source: Path
 ) -> None:
     seen = command("predict", finished, source, "--out", "out.csv", "--resume")
@@ -213,7 +213,7 @@ def test_nothing_to_go_on_with_is_a_beginning(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_file_that_lost_its_end_begins_again(
+def test_file_that_lost_its_end_starts_over(
     command: Command, finished: Path, source: Path,
     stopped_after: Callable[[int, BaseException], None],
 ) -> None:  # fmt: skip
@@ -267,7 +267,7 @@ def wait_for(rows: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal here")
-def test_kill_nine_times_over_and_the_bytes_are_the_same(
+def test_killed_prediction_resumes_to_the_same_bytes(
     finished: Path, source: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     whole = start(finished, source, "--out", "whole.csv")
@@ -287,7 +287,7 @@ def test_kill_nine_times_over_and_the_bytes_are_the_same(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="files are locked otherwise here")
-def test_what_another_process_is_writing_is_left_alone(
+def test_file_of_another_process_is_left_alone(
     command: Command, finished: Path, source: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     process = start(finished, source, "--out", "out.csv")

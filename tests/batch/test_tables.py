@@ -1,4 +1,4 @@
-"""All columns of the input are kept, in front of those of the prediction."""
+"""Tables of predictions keep all columns of the input."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_likeliest_come_first() -> None:
 
 
 @pytest.mark.parametrize(("top", "every"), [(0, None), (-1, None), (2, True)])
-def test_what_cannot_be_shown_is_refused(top: int, every: bool | None) -> None:
+def test_impossible_columns_are_refused(top: int, every: bool | None) -> None:
     with pytest.raises(RecipeError, match="--top"):
         Shown(top, every)
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_shown_is_refused(top: int, every: bool | None) -> None:
         ),
     ],
 )
-def test_names_that_a_prediction_takes(
+def test_columns_with_names_of_a_prediction_are_renamed(
     names: list[str], id_column: str | None, kept: list[str]
 ) -> None:
     assert columns(classifier(2), Shown(), names, id_column)[:-4] == kept
@@ -123,7 +123,7 @@ def test_batches_lie_at_the_same_places_and_hold_every_row(
 
 @pytest.mark.parametrize("pieces_of", [100, 1 << 20])
 @pytest.mark.parametrize("out", ["out.csv", "out.tsv", "out.jsonl", "out.csv.gz", "out.parquet"])
-def test_a_table_that_was_predicted_before_loses_nothing(
+def test_table_with_older_predictions_keeps_them(
     command: Command, finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch,
     pieces_of: int, out: str,
 ) -> None:  # fmt: skip
@@ -180,7 +180,7 @@ def test_types_of_parquet_are_kept(command: Command, finished: Path, workplace: 
 
 
 @pytest.mark.parametrize("pieces_of", [60, 1 << 20])
-def test_keys_that_only_later_lines_have(
+def test_keys_that_only_later_lines_have_are_columns(
     command: Command, finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch,
     pieces_of: int,
 ) -> None:  # fmt: skip
@@ -204,7 +204,7 @@ def test_keys_that_only_later_lines_have(
     assert [row["n"] for row in found] == [*range(8), 0.5, None]
 
 
-def test_a_folder_of_documents_keeps_names_and_classes(
+def test_folder_of_documents_keeps_names_and_classes(
     command: Command, finished: Path, workplace: Path
 ) -> None:
     for name, text in (("good/1.txt", "a fine film"), ("bad/2.txt", "a dull film")):
@@ -217,9 +217,7 @@ def test_a_folder_of_documents_keeps_names_and_classes(
     assert compared.predictions.scheme.decode(compared.predictions.targets) == ["bad", "good"]
 
 
-def test_a_table_with_labels_can_be_compared_as_it_is(
-    command: Command, finished: Path, reviews: Path
-) -> None:
+def test_table_with_labels_can_be_compared(command: Command, finished: Path, reviews: Path) -> None:
     assert command("predict", finished, reviews, "--out", "out.csv").status == 0
     assert list(table("out.csv")[0]) == ["id", "text", "label", "movie", *OWN]
     found = read_predicted_table(Path("out.csv"))

@@ -19,7 +19,7 @@ from finetext.diagnosis.curve import Curve
 from finetext.evaluation.deciding import Deciding
 from finetext.runs.recipe import ladder
 from finetext.storage.codec import from_json
-from finetext.storage.locks import CURVE_LOG
+from finetext.storage.locks import CURVE_LOG, claimed
 
 Command = Callable[..., Any]
 QUICK = ("--set", "tfidf.inverse_regularisation=1.0", "--set", "tfidf.longest_ngram=1")
@@ -327,3 +327,17 @@ def test_a_rung_on_an_encoder_that_a_run_makes_is_refused() -> None:
         RecipeError, match=r"mine uses the encoder .adapted., which only a run makes"
     ):
         finetext.learning_curve(Recipe.from_values(values), listener=Listener())
+
+
+def test_curve_of_another_process_is_refused(noisy: Path) -> None:
+    learn(noisy, out="c")
+    with claimed(Path("c")), pytest.raises(RunError, match="another process is writing into c"):
+        learn(noisy, out="c", resume=True)
+
+
+def test_folder_killed_before_the_first_line_is_used_again(noisy: Path) -> None:
+    Path("c").mkdir()
+    for name in (".lock", ".fits.jsonl.x1"):
+        Path("c", name).write_text("")
+    learn(noisy, out="c", resume=True)
+    assert Path("c/curve.json").is_file()

@@ -1,4 +1,4 @@
-"""Adapting an encoder: what it leaves, and that nothing is lost when it is stopped."""
+"""Adapting an encoder: its result, and that nothing is lost when it is stopped."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from finetext.pretraining import learning
 from finetext.pretraining.adapt import Adaptation, adapt
 from finetext.pretraining.folder import read_origin, texts_in_corpus
 from finetext.pretraining.learning import Adapted
+from finetext.storage.locks import claimed
 
 TEXTS = [
     f"{text} {word} {number}"
@@ -66,7 +67,7 @@ def stopping_at(rows: int) -> Listener:
     return Listener(progress=stop)
 
 
-def test_it_leaves_an_encoder_that_predicts_better(settings: Adaptation, tmp_path: Path) -> None:
+def test_adapted_encoder_predicts_better(settings: Adaptation, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "adapted"
     done = adapt([*TEXTS, " "], out, settings, seed=2, listener=Listener(say=said.append))
@@ -96,7 +97,7 @@ def test_it_leaves_an_encoder_that_predicts_better(settings: Adaptation, tmp_pat
     )
 
 
-def test_the_result_is_taken_by_path(
+def test_result_is_used_by_its_path(
     settings: Adaptation, usual: Adapted, tmp_path: Path, topics: finetext.Dataset
 ) -> None:
     out = usual.folder
@@ -199,6 +200,32 @@ def test_unfinished_encoder_is_not_overwritten_nor_resumed_with_other_settings(
         adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"asked": 1, "facts": {}}'])
+def test_damaged_state_is_reported(settings: Adaptation, tmp_path: Path, content: str) -> None:
+    out = tmp_path / "out"
+    (out / ".training").mkdir(parents=True)
+    (out / ".training" / "begun.json").write_text(content)
+    with pytest.raises(RunError, match=r"begun\.json is damaged: .* start anew in another folder"):
+        adapt(TEXTS, out, settings, resume=True, listener=Listener())
+
+
+def test_folder_killed_before_its_state_was_written_resumes(
+    settings: Adaptation, usual: Adapted, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / ".training").mkdir(parents=True)
+    (out / ".training" / ".begun.json.x1").write_text("{")
+    adapt(TEXTS, out, settings, resume=True, listener=Listener())
+    assert weights(out) == weights(usual.folder)
+
+
+def test_folder_of_another_process_is_refused(settings: Adaptation, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".training").mkdir(parents=True)
+    with claimed(out), pytest.raises(RunError, match="another process is writing into"):
+        adapt(TEXTS, out, settings, resume=True, listener=Listener())
+
+
 def no_space(*arguments: Any, **options: Any) -> None:
     raise OSError(ENOSPC, "No space left on device")
 
@@ -232,7 +259,7 @@ def test_full_disk_can_be_resumed_from(
     assert names(out) == names(usual.folder)
 
 
-def test_what_cannot_be_leaves_nothing(settings: Adaptation, tmp_path: Path) -> None:
+def test_invalid_settings_leave_nothing(settings: Adaptation, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     for wrong in (
         {"encoder": "no-such"},
@@ -254,7 +281,7 @@ def test_what_cannot_be_leaves_nothing(settings: Adaptation, tmp_path: Path) -> 
     assert not out.parent.exists()
 
 
-def test_a_decoder_learns_the_next_token(
+def test_decoder_learns_the_next_token(
     settings: Adaptation, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "gpt"
@@ -286,7 +313,7 @@ def awd_lstm(tmp_path: Path) -> Path:
     return tmp_path / "awd"
 
 
-def test_a_recurrent_model_learns_over_streams_and_resumes(awd_lstm: Path, tmp_path: Path) -> None:
+def test_recurrent_model_learns_over_streams_and_resumes(awd_lstm: Path, tmp_path: Path) -> None:
     settings = Adaptation(str(awd_lstm), epochs=8, batch_size=2, learning_rate=2e-2)
     done = adapt(TEXTS, tmp_path / "whole", settings, listener=Listener())
     assert done.origin.after["loss"] < done.origin.before["loss"] - 0.2
@@ -296,7 +323,7 @@ def test_a_recurrent_model_learns_over_streams_and_resumes(awd_lstm: Path, tmp_p
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
 
 
-def test_a_recurrent_model_reads_running_text_in_its_order(
+def test_recurrent_model_reads_running_text_in_order(
     awd_lstm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[bool] = []

@@ -288,7 +288,7 @@ def test_a_run_of_changed_data_is_refused(
     path.write_text(reviews.read_text())
     assert command("train", path, "--methods", "majority", "--out", "run").status == 0
     path.write_text(reviews.read_text().replace("number 3", "number three"))
-    with pytest.raises(DataError, match="not the ones it was begun with"):
+    with pytest.raises(DataError, match="not the ones it started with"):
         read_corpus(workplace / "run")
 
 

@@ -44,7 +44,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-def test_it_leaves_an_encoder_folder(own: Path) -> None:
+def test_result_is_an_encoder_folder(own: Path) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     model = AutoModelForMaskedLM.from_pretrained(own)
@@ -58,7 +58,7 @@ def test_it_leaves_an_encoder_folder(own: Path) -> None:
     assert not [path for path in own.iterdir() if path.name.startswith(".t")]
 
 
-def test_it_tells_what_was_learnt(own: Path) -> None:
+def test_origin_has_the_figures(own: Path) -> None:
     origin = read_origin(own)
     assert origin is not None
     assert (origin.kind, origin.base, origin.head_is_fresh) == ("pretrained", "", False)
@@ -68,7 +68,7 @@ def test_it_tells_what_was_learnt(own: Path) -> None:
     assert origin.corpus["documents"] + origin.corpus["held_out"] == len(TEXTS)
 
 
-def test_the_best_evaluation_is_kept(own: Path) -> None:
+def test_best_evaluation_is_kept(own: Path) -> None:
     origin = read_origin(own)
     assert origin is not None
     losses = [found["validation loss"] for found in evaluations(own)]
@@ -76,7 +76,7 @@ def test_the_best_evaluation_is_kept(own: Path) -> None:
     assert origin.after["loss"] == pytest.approx(min(losses), abs=1e-6)
 
 
-def test_finetune_starts_from_it_or_from_its_random_twin(own: Path) -> None:
+def test_finetune_starts_from_it_or_from_random_weights(own: Path) -> None:
     from finetext.methods.finetune import Finetune
 
     with initialized(f"random:{own}", [], 0) as twin:
@@ -86,7 +86,7 @@ def test_finetune_starts_from_it_or_from_its_random_twin(own: Path) -> None:
         Finetune(encoder=encoder, max_length=24).check()
 
 
-def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         pretrain(TEXTS, tmp_path / name, SMALL, seed=seed, listener=Listener())
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
@@ -169,7 +169,7 @@ def test_awd_lstm_learns_the_next_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("multiplier", [None, 0.5])
-def test_dropout_is_multiplied_for_the_while(multiplier: float | None) -> None:
+def test_dropout_is_multiplied_for_training_only(multiplier: float | None) -> None:
     from transformers import AutoModelForMaskedLM, BertConfig
 
     config = BertConfig(
@@ -220,7 +220,7 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
         (Pretraining(masked_share=1.0), "masked_share = 1.0: .*less than 1"),
     ],
 )
-def test_what_cannot_be_is_refused_and_leaves_nothing(
+def test_invalid_settings_leave_nothing(
     tmp_path: Path, settings: Pretraining, message: str
 ) -> None:
     place = tmp_path / "own"
@@ -238,20 +238,18 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
         (Pretraining(preset="awd-lstm-small"), 8),
     ],
 )
-def test_too_few_pieces_for_any_corpus_are_refused_at_once(
-    settings: Pretraining, least: int
-) -> None:
+def test_too_small_vocabulary_is_refused_at_once(settings: Pretraining, least: int) -> None:
     with pytest.raises(RecipeError, match=f"pieces = {least - 1}: ask for {least} or more"):
         pretrain("no-such-corpus.txt", "own", replace(settings, pieces=least - 1))
     assert checked(replace(settings, pieces=least)).pieces == least
 
 
-def test_a_corpus_of_blank_texts_is_refused(tmp_path: Path) -> None:
+def test_corpus_of_blank_texts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FinetextError):
         pretrain(["", " "], tmp_path / "own", SMALL, listener=Listener())
 
 
-def test_sizes_are_those_of_the_preset_but_for_what_is_said() -> None:
+def test_sizes_are_those_of_the_preset_unless_given() -> None:
     assert Pretraining().sizes == preset("tiny")
     assert Pretraining(preset="base", layers=4).sizes == replace(preset("base"), layers=4)
     assert usual_rate(preset("base")) == pytest.approx(2.5e-4)

@@ -1,139 +1,382 @@
-"""A run that is killed at any moment goes on, and ends as if nothing had been."""
+"""Resuming a run: which one, whether it is the same, what is done again."""
 
 from __future__ import annotations
 
+import errno
 import json
-import multiprocessing
-import random
-import time
+import os
+import shutil
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from finetext import Finetune, Listener, Recipe, Tfidf, train
-from finetext.report import plots
-from finetext.report import training_curves as curves
-from finetext.runs.run import Run, is_finished
-from finetext.storage.locks import is_free, is_started
-from finetext.storage.resume import read_log
+import finetext
+from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, SplitSettings, Tfidf
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
+from finetext.evaluation.deciding import Deciding
+from finetext.methods.majority import MajorityClassifier
+from finetext.report.data import ReportData
+from finetext.runs.run import is_finished
 
-KILLS: Final = 20
-FEWEST_RESUMED: Final = 5
-LOG: Final = "finetune/log.jsonl"
-PRELOADED: Final = (
-    *("accelerate", "datasets", "datasketch", "jinja2", "pandas", "pyarrow.parquet", "tokenizers"),
-    *("matplotlib.backends.backend_svg", "matplotlib.figure", "safetensors.torch", "scipy.stats"),
-    *("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.model_selection"),
-    *("torch", "torch.utils.data", "transformers", "transformers.models.bert.modeling_bert"),
-    *("finetext.runs.pipeline", "finetext.methods.probe", "finetext.training.loop"),
-)
+QUICK = Tfidf(inverse_regularisation=1.0)
+NOTICED = Finding("warning", "odd", "training was odd")
 
 
-def go(source: str, encoder: str, folder: str, resume: bool) -> None:
-    """What the process does that is to be killed. Its figures, most of the time, are left out."""
-    for module in (plots, curves):
-        module.svg = lambda *given: ""  # type: ignore[attr-defined]
-    finetune = Finetune(
-        encoder=encoder, epochs=4, batch_size=4, max_length=16, evaluate_every=9,
-        dropout_multiplier=1.0,
-    )  # fmt: skip
-    recipe = Recipe(
-        source=source,
-        methods={"tfidf": Tfidf(inverse_regularisation=1.0), "finetune": finetune},
-        device="cpu",
-        checkpoint_seconds=0.05,
-        checkpoint_steps=2,
-    )
-    train(recipe, out=folder, resume=resume, listener=Listener())
+@dataclass(frozen=True)
+class Moody(Majority):
+    """Notices something, counts its fits in a file, and fails as long as a file `ill` is there."""
+
+    name = "moody"
+    strength: int | None = None
+
+    def fit(self, train: Any, validation: Any, context: Any) -> MajorityClassifier:
+        """Append to `fits` in the run folder."""
+        context.find(NOTICED)
+        context.find(NOTICED)
+        folder = context.log.parent.parent
+        with (folder / "fits").open("a") as file:
+            file.write(context.log.parent.name + "\n")
+        if (folder / "ill").exists():
+            raise {"stop": KeyboardInterrupt(), "": DataError("no mood")}[
+                (folder / "ill").read_text()
+            ]
+        return super().fit(train, validation, context)
+
+
+METHODS = {"tfidf": QUICK, "first": Moody(), "second": Moody()}
+
+
+@pytest.fixture(autouse=True)
+def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of the findings alone, which takes no time."""
+
+    def render(data: ReportData) -> str:
+        return "\n".join([data.description, *(finding.message for finding in data.findings)])
+
+    monkeypatch.setattr("finetext.report.report.render", render)
 
 
 @pytest.fixture(scope="module")
-def start(
-    reviews: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Path, bool], BaseProcess]:
-    """A function that starts a run in a process of its own, all modules loaded."""
-    context: ForkServerContext = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-
-    def start(folder: Path, resume: bool) -> BaseProcess:
-        given = (str(reviews), str(tiny_encoder), str(folder), resume)
-        process = context.Process(target=go, args=given, daemon=True)
-        process.start()
-        return process
-
-    return start
+def whole(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run. Not to be changed."""
+    return finetext.train(reviews, METHODS, out=tmp_path_factory.mktemp("runs") / "whole")
 
 
-def results(folder: Path) -> dict[str, Any]:
-    """All that must be the same to the last bit, however often a run was killed."""
-    run = Run.open(folder)
-    found: dict[str, Any] = {"best": run.best, "unfinished": run.unfinished}
-    for entry in run.leaderboard:
-        found[entry.method] = entry.metrics
-        for path in sorted((folder / entry.model).iterdir()):
-            if path.name not in ("finetext.json", "README.md"):  # they tell seconds
-                found[f"{entry.method}/{path.name}"] = path.read_bytes()
-        for split in ("validation", "test"):
-            predictions = run.predictions(entry.method, split)  # type: ignore[arg-type]
-            found[f"{entry.method} on {split}"] = predictions.probabilities.tobytes()
-    for name in ("splits.parquet", "recipe.toml", "data.json"):
-        found[name] = (folder / name).read_bytes()
-    return found
+@pytest.fixture
+def folder(whole: Run, tmp_path: Path) -> Path:
+    """The folder of a run that was killed at its last rung."""
+    return unfinished(whole, tmp_path / "run")
 
 
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+def test_changed_costs_under_the_same_path_are_noticed(reviews: Path, tmp_path: Path) -> None:
+    costs = tmp_path / "costs.csv"
+    costs.write_text(",good,bad\ngood,0,1\nbad,5,0\n")
+    recipe = Recipe(source=str(reviews), methods={"tfidf": QUICK}, decide=Deciding(costs=costs))
+    heard: list[Finding] = []
+    listener = Listener(finding=heard.append)
+    run = finetext.train(recipe, out=tmp_path / "run", listener=listener)
+    costs.write_text(";good;bad\ngood;0;1,0\nbad;5,0;0\n")
+    again = Recipe.from_file(run.folder / "recipe.toml")
+    for same in (recipe, again):
+        assert finetext.train(same, out=run.folder, resume=True).best == run.best
+    costs.write_text(",good,bad\ngood,0,1\nbad,50,0\n")
+    for same in (recipe, again):
+        with pytest.raises(
+            RunError, match=r"costs\.csv are not the ones that the run in .* started"
+        ):
+            finetext.train(same, out=run.folder, resume=True)
+    assert all(finding.code != "costs-changed" for finding in heard)
+    finetext.train(again, out=tmp_path / "anew", listener=listener)
+    (changed,) = [finding for finding in heard if finding.code == "costs-changed"]
+    assert str(costs) in changed.message
+    costs.unlink()
+    with pytest.raises(RecipeError, match="cannot be read: No such file"):
+        finetext.train(again, out=run.folder, resume=True)
 
 
-def events(folder: Path) -> list[str]:
-    return [str(line.get("event", "")) for line in read_log(folder / LOG)]
+def scores(run: Run) -> Any:
+    return [(entry.method, entry.metrics) for entry in run.leaderboard]
 
 
-def wait_for_step(process: BaseProcess, log: Path, step: int) -> None:
-    """Wait until the log of training says that a step is done, or the process has ended."""
-    known = len(read_log(log))
-    while process.is_alive():
-        if any(line["step"] >= step for line in read_log(log)[known:]):
-            return
-        process.join(0.005)
+def unfinished(whole: Run, folder: Path) -> Path:
+    """A copy of a run, as if it was killed at its last rung."""
+    shutil.copytree(whole.folder, folder)
+    for name in ("leaderboard.json", "verdict.json", "report.html", "second/entry.json"):
+        (folder / name).unlink()
+    (folder / "fits").unlink()
+    return folder
 
 
-def test_killed_at_any_moment_it_ends_as_if_nothing_had_been(
-    start: Callable[[Path, bool], BaseProcess], tmp_path: Path
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_only_what_is_missing_is_done(reviews: Path, whole: Run, folder: Path) -> None:
+    lines: list[str] = []
+    heard: list[Finding] = []
+    run = finetext.train(
+        reviews, METHODS, out=folder, resume=True,
+        listener=Listener(lines.append, finding=heard.append),
+    )  # fmt: skip
+    assert (folder / "fits").read_text() == "second\n"
+    assert f"going on with the run in {folder}" in lines
+    assert "first was finished before" in lines
+    assert heard.count(NOTICED) == 1
+    assert scores(run) == scores(whole)
+    assert run.findings == whole.findings == (NOTICED, NOTICED)
+    assert "training was odd" in run.report.read_text()
+    names = set(content(folder))
+    assert names == set(content(whole.folder))
+
+
+def test_finished_run_is_left_as_it_is(reviews: Path, whole: Run) -> None:
+    run = whole
+    before, lines = content(run.folder), list[str]()
+    again = finetext.train(
+        reviews, METHODS, out=run.folder, resume=True, listener=Listener(lines.append)
+    )
+    assert again == run
+    assert lines[-1] == f"the run in {run.folder} is finished already"
+    assert content(run.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("entry.json", b"{"), ("entry.json", b"[]"), ("entry.json", b'{"files": []}'),
+        ("predictions.parquet", b"PAR1"), ("scores.json", None), ("model", None),
+        ("model/finetext.json", b"{"), ("model/frequencies.json", None),
+        ("model/frequencies.json", b"[0.5"),
+    ],
+)  # fmt: skip
+def test_damaged_method_is_fitted_again(
+    reviews: Path, folder: Path, name: str, left: bytes | None
 ) -> None:
-    whole = start(tmp_path / "warm", False)
-    whole.join(60)
-    began = time.perf_counter()
-    whole = start(tmp_path / "whole", False)
-    whole.join(60)
-    seconds = time.perf_counter() - began
-    assert whole.exitcode == 0
-    expected = results(tmp_path / "whole")
-    last_step = max(line["step"] for line in read_log(tmp_path / "whole" / LOG))
-    chance = random.Random(7)
-    kills = resumed = number = 0
-    while kills < KILLS:
-        number += 1
-        folder = tmp_path / f"run-{number}"
-        while not is_finished(folder):
-            process = start(folder, True)
-            if chance.random() < 0.5:
-                process.join(chance.uniform(0, seconds))
-            else:
-                wait_for_step(process, folder / LOG, chance.randrange(last_step))
-            if process.is_alive():
-                process.kill()
-                process.join()
-                kills += 1
-            else:
-                assert process.exitcode == 0
-            assert is_started(folder) or is_free(folder)
-        assert results(folder) == expected
-        assert files(folder) == files(tmp_path / "whole")
-        resumed += sum(event.startswith("resumed") for event in events(folder))
-    assert json.loads((folder / "verdict.json").read_text())["unfinished"] == []
-    assert resumed >= FEWEST_RESUMED
+    path = folder / "first" / name
+    if left is not None:
+        path.write_bytes(left)
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert (folder / "fits").read_text() == "first\nsecond\n"
+    assert not run.unfinished
+
+
+def test_run_with_a_failed_method_is_completed(reviews: Path, folder: Path) -> None:
+    advice = {"": "start a new run in another folder", "stop": "to go on: finetext train --resume"}
+    for kind, raised in (("", RunError), ("stop", KeyboardInterrupt)):
+        (folder / "ill").write_text(kind)
+        with pytest.raises(raised, match=advice[kind]):
+            finetext.train(reviews, METHODS, out=folder, resume=True)
+        run = Run.open(folder)
+        assert run.unfinished == ("second",)
+        assert not is_finished(folder)
+    (folder / "ill").unlink()
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert [entry.method for entry in run.leaderboard] == ["majority", *METHODS]
+    assert run.unfinished == ()
+    assert "unfinished" not in run.report.read_text()
+
+
+DIFFERENT: list[tuple[dict[str, Any], type[FinetextError], str]] = [
+    ({"seed": 1}, RecipeError, "seed was 0 and is 1"),
+    ({"metric": "accuracy"}, RecipeError, "metric was macro_f1 and is accuracy"),
+    (
+        {"methods": METHODS | {"third": Moody()}},
+        RecipeError,
+        "methods was first, majority, second, tfidf and is first, majority, second, tfidf, third",
+    ),
+    ({"split": SplitSettings(test=12)}, RecipeError, "split.test was not set and is 12"),
+    ({"read": ReadSettings(group="movie")}, RunError, "data.group was not set and is movie"),
+    (
+        {"methods": {**METHODS, "first": Moody(strength=1)}},
+        RecipeError,
+        "methods.first.strength was not set and is 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "said"), DIFFERENT)
+def test_other_settings_are_refused_and_nothing_is_changed(
+    reviews: Path, folder: Path, change: dict[str, Any], kind: type[FinetextError], said: str
+) -> None:
+    before = content(folder)
+    recipe = replace(Recipe(source=str(reviews), methods=METHODS), **change)
+    with pytest.raises(kind, match=said):
+        finetext.train(recipe, out=folder, resume=True)
+    assert content(folder) == before
+
+
+def test_other_data_are_refused(reviews: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    shutil.copy(reviews, own)
+    folder = finetext.train(own, METHODS, out=tmp_path / "run").folder
+    (folder / "verdict.json").unlink()
+    with own.open("a") as file:
+        file.write("one more fine film,good,x\n")
+    with pytest.raises(RunError, match="the data are not the ones"):
+        finetext.train(own, METHODS, out=folder, resume=True)
+    elsewhere = tmp_path / "elsewhere.csv"
+    shutil.copy(reviews, elsewhere)
+    assert not finetext.train(elsewhere, METHODS, out=folder, resume=True).unfinished
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "data.json", "splits.parquet"])
+def test_damaged_folder_is_reported(reviews: Path, folder: Path, name: str) -> None:
+    (folder / name).write_text("[")
+    with pytest.raises(RunError, match=r"the run in \S*run is damaged"):
+        finetext.train(reviews, METHODS, out=folder, resume=True)
+
+
+def test_settings_that_change_no_result_may_differ(reviews: Path, folder: Path) -> None:
+    recipe = Recipe(source=str(reviews), methods=METHODS, checkpoint_seconds=5.0)
+    assert not finetext.train(recipe, out=folder, resume=True).unfinished
+
+
+def test_data_passed_in_python_are_recognized(tmp_path: Path) -> None:
+    texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
+    source = (texts, [str(n % 3 > 0) for n in range(60)])
+    whole = finetext.train(source, METHODS, out=tmp_path / "whole")
+    kept = ReadSettings(text="text", label="label", id="id")
+    read_again = Recipe(source=str(whole.folder / "data.parquet"), methods=METHODS, read=kept)
+    for number, given in enumerate((source, read_again)):
+        folder = unfinished(whole, tmp_path / f"run-{number}")
+        run = finetext.train(given, METHODS, out=folder, resume=True)
+        assert scores(run) == scores(whole)
+        assert run.report.read_text() == whole.report.read_text()
+
+
+def test_newest_unfinished_run_is_resumed_without_a_folder(
+    workplace: Path, reviews: Path, whole: Run
+) -> None:
+    def resume(seed: int = 0) -> tuple[Path, str]:
+        lines: list[str] = []
+        run = finetext.train(
+            reviews, METHODS, seed=seed, resume=True, listener=Listener(lines.append)
+        )
+        return run.folder, "\n".join(lines)
+
+    folder, said = resume()
+    assert folder == Path("runs/reviews")
+    assert "no run of this kind to go on with, so a new one is started" in said
+    folder, said = resume()
+    assert folder == Path("runs/reviews")
+    assert "finished already" in said
+    unfinished(whole, Path("runs/reviews-4"))
+    recipe = unfinished(whole, Path("runs/reviews-2")) / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("seed = 0", "seed = 1"))
+    folder, said = resume(seed=0)
+    assert folder == Path("runs/reviews-4")
+    assert "going on with the run in runs/reviews-4" in said
+    folder, said = resume(seed=2)
+    assert folder == Path("runs/reviews-3")
+    assert "runs/reviews-2 is not resumed" in said
+    assert "seed was 1 and is 2" in said
+
+
+Break = Callable[[pytest.MonkeyPatch, Any], None]
+
+
+def full_disk(*given: Any, **named: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def at_rename(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    rename = os.replace
+
+    def replace_or_fail(source: Any, target: Any) -> None:
+        if str(target).endswith(name):
+            full_disk()
+        rename(source, target)
+
+    monkeypatch.setattr("os.replace", replace_or_fail)
+
+
+def at_save(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from safetensors import SafetensorError
+
+    def fail(*given: Any, **named: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+
+
+def at_table(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("pyarrow.parquet.write_table", full_disk)
+
+
+FULL: list[tuple[Break, str, bool]] = [
+    (at_table, "splits", False),
+    (at_rename, "recipe.toml", False),
+    (at_rename, "data.json", False),
+    (at_save, "weights", True),
+    (at_rename, "first/scores.json", True),
+    (at_rename, "first/model", True),
+    (at_rename, "first/entry.json", True),
+    (at_rename, "report.html", True),
+    (at_rename, "leaderboard.json", True),
+    (at_rename, "verdict.json", True),
+]
+
+
+@pytest.mark.parametrize(("fill", "name", "is_begun"), FULL, ids=[name for _, name, _ in FULL])
+def test_full_disk_loses_nothing(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fill: Break, name: str, is_begun: bool,
+) -> None:  # fmt: skip
+    folder = tmp_path / "run"
+    with monkeypatch.context() as full:
+        fill(full, name)
+        with pytest.raises(RunError, match="No space left on device") as refused:
+            finetext.train(reviews, METHODS, out=folder)
+    assert ("to go on: finetext train --resume" in str(refused.value)) == is_begun
+    assert folder.exists() == is_begun
+    hidden = [str(path) for path in folder.rglob(".*") if path.name != ".lock"]
+    assert hidden == []
+    run = finetext.train(reviews, METHODS, out=folder, resume=True)
+    assert [entry.method for entry in run.leaderboard] == ["majority", *METHODS]
+    assert not run.unfinished
+
+
+def test_full_disk_keeps_the_existing_leaderboard(
+    reviews: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "ill").write_text("")
+    with pytest.raises(RunError):
+        finetext.train(reviews, METHODS, out=folder, resume=True)
+    (folder / "ill").unlink()
+    for name in ("report.html", "leaderboard.json", "verdict.json"):
+        with monkeypatch.context() as full:
+            at_rename(full, name)
+            with pytest.raises(RunError, match="No space left"):
+                finetext.train(reviews, METHODS, out=folder, resume=True)
+        assert Run.open(folder).unfinished == ("second",)
+    assert not finetext.train(reviews, METHODS, out=folder, resume=True).unfinished
+
+
+def test_unwritable_folder_is_refused_before_reading(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.runs.pipeline.read_data", full_disk)
+    with pytest.raises(RunError, match="the folder /proc/run cannot be written"):
+        finetext.train(reviews, Majority(), out="/proc/run")
+    monkeypatch.chdir("/proc")
+    with pytest.raises(RunError, match="the folder runs cannot be written"):
+        finetext.train(reviews, Majority())
+
+
+def test_findings_are_in_the_verdict(reviews: Path, tmp_path: Path) -> None:
+    run = finetext.train(reviews, {"moody": Moody()}, out=tmp_path / "run")
+    verdict = json.loads((run.folder / "verdict.json").read_text())
+    assert [finding["code"] for finding in verdict["findings"]] == ["odd"]
+    entry = json.loads((run.folder / "moody" / "entry.json").read_text())
+    assert entry["findings"] == verdict["findings"]

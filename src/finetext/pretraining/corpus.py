@@ -29,7 +29,17 @@ from finetext.storage.locks import is_started
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """How a corpus is read, and what is left out of it."""
+    """How a corpus is read, and what is left out of it.
+
+    Attributes:
+        read: how to read it.
+        validation: source of the held-out texts; None (the default) takes them from the corpus.
+        held_out: share of the texts that are held out, 0.05 by default.
+        most_held_out: the most texts held out, 2,000 by default.
+        exclude: data whose texts are left out of the corpus.
+        with_test: whether test rows are included; they are left out by default.
+        test: texts of known test rows, which are always left out.
+    """
 
     read: ReadSettings = field(default_factory=ReadSettings)
     validation: Any = None
@@ -316,8 +326,8 @@ def _rows_of_run(folder: Path) -> _Rows:
         raise DataError(f"the run in {folder} is damaged: {error}") from None
     if known != dataset.content_hash:
         raise DataError(
-            f"the data of the run in {folder} are not the ones it was begun with, so its test rows "
-            "cannot be told; give the data themselves, and the test rows with --exclude"
+            f"the data of the run in {folder} are not the ones it started with, so its test rows "
+            "are unknown; give the data themselves, and the test rows with --exclude"
         )
     pairs = zip(dataset.texts, dataset.ids, strict=True)
     test = [text for text, name in pairs if parts.get(name) == "test"]

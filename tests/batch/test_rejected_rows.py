@@ -1,4 +1,4 @@
-"""Rows that cannot be predicted are told, or set aside; none is lost."""
+"""Rows that cannot be predicted are reported or rejected; none is lost."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_lines_that_are_not_like_those_above(
+def test_lines_that_differ_from_the_others_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     sizes(monkeypatch, 300, 5)
@@ -144,7 +144,7 @@ def test_lines_that_are_not_like_those_above(
 
 
 @pytest.mark.parametrize("kind", ["fastText", "fields"])
-def test_such_lines_of_a_small_file(tmp_path: Path, kind: str) -> None:
+def test_rejected_lines_of_a_small_file(tmp_path: Path, kind: str) -> None:
     name, good, wrong, _ = LINES[kind]
     lines = [good.format(n=number, n2=number % 2) for number in range(40)]
     lines[5] = wrong
@@ -189,7 +189,7 @@ def test_missing_texts_of_parquet_and_excel(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_record_with_broken_quotes_over_several_lines_is_one(tmp_path: Path) -> None:
+def test_record_with_broken_quotes_over_several_lines_is_one_row(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text(
         'nr,text\n1,"a film, fine"\n2,"he said "no" to\nme, too"\n3,"one\nline, more"\n'
@@ -201,9 +201,7 @@ def test_a_record_with_broken_quotes_over_several_lines_is_one(tmp_path: Path) -
     assert ids == ["1", "3", "5"]
 
 
-def test_the_file_of_bad_rows_and_the_counts(
-    command: Command, finished: Path, workplace: Path
-) -> None:
+def test_reject_file_and_counts(command: Command, finished: Path, workplace: Path) -> None:
     lines = [
         '{"text": "a fine film"}',
         "no json",
@@ -237,7 +235,7 @@ def test_the_file_of_bad_rows_and_the_counts(
     ]  # fmt: skip
 
 
-def test_standard_input_has_nothing_to_set_aside(
+def test_standard_input_has_no_rejected_rows(
     command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a film\n\nanother\n")))
@@ -255,7 +253,7 @@ def test_standard_input_has_nothing_to_set_aside(
         (["in.csv", "--set-aside", "out.csv", "--out", "out.csv"], "is the output itself"),
     ],
 )
-def test_places_that_do_not_do(
+def test_reject_files_that_cannot_be_used_are_refused(
     command: Command, finished: Path, workplace: Path, words: list[str], said: str
 ) -> None:
     Path("in.csv").write_text("text\na fine film\n")
