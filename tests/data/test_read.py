@@ -1,4 +1,4 @@
-"""`read` on the real data sets and on what Python users have in memory."""
+"""`read` on real data sets, and what it refuses, with the place and what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,10 @@ from finetext.core import registry
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
-from finetext.data.read import read
+from finetext.data.read import read, source_columns
+from finetext.data.sources import decode
 
-UNLABELLED = ReadSettings(labelled=False)
+UNLABELED = ReadSettings(labelled=False)
 
 
 def names(data: Dataset) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ def test_sst2(shared_data: Path) -> None:
     sentences = read(shared_data / "sst2" / "sentences")
     assert splits(sentences) == {"train": 6920, "validation": 872, "test": 1821}
     assert names(sentences) == ("0", "1")
-    hidden = read(shared_data / "sst2" / "glue" / "test.tsv", settings=UNLABELLED)
+    hidden = read(shared_data / "sst2" / "glue" / "test.tsv", settings=UNLABELED)
     assert len(hidden) == 1821
     assert hidden.scheme is None
     assert hidden.ids[:2] == ["0", "1"]
@@ -122,93 +124,15 @@ def test_sst2(shared_data: Path) -> None:
 
 def test_running_text_without_labels(shared_data: Path) -> None:
     path = shared_data / "wikitext2" / "valid.txt.gz"
-    data = read(path, settings=UNLABELLED)
+    data = read(path, settings=UNLABELED)
     lines = gzip.decompress(path.read_bytes()).decode().split("\n")
     assert len(lines) == 3760 + 1
     assert data.texts == [line for line in lines if line.strip()]
 
 
-ROWS = [
-    {"text": "a fine film", "label": "pos"},
-    {"text": "a dull film", "label": "neg"},
-    {"text": "not bad at all", "label": "pos"},
-]
-
-
-def in_memory() -> dict[str, object]:
-    import datasets
-    import pandas as pd
-    import polars as pl
-
-    columns = {key: [row[key] for row in ROWS] for key in ROWS[0]}
-    return {
-        "list of mappings": ROWS,
-        "mapping of lists": columns,
-        "pair": (columns["text"], columns["label"]),
-        "list of pairs": list(zip(*columns.values(), strict=True)),
-        "pandas": pd.DataFrame(columns),
-        "pandas category": pd.DataFrame(columns).astype({"label": "category"}),
-        "polars": pl.DataFrame(columns),
-        "datasets": datasets.Dataset.from_dict(columns),
-    }
-
-
-@pytest.mark.parametrize("kind", in_memory())
-def test_reads_what_is_in_memory(kind: str) -> None:
-    data = read(in_memory()[kind])
-    assert data.texts == [row["text"] for row in ROWS]
-    assert data.labels == [row["label"] for row in ROWS]
-    assert data.ids == ["1", "2", "3"]
-    assert names(data) == ("neg", "pos")
-
-
 def test_a_dataset_passes_through() -> None:
-    data = read(ROWS)
+    data = read((["a b", "c d"], ["x", "y"]))
     assert read(data) is data
-
-
-def test_texts_alone_need_labelled_false() -> None:
-    texts = ["one text", "another text"]
-    assert read(texts, settings=UNLABELLED).texts == texts
-    with pytest.raises(DataError, match="labels"):
-        read(texts)
-
-
-def test_class_labels_keep_their_order_and_minus_one_is_missing() -> None:
-    import datasets
-
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "Fine", "a"])}
-    )
-    rows = {"text": ["one text", "two texts", "three texts", "four"], "label": [2, 0, -1, 1]}
-    source = datasets.Dataset.from_dict(rows, features=features)
-    with pytest.raises(DataError, match="row 3"):
-        read(source)
-    data = read(source, settings=ReadSettings(drop_unlabelled=True))
-    assert names(data) == ("neg", "Fine", "a")
-    assert data.labels == ["a", "neg", "Fine"]
-    assert data.ids == ["1", "2", "4"]
-
-
-def test_dataset_dict_gives_ready_made_splits() -> None:
-    import datasets
-
-    part = datasets.Dataset.from_list(ROWS)
-    source = datasets.DatasetDict({"test": part, "train": part, "unsupervised": part})
-    data = read(source)
-    assert data.column("split") == ["train"] * 3 + ["test"] * 3
-    assert data.ids[3] == "test/1"
-    assert "other-splits" in codes(data)
-
-
-def test_pandas_numbers_and_gaps() -> None:
-    import pandas as pd
-
-    frame = pd.DataFrame({"text": ["one a", "two b", "three c"], "label": [1.0, None, 0.0]})
-    with pytest.raises(DataError, match="1 of 3 rows"):
-        read(frame)
-    data = read(frame, settings=ReadSettings(drop_unlabelled=True))
-    assert data.labels == ["1", "0"]
 
 
 def test_splits_from_a_mapping(tmp_path: Path) -> None:
@@ -230,39 +154,6 @@ def test_registered_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         read("toy-sampel")
 
 
-def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    asked = []
-
-    def load(path: str, config: str | None = None) -> datasets.DatasetDict:
-        asked.append((path, config))
-        if path == "glue" and config == "sst2":
-            return datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
-        raise FileNotFoundError(f"Dataset '{path}' doesn't exist on the Hub")
-
-    monkeypatch.setattr("finetext.data.records.hub_answers", lambda: True)
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    assert len(read("hub:glue/sst2")) == 3
-    assert asked == [("glue/sst2", None), ("glue", "sst2")]
-    with pytest.raises(DataError, match=r"owner/name/config.*doesn't exist"):
-        read("hub:owner/name/config")
-    assert asked[-1] == ("owner/name", "config")
-
-
-def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    monkeypatch.setattr("finetext.data.records.hub_answers", lambda: True)
-
-    def load(path: str, config: str | None = None) -> None:
-        raise ConnectionError(f"Couldn't reach {path!r}")
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    with pytest.raises(DataError, match="Couldn't reach 'owner/name'"):
-        read("hub:owner/name")
-
-
 def test_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "toy data.csv"
     path.write_text("text,label\none text,x\ntwo texts,y\n")
@@ -280,3 +171,151 @@ def test_import_is_light() -> None:
     code = f"import sys, finetext.data.read; print([m for m in {heavy!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+MANY = range(30)
+
+
+def table(header: str, line: str) -> str:
+    return header + "\n" + "".join(line.format(n=n, half=n % 2) + "\n" for n in MANY)
+
+
+CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "empty": ("x.csv", "", {}, r"x\.csv is empty"),
+    "blank": ("x.csv", " \n\n", {}, r"x\.csv is empty"),
+    "header only": ("x.csv", "text,label\n", {}, r"no rows but a header \(text, label\)"),
+    "ragged": ("x.csv", "text,label\na b,x\nc, d,y\ne,x\n", {}, r"line 3: 2 comma.*, 3 found"),
+    "ragged after a quoted break": (
+        "x.csv",
+        'text,label\n"a\nb",x\nc,y\nd\n',
+        {},
+        r"line 5: 2 comma-separated fields expected.*, 1 found",
+    ),
+    "ragged tsv": ("x.tsv", table("text\tlabel", "a {n}\t{half}") + "a\n", {}, "line 32"),
+    "open quote": ("x.csv", 'text,label\na b,x\n"c, d,y\n', {}, "line 3: the quotes are not"),
+    "stray quote": ("x.csv", 'text,label\n"a" b, c,x\nd,y\n', {}, "line 2: the quotes are not"),
+    "no such text": (
+        "x.csv",
+        "text,label\na b,x\nc d,y\n",
+        {"text": "txet"},
+        "did you mean 'text'",
+    ),
+    "no such label": (
+        "x.csv",
+        "text,label\na b,x\nc d,y\n",
+        {"label": "zzz"},
+        "no column 'zzz'; there are: text, label",
+    ),
+    "no such group": ("x.csv", "text,label\na b,x\nc d,y\n", {"group": "film"}, "no column 'film'"),
+    "text as label": (
+        "x.csv",
+        "text,label\na b,x\nc d,y\n",
+        {"text": "text", "label": "text"},
+        "as both text and label",
+    ),
+    "no label column": ("x.csv", table("text,note", "a {n},n {n}"), {}, "--label"),
+    "one class": ("x.csv", "text,label\na b,x\nc d,x\n", {}, "one class only, 'x'"),
+    "missing labels": (
+        "x.csv",
+        "text,label\na b,x\nc d,\ne f,y\n",
+        {},
+        r"missing in 1 of 3 rows \(line 3\).*--drop-unlabelled",
+    ),
+    "numbers as text": ("x.csv", table("text,label", "{n}.5,{half}"), {}, "holds numbers"),
+    "ids as text": ("x.csv", table("text,label", "u00{n},{half}"), {}, "holds identifiers"),
+    "label as text": (
+        "x.csv",
+        table("text,label,kind", "a b {n},{half},k{half}"),
+        {"text": "kind"},
+        "holds identifiers",
+    ),
+    "label as wide as rows": (
+        "x.csv",
+        table("text,label", "a b {n},v{n}"),
+        {},
+        "30 different values in 30 rows",
+    ),
+    "json line": (
+        "x.jsonl",
+        '{"text": "a", "label": 1}\n{"text": \n',
+        {},
+        "line 2: not valid JSON",
+    ),
+    "json line of a list": ("x.jsonl", '{"text": "a"}\n[1]\n', {}, "line 2: not a JSON object"),
+    "json": ("x.json", '{"text": [', {}, "not valid JSON"),
+    "json of a number": ("x.json", "3", {}, "neither a JSON list"),
+    "json of uneven lists": ("x.json", '{"text": ["a"], "label": []}', {}, "differ in length"),
+    "parquet": ("x.parquet", "no parquet", {}, "not a readable Parquet"),
+    "excel": ("x.xlsx", "no excel", {}, "not a readable Excel"),
+    "old excel": ("x.xls", "no excel", {}, "save it as"),
+    "gzip": ("x.csv.gz", "\x1f\x0b", {}, "is broken"),
+    "texts alone": ("x.txt", "one text\nother text\n", {}, "--label"),
+    "fasttext": ("x.txt", "__label__a one\ntwo\n", {}, "line 2: no __label__"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_files(tmp_path: Path, case: str) -> None:
+    name, content, options, message = CASES[case]
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read(path, **options)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt", "", ".jsonl", ".parquet", ".json", ".pdf"])
+def test_binary_files(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 50)
+    with pytest.raises(DataError, match=r"not a text file|not a readable Parquet"):
+        read(path)
+
+
+def test_missing_files_offer_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match=r"did you mean 'reviews.csv'"):
+        read(tmp_path / "review.csv")
+    with pytest.raises(DataError, match="there is no file, folder or sample"):
+        read("x" * 5000)
+
+
+def test_encodings_are_strict_when_given(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"text,label\n\xff,x\n")
+    with pytest.raises(DataError, match="is not ascii text"):
+        read(path, settings=ReadSettings(encoding="ascii"))
+    with pytest.raises(DataError, match="no encoding named 'utf-88'"):
+        read(path, settings=ReadSettings(encoding="utf-88"))
+
+
+def test_lines_are_counted_without_the_end_of_the_last() -> None:
+    for end in (b"", b"\n"):
+        text, findings = decode(b"caf\xe9\nnoir" + end, "x.txt")
+        assert text.startswith("café\nnoir")
+        assert "1 of 2 lines is not UTF-8 (line 1)" in findings[0].message
+
+
+def test_columns_are_joined_by_the_ids_that_reading_gives(reviews: Path) -> None:
+    dataset = read(reviews, group="movie")
+    ids = list(reversed(dataset.ids))
+    found = source_columns(reviews, ["Movie", "1"], ids, ReadSettings())
+    assert found == {"movie": list(reversed(dataset.groups or [])),
+                     "text": list(reversed(dataset.texts))}  # fmt: skip
+
+
+def test_parts_of_a_source_keep_their_ids(tmp_path: Path) -> None:
+    for name, column in (("train", "year"), ("test", "month")):
+        rows = "".join(f"a text of {n},{'ab'[n % 2]},{n}\n" for n in range(8))
+        (tmp_path / f"{name}.csv").write_text(f"text,label,{column}\n{rows}")
+    dataset = read(tmp_path)
+    found = source_columns(tmp_path, ["year"], dataset.ids)
+    assert found == {"year": [*map(str, range(8)), *[None] * 8]} or found == {
+        "year": [*[None] * 8, *map(str, range(8))]
+    }
+
+
+def test_what_is_not_there_is_said(reviews: Path) -> None:
+    with pytest.raises(DataError, match="no column 'year'"):
+        source_columns(reviews, ["year"], ["1"])
+    with pytest.raises(DataError, match=r"has no row 'x', nor 1 more, of 3 rows: .* --id"):
+        source_columns(reviews, ["movie"], ["x", "1", "y"])

@@ -23,7 +23,7 @@ from finetext.data.read import read
 from finetext.data.rows import Texts
 
 Pairs = tuple[list[str], list[str]]
-UNLABELLED = ReadSettings(labelled=False)
+UNLABELED = ReadSettings(labelled=False)
 SIGNS = ["a", "b", " ", '"', ",", "\n", "\r\n", "\t", ";", "é", "😀", "\u2028", "'"]
 CELLS = st.lists(st.sampled_from(SIGNS), max_size=12).map("".join)
 
@@ -39,7 +39,7 @@ def is_streamed(texts: Texts) -> bool:
     return not re.search(r"\d rows?\b", texts.description)
 
 
-def streamed(path: Path, how: ReadSettings = UNLABELLED) -> Pairs:
+def streamed(path: Path, how: ReadSettings = UNLABELED) -> Pairs:
     texts = stream.open_stream(path, how)
     assert is_streamed(texts)
     chunks = list(texts.batches)
@@ -48,7 +48,7 @@ def streamed(path: Path, how: ReadSettings = UNLABELLED) -> Pairs:
     return [i for c in chunks for i in c.ids], [text for c in chunks for text in c.texts]
 
 
-def whole(path: Path, how: ReadSettings = UNLABELLED) -> Pairs:
+def whole(path: Path, how: ReadSettings = UNLABELED) -> Pairs:
     dataset = read(path, settings=how)
     return dataset.ids, dataset.texts
 
@@ -141,9 +141,9 @@ def test_other_encodings(tmp_path: Path, encoding: str, name: str) -> None:
         content = content.replace("ö".encode(), b"\xf6")
     path = put(tmp_path / name, content)
     assert streamed(path) == whole(path)
-    texts = stream.open_stream(path, UNLABELLED)
+    texts = stream.open_stream(path, UNLABELED)
     list(texts.batches)
-    seen = read(path, settings=UNLABELLED).findings
+    seen = read(path, settings=UNLABELED).findings
     assert texts.findings == [finding for finding in seen if finding.severity == "warning"]
 
 
@@ -161,7 +161,7 @@ def test_half_surrogate_pairs_are_mended(tmp_path: Path) -> None:
     path = put(tmp_path / "in.jsonl", "".join(
         json.dumps({"text": f"{text} \ud800"}) + "\n" for text in PLAIN))  # fmt: skip
     assert streamed(path) == whole(path)
-    texts = stream.open_stream(path, UNLABELLED)
+    texts = stream.open_stream(path, UNLABELED)
     list(texts.batches)
     assert [finding.message for finding in texts.findings] == [
         "broken characters (half surrogate pairs) replaced in 30 texts"
@@ -180,9 +180,9 @@ def test_missing_texts_are_told_as_of_the_whole_file(tmp_path: Path, form: str) 
     else:
         path = tmp_path / "in.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
-    seen = stream.open_stream(path, UNLABELLED)
+    seen = stream.open_stream(path, UNLABELED)
     list(seen.batches)
-    assert tuple(seen.findings) == read(path, settings=UNLABELLED).findings
+    assert tuple(seen.findings) == read(path, settings=UNLABELED).findings
     kind = "line" if form == "lines" else "row"
     assert f"in 3 rows ({kind} 9, {kind} 18, {kind} 27)" in seen.findings[0].message
 
@@ -191,7 +191,7 @@ def test_plain_lines_that_begin_alike_are_texts(tmp_path: Path) -> None:
     lines = [f"{['i', 'im'][n % 2]} feel {n}" for n in range(60)]
     path = put(tmp_path / "in.txt", "\n".join(lines))
     assert streamed(path)[1] == lines
-    seen = stream.open_stream(path, UNLABELLED)
+    seen = stream.open_stream(path, UNLABELED)
     assert seen.description == "in.txt: one text a line; text 'text'"
 
 
@@ -206,7 +206,7 @@ def test_ids_that_do_not_name_the_rows(tmp_path: Path, odd: str) -> None:
     path = put(tmp_path / "in.csv", table([*range(60), odd]))
     assert streamed(path) == whole(path)
     assert streamed(path)[0][-1] == "61"
-    texts = stream.open_stream(path, UNLABELLED)
+    texts = stream.open_stream(path, UNLABELED)
     assert "the rows are numbered, since" in texts.findings[0].message
     asked = ReadSettings(id="id", labelled=False)
     with pytest.raises(DataError, match="unique: name another column with --id"):
@@ -238,7 +238,7 @@ def test_a_later_row_that_does_not_fit(tmp_path: Path, name: str, line: str, sai
     row = '{"text": "a fine film"}' if name == "in.jsonl" else f"1{separator}a fine film"
     head = [] if name == "in.jsonl" else [f"nr{separator}text"]
     lines = [*head, *[row] * (60 - len(head)), line, *[row] * 60]
-    texts = stream.open_stream(put(tmp_path / name, "\n".join(lines)), UNLABELLED)
+    texts = stream.open_stream(put(tmp_path / name, "\n".join(lines)), UNLABELED)
     seen = [next(texts.batches)]
     with pytest.raises(DataError, match=said):
         seen.extend(texts.batches)
@@ -250,7 +250,7 @@ def test_a_broken_gzip_file(tmp_path: Path) -> None:
         tmp_path / "in.txt.gz", "\n".join(f"{text} {n * n}" for n, text in enumerate(PLAIN * 50))
     )
     path.write_bytes(path.read_bytes()[:-40])
-    texts = stream.open_stream(path, UNLABELLED)
+    texts = stream.open_stream(path, UNLABELED)
     with pytest.raises(DataError, match="is broken"):
         list(texts.batches)
 
@@ -275,12 +275,12 @@ def test_what_only_the_whole_file_can_decide(
 ) -> None:
     path = put(tmp_path / name, content())
     try:
-        expected = read(path, settings=UNLABELLED)
+        expected = read(path, settings=UNLABELED)
     except DataError as error:
         with pytest.raises(DataError, match=re.escape(str(error))):
-            stream.open_stream(path, UNLABELLED)
+            stream.open_stream(path, UNLABELED)
         return
-    texts = stream.open_stream(path, UNLABELLED)
+    texts = stream.open_stream(path, UNLABELED)
     assert texts.description == expected.description
     assert [text for batch in texts.batches for text in batch.texts] == expected.texts
 
@@ -288,7 +288,7 @@ def test_what_only_the_whole_file_can_decide(
 def test_settings_that_need_the_whole_file(tmp_path: Path) -> None:
     path = put(tmp_path / "in.csv", table(range(60)))
     labeled = put(tmp_path / "in.txt", "\n".join(f"__label__{n % 2} a {n}" for n in range(60)))
-    dropping = replace(UNLABELLED, drop_unlabelled=True)
+    dropping = replace(UNLABELED, drop_unlabelled=True)
     assert not is_streamed(stream.open_stream(labeled, ReadSettings()))
     assert not is_streamed(stream.open_stream(path, dropping))
 

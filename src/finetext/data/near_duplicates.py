@@ -87,6 +87,7 @@ _BANDS: Final = (12, 5)
 """Bands and rows of the hash table: finds 99% of the pairs with likeness 0.8, 4% of those with
 0.3."""
 Shingles = npt.NDArray[np.uint32]
+"""The hashed word pairs of a text, as a sorted set."""
 
 
 def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
@@ -101,11 +102,18 @@ def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
     clusters = np.arange(len(tokens))
     bands, rows = _BANDS
     table = MinHashLSH(num_perm=bands * rows, params=_BANDS)
-    blank = MinHash(num_perm=bands * rows, scheme="affine32", hashfunc=_as_it_is)
-    shingles = _Shingles(tokens)
+    blank = MinHash(num_perm=bands * rows, scheme="affine32", hashfunc=int)
+    flat, starts = tokens.words
+    size = (2, len(tokens.vocabulary))
+    codes = np.random.default_rng(0).integers(0, 2**32, size=size, dtype=np.uint32)
+
+    def shingles(row: int) -> Shingles:
+        words = flat[starts[row] : starts[row + 1]]
+        return np.unique(codes[0, words[:-1]] + codes[1, words[1:]])
+
     first_with: dict[bytes, int] = {}
     for row in range(len(tokens)):
-        own = shingles.of(row)
+        own = shingles(row)
         if len(own) < FEWEST_WORDS - 1:
             continue
         first = first_with.setdefault(own.tobytes(), row)
@@ -114,10 +122,8 @@ def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
             continue
         signature = blank.copy()
         signature.update_batch(own.tolist())
-        like = (
-            o for o in sorted(table.query(signature)) if _jaccard(own, shingles.of(o), likeness)
-        )
-        found = next(like, None)
+        near = sorted(table.query(signature))
+        found = next((one for one in near if _jaccard(own, shingles(one), likeness)), None)
         if found is None:
             table.insert(row, signature, check_duplication=False)
         else:
@@ -125,27 +131,8 @@ def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
     return clusters
 
 
-class _Shingles:
-    """The hashed word pairs of each text, as sorted sets."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._flat, self._starts = tokens.words
-        generator = np.random.default_rng(0)
-        size = (2, len(tokens.vocabulary))
-        self._codes = generator.integers(0, 2**32, size=size, dtype=np.uint32)
-
-    def of(self, row: int) -> Shingles:
-        words = self._flat[self._starts[row] : self._starts[row + 1]]
-        return np.unique(self._codes[0, words[:-1]] + self._codes[1, words[1:]])
-
-
 def _jaccard(one: Shingles, other: Shingles, least: float) -> bool:
     if min(len(one), len(other)) < least * max(len(one), len(other)):
         return False
     common = len(np.intersect1d(one, other, assume_unique=True))
     return common >= least * (len(one) + len(other) - common)
-
-
-def _as_it_is(value: int) -> int:
-    """The hash function for MinHash: word pairs are hashed already."""
-    return value

@@ -7,7 +7,6 @@ import datetime
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
@@ -17,7 +16,7 @@ from finetext.core.console import blaming
 from finetext.core.errors import DataError
 from finetext.data.label_cells import comma_joined
 from finetext.data.rows import MIXED, TEXT
-from finetext.storage.files import put_in_place
+from finetext.storage.files import replaced_file
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _LABELS: Final = ("prediction", "set")
@@ -47,31 +46,17 @@ def write_table(
 ) -> None:
     """Write a new file beside its place and rename it, or leave nothing."""
     table = {name: list(values) for name, values in columns.items()}
-    with blaming(str(path)):
+    with blaming(str(path)), replaced_file(path) as beside:
+        beside.chmod(0o644)
         if path.suffix == ".parquet":
-            data = _parquet(table)
-        else:
-            is_json = path.suffix == ".jsonl"
-            text = _json_lines(table) if is_json else _delimited(table, path.suffix, True, "\r\n")
-            data = encoded("\ufeff" + text if for_spreadsheets and not is_json else text)
-        handle, beside = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(beside, 0o644)
-            put_in_place(Path(beside), path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+            import pyarrow
+            import pyarrow.parquet
 
-
-def _parquet(table: Table) -> bytes:
-    import pyarrow
-    import pyarrow.parquet
-
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(table), file)
-    return file.getvalue()
+            pyarrow.parquet.write_table(pyarrow.table(table), beside)
+            return
+        is_json = path.suffix == ".jsonl"
+        text = _json_lines(table) if is_json else _delimited(table, path.suffix, True, "\r\n")
+        beside.write_bytes(encoded("\ufeff" + text if for_spreadsheets and not is_json else text))
 
 
 def text_of(table: Table, form: str, headed: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import os
@@ -145,28 +144,6 @@ def test_utf_16_and_byte_order_marks() -> None:
     assert read_bytes(text.encode("cp850"), ".csv", encoding="cp850").texts == ["one é", "two ß"]
 
 
-def test_only_the_lines_that_are_not_utf8_fall_back() -> None:
-    data = read_bytes("text,label\none €,x\n".encode() + b"two \x80 \x81,y\n", ".csv")
-    assert data.texts == ["one €", "two € \x81"]
-
-
-def test_gzip_of_any_format() -> None:
-    data = read_bytes(
-        gzip.compress(b'{"text": "a b", "label": 1}\n{"text": "c", "label": 0}'), ".jsonl.gz"
-    )
-    assert pairs(data) == [("a b", "1"), ("c", "0")]
-
-
-def test_json_shapes() -> None:
-    rows = [{"text": "a b", "label": "x"}, {"text": "c d", "label": "y"}]
-    columns = {"text": ["a b", "c d"], "label": ["x", "y"]}
-    for content in (rows, columns, {"data": rows, "version": 1}):
-        assert pairs(read_text(json.dumps(content), ".json")) == [("a b", "x"), ("c d", "y")]
-    lines = "\n".join(map(json.dumps, rows))
-    assert len(read_text(lines, ".json")) == 2
-    assert len(read_text(lines, "")) == 2
-
-
 def test_parquet_with_class_names(tmp_path: Path) -> None:
     import datasets
 
@@ -183,64 +160,10 @@ def test_parquet_with_class_names(tmp_path: Path) -> None:
     assert data.scheme.names == ("z", "a")
 
 
-def test_excel(tmp_path: Path) -> None:
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    book.create_sheet("second")
-    for row in (["Text", "Code"], ["a b\nc", 1], [None, None], ["d e", 2]):
-        book["second"].append(row)
-    book.save(tmp_path / "toy.xlsx")
-    data = read(tmp_path / "toy.xlsx")
-    assert pairs(data) == [("a b\nc", "1"), ("d e", "2")]
-
-
-def test_fasttext_lines() -> None:
-    one = read_text("__label__x a text\n__label__y another\n__label__x third one\n", ".txt")
-    assert pairs(one) == [("a text", "x"), ("another", "y"), ("third one", "x")]
-    several = read_text("__label__x __label__y a text\n__label__y another\n", ".txt")
-    assert several.labels == [["x", "y"], ["y"]]
-    assert several.scheme is not None
-    assert several.scheme.multilabel
-
-
-def test_label_after_the_last_semicolon() -> None:
-    lines = "".join(f"first; then {n};{'joy' if n % 2 else 'fear'}\n" * (n % 3) for n in range(9))
-    data = read_text("no break;joy\n" + lines, ".txt")
-    assert data.texts[:2] == ["no break", "first; then 1"]
-    assert set(data.labels) == {"joy", "fear"}
-
-
-def test_label_before_the_first_tab_when_texts_have_tabs() -> None:
-    lines = "".join(
-        f"{'ham' if n % 2 else 'spam'}\tword {n}{chr(9) * (n % 4)}x\n" for n in range(12)
-    )
-    data = read_text(lines, "")
-    assert data.texts[3] == "word 3\t\t\tx"
-    assert data.labels[:2] == ["spam", "ham"]
-
-
-def test_label_and_text_with_a_space_between() -> None:
-    lines = "".join(f"{n % 2} this, that {'and more, ' * (n % 3)}word {n}\n" for n in range(12))
-    data = read_text(lines, ".train")
-    assert data.texts[1] == "this, that and more, word 1"
-    assert data.labels[:2] == ["0", "1"]
-
-
 def test_long_fields_and_long_tables() -> None:
     text = "word " * 100_000
     data = read_text(f'text,label\n"{text}",x\nshort,y\n')
     assert data.texts == [text, "short"]
-
-
-def test_an_empty_text_keeps_its_row() -> None:
-    assert pairs(read_text('text,label\n"",x\na b,y\n')) == [("", "x"), ("a b", "y")]
-
-
-def test_half_surrogates_are_mended_and_reported() -> None:
-    data = read_text('{"text": "a \\ud83d", "label": 1}\n{"text": "b", "label": 0}', ".jsonl")
-    assert data.texts[0] == "a \ufffd"
-    assert data.findings[0].code == "broken-characters"
 
 
 def test_asked_names_tell_a_header() -> None:
@@ -293,13 +216,3 @@ def test_missing_texts_are_told_and_lists_refused() -> None:
         odd = "\n".join([*lines, f'{{"text": {value}}}'])
         with pytest.raises(DataError, match=f"line 17: the text is {what}, not a string"):
             read_text(odd, ".jsonl", labelled=False)
-
-
-def test_rows_without_a_group_are_reported() -> None:
-    data = read_text("text,label,film\na b,x,f1\nc d,y,\n", group="film")
-    assert data.groups == ["f1", "(row 2)"]
-    assert data.findings[0].code == "no-group"
-
-
-def test_a_lone_carriage_return_stays_in_its_field() -> None:
-    assert pairs(read_text('text,label\n"a ""b",x\nc\rd,y\n')) == [('a "b', "x"), ("c\rd", "y")]

@@ -44,13 +44,6 @@ def make_zip(path: Path, files: dict[str, str]) -> Path:
     return path
 
 
-def test_one_folder_for_each_class(tmp_path: Path) -> None:
-    data = read(fill(tmp_path, FILES | {".DS_Store": "x", "pos/.hidden": "x"}))
-    assert data.ids == ["neg/1.txt", "pos/1.txt", "pos/2.txt"]
-    assert data.labels == ["neg", "pos", "pos"]
-    assert data.texts[1] == "a fine film"
-
-
 @pytest.mark.parametrize("root", ["", "films/", "a/b/"])
 @pytest.mark.parametrize("name", ["x.tar.gz", "x.tgz", "x.tar", "x.zip"])
 def test_archives_read_as_folders(tmp_path: Path, root: str, name: str) -> None:
@@ -111,12 +104,6 @@ def test_files_named_as_splits(tmp_path: Path) -> None:
     assert read(make_zip(tmp_path / "x.zip", files)).labels == ["no", "yes"] * 3
 
 
-def test_shards_of_one_split(tmp_path: Path) -> None:
-    files = {f"train-0000{n}-of-00002.csv": TABLE for n in range(2)}
-    data = read(fill(tmp_path, files | {"test-00000-of-00001.csv": TABLE}))
-    assert data.ids == ["train/1", "train/2", "train/3", "train/4", "test/1", "test/2"]
-
-
 def test_two_files_for_one_split_are_refused(tmp_path: Path) -> None:
     fill(tmp_path, {"train_a.csv": TABLE, "train_b.csv": TABLE})
     with pytest.raises(DataError, match=r"several files could be the train split: train_a.csv"):
@@ -136,15 +123,6 @@ def test_a_folder_of_data_sets_is_refused(tmp_path: Path, names: tuple[str, ...]
 def test_documents_may_be_called_as_splits(tmp_path: Path) -> None:
     files = {"bus/train.txt": "by bus", "bus/car.txt": "by car", "exam/test.txt": "an exam"}
     assert read(fill(tmp_path, files)).labels == ["bus", "bus", "exam"]
-
-
-def test_the_only_data_file_of_a_folder(tmp_path: Path) -> None:
-    data = read(fill(tmp_path, {"reviews.csv": TABLE, "readme.txt": "about", "LICENSE": "MIT"}))
-    assert len(data) == 2
-
-
-def test_a_zip_of_one_table(tmp_path: Path) -> None:
-    assert len(read(make_zip(tmp_path / "archive.zip", {"folder/spam.csv": TABLE}))) == 2
 
 
 def test_documents_without_classes_can_be_predicted(tmp_path: Path) -> None:

@@ -144,11 +144,6 @@ def test_names_in_memory() -> None:
         assert data.labels == ["glad", "sad"]
 
 
-def test_ids_from_one() -> None:
-    data = read(rows(1, 2, 3), settings=ReadSettings(label_names=["a", "b", "c"]))
-    assert data.labels == ["a", "b", "c"]
-
-
 def test_names_fix_the_order_of_labels_that_are_names() -> None:
     settings = ReadSettings(label_names=["low", "middle", "high", "never"])
     data = read(rows("high", "low", "middle"), settings=settings)
@@ -162,12 +157,6 @@ def test_a_label_without_a_name() -> None:
         read(rows(7, 0), settings=ReadSettings(label_names=["sad", "glad"]))
     with pytest.raises(DataError, match=r"no file of label names 'absent.txt'"):
         read(rows(1, 0), settings=ReadSettings(label_names="absent.txt"))
-
-
-def test_numbers_are_ordered_as_numbers() -> None:
-    data = read(rows("10", "9", "-1", "10"))
-    assert data.scheme is not None
-    assert data.scheme.names == ("-1", "9", "10")
 
 
 def test_labels_are_not_altered() -> None:
@@ -203,25 +192,3 @@ def test_rows_are_numbered_if_the_id_column_found_is_none(first: str | None, sai
     assert [(one.severity, one.code) for one in data.findings] == [("warning", "odd-ids")]
     assert said in data.findings[0].message
     assert "id 'id'" not in data.description
-
-
-def test_ids_that_start_anew_in_each_split() -> None:
-    table = {"idx": [0, 1], "text": ["a b", "c d"], "label": ["x", "y"]}
-    data = read({"train": table, "test": table})
-    assert data.ids == ["train/0", "train/1", "test/0", "test/1"]
-
-
-def test_a_split_column_makes_ready_made_splits() -> None:
-    table = {
-        "text": ["a b", "c d", "e f"],
-        "label": ["x", "y", "x"],
-        "split": ["train", "dev", "test"],
-    }
-    assert read(table).column("split") == ["train", "validation", "test"]
-
-
-def test_labels_are_optional_for_prediction() -> None:
-    settings = ReadSettings(labelled=False)
-    assert read(rows("a", "a"), settings=settings).labels == ["a", "a"]
-    assert read([{"text": "a b", "x": 1}], settings=settings).scheme is None
-    assert read(rows("a", None), settings=settings).labels == ["a", None]
