@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -83,22 +83,10 @@ class Decision:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Decision:
-        """Return a rule from JSON values; unknown keys are ignored.
+        """Return a rule from JSON values, without unknown keys; raise a `ValueError` if wrong."""
+        from pydantic import TypeAdapter
 
-        Raises:
-            TypeError, ValueError, AttributeError: a value is not of the kind it should be.
-        """
-        read: dict[str, Any] = {
-            "temperature": float,
-            "thresholds": _numbers,
-            "least": _numbers,
-            "costs": lambda rows: tuple(map(_numbers, rows)),
-            "set_from": float,
-            "coverage": float,
-            "aim": str,
-        }
-        known = {field.name for field in fields(cls)} & values.keys()
-        return cls(**{name: read[name](values[name]) for name in known})
+        return TypeAdapter(cls).validate_python(dict(values))
 
 
 def decision_in(described: Mapping[str, Any]) -> Decision:
@@ -106,19 +94,12 @@ def decision_in(described: Mapping[str, Any]) -> Decision:
 
     Raises:
         KeyError: there is neither.
-        TypeError, ValueError, AttributeError: a value is not of the kind it should be.
+        TypeError, ValueError: a value has a wrong type.
     """
     if "decision" in described:
         return Decision.from_json(described["decision"])
-    limits = described["thresholds"]
-    return Decision(thresholds=None if limits is None else _numbers(limits))
+    return Decision.from_json({"thresholds": described["thresholds"]})
 
 
 AS_LIKELY: Final = Decision()
 """The likeliest label; multi-label: each label from a probability of 0.5."""
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    if isinstance(values, str | Mapping):
-        raise TypeError(f"{values!r} is no list of numbers")
-    return tuple(float(value) for value in values)

@@ -1,4 +1,4 @@
-"""What a server takes on: the limits that keep it answering, whoever asks."""
+"""Settings of reading, splitting and serving, and types of hyperparameters with their ranges."""
 
 from __future__ import annotations
 
@@ -15,48 +15,41 @@ from finetext.core.errors import RecipeError, nearest
 
 LARGEST_SEED: Final = 2**32 - 1
 Count = Annotated[int, Gt(0)]
-"""1, 2, 3, ..."""
 NotNegativeCount = Annotated[int, Ge(0)]
-"""0, 1, 2, ..."""
 Positive = Annotated[float, Interval(gt=0, lt=inf)]
-"""Any finite number above 0."""
 NotNegative = Annotated[float, Interval(ge=0, lt=inf)]
-"""Any finite number from 0."""
 Share = Annotated[float, Interval(ge=0, le=1)]
-"""From 0 to 1, both included."""
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
-"""From 0 to 1, without 1."""
 ProperShare = Annotated[float, Interval(gt=0, lt=1)]
-"""Between 0 and 1, neither included."""
 Tokens = Annotated[int, Ge(4)]
-"""Length of a text: two special tokens and two of the text are the least that makes sense."""
+"""Length of a text: at least two special tokens and two of the text."""
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How to read a source of labelled text.
+    """How to read a source of labeled text; None means that the value is detected.
 
     Attributes:
-        text: column of the texts, by name or by number from "1"; None finds it.
+        text: column of the texts, by name or by number from "1".
         label: column of the labels; several names are columns of 0 and 1, one per label, of
-            multi-label data; None finds it.
-        group: column of the groups that must not be torn apart by splitting, or None.
-        id: column of unique row names; None takes one that is called so, else the row numbers.
-        delimiter: what separates the fields of a text table; None finds it.
-        header: whether the first row of a text table holds the column names; None finds out.
+            multi-label data.
+        group: column of groups that splits keep whole, or None for no groups.
+        id: column of unique row ids; None takes a column with such a name, else row numbers.
+        delimiter: the separator of the fields of a text table.
+        header: whether the first row of a text table holds the column names.
         encoding: encoding of text files; None is UTF-8, with Windows-1252 for the lines that are
             not, which is reported.
-        label_names: names of label ids, in order or as id -> name, or a file of them: one name a
+        label_names: names of label ids, in order or as id -> name, or a file of them: one name per
             line, a JSON list or object, or a CSV of id and name.
-        multilabel: whether a text can have several labels; None finds out.
-        label_delimiter: what joins several labels in one value; None finds it.
+        multilabel: whether a text can have several labels.
+        label_delimiter: the separator of several labels in one value.
         drop_unlabelled: whether rows without a label are left out instead of being an error.
-        labelled: whether labels are required; if not, they are read where they are found, and lines
-            that only might begin or end with a label are texts as they are.
-        whole_lines: whether plain lines are texts as they are, as in a corpus: a label is taken off
-            only if each begins with `__label__`, or a tab parts few different values from it.
-        classes: the labels that there can be, if that is known, as it is to a trained model: then
-            one label only, or nearly as many as rows, are no sign of a wrong column.
+        labelled: whether labels are required. If not, they are read where they are found, and
+            lines that only might begin or end with a label are texts.
+        whole_lines: whether plain lines are texts, as in a corpus: a label is split off only if
+            each begins with `__label__`, or with one of few values and a tab.
+        classes: the labels that a trained model knows. Then one label only, or nearly as many as
+            rows, do not suggest a wrong column.
     """
 
     text: str | None = None
@@ -76,7 +69,7 @@ class ReadSettings:
 
     @property
     def columns(self) -> frozenset[str]:
-        """All column names that are given."""
+        """All given column names."""
         labels = (self.label,) if isinstance(self.label, str) else self.label or ()
         return frozenset(name for name in (self.text, *labels, self.group, self.id) if name)
 
@@ -88,18 +81,18 @@ DEFAULT_SHARE: Final = 0.15
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """How large the parts are, and what they heed.
+    """The sizes of the splits, and what they respect.
 
-    A size is a share (0.15: a float above 0 and below 1) or a count of rows (1000: an integer).
-    If the data come with a ready-made part, its size is a share or count of that part, and the
-    default takes it whole. A part that is missing is carved out of train.
+    A size is a share (0.15: a float above 0 and below 1) or a count of rows (1000: an integer). The
+    size of a ready-made split is a share or count of that split, and the default takes it whole. A
+    missing split is taken from train.
 
     Attributes:
-        train: size of train; by default what the others leave over.
-        validation: size of validation; 0.15 by default.
-        test: size of test; 0.15 by default.
-        strategy: "stratified" keeps the share of every class in every part, "random" does not.
-        grouped: whether rows of one group stay on one side; by default if there are groups.
+        train: by default all rows that the others leave.
+        validation: 0.15 by default.
+        test: 0.15 by default.
+        strategy: "stratified" keeps the class proportions in every split, "random" does not.
+        grouped: whether groups stay whole; by default if there are groups.
     """
 
     train: Size | None = None
@@ -110,23 +103,18 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
-            _check_size(name, getattr(self, name))
+            size = getattr(self, name)
+            if isinstance(size, float) and not 0 < size < 1:
+                raise RecipeError(
+                    f"the size of {name} is {size:g}; a share lies between 0 and 1 (0.15), "
+                    "a count of rows is a whole number (1000)"
+                )
+            if isinstance(size, int) and size < 1:
+                raise RecipeError(f"the size of {name} is {size}; it needs one row or more")
         if self.strategy not in ("stratified", "random"):
             raise RecipeError(
                 f'the split strategy {self.strategy!r} is neither "stratified" nor "random"'
             )
-
-
-def _check_size(name: str, size: Size | None) -> None:
-    if size is None:
-        return
-    if isinstance(size, float) and not 0 < size < 1:
-        raise RecipeError(
-            f"the size of {name} is {size:g}; a share lies between 0 and 1 (0.15), "
-            "a count of rows is a whole number (1000)"
-        )
-    if size < 1 and isinstance(size, int):
-        raise RecipeError(f"the size of {name} is {size}; it needs one row or more")
 
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -134,10 +122,10 @@ Made = TypeVar("Made")
 
 
 def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
-    """An instance of a dataclass, with unknown settings and wrong types refused by name."""
+    """Return an instance of a dataclass; refuse unknown settings and wrong types by name."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    _refuse_unknown(where, values, [f.name for f in dataclasses.fields(kind)])  # type: ignore[arg-type]
+    refuse_unknown(where, values, [f.name for f in dataclasses.fields(kind)])  # type: ignore[arg-type]
     hints = get_type_hints(kind, include_extras=True)
     config = ConfigDict(arbitrary_types_allowed=True)
     checked: dict[str, Any] = {}
@@ -156,14 +144,15 @@ def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
     return kind(**checked)
 
 
-def _refuse_unknown(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+def refuse_unknown(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise a `RecipeError` for the first unknown name."""
     allowed = sorted(known)
     for name in values:
         if name not in allowed:
             raise RecipeError(f"{where} has no setting {name!r}{nearest(name, allowed)}")
 
 
-MEBIBYTE = 2**20
+MEBIBYTE: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -171,31 +160,27 @@ class ServeSettings:
     """Limits of `finetext serve`; the defaults suit one machine and short texts.
 
     Attributes:
-        batch_texts: most texts that the model gets at once, 64 by default.
-        batch_tokens: most tokens that it gets at once, estimated as one for every three bytes of
-            a text, up to as many as the model reads; 8,192 by default. A text with more goes alone.
-        batch_milliseconds: longest time that a text waits for others, 5 by default. A client that
-            is alone never waits.
-        queue_texts: texts that may wait for the model, 1,024 by default; who comes then is asked
-            to come back later (429).
-        queue_explanations: explanations that may wait, 8 by default (429).
-        request_texts: most texts of a request, 256 by default (422).
-        request_bytes: most bytes of a request, 2 MiB by default (413).
-        text_characters: most characters of a text, 50,000 by default (422). Longer ones are
-            refused rather than cut, as a model that reads all of a text would then say something
-            else here than elsewhere.
-        explained_characters: most characters of a text that is explained, 2,000 by default (422).
-        request_seconds: longest time from a whole request to its answer, 30 by default (504).
+        batch_texts: most texts that the model gets at once.
+        batch_tokens: most tokens that it gets at once, estimated as one per three bytes of a text,
+            at most as many as the model reads. A text with more goes alone.
+        batch_milliseconds: longest time that a text waits for others. A single client never waits.
+        queue_texts: texts that may wait for the model; further ones are told to retry (429).
+        queue_explanations: explanations that may wait (429).
+        request_texts: most texts of a request (422).
+        request_bytes: most bytes of a request (413).
+        text_characters: most characters of a text (422). Longer ones are refused rather than
+            truncated, so that a text gets the same label everywhere.
+        explained_characters: most characters of a text to explain (422).
+        request_seconds: longest time from a whole request to its answer (504).
         arrival_seconds: longest time in which the head of a request, and then its body, must
-            arrive, and in which a client must go on reading its answer; 20 by default (408).
-        idle_seconds: time after which a connection without a request is closed, 5 by default.
-        stop_seconds: time that accepted requests have to be finished after Ctrl-C or SIGTERM,
-            20 by default (503).
-        connections: most open connections, 512 by default (503).
-        held_bytes: most bytes of requests in memory at once, 64 MiB by default (503).
-        hosts: names under which clients reach the server, such as that of a proxy before it; none
-            by default. Other names are refused (403) where there are some here, and where only
-            this machine can connect and there is no token; numbers and `localhost` never are.
+            arrive, and in which a client must continue to read its answer (408).
+        idle_seconds: time after which a connection without a request is closed.
+        stop_seconds: time to finish accepted requests after Ctrl-C or SIGTERM (503).
+        connections: most open connections (503).
+        held_bytes: most bytes of requests in memory at once (503).
+        hosts: names under which clients reach the server, such as that of a proxy. Other names are
+            refused (403) if there are some here, or if only this machine can connect and there is
+            no token; numeric addresses and `localhost` never are.
     """
 
     batch_texts: Count = 64
@@ -216,10 +201,9 @@ class ServeSettings:
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        pairs = (("request_texts", "queue_texts"), ("request_bytes", "held_bytes"))
-        for less, more in pairs:
+        for less, more in (("request_texts", "queue_texts"), ("request_bytes", "held_bytes")):
             if getattr(self, less) > getattr(self, more):
                 raise RecipeError(
                     f"serve: {less} ({getattr(self, less):,}) is above {more} "
-                    f"({getattr(self, more):,}), so that such a request could never be taken"
+                    f"({getattr(self, more):,}), so such a request could never be accepted"
                 )

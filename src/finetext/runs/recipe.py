@@ -54,8 +54,8 @@ from finetext.core.settings import (
     Positive,
     ReadSettings,
     SplitSettings,
-    _refuse_unknown,
     made,
+    refuse_unknown,
 )
 from finetext.evaluation.deciding import Deciding
 from finetext.storage.locks import RUN_FILES
@@ -213,7 +213,7 @@ class Recipe:
             UnknownNameError: there is no such method or metric.
         """
         top = {name: of for name, of in values.items() if name not in SECTIONS}
-        _refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
+        refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
         data = dict(_section(values, "data"))
         top |= {name: data.pop(name, None) for name in ("source", "content_hash")}
         methods = {
