@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,14 +20,6 @@ from finetext.data import stream
 
 Command = Callable[..., Any]
 ROWS = 60
-SLOW = """
-import sys, time
-from finetext import predict_file
-from finetext.batch import output, tables
-from finetext.data import stream
-output.EVERY, tables.ROWS, stream.BYTES, stream.ROWS = 0.0, 4, 300, 10
-predict_file(*sys.argv[1:4], resume="resume" in sys.argv, each=lambda *of: time.sleep(0.05))
-"""
 
 
 @pytest.fixture
@@ -219,26 +206,6 @@ def release_locks(self: Any) -> None:
         part.lock.release()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no such signal here")
-def test_killed_prediction_is_resumed_to_the_same_bytes(finished: Path, source: Path) -> None:
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        given = [sys.executable, "-c", SLOW, str(finished), "in.csv", *words]
-        return subprocess.Popen(given)
-
-    assert start("whole.csv").wait(120) == 0
-    with start("out.csv") as process:
-        state = Path(".out.csv.part.json")
-        while not state.exists() or json.loads(state.read_text())["rows"] < 20:
-            assert process.poll() is None
-            time.sleep(0.01)
-        with pytest.raises(DataError, match=r"another process is writing out\.csv"):
-            quiet(finished, source, "out.csv", resume=True)
-        process.send_signal(signal.SIGKILL)
-    assert start("out.csv", "resume").wait(120) == 0
-    assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
-    assert not list(Path().glob(".out*"))
-
-
 def test_what_cannot_be_predicted_is_refused_before_any_work(finished: Path, source: Path) -> None:
     classifier = finetext.load(finished)
     for given, options, said in (
@@ -251,9 +218,3 @@ def test_what_cannot_be_predicted_is_refused_before_any_work(finished: Path, sou
         with pytest.raises((RecipeError, DataError), match=said):
             quiet(*given, **options)
     assert [path.name for path in Path().iterdir()] == ["in.csv"]
-
-
-def test_many_files_are_written_compressed(finished: Path, source: Path) -> None:
-    for name in ("a.jsonl", "a.jsonl.gz"):
-        quiet(finished, source, name, batch_size=10)
-    assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()

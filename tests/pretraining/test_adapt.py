@@ -21,7 +21,7 @@ from finetext.core.errors import FinetextError, RecipeError, RunError
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.pretraining import learning
 from finetext.pretraining.adapt import Adaptation, adapt
-from finetext.pretraining.folder import read_origin, texts_in_corpus
+from finetext.pretraining.folder import Workplace, read_origin, texts_in_corpus
 from finetext.pretraining.learning import Adapted
 from finetext.storage.locks import claimed
 
@@ -127,14 +127,13 @@ def test_stopped_training_resumes_to_the_same_result(
     with pytest.raises(KeyboardInterrupt, match="to continue, run the same command with --resume"):
         adapt(TEXTS, parts, settings, listener=stopping_at(rows))
     assert {".lock", ".training"} <= names(parts) <= {".lock", ".training", "log.jsonl"}
-    before: list[Any] = []
-    figures = learning._figures
-    monkeypatch.setattr(learning, "_figures", lambda found: before.append(found) or figures(found))
+    measured: list[Any] = []
+    monkeypatch.setattr(Workplace, "remember", lambda *given: measured.append(given))
     resumed = adapt(TEXTS, parts, settings, resume=True, listener=Listener())
     assert weights(parts) == weights(whole)
     assert resumed.origin.before == usual.origin.before
     assert resumed.origin.after == usual.origin.after
-    assert len(before) == 1
+    assert measured == []  # the figures before training are not measured again
     assert names(parts) == names(whole)
 
 

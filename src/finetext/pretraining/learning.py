@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
@@ -47,7 +47,7 @@ from finetext.pretraining.streams import StreamTask
 from finetext.storage.files import is_full
 from finetext.storage.resume import CHECKPOINT, Attempts, check_same
 from finetext.training.loop import train_model
-from finetext.training.plan import Evaluation, Hyperparameters, Stage, Task
+from finetext.training.plan import Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
 
 FIGURES: Final = {
@@ -116,14 +116,6 @@ class Adapted:
     origin: Origin
 
 
-class Learnt(NamedTuple):
-    """Figures on held-out text before and after training, and the tokens of an epoch."""
-
-    before: dict[str, float]
-    after: dict[str, float]
-    tokens: int
-
-
 def make_encoder(
     out: Path,
     make: Callable[[Workplace], LanguageModel],
@@ -160,7 +152,7 @@ def make_encoder(
                 language = make(place)
                 language.model.to(choose_device(context.device))
                 heard = replace(attempts.context(), log=out / "log.jsonl")
-                learnt = _learn(language, corpus, settings, place, heard)
+                before, after, tokens = _learn(language, corpus, settings, place, heard)
         except BaseException as error:
             attempts.keep()
             is_final = isinstance(error, Exception) and not is_full(error)
@@ -170,10 +162,10 @@ def make_encoder(
         origin = Origin(
             kind=language.kind,
             base=language.base,
-            corpus=corpus.described() | {"tokens": learnt.tokens},
+            corpus=corpus.described() | {"tokens": tokens},
             seconds=attempts.seconds,
-            before=learnt.before,
-            after=learnt.after,
+            before=before,
+            after=after,
             settings=asdict(settings),  # type: ignore[call-overload]
             chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
             seed=context.seed,
@@ -218,20 +210,25 @@ def _learn(
     settings: LanguageSettings,
     place: Workplace,
     context: FitContext,
-) -> Learnt:
-    """Measure, train, and measure again."""
+) -> tuple[dict[str, float], dict[str, float], int]:
+    """Measure, train, and measure again; returns both figures, and the tokens of an epoch."""
     task, tokens = _task(language, corpus, settings, context)
     context.say(_summary(language, settings, tokens))
+
+    def figures() -> dict[str, float]:
+        found = task.evaluate(language.model.eval()).figures
+        return {name: found[figure] for name, figure in FIGURES.items()}
+
     before: dict[str, float] | None = place.recalled("before")
     if before is None:
-        before = _figures(task.evaluate(language.model.eval()))
+        before = figures()
         place.remember("before", before)
     context.say(f"{language.name}: before, {shown(before)}")
     stages = [Stage(settings.epochs, language.learning_rate)]
     train_model(language.model, task, settings, stages, context)
-    after = _figures(task.evaluate(language.model.eval()))
+    after = figures()
     context.say(f"{language.name}: after, {shown(after)}")
-    return Learnt(before, after, tokens)
+    return before, after, tokens
 
 
 def _task(
@@ -297,10 +294,6 @@ def _packed(
         f"{how}"
     )
     return packed, held
-
-
-def _figures(found: Evaluation) -> dict[str, float]:
-    return {name: found.figures[figure] for name, figure in FIGURES.items()}
 
 
 def shown(figures: Mapping[str, float]) -> str:
