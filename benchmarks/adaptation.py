@@ -27,7 +27,7 @@ from finetext.core.contracts import FitContext
 from finetext.core.settings import ReadSettings
 from finetext.pretraining.corpus import CorpusSettings
 
-LABELLED: Final = 1_000
+LABELED: Final = 1_000
 CHOOSING: Final = 500
 RESAMPLES: Final = 10_000
 
@@ -57,7 +57,7 @@ def main() -> None:
             found[name].append(done(ledger, fitting, options))
     what = (
         f"{adapted['texts']:,} unlabeled reviews ({adapted['tokens']:,} tokens) in rows of "
-        f"{options.max_length} tokens, one epoch; {LABELLED:,} labeled ones and "
+        f"{options.max_length} tokens, one epoch; {LABELED:,} labeled ones and "
         f"{CHOOSING} to choose on, cut at {options.max_length}; {options.test_rows:,} test "
         f"reviews; {options.seeds} seeds."
     )
@@ -122,12 +122,12 @@ def work(job: common.Job) -> common.Answer:
 def adapt(job: common.Job) -> common.Answer:
     """Adapt MiniLM to unlabeled reviews."""
     folder = Path(os.environ["FINETEXT_DATA"]) / "imdb"
-    unlabelled = finetext.read(
+    unlabeled = finetext.read(
         folder / "unlabelled.csv.gz", settings=ReadSettings(text="text", labelled=False)
     )
     settings = finetext.Adaptation(max_length=job["max_length"])
     made = finetext.adapt(
-        unlabelled.texts[: job["documents"]],
+        unlabeled.texts[: job["documents"]],
         job["folder"],
         settings,
         read=CorpusSettings(exclude=(str(folder / "test.csv.gz"),)),
@@ -155,8 +155,8 @@ def fit(job: common.Job) -> common.Answer:
     method = finetext.Finetune(encoder=job["encoder"], max_length=job["max_length"])
     started = time.perf_counter()
     classifier = method.fit(
-        train.select(np.sort(order[:LABELLED])),
-        train.select(np.sort(order[LABELLED : LABELLED + CHOOSING])),
+        train.select(np.sort(order[:LABELED])),
+        train.select(np.sort(order[LABELED : LABELED + CHOOSING])),
         FitContext(seed=job["seed"], metric="accuracy", say=common.say),
     )
     seconds = time.perf_counter() - started

@@ -84,7 +84,7 @@ def main() -> None:
             )  # fmt: skip
     what = (
         f"awd-lstm-small, {options.epochs} epochs of WikiText-2, then one of "
-        f"{options.documents:,} unlabelled reviews; classifiers on {options.labelled:,} labelled "
+        f"{options.documents:,} unlabeled reviews; classifiers on {options.labelled:,} labeled "
         f"reviews, {options.seeds} seeds, {options.test_rows:,} test reviews. The published size: "
         f"{speed['steps']} steps of {speed['tokens'] / speed['steps']:.0f} tokens with a "
         f"vocabulary of {speed['vocabulary']:,}: {speed['tokens'] / speed['seconds']:.0f} "

@@ -83,7 +83,7 @@ def rows_of(name: str, train: int, validation: int, held_out: int) -> Rows:
 def model_folder(name: str, scratch: Path) -> str:
     """The folder of an encoder of `MODELS`; all have the tokenizer of MiniLM.
 
-    "bert-base" (110 M parameters) and "tiny" (two layers, 32 wide) are randomly initialised and
+    "bert-base" (110 M parameters) and "tiny" (two layers, 32 wide) are randomly initialized and
     written below `scratch`.
     """
     from finetext.encoders.catalogue import resolve
@@ -339,7 +339,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 class Ledger:
-    """Answers that were found before, so that a benchmark of hours can be gone on with.
+    """Answers that were found before, so that a benchmark of hours can be resumed.
 
     One JSON object a line in FOLDER/NAME.jsonl. Delete the file to measure anew.
     """

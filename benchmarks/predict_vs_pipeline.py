@@ -18,7 +18,7 @@ Contenders that compute the states of the frozen method:
   encode-bf16              the same with the weights in bf16, where the hardware is fast at it
   states                   FrozenEncoder.states of finetext
 
-Timed: tokenisation and everything up to the probabilities or states of all texts as one array.
+Timed: tokenization and everything up to the probabilities or states of all texts as one array.
 Not timed: imports, loading the model, reading the data, and a first prediction of 32 texts. One
 text: median over calls with one short text. Each turn is a process of its own.
 """
@@ -117,7 +117,7 @@ def compare(options: argparse.Namespace, data: str, folder: Path) -> None:
         turns.append(turn)
     what = (
         f"{data}: {counted(options.rows, 'text')}, MiniLM, {counted(len(turns), 'turn')}; "
-        "rows/s and ratios within a turn as median [least, greatest]. Tokenisation included, "
+        "rows/s and ratios within a turn as median [least, greatest]. Tokenization included, "
         f"loading the model not; one text: median of {options.calls} calls. "
         f"{common.threads_in_words(options.threads)} "
         f"finetext predicts in {'bf16' if takes_bf16(options.device) else 'fp32'}."

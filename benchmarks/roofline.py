@@ -341,7 +341,7 @@ def operation_counter() -> Any:
 
 
 def grouped(events: Any, seconds: float, gpu: bool) -> dict[str, Any]:
-    """Own seconds of operators by group, and what is left of the time."""
+    """Own seconds of operators by group, and the rest of the time."""
     groups: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for event in events:
         own = event.self_device_time_total if gpu else event.self_cpu_time_total

@@ -13,7 +13,7 @@ finetext has, for each point, a cache folder that holds what it found before to 
 number format, attention and threads on this machine, from at most 4,000 of the rows; for fewer
 than 100 steps it measures nothing and takes its defaults.
 
-Timed: all of `Finetune.fit`, that is loading the model, tokenisation, training and evaluating a
+Timed: all of `Finetune.fit`, that is loading the model, tokenization, training and evaluating a
 few validation rows; and all of `predict_proba`. Not timed: imports, reading the data and that
 trial. Memory is resident memory of the process: before the step (with imports and texts in it),
 and how much higher its peak was during the step.

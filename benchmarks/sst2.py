@@ -1,4 +1,4 @@
-"""One leaderboard on SST-2: TF-IDF, an encoder of one's own, MiniLM, and MiniLM the ULMFiT way.
+"""One leaderboard on SST-2: TF-IDF, a pretrained encoder, MiniLM, and MiniLM the ULMFiT way.
 
     FINETEXT_DATA=../shared/data python benchmarks/sst2.py --out runs/sst2
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def pretrained(options: Any, listener: Listener) -> Any:
-    """The origin of the encoder of one's own, which is made if it is not there."""
+    """The origin of the pretrained encoder, which is made if it is missing."""
     data = Path(os.environ["FINETEXT_DATA"]) / "imdb" / "unlabelled.csv.gz"
     folder = options.out / "tiny"
     reviews = finetext.read(data, settings=ReadSettings(text="text", labelled=False))

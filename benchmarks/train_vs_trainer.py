@@ -15,7 +15,7 @@ Contenders, which get the same rows, the same model and the same number of epoch
                 fastest number format, attention and threads on this machine, if there are
                 100 steps at least; for fewer it takes its defaults
 
-Timed: loading the model from disk, tokenisation, training, and an evaluation on a few validation
+Timed: loading the model from disk, tokenization, training, and an evaluation on a few validation
 rows after each epoch. Not timed: imports, reading the data, the trial for trainer-best and that
 of finetext itself, whose seconds are told, and the predictions of which accuracy is taken.
 Nobody finds tokens in a cache or writes checkpoints. Each turn is a process of its own.
@@ -141,7 +141,7 @@ def report(options: argparse.Namespace, job: Job, turns: list[dict[str, Answer]]
         f"{counted(options.seeds, 'seed')}, {counted(options.rounds, 'round')} each; "
         f"rows/s and ratios within a turn as median [least, greatest]; accuracy and macro F1 on "
         f"{first['held_out']:,} validation rows as mean ± standard deviation over seeds. Loading "
-        f"the model, tokenising and evaluating {job['validation']} rows an epoch included. "
+        f"the model, tokenizing and evaluating {job['validation']} rows an epoch included. "
         f"{' '.join([*job['words'], common.threads_in_words(options.threads)])}"
     )
     title = f"Training against Trainer: {job['data']}, {options.model}"
@@ -208,7 +208,7 @@ def train_finetext(job: Job, rows: Rows) -> tuple[Answer, Any]:
 
 
 def train_trainer(job: Job, rows: Rows) -> tuple[Answer, Any]:
-    """Time loading, tokenisation and `Trainer.train`; guesses on the rows held out."""
+    """Time loading, tokenization and `Trainer.train`; guesses on the rows held out."""
     import torch
     from transformers import set_seed
 
@@ -218,7 +218,7 @@ def train_trainer(job: Job, rows: Rows) -> tuple[Answer, Any]:
     with common.measured() as found, tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(job, rows, folder)
         trainer.train()
-    held_out = tokenised(rows.held_out, trainer.processing_class, job["max_length"])
+    held_out = tokenized(rows.held_out, trainer.processing_class, job["max_length"])
     # Grouped by length, Trainer would predict in another order than that of the rows.
     trainer.args.train_sampling_strategy = "random"
     return found, trainer.predict(held_out).predictions.argmax(axis=1)
@@ -259,8 +259,8 @@ def make_trainer(job: Job, rows: Rows, folder: str) -> Any:
     return Trainer(
         model=model,
         args=settings,
-        train_dataset=tokenised(rows.train, tokenizer, job["max_length"]),
-        eval_dataset=tokenised(rows.validation, tokenizer, job["max_length"]),
+        train_dataset=tokenized(rows.train, tokenizer, job["max_length"]),
+        eval_dataset=tokenized(rows.validation, tokenizer, job["max_length"]),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer=tokenizer),
         compute_metrics=lambda found: {
@@ -286,7 +286,7 @@ def best_options(job: Job) -> dict[str, Any]:
     }
 
 
-def tokenised(dataset: finetext.Dataset, tokenizer: Any, max_length: int) -> Any:
+def tokenized(dataset: finetext.Dataset, tokenizer: Any, max_length: int) -> Any:
     """A `datasets.Dataset` of tokens, lengths and label numbers, as the documentation maps it."""
     import datasets
 

@@ -39,7 +39,7 @@ def commands(name: str) -> list[str]:
 
 @pytest.fixture
 def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files that the pages speak of, and a ladder of the quick rungs alone."""
+    """The files that the pages speak of, and a ladder of the quick methods alone."""
     monkeypatch.setattr("finetext.cli.arguments.LADDER", ("majority", "tfidf"))
     text = reviews.read_text()
     for name in ("reviews.csv", "new.csv", "train.csv", "dev.csv", "test.csv"):

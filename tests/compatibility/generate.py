@@ -242,7 +242,7 @@ def killed(work: Callable[[], None]) -> None:
 
 
 def dying_after(times: int, stage: str, pause: float = 0.0) -> Any:
-    """Return a listener that kills this process when it has heard so often of a stage.
+    """Return a listener that kills this process when it has heard this often of a stage.
 
     A pause in seconds each time makes checkpoints, which may take a fiftieth of the time, due.
     """

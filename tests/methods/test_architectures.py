@@ -210,7 +210,7 @@ def rows(topics: Dataset, make_dataset: Callable[..., Dataset]) -> Dataset:
 def encoder(
     request: pytest.FixtureRequest, topics: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with a randomly initialised model and its tokenizer."""
+    """A folder with a randomly initialized model and its tokenizer."""
     import torch
     from transformers import AutoModel
 

@@ -1,4 +1,4 @@
-"""The first rung predicts frequencies."""
+"""The majority baseline predicts frequencies."""
 
 from __future__ import annotations
 

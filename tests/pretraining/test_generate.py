@@ -40,7 +40,7 @@ def recurrent(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path
 
 @pytest.fixture(scope="module")
 def transformer(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
-    """The folder of a randomly initialised GPT-2: two layers, 16 wide, 64 positions."""
+    """The folder of a randomly initialized GPT-2: two layers, 16 wide, 64 positions."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast

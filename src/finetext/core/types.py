@@ -127,7 +127,7 @@ class Dataset:
         table: a `datasets.Dataset` with the columns `id` (unique string), `text` (string) and,
             where there are any, `label` (string, or list of strings when multi-label), `group`
             (string) and `split` ("train", "validation" or "test", made by the data's owner).
-        scheme: the classes, or None for unlabelled text.
+        scheme: the classes, or None for unlabeled text.
         description: one line on where it came from and which columns were taken.
         findings: what reading noticed, such as bytes that were not UTF-8.
     """
