@@ -144,9 +144,8 @@ def metadata(described: Mapping[str, Any], title: str) -> str:
 
 def _is_for_transformers(described: Mapping[str, Any]) -> bool:
     architecture = str(described.get("provenance", {}).get("architecture", ""))
-    return described["classifier"] == "transformer" and not architecture.startswith(
-        _OWN_ARCHITECTURES
-    )
+    is_own = architecture.startswith(_OWN_ARCHITECTURES)
+    return described["classifier"] == "transformer" and not is_own
 
 
 def grams_of_carbon(energy: Mapping[str, Any]) -> float:
@@ -159,10 +158,8 @@ def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
     energy = record.get("costs", {}).get("energy")
     if not energy:
         return {}
-    block = {
-        "emissions": float(f"{grams_of_carbon(energy):.3g}"),
-        "source": "upper bound: time x stated power limit, world average of power stations",
-    }
+    source = "upper bound: time x stated power limit, world average of power stations"
+    block = {"emissions": float(f"{grams_of_carbon(energy):.3g}"), "source": source}
     processor = record.get("machine", {}).get("processor")
     if processor is not None and energy["part"] == "processor":
         block["hardware_used"] = processor
@@ -208,11 +205,11 @@ def _metric_title(metric: str) -> str:
 
 def _interval(score: Mapping[str, Any] | None) -> str:
     """Return a score with its interval, or a dash if it is undefined."""
-    if score is None or score.get("value") is None or not math.isfinite(score["value"]):
+    value, low, high = ((score or {}).get(of) for of in ("value", "low", "high"))
+    if value is None or not math.isfinite(value):
         return "-"
-    if score.get("low") is None or score.get("high") is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    ends = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return f"{value:.3f}{ends}"
 
 
 def escaped(value: Any) -> str:
@@ -221,11 +218,8 @@ def escaped(value: Any) -> str:
     Characters with a meaning in Markdown or HTML are escaped, line breaks become spaces, and
     invisible characters, such as those that change the text direction, are removed.
     """
-    visible = (
-        " " if sign.isspace() else sign
-        for sign in str(value)
-        if sign.isspace() or sign in _JOINERS or unicodedata.category(sign) not in _HIDDEN
-    )  # fmt: skip
+    text = " ".join(str(value).split())
+    visible = (c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
     line = " ".join("".join(visible).split())
     if len(line) > _LONGEST:
         line = line[: _LONGEST - 1] + "…"

@@ -95,10 +95,7 @@ class Exporter(ABC):
 
 
 def check_exportable(classifier: Any, form: str) -> None:
-    """Raise a `ModelError` that says what to do if a classifier has no encoder to export.
-
-    `form` is what it was to become, such as "ONNX".
-    """
+    """Raise a `ModelError` that says what to do if a classifier cannot become, say, "ONNX"."""
     if (what := _SMALL.get(classifier.kind)) is not None:
         raise ModelError(
             f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
@@ -146,8 +143,7 @@ class Compared:
     """How an export compares with its original.
 
     Attributes:
-        rows: number of rows that both predicted.
-        where: what these rows are, in words.
+        where: what the rows are that both predicted.
         agreement: share of the rows on which both predict the same label or labels, or abstain.
         largest_difference: of any probability on any row.
         mean_difference: mean absolute difference of the probabilities.
@@ -187,13 +183,8 @@ def compare_export(
 ) -> Compared:
     """Predict the same rows with both classifiers, in alternating parts and one text at a time.
 
-    Args:
-        original: what was exported.
-        exported: the export.
-        rows: labeled or not; 2,000 are sampled from more.
-        sizes: bytes of the files of each.
-        where: what the rows are, in words.
-        remark: what else to know about them.
+    Of more than 2,000 rows, which need no labels, as many are sampled. `sizes` are the bytes of the
+    files of each, and `where` says what the rows are.
 
     Raises:
         DataError: there are no rows, or one has a label that the model does not know.
@@ -256,15 +247,13 @@ def _predict_in_turns(
     for classifier in pair:
         classifier.predict_proba(texts[:8])
     found: list[list[Floats]] = [[], []]
-    seconds = [0.0, 0.0]
-    done = 0
+    seconds, done = [0.0, 0.0], 0
     for number, part in enumerate(np.array_split(np.arange(len(texts)), min(_PARTS, len(texts)))):
         chosen = [texts[row] for row in part]
         for turn in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
-            probabilities = pair[turn].predict_proba(chosen)
+            found[turn].append(pair[turn].predict_proba(chosen))
             seconds[turn] += time.perf_counter() - started
-            found[turn].append(probabilities)
         done += len(part)
         progress(ProgressEvent("comparing both", done, len(texts)))
     return [np.concatenate(of) for of in found], seconds

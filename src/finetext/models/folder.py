@@ -145,9 +145,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
         like = looks_like(folder)
-        raise ModelError(
-            f"{folder} is not a finetext model: it {reason}" + (f"; it is {like}" if like else "")
-        )
+        reason += f"; it is {like}" if like else ""
+        raise ModelError(f"{folder} is not a finetext model: it {reason}")
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(described["format_version"])
@@ -159,10 +158,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:
-        raise ModelError(
-            f"{folder} has format version {version}, but this finetext reads up to "
-            f"{FORMAT_VERSION}; upgrade finetext"
-        )
+        known = f"this finetext reads up to {FORMAT_VERSION}; upgrade finetext"
+        raise ModelError(f"{folder} has format version {version}, but {known}")
     return described
 
 
@@ -185,10 +182,8 @@ def warning_of(folder: Path) -> str:
     if is_foreign(folder):
         return FOREIGN
     if files.is_changed(read_description(folder)):
-        return (
-            f"{folder / DESCRIPTION}, which holds the labels and the decision rule, was changed "
-            "since finetext wrote it"
-        )
+        holds = "which holds the labels and the decision rule"
+        return f"{folder / DESCRIPTION}, {holds}, was changed since finetext wrote it"
     return ""
 
 

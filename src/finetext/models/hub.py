@@ -33,8 +33,6 @@ _NEVER: Final = (
     "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib", "*.npy", "*.npz", "*.h5",
     "*.msgpack", "*.py",
 )  # fmt: skip
-_FOLDERS: Final = "*/*"
-"""Folders of a repository that finetext did not write hold copies in other formats."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def _fetch(repository: Repository, from_cache: bool = False) -> Path:
     from huggingface_hub.errors import EntryNotFoundError
 
     name, revision = repository.name, repository.revision
-    wanted, ignored = [*_WANTED], [*_NEVER, _FOLDERS]
+    wanted, ignored = [*_WANTED], [*_NEVER, "*/*"]  # folders hold other formats
     try:
         path = hf_hub_download(name, DESCRIPTION, revision=revision, local_files_only=from_cache)
     except EntryNotFoundError:  # it is not a finetext model, or not in the cache
@@ -157,9 +155,8 @@ def _check_place(folder: Path) -> None:
     found = checked(folder, read_description(folder))
     if found.extra or found.changed:
         also = ", ".join((*found.changed, *found.extra))
-        raise ModelError(
-            f"{folder} holds more than a model as it was written ({also}); choose another folder"
-        )
+        what = f"{folder} holds more than a model as it was written ({also})"
+        raise ModelError(f"{what}; choose another folder")
 
 
 _NO_NETWORK: Final = {
@@ -207,15 +204,12 @@ def _reason(error: BaseException, name: str, revision: str | None, is_push: bool
     if isinstance(error, errors.RevisionNotFoundError):
         return f"it has no revision {revision or MAIN!r}"
     if isinstance(error, errors.RepositoryNotFoundError) and not is_push:
-        return (
-            "there is no such model, or it is private: check the name, and log in with "
-            "`hf auth login` (or set HF_TOKEN) if it is private"
-        )
+        login = "log in with `hf auth login` (or set HF_TOKEN) if it is private"
+        return f"there is no such model, or it is private: check the name, and {login}"
     if _is_network(error) or isinstance(error, errors.LocalEntryNotFoundError):
         if is_push:
-            return (
-                f"the Hub at {ENDPOINT} cannot be reached, or hung up; check the network" + _RESUME
-            )
+            reason = f"the Hub at {ENDPOINT} cannot be reached, or hung up; check the network"
+            return reason + _RESUME
         partly = "only partly" if isinstance(error, errors.IncompleteSnapshotError) else "not"
         return f"it is {partly} on this machine, and the Hub at {ENDPOINT} cannot be reached"
     lines = str(error).strip().splitlines() or [""]

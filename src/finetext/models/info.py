@@ -37,7 +37,6 @@ class About:
         looks_like: what a folder that finetext did not write seems to be.
         described: the content of `finetext.json`; empty for others.
         checked: how the files compare with those that were written.
-        pickles: names of the files that hold a pickle.
     """
 
     folder: Path
@@ -97,8 +96,7 @@ def info(model: str | Path) -> About:
         what is known; `problem` says why it must not be used, if so.
 
     Raises:
-        ModelError: the folder does not exist or cannot be read, `finetext.json` is damaged, or a
-            model on the Hub cannot be fetched.
+        ModelError: it does not exist, cannot be read or fetched, or `finetext.json` is damaged.
         RunError: the run is damaged.
     """
     folder = folders.best_model(model_folder(model))
@@ -110,12 +108,10 @@ def info(model: str | Path) -> About:
     scheme = folders.scheme_of(folder) if kind == "foreign" else None
     try:
         pickles = tuple(files.pickles_in(folder))
-        all_files = tuple(
-            File(
-                name, path.stat().st_size, files.sha256_of(path), _state(name, path, found, pickles)
-            )
-            for name, path in files.files_in(folder).items()
-        )
+        all_files = []
+        for name, path in files.files_in(folder).items():
+            state = _state(name, path, found, pickles)
+            all_files.append(File(name, path.stat().st_size, files.sha256_of(path), state))
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
     return About(
@@ -125,7 +121,7 @@ def info(model: str | Path) -> About:
         described=described,
         labels=tuple(described.get("labels", () if scheme is None else scheme.names)),
         multilabel=bool(described.get("multilabel", scheme is not None and scheme.multilabel)),
-        files=all_files,
+        files=tuple(all_files),
         checked=found,
         pickles=pickles,
     )

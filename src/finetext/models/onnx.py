@@ -44,8 +44,7 @@ class OnnxClassifier(Classifier):
         session: an `onnxruntime.InferenceSession` with k outputs.
         padding: id, token type and side of padding.
         about: what it was made from.
-        temperature: divides the logits of the graph, which has that of the original in it; 1 unless
-            `with_temperature` was called.
+        temperature: of `with_temperature`, beside that of the original in the graph.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -133,9 +132,7 @@ def _open_session(graph: Path, device: str) -> Any:
     has_cuda = _CUDA in onnxruntime.get_available_providers()
     wanted = device.partition(":")[0]
     if wanted not in ("auto", "cpu") and not (wanted == "cuda" and has_cuda):
-        raise ModelError(
-            f"onnxruntime on this machine does not predict on {device!r}; use auto or cpu"
-        )
+        raise ModelError(f"onnxruntime here does not predict on {device!r}; use auto or cpu")
     options = onnxruntime.SessionOptions()
     threads = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0

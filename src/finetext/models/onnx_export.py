@@ -20,14 +20,12 @@ from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.types import LabelScheme
 from finetext.encoders.load import problem_type
-from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.models.exporters import Exporter, Made, Original, check_exportable
 from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
 from finetext.training.classification import only_first_token
 from finetext.training.tokens import tokenize
 
-_NEEDED: Final = ("onnx", "onnxscript", "onnxruntime")
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
 
 
@@ -44,7 +42,7 @@ class OnnxExporter(Exporter):
 
     @property
     def folder_name(self) -> str:
-        """See `Exporter.folder_name`: that of the 8-bit graph is `onnx-int8`."""
+        """Return "onnx" or "onnx-int8"."""
         return self.name if self.quantize is None else f"{self.name}-{self.quantize}"
 
     @property
@@ -55,7 +53,7 @@ class OnnxExporter(Exporter):
     def check(self, original: Original) -> None:
         """Raise a MissingExtraError or a ModelError; see `Exporter.check`."""
         check_exportable(original.classifier, "ONNX")
-        for package in _NEEDED:
+        for package in ("onnx", "onnxscript", "onnxruntime"):
             if find_spec(package) is None:
                 raise MissingExtraError("an export to ONNX", package, "export")
 
@@ -72,7 +70,7 @@ class OnnxExporter(Exporter):
             quantize(whole, work / GRAPH)
             whole.unlink()
             (work / f"{GRAPH}.data").unlink(missing_ok=True)  # the weights of a large graph
-        about: dict[str, Any] = {
+        about = {
             "made_from": original.name,
             "original": original.classifier.kind,
             "quantised": self.quantize,
@@ -113,18 +111,12 @@ class Exportable:
 
     @classmethod
     def of(cls, classifier: Classifier) -> Exportable:
-        """Copy the parts; raises a ModelError if the classifier has no encoder."""
-        parts: tuple[Any, nn.Module | None, Any, int]
-        if isinstance(classifier, TransformerClassifier):
-            parts = classifier.model, None, classifier.tokenizer, classifier.max_length
-        elif isinstance(classifier, ProbeClassifier):
-            encoder = classifier.encoder
-            parts = encoder.model, _ProbeHead(classifier), encoder.tokenizer, encoder.max_length
-        else:
-            raise ModelError(f"a {classifier.kind} classifier has no encoder")
-        model = copy.deepcopy(parts[0]).cpu().float().eval()
+        """Copy the parts of a classifier that `check_exportable` lets pass."""
+        head = _ProbeHead(classifier) if isinstance(classifier, ProbeClassifier) else None
+        encoder: Any = classifier.encoder if isinstance(classifier, ProbeClassifier) else classifier
+        model = copy.deepcopy(encoder.model).cpu().float().eval()
         model.config.use_cache = False
-        return cls(model, *parts[1:])
+        return cls(model, head, encoder.tokenizer, encoder.max_length)
 
     @property
     def empty_as(self) -> str | None:

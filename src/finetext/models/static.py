@@ -124,6 +124,8 @@ class StaticClassifier(Classifier):
         head, extra = LinearHead.load(folder / HEAD, scheme)
         vectors = load_file(folder / VECTORS)["embeddings"]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        path = folder / COMPARISON
+        compared = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         try:
             tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as error:  # tokenizers raises bare exceptions
@@ -133,11 +135,8 @@ class StaticClassifier(Classifier):
             raise ValueError(f"{VECTORS} has fewer vectors than {TOKENIZER} has tokens")
         if head.weights.shape[1] != vectors.shape[1]:
             raise ValueError(f"{HEAD} does not fit {VECTORS}")
-        there = (folder / COMPARISON).is_file()
-        compared = json.loads((folder / COMPARISON).read_text(encoding="utf-8")) if there else {}
-        return cls(
-            scheme, decision, embeddings, head, extra["mean"], extra["scale"], about, compared
-        )
+        mean, scale = extra["mean"], extra["scale"]
+        return cls(scheme, decision, embeddings, head, mean, scale, about, compared)
 
     def provenance(self) -> dict[str, Any]:
         """Return what it was made from, and the chosen C."""
@@ -148,11 +147,8 @@ class StaticClassifier(Classifier):
 class StaticExporter(Exporter):
     """Vectors distilled from the encoder, and a logistic regression on their means.
 
-    The head is fitted on the training rows; temperature and decision rule are chosen on validation
-    rows, as for any method.
-
-    Attributes:
-        dimensions: of the vectors, 256 by default; at most the width of the encoder.
+    Vectors have 256 `dimensions` by default, at most the width of the encoder. The head is fitted
+    on training rows; temperature and decision rule are chosen on validation rows.
     """
 
     name: ClassVar[str] = "static"

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,12 +31,9 @@ class Pushed:
 
     Attributes:
         url: the page of the model.
-        commit: hash of the commit.
-        files: the files that were sent.
         left_out: files of the folder that do not belong to the model and were not sent.
         removed: files of the model that was there before, which this one does not have.
-        card: "new"; "own" if the folder has a handwritten card; "kept" if the Hub has one, which
-            stays.
+        card: "new", "own" if the folder has a handwritten card, or "kept" if the Hub has one.
     """
 
     url: str
@@ -145,8 +142,8 @@ def _create(api: HfApi, target: Repository, private: bool) -> str:
     url = str(api.create_repo(target.name, private=private or None, exist_ok=True))
     if private and not api.repo_info(target.name).private:
         raise ModelError(
-            f"{target.name} exists already and is public; make it private in its settings "
-            f"({url}/settings), or choose another name"
+            f"{target.name} exists already and is public; make it private on {url}/settings, or "
+            "choose another name"
         )
     if target.revision not in (None, MAIN):
         api.create_branch(target.name, branch=str(target.revision), exist_ok=True)
@@ -165,7 +162,10 @@ def _send(
             f"{target.name} holds a model that finetext did not write, whose {', '.join(lost[:3])} "
             "would be lost; choose another name"
         )
-    before = _listed_on_hub(api, target) if DESCRIPTION in there else ()
+    before: Mapping[str, Any] = {}
+    if DESCRIPTION in there:
+        with suppress(ValueError, AttributeError, ModelError):
+            before = names_of(json.loads(_read(api, target, DESCRIPTION))) or {}
     removed = tuple(name for name in before if name in there and name not in files)
     old = _read(api, target, CARD) if CARD in there else ""
     if card == "new" and old.strip() and not is_ours(old):
@@ -185,13 +185,6 @@ def _send(
         if issubclass(each.category, UserWarning):
             say(" ".join(str(each.message).split()))
     return Pushed("", str(commit.oid), tuple(files), (), removed, card)
-
-
-def _listed_on_hub(api: HfApi, target: Repository) -> tuple[str, ...]:
-    try:
-        return tuple(names_of(json.loads(_read(api, target, DESCRIPTION))) or ())
-    except (ValueError, AttributeError, ModelError):
-        return ()
 
 
 def _read(api: HfApi, target: Repository, name: str) -> str:
