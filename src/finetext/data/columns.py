@@ -51,7 +51,10 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     first = free(*labels, group, id_column)
     text = named(batch, settings.text) if settings.text else _find_text(batch, first)
     id_column = id_column or _find_id(batch, free(*labels, group, text))
-    split = _find_split(batch, free(*labels, group, id_column, text))
+    split = _by_name(SPLIT_NAMES, free(*labels, group, id_column, text))
+    words = {str(value).strip().lower() for value in batch.columns[split]} if split else set()
+    if not {"train"} < {SPLIT_WORDS.get(word) for word in words}:
+        split = None
     labels = labels or _find_labels(batch, free(text, group, id_column, split), settings)
     if text in labels:
         raise DataError(f"{batch.name}: the column {text!r} is requested as both text and label")
@@ -119,12 +122,6 @@ def _find_id(batch: Batch, free: Sequence[str]) -> str | None:
     return found if unique else None
 
 
-def _find_split(batch: Batch, free: Sequence[str]) -> str | None:
-    found = _by_name(SPLIT_NAMES, free)
-    words = {str(value).strip().lower() for value in batch.columns[found]} if found else set()
-    return found if {"train"} < {SPLIT_WORDS.get(word) for word in words} else None
-
-
 def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
     known = settings.classes if settings.multilabel else None
     if known and all(name in free and _is_indicator(batch.columns[name]) for name in known):
@@ -142,7 +139,12 @@ def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> t
 
 def _few_values(batch: Batch, free: Sequence[str]) -> str | None:
     """The column with the fewest distinct values, if these are few compared to the rows."""
-    counts = {name: _count_labels(batch.columns[name]) for name in free}
+    counts = {}
+    for column in free:
+        names = [str(value) for value in batch.columns[column] if not missing(value)]
+        joiner = find_joiner(names)
+        parts = {p for name in set(names) for p in (name.split(joiner) if joiner else [name])}
+        counts[column] = len(parts)
     limit = max(3, min(500, len(batch) // 4))
     few = {name: count for name, count in counts.items() if 2 <= count <= limit}
     if not few and list(counts.values()) == [1]:
@@ -160,13 +162,6 @@ def _few_values(batch: Batch, free: Sequence[str]) -> str | None:
 
 def _is_indicator(values: Sequence[Any]) -> bool:
     return {str(value).strip().lower() for value in values} <= _INDICATORS
-
-
-def _count_labels(values: Sequence[Any]) -> int:
-    """The number of distinct labels if a column holds labels, joined ones taken apart."""
-    names = [str(value) for value in values if not missing(value)]
-    joiner = find_joiner(names)
-    return len({part for name in set(names) for part in (name.split(joiner) if joiner else [name])})
 
 
 def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:

@@ -144,13 +144,21 @@ def parse_delimited(
         headed = looks_headed(rows.records, settings.columns)
     names = column_names(rows.records[0] if headed else range(1, len(rows.records[0]) + 1))
     more = partial(_more_rows, replace(form, names=names))
+    cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
+    doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
+    kept = (
+        f"{name}: fields that look quoted, with quotes doubled inside ({doubled:,}), were taken "
+        "as they are, since every line has the same number of fields without quoting"
+    )
+    findings = blank_lines(rows.blank, name)
+    findings += (Finding("note", "quotes-kept", kept),) if doubled else ()
     shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
     return Batch(
         name,
         _columns(names, rows.records[headed:]),
         shown + (", quotes taken as they are" if has_quotes and not rows.quoted else ""),
         rows.lines[headed:],
-        findings=blank_lines(rows.blank, name) + _quotes_kept(rows, name),
+        findings=findings,
         rest=rows.rest,
         proceed=more if rows.settled and not _returns_end_lines(text) else None,
     )
@@ -173,17 +181,6 @@ def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
             raise DataError(f"{form.name}, {error}") from None
     rows = _even(rows.without_blank(len(form.names)), text, first, form)
     return Batch(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
-
-
-def _quotes_kept(rows: _Records, name: str) -> tuple[Finding, ...]:
-    """A note on fields that a program may have quoted, if quotes were taken as they are."""
-    cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
-    doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
-    message = (
-        f"{name}: fields that look quoted, with quotes doubled inside ({doubled:,}), were taken "
-        "as they are, since every line has the same number of fields without quoting"
-    )
-    return (Finding("note", "quotes-kept", message),) if doubled else ()
 
 
 def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
@@ -296,21 +293,15 @@ def _quoted_or_rejected(
                 if rest and len(rest) <= _LONGEST_RECORD:
                     break
                 rest = ""
-                start = _end_of_broken(lines, at)
+                odd = (line.count('"') % 2 for line in lines[at : at + 1 + _MOST_LINES])
+                ends = [at + number for number, is_odd in enumerate(odd, start=1) if is_odd]
+                start = ends[1] if ends[:1] == [at + 1] and len(ends) > 1 else at + 1
                 content = "".join(lines[at:start]).rstrip("\r\n")
                 content = content.replace(mark, "\r") if mark else content
                 reject(BadRow(first + at, f"the quotes are not well-formed ({error})", content))
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
     return _Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
-
-
-def _end_of_broken(lines: Sequence[str], start: int) -> int:
-    """The line after a record with broken quotes."""
-    if lines[start].count('"') % 2 == 0:
-        return start + 1
-    near = range(start + 1, min(start + 1 + _MOST_LINES, len(lines)))
-    return next((number + 1 for number in near if lines[number].count('"') % 2), start + 1)
 
 
 def _mark_returns(text: str, further: bool) -> tuple[str, str]:

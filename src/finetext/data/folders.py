@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import or_
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -167,22 +168,20 @@ def _refuse_data_sets(files: Sequence[File], title: str) -> None:
     for file in files:
         if file not in beside and not _NOT_DATA.fullmatch(file.path.name):
             inside.setdefault(file.path.parent, []).append(file.path)
-    found = [folder for folder, paths in inside.items() if _is_data_set(paths)]
+    found = []
+    for folder, paths in inside.items():
+        plain = [PurePosixPath(path.name.lower().removesuffix(".gz")) for path in paths]
+        tables = [path.suffix in _TABLES for path in plain]
+        words = [path.stem in SPLIT_WORDS or path.suffix[1:] in SPLIT_WORDS for path in plain]
+        either = all(map(or_, tables, words))
+        if either and (all(tables) or "train" in map(_split_of, plain)):
+            found.append(folder)
     if found:
         shown = ", ".join(map(str, found[:10])) + (" and more" if len(found) > 10 else "")
         raise DataError(
             f"{title} has folders of tables, not of documents of one class (such as "
             f"{inside[found[0]][0]}); give one of these folders, or a file in it: {shown}"
         )
-
-
-def _is_data_set(paths: Sequence[PurePosixPath]) -> bool:
-    """Whether the files of a folder are tables, or named as splits, train among them."""
-    plain = [PurePosixPath(path.name.lower().removesuffix(".gz")) for path in paths]
-    tables = [path.suffix in _TABLES for path in plain]
-    splits = [path.stem in SPLIT_WORDS or path.suffix[1:] in SPLIT_WORDS for path in plain]
-    either = all(table or split for table, split in zip(tables, splits, strict=True))
-    return either and (all(tables) or "train" in map(_split_of, plain))
 
 
 def _documents(

@@ -13,6 +13,7 @@ import ast
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -182,24 +183,20 @@ def understood(cell: str, scheme: LabelScheme) -> Names | Word:
         bare = cell.casefold() == word.value and word.value not in taken
         if bare or cell.casefold() == f"({word.value})":
             return () if word is Word.NONE else word
-    parts = _review_parts(cell, scheme) if scheme.multilabel else [cell]
+    parts: Any = [cell]
+    if scheme.multilabel and (joiner := _review_joiner(scheme)) is not None:
+        parts = split_cell(cell, joiner.strip())
+    elif scheme.multilabel:
+        parts = None
+        with suppress(ValueError):
+            parts = json.loads(cell)
+        if not isinstance(parts, list):
+            raise DataError(f"{cell!r} must be one label or a JSON list of labels")
+        parts = list(map(str, parts))
     for part in parts:
         if part not in scheme.index:
             raise UnknownNameError("label", part, scheme.names)
     return tuple(name for name in scheme.names if name in parts)
-
-
-def _review_parts(cell: str, scheme: LabelScheme) -> list[str]:
-    joiner = _review_joiner(scheme)
-    if joiner is not None:
-        return split_cell(cell, joiner.strip())
-    try:
-        several = json.loads(cell)
-    except ValueError:
-        several = None
-    if not isinstance(several, list):
-        raise DataError(f"{cell!r} must be one label or a JSON list of labels")
-    return [str(name) for name in several]
 
 
 def _review_joiner(scheme: LabelScheme) -> str | None:

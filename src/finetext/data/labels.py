@@ -69,7 +69,12 @@ def name_labels(
         told += [f"names from {origin}"] if names else []
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
-    scheme = LabelScheme(_ordered(rows, order), multilabel)
+    used = _used(rows)
+    if order is None and _are_numbers(used):
+        kept = sorted(used, key=lambda name: (int(name), name))
+    else:
+        kept = sorted(used) if order is None else [name for name in order if name in used]
+    scheme = LabelScheme(tuple(kept), multilabel)
     if absent := [name for name in order or () if name not in scheme.index]:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
@@ -248,13 +253,3 @@ def _by_id(names: Mapping[str, str]) -> dict[str, str]:
 
 def _are_numbers(ids: Iterable[str]) -> bool:
     return all(one.removeprefix("-").isdecimal() and one.isascii() for one in ids)
-
-
-def _ordered(rows: Labels, order: Sequence[str] | None) -> tuple[str, ...]:
-    """The names that occur, in the given order, else by number, else alphabetically."""
-    used = _used(rows)
-    if order is not None:
-        return tuple(name for name in order if name in used)
-    if _are_numbers(used):
-        return tuple(sorted(used, key=lambda name: (int(name), name)))
-    return tuple(sorted(used))

@@ -76,9 +76,13 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
         cells = cells_of(table.columns["prediction"])
         given, several_given = _labels(table, "prediction", cells, tuple(columns))
     scheme = LabelScheme(tuple(columns), several or several_given)
+    if not scheme.multilabel and (empty := [row for row, names in enumerate(rows) if not names]):
+        raise DataError(
+            f"{table.name}, {table.where(empty)}: the true label in column {truth!r} is empty"
+        )
     predictions = Predictions(
         ids=_ids(table),
-        targets=_targets(table, truth, rows, scheme),
+        targets=scheme.encode(rows if scheme.multilabel else [names[0] for names in rows]),
         probabilities=_probabilities(table, list(columns.values()), scheme),
         scheme=scheme,
         groups=_filled(table, "group") if "group" in table.columns else None,
@@ -181,16 +185,6 @@ def _is_number(value: Any) -> bool:
         return not missing(value) and float(value) == float(value)
     except (TypeError, ValueError):
         return False
-
-
-def _targets(table: Batch, column: str, rows: Sequence[Names], scheme: LabelScheme) -> Integers:
-    if scheme.multilabel:
-        return scheme.encode(rows)
-    if empty := [row for row, names in enumerate(rows) if not names]:
-        raise DataError(
-            f"{table.name}, {table.where(empty)}: the true label in column {column!r} is empty"
-        )
-    return scheme.encode([names[0] for names in rows])
 
 
 def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) -> Floats:

@@ -221,15 +221,12 @@ def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> Bat
         kind = getattr(feature, "feature", feature)
         if getattr(kind, "names", None):
             classes[column] = tuple(kind.names)
-            columns[column] = [_class_ids(value) for value in columns[column]]
+            columns[column] = [  # -1 means no label
+                [one for one in value if one != -1] if isinstance(value, list | tuple)
+                else None if value == -1 else value
+                for value in columns[column]
+            ]  # fmt: skip
     return Batch(name, columns, "datasets", classes=classes)
-
-
-def _class_ids(value: Any) -> Any:
-    """Class numbers as they are, except that -1, which means no label, is None."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [one for one in value if one != -1]
-    return None if value == -1 else value
 
 
 def source_from_splits(source: Mapping[str, Any], title: str) -> Source:

@@ -161,7 +161,14 @@ class _Cutter:
         sizes = list(counts.values())
         by_label = self.strategy == "stratified"
         if self.grouped and len(counts) > 1:
-            groups = self._groups(pool, counts)
+            names = self.dataset.groups or []
+            groups = [str(names[row]) for row in pool]
+            if (different := len(set(groups))) < len(counts):
+                raise DataError(
+                    f"there {'is' if different == 1 else 'are'} {counted(different, 'group')}, too "
+                    f"few for {_and(counts)}, which may share none; give more groups, or split "
+                    "without them"
+                )
             targets = self._indicators(pool) if by_label else np.zeros((len(pool), 0), np.int64)
             if by_label:
                 self._check_classes(targets, counts, groups)
@@ -174,17 +181,6 @@ class _Cutter:
         self._check_classes(self._indicators(pool), counts)
         targets = self.dataset.targets[pool]
         return (iterative if targets.ndim == 2 else _stratified)(targets, sizes, generator)
-
-    def _groups(self, pool: Integers, counts: Mapping[str, int]) -> list[str]:
-        names = self.dataset.groups or []
-        groups = [str(names[row]) for row in pool]
-        if (different := len(set(groups))) < len(counts):
-            raise DataError(
-                f"there {'is' if different == 1 else 'are'} {counted(different, 'group')}, too few "
-                f"for {_and(counts)}, which may share none; give more groups, or "
-                "split without them"
-            )
-        return groups
 
     def _indicators(self, pool: Integers) -> Integers:
         """(n, k) of 0 and 1, whether rows have one label or several."""
