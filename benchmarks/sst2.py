@@ -29,7 +29,7 @@ import common
 import finetext
 from finetext.core.contracts import Listener
 from finetext.core.settings import ReadSettings
-from finetext.report.comparisons import paid_sentence
+from finetext.report.leaderboard import gain_sentence
 
 ULMFIT: Final = {
     "learning_rate": 1e-3,
@@ -62,7 +62,7 @@ def main() -> None:
         f"s: perplexity on held-out reviews {origin.after['perplexity']:,.0f}, accuracy on masked "
         f"tokens {origin.after['accuracy']:.3f}. Seed 0."
     )
-    paid = [sentence for pair in run.paid for sentence in ["", f"- {paid_sentence(pair)}"]]
+    paid = [sentence for pair in run.paid for sentence in ["", f"- {gain_sentence(pair)}"]]
     reports = [report(run.folder / entry.model) for entry in run.leaderboard]
     common.finish(options, "SST-2, every method", what, [leaderboard(run), paid, *reports])
 

@@ -43,7 +43,7 @@ def test_the_rungs_of_a_run_are_compared(command: Command, run: Path) -> None:
     seen = command("compare", run, "--metric", "log_loss")
     assert seen.status == 0, seen.err
     assert "log loss  95% interval" in seen.out
-    assert "majority less tfidf: tfidf is better than majority" in seen.out
+    assert "majority minus tfidf: tfidf is better than majority" in seen.out
     assert "corrected" in seen.out
     assert max(map(len, seen.out.splitlines())) <= 80
 

@@ -158,7 +158,7 @@ def test_slices_that_are_worse_are_named(command: Command, table: Path) -> None:
 
 def test_slices_say_when_none_is_worse(command: Command, table: Path) -> None:
     seen = command("slices", table, "--by", "label")
-    assert "2 slices looked at, none are" in seen.out
+    assert "none of 2 slices are" in seen.out
     assert "these come nearest:" in seen.out
 
 

@@ -79,7 +79,7 @@ def test_tables(data: Dataset) -> None:
 def test_other_kinds_of_data_are_shown_too(labels: list[Any], scheme: LabelScheme | None) -> None:
     seen = explore(make(labels, scheme))
     assert "words per text" in printed(show_exploration, seen)
-    assert "Words in a text" in render(seen)
+    assert "Words per text" in render(seen)
 
 
 @needs_minilm

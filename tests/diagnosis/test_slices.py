@@ -19,7 +19,7 @@ from finetext.diagnosis.slices import (
 )
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
-from finetext.report.slices import slices_lines
+from finetext.report.errors import slices_lines
 from finetext.storage.codec import from_json
 
 Judged = Callable[..., Predicted]

@@ -28,7 +28,7 @@ from finetext.diagnosis.slicing import (
     language_identifier,
     languages_of,
 )
-from finetext.report.slices import slices_lines
+from finetext.report.errors import slices_lines
 
 Judged = Callable[..., Predicted]
 SENTENCES = {

@@ -35,7 +35,7 @@ def test_info_says_what_a_model_is_and_how_good(command: Command, finished: Path
     assert facts["rows"] == "train 42, validation 9, test 9"
     score = finetext.Run.open(finished).leaderboard[1].metrics["test"]["macro_f1"]
     assert f"  macro F1                {score.value:.3f}  [{score.low:.3f}" in seen.out
-    assert seen.out.splitlines()[-1].endswith("as they were written")
+    assert seen.out.splitlines()[-1].endswith("unchanged")
 
 
 def test_info_as_json_is_all_that_is_known(command: Command, finished: Path) -> None:

@@ -1,4 +1,4 @@
-"""What can be found out about a made-up run, with texts as people write them."""
+"""All diagnoses of a made-up run, with texts as people write them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def errors(labels: tuple[str, ...]) -> Errors:
 
 
 def slices(labels: tuple[str, ...]) -> Slices:
-    """Three kinds, the first of them worse."""
+    """Slices, the first two of them worse."""
     names = [("length", "1 to 6 words"), ("token", "“not”"), *(("label", name) for name in labels)]
     rows = tuple(
         Slice(
@@ -119,13 +119,13 @@ def text_map(labels: tuple[str, ...], n: int = 2000) -> TextMap:
 
 
 def curve() -> Curve:
-    """Two rungs at four sizes; the better one is expected to gain from more labels."""
+    """Two methods at four sizes; the better one is expected to gain from more labels."""
     sizes = (2000, 4000, 8000, 16000)
 
     def score(value: float) -> Score:
         return Score(value, value - 0.02, value + 0.02, 2000)
 
-    def rung(method: str, first: float) -> MethodCurve:
+    def of(method: str, first: float) -> MethodCurve:
         values = [first + 0.06 * (1 - 2.0**-i) for i in range(7)]
         points = [
             Point(n, n, score(v), (v - 0.01, v + 0.01), 3.0)
@@ -139,13 +139,13 @@ def curve() -> Curve:
         law = PowerLaw(first + 0.06, 0.06, 1.0, 2000)
         return MethodCurve(method, tuple(points), "told", law, tuple(expected), tuple(line))
 
-    rungs = (rung("tfidf", 0.7), rung("finetune", 0.82))
+    rungs = (of("tfidf", 0.7), of("finetune", 0.82))
     choices = tuple(Choice(n, "finetune", "finetune", {}) for n in sizes)
     return Curve("macro_f1", "validation", 2000, 16000, sizes, 2, rungs, choices, ())
 
 
 def diagnosed(data: ReportData) -> ReportData:
-    """The same run with all of it, with prediction sets, and as if it had been scaled."""
+    """The same run with all diagnoses, prediction sets and temperature scaling."""
     labels = next(iter(data.predictions.values())).scheme.names
     rule = Decision(temperature=1.4, set_from=0.15, coverage=0.9)
     scaled = {name: replace(of, decision=rule) for name, of in data.predictions.items()}

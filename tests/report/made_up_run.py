@@ -22,7 +22,7 @@ LOG = [
 
 
 def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
-    """A run of three rungs on random rows."""
+    """A run of three methods on random rows."""
     random = np.random.default_rng(0)
     k = len(scheme)
     ids = tuple(map(str, range(n)))
@@ -54,7 +54,7 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
         description=f"file.csv {HOSTILE}",
         rows={"train": n, "validation": n, "test": n},
         class_counts=dict.fromkeys(("train", "validation", "test"), counts),
-        lengths=(lengths("words"), lengths("word pieces", 30, HOSTILE)),
+        lengths=(lengths("words"), lengths("tokens", 30, HOSTILE)),
         findings=(Finding("warning", "x", HOSTILE, ("1", HOSTILE)), Finding("error", "y", "bad")),
         entries=entries,
         predictions=predictions,

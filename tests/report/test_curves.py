@@ -1,23 +1,48 @@
-"""Curves of training, from the log to figures and a table."""
+"""Training curves from a log, the learning curve, and the loss over learning rates."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.report.training_curves import curves_of
+from finetext.core.errors import DataError, RunError
+from finetext.core.types import Score
+from finetext.diagnosis.curve import (
+    Choice,
+    Crossing,
+    Curve,
+    Expectation,
+    LinePoint,
+    MethodCurve,
+    Point,
+)
+from finetext.report.curves import (
+    COLUMNS,
+    curve_headline,
+    curve_lines,
+    curves_of,
+    sentences,
+    table,
+    write_curve,
+    write_rate_curve,
+)
+from finetext.training.rate_finder import RateCurve
 
 
 def steps(*numbers: int, **named: Any) -> list[dict[str, Any]]:
     return [{"step": n, "loss": 1 / n, "learning_rate": 1e-4 / n, **named} for n in numbers]
 
 
-def test_each_figure_becomes_a_curve() -> None:
+def test_each_value_of_the_log_becomes_a_curve() -> None:
     lines = [
         *steps(10, 20, gradient_norm=2.5, rows_per_second=40.0),
         {"step": 20, "loss": 0.04, "evaluation": {"validation f1": 0.5, "validation loss": 1}},
@@ -47,11 +72,11 @@ def test_each_figure_becomes_a_curve() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [{}], [{"step": 1}], [{"step": 1, "event": "resumed"}]])
-def test_without_figures_there_are_no_curves(lines: list[dict[str, Any]]) -> None:
+def test_without_values_there_are_no_curves(lines: list[dict[str, Any]]) -> None:
     assert curves_of("tfidf", lines) is None
 
 
-def test_learning_rates_that_are_alike_are_one_curve() -> None:
+def test_equal_learning_rates_are_one_curve() -> None:
     alike = curves_of("m", steps(1, 2, learning_rate=[1e-4, 1e-4]))
     differing = curves_of("m", steps(1, 2, learning_rate=[1e-4, 2e-4]))
     assert alike is not None
@@ -60,7 +85,7 @@ def test_learning_rates_that_are_alike_are_one_curve() -> None:
     assert dict(differing.panels)["learning rate"] == ["learning rate 1", "learning rate 2"]
 
 
-def test_what_was_done_again_counts_once() -> None:
+def test_repeated_steps_count_once() -> None:
     lines = [
         *steps(1, 2),
         {"step": 2, "loss": 0.5, "evaluation": {"validation f1": 0.25}},
@@ -98,7 +123,7 @@ def test_a_long_log_is_thinned_but_keeps_ends_and_evaluations() -> None:
     assert len(curves.figure) < 60_000
 
 
-def test_the_figure_takes_its_colours_from_the_page_and_marks_events() -> None:
+def test_the_figure_takes_its_colors_from_the_page_and_marks_events() -> None:
     lines = [*steps(1, 2, 3, learning_rate=[1e-3, 1e-4]), {"step": 2, "event": "resumed"}]
     curves = curves_of("m", lines, key=3)
     assert curves is not None
@@ -106,3 +131,168 @@ def test_the_figure_takes_its_colours_from_the_page_and_marks_events() -> None:
     assert "var(--series-2)" in curves.figure
     assert curves.events == [(2, "resumed")]
     assert 'id="training3-' in curves.figure
+
+
+SIZES = (100, 200, 400, 800)
+
+
+def score(value: float) -> Score:
+    return Score(value, value - 0.02, value + 0.02, 300)
+
+
+def of_method(method: str, first: float, gain: float = 0.04) -> MethodCurve:
+    points = [Point(n, n, score(first + 0.05 * i), (first,), 1.0 + i) for i, n in enumerate(SIZES)]
+    last = points[-1].score.value
+    expected = [
+        Expectation(times, round(800 * times), score(last + gain), score(gain), gain > 0.02)
+        for times in (1.5, 2.0, 4.0)
+    ]
+    line = (LinePoint(800, score(last)), LinePoint(3200, score(last + gain)))
+    return MethodCurve(method, tuple(points), "told", None, tuple(expected), line)
+
+
+def curve(best: MethodCurve, *others: MethodCurve) -> Curve:
+    choices = [Choice(n, best.method, best.method, {}) for n in SIZES]
+    return Curve("macro_f1", "validation", 300, 800, SIZES, 3, (*others, best), tuple(choices), ())
+
+
+def test_the_table_has_sizes_in_rows_and_methods_in_columns() -> None:
+    shown = curve_lines(curve(of_method("probe", 0.6), of_method("tfidf", 0.5)))
+    assert shown[0].split() == ["labels", "tfidf", "probe"]
+    assert shown[1].split() == ["100", "0.500", "[0.480,", "0.520]", "0.600", "[0.580,", "0.620]",
+                                "*+"]  # fmt: skip
+    assert shown[5] == "expected with more:"
+    assert [line.split()[0] for line in shown[6:9]] == ["1,200", "1,600", "3,200"]
+    assert all(len(line) <= 100 for line in shown[:9])
+
+
+def test_many_methods_still_fit() -> None:
+    methods = [
+        of_method(f"a-method-with-a-long-name-{number}", 0.1 * number) for number in range(5)
+    ]
+    shown = curve_lines(curve(of_method("best", 0.6), *methods))
+    assert all("[" not in line for line in shown[:6])
+    assert max(map(len, shown[:6])) <= 150
+
+
+def test_a_gain_has_its_interval() -> None:
+    said = sentences(curve(of_method("probe", 0.6)))
+    assert said[0].startswith("With 800 labels probe is best, macro F1 0.750; more labels should")
+    assert "+0.040 [+0.020, +0.060] with 1,600" in said[0]
+    assert said[1].endswith("probe with 100 to 800 labels.")
+    assert "3 trainings per size, on 300 validation rows" in said[-1]
+
+
+def test_a_flat_curve_shows_no_gain() -> None:
+    said = sentences(curve(of_method("probe", 0.6, gain=0.01)))[0]
+    assert "flat or too noisy: no gain from more labels could be shown" in said
+    assert "twice as many: +0.010 [-0.010, +0.030]" in said
+
+
+def test_a_gain_that_is_not_significant_is_marked() -> None:
+    one = of_method("probe", 0.6)
+    far = replace(one.expected[-1], shown=False)
+    said = sentences(curve(replace(one, expected=(*one.expected[:2], far))))[0]
+    assert said.endswith("with 3,200 (not significant).")
+
+
+def test_a_steepening_curve_is_not_forecast() -> None:
+    steep = replace(of_method("probe", 0.6), outlook="steepening", expected=(), line=())
+    shown = curve_lines(curve(steep))
+    assert "still getting steeper (+0.050 from macro F1 with 400)" in "\n".join(shown)
+    assert "expected with more:" not in shown
+    said = sentences(curve(of_method("tfidf", 0.7), steep))
+    assert said[1].startswith("The curve of probe is still getting steeper")
+    assert any(
+        line.split()[1:2] == ["-"] for line in curve_lines(curve(of_method("tfidf", 0.7), steep))
+    )
+
+
+def test_a_perfect_score_leaves_nothing_to_gain() -> None:
+    one = replace(of_method("probe", 0.6), outlook="perfect", expected=(), line=())
+    assert "more labels cannot improve it" in sentences(curve(one))[0]
+
+
+def test_too_few_points_and_a_crossing() -> None:
+    few = replace(of_method("probe", 0.6), outlook="too few", expected=(), line=())
+    one = replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),))
+    said = sentences(one)
+    assert "a forecast takes at least 4 sizes and 2 trainings each" in said[0]
+    assert "probe overtakes tfidf at about 250 labels." in said
+
+
+def test_the_csv_has_what_is_measured_and_what_is_expected() -> None:
+    rows = list(csv.DictReader(io.StringIO(table(curve(of_method("probe", 0.6))))))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["kind"] for row in rows] == ["measured"] * 4 + ["expected"] * 3
+    assert float(rows[-1]["gain_low"]) == pytest.approx(0.02)
+
+
+def test_the_same_curve_gives_the_same_files(tmp_path: Path) -> None:
+    both = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_curve(curve(of_method("probe", 0.6), of_method("tfidf", 0.5)), tmp_path / name)
+        both.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert both[0] == both[1]
+    assert set(both[0]) == {"curve.json", "curve.csv", "curve.svg", "curve.png"}
+    drawn = both[0]["curve.svg"].decode()
+    assert all(word in drawn for word in ("probe", "tfidf", "1,600", "3,200", "macro F1 on"))
+
+
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the learning curve cannot be written"):
+        write_curve(curve(of_method("probe", 0.6)), tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("outlook", "gain", "headline"),
+    [
+        ("told", 0.04, "Twice as many labels should gain +0.040 [+0.020, +0.060] macro F1"),
+        ("told", 0.01, "No gain from more labels could be shown"),
+        (
+            "steepening",
+            0.04,
+            "More labels are worth it: the curve of probe is still getting steeper",
+        ),
+        ("too few", 0.04, "Too few sizes to forecast the value of more labels"),
+    ],
+)
+def test_the_headline_forecasts_more_labels(outlook: Any, gain: float, headline: str) -> None:
+    one = replace(of_method("probe", 0.6, gain), outlook=outlook)
+    assert curve_headline(curve(one)) == headline
+
+
+RATES = tuple(10.0 ** (power / 4 - 6) for power in range(20))
+LOSSES = (*(1.0 - 0.02 * k for k in range(14)), 0.9, 1.2, 1.5, 2.0, 2.5, 3.0)
+CURVE = RateCurve(RATES, LOSSES, RATES[7], RATES[10])
+
+
+def test_the_picture_names_the_suggestion(tmp_path: Path) -> None:
+    path = write_rate_curve(CURVE, tmp_path / "curve.svg")
+    drawn = path.read_text()
+    assert f"suggestion: {RATES[7]:.2g}" in drawn
+    assert f"more careful: {RATES[10]:.2g}" in drawn
+    assert "learning rate" in drawn
+    assert [file.name for file in tmp_path.iterdir()] == ["curve.svg"]
+
+
+@pytest.mark.parametrize("name", ["curve.svg", "curve.PNG"])
+def test_the_same_rates_give_the_same_bytes(tmp_path: Path, name: str) -> None:
+    one = write_rate_curve(CURVE, tmp_path / name).read_bytes()
+    assert write_rate_curve(CURVE, tmp_path / name).read_bytes() == one
+
+
+def test_a_loss_that_never_falls_can_be_drawn(tmp_path: Path) -> None:
+    flat = RateCurve(RATES, (0.5,) * 20, RATES[0], RATES[0])
+    assert write_rate_curve(flat, tmp_path / "flat.png").stat().st_size > 1000
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
+        write_rate_curve(CURVE, tmp_path / "curve.gif")
+
+
+def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        write_rate_curve(CURVE, tmp_path / "missing" / "curve.png")

@@ -121,7 +121,7 @@ def test_pointing_at_a_text_shows_it_and_leaving_hides_it(page: Page) -> None:
 def said_of(row: int) -> str:
     of = made_up()
     truth, given = of.truths[row], of.predictions[row]
-    return f"{truth if truth == given else f'{truth}, taken for {given}'}\n{of.texts[row]}"
+    return f"{truth if truth == given else f'{truth}, predicted as {given}'}\n{of.texts[row]}"
 
 
 def alone(page: Page) -> int:
@@ -132,7 +132,7 @@ def alone(page: Page) -> int:
     return int(gaps.min(axis=0).argmax())
 
 
-def test_the_keyboard_goes_from_text_to_text(page: Page) -> None:
+def test_arrow_keys_move_from_text_to_text(page: Page) -> None:
     reading = page.locator("#reading")
     page.locator("#legend button").last.focus()
     page.keyboard.press("Tab")
@@ -145,7 +145,7 @@ def test_the_keyboard_goes_from_text_to_text(page: Page) -> None:
         across.append(float(page.locator("#plot .chosen").get_attribute("data-x") or "nan"))
     assert len(set(read)) == 4
     assert across == sorted(across)
-    assert all(re.fullmatch(r"[a-z]+(, taken for [a-z]+)?\n.+", each) for each in read)
+    assert all(re.fullmatch(r"[a-z]+(, predicted as [a-z]+)?\n.+", each) for each in read)
     page.keyboard.press("Escape")
     assert not reading.is_visible()
 
@@ -163,7 +163,7 @@ def test_labels_are_hidden_and_shown(page: Page) -> None:
     assert shown(page) == set(range(TEXTS))
 
 
-def test_only_wrong_predictions_and_the_colour_by_prediction(page: Page) -> None:
+def test_only_wrong_predictions_and_the_color_by_prediction(page: Page) -> None:
     of = made_up()
     wrong = {row for row in range(TEXTS) if of.truths[row] != of.predictions[row]}
     before = mark(page, 0).evaluate("mark => getComputedStyle(mark).stroke")
@@ -175,7 +175,7 @@ def test_only_wrong_predictions_and_the_colour_by_prediction(page: Page) -> None
     assert shown(page) == {row for row in wrong if of.predictions[row] != "fear"}
 
 
-def test_what_is_read_is_no_longer_read_when_it_is_hidden(page: Page) -> None:
+def test_a_hidden_text_is_no_longer_read(page: Page) -> None:
     lonely = alone(page)
     point_at(page, lonely)
     page.evaluate("name => document.querySelector(`[data-label='${name}']`).click()",
@@ -223,7 +223,7 @@ def test_predictions_alone_can_be_read_and_filtered(browser: Browser, tmp_path: 
     page.close()
 
 
-def test_a_finger_reads_a_text_below_the_map(browser: Browser, drawn: Path) -> None:
+def test_a_tap_shows_the_text_below_the_map(browser: Browser, drawn: Path) -> None:
     context = browser.new_context(viewport={"width": 375, "height": 800}, has_touch=True)
     page = context.new_page()
     page.goto(drawn.as_uri())
@@ -242,7 +242,7 @@ def test_a_finger_reads_a_text_below_the_map(browser: Browser, drawn: Path) -> N
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (375, "dark"), (1280, "dark")])
-def test_nothing_sticks_out_and_all_can_be_read(
+def test_nothing_overflows_and_contrast_suffices(
     page: Page, tmp_path: Path, width: int, scheme: str
 ) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -268,11 +268,11 @@ def test_nothing_sticks_out_and_all_can_be_read(
 def contrast(page: Page, place: str) -> float:
     """Of the text of an element with what is behind it (WCAG 2)."""
     found: float = page.locator(place).first.evaluate("""element => {
-      const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+      const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
       let behind = element;
       const clear = (one) => numbers(getComputedStyle(one).backgroundColor)[3] === 0;
       while (clear(behind)) behind = behind.parentElement;
-      const light = (colour) => numbers(colour).slice(0, 3).map((value) => value / 255)
+      const light = (color) => numbers(color).slice(0, 3).map((value) => value / 255)
         .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
         .reduce((sum, value, place) => sum + value * [0.2126, 0.7152, 0.0722][place], 0);
       const [one, other] = [light(getComputedStyle(element).color),

@@ -1,4 +1,4 @@
-"""The report says what it must, alone in one safe file."""
+"""The report: one safe file that shows every diagnosis."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from diagnosed import diagnosed
+from diagnosed import curve, diagnosed, suspects
 
 from finetext.core.types import Finding
+from finetext.diagnosis.curve import Outlook
 from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
 from finetext.report.data import Diagnoses, ReportData
-from finetext.report.report import render, write_report
+from finetext.report.probabilities import trust
+from finetext.report.report import render, summarize, write_report
 
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -99,12 +101,12 @@ def test_every_table_has_a_caption_and_scoped_headers(page: str) -> None:
     assert not re.search(r"<th(?![^>]*scope=)[ >]", page)
 
 
-def test_figures_take_their_colours_from_the_page(page: str) -> None:
+def test_figures_take_their_colors_from_the_page(page: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(drawings) >= 5
     for drawing in drawings:
-        colours = set(re.findall(r"(?:fill|stroke): (#\w+)", drawing))
-        assert not colours, colours
+        colors = set(re.findall(r"(?:fill|stroke): (#\w+)", drawing))
+        assert not colors, colors
 
 
 def test_the_first_paragraph_names_best_and_cheapest(single: ReportData) -> None:
@@ -112,12 +114,12 @@ def test_the_first_paragraph_names_best_and_cheapest(single: ReportData) -> None
         r'<p class="lead">(.*?)</p>', render(replace(single, cheapest="tfidf")), flags=re.DOTALL
     )
     assert lead
-    assert "trained 3 methods on 200 texts to tell 3 labels apart" in lead[1]
+    assert "fitted 3 methods on 200 texts with 3 labels" in lead[1]
     assert "finetune is best by macro F1" in lead[1]
     assert "The cheapest method that is not significantly worse is tfidf" in lead[1]
 
 
-def test_one_rung_without_findings_or_lengths(single: ReportData) -> None:
+def test_one_method_without_findings_or_lengths(single: ReportData) -> None:
     alone = replace(
         single,
         entries=single.entries[-1:],
@@ -129,25 +131,25 @@ def test_one_rung_without_findings_or_lengths(single: ReportData) -> None:
     )
     page = render(alone)
     outline(page)
-    assert "found nothing to object to" in page
+    assert "The checks found no problems" in page
     assert "Compared with" not in page
 
 
-def test_lengths_are_shown_in_words_and_pieces(page: str) -> None:
-    assert "How long the texts are" in page
-    assert "Word pieces in a text, counted with the tokenizer of &lt;script&gt;" in page
-    assert "The model is given 30 word pieces" in page
+def test_lengths_are_shown_in_words_and_tokens(page: str) -> None:
+    assert "Lengths of the texts" in page
+    assert "Tokens per text (tokenizer of &lt;script&gt;" in page
+    assert "The model reads 30 tokens" in page
     assert "<td>12.5%</td>" in page
     assert ">12.5% cut</text>" in page
 
 
-def test_the_leaderboard_says_what_validation_scores_are_worth(pages: dict[str, str]) -> None:
+def test_the_leaderboard_explains_validation_scores(pages: dict[str, str]) -> None:
     for name in ("single", "several"):
         assert "best on validation is a choice, and test is the measure" in pages[name]
-        assert ("each label is given" in pages[name]) == (name == "several")
+        assert ("threshold of each label" in pages[name]) == (name == "several")
 
 
-def test_a_test_of_one_group_is_reported_without_intervals(single: ReportData) -> None:
+def test_one_group_is_reported_without_intervals(single: ReportData) -> None:
     alone = {
         method: replace(predictions, groups=("a",) * len(predictions))
         for method, predictions in single.predictions.items()
@@ -161,11 +163,11 @@ def test_a_test_of_one_group_is_reported_without_intervals(single: ReportData) -
             single, entries=entries, predictions=alone, comparisons=comparisons, cheapest="tfidf"
         )
     )
-    assert "(without an interval" in page
+    assert "(no interval)" in page
     assert not re.search(r"\bnan\b", page)
 
 
-def test_training_is_shown_with_its_numbers_and_events(page: str, single: ReportData) -> None:
+def test_training_has_its_values_and_events(page: str, single: ReportData) -> None:
     assert page.count('<a href="#training">') == page.count('<section id="training">') == 1
     assert '<th scope="col">validation macro_f1</th>' in page
     assert "step 50: resumed &lt;script&gt;" in page
@@ -204,21 +206,21 @@ def test_a_failure_leaves_the_older_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_was_not_looked_at_is_not_mentioned(pages: dict[str, str]) -> None:
+def test_missing_diagnoses_are_not_mentioned(pages: dict[str, str]) -> None:
     page = pages["single"]
     for section in ("suspects", "words", "map", "curve"):
         assert f'id="{section}"' not in page
         assert f'href="#{section}"' not in page
     for words in (
-        "Where it fails</dt>.*wrong on",
+        "Where it fails</dt>.*texts, most often",
         "look wrong",
-        "Kinds of text",
-        "most wrong about",
+        ">Slices<",
+        "the highest losses",
     ):
         assert not re.search(words, page)
 
 
-def test_every_section_that_has_something_to_say_is_there(pages: dict[str, str]) -> None:
+def test_every_diagnosis_has_its_section(pages: dict[str, str]) -> None:
     for name in PAGES[2:]:
         named = re.findall(r'<li><a href="#(\w+)">', pages[name])
         assert named == re.findall(r'<section id="(\w+)">', pages[name])
@@ -227,10 +229,10 @@ def test_every_section_that_has_something_to_say_is_there(pages: dict[str, str])
         assert '<th scope="col">as trained</th><th scope="col">scaled</th>' in pages[name]
 
 
-def test_no_wrong_labels_make_no_table(single: ReportData) -> None:
+def test_without_suspects_there_is_no_table(single: ReportData) -> None:
     found = Suspects("tfidf", 5, 16000, (), 1.0)
     page = render(replace(single, diagnoses=Diagnoses(suspects=found)))
-    assert "No label of 16,000 texts looks wrong to tfidf" in page
+    assert "None of 16,000 labels looks wrong" in page
     assert 'id="suspects-table"' not in page
 
 
@@ -238,3 +240,92 @@ def test_more_rows_than_a_finding_names_are_not_counted(single: ReportData) -> N
     rows = tuple(map(str, range(100)))
     page = render(replace(single, findings=(Finding("note", "x", "many", rows),)))
     assert "<summary>the first 100 rows</summary>" in page
+
+
+def summary(data: ReportData) -> dict[str, list[str]]:
+    return summarize(data, trust(data.best, data.predictions[data.best]))
+
+
+def test_the_summary_has_findings_and_advice(single: ReportData) -> None:
+    said = summary(diagnosed(single))
+    failing = " ".join(said["failing"])
+    assert "finetune is wrong on 148 of 2,000 validation texts" in failing
+    assert "significantly worse on 2 slices, most clearly on 1 to 6 words (length)" in failing
+    assert "300 of 16,000 labels (1.9%) look wrong." in said["data"]
+    assert "The checks found 1 error and 2 warnings." in said["data"]
+    assert any("Read the labels that look wrong" in line for line in said["advice"])
+    assert said["advice"][0].startswith("Fix the errors")
+
+
+def test_missing_diagnoses_are_not_mentioned_in_the_summary(single: ReportData) -> None:
+    said = summary(replace(single, findings=(), cheapest="finetune"))
+    assert said["data"] == ["The checks found no problems."]
+    assert len(said["failing"]) == 1
+    assert "calibration error" in said["failing"][0]
+    assert summarize(single, None)["failing"] == []
+
+
+def test_a_method_that_doubts_half_of_the_labels_is_not_trusted(single: ReportData) -> None:
+    many = Diagnoses(suspects=replace(suspects(("a", "b"), count=300), rows=600))
+    said = summary(replace(single, findings=(), diagnoses=many))
+    assert said["data"][0] == "300 of 600 labels (50.0%) look wrong."
+    assert "more than tfidf can tell" in said["data"][1]
+    assert any("Read the first" in line for line in said["advice"])
+    assert not any("make the scores valid" in line for line in said["advice"])
+
+
+def test_labels_that_look_right_need_no_advice(single: ReportData) -> None:
+    none = Diagnoses(suspects=suspects(("a", "b"), count=0))
+    said = summary(replace(single, findings=(), diagnoses=none))
+    assert said["data"] == ["None of 16,000 labels looks wrong."]
+    assert not any("labels that look wrong" in line for line in said["advice"])
+
+
+@pytest.mark.parametrize(("cheapest", "is_named"), [("tfidf", True), ("finetune", False)])
+def test_a_cheaper_method_is_recommended(single: ReportData, cheapest: str, is_named: bool) -> None:
+    advice = summary(replace(single, cheapest=cheapest))["advice"]
+    assert ("Where time or memory is limited, use tfidf." in advice) == is_named
+
+
+@pytest.mark.parametrize(
+    ("outlook", "advice"),
+    [
+        ("told", "Twice as many labels should gain +0.00"),
+        ("steepening", "More labels are worth it: the curve of finetune is still getting steeper"),
+        ("too few", ""),
+    ],
+)
+def test_more_labels_are_advised_where_they_help(
+    single: ReportData, outlook: Outlook, advice: str
+) -> None:
+    of = curve()
+    rungs = tuple(replace(rung, outlook=outlook) for rung in of.rungs)
+    said = summary(replace(single, diagnoses=Diagnoses(curve=replace(of, rungs=rungs))))["advice"]
+    assert any(advice in line for line in said)
+    assert any(
+        ("labels" in line and "worth" in line) or "should gain" in line for line in said
+    ) == (bool(advice))
+
+
+def test_more_labels_are_not_advised_where_they_do_not_help(single: ReportData) -> None:
+    of = curve()
+    flat = [replace(each, shown=False) for each in of.best.expected]
+    rungs = tuple(replace(rung, expected=tuple(flat)) for rung in of.rungs)
+    said = summary(replace(single, diagnoses=Diagnoses(curve=replace(of, rungs=rungs))))["advice"]
+    assert "No gain from more labels could be shown." in said
+
+
+def test_test_set_accesses_are_counted() -> None:
+    assert "accessed once" in report.opened_sentence(())
+    twice = [{"by": "finetext errors"}, {"by": "finetext errors"}, {}]
+    assert (
+        "accessed 4 times: for this leaderboard, then by an unknown command, finetext errors."
+        in (report.opened_sentence(twice))
+    )
+
+
+def test_missing_diagnoses_show_nothing() -> None:
+    found = report.diagnosed(Diagnoses())
+    assert not any(
+        found[name] for name in ("errors", "slices", "suspects", "words", "map", "curve")
+    )

@@ -123,7 +123,7 @@ def test_a_long_text_unfolds(page: Page) -> None:
     assert details.evaluate("element => element.open") is True
 
 
-def test_the_map_is_read_and_searched(page: Page) -> None:
+def test_the_map_shows_texts_and_follows_the_search(page: Page) -> None:
     page.locator("#map-table").evaluate("table => { table.closest('details').open = true; }")
     dot = page.locator(".map circle[data-row='1']")
     dot.dispatch_event("click")
@@ -136,7 +136,7 @@ def test_the_map_is_read_and_searched(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1280, "dark"), (1600, "light")])
-def test_nothing_sticks_out(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
+def test_nothing_overflows(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -15,8 +15,7 @@ from typing import Any, Final
 import pytest
 
 from finetext import Finetune, Listener, Recipe, Tfidf, train
-from finetext.report import plots
-from finetext.report import training_curves as curves
+from finetext.report import curves, plots
 from finetext.runs.run import Run, is_finished
 from finetext.storage.locks import is_free, is_started
 from finetext.storage.resume import read_log

@@ -219,7 +219,7 @@ def test_a_run_goes_on_with_its_twin(run: Run, reviews: Path, tmp_path: Path) ->
 
 def test_the_command_line_says_it_too(command: Callable[..., Any], run: Run) -> None:
     shown = command("show", run.folder).out
-    assert "finetune: no difference to finetune-unadapted could be shown: " in shown
+    assert "finetune: no difference from finetune-unadapted could be shown: " in shown
     assert "points macro F1" in shown
     assert "for 10 min" in shown or "for 9 min" in shown
     told = json.loads(command("show", run.folder, "--json").out)

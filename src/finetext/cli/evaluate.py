@@ -36,8 +36,8 @@ def evaluate(
     from finetext.core.contracts import predict
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
-    from finetext.report.scores import scores_json, show_scores
-    from finetext.report.trust import decided_json, decided_lines
+    from finetext.report.errors import scores_json, show_scores
+    from finetext.report.probabilities import decided_json, decided_lines
     from finetext.runs.run import load
 
     screen = output.screen()
@@ -83,7 +83,7 @@ def compare(
     """Compare methods, runs or tables of predictions."""
     from finetext.data.write import check_new, write_table
     from finetext.evaluation.several import compare_all
-    from finetext.report.comparisons import comparison_lines, comparison_table
+    from finetext.report.leaderboard import comparison_lines, comparison_table
 
     rows = _part(part)
     if out is not None:
@@ -244,7 +244,7 @@ def slices(
     from finetext.data.write import check_new, write_table
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
-    from finetext.report.slices import slices_lines, slices_table
+    from finetext.report.errors import slices_lines, slices_table
 
     rows = _part(part)
     if out is not None:

@@ -38,7 +38,7 @@ def decide(
     """Choose a decision rule for a model of RUN."""
     from finetext.evaluation.deciding import Deciding, choose_decision
     from finetext.models.folder import provenance, record_of, save_model
-    from finetext.report.trust import decided_json, decided_lines, threshold_lines
+    from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.run import load, predicted_in
 
     wanted = Deciding(aim, costs, abstain, coverage)

@@ -161,7 +161,8 @@ def plot(
     output: Output,
 ) -> None:
     """Show the probability of each label of a text as bars."""
-    from finetext.report.pictures import Bars, bar_lines, check_picture, write_bars
+    from finetext.report.plots import check_picture
+    from finetext.report.probabilities import Bars, bar_lines, write_bars
     from finetext.runs.run import load
     from finetext.storage.files import check_place
 

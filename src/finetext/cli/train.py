@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
 from finetext.cli.options import Output, SplitTraining, flag, option
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.runs.run import Run
     from finetext.training.rate_finder import RateCurve
-
-_TABLE_WIDTH: Final = 100
-"""Columns that the leaderboard may take; a narrower terminal breaks its lines, cutting nothing."""
 
 
 def train(
@@ -101,8 +98,12 @@ def show(
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
-    from finetext.report.comparisons import paid_lines
-    from finetext.report.leaderboard import leaderboard_lines, leaderboard_table, seed_lines
+    from finetext.report.leaderboard import (
+        gain_lines,
+        leaderboard_lines,
+        seed_lines,
+        show_leaderboard,
+    )
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
     from finetext.storage.codec import finding_to_json, to_json
@@ -121,12 +122,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         })  # fmt: skip
         return
     board = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
-    if screen.out.is_terminal:
-        screen.out.width = max(screen.out.width, _TABLE_WIDTH)
-        screen.out.print(leaderboard_table(*board))
-    else:
-        print("\n".join(leaderboard_lines(*board)))
-    for line in (*seed_lines(run.leaderboard, run.metric), *paid_lines(run.paid)):
+    show_leaderboard(leaderboard_lines(*board), screen.out)
+    for line in (*seed_lines(run.leaderboard, run.metric), *gain_lines(run.paid)):
         print(line)
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
@@ -153,7 +150,7 @@ def learning_curve(
     """Estimate what more labeled rows of DATA are worth."""
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
-    from finetext.report.learning_curve import curve_lines
+    from finetext.report.curves import curve_lines
     from finetext.runs.learning_curve import CurveSettings, Place, grow
     from finetext.runs.recipe import BASELINES
 
@@ -185,7 +182,8 @@ def find_lr(
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
     from finetext.core.errors import DataError
-    from finetext.report.pictures import check_picture, write_rate_curve
+    from finetext.report.curves import write_rate_curve
+    from finetext.report.plots import check_picture
     from finetext.runs.find_lr import RangeTest, finetune_rung
     from finetext.runs.find_lr import find_lr as find
     from finetext.storage.files import check_place

@@ -1,4 +1,4 @@
-"""What was found out about a run after training, as far as it was looked at."""
+"""What the report of a run is made of."""
 
 from __future__ import annotations
 
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnoses:
-    """What the report says beyond scores; None for what was not looked at.
+    """The diagnoses of a run; None for those that were not made.
 
     Attributes:
-        errors: rows of the highest and lowest losses, and confusions with their texts.
-        slices: kinds of text, each beside the other rows.
-        suspects: labels that look wrong.
-        words: the words that matter for each label.
-        map: the texts in two dimensions.
-        curve: the score over the number of labelled texts.
-        openings: each opening of the test rows after the run's own: "when" and "by".
+        openings: each test-set access after the run's own: "when" and "by".
         damaged: a finding on each file that could not be read; what it held is None.
     """
 
@@ -47,28 +41,26 @@ class Diagnoses:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report says, as plain data.
+    """All that the report says.
 
     Attributes:
         title: heading of the page.
-        description: one line on the data: where they came from, which columns were taken.
+        description: one line on the data: their source, and the columns read.
         rows: split to number of rows.
         class_counts: split to label to number of rows that have it.
-        lengths: how long the texts of each label are: in words, then in word pieces for each
-            encoder that reads them.
+        lengths: lengths of the texts of each label in words, then in tokens of each encoder.
         findings: what reading, checking and training noticed.
         entries: the leaderboard, in the order to show.
         predictions: method to predictions on the test rows.
-        comparisons: method to its paired difference to the best; none for the best itself.
-        metric: the metric by which rungs are chosen and compared.
+        comparisons: method to its paired difference from the best; none for the best itself.
+        metric: the metric by which methods are chosen and compared.
         best: the method that is best on validation.
         cheapest: the cheapest method that is not significantly worse on test.
         recipe: the recipe as TOML text.
         environment: versions, device and seeds; name to value.
         seed: seed of the intervals of each label.
-        logs: method to the lines that it logged while it was trained.
-        paid: methods with an encoder of one's own, each beside the same without.
-        diagnoses: what was found out after training, as far as it was looked at.
+        logs: method to the lines of its training log.
+        paid: methods with an adapted or pretrained encoder, with their ablation baselines.
     """
 
     title: str

@@ -1,49 +1,169 @@
-"""The highest and lowest losses and the confusions, for a terminal and for flat tables."""
+"""Where a model fails: scores of each label, confusions, losses and slices."""
 
 from __future__ import annotations
 
-import textwrap
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.errors import RunError
-from finetext.core.wording import counted, row_of, short
-from finetext.diagnosis.losses import Confusion, Errors, RowLoss
-from finetext.report.page import render_page
+import numpy as np
 
-WIDTH: Final = 80
+from finetext.core.registry import load
+from finetext.core.types import Predictions, Score
+from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
+from finetext.diagnosis.losses import Errors, RowLoss
+from finetext.diagnosis.slices import Slice, Slices
+from finetext.diagnosis.slicing import FEWEST_ROWS, NOT_SURE
+from finetext.evaluation.intervals import LabelScores, confusion, per_class
+from finetext.report import plots
+from finetext.report.rendering import (
+    Cell,
+    Table,
+    aligned,
+    count,
+    render_page,
+    score,
+    table_lines,
+    wrapped,
+    write_page,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 CONFUSIONS_SHOWN: Final = 10
 LOWEST_SHOWN: Final = 5
-_TEXT_LINES: Final = 2
+SLICES_SHOWN: Final = 20
+NEAREST_SHOWN: Final = 5
+_MOST_PAIRS: Final = 30
 _LONGEST_LABEL: Final = 50
-_NO_LABEL: Final = "no label"
+_HANG: Final = " " * 8
+
+
+def label_table(classes: Sequence[LabelScores], caption: str = "") -> Table:
+    """Return precision, recall and F1 of each label as a table."""
+    rows = [
+        (Cell(each.name), *map(score, (each.precision, each.recall, each.f1)), count(each.support))
+        for each in classes
+    ]
+    return Table(caption, ("label", "precision", "recall", "F1", "rows"), rows)
+
+
+def show_scores(
+    scores: Mapping[str, Score], classes: Sequence[LabelScores], console: Console
+) -> None:
+    """Print metrics, then precision, recall and F1 of each label, with 95% intervals."""
+    metrics = [(Cell(load("metrics", name).title), score(of)) for name, of in scores.items()]
+    of_all = table_lines(Table("", ("metric", "value and 95% interval"), metrics))
+    rows = f"{next(iter(scores.values())).n:,} rows"
+    for line in (rows, "", *of_all, "", *table_lines(label_table(classes))):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> dict[str, Any]:
+    """Return the same as JSON values."""
+    return {
+        "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
+        "labels": [dataclasses.asdict(each) for each in classes],
+    }
+
+
+def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
+    """Return what the report shows of one method on each label of the test rows.
+
+    Args:
+        method: its name.
+        predictions: on the test rows.
+        key: makes its figures unique in the page.
+        seed: seed of the intervals.
+    """
+    names, scores = predictions.scheme.names, per_class(predictions, seed)
+    counts, totals = confusion(predictions), np.array([row.support for row in scores])
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
+    cells = [divmod(int(cell), len(names)) for cell in order]
+    lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
+    caption = (
+        f"Precision, recall and F1 of each label by {method} on test rows, with 95% confidence "
+        "intervals."
+    )
+    return {
+        "method": method,
+        "names": names,
+        "table": label_table(scores, caption),
+        "f1_plot": plots.label_f1(lowest),
+        "counts": counts.tolist(),
+        "heatmap": plots.confusion_heatmap(names, counts, totals, str(key)),
+        "pairs": [
+            (names[i], names[j], int(wrong[i, j]), float(wrong[i, j] / totals[i]))
+            for i, j in cells
+            if wrong[i, j] > 0
+        ],
+        "headline": _headline(method, predictions, lowest[0]),
+    }
+
+
+def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str:
+    """The share that is right, beside that of a constant answer."""
+    targets, names = predictions.targets, predictions.scheme.names
+    right, texts = predictions.decisions == targets, f"{len(predictions):,} test texts"
+    if predictions.scheme.multilabel:
+        return (
+            f"{method} has all labels right on {right.all(axis=1).mean():.1%} of {texts}; F1 is "
+            f"lowest for “{lowest.name}” ({number(lowest.f1.value)})"
+        )
+    often = int(np.bincount(targets, minlength=len(names)).argmax())
+    return (
+        f"{method} is right on {right.mean():.1%} of {texts}; always answering “{names[often]}” is "
+        f"right on {(targets == often).mean():.1%}"
+    )
 
 
 def errors_lines(found: Errors, name: str) -> list[str]:
-    """What was found, in lines of at most 80 characters.
+    """Return what was found, in lines of at most 80 characters.
 
-    Args:
-        found: the errors; all of the highest losses are shown, the first ten confusions and the
-            first five of the lowest losses.
-        name: what the predictions are called.
+    All of the highest losses are shown, the first ten confusions and the first five of the lowest
+    losses. The predictions are called `name`.
     """
-    share = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
-    lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {share}"]
+    wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
+    lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
     several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
-    lines += ["", "Highest losses: where it is surest of something else than the truth"]
+    lines += ["", "Highest losses: confident, and wrong"]
     lines += _judged_lines(found.highest)
     if found.confusions:
         title = "label missed → label given wrongly" if several else "truth → prediction"
         lines += ["", f"Most frequent confusions: {title}, with the highest loss"]
-        shown = found.confusions[:CONFUSIONS_SHOWN]
-        lines += [line for each in shown for line in _confusion_lines(each)]
-    lines += ["", "Lowest losses: what it takes for typical"]
+        for each in found.confusions[:CONFUSIONS_SHOWN]:
+            truth, given = (short(of, _LONGEST_LABEL) for of in (each.truth, each.prediction))
+            said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
+            lines += wrapped(said, most=3, hang=_HANG)
+            lines += [line for row in each.examples[:1] for line in _text_lines(row)]
+    lines += ["", "Lowest losses: confident, and right"]
     return lines + _judged_lines(found.lowest[:LOWEST_SHOWN])
 
 
+def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
+    """For each row a line on truth and prediction, then the beginning of its text."""
+    lines = []
+    for row in rows:
+        truth, given = (
+            ", ".join(short(name, _LONGEST_LABEL) for name in names) or "no label"
+            for names in (row.truth, row.prediction)
+        )
+        of_truth = f"truth {truth} {row.probability_of_truth:.3f}"
+        of_given = f"prediction {given} {row.probability:.3f}"
+        lines += wrapped(f"{row.loss:6.2f}  {of_truth}; {of_given}", most=3, hang=_HANG)
+        lines += _text_lines(row)
+    return lines
+
+
+def _text_lines(row: RowLoss) -> list[str]:
+    return wrapped(short(row.text, 1000) or f"(row {row.id})", indent=_HANG, most=2)
+
+
 def with_joined_labels(table: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """A table for CSV and TSV: several labels of a row are joined by commas."""
+    """Return a table for CSV and TSV: several labels of a row are joined by commas."""
     joined = {
         name: [label if isinstance(label, str) else ",".join(label) for label in table[name]]
         for name in ("truth", "prediction")
@@ -51,59 +171,88 @@ def with_joined_labels(table: Mapping[str, Sequence[Any]]) -> dict[str, Sequence
     return {**table, **joined}
 
 
-def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
-    """For each row a line on what was said of it, then the beginning of its text."""
-    lines = []
-    for row in rows:
-        given = f"{_labels(row.prediction)} {row.probability:.3f}"
-        truth = f"{_labels(row.truth)} {row.probability_of_truth:.3f}"
-        lines += _wrapped(f"{row.loss:6.2f}  truth {truth}; prediction {given}", 8, 3)
-        lines += _text_lines(row)
-    return lines
-
-
-def _confusion_lines(each: Confusion) -> list[str]:
-    names = " → ".join(short(name, _LONGEST_LABEL) for name in (each.truth, each.prediction))
-    said = f"{each.rows:6,}  {names} ({each.share:.1%} of {short(each.truth, _LONGEST_LABEL)})"
-    return _wrapped(said, 8, 3) + [line for row in each.examples[:1] for line in _text_lines(row)]
-
-
-def _text_lines(row: RowLoss) -> list[str]:
-    return _wrapped(" " * 8 + (short(row.text, 1000) or f"(row {row.id})"), 8, _TEXT_LINES)
-
-
-def _wrapped(line: str, indent: int, most: int) -> list[str]:
-    """A line broken at 80 characters, what comes after indented, with an ellipsis at the end."""
-    return textwrap.wrap(
-        line, WIDTH, subsequent_indent=" " * indent, max_lines=most, placeholder=" …",
-        drop_whitespace=True, break_on_hyphens=False,
-    )  # fmt: skip
-
-
-def _labels(names: Sequence[str]) -> str:
-    return ", ".join(short(name, _LONGEST_LABEL) for name in names) or _NO_LABEL
-
-
 def write_errors_page(found: Errors, name: str, path: str | Path) -> Path:
-    """Write the page, whole or not at all.
-
-    Args:
-        found: what `finetext.diagnosis.losses.find_errors` gave.
-        name: what the predictions are called.
-        path: the file to write; one that is there is replaced.
-
-    Returns:
-        the path.
+    """Write the page on errors of the predictions called `name`, and return its path.
 
     Raises:
         RunError: the file cannot be written.
     """
-    from finetext.storage.files import write_text
+    return write_page(path, render_page("errors_page.html.j2", {"errors": found, "name": name}))
 
-    path = Path(path)
-    page = render_page("errors_page.html.j2", {"errors": found, "name": name})
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    return path
+
+def slices_lines(found: Slices, name: str) -> list[str]:
+    """Return the slices that are worse, or the lowest if none is, in lines of 80 characters."""
+    title = load("metrics", found.metric).title
+    if not found.slices:
+        return wrapped(
+            f"{name}: no slice has {FEWEST_ROWS} {rows_of(found.part)} with {FEWEST_ROWS} rows "
+            "beside it"
+        )
+    worse = [each for each in found.slices if each.worse]
+    verb = "is" if len(worse) == 1 else "are"
+    lines = wrapped(
+        f"{title} of {name} on {rows_of(found.part)}: {len(worse) or 'none'} of "
+        f"{counted(found.looked_at, 'slice')} {verb} significantly worse than the other rows"
+    )
+    shown = worse[:SLICES_SHOWN] or found.slices[:NEAREST_SHOWN]
+    header = ["slice", "rows", title[:18], "difference", "p"]
+    lines += [] if worse else ["these come nearest:"]
+    lines += ["", *aligned([header, *map(_slice_cells, shown)])]
+    if len(worse) > len(shown):
+        lines.append(f"and {len(worse) - len(shown):,} more that are worse: see --out or --json")
+    legend = "95% intervals; p is corrected by Holm's method for all slices tested."
+    return [*lines, "", *wrapped(f"{legend} {language_note(found)}".rstrip())]
+
+
+def _slice_cells(each: Slice) -> list[str]:
+    kind = each.kind.removeprefix("column:")
+    value = f"{number(each.score.value)} {ends(each.score, '.2f')}".rstrip()
+    difference = f"{each.difference.value:+.2f} {ends(each.difference, '+.2f')}".rstrip()
+    name = short(f"{kind}: {each.name}", 24)
+    return [name, f"{each.rows:,}", value, difference, p_value(each.p_value)]
+
+
+def language_note(found: Slices) -> str:
+    """Return how languages were detected; "" if no slice is of a language."""
+    if found.languages_by == "py3langid":
+        return (
+            "Languages are detected by py3langid; short texts, and those below a probability of "
+            f'0.5, are "{NOT_SURE}".'
+        )
+    if found.languages_by is None:
+        return ""
+    return (
+        "Languages are detected by their script alone; to distinguish those of one script: "
+        'pip install "finetext[language]".'
+    )
+
+
+def slice_name(each: Slice) -> str:
+    """Return which rows a slice has, in words."""
+    return f"{each.name} ({each.kind.removeprefix('column:')})"
+
+
+def slices_sentence(slices: Slices) -> str:
+    """Return which slices are significantly worse, as a sentence."""
+    worse = [slice_name(each) for each in slices.slices if each.worse]
+    tested = f"Of {counted(slices.looked_at, 'slice')} tested,"
+    if not worse:
+        return f"{tested} {slices.method} is significantly worse than elsewhere on none."
+    more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
+    return (
+        f"{tested} {slices.method} is significantly worse on {len(worse)}: "
+        f"{', '.join(worse[:5])}{more}."
+    )
+
+
+def slices_table(found: Slices) -> dict[str, list[Any]]:
+    """Return all slices as columns."""
+    table = {name: [getattr(each, name) for each in found.slices] for name in ("kind", "name")}
+    table["rows"] = [each.rows for each in found.slices]
+    for name in ("score", "difference"):
+        for suffix, attribute in (("", "value"), ("_low", "low"), ("_high", "high")):
+            scores = [getattr(each, name) for each in found.slices]
+            table[f"{name}{suffix}"] = [getattr(of, attribute) for of in scores]
+    for name in ("p_value", "worse"):
+        table[name] = [getattr(each, name) for each in found.slices]
+    return table

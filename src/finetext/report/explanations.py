@@ -1,21 +1,19 @@
-"""Explanations for a terminal, and as rows of a table."""
+"""Explanations: the words that decided, for the terminal, as rows of a table and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.errors import RunError
 from finetext.core.wording import counted
 from finetext.diagnosis.explain import ClassWords, Explanation
-from finetext.report.page import render_page
+from finetext.report.rendering import render_page, write_page
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
 
 STRONG: Final = 0.4
 """Share of the strongest attribution from which a word is marked."""
@@ -27,19 +25,52 @@ WORD_COLUMNS: Final = (
     *("id", "prediction", "label", "probability", "start", "end", "word", "attribution"),
     *("lost_top", "lost_random", "way"),
 )
-"""The columns of a table with a row for each word."""
 _BAR: Final = 20
-_MOST_WORDS: Final = 15
+_WORDS_SHOWN: Final = 15
+_WORDS_PER_LABEL: Final = 10
 _STYLES: Final = {"+": "bold cyan", "-": "bold yellow"}
 
 
-def show_explanation(explanation: Explanation, console: Console) -> None:
-    """Print the text with its strong words marked, the words with their numbers, and the check.
+@dataclass(frozen=True)
+class Part:
+    """A part of a text: a word with its attribution, or None for what is between words.
 
-    Args:
-        explanation: of one text.
-        console: where to print; it decides on width and colour.
+    Attributes:
+        share: of the strongest attribution, 0 to 1.
     """
+
+    text: str
+    attribution: float | None = None
+    share: float = 0.0
+
+    @property
+    def strength(self) -> int:
+        """Percent of the color, 0 to 60."""
+        return round(60 * self.share)
+
+    @property
+    def sign(self) -> str:
+        """Whether it is evidence for the label, or against it."""
+        return "+" if (self.attribution or 0) > 0 else "-"
+
+
+def parts(explanation: Explanation) -> list[Part]:
+    """Return the whole text in parts: words, and what is between them."""
+    most = _strongest(explanation)
+    found, place = [], 0
+    for word in explanation.words:
+        found.append(Part(explanation.text[place : word.start]))
+        found.append(Part(word.text, word.attribution, abs(word.attribution) / most))
+        place = word.end
+    return [part for part in [*found, Part(explanation.text[place:])] if part.text]
+
+
+def _strongest(explanation: Explanation) -> float:
+    return max((abs(word.attribution) for word in explanation.words), default=0.0) or 1.0
+
+
+def show_explanation(explanation: Explanation, console: Console) -> None:
+    """Print the text with its strong words marked, the words with their numbers, and the check."""
     from rich.text import Text
 
     given = ", ".join(explanation.predicted) or "no label"
@@ -49,116 +80,77 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
         + Text(f", by {explanation.way}; [+for it] [-against it]", style="dim")
     )
     if explanation.words:
-        console.print(Text("\n") + _marked(explanation) + Text("\n"))
-        for line in _numbered(explanation):
+        line, every = Text("\n"), parts(explanation)
+        for part in every:
+            if part.attribution and part.share >= STRONG:
+                line.append(f"[{part.sign}{part.text}]", style=_STYLES[part.sign])
+            else:
+                is_unread = explanation.unread > 0 and part is every[-1]
+                line.append(part.text, style="dim" if is_unread else "")
+        console.print(line + Text("\n"))
+        for line in _word_lines(explanation):
             console.print(line)
     for sentence in remarks(explanation):
         console.print(Text(sentence))
 
 
+def _word_lines(explanation: Explanation) -> Iterator[Text]:
+    """The strongest words, each with its number and a bar."""
+    from rich.text import Text
+
+    words = [part for part in parts(explanation) if part.attribution is not None]
+    words.sort(key=lambda word: -word.share)
+    for word in words[:_WORDS_SHOWN]:
+        bar = "█" * max(1, round(_BAR * word.share)) if word.attribution else ""
+        line = Text(f"{word.attribution:+9.3f}  ")
+        yield line.append(f"{bar:<{_BAR}}", style=_STYLES[word.sign]).append(f"  {word.text}")
+    if len(words) > _WORDS_SHOWN:
+        yield Text(f"{'':9}  and {counted(len(words) - _WORDS_SHOWN, 'word')} more")
+
+
 def remarks(explanation: Explanation) -> list[str]:
-    """What is to be known of an explanation, the check of it first."""
+    """Return the check of an explanation, then its limits."""
     said = []
     if not explanation.words:
         said.append("there is no word to explain it by")
     elif all(word.attribution <= 0 for word in explanation.words):
-        said.append(f"no word speaks for {explanation.label}")
+        said.append(f"no word is evidence for {explanation.label}")
     else:
         words = counted(explanation.removed, "word")
         said.append(
-            f"check: without the {words} that speak{'s' * (explanation.removed == 1)} most for it, "
-            f"{explanation.label} loses {_share(explanation.lost_top)} of its probability; without "
-            f"{words} at random {_share(explanation.lost_random)} (mean of 10 choices)"
+            f"check: without the {words} with the strongest evidence for it, {explanation.label} "
+            f"loses {_plain(explanation.lost_top)} of its probability; without {words} at random "
+            f"{_plain(explanation.lost_random)} (mean of 10 choices)"
         )
         said += _verdict(explanation)
-    if (missed := _missed(explanation)) > MUCH:
-        said.append(
-            f"the attributions miss {missed:.0%} of the score: the model turns too suddenly"
-        )
+    if explanation.base is not None:
+        change = explanation.score - explanation.base
+        found = sum(word.attribution for word in explanation.words)
+        missed = abs(change - found) / max(abs(change), 1.0)
+        if missed > MUCH:
+            said.append(f"the attributions miss {missed:.0%} of the score, which changes abruptly")
     if explanation.unread:
-        said.append(f"not read by the model: {counted(explanation.unread, 'word')} beyond the cut")
-    if explanation.remark:
-        said.append(explanation.remark)
-    return said
+        beyond = counted(explanation.unread, "word")
+        said.append(f"not read by the model: {beyond} beyond its context")
+    return [*said, explanation.remark] if explanation.remark else said
 
 
-def _share(value: float) -> str:
+def _plain(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"
 
 
-def _missed(explanation: Explanation) -> float:
-    """The share of the change in score that is in no word."""
-    if explanation.base is None:
-        return 0.0
-    change = explanation.score - explanation.base
-    found = sum(word.attribution for word in explanation.words)
-    return abs(change - found) / max(abs(change), 1.0)
-
-
 def _verdict(explanation: Explanation) -> list[str]:
-    """What is to be thought of attributions whose top words are no better than random ones."""
+    """A warning about attributions whose top words are no better than random ones."""
     top, random = explanation.lost_top, explanation.lost_random
     if top > random or explanation.removed == len(explanation.words):
         return []
     if max(abs(top), abs(random)) < LITTLE:
-        return ["neither matters: the rest of the text says the same"]
+        return ["neither matters: the rest of the text is evidence for the same label"]
     return ["do not trust these attributions: random words matter as much"]
 
 
-def _marked(explanation: Explanation) -> Text:
-    """The text with a sign around each strong word, in colour where there is some."""
-    from rich.text import Text
-
-    limit = STRONG * strongest(explanation)
-    line, place = Text(), 0
-    for word in explanation.words:
-        line.append(explanation.text[place : word.start])
-        place = word.end
-        sign = "+" if word.attribution > 0 else "-"
-        if word.attribution and abs(word.attribution) >= limit:
-            line.append(f"[{sign}{word.text}]", style=_STYLES[sign])
-        else:
-            line.append(word.text)
-    return line.append(explanation.text[place:], style="dim" if explanation.unread else "")
-
-
-def _numbered(explanation: Explanation) -> list[Text]:
-    """The strongest words, each with its number and a bar."""
-    from rich.text import Text
-
-    most = strongest(explanation) or 1.0
-    words = sorted(explanation.words, key=lambda word: -abs(word.attribution))
-    lines = []
-    for word in words[:_MOST_WORDS]:
-        bar = "█" * max(1, round(_BAR * abs(word.attribution) / most)) if word.attribution else ""
-        style = _STYLES["+" if word.attribution > 0 else "-"]
-        line = Text(f"{word.attribution:+9.3f}  ").append(f"{bar:<{_BAR}}", style=style)
-        lines.append(line.append(f"  {word.text}"))
-    if len(words) > _MOST_WORDS:
-        lines.append(Text(f"{'':9}  and {counted(len(words) - _MOST_WORDS, 'word')} more"))
-    return lines
-
-
-def strongest(explanation: Explanation) -> float:
-    """The largest attribution of a word, for or against."""
-    return max((abs(word.attribution) for word in explanation.words), default=0.0)
-
-
-def show_class_words(words: ClassWords, console: Console) -> None:
-    """Print the words of each label with their numbers."""
-    from rich.text import Text
-
-    console.print(Text(f"{counted(words.texts, 'text')}, by {words.way}", style="dim"))
-    for label, rows in words.words.items():
-        console.print(Text(f"\n{label}", style="bold"))
-        if not rows:
-            console.print("  no word speaks for it in three texts or more")
-        for word, mean, texts in rows:
-            console.print(Text(f"{mean:+9.3f}  {word}  ").append(f"({texts:,})", style="dim"))
-
-
 def word_rows(row_id: str, explanation: Explanation) -> list[tuple[Any, ...]]:
-    """The columns `WORD_COLUMNS` for each word."""
+    """Return the columns `WORD_COLUMNS` for each word."""
     of = explanation
     return [
         (
@@ -170,19 +162,36 @@ def word_rows(row_id: str, explanation: Explanation) -> list[tuple[Any, ...]]:
     ]
 
 
-@dataclass(frozen=True)
-class Part:
-    """A piece of a text that is highlighted alike.
+def show_class_words(words: ClassWords, console: Console) -> None:
+    """Print the words of each label with their numbers."""
+    from rich.text import Text
 
-    Attributes:
-        text: the piece.
-        attribution: of the word, or None between words.
-        strength: percent of the colour, 0 to 60.
-    """
+    console.print(Text(f"{counted(words.texts, 'text')}, by {words.way}", style="dim"))
+    for label, rows in words.words.items():
+        console.print(Text(f"\n{label}", style="bold"))
+        if not rows:
+            console.print("  no word is evidence for it in three or more texts")
+        for word, mean, texts in rows:
+            console.print(Text(f"{mean:+9.3f}  {word}  ").append(f"({texts:,})", style="dim"))
 
-    text: str
-    attribution: float | None = None
-    strength: int = 0
+
+def words_shown(words: ClassWords) -> Mapping[str, Sequence[tuple[str, float, int, int]]]:
+    """Return label to word, attribution, texts, and length of the bar in % of the longest."""
+    shown = {}
+    for label, of_label in words.words.items():
+        top = of_label[:_WORDS_PER_LABEL]
+        longest = max((abs(attribution) for _, attribution, _ in top), default=0.0) or 1.0
+        shown[label] = [(w, a, n, round(100 * abs(a) / longest)) for w, a, n in top]
+    return shown
+
+
+def words_headline(words: ClassWords) -> str:
+    """Return the strongest word of the first labels, as a heading."""
+    first = [f"“{rows[0][0]}” for {label}" for label, rows in words.words.items() if rows]
+    if not first:
+        return "No word is evidence for a label in three or more texts"
+    more = f" and {len(first) - 3} more labels" if len(first) > 3 else ""
+    return f"The strongest evidence: {', '.join(first[:3])}{more}"
 
 
 def write_explain_page(
@@ -191,38 +200,32 @@ def write_explain_page(
     words: ClassWords | None = None,
     total: int = 0,
 ) -> Path:
-    """Write the page, whole or not at all.
+    """Write the page completely or not at all, and return its path.
 
     Args:
-        path: the file to write; one that is there is replaced.
-        explanations: names of rows with their explanations; one name alone is not shown.
+        path: the file; an existing one is replaced.
+        explanations: names of rows with their explanations; a single name is not shown.
         words: the words of each label, or None.
-        total: how many texts were explained, if the page has not all of them.
+        total: number of texts explained, if the page does not have all of them.
 
     Raises:
         RunError: the file cannot be written.
     """
-    from finetext.storage.files import write_text
-
     context = {
         "texts": [(row, of, parts(of), remarks(of)) for row, of in explanations],
         "words": words,
+        "headline": words_headline(words) if words else explained_headline(explanations),
         "total": max(total, len(explanations)),
     }
-    try:
-        write_text(path, render_page("explain_page.html.j2", context))
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    return path
+    return write_page(path, render_page("explain_page.html.j2", context))
 
 
-def parts(explanation: Explanation) -> list[Part]:
-    """The whole text in pieces: words with their colour, and what is between them."""
-    most = strongest(explanation) or 1.0
-    found, place = [], 0
-    for word in explanation.words:
-        found.append(Part(explanation.text[place : word.start]))
-        strength = round(60 * abs(word.attribution) / most)
-        found.append(Part(word.text, word.attribution, strength))
-        place = word.end
-    return [part for part in [*found, Part(explanation.text[place:])] if part.text]
+def explained_headline(explanations: Sequence[tuple[str, Explanation]]) -> str:
+    """Return the strongest word of one text, or the number of texts, as a heading."""
+    if len(explanations) != 1:
+        return f"The words that decided {counted(len(explanations), 'text')}"
+    [(_, of)] = explanations
+    strong = max(of.words, key=lambda word: word.attribution, default=None)
+    if strong is None or strong.attribution <= 0:
+        return f"No word is evidence for “{of.label}”"
+    return f"“{strong.text}” is the strongest evidence for “{of.label}”"

@@ -1,19 +1,22 @@
-"""The leaderboard in a terminal: as a coloured table, and as plain lines."""
+"""The leaderboard, paired comparisons and the gain of an encoder, in lines and as tables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core import wording as figures
+from finetext.core import wording
 from finetext.core.registry import load
 from finetext.core.types import Score
+from finetext.core.wording import counted, ends, number, p_value, row_of
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import LeaderboardEntry, flips, over_seeds
+from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
+from finetext.evaluation.several import Pair, Several
+from finetext.report.rendering import aligned, without_middle, wrapped
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from rich.console import Console
 
 _ALSO: Final = {
     "accuracy": ("accuracy", "test"),
@@ -21,46 +24,11 @@ _ALSO: Final = {
     "macro_f1": ("macro F1", "test"),
 }
 _WIDTH: Final = 100
-_GAP: Final = 2
+_SHORTEST_NAME: Final = 8
+_LONGEST_NAME: Final = 50
+_SMALL: Final = 0.002
+_PAIR: Final = "  {:<12}{:<20}{:>9}{:>12}{:>13}"
 _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
-Comparisons = Mapping[str, Comparison]
-
-
-def leaderboard_table(
-    entries: Sequence[LeaderboardEntry],
-    best: str,
-    cheapest: str,
-    metric: str = "macro_f1",
-    comparisons: Comparisons | None = None,
-) -> Table:
-    """The leaderboard as a table for a colour terminal, at most 100 columns wide.
-
-    Args:
-        entries: one a rung, in the order to show.
-        best: the method that is best on validation.
-        cheapest: the cheapest method that is not significantly worse on test.
-        metric: the metric by which rungs are chosen and compared.
-        comparisons: method to its paired comparison with the best, for a column of p-values;
-            none by default.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    header, rows = _cells(entries, (best, cheapest), metric, comparisons or {})
-    table = Table(
-        caption=_legend(metric),
-        caption_justify="left",
-        box=None,
-        padding=(0, _GAP, 0, 0),
-        pad_edge=False,
-    )
-    for position, lines in enumerate(header):
-        side: Literal["left", "right"] = "left" if position < 2 else "right"
-        table.add_column("\n".join(lines).rstrip(), justify=side, no_wrap=True)
-    for row in rows:
-        style = "bold" if "*" in row[0] else ""
-        table.add_row(*(Text(cell) for cell in row), style=style)
-    return table
 
 
 def leaderboard_lines(
@@ -68,100 +36,72 @@ def leaderboard_lines(
     best: str,
     cheapest: str,
     metric: str = "macro_f1",
-    comparisons: Comparisons | None = None,
+    comparisons: Mapping[str, Comparison] | None = None,
 ) -> list[str]:
-    """The leaderboard as plain lines of at most 100 characters.
+    """Return the leaderboard as lines of at most 100 characters, then a legend.
 
     Args:
-        entries: one a rung, in the order to show.
+        entries: the methods, in the order to show.
         best: the method that is best on validation.
         cheapest: the cheapest method that is not significantly worse on test.
-        metric: the metric by which rungs are chosen and compared.
-        comparisons: method to its paired comparison with the best, for a column of p-values;
-            none by default.
+        metric: the metric by which methods are chosen and compared.
+        comparisons: method to its paired comparison with the best, for a column of p-values.
     """
-    header, rows = _cells(entries, (best, cheapest), metric, comparisons or {})
-    table = [*(list(line) for line in zip(*header, strict=True)), *rows]
-    widths = _widths(table)
-    laid_out = [
-        (" " * _GAP)
-        .join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        .rstrip()
-        for row in table
-    ]
-    return [*laid_out, "", *_legend(metric).split("\n")]
-
-
-def _cells(
-    entries: Sequence[LeaderboardEntry],
-    marked: tuple[str, str],
-    metric: str,
-    comparisons: Comparisons,
-) -> tuple[list[tuple[str, str]], list[list[str]]]:
-    """Headers of two lines, and rows; names are cut so that all fits the width."""
-    title = load("metrics", metric).title
+    title, compared = load("metrics", metric).title, comparisons or {}
     on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
-    header += [("p vs", "best")] if comparisons else []
+    header += [("p vs", "best")] if compared else []
     header += [_ALSO[name] for name in also]
     header += [("time to", "train"), ("", "rows/s"), ("", "size")]
-    rows = [_row(entry, marked, metric, also, comparisons) for entry in entries]
-    widths = _widths([*(list(line) for line in zip(*header, strict=True)), *rows])
-    room = _WIDTH - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
-    return header, [[row[0], _cut(row[1], max(room, 8)), *row[2:]] for row in rows]
-
-
-def _cut(name: str, longest: int) -> str:
-    """A name without its middle if it is too long: rungs side by side often differ at the end."""
-    tail = longest // 2
-    return name if len(name) <= longest else f"{name[: longest - 1 - tail]}…{name[-tail:]}"
-
-
-def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*table, strict=True)]
-
-
-def _row(
-    entry: LeaderboardEntry,
-    marked: tuple[str, str],
-    metric: str,
-    also: Sequence[str],
-    comparisons: Comparisons,
-) -> list[str]:
-    best, cheapest = marked
-    mark = ("*" if entry.method == best else "") + ("+" if entry.method == cheapest else "")
-    validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
-    chosen = test.get(metric, _UNKNOWN)
-    against = comparisons.get(entry.method)
-    p_value = "-" if against is None else figures.p_value(against.p_value)
+    rows = []
+    for entry in entries:
+        validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
+        chosen, against = test.get(metric, _UNKNOWN), compared.get(entry.method)
+        rows.append(
+            [
+                "*" * (entry.method == best) + "+" * (entry.method == cheapest),
+                wording.short(entry.method, _WIDTH),
+                number(validation.get(metric, _UNKNOWN).value),
+                f"{number(chosen.value)} {ends(chosen)}".rstrip(),
+                *(["-" if against is None else p_value(against.p_value)] if compared else []),
+                *(number(test.get(name, _UNKNOWN).value) for name in also),
+                wording.duration(entry.seconds_to_train),
+                wording.speed(entry.rows_per_second),
+                wording.size(entry.bytes),
+            ]
+        )
+    table = [*map(list, zip(*header, strict=True)), *rows]
+    beyond = max(map(len, aligned(table, left=2))) - _WIDTH
+    longest = max(_SHORTEST_NAME, max(len(row[1]) for row in rows) - max(0, beyond))
+    for row in rows:
+        row[1] = without_middle(row[1], longest)
     return [
-        mark,
-        figures.short(entry.method, _WIDTH),
-        figures.number(validation.get(metric, _UNKNOWN).value),
-        f"{figures.number(chosen.value)} {figures.ends(chosen)}".rstrip(),
-        *([p_value] if comparisons else []),
-        *(figures.number(test.get(name, _UNKNOWN).value) for name in also),
-        figures.duration(entry.seconds_to_train),
-        figures.speed(entry.rows_per_second),
-        figures.size(entry.bytes),
+        *aligned(table, left=2),
+        "",
+        f"* best on validation rows by {title}",
+        "+ cheapest that is not significantly worse on test rows (paired test, 5%)",
     ]
 
 
+def show_leaderboard(lines: Sequence[str], console: Console) -> None:
+    """Print the lines of a leaderboard, with the best method in bold."""
+    for line in lines:
+        is_best = line.startswith("*") and not line.startswith("* best")
+        console.print(line, style="bold" if is_best else None, markup=False, soft_wrap=True)
+
+
 def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
-    """What several seeds say of the test rows, as lines; none for one seed."""
+    """Return what several seeds say about the test rows; nothing for one seed."""
     chosen = load("metrics", metric)
     spreads = {e.method: of for e in entries if (of := over_seeds(e, metric)) is not None}
     if not spreads:
         return []
-    count = max(len(entry.seeds) for entry in entries)
-    width = max(map(len, spreads))
+    seeds = max(len(entry.seeds) for entry in entries)
+    cells = [[f"  {name}", f"{of[0]:.3f} ± {of[1]:.3f}"] for name, of in spreads.items()]
     return [
-        f"{chosen.title} on test rows over {count} seeds, mean and standard deviation:",
-        *(f"  {name.ljust(width)}  {of[0]:.3f} ± {of[1]:.3f}" for name, of in spreads.items()),
+        f"{chosen.title} on test rows over {seeds} seeds, mean and standard deviation:",
+        *aligned(cells),
         *(
             f"{each.share:.0%} of the pairs of seeds put {each.behind} before {each.ahead}"
             for each in flips(entries, metric, chosen.higher_is_better)
@@ -169,9 +109,117 @@ def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
     ]
 
 
-def _legend(metric: str) -> str:
-    title = load("metrics", metric).title
-    return (
-        f"* best on validation rows by {title}\n"
-        "+ cheapest that is not significantly worse on test rows (paired test, 5%)"
-    )
+def gain_sentence(gain: EncoderGain) -> str:
+    """Return the gain of an encoder over its ablation baseline, and its cost, in one sentence.
+
+    Such as "finetune: adaptation is worth it: +1.8 points macro F1 [0.9, 2.7], for 10 min more".
+    """
+    noun = NOUNS[gain.kind]
+    result, doubt = {
+        "paid": (f"{noun} is worth it", ""),
+        "no difference": (
+            f"no difference from {gain.beside} could be shown",
+            f", p = {p_value(gain.comparison.p_value)}",
+        ),
+        "hurt": (f"{noun} makes it worse", ""),
+    }[gain.outcome]
+    more = "more" if gain.extra_seconds >= 0 else "less"
+    cost = f"for {wording.duration(abs(gain.extra_seconds))} {more}"
+    return f"{gain.method}: {result}: {difference_in_points(gain)}{doubt}, {cost}"
+
+
+def gain_headline(gains: Sequence[EncoderGain]) -> str:
+    """Return the finding of all encoder gains, as a heading."""
+    paid = [gain for gain in gains if gain.outcome == "paid"]
+    if len(gains) == 1:
+        noun = wording.capitalize_first(NOUNS[gains[0].kind])
+        verdict = "is worth it" if paid else "shows no significant gain"
+        return f"{noun} {verdict} for {gains[0].method}: {difference_in_points(gains[0])}"
+    return f"{len(paid)} of {len(gains)} adapted or pretrained encoders are worth it"
+
+
+def gain_lines(gains: Sequence[EncoderGain]) -> list[str]:
+    """Return a blank line and a sentence on each encoder; nothing without any."""
+    return ["", *map(gain_sentence, gains)] if gains else []
+
+
+def difference_in_points(gain: EncoderGain) -> str:
+    """Return the difference with its name and 95% interval: "+1.8 points macro F1 [0.9, 2.7]".
+
+    A point is a hundredth; a metric that is not a proportion is written as it is.
+    """
+    metric, score = load("metrics", gain.comparison.metric), gain.comparison.difference
+    factor, unit, digits = (100, " points", 1) if metric.proportion else (1, "", 3)
+    if math.isnan(score.value):
+        return f"{metric.title} is undefined"
+    interval = ""
+    if not math.isnan(score.low):
+        interval = f" [{factor * score.low:.{digits}f}, {factor * score.high:.{digits}f}]"
+    return f"{factor * score.value:+.{digits}f}{unit} {metric.title}{interval}"
+
+
+def comparison_lines(found: Several, part: str | None) -> list[str]:
+    """Return scores, then a verdict on each pair, in lines of at most 80 characters.
+
+    Args:
+        found: the comparisons.
+        part: the split they are of, or None if that is unknown.
+    """
+    title = load("metrics", found.metric).title
+    groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
+    best = "" if found.higher_is_better else "; lower is better"
+    names = {name: without_middle(name, _LONGEST_NAME) for name in found.scores}
+    wide = max(map(len, names.values()))
+    lines = [
+        f"{counted(found.rows, row_of(part))}{groups}{best}",
+        "",
+        f"{'':{wide}}  {title}  95% interval",
+    ]
+    for name, score in found.scores.items():
+        value = number(score.value).rjust(len(title))
+        lines.append(f"{names[name]:{wide}}  {value}  {ends(score)}".rstrip())
+    lines += ["", _PAIR.format("difference", "95% interval", "p", "corrected", "detectable")]
+    for pair in found.pairs:
+        lines += _pair_lines(found, pair)
+    corrected = ""
+    if len(found.pairs) > 1:
+        corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
+    test = f"p: {found.pairs[0].comparison.test}{corrected}"
+    detectable = "detectable: the smallest true difference that is found with a power of 80%"
+    return [*lines, "", *wrapped(test, hang="  "), detectable]
+
+
+def _pair_lines(found: Several, pair: Pair) -> list[str]:
+    difference = pair.comparison.difference
+    written = "+.3f" if (pair.smallest or 1) >= _SMALL else "+.5f"
+    value = "-" if math.isnan(difference.value) else f"{difference.value:{written}}"
+    smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
+    values = (p_value(pair.comparison.p_value), p_value(pair.corrected))
+    alone = f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; "
+    alone += f"in {pair.b} alone: {pair.only_b:,}"
+    if pair.mcnemar is not None:
+        alone += f" (McNemar's exact test: p {p_value(pair.mcnemar)})"
+    return [
+        *wrapped(f"{pair.a} minus {pair.b}: {found.verdict(pair)}", hang="  "),
+        _PAIR.format(value, ends(difference, written), *values, smallest).rstrip(),
+        *wrapped(alone, indent="  ", hang="  "),
+    ]
+
+
+def comparison_table(found: Several) -> dict[str, list[Any]]:
+    """Return every pair as a row of a table; scores that are undefined are None."""
+    rows = []
+    for pair in found.pairs:
+        values: dict[str, Any] = {"a": pair.a, "b": pair.b, "metric": found.metric}
+        for side in ("a", "b"):
+            score = found.scores[values[side]]
+            ends_of = {"value": score.value, "low": score.low, "high": score.high}
+            values |= {f"{side}_{name}": value for name, value in ends_of.items()}
+        difference = pair.comparison.difference
+        values |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+        values["p_value"] = pair.comparison.p_value
+        for name in ("corrected", "smallest", "only_a", "only_b", "mcnemar"):
+            values[name] = getattr(pair, name)
+        values |= {"rows": found.rows, "better": found.better(pair), "verdict": found.verdict(pair)}
+        rows.append({name: None if value != value else value for name, value in values.items()})
+    return {name: [row[name] for row in rows] for name in rows[0]}

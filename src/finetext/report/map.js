@@ -1,6 +1,6 @@
 "use strict";
-// The text of a dot of a map is read where the pointer is; dots whose row of the table is filtered
-// away fade. A dot names its row of the table by data-row, counted from 0.
+// The text of the dot under the pointer is shown; dots whose row of the table is filtered out fade.
+// A dot names its row of the table by data-row, counted from 0.
 (() => {
   document.querySelectorAll("figure.map").forEach((figure) => {
     const table = document.getElementById(figure.dataset.table);
@@ -17,7 +17,7 @@
       const [text, truth, prediction] = rows.get(dot.dataset.row).cells;
       const labels = document.createElement("b");
       const [given, right] = [prediction.textContent.trim(), truth.textContent.trim()];
-      labels.textContent = given === right ? right : `${right}, taken for ${given}`;
+      labels.textContent = given === right ? right : `${right}, predicted as ${given}`;
       reading.replaceChildren(labels, ` ${text.textContent}`);
     };
     figure.addEventListener("pointerover", read);

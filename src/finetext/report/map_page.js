@@ -9,7 +9,7 @@
   const onlyWrong = document.getElementById("only-wrong");
   const byPrediction = document.getElementById("by-prediction");
   const between = plot.dataset.between;
-  const colours = new Map(legend.map((button) => [button.dataset.label, button.dataset.colour]));
+  const colors = new Map(legend.map((button) => [button.dataset.label, button.dataset.color]));
   const rows = [...document.querySelectorAll("#texts tbody tr")];
   const split = (cell) => cell.textContent.split(between);
   const points = [...picture.querySelectorAll("[data-row]")].map((mark) => {
@@ -34,7 +34,7 @@
     if (!point) return;
     point.mark.classList.add("chosen");
     const said = point.truth === null || point.truth === point.prediction
-      ? point.prediction : `${point.truth}, taken for ${point.prediction}`;
+      ? point.prediction : `${point.truth}, predicted as ${point.prediction}`;
     reading.replaceChildren(line("b", said), line("span", point.text));
     const scale = picture.clientWidth / picture.viewBox.baseVal.width;
     const [x, y] = [point.x * scale, point.y * scale];
@@ -56,7 +56,7 @@
       point.mark.classList.toggle("away", !point.shown);
       point.row.hidden = !point.shown;
       point.mark.setAttribute("class",
-        point.mark.getAttribute("class").replace(/\bc\d+\b/, `c${colours.get(labels[0]) ?? 0}`));
+        point.mark.getAttribute("class").replace(/\bc\d+\b/, `c${colors.get(labels[0]) ?? 0}`));
       count += point.shown;
     }
     status.textContent = `${count.toLocaleString("en")} of ${points.length.toLocaleString("en")} texts shown`;
@@ -86,7 +86,7 @@
 
   picture.addEventListener("pointermove", point);
   picture.addEventListener("pointerdown", point);
-  // A finger that is lifted leaves what it has pointed at to be read.
+  // A lifted finger leaves the text it pointed at on the screen.
   picture.addEventListener("pointerleave", (event) => {
     if (event.pointerType === "mouse" && document.activeElement !== picture) read(null);
   });
@@ -95,7 +95,7 @@
   });
   picture.addEventListener("blur", () => read(null));
 
-  // A step goes to the text that is near, and rather ahead than aside.
+  // A step goes to a text that is near, ahead rather than aside.
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   picture.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return read(null);

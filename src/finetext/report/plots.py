@@ -1,7 +1,7 @@
-"""Figures of the report as SVG text that takes its colours from the page.
+"""Figures: SVG that takes its colors from the page, and pictures as .svg or .png files.
 
-Figures are drawn in marker colours, which are then replaced by CSS variables; so one drawing is
-right on a light page, on a dark one and on paper.
+Figures of a page are drawn in marker colors, which CSS variables replace; so one drawing is right
+on a light page, on a dark one and on paper.
 """
 
 from __future__ import annotations
@@ -10,34 +10,36 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Integers
+from finetext.core.errors import DataError
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
+from finetext.diagnosis.slices import Slice
 from finetext.evaluation.calibration import Reliability
 from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.report.learning_curve import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from finetext.diagnosis.curve import Curve
-    from finetext.diagnosis.slices import Slice
 
-
+FORMATS: Final = (".png", ".svg")
 MOST_BARS: Final = 30
+MOST_SLICES: Final = 15
 MOST_CELLS_WITH_NUMBERS: Final = 20
 _MOST_TICKS: Final = 40
-_REM_OF_AN_INCH: Final = 6.8
+_REM_PER_INCH: Final = 6.8
 INK: Final = "#010203"
 _GRID: Final = "#010204"
 _ON_ACCENT: Final = "#010205"
@@ -46,39 +48,143 @@ _CSS: Final = {
     INK: "currentColor",
     _GRID: "var(--line)",
     _ON_ACCENT: "var(--on-accent)",
-    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
+    **{color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)},
 }
-_STYLE: Final[dict[str, Any]] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": _GRID,
-    "axes.titlesize": 10,
-    "axes.facecolor": "none",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
-    "grid.color": _GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-}
+LIGHT_INK: Final = "#1b1f24"
+LIGHT_SERIES: Final = (
+    *("#2563a8", "#c25e00", "#2a7d4f", "#8a3ffc", "#b0264f", "#7a5c00", "#6b7785"),
+)
+"""Ink and colors of pictures, which cannot take those of a page."""
+
+
+def _style(key: str, ink: str, grid: str) -> dict[Any, Any]:
+    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": key,
+        "text.parse_math": False,
+        "font.family": "sans-serif",
+        "font.size": 9.5,
+        "axes.edgecolor": grid,
+        "axes.titlesize": 10,
+        "axes.facecolor": "none",
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": grid,
+        "grid.linewidth": 0.6,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "legend.frameon": False,
+        **dict.fromkeys(inked, ink),
+    }
+
+
+@contextmanager
+def _figure(style: Mapping[Any, Any], inches: tuple[float, float], face: str) -> Iterator[Figure]:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(dict(style)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = Figure(figsize=inches, layout="constrained", facecolor=face)
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+    """Return a figure as SVG text without prolog, in the colors of the page.
+
+    Args:
+        key: makes the element names of this figure unique in the page.
+        inches: width and height.
+        draw: fills the figure, in `INK` and `SERIES`.
+    """
+    with _figure(_style(key, INK, _GRID), inches, "none") as figure:
+        draw(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
+    drawn = buffer.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"\s*<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", drawn)
+    width = inches[0] * _REM_PER_INCH
+    opening = rf'<svg \1 style="max-width: {width:.1f}rem" aria-hidden="true">'
+    drawn = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', opening, drawn, count=1)
+    drawn = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--font)", drawn)
+    for color, variable in _CSS.items():
+        drawn = drawn.replace(color, variable)
+    return re.sub(r"\n\s*", "\n", drawn)
+
+
+def check_picture(path: Path) -> None:
+    """Raise a `DataError` if a file name ends in neither .png nor .svg."""
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path} cannot be drawn: the name must end in {' or '.join(FORMATS)}")
+
+
+def write_picture(
+    path: Path, draw: Callable[[Figure], None], inches: tuple[float, float] = (6.4, 4.0)
+) -> Path:
+    """Draw a light picture; the file is written completely or not at all.
+
+    Args:
+        path: .png or .svg; an existing file is replaced.
+        draw: fills the figure.
+        inches: width and height.
+
+    Raises:
+        DataError: it is another format, or cannot be written.
+    """
+    from finetext.storage.files import put_in_place
+
+    check_picture(path)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    kind = path.suffix.lower().removeprefix(".")
+    with _figure(_style("picture", LIGHT_INK, "#d5dae0"), inches, "white") as figure:
+        draw(figure)
+        try:
+            metadata = {"Date": None} if kind == "svg" else {}
+            figure.savefig(unfinished, format=kind, dpi=160, metadata=metadata)
+            put_in_place(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise DataError(f"{path} cannot be written: {error.strerror}") from None
+    return path
+
+
+def panels_of(figure: Figure, count: int, **shared: Any) -> list[Axes]:
+    """Return axes for some panels in rows of two."""
+    columns = min(2, count)
+    figure.get_layout_engine().set(w_pad=0.14, h_pad=0.1)  # type: ignore[union-attr,call-arg]
+    axes = figure.subplots(-(-count // columns), columns, squeeze=False, **shared).ravel()
+    for panel in axes[count:]:
+        panel.set_axis_off()
+    return list(axes[:count])
+
+
+def label_rows(axes: Axes, labels: Sequence[str], longest: int = 24) -> None:
+    """Name the rows of a plot from top to bottom, with at most `longest` characters each."""
+    axes.set_yticks(range(len(labels)), [short(label, longest) for label in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
+def _dots(axes: Axes, scores: Sequence[Score | None], colors: Sequence[str] = ()) -> None:
+    """A dot for each score, from top to bottom, with a whisker for its interval."""
+    for row, score in enumerate(scores):
+        color = colors[row] if colors else SERIES[0]
+        if score is not None and math.isfinite(score.low):
+            axes.plot([score.low, score.high], [row, row], color=color, linewidth=1.5)
+            axes.plot([score.low, score.high], [row, row], "|", color=color, markersize=7)
+        if score is not None and math.isfinite(score.value):
+            axes.plot([score.value], [row], "o", color=color, markersize=4)
 
 
 def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
-    """Bars of the share of rows that have each label, one colour a split.
-
-    Args:
-        shares: split to label to share of its rows; at most three splits.
-    """
+    """Bars of the share of rows that have each label, one color per split, at most three."""
     labels = list(next(iter(shares.values())))[:MOST_BARS]
     thickness = 0.8 / len(shares)
     height = (0.17 if len(labels) <= 12 else 0.11) * (1 + len(shares) / 2)
@@ -98,13 +204,9 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def length_boxes(lengths: Lengths, key: int = 0) -> str:
-    """A box a label: the 5th, 25th, 50th, 75th and 95th percentile of words in a text.
+    """A box per label: the 5th, 25th, 50th, 75th and 95th percentile of the length of a text.
 
-    The most that a model is given is drawn as a line, with the share of the texts cut there.
-
-    Args:
-        lengths: of all rows and of each label; without any, there is no figure.
-        key: what makes this figure's element names unique in the page.
+    The context of a model is drawn as a line, with the share of the texts cut there.
     """
     shown = dict(list(lengths.spreads.items())[:MOST_BARS])
     if not shown:
@@ -132,73 +234,71 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
         )
         label_rows(axes, list(shown))
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"{lengths.unit} in a text")
-        if lengths.context is not None:
-            _cut_at(axes, lengths.context, [spread.cut or 0.0 for spread in shown.values()])
+        axes.set_xlabel(f"{lengths.unit} per text")
+        if lengths.context is None:
+            return
+        if lengths.context <= axes.get_xlim()[1]:
+            axes.axvline(lengths.context, color=SERIES[1], linewidth=1.5, linestyle="--")
+        beside = axes.get_yaxis_transform()
+        for row, spread in enumerate(shown.values()):
+            axes.text(1.02, row, f"{spread.cut or 0.0:.1%} cut", transform=beside, va="center")
 
     return svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
 
 
-def _cut_at(axes: Axes, limit: int, shares: Sequence[float]) -> None:
-    """A line at the limit, if it is in the picture, and the share of each row beyond it."""
-    if limit <= axes.get_xlim()[1]:
-        axes.axvline(limit, color=SERIES[1], linewidth=1.5, linestyle="--")
-    beside = axes.get_yaxis_transform()
-    for row, share in enumerate(shares):
-        axes.text(1.02, row, f"{share:.1%} cut", transform=beside, va="center")
-
-
 def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> str:
-    """A panel a metric: a dot for the score on test rows, a whisker for its 95% interval.
-
-    Args:
-        entries: the rungs, first at the top.
-        metrics: names of the metrics to show.
-    """
-    columns = min(2, len(metrics))
-    lines = -(-len(metrics) // columns)
+    """A panel per metric: a dot for each score on test rows, a whisker for its interval."""
 
     def draw(figure: Figure) -> None:
-        figure.get_layout_engine().set(w_pad=0.14, h_pad=0.1)  # type: ignore[union-attr,call-arg]
-        panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
-        for panel, name in zip(panels, metrics, strict=False):
+        panels = panels_of(figure, len(metrics), sharey=True)
+        for panel, name in zip(panels, metrics, strict=True):
             metric = load("metrics", name)
-            scores = [entry.metrics["test"].get(name) for entry in entries]
-            for row, score in enumerate(scores):
-                if score is not None:
-                    _dot(panel, row, score.value, score.low, score.high)
+            _dots(panel, [entry.metrics["test"].get(name) for entry in entries])
             direction = "" if metric.higher_is_better else " (lower is better)"
             panel.set_title(metric.title + direction, loc="left")
             label_rows(panel, [entry.method for entry in entries])
-        for panel in panels[len(metrics) :]:
-            panel.set_axis_off()
 
+    lines = -(-len(metrics) // 2)
     return svg("leaderboard", (6.8, lines * (0.85 + 0.24 * len(entries))), draw)
 
 
 def label_f1(rows: Sequence[LabelScores]) -> str:
-    """A dot a label for its F1, a whisker for the 95% interval, in the order given."""
+    """A dot for the F1 of each label, a whisker for its interval, in the order given."""
     shown = rows[:MOST_BARS]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for position, row in enumerate(shown):
-            _dot(axes, position, row.f1.value, row.f1.low, row.f1.high)
+        _dots(axes, [row.f1 for row in shown])
         label_rows(axes, [row.name for row in shown])
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("F1 on test rows")
+        axes.set(xlim=(0, 1), xlabel="F1 on test rows")
 
     return svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
 
 
+def slice_differences(slices: Sequence[Slice]) -> str:
+    """A dot for the difference of each slice from the other rows; worse ones in another color."""
+    shown = slices[:MOST_SLICES]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        colors = [SERIES[1 if each.worse else 0] for each in shown]
+        _dots(axes, [each.difference for each in shown], colors)
+        names = [f"{each.kind.removeprefix('column:')}: {each.name}" for each in shown]
+        label_rows(axes, names, longest=34)
+        axes.set_xlabel("difference from the other rows")
+
+    return svg("slices", (6.4, 0.8 + 0.24 * len(shown)), draw)
+
+
 def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
-    """A square a pair of labels, the darker the larger its share of the rows of the true label.
+    """A square per pair of labels, darker for a larger share of the rows of the true label.
 
     Args:
         names: k labels.
         counts: (k, k), truth in rows.
         totals: (k,) rows that have each label.
-        key: what makes this figure's element names unique in the page.
+        key: makes the element names of this figure unique in the page.
     """
     from matplotlib.patches import Rectangle
 
@@ -227,96 +327,33 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
     return svg(f"confusion-{key}", (side, side * 0.95), draw)
 
 
-def _dot(axes: Axes, row: int, value: float, low: float, high: float) -> None:
-    if np.isfinite(low):
-        axes.plot([low, high], [row, row], color=SERIES[0], linewidth=1.5)
-        axes.plot([low, high], [row, row], "|", color=SERIES[0], markersize=7)
-    if np.isfinite(value):
-        axes.plot([value], [row], "o", color=SERIES[0], markersize=4)
-
-
-def label_rows(axes: Axes, labels: Sequence[str], longest: int = 24) -> None:
-    """Name the rows of a plot from top to bottom, with at most so many characters each."""
-    axes.set_yticks(range(len(labels)), [short(label, longest) for label in labels])
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.grid(axis="x")
-    axes.spines["left"].set_visible(False)
-
-
-def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Draw on a figure of the given size; the SVG text without prolog, in the page's colours."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    style: dict[Any, Any] = {**_STYLE, "svg.hashsalt": key}
-    with rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=inches, layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _for_page(buffer.getvalue(), key, inches[0])
-
-
-def _for_page(svg: str, key: str, inches: float) -> str:
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", svg)
-    opening = rf'<svg \1 style="max-width: {inches * _REM_OF_AN_INCH:.1f}rem" aria-hidden="true">'
-    svg = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', opening, svg, count=1)
-    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--font)", svg)
-    for colour, variable in _CSS.items():
-        svg = svg.replace(colour, variable)
-    return re.sub(r"\n\s*", "\n", svg)
-
-
-MOST_SLICES: Final = 15
-
-
 def reliability_diagram(panels: Sequence[tuple[str, Reliability]]) -> str:
-    """Accuracy over confidence, with how many there are of each confidence below.
-
-    Args:
-        panels: title and what to draw, side by side.
-    """
+    """Panels with a title each: accuracy over confidence, and the share of each confidence."""
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(
-            2, len(panels), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
-        )
+        shape: dict[str, Any] = {"sharex": True, "sharey": "row", "height_ratios": (3, 1)}
+        axes = figure.subplots(2, len(panels), squeeze=False, **shape)
         for (title, of), upper, lower in zip(panels, axes[0], axes[1], strict=True):
+            filled = [each for each in of.bins if each.rows]
             upper.set_title(title, loc="left")
-            _accuracy_over_confidence(upper, of)
-            _share_over_confidence(lower, of)
+            upper.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+            for each in filled:
+                upper.plot([each.confidence] * 2, each.interval(), color=SERIES[1], linewidth=1.2)
+            dots = [(each.confidence, each.accuracy) for each in filled]
+            upper.plot(*zip(*dots, strict=True), "o-", color=SERIES[0], markersize=4, linewidth=1.2)
+            upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
+            upper.grid(axis="both")
+            total = max(1, sum(each.rows for each in of.bins))
+            heights = [100 * each.rows / total for each in of.bins]
+            widths = [each.high - each.low for each in of.bins]
+            lows = [each.low for each in of.bins]
+            lower.bar(lows, heights, widths, align="edge", color=SERIES[0])
+            lower.set_xlabel("confidence")
+            lower.grid(axis="y")
         axes[0, 0].set_ylabel("share that is right")
         axes[1, 0].set_ylabel("% of all")
 
     return svg("reliability", (0.6 + 3.1 * len(panels), 4.3), draw)
-
-
-def _accuracy_over_confidence(axes: Axes, of: Reliability) -> None:
-    filled = [each for each in of.bins if each.rows]
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    for each in filled:
-        axes.plot([each.confidence] * 2, each.interval(), color=SERIES[1], linewidth=1.2)
-    axes.plot(
-        [each.confidence for each in filled], [each.accuracy for each in filled],
-        "o-", color=SERIES[0], markersize=4, linewidth=1.2,
-    )  # fmt: skip
-    axes.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
-    axes.grid(axis="both")
-
-
-def _share_over_confidence(axes: Axes, of: Reliability) -> None:
-    total = max(1, sum(each.rows for each in of.bins))
-    widths = [each.high - each.low for each in of.bins]
-    heights = [100 * each.rows / total for each in of.bins]
-    axes.bar([each.low for each in of.bins], heights, widths, align="edge", color=SERIES[0])
-    axes.set_xlabel("confidence")
-    axes.grid(axis="y")
 
 
 def selective_curve(of: Selective) -> str:
@@ -329,38 +366,10 @@ def selective_curve(of: Selective) -> str:
         axes = figure.subplots()
         axes.plot(shares, accuracies, color=SERIES[0], linewidth=1.8)
         if of.coverage < 1 and math.isfinite(of.accuracy):
-            axes.plot([of.coverage], [of.accuracy], "o", color=SERIES[1], label="as it decides")
+            axes.plot([of.coverage], [of.accuracy], "o", color=SERIES[1], label="this model")
             axes.legend(loc="lower left")
-        axes.set(xlim=(0, 1.01), xlabel="share of rows decided", ylabel="accuracy on these")
+        axes.set(xlim=(0, 1.01), xlabel="coverage: share of rows decided", ylabel="accuracy")
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="both")
 
     return svg("selective", (5.4, 3.0), draw)
-
-
-def slice_differences(slices: Sequence[Slice]) -> str:
-    """A dot a slice for its difference to the other rows; worse ones in another colour."""
-    shown = slices[:MOST_SLICES]
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.axvline(0, color=INK, linewidth=0.8)
-        for row, each in enumerate(shown):
-            _difference(axes, row, each.difference, SERIES[1 if each.worse else 0])
-        names = [f"{each.kind.removeprefix('column:')}: {each.name}" for each in shown]
-        label_rows(axes, names, longest=34)
-        axes.set_xlabel("difference to the other rows")
-
-    return svg("slices", (6.4, 0.8 + 0.24 * len(shown)), draw)
-
-
-def learning_curve(curve: Curve) -> str:
-    """Scores over labels, with what is expected of more."""
-    return svg("curve", (6.4, 3.8), lambda figure: draw(figure.subplots(), curve, SERIES))
-
-
-def _difference(axes: Axes, row: int, of: Score, colour: str) -> None:
-    if math.isfinite(of.low):
-        axes.plot([of.low, of.high], [row, row], color=colour, linewidth=1.5)
-    if math.isfinite(of.value):
-        axes.plot([of.value], [row], "o", color=colour, markersize=4)

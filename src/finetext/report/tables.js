@@ -1,10 +1,9 @@
 "use strict";
-// Every table of class "data" is sorted by its headers; one of eight rows or more gets a search
-// box and filters too. Without this
-// script it is a plain table in its first order. A header cell with the attribute data-filter gets
-// a choice of the values of its column: the texts of its elements of class "chip", or else the
-// text of the cell. A cell is sorted by its attribute data-value, or else by its text. A table
-// tells with the event "shown" which rows are left.
+// Every table of class "data" is sorted by its headers; one of eight rows or more gets a search box
+// and filters, too. Without this script it is a plain table. A header cell with the attribute
+// data-filter gets a choice of the values of its column: the texts of its elements of class "chip",
+// or else the text of the cell. A cell is sorted by its attribute data-value, or else by its text.
+// A table sends the event "shown" with the rows that are shown.
 (() => {
   const FEW_ROWS = 8;
   const collator = new Intl.Collator(document.documentElement.lang, { numeric: true });

@@ -176,7 +176,7 @@ def grow(
     what: Any, recipe: Recipe, settings: CurveSettings, place: Place, hears: Listener
 ) -> tuple[Path, Curve]:
     """Make a learning curve, step by step; returns its folder and the curve."""
-    from finetext.report.learning_curve import write_curve
+    from finetext.report.curves import write_curve
 
     settings.check()
     for name, method in recipe.methods.items():

@@ -19,7 +19,7 @@ from finetext.core.environment import stated_watts
 from finetext.core.errors import FinetextError
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.models.folder import write_record
-from finetext.report.trust import decided_json
+from finetext.report.probabilities import decided_json
 from finetext.runs.baselines import origin_of, seconds_before
 from finetext.runs.diagnosing import kept
 from finetext.runs.fit_methods import Rung

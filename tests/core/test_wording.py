@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetext.core import wording as figures
+from finetext.core import wording
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from finetext.core import wording as figures
     ],
 )
 def test_durations(seconds: float, words: str) -> None:
-    assert figures.duration(seconds) == words
+    assert wording.duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -33,37 +33,37 @@ def test_durations(seconds: float, words: str) -> None:
     ],
 )
 def test_sizes(count: int, words: str) -> None:
-    assert figures.size(count) == words
+    assert wording.size(count) == words
 
 
 @pytest.mark.parametrize(
     ("rate", "words"), [(0.52, "0.52"), (405.3, "405"), (18234, "18,234"), (1.23e6, "1.2 M")]
 )
 def test_speeds(rate: float, words: str) -> None:
-    assert figures.speed(rate) == words
+    assert wording.speed(rate) == words
 
 
 def test_long_and_broken_labels_become_one_short_line() -> None:
-    assert figures.short("a\nb\tc\x00") == "a b c "
-    assert figures.short("x" * 50, 10) == "x" * 9 + "…"
+    assert wording.short("a\nb\tc\x00") == "a b c "
+    assert wording.short("x" * 50, 10) == "x" * 9 + "…"
 
 
 def test_small_p_values_are_not_written_as_zero() -> None:
-    assert figures.p_value(0.0004) == "< 0.001"
-    assert figures.p_value(0.04) == "0.040"
+    assert wording.p_value(0.0004) == "< 0.001"
+    assert wording.p_value(0.04) == "0.040"
 
 
 def test_no_more_than_can_be_read_is_shown_of_a_long_text() -> None:
-    start, rest = figures.start_and_rest("word " * 1000)
+    start, rest = wording.start_and_rest("word " * 1000)
     assert len(start) <= 220
     assert start.endswith("word")
     assert rest.endswith("[…] (of 5,000 characters)")
-    assert figures.start_and_rest("x" * 250) == ("x" * 250, "")
-    assert figures.start_and_rest("x" * 300) == ("x" * 220, "x" * 80)
+    assert wording.start_and_rest("x" * 250) == ("x" * 250, "")
+    assert wording.start_and_rest("x" * 300) == ("x" * 220, "x" * 80)
 
 
 def test_signed_numbers() -> None:
-    assert [figures.signed(value) for value in (0.5, -0.5, float("nan"))] == [
+    assert [wording.signed(value) for value in (0.5, -0.5, float("nan"))] == [
         "+0.500",
         "-0.500",
         "-",

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import class_words, slices
 from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions
 from finetext.encoders.catalogue import ENTRIES
 from finetext.evaluation.intervals import evaluate, per_class
+from finetext.report.errors import scores_json, show_scores, slices_sentence
+from finetext.report.explanations import words_headline, words_shown
 from finetext.report.models import models_json, show_models
-from finetext.report.scores import scores_json, show_scores
 from finetext.runs.reporting import results_rows, show_results
 from finetext.runs.run import Run
 
@@ -91,3 +93,20 @@ def test_every_encoder_is_listed() -> None:
     assert [entry["alias"] for entry in told] == [entry.alias for entry in ENTRIES]
     for entry in ENTRIES:
         assert f"{entry.alias}  {entry.source}" in lines
+
+
+def test_only_slices_that_are_worse_are_named() -> None:
+    of = slices(("joy", "love"))
+    said = slices_sentence(of)
+    assert said.endswith("significantly worse on 2: 1 to 6 words (length), “not” (token).")
+
+
+def test_bars_of_words_are_as_long_as_the_longest() -> None:
+    rows = words_shown(class_words(("joy",)))["joy"]
+    assert [share for *_, share in rows] == [100, 49, 6]
+
+
+def test_the_headline_of_words_names_three_labels() -> None:
+    assert words_headline(class_words(("a", "b", "c", "d", "e"))) == (
+        "The strongest evidence: “lonely” for a, “lonely” for b, “lonely” for c and 2 more labels"
+    )

@@ -1,9 +1,11 @@
-"""The probabilities of a text as bars."""
+"""Calibration in the report, and the probabilities of a text as bars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,57 @@ from rich.cells import cell_len
 
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError
-from finetext.core.types import LabelScheme
+from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.deciding import selective
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.pictures import Bars, bar_lines, write_bars
+from finetext.report.data import ReportData
+from finetext.report.probabilities import Bars, bar_lines, trust, write_bars
+
+
+def view(data: ReportData, rule: Decision) -> dict[str, Any]:
+    return trust(data.best, replace(data.predictions[data.best], decision=rule))
+
+
+def test_without_scaling_there_is_one_panel(single: ReportData) -> None:
+    shown = view(single, Decision())
+    assert [title for title, _ in shown["panels"]] == ["not scaled"]
+    assert shown["sentence"] == "The logits are not scaled."
+    assert shown["sets"] == ""
+
+
+def test_with_scaling_both_are_shown(single: ReportData) -> None:
+    shown = view(single, Decision(temperature=1.4))
+    assert [title for title, _ in shown["panels"]] == ["as trained", "scaled"]
+    assert all(len(bins) == 2 for bins in shown["bins"])
+    assert "Without temperature scaling the error would be only" in shown["sentence"]
+
+
+def test_the_headline_has_the_calibration_error() -> None:
+    likely = np.tile([0.9, 0.1], (100, 1))
+    targets = (np.arange(100) < 20).astype(np.int64)
+    of = Predictions(tuple(map(str, range(100))), targets, likely, LabelScheme(("a", "b")))
+    assert trust("m", of)["headline"] == (
+        "The probabilities of m are poorly calibrated: calibration error 10.0 points"
+    )
+
+
+def test_leaving_out_doubtful_rows(single: ReportData, several: ReportData) -> None:
+    assert "This model decides every row" in view(single, Decision())["abstaining"]
+    rule = Decision(least=(0.8,) * 3)
+    shown = view(single, rule)
+    coverage = selective(replace(single.predictions[single.best], decision=rule)).coverage
+    assert f"This model decides {coverage:.1%} of the rows" in shown["abstaining"]
+    assert 2 <= len(shown["selective_rows"]) <= 20
+    assert view(several, Decision())["abstaining"] == ""
+
+
+@pytest.mark.parametrize("kind", ["single", "several"])
+def test_prediction_sets_have_their_coverage(kind: str, request: pytest.FixtureRequest) -> None:
+    shown = view(request.getfixturevalue(kind), Decision(set_from=0.0, coverage=0.9))
+    assert shown["sets"].startswith(
+        "Prediction sets contain the truth in 100.0% of the test rows (target: 90%)"
+    )
+
 
 MANY = [f"intent {number} 意図" for number in range(77)]
 
@@ -30,7 +80,7 @@ def lines(of: Bars, width: int = 60, most: int = 20, is_plain: bool = False) -> 
     return [line.plain for line in bar_lines(of, most, width, is_plain)]
 
 
-def test_the_likeliest_comes_first_and_bars_are_as_long_as_they_are_probable() -> None:
+def test_the_likeliest_label_comes_first_and_bars_show_probabilities() -> None:
     shown = lines(bars(["b", "a"], [0.25, 0.75]), width=31)
     assert shown == [
         "prediction: a",
@@ -48,7 +98,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert shown[-1] == "and 57 less likely labels, together 0.7403"
 
 
-def test_plain_lines_have_no_signs_beyond_ascii() -> None:
+def test_plain_lines_are_ascii() -> None:
     shown = lines(bars(["b", "a"], [0.25, 0.75], Decision(least=(0.5, 0.9))), is_plain=True)
     assert all(line.isascii() for line in shown)
     assert "#" in shown[1]
@@ -67,12 +117,12 @@ def test_abstaining_and_its_limits_are_marked() -> None:
     assert of.to_json()["abstains"] is True
 
 
-def test_prediction_sets_costs_and_thresholds_are_said() -> None:
+def test_prediction_sets_costs_and_thresholds_are_noted() -> None:
     names, chances = ["b", "a"], [0.25, 0.75]
     sets = lines(bars(names, chances, Decision(set_from=0.2, coverage=0.9)))
     assert "prediction set (90% coverage): a, b" in sets
     costs = Decision(costs=((0.0, 1.0), (9.0, 0.0)))
-    assert "the label given is that with the least expected cost" in lines(
+    assert "the label given is the one with the lowest expected cost" in lines(
         bars(names, chances, costs)
     )
     limits = bars(names, chances, Decision(thresholds=(0.1, 0.9)))
@@ -80,7 +130,7 @@ def test_prediction_sets_costs_and_thresholds_are_said() -> None:
     assert "the label given has the highest probability divided by its threshold" in lines(limits)
 
 
-def test_several_labels() -> None:
+def test_multi_label_texts() -> None:
     of = bars(["b", "a", "c"], [0.2, 0.75, 0.6], Decision(thresholds=(0.5, 0.8, 0.3)), True)
     assert of.prediction == ["c"]
     assert [bar.label for bar in of.bars] == ["a", "c", "b"]

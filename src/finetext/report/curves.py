@@ -1,0 +1,376 @@
+"""Curves: the learning curve over labels, training over steps, and the loss over learning rates."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from finetext.core.errors import DataError, RunError
+from finetext.core.registry import load
+from finetext.core.types import Score
+from finetext.core.wording import counted, ends, number, short, signed
+from finetext.diagnosis.curve import Curve, Expectation
+from finetext.report.plots import INK, LIGHT_SERIES, SERIES, panels_of, svg, write_picture
+from finetext.report.rendering import aligned, evenly
+from finetext.storage.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from finetext.training.rate_finder import RateCurve
+
+_LONGEST_NAME: Final = 20
+_MOST_WITH_INTERVALS: Final = 3
+COLUMNS: Final = (
+    *("method", "labels", "kind", "score", "low", "high", "gain", "gain_low", "gain_high"),
+    "seconds",
+)
+_MARKERS: Final = "osD^vPX"
+_MOST_SIZES: Final = 8
+"""Sizes with a number below; of more, the smallest have none."""
+_MOST_POINTS: Final = 400
+_MOST_LINES: Final = 100
+_STYLES: Final = ("-", "--", ":")
+_LOSS: Final = "training loss"
+_NORM: Final = "gradient norm"
+_RATE: Final = "learning rate"
+
+
+def curve_lines(curve: Curve) -> list[str]:
+    """Return a table of sizes and methods, then sentences on the result."""
+    with_intervals = len(curve.rungs) <= _MOST_WITH_INTERVALS
+
+    def cell(score: Score | None, mark: str = "") -> str:
+        interval = ends(score) if with_intervals and score is not None else ""
+        value = "-" if score is None else number(score.value)
+        return f"{f'{value} {interval}'.rstrip()} {mark:<2}"
+
+    rows = [["labels", *(short(of.method, _LONGEST_NAME) + "   " for of in curve.rungs)]]
+    for position, choice in enumerate(curve.choices):
+        cells = [f"{choice.labels:,}"]
+        for of in curve.rungs:
+            mark = "*" * (of.method == choice.best) + "+" * (of.method == choice.cheapest)
+            cells.append(cell(of.points[position].score, mark))
+        rows.append(cells)
+    ahead = next((of.expected for of in curve.rungs if of.expected), ())
+    for position, some in enumerate(ahead):
+        scores = [of.expected[position].score if of.expected else None for of in curve.rungs]
+        rows.append([f"{some.labels:,}", *map(cell, scores)])
+    lines = aligned(rows, left=0)
+    if ahead:
+        lines.insert(-len(ahead), "expected with more:")
+    title = load("metrics", curve.metric).title
+    legend = f"{title}; * best, + cheapest that is not significantly worse (paired test, 5%)"
+    return [*lines, legend, "", *sentences(curve)]
+
+
+def sentences(curve: Curve) -> list[str]:
+    """Return the value of more labels, the method to choose, and what that rests on."""
+    title, best = load("metrics", curve.metric).title, curve.best
+    last = best.points[-1]
+    lines = [f"With {last.labels:,} labels {best.method} is best, {title} "]
+    lines[0] += f"{number(last.score.value)}{_outlook(curve, title)}"
+    lines += [
+        f"The curve of {of.method} is still getting steeper: with more labels it may do better "
+        "than can be forecast now."
+        for of in curve.rungs
+        if of.outlook == "steepening" and of is not best
+    ]
+    parts = []
+    for method, some in groupby(curve.choices, key=lambda choice: choice.cheapest):
+        sizes = [choice.labels for choice in some]
+        where = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        parts.append(f"{method} with {where}")
+    lines.append(
+        "The cheapest method that is not significantly worse than the best: "
+        f"{', '.join(parts)} labels."
+    )
+    lines += [
+        f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
+        for crossing in curve.crossings
+    ]
+    times = counted(curve.trainings, "training")
+    lines.append(
+        f"Scores are means over {times} per size, on {curve.measured_rows:,} validation rows, with "
+        "95% intervals; no test row was used."
+    )
+    return lines
+
+
+def _outlook(curve: Curve, title: str) -> str:
+    """The value of more labels for the method that is best now."""
+    best = curve.best
+    if best.outlook == "too few":
+        return "; a forecast takes at least 4 sizes and 2 trainings each."
+    if best.outlook == "perfect":
+        return "; on these validation rows more labels cannot improve it."
+    if best.outlook == "steepening":
+        last, before = best.points[-1], best.points[-2]
+        gain = signed(last.score.value - before.score.value)
+        return (
+            f". Its curve is still getting steeper ({gain} from {title} with {before.labels:,}): "
+            "more labels are worth it, but it is too early to forecast how much they would gain."
+        )
+    if not any(expected.shown for expected in best.expected):
+        twice = next(expected for expected in best.expected if expected.times == 2)
+        return (
+            ". The curve is flat or too noisy: no gain from more labels could be shown (twice as "
+            f"many: {_gain(twice)})."
+        )
+    gains = (
+        f"{_gain(each)} with {each.labels:,}{'' if each.shown else ' (not significant)'}"
+        for each in best.expected
+    )
+    return f"; more labels should gain: {', '.join(gains)}."
+
+
+def _gain(expected: Expectation) -> str:
+    return f"{signed(expected.gain.value)} {ends(expected.gain, '+.3f')}"
+
+
+def curve_headline(curve: Curve) -> str:
+    """Return the value of twice as many labels, as a heading."""
+    best, title = curve.best, load("metrics", curve.metric).title
+    if best.outlook == "too few":
+        return "Too few sizes to forecast the value of more labels"
+    if best.outlook == "steepening":
+        return f"More labels are worth it: the curve of {best.method} is still getting steeper"
+    twice = next((each for each in best.expected if each.times == 2), None)
+    if twice is None or not twice.shown:
+        return "No gain from more labels could be shown"
+    return f"Twice as many labels should gain {_gain(twice)} {title}"
+
+
+def write_curve(curve: Curve, folder: Path) -> None:
+    """Write `curve.json`, `curve.csv`, `curve.svg` and `curve.png`.
+
+    Raises:
+        RunError: one of them cannot be written.
+    """
+    try:
+        write_json(folder / "curve.json", curve.to_json())
+        write_text(folder / "curve.csv", table(curve))
+        for kind in ("svg", "png"):
+            write_picture(folder / f"curve.{kind}", lambda of: draw(of, curve, LIGHT_SERIES))
+    except (OSError, DataError) as error:
+        raise RunError(f"the learning curve cannot be written to {folder}: {error}") from None
+
+
+def table(curve: Curve) -> str:
+    """Return the curve as CSV: a row for each point measured and for each that is expected."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for of in curve.rungs:
+        for point in of.points:
+            score = (point.score.value, point.score.low, point.score.high)
+            row = (of.method, point.labels, "measured", *score, "", "", "", point.seconds)
+            writer.writerow(row)
+        for each in of.expected:
+            score = (each.score.value, each.score.low, each.score.high)
+            gain = (each.gain.value, each.gain.low, each.gain.high)
+            writer.writerow((of.method, each.labels, "expected", *score, *gain, ""))
+    return text.getvalue()
+
+
+def learning_curve_plot(curve: Curve) -> str:
+    """Return scores over labels, with what is expected of more, as SVG."""
+    return svg("curve", (6.4, 3.8), lambda figure: draw(figure, curve, SERIES))
+
+
+def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
+    """Draw points with error bars, and ahead of them the fitted law, dashed, with its band."""
+    from matplotlib.ticker import NullLocator
+
+    axes = figure.subplots()
+    for i, of in enumerate(curve.rungs):
+        color, scores = colors[i % len(colors)], [point.score for point in of.points]
+        bars = [[s.value - s.low for s in scores], [s.high - s.value for s in scores]]
+        rows, values = [point.rows for point in of.points], [score.value for score in scores]
+        look: dict[str, Any] = {"color": color, "linewidth": 1.5, "elinewidth": 1.0, "capsize": 2.5}
+        look |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4, "label": of.method}
+        axes.errorbar(rows, values, bars, **look)
+        labels, line = [place.labels for place in of.line], [place.score for place in of.line]
+        lows, highs = [score.low for score in line], [score.high for score in line]
+        axes.fill_between(labels, lows, highs, color=color, alpha=0.15, linewidth=0)
+        means = [score.value for score in line]
+        axes.plot(labels, means, color=color, linewidth=1.2, linestyle="--")
+    axes.set_xscale("log")
+    ahead = [e.labels for e in curve.best.expected if e.times >= 2]
+    ticks = [*curve.sizes[-_MOST_SIZES:], *ahead]
+    axes.set_xticks(ticks, [f"{size:,}" for size in ticks], rotation=30)
+    axes.xaxis.set_minor_locator(NullLocator())
+    if any(of.expected for of in curve.rungs):
+        ink = axes.xaxis.label.get_color()
+        axes.axvline(curve.sizes[-1], color=ink, linewidth=0.8, linestyle=":")
+    title = load("metrics", curve.metric).title
+    axes.set(xlabel="labeled texts to learn from", ylabel=f"{title} on {curve.part} rows")
+    axes.grid(axis="y")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
+
+
+def write_rate_curve(curve: RateCurve, path: Path) -> Path:
+    """Draw the loss over learning rates with the suggestion marked; see `plots.write_picture`."""
+    losses = dict(zip(curve.rates, curve.losses, strict=True))
+    line, mark = LIGHT_SERIES[:2]
+
+    def draw_rates(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot(curve.rates, curve.losses, color=line, linewidth=1.8)
+        axes.axvline(curve.suggestion, color=mark, linewidth=1.0, linestyle="--")
+        for rate, name, color, face in (
+            (curve.suggestion, "suggestion", mark, mark),
+            (curve.valley, "more careful", line, "white"),
+        ):
+            look: dict[str, Any] = {"color": color, "markerfacecolor": face, "markersize": 7.5}
+            axes.plot([rate], [losses[rate]], "o", label=f"{name}: {rate:.2g}", **look)
+        low, first = min(curve.losses), curve.losses[0]
+        height = max(first - low, 0.05 * abs(first), 1e-6)
+        top = min(max(curve.losses), first + 0.7 * height) + 0.1 * height
+        axes.set_ylim(low - 0.15 * height, top)
+        axes.set_xscale("log")
+        axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
+        axes.grid(axis="both")
+        axes.legend(loc="lower left")
+
+    return write_picture(path, draw_rates)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The training of one method.
+
+    Attributes:
+        key: makes its figure unique in the page.
+        series: name to step to value, in the order to show.
+        is_measured: names of the series that were measured on validation rows.
+        events: step and event, in the order of the log.
+    """
+
+    method: str
+    key: int
+    series: Mapping[str, Mapping[int, float]]
+    is_measured: frozenset[str]
+    events: Sequence[tuple[int, str]]
+
+    @cached_property
+    def panels(self) -> list[tuple[str, list[str]]]:
+        """Title and series of each panel of the figure."""
+        measured = [name for name in self.series if name in self.is_measured]
+        losses = [name for name in measured if "loss" in name]
+        others = [name for name in measured if name not in losses]
+        groups = [
+            ("loss", [*(name for name in (_LOSS,) if name in self.series), *losses]),
+            (others[0] if len(others) == 1 else "on validation rows", others),
+            (_RATE, [name for name in self.series if name.startswith(_RATE)]),
+            (_NORM, [_NORM] if _NORM in self.series else []),
+        ]
+        return [(title, names) for title, names in groups if names]
+
+    @cached_property
+    def figure(self) -> str:
+        """The curves as SVG."""
+
+        def draw(figure: Figure) -> None:
+            axes = panels_of(figure, len(self.panels), sharex=True)
+            for panel, (title, names) in zip(axes, self.panels, strict=True):
+                self._draw(panel, title, names)
+            for panel in axes[-2:]:
+                panel.set_xlabel("step")
+                panel.tick_params(labelbottom=True)
+
+        return svg(f"training{self.key}", (6.8, 0.3 + 2.0 * -(-len(self.panels) // 2)), draw)
+
+    @cached_property
+    def rows(self) -> list[tuple[int, list[str]]]:
+        """Step and values, thinned to about a hundred lines that keep all measurements."""
+        steps = sorted({step for curve in self.series.values() for step in curve})
+        measured = {step for name in self.is_measured for step in self.series[name]}
+        shown = sorted({*evenly(steps, _MOST_LINES), *evenly(sorted(measured), _MOST_LINES)})
+        return [
+            (step, [f"{of[step]:.4g}" if step in of else "" for of in self.series.values()])
+            for step in shown
+        ]
+
+    @property
+    def headline(self) -> str:
+        """The last step and the last value of the first series."""
+        name, curve = next(iter(self.series.items()))
+        step = max(curve)
+        return f"{self.method}: {name} {curve[step]:.3g} at step {step:,}"
+
+    def _draw(self, axes: Axes, title: str, names: Sequence[str]) -> None:
+        for place, name in enumerate(names):
+            curve = self.series[name]
+            steps = evenly(list(curve), _MOST_POINTS)
+            look: dict[str, Any] = {
+                "color": SERIES[place % len(SERIES)],
+                "linestyle": _STYLES[place // len(SERIES) % len(_STYLES)],
+                "marker": "o" if name in self.is_measured or len(steps) == 1 else "",
+                "label": name.removeprefix("validation "),
+            }
+            axes.plot(steps, [curve[step] for step in steps], markersize=3.5, linewidth=1.5, **look)
+        for step, _ in self.events:
+            axes.axvline(step, color=INK, linewidth=0.8, linestyle=":")
+        axes.set_title(title, loc="left")
+        axes.grid(axis="y")
+        axes.margins(x=0.02)
+        axes.locator_params(axis="x", integer=True, nbins=6)
+        if title == _RATE:
+            axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+        if len(names) > 1:
+            axes.legend(fontsize=8)
+
+
+def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> Curves | None:
+    """Return the curves in the lines of a `log.jsonl`, or None if it has none.
+
+    Training that goes back to an earlier step, because it was resumed or tried again, writes a
+    step twice; the later line counts. Unknown lines, and values that are not finite, are left out.
+    """
+    series: dict[str, dict[int, float]] = {}
+    measured: dict[str, None] = {}
+    events: list[tuple[int, str]] = []
+    last = 0
+    for line in lines:
+        step = line.get("step")
+        if not isinstance(step, int):
+            continue
+        if step < last:
+            since = step + 1 if "event" in line else step
+            series = {n: {s: v for s, v in of.items() if s < since} for n, of in series.items()}
+        last = step
+        if "event" in line:
+            events.append((step, str(line["event"])))
+            continue
+        evaluation = line.get("evaluation")
+        found = list(evaluation.items()) if isinstance(evaluation, Mapping) else []
+        measured |= dict.fromkeys(str(name) for name, _ in found)
+        for name, value in (*_values(line), *found):
+            if isinstance(value, int | float) and math.isfinite(value):
+                series.setdefault(str(name), {})[step] = float(value)
+    rates = sorted(name for name in series if name.startswith(_RATE))
+    names = [_LOSS, *(name for name in series if name in measured), *rates, _NORM]
+    ordered = {name: dict(sorted(series[name].items())) for name in names if series.get(name)}
+    if not ordered:
+        return None
+    return Curves(method, key, ordered, frozenset(measured.keys() & ordered.keys()), events)
+
+
+def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Loss, gradient norm and learning rates of a line; equal rates are one."""
+    yield _LOSS, line.get("loss")
+    yield _NORM, line.get("gradient_norm")
+    rates = line.get("learning_rate")
+    rates = rates if isinstance(rates, list) else [rates]
+    alike = len(set(map(str, rates))) == 1
+    for place, rate in enumerate(rates[:1] if alike else rates, start=1):
+        yield (_RATE if alike else f"{_RATE} {place}"), rate

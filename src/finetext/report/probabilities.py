@@ -1,0 +1,322 @@
+"""Probabilities: their calibration, the effect of decision rules, and the bars of one text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from finetext.core.contracts import Classifier
+from finetext.core.decision import Decision
+from finetext.core.types import Predictions
+from finetext.core.wording import counted, short
+from finetext.evaluation.calibration import calibration
+from finetext.evaluation.deciding import Selective, covered, selective
+from finetext.report import plots
+from finetext.report.rendering import evenly
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.text import Text
+
+WELL_CALIBRATED: Final = 0.03
+"""Calibration error below which probabilities can be taken as they are."""
+_CLOSE: Final = 0.005
+_MOST_ROWS: Final = 20
+_MEASURES: Final = (
+    ("calibration error", "calibration_error", "mean distance between confidence and accuracy"),
+    ("Brier score", "brier_score", "mean squared error of the probabilities"),
+    ("log loss", "log_loss", "mean of -log of the probability of the truth"),
+)
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_LIMIT_MARK: Final = "┃"
+_LONGEST_NAME: Final = 32
+_SHORTEST_BAR: Final = 10
+
+
+def decided_json(predictions: Predictions) -> dict[str, Any]:
+    """Return the effect of abstention, prediction sets and costs as JSON values.
+
+    Returns:
+        "decided", the share of rows that get a label, and "accuracy" on these; "covered", the
+        share of rows whose set has all true labels, and "set_size", mean labels per set; "cost",
+        mean cost per row, and "cost_of_likeliest", that of the likeliest label. Only what the
+        decision rule has.
+    """
+    found: dict[str, Any] = {}
+    decision = predictions.decision
+    if decision.least is not None:
+        kept = ~predictions.abstained
+        right = (predictions.decisions == predictions.targets)[kept]
+        accuracy = float(right.mean()) if len(right) else None
+        found |= {"decided": float(kept.mean()), "accuracy": accuracy}
+    if (sets := decision.sets(predictions.probabilities)) is not None:
+        share = float(covered(predictions).mean())
+        found |= {"covered": share, "set_size": float(sets.sum(axis=1).mean())}
+    if decision.costs is not None and len(predictions):
+        costs, truth = np.array(decision.costs), predictions.targets
+        likeliest = predictions.probabilities.argmax(axis=1)
+        found["cost"] = float(costs[truth, predictions.decisions].mean())
+        found["cost_of_likeliest"] = float(costs[truth, likeliest].mean())
+    return found
+
+
+def decided_lines(predictions: Predictions) -> list[str]:
+    """Return the same in words."""
+    found, lines = decided_json(predictions), []
+    if "decided" in found:
+        right = "" if found["accuracy"] is None else f", with accuracy {found['accuracy']:.3f}"
+        lines.append(f"decides {found['decided']:.3f} of the rows{right}")
+    if "covered" in found:
+        lines.append(
+            f"prediction sets contain the truth in {found['covered']:.3f} of the rows (target: "
+            f"{predictions.decision.coverage:g}), with {found['set_size']:.2f} labels on average"
+        )
+    if "cost" in found:
+        lines.append(
+            f"a row costs {found['cost']:.3g} on average; with the likeliest label it would cost "
+            f"{found['cost_of_likeliest']:.3g}"
+        )
+    return lines
+
+
+def threshold_lines(predictions: Predictions) -> list[str]:
+    """Return the thresholds of each label; a label with one above 1 is never given."""
+    decision, scheme = predictions.decision, predictions.scheme
+    divisor = "probability divided by"
+    first = "threshold" if scheme.multilabel else divisor
+    titles = {first: decision.thresholds, "least probability": decision.least}
+    return [
+        f"never given: {name}, as no probability is high enough"
+        if value > 1 and title != divisor
+        else f"{title} {value:.3f}  {name}"
+        for title, values in titles.items()
+        if values is not None
+        for name, value in zip(scheme.names, values, strict=True)
+    ]
+
+
+def trust(method: str, predictions: Predictions) -> dict[str, Any]:
+    """Return what the section on probabilities shows of one method on test rows."""
+    found = calibration(predictions)
+    error, before = found.after.calibration_error, found.before.calibration_error
+    is_scaled = found.temperature != 1
+    panels = [("as trained", found.before), ("scaled", found.after)]
+    shown = panels if is_scaled else [("not scaled", found.after)]
+    bins = zip(*[of.bins for _, of in shown], strict=True)
+    verdict = "well" if error < WELL_CALIBRATED else "poorly"
+    scaling = "The logits are not scaled."
+    if is_scaled and abs(before - error) < _CLOSE:
+        scaling = "Temperature scaling changed little."
+    elif is_scaled:
+        only = "" if before > error else "only "
+        scaling = f"Without temperature scaling the error would be {only}{_points(before)}."
+    curve = None if predictions.scheme.multilabel else selective(predictions)
+    return {
+        "method": method,
+        "error": error,
+        "headline": (
+            f"The probabilities of {method} are {verdict} calibrated: calibration error "
+            f"{_points(error)}"
+        ),
+        "sentence": scaling,
+        "temperature": found.temperature if is_scaled else None,
+        "panels": shown,
+        "plot": plots.reliability_diagram(shown),
+        "measures": _MEASURES,
+        "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
+        "abstaining": "" if curve is None else _abstaining(curve),
+        "selective_plot": "" if curve is None else plots.selective_curve(curve),
+        "selective_rows": [] if curve is None else evenly(curve.points, _MOST_ROWS),
+        "sets": _sets(predictions),
+    }
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"
+
+
+def _abstaining(curve: Selective) -> str:
+    """The gain of leaving out doubtful rows, and what this model does."""
+    whole, part = curve.points[0], min(curve.points, key=lambda point: abs(point[0] - 0.8))
+    gain = f"Accuracy is {whole[1]:.1%} on all rows"
+    if abs(part[0] - 0.8) < 0.05 and part[1] > whole[1]:
+        gain += f", and {part[1]:.1%} on the {part[0]:.0%} with the highest probability"
+    if math.isclose(curve.coverage, 1):
+        return f"{gain}. This model decides every row; with --abstain it leaves some out."
+    decided = f"decides {curve.coverage:.1%} of the rows, with an accuracy of {curve.accuracy:.1%}"
+    return f"{gain}. This model {decided}."
+
+
+def _sets(predictions: Predictions) -> str:
+    """The coverage and size of the prediction sets; nothing if the model makes none."""
+    coverage = predictions.decision.coverage
+    chosen = predictions.decision.sets(predictions.probabilities)
+    if chosen is None or coverage is None:
+        return ""
+    sizes = chosen.sum(axis=1)
+    return (
+        f"Prediction sets contain the truth in {covered(predictions).mean():.1%} of the test rows "
+        f"(target: {coverage:.0%}). A set has {sizes.mean():.2f} of {chosen.shape[1]} labels on "
+        f"average; {(sizes == 1).mean():.0%} of the sets have one label, "
+        f"{(sizes == 0).mean():.0%} none."
+    )
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One label of a text.
+
+    Attributes:
+        is_given: whether the decision rule gives it.
+        is_in_set: whether it is in the prediction set.
+        limit: the probability from which it is given, if there is one.
+    """
+
+    label: str
+    probability: float
+    is_given: bool
+    is_in_set: bool
+    limit: float | None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The probabilities of one text, likeliest label first, and what is decided."""
+
+    text: str
+    bars: tuple[Bar, ...]
+    abstains: bool
+    decision: Decision
+    multilabel: bool
+
+    @classmethod
+    def of(cls, classifier: Classifier, text: str) -> Bars:
+        """Predict one text."""
+        scheme, decision = classifier.scheme, classifier.decision
+        found = classifier.predict_proba([text])
+        labels = decision.labels(found, scheme.multilabel)[0]
+        abstains = not scheme.multilabel and bool(decision.abstains(found)[0])
+        sets = decision.sets(found)
+        bars = []
+        for column, name in enumerate(scheme.names):
+            given = bool(labels[column] if scheme.multilabel else labels == column)
+            limits = decision.thresholds if scheme.multilabel else decision.least
+            default = 0.5 if scheme.multilabel else None
+            limit = default if limits is None else limits[column]
+            in_set = sets is not None and bool(sets[0, column])
+            bars.append(Bar(name, float(found[0, column]), given and not abstains, in_set, limit))
+        bars.sort(key=lambda bar: -bar.probability)
+        return cls(text, tuple(bars), abstains, decision, scheme.multilabel)
+
+    @property
+    def prediction(self) -> Any:
+        """The label given, None where it abstains; a list of labels in multi-label data."""
+        given = [bar.label for bar in self.bars if bar.is_given]
+        return given if self.multilabel else next(iter(given), None)
+
+    @property
+    def said(self) -> str:
+        """What is decided, in one line."""
+        if self.abstains:
+            return "no label, as none is probable enough"
+        return ", ".join(bar.label for bar in self.bars if bar.is_given) or "no label"
+
+    def notes(self, shown: int) -> Iterator[str]:
+        """Notes on the decision, with that many labels shown."""
+        decision = self.decision
+        if decision.set_from is not None:
+            names = ", ".join(bar.label for bar in self.bars if bar.is_in_set)
+            share = "" if decision.coverage is None else f" ({decision.coverage:.0%} coverage)"
+            yield f"prediction set{share}: {names or 'no label'}"
+        if any(bar.limit is not None for bar in self.bars[:shown]):
+            yield f"{_LIMIT_MARK} is the probability from which a label is given"
+        if decision.costs is not None:
+            yield "the label given is the one with the lowest expected cost"
+        elif decision.thresholds is not None and not self.multilabel:
+            yield "the label given has the highest probability divided by its threshold"
+        if rest := self.bars[shown:]:
+            together = f", together {sum(bar.probability for bar in rest):.4f}"
+            less = counted(len(rest), "less likely label")
+            yield f"and {less}{'' if self.multilabel else together}"
+
+    def to_json(self, shown: int | None = None) -> dict[str, Any]:
+        """Return JSON values; a missing limit is None."""
+        bars = self.bars[:shown]
+        values: dict[str, Any] = {
+            "text": self.text,
+            "prediction": self.prediction,
+            "abstains": self.abstains,
+            "probabilities": {bar.label: bar.probability for bar in bars},
+            "limits": {bar.label: bar.limit for bar in bars},
+        }
+        if self.decision.set_from is not None:
+            values["set"] = [bar.label for bar in self.bars if bar.is_in_set]
+        return values
+
+
+def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list[Text]:
+    """Return the bars for a terminal, then notes.
+
+    Args:
+        bars: what to show.
+        most: number of labels at most.
+        width: columns of the terminal.
+        is_plain: whether only ASCII can be shown.
+    """
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    shown = bars.bars[:most]
+    names = [short(bar.label, _LONGEST_NAME) for bar in shown]
+    room = min(max(map(cell_len, names)), max(6, width - _SHORTEST_BAR - 10))
+    length = max(_SHORTEST_BAR, width - room - 10)
+    lines = [Text.assemble("prediction: ", (short(bars.said, 200), "bold"))]
+    for bar, name in zip(shown, names, strict=True):
+        style = "bold blue" if bar.is_given else "blue" if bar.is_in_set else "dim"
+        label = (set_cell_size(name, room), "bold" if bar.is_given else "")
+        cells = (_cells(bar, length, is_plain), style)
+        lines.append(Text.assemble(label, "  ", cells, f" {bar.probability:6.4f}"))
+    for note in (short(each, 1000) for each in bars.notes(most)):
+        lines.append(Text(note.replace(_LIMIT_MARK, "|") if is_plain else note, "dim"))
+    return lines
+
+
+def _cells(bar: Bar, length: int, is_plain: bool) -> str:
+    """A bar with the mark of its limit."""
+    eighths = round(bar.probability * length * 8)
+    drawn = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+    cells = list(("#" * round(eighths / 8) if is_plain else drawn).ljust(length))
+    if bar.limit is not None and bar.limit <= 1:
+        cells[min(length - 1, round(bar.limit * length))] = "|" if is_plain else _LIMIT_MARK
+    return "".join(cells)
+
+
+def write_bars(bars: Bars, path: Path, most: int) -> Path:
+    """Draw the bars of at most that many labels as .png or .svg; see `plots.write_picture`."""
+    height = 1.6 + 0.27 * min(most, len(bars.bars)) + 0.2 * len(list(bars.notes(most)))
+
+    def draw(figure: Figure) -> None:
+        axes, shown = figure.subplots(), bars.bars[:most]
+        blue, mark = plots.LIGHT_SERIES[:2]
+        colors = [blue if bar.is_given else "#9db4cf" for bar in shown]
+        axes.barh(range(len(shown)), [bar.probability for bar in shown], 0.7, color=colors)
+        beside: dict[str, Any] = {"va": "center", "family": "monospace", "fontsize": 9}
+        for row, bar in enumerate(shown):
+            if bar.limit is not None and bar.limit <= 1:
+                axes.plot([bar.limit] * 2, [row - 0.42, row + 0.42], color=mark, linewidth=2)
+            axes.text(1.01, row, f"{bar.probability:.4f}", **beside)
+        plots.label_rows(axes, [bar.label for bar in shown], _LONGEST_NAME)
+        for tick, bar in zip(axes.get_yticklabels(), shown, strict=True):
+            tick.set_fontweight("bold" if bar.is_given else "normal")
+        axes.set_xlim(0, 1)
+        notes = [note.replace(_LIMIT_MARK, "the line") for note in bars.notes(most)]
+        axes.set_xlabel("\n".join(["probability", *(short(note, 90) for note in notes)]))
+        title = f"{short(bars.text, 90)}\nprediction: {short(bars.said, 70)}"
+        axes.set_title(title, loc="left", fontsize=10)
+
+    return plots.write_picture(path, draw, (6.4, max(2.2, height)))

@@ -1,0 +1,163 @@
+"""Shared rendering: tables for the terminal, lines of 80 characters, and pages from templates."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from finetext.core import wording
+from finetext.core.errors import RunError
+from finetext.core.types import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+WIDTH: Final = 80
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: a text with a note, such as an interval, and the value to sort by."""
+
+    text: str
+    note: str = ""
+    value: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.note}".rstrip()
+
+    @property
+    def key(self) -> str:
+        """The value for a page; nothing where it is undefined."""
+        return "" if self.value is None or math.isnan(self.value) else str(self.value)
+
+
+def count(number: int) -> Cell:
+    """A cell with a number of things."""
+    return Cell(f"{number:,}", value=number)
+
+
+def share(value: float | None) -> Cell:
+    """A cell with a percentage."""
+    return Cell("" if value is None else f"{value:.1%}", value=value)
+
+
+def score(of: Score | None, written: str = ".3f") -> Cell:
+    """A cell with a score, its interval as the note; "+.3f" writes a difference."""
+    if of is None:
+        return Cell("-")
+    text = "-" if math.isnan(of.value) else f"{of.value:{written}}"
+    return Cell(text, wording.ends(of, written), of.value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for terminal and page alike; the first cell of a row is its name."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
+    """Return lines with aligned columns, the first `left` of them to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        gap.join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return a table as plain lines, without its caption."""
+    return aligned([list(table.header), *(list(map(str, row)) for row in table.rows)])
+
+
+def rich_table(table: Table, caption: bool = False) -> RichTable:
+    """Return a table that folds long names to the width of the terminal."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+    made.caption = table.caption if caption else None
+    for number, name in enumerate(table.header):
+        made.add_column(name, overflow="fold", justify="right" if number else "left")
+    for row in table.rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return made
+
+
+def wrapped(text: str, indent: str = "", most: int | None = None, hang: str = "") -> list[str]:
+    """Break a text at 80 characters.
+
+    Args:
+        text: the text.
+        indent: what every line begins with.
+        most: number of lines; the last ends in an ellipsis where something is cut.
+        hang: what all lines but the first begin with, after the indent.
+    """
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + hang,
+        max_lines=most,
+        placeholder=" …",
+        break_on_hyphens=False,
+    )
+
+
+def evenly(values: Sequence[Value], most: int) -> list[Value]:
+    """Return at most that many of the values, evenly spaced, with the first and the last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(n * (len(values) - 1) / (most - 1))] for n in range(most)]
+
+
+def without_middle(name: str, longest: int) -> str:
+    """Cut the middle of a long name: names of methods often differ at the end."""
+    tail = longest // 2
+    return name if len(name) <= longest else f"{name[: longest - 1 - tail]}…{name[-tail:]}"
+
+
+def render_page(template: str, context: Mapping[str, object]) -> str:
+    """Return a template of this folder as HTML, filled in; whatever the data hold is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = ("number", "signed", "ends", "p_value", "duration", "speed", "size", "start_and_rest")
+    for name in (*names, "capitalize_first", "rows_of", "counted"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["svg"] = Markup
+    return environment.get_template(template).render(context)
+
+
+def write_page(path: str | Path, page: str) -> Path:
+    """Write a page completely or not at all, and return its path.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    from finetext.storage.files import write_text
+
+    try:
+        write_text(Path(path), page)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    return Path(path)

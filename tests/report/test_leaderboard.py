@@ -1,0 +1,210 @@
+"""The leaderboard, comparisons and encoder gains in the terminal, as tables and on the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from math import nan
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.leaderboard import EncoderGain, Kind
+from finetext.evaluation.several import Several, compare_all
+from finetext.report.data import ReportData
+from finetext.report.leaderboard import (
+    comparison_lines,
+    comparison_table,
+    gain_headline,
+    gain_lines,
+    gain_sentence,
+    leaderboard_lines,
+    show_leaderboard,
+)
+from finetext.report.rendering import WIDTH
+from finetext.report.report import render
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])
+def test_lines_fit_100_columns_even_with_long_names(single: ReportData, metric: str) -> None:
+    entries = [replace(e, method=e.method + "-of-a-long-name" * 5) for e in single.entries]
+    lines = leaderboard_lines(entries, "x", "y", metric, single.comparisons)
+    assert max(map(len, lines)) <= 100
+    assert sum("…" in line for line in lines) == 3
+
+
+def test_long_names_that_differ_at_the_end_stay_distinct(single: ReportData) -> None:
+    names = ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
+    entries = [replace(single.entries[-1], method=name) for name in names]
+    comparisons = dict.fromkeys(names, next(iter(single.comparisons.values())))
+    lines = leaderboard_lines(entries, "x", "y", "macro_f1", comparisons)
+    shown = {line.split()[0] for line in lines if line.lstrip().startswith("finetun")}
+    assert len(shown) == 3
+    assert any(name.endswith("-random") for name in shown)
+
+
+def test_best_and_cheapest_are_marked(single: ReportData) -> None:
+    lines = leaderboard_lines(single.entries, "finetune", "tfidf")
+    marked = {line.split()[1]: line.split()[0] for line in lines if line.startswith(("*", "+"))}
+    assert {"finetune": "*", "tfidf": "+"}.items() <= marked.items()
+    both = leaderboard_lines(single.entries, "finetune", "finetune")
+    assert any(line.startswith("*+  finetune") for line in both)
+
+
+def test_scores_have_their_interval(single: ReportData) -> None:
+    score = single.entries[-1].metrics["test"]["macro_f1"]
+    line = next(x for x in leaderboard_lines(single.entries, "a", "b") if "finetune" in x)
+    assert f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" in line
+
+
+def test_p_values_compare_with_the_best(single: ReportData) -> None:
+    lines = leaderboard_lines(single.entries, "finetune", "tfidf", comparisons=single.comparisons)
+    assert "p vs" in lines[0]
+    assert "< 0.001" in next(line for line in lines if "majority" in line)
+    assert "p vs" not in leaderboard_lines(single.entries, "finetune", "tfidf")[0]
+
+
+def test_multi_label_runs_show_subset_accuracy(several: ReportData) -> None:
+    head = " ".join(leaderboard_lines(several.entries, "finetune", "tfidf")[:2])
+    assert "subset" in head
+
+
+def test_a_missing_metric_is_a_dash(single: ReportData) -> None:
+    entry = replace(single.entries[0], metrics={"validation": {}, "test": {}})
+    line = leaderboard_lines([entry], "majority", "majority")[2]
+    assert line.split()[2:4] == ["-", "-"]
+
+
+def test_a_terminal_shows_the_same_lines_with_the_best_in_bold(single: ReportData) -> None:
+    console = Console(width=60, record=True, file=io.StringIO(), highlight=False)
+    lines = leaderboard_lines(single.entries, "finetune", "tfidf")
+    show_leaderboard(lines, console)
+    assert console.export_text(clear=False).splitlines() == lines
+    [bold] = re.findall(r"\x1b\[1m(.*?)\x1b\[0m", console.export_text(styles=True))
+    assert bold.startswith("*  finetune")
+
+
+def prediction_sets(n: int, groups: tuple[str, ...] | None = None) -> dict[str, Predictions]:
+    random = np.random.default_rng(0)
+    scheme, ids = LabelScheme(("a", "b")), tuple(map(str, range(n)))
+    targets = np.arange(n) % 2
+    good, poor = (np.where(random.random(n) < share, targets, 1 - targets) for share in (0.95, 0.5))
+    return {
+        name: Predictions(ids, targets, np.eye(2)[given] * 0.8 + 0.1, scheme, groups=groups)
+        for name, given in {"good": good, "poor": poor}.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def compared() -> Several:
+    return compare_all(prediction_sets(200), "accuracy", resamples=100)
+
+
+def test_a_pair_has_a_verdict_and_numbers(compared: Several) -> None:
+    text = "\n".join(comparison_lines(compared, "test"))
+    [pair] = compared.pairs
+    assert text.startswith("200 test rows\n")
+    assert "good minus poor: good is better than poor" in text
+    assert f"{pair.comparison.difference.value:+.3f}" in text
+    assert f"right in good alone: {pair.only_a} rows; in poor alone: {pair.only_b}" in text
+    assert "p: McNemar, exact\n" in text
+    assert "corrected: for" not in text
+
+
+def test_lines_fit_80_columns_even_with_long_names(compared: Several) -> None:
+    names = {"good": "runs-of-last-week/" * 8 + "one", "poor": "runs-of-last-week/" * 8 + "other"}
+    named = replace(
+        compared,
+        scores={names[name]: score for name, score in compared.scores.items()},
+        pairs=tuple(replace(p, a=names[p.a], b=names[p.b]) for p in compared.pairs) * 3,
+    )
+    lines = comparison_lines(named, "validation")
+    broken = [line for line in lines if len(line) > WIDTH]
+    assert all(" " not in line.strip() for line in broken)
+    assert {line.split()[0][-5:] for line in lines if "…" in line} == {"k/one", "other"}
+    assert any("corrected: for 3 comparisons" in line for line in lines)
+
+
+def test_groups_and_undefined_values_are_shown() -> None:
+    found = compare_all(prediction_sets(20, ("one film",) * 20), resamples=20)
+    lines = comparison_lines(found, "test")
+    assert lines[0] == "20 test rows in 1 group"
+    assert not any("McNemar" in line for line in lines)
+    [row] = [{name: values[0] for name, values in comparison_table(found).items()}]
+    assert (row["low"], row["smallest"], row["mcnemar"], row["better"]) == (None,) * 4
+    assert row["difference"] == pytest.approx(row["a_value"] - row["b_value"])
+
+
+def test_lower_is_better_is_stated() -> None:
+    assert comparison_lines(compare_all(prediction_sets(60), "log_loss", resamples=50), "test")[
+        0
+    ].endswith("lower is better")
+
+
+def gain(
+    difference: Score, p_value: float, kind: Kind = "adapted", metric: str = "macro_f1"
+) -> EncoderGain:
+    comparison = Comparison(metric, difference, p_value, "paired permutation of rows", 200)
+    return EncoderGain("finetune", "tfidf", kind, comparison, 70.0, 60.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("of", "sentence"),
+    [
+        (
+            gain(Score(0.018, 0.009, 0.027, 200), 0.001),
+            "finetune: adaptation is worth it: +1.8 points macro F1 [0.9, 2.7], for 10 min more",
+        ),
+        (
+            gain(Score(-0.05, -0.08, -0.02, 200), 0.001, "pretrained"),
+            "finetune: pretraining makes it worse: -5.0 points macro F1 [-8.0, -2.0], for 10 min "
+            "more",
+        ),
+        (
+            gain(Score(0.002, -0.01, 0.014, 200), 0.7),
+            "finetune: no difference from tfidf could be shown: +0.2 points macro F1 [-1.0, 1.4], "
+            "p = 0.700, for 10 min more",
+        ),
+        (
+            gain(Score(-0.05, nan, nan, 200), 0.001, metric="log_loss"),
+            "finetune: adaptation is worth it: -0.050 log loss, for 10 min more",
+        ),
+    ],
+)
+def test_the_sentence_has_outcome_difference_and_cost(of: EncoderGain, sentence: str) -> None:
+    assert gain_sentence(of) == sentence
+    assert gain_lines([of]) == ["", sentence]
+
+
+def test_less_time_is_stated() -> None:
+    quick = replace(gain(Score(0.1, 0.05, 0.15, 200), 0.001), seconds_beside=700.0)
+    assert gain_sentence(quick).endswith(", for 30 s less")
+
+
+def test_without_encoders_there_is_no_section(single: ReportData) -> None:
+    assert gain_lines([]) == []
+    assert 'id="paid"' not in render(single)
+
+
+def test_the_page_has_a_section_on_encoders(single: ReportData, several: ReportData) -> None:
+    of = gain(single.comparisons["tfidf"].difference, 0.001)
+    for data in (single, several):
+        page = render(replace(data, paid=(of, replace(of, kind="pretrained"))))
+        assert page.count('<a href="#paid">') == page.count('<section id="paid">') == 1
+        assert f"<li>{gain_sentence(of)}.</li>" in page
+        assert "adaptation" in page
+        assert "pretraining" in page
+
+
+def test_the_headline_counts_the_encoders_that_are_worth_it() -> None:
+    better = gain(Score(0.018, 0.009, 0.027, 200), 0.001)
+    unclear = gain(Score(0.002, -0.01, 0.014, 200), 0.7)
+    assert gain_headline([better]) == (
+        "Adaptation is worth it for finetune: +1.8 points macro F1 [0.9, 2.7]"
+    )
+    assert "shows no significant gain" in gain_headline([unclear])
+    assert gain_headline([better, unclear]).startswith("1 of 2 adapted or pretrained encoders")
