@@ -33,7 +33,7 @@ def test_a_text_is_shown_with_its_words_marked(command: Command, model: Path) ->
     assert "explained: good, probability 0." in seen.out
     assert "[+fine]" in seen.out
     assert re.search(r"^ +\+\d\.\d{3}  █+ +fine$", seen.out, re.MULTILINE)
-    assert "check: without the 1 word that speaks most for it, good loses" in seen.out
+    assert "check: without the 1 word with the strongest evidence for it, good loses" in seen.out
     against = command("explain", model, TEXT, "--label", "bad")
     assert "[-fine]" in against.out
     assert "explained: bad" in against.out
@@ -41,7 +41,7 @@ def test_a_text_is_shown_with_its_words_marked(command: Command, model: Path) ->
 
 def test_a_text_without_known_words(command: Command, model: Path) -> None:
     assert "there is no word" in command("explain", model, "").out
-    assert "no word speaks for good" in command("explain", model, "qwxz").out
+    assert "no word is evidence for good" in command("explain", model, "qwxz").out
 
 
 def test_json_has_everything(command: Command, model: Path) -> None:
