@@ -76,7 +76,7 @@ def test_a_table_that_does_not_say_its_part_has_rows(command: Command, run: Path
         assert json.loads(command(words[0], "mine.csv", *words[1:], "--json").out)["part"] is None
     assert command("errors", "mine.csv", "--page", "errors.html").status == 0
     page = Path("errors.html").read_text()
-    assert "40 rows, " in page
+    assert "of 40 rows (" in page
     assert "None" not in page
     seen = command("errors", run, "--page", "of-run.html")
     assert "9 validation rows of films/tfidf" in seen.out
