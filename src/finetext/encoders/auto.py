@@ -82,12 +82,6 @@ def loading(name: str) -> Iterator[str]:
         with loading("minilm") as path:
             model = AutoModel.from_pretrained(path, trust_remote_code=False)
 
-    Args:
-        name: see `resolve`.
-
-    Yields:
-        the argument of `from_pretrained`: a local folder or a Hub name.
-
     Raises:
         ModelError: the Hub cannot be reached or has no such model, its files are damaged or of no
             known architecture, or it has random weights.
@@ -114,9 +108,6 @@ def loading(name: str) -> Iterator[str]:
 def context_of(name: str) -> int:
     """Return the longest input of an encoder in tokens, special tokens included.
 
-    Args:
-        name: see `resolve`.
-
     Raises:
         ModelError: its configuration or tokenizer cannot be loaded.
     """
@@ -134,14 +125,7 @@ def context_from(config: PretrainedConfig, model_max_length: int) -> int:
     """Return the longest input in tokens: the smaller limit of model and tokenizer.
 
     RoBERTa and related models count positions from the one after the padding id, so two of their
-    514 positions are never used.
-
-    Args:
-        config: the model's configuration.
-        model_max_length: the tokenizer's limit; transformers has a huge one for "none".
-
-    Returns:
-        the limit; 512 if there is none, and at most 8,192.
+    514 positions are never used. It is 512 if there is no limit, and at most 8,192.
     """
     config = config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or -1

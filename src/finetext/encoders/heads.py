@@ -60,16 +60,7 @@ class ConcatPooledConfig(PreTrainedConfig):
         head_dropout: float = HEAD_DROPOUT,
         **others: Any,
     ) -> None:
-        """Wrap the configuration of an encoder.
-
-        Args:
-            encoder: of any model that `AutoModel` loads, or the same as a mapping with its
-                `model_type`; BERT by default.
-            token: whose state is read beside maximum and mean; `summary_token` by default.
-            head_width: width of the hidden layer of the head.
-            head_dropout: dropout before each of the two layers of the head.
-            others: values of every configuration, such as `id2label`.
-        """
+        """Wrap the configuration of an encoder."""
         if not isinstance(encoder, PreTrainedConfig):
             values = {"model_type": "bert", **(encoder or {})}
             encoder = AutoConfig.for_model(values.pop("model_type"), **values)
@@ -257,12 +248,7 @@ class Standardized(nn.Module):
 
 
 def standardize(model: nn.Module, predict: Callable[[], Any]) -> None:
-    """Measure those `Standardized` layers of a model that are not measured yet.
-
-    Args:
-        model: a model with any number of such layers.
-        predict: puts training texts through the model.
-    """
+    """Measure those `Standardized` layers of a model that are not measured yet."""
     layers = [layer for layer in model.modules() if isinstance(layer, Standardized)]
     for layer in (layer for layer in layers if not layer.is_measured):
         inputs: list[Tensor] = []
@@ -278,18 +264,10 @@ def standardize(model: nn.Module, predict: Callable[[], Any]) -> None:
 def with_temperature(
     model: Any, labels: int, temperature: float, inputs: Mapping[str, Any]
 ) -> Any | None:
-    """Return a model whose last layer, and so its logits, is divided by a temperature.
+    """Return a model whose logits are divided by a temperature, or None if that is impossible.
 
-    Args:
-        model: a `PreTrainedModel` with a classification head; it is not changed, and shares all
-            other weights with the one returned.
-        labels: number of its outputs.
-        temperature: a positive number.
-        inputs: the tokens of a text, to run the model with: some models need their own special
-            tokens, or a few tokens at least.
-
-    Returns:
-        a model of the same class, or None if its outputs do not come from one linear layer.
+    The model is not changed and shares all weights but those of its last layer, which must be
+    linear; `inputs` are the tokens of a text that the model can read.
     """
     name = _output_layer(model, labels, inputs)
     if name is None:

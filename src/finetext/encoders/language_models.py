@@ -28,9 +28,6 @@ STREAMED: Final = "awd_lstm"
 def objective_of(encoder: str) -> Objective:
     """Return what a language model of this encoder predicts: masked tokens or the next one.
 
-    Args:
-        encoder: alias, Hub name or folder.
-
     Raises:
         ModelError: its architecture has no language model of either type.
     """
@@ -61,11 +58,6 @@ def load_for_language_model(
     A checkpoint without such a head gets a new one: its output layer is tied to the token
     embeddings, and the layers before it start as the identity. After 64 steps on film reviews,
     MiniLM has a perplexity of 136 this way, and of 178 with a random layer.
-
-    Args:
-        encoder: alias, Hub name or folder.
-        tokenizer: that of `load_tokenizer`.
-        dropout_multiplier: factor on every dropout probability of the configuration.
 
     Raises:
         ModelError: it cannot be loaded, or has no language model.
@@ -126,12 +118,8 @@ def initialize_output_bias(model: Any, counts: Integers) -> None:
 def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = "") -> None:
     """Write model and tokenizer into an existing empty folder.
 
-    Args:
-        model: a language model in fp32.
-        tokenizer: its tokenizer.
-        folder: where to write.
-        base: the encoder it was loaded from, whose dropout probabilities and pooling layer, which a
-            language model does not have, are saved as well.
+    The dropout probabilities and the pooling layer, which a language model lacks, are those of
+    `base`, the encoder it was loaded from.
     """
     weights = model.state_dict()
     if base:

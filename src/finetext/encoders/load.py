@@ -153,10 +153,6 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
     """Return the bare encoder in evaluation mode, without a classification head.
 
     Weights that the checkpoint lacks, often those of a pooling layer, are the same each time.
-
-    Args:
-        encoder: alias, Hub name or folder.
-        tokenizer: that of `load_tokenizer`; it is prepared for the model.
     """
     import torch
     from transformers import AutoModel

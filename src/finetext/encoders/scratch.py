@@ -158,12 +158,9 @@ def _unigram(texts: Sequence[str], size: int, lower_case: bool) -> Any:
 
 
 def _sorted_unigram(tokenizer: Any) -> list[tuple[str, float]]:
-    """The tokens of Unigram and their log probabilities, most probable first.
-
-    The trainer visits words and characters in random order. So the last digits of sums differ
-    between processes, and so does the order of the lowest probabilities, which it gives to the
-    characters that it had dropped and adds again at the end.
-    """
+    """The tokens of Unigram and their log probabilities, most probable first."""
+    # The trainer visits words and characters in random order, so between processes the last digits
+    # of sums differ, and the order of the characters with the lowest probabilities, added last.
     tokens = json.loads(tokenizer.to_str())["model"]["vocab"]
     learned = {str(t): round(float(score), DECIMALS) for t, score in tokens if t not in SPECIAL}
     characters = sorted(token for token in learned if len(token) == 1)
@@ -216,12 +213,6 @@ def initialized(
 ) -> Iterator[str]:
     """Yield where to load an encoder from; for `random:...` a folder that exists in the body.
 
-    Args:
-        encoder: alias, Hub name, folder, or one of these or a preset after `random:`.
-        texts: n training texts, on which the tokenizer of a preset is trained.
-        seed: seed of the weights.
-        say: called with what is worth knowing about the tokenizer.
-
     Raises:
         UnknownNameError: there is no such preset or encoder.
         ModelError: the encoder of that name cannot be loaded.
@@ -251,13 +242,7 @@ def initialized(
 
 
 def random_model(config: Any, auto_class: Any, seed: int) -> Any:
-    """Return a model with random weights in fp32; torch's generators keep their states.
-
-    Args:
-        config: a `PretrainedConfig`.
-        auto_class: one of transformers' auto classes, such as `AutoModel`.
-        seed: seed of the weights.
-    """
+    """Return a model with random weights in fp32; torch's generators keep their states."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -284,11 +269,6 @@ def check_sizes(sizes: Preset) -> None:
 
 def configuration(sizes: Preset, tokenizer: Any) -> Any:
     """Return the `PretrainedConfig` of an encoder of these sizes for a tokenizer.
-
-    Args:
-        sizes: architecture and sizes; the size of the vocabulary is that of the tokenizer.
-        tokenizer: a transformers tokenizer; its `model_max_length` is set to the context, and token
-            type ids are dropped for an architecture without them.
 
     Raises:
         RecipeError: the width does not divide into heads.

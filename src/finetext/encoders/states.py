@@ -41,11 +41,6 @@ class FrozenEncoder:
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
         """Return the mean of the last hidden states over the tokens of each text.
 
-        Args:
-            texts: n texts.
-            context: cache for states, named by the hash of tokens and weights, and listener to
-                progress; None has neither.
-
         Returns:
             (n, hidden size) in the order of the texts.
         """

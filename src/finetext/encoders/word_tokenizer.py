@@ -54,12 +54,7 @@ class WordTokenizer(PreTrainedTokenizerFast):
 
     @classmethod
     def of_words(cls, words: Sequence[str], max_length: int = LONGEST_TEXT) -> WordTokenizer:
-        """Return a tokenizer for a vocabulary.
-
-        Args:
-            words: the words by id, all different, with all of `SPECIAL`.
-            max_length: words to which texts are truncated.
-        """
+        """Return a tokenizer for a vocabulary."""
         ids = {word: number for number, word in enumerate(words)}
         backend = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -103,11 +98,6 @@ def train_word_tokenizer(
     """Return a tokenizer of the most frequent words.
 
     Its ids are those of the markers, then of the words by falling frequency, then alphabetically.
-
-    Args:
-        texts: the texts, read once.
-        size: maximum size of the vocabulary, markers included.
-        minimum_frequency: occurrences that a word must have.
     """
     counts = Counter(word for text in texts for word in marked(text).split(" ") if word)
     for marker in MARKERS:

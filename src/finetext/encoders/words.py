@@ -33,11 +33,6 @@ def word_spans(text: str, cuts: Collection[int] | None = None) -> list[Span]:
 
     A word is a run of letters, digits and their marks, with apostrophes inside; a run of the same
     sign is one. In scripts without spaces between words, each character is one.
-
-    Args:
-        text: any text.
-        cuts: where a run of a script without spaces may be cut, such as the starts of tokens; None
-            (the default) for everywhere.
     """
     if text.isascii():
         return [found.span() for found in _ASCII.finditer(text)]

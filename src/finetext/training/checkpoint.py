@@ -115,12 +115,7 @@ class CheckpointFile:
     """Where and when a training writes its checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
-        """Write nothing yet.
-
-        Args:
-            checkpoints: the folder and the intervals.
-            identity: what must be the same to resume, JSON values by name.
-        """
+        """Write nothing yet."""
         from finetext.core import __version__
 
         self._folder = checkpoints.folder

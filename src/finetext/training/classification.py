@@ -38,11 +38,7 @@ LEARNED_SOMETHING: Final = 0.98
 
 @contextmanager
 def only_first_token(model: Any) -> Iterator[None]:
-    """Compute the last layer only for the first token, if the head of the model reads no other.
-
-    Args:
-        model: a transformers model with a classification head; texts are padded on the right.
-    """
+    """Compute the last layer only for the first token, if the head reads no other (right padding)."""
     bare = getattr(model, "module", model)
     if type(bare).__name__ not in HEADS_ON_THE_FIRST_TOKEN:
         yield
@@ -205,11 +201,6 @@ def predict_logits(
     model: Any, tokens: TokenTable, progress: Callable[[int], None] = lambda rows: None
 ) -> Floats:
     """Return the outputs of a model for every row, in the number format of its weights.
-
-    Args:
-        model: a transformers model with k outputs.
-        tokens: n texts.
-        progress: called with the number of rows finished since the last call.
 
     Returns:
         (n, k) in the order of the rows.

@@ -12,13 +12,6 @@ def layer_groups(model: Any) -> list[list[str]]:
     The first group is everything below the layers, the embeddings; each layer is a group; the last
     is everything above: pooling, normalization after the last layer, head. An output layer that is
     tied to the embeddings takes them into the last group. A model without layers is one group.
-
-    Args:
-        model: a `torch.nn.Module`; in a transformers model, the layers are the longest
-            `ModuleList` of its base model.
-
-    Returns:
-        a partition of the names in `named_parameters`.
     """
     import torch
 
@@ -75,15 +68,7 @@ class Optimizer:
         precision: Literal["fp32", "bf16"] = "fp32",
         groups: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """Take over the weights of a model.
-
-        Args:
-            model: in fp32; its parameters that require a gradient are updated.
-            learning_rate: of all groups, until `set_pace`.
-            weight_decay: decoupled decay of the matrices.
-            precision: "bf16" keeps the weights of the model in bf16 until `release`.
-            groups: names of the parameters that share a learning rate; one group by default.
-        """
+        """Take over the weights of a model."""
         import torch
 
         self._weights = dict(model.named_parameters())
@@ -122,11 +107,7 @@ class Optimizer:
                 self._weights[name].requires_grad_(number >= first)
 
     def step(self, largest_gradient: float) -> Any:
-        """Clip the gradients to a norm, update the weights and drop the gradients.
-
-        Returns:
-            the norm before clipping, a scalar tensor.
-        """
+        """Clip the gradients to a norm, update the weights and drop the gradients."""
         import torch
 
         for weight, master in self._copied():

@@ -35,12 +35,7 @@ Schedule = Callable[[int, int], Pace]
 
 
 def learning_rate_for(rate: float, hidden_size: int) -> float:
-    """Return a learning rate in inverse proportion to a hidden size, at most 1e-3.
-
-    Args:
-        rate: that for a hidden size of 384.
-        hidden_size: of the model.
-    """
+    """Return a rate for a width of 384 scaled in inverse proportion to another, at most 1e-3."""
     return min(MAX_LEARNING_RATE, rate * USUAL_WIDTH / hidden_size)
 
 

@@ -81,12 +81,9 @@ def check_precision(name: str) -> Precision:
 
 
 def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16"]:
-    """Return the number format of matrix products.
+    """Return the number format of matrix products; "auto" is bf16 where the hardware is fast at it.
 
-    Args:
-        precision: the option; "auto" is bf16 where the hardware multiplies it fast (CUDA from
-            Ampere on, CPUs with AMX or AVX512-BF16), fp32 elsewhere.
-        device: a `torch.device`.
+    That is CUDA from Ampere on, and CPUs with AMX or AVX512-BF16.
     """
     import torch
 
@@ -104,12 +101,7 @@ def _processor_has_bf16() -> bool:
 
 
 def reading_copy(model: Any, precision: Precision) -> Any:
-    """Return the model for prediction: itself in fp32, or a copy in bf16.
-
-    Args:
-        model: a transformers model in fp32, on its device.
-        precision: see `choose_precision`.
-    """
+    """Return the model for prediction: itself in fp32, or a copy in bf16."""
     if choose_precision(precision, model.device) == "fp32":
         return model
     copied = copy.deepcopy(model)
@@ -147,9 +139,6 @@ def cheap_dropout(p: float) -> Any:
 
     The share dropped is `p` rounded to a 256th, and kept values are scaled by exactly that share,
     so the mean is preserved. `torch.manual_seed` determines which values are dropped.
-
-    Args:
-        p: share dropped, from 1/512 to 511/512.
     """
     return _dropout_class()(p)
 
@@ -217,15 +206,10 @@ def applied(choice: Choice, model: Any) -> Iterator[None]:
 def fastest_choice(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
 ) -> Choice:
-    """Return the fastest choice on this machine, measured or remembered.
+    """Return the fastest choice on this machine, measured or remembered in the cache folder.
 
-    Args:
-        model: on the device where it is trained; it is not changed.
-        task: what is learned.
-        batches: the rows of every step.
-        precision: the option; "auto" measures bf16 where the hardware has it, and fp32.
-        cache: folder for the outcome. Without one, and for less than a hundred steps, the default
-            is used without measuring; so it is if other programs disturb the measurement.
+    Without a cache, for less than a hundred steps, and if other programs disturb the measurement,
+    it is the default. The model, which is on the device of the training, is not changed.
     """
     default = default_choice(model, precision, next(model.parameters()).device)
     can_choose = hasattr(model, "set_attn_implementation")

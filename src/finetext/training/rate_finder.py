@@ -116,11 +116,8 @@ def _valley(rates: Sequence[float], losses: Sequence[float]) -> float:
 
 
 def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Where the loss falls fastest over the log learning rate, before its lowest point.
-
-    The slope is that of a line through a tenth of the points, as that between neighbors is noise.
-    """
-    half = max(1, len(rates) // 20)
+    """Where the loss falls fastest over the log learning rate, before its lowest point."""
+    half = max(1, len(rates) // 20)  # a line through a tenth of the points: neighbors are noise
     end = max(2 * half + 1, int(np.argmin(losses)) + 1)
     slopes = np.correlate(losses[:end], np.arange(-half, half + 1), "valid")
     return rates[half + int(slopes.argmin())]

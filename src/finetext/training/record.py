@@ -67,15 +67,7 @@ class Record:
         context: FitContext,
         track: Callable[[Mapping[str, float], int], None] = lambda values, step: None,
     ) -> None:
-        """Start at step 0.
-
-        Args:
-            name: name of the training in messages.
-            steps: number of steps of each epoch.
-            total_rows: rows of all epochs.
-            context: the log file and the listeners.
-            track: called with scalars by name and the step.
-        """
+        """Start at step 0."""
         self.step = 0
         self.evaluated_at = 0
         self.collapse = ""
@@ -98,14 +90,7 @@ class Record:
         return self._ends[-1]
 
     def count(self, rows: int, loss: float, rates: Sequence[float], gradient_norm: float) -> None:
-        """Record one step.
-
-        Args:
-            rows: rows of the batch.
-            loss: mean loss of the batch.
-            rates: learning rate of each layer group in the step, bottom group first.
-            gradient_norm: norm of the gradient before clipping.
-        """
+        """Record one step."""
         self.step += 1
         self._rows += rows
         self._norm = gradient_norm

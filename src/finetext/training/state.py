@@ -86,13 +86,6 @@ class Training:
     ) -> Iterator[Self]:
         """Yield a training that is ready for its first step, or resumed from a checkpoint.
 
-        Args:
-            model: a `torch.nn.Module` in fp32; it is in fp32 again afterwards.
-            task: what is learned.
-            plan: the steps.
-            accelerator: an `accelerate.Accelerator`.
-            context: checkpoints and listeners.
-
         Raises:
             ModelError: the checkpoint is of other data, settings or versions.
         """
@@ -161,9 +154,6 @@ class Training:
 
     def restart(self, reason: str) -> None:
         """Continue from the best weights, in fp32 and with a smaller learning rate; once only.
-
-        Args:
-            reason: what went wrong, a clause.
 
         Raises:
             ModelError: it is the second time, and no weights were evaluated.
@@ -302,11 +292,6 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
 
     This is an estimate, from what the longest row keeps for the backward pass. If it is too low,
     the loop doubles the parts when memory runs out.
-
-    Args:
-        model: on the device where it is trained.
-        task: what is learned.
-        steps: the rows of every step.
     """
     device = next(model.parameters()).device
     lengths = task.lengths

@@ -84,16 +84,10 @@ class TokenTable:
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
 ) -> TokenTable:
-    """Tokenize texts on all CPU cores, truncated to `max_length` tokens.
+    """Tokenize texts, truncated to `max_length` tokens, special tokens included.
 
-    Args:
-        tokenizer: a transformers tokenizer with a padding token.
-        texts: n texts; one without tokens becomes a padding token that is attended to.
-        max_length: maximum number of tokens, special tokens included.
-        cache: folder in which the tokens are looked up and stored, or None.
-
-    Returns:
-        a table of n rows.
+    A text without tokens becomes a padding token that is attended to. `cache` is a folder in which
+    the tokens are looked up and stored.
     """
     padding = (tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side)
     key = "" if cache is None else _key(tokenizer, texts, max_length)
@@ -147,15 +141,9 @@ def encodable(text: str) -> str:
 
 @contextmanager
 def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list[TokenTable]]:
-    """Reduce the embedding of a model to the tokens of the tables in the body.
+    """Reduce the embedding of a model to the tokens of the tables; yield these with new ids.
 
-    Args:
-        model: a transformers model; if its embedding is shared with another part, or is more
-            than a table, nothing is changed.
-        tables: all texts that the model sees in the body.
-
-    Yields:
-        the same texts with new token ids.
+    Nothing is changed if the embedding is shared with another part, or is more than a table.
     """
     import torch
 
@@ -189,10 +177,7 @@ def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list
 
 
 def _used_ids(model: Any, tables: Sequence[TokenTable]) -> Integers:
-    """The ids that occur, and all up to the largest special id of the model's configuration.
-
-    Some models look for padding or the end of a text among the ids, so these keep their numbers.
-    """
+    """The ids that occur, and all up to the largest special id of the model's configuration."""
     is_used = np.zeros(model.get_input_embeddings().num_embeddings, dtype=bool)
     for table in tables:
         is_used[table.ids] = True
@@ -201,5 +186,6 @@ def _used_ids(model: Any, tables: Sequence[TokenTable]) -> Integers:
         for name, value in vars(model.config.get_text_config()).items()
         if name.endswith("_token_id") and isinstance(value, int)
     ]
+    # Some models look for padding or the end of a text among the ids, so these keep their numbers.
     is_used[: max([table.padding[0] for table in tables] + special, default=0) + 1] = True
     return np.flatnonzero(is_used)
