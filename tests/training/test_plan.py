@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from toys import Settings
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from toys import Curve, Settings, at, interrupt, same
 
-from finetext.training.plan import Pace, Plan, Stage, schedule
+from finetext.core.contracts import Checkpoints, FitContext
+from finetext.training.loop import train_model
+from finetext.training.optimizer import Optimizer
+from finetext.training.plan import (
+    Pace,
+    Plan,
+    ScheduleName,
+    Stage,
+    exponential,
+    learning_rate_for,
+    schedule,
+)
 
 
 def plan(stages: Sequence[Stage], **settings: float) -> Plan:
@@ -58,3 +77,245 @@ def test_the_shape_of_the_default_is_linear() -> None:
     shape = schedule("linear", 0.0)
     made = replace(plan([Stage(1, 0.3)]), schedule=shape)
     assert [made.rates(step, 1)[0] for step in range(3)] == pytest.approx([0.3, 0.2, 0.1])
+
+
+NAMES: list[ScheduleName] = ["linear", "one-cycle", "slanted-triangular"]
+
+
+def paces(name: ScheduleName, steps: int, share: float | None = None) -> list[Pace]:
+    return [schedule(name, share)(done, steps) for done in range(steps)]
+
+
+def test_linear_rises_to_the_highest_and_falls_towards_zero() -> None:
+    shares = [pace.share for pace in paces("linear", 10, 0.2)]
+    assert shares == pytest.approx([0.0, 0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+    assert {pace.momentum for pace in paces("linear", 10, 0.2)} == {0.9}
+
+
+def test_no_warm_up_starts_at_the_highest_rate() -> None:
+    assert [pace.share for pace in paces("linear", 4, 0.0)] == pytest.approx([1, 0.75, 0.5, 0.25])
+
+
+def test_one_cycle_follows_cosines() -> None:
+    found = paces("one-cycle", 100)
+    assert found[0] == pytest.approx((0.04, 0.95))
+    assert found[25] == pytest.approx((1.0, 0.85))
+    half_up = (1 + 0.04) / 2
+    assert schedule("one-cycle", 0.5)(25, 100).share == pytest.approx(half_up)
+    assert found[-1].share < 1e-3
+    assert found[-1].momentum == pytest.approx(0.95, abs=1e-3)
+
+
+def test_slanted_triangular_is_that_of_the_paper() -> None:
+    found = paces("slanted-triangular", 200)
+    cut, ratio = 20, 32
+    for step, pace in enumerate(found):
+        # Howard and Ruder 2018, equation 3, with cut_frac 0.1 and 1 / cut_frac - 1 = 9.
+        height = step / cut if step < cut else 1 - (step - cut) / (cut * 9)
+        assert pace.share == pytest.approx((1 + height * (ratio - 1)) / ratio)
+    assert found[cut].momentum == pytest.approx(0.85)
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    steps=st.integers(1, 300),
+    share=st.none() | st.floats(0, 1),
+)
+def test_the_rate_rises_once_and_falls_once_and_the_momentum_goes_against_it(
+    name: ScheduleName, steps: int, share: float | None
+) -> None:
+    found = paces(name, steps, share)
+    assert all(0 <= pace.share <= 1 and 0.85 <= pace.momentum <= 0.95 for pace in found)
+    assert all(math.isfinite(pace.share) for pace in found)
+    turns = [later.share - earlier.share for earlier, later in pairwise(found)]
+    top = max(range(steps), key=lambda step: found[step].share)
+    assert all(turn >= -1e-12 for turn in turns[:top])
+    assert all(turn <= 1e-12 for turn in turns[top:])
+    if name != "linear":
+        against = [later.momentum - earlier.momentum for earlier, later in pairwise(found)]
+        assert all(one * other <= 1e-12 for one, other in zip(turns, against, strict=True))
+
+
+def test_a_range_test_multiplies_the_rate_by_the_same_each_time() -> None:
+    shares = [exponential(1e-4)(done, 5).share for done in range(5)]
+    assert shares == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+
+
+def test_wider_encoders_learn_in_smaller_steps() -> None:
+    assert learning_rate_for(1e-4, 384) == pytest.approx(1e-4)
+    assert learning_rate_for(1e-4, 768) == pytest.approx(5e-5)
+    assert learning_rate_for(1e-4, 8) == 1e-3
+
+
+GRADUAL = [Stage(1, 0.1, 1), Stage(1, 0.05, 2), Stage(2, 0.02)]
+
+
+LAYERS = Settings(discriminative=2.6, schedule="one-cycle", evaluate_every=3)
+
+
+class Tower(nn.Module):
+    """Three numbers in, two layers, one number out: four layer groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Linear(3, 4)
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        states = torch.tanh(self.below(inputs))
+        for layer in self.layers:
+            states = self.dropout(torch.tanh(layer(states)))
+        return self.head(states)
+
+
+@dataclass
+class Stream(Curve):
+    """A loss that depends on the batch before, by what the task carries along."""
+
+    carried: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
+    begun_with: list[float] = field(default_factory=list)
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        self.begun_with.append(float(self.carried.sum()))
+        before, self.carried = self.carried, batch["input_ids"].mean(dim=0)
+        return super().loss(model, {"input_ids": batch["input_ids"] + before})
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.carried}
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        self.carried = tensors.get("mean", torch.zeros(3))
+
+
+def tower(
+    task: Curve,
+    stages: Sequence[Stage],
+    settings: Settings = LAYERS,
+    **context: Any,
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The weights before and after a training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = Tower()
+        before = {name: of.detach().clone() for name, of in model.named_parameters()}
+        train_model(model, task, settings, stages, FitContext(device="cpu", **context))
+    return before, {name: of.detach().clone() for name, of in model.named_parameters()}
+
+
+def moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
+    """The parts of the model that have changed."""
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    return {name.rpartition(".")[0] for name in changed}
+
+
+@pytest.mark.parametrize(
+    ("groups", "parts"),
+    [
+        (1, {"head"}),
+        (2, {"head", "layers.1"}),
+        (3, {"head", "layers.1", "layers.0"}),
+        (None, {"head", "layers.1", "layers.0", "below"}),
+        (9, {"head", "layers.1", "layers.0", "below"}),
+    ],
+)
+def test_only_the_topmost_groups_learn(groups: int | None, parts: set[str]) -> None:
+    assert moved(*tower(Curve(), [Stage(1, 0.1, groups)])) == parts
+
+
+def test_each_stage_is_told() -> None:
+    said: list[str] = []
+    tower(Curve(), GRADUAL, say=said.append)
+    assert said == [
+        "toy: stage 1 of 3: 1 of 4 layer groups learn, learning rate 0.1",
+        "toy: stage 2 of 3: 2 of 4 layer groups learn, learning rate 0.05",
+        "toy: stage 3 of 3: 4 of 4 layer groups learn, learning rate 0.02",
+    ]
+
+
+def test_patience_ends_the_last_stage_only() -> None:
+    said: list[str] = []
+    task = Curve()
+    worse = iter(range(100))
+
+    def evaluate(model: Any) -> Any:
+        from finetext.training.plan import Evaluation
+
+        return Evaluation(-float(next(worse)), {})
+
+    task.evaluate = evaluate  # type: ignore[method-assign]
+    tower(task, GRADUAL, Settings(evaluate_every=1, patience=2), say=said.append)
+    assert said[-1] == "toy: stopped early at step 12 of 20"
+    assert "stage 3 of 3" in said[-2]
+
+
+@pytest.mark.parametrize("make", [Curve, Stream])
+@pytest.mark.parametrize("call", range(2, 22, 3))
+def test_a_stopped_training_goes_on_to_the_last_bit(
+    make: type[Curve], call: int, tmp_path: Path
+) -> None:
+    _, whole = tower(make(), GRADUAL)
+    context = {"checkpoints": Checkpoints(tmp_path / "state", every_steps=1)}
+    with pytest.raises(KeyboardInterrupt):
+        tower(make(on_loss=at(call, interrupt)), GRADUAL, **context)
+    _, gone_on = tower(make(), GRADUAL, **context)
+    assert same(whole, gone_on)
+
+
+def test_what_is_carried_begins_anew_after_the_look_at_memory() -> None:
+    task = Stream()
+    tower(task, [Stage(1, 0.1)])
+    assert task.losses > 1
+    assert task.begun_with[:2] == [0.0, 0.0]
+    assert all(task.begun_with[2:])
+
+
+def test_what_is_carried_is_taken_back_where_memory_runs_out() -> None:
+    task = Stream(most_rows=2)
+    tower(task, [Stage(1, 0.1)])
+    # The look at memory, the whole batch that fails, its two halves, and on.
+    assert task.begun_with[:3] == [0.0, 0.0, 0.0]
+    assert task.begun_with[3] != 0.0
+
+
+def test_a_stage_of_all_groups_is_plain_training() -> None:
+    plain = Settings(evaluate_every=3)
+    _, one = tower(Curve(), [Stage(2, 0.1)], plain)
+    _, other = tower(Curve(), [Stage(2, 0.1, 9)], plain)
+    for name in one:
+        torch.testing.assert_close(one[name], other[name])
+
+
+def test_every_group_has_its_rate_and_its_gradients_at_every_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One-cycle anew in each stage, and 2.6 from group to group."""
+    steps: list[tuple[list[float], float, set[str]]] = []
+    make_step = Optimizer.step
+
+    def step(self: Optimizer, largest_gradient: float) -> Any:
+        parts = self.adamw.param_groups
+        rates = [part["lr"] for part in parts[::2]]
+        assert rates == [part["lr"] for part in parts[1::2]]
+        with_gradients = {
+            name.rpartition(".")[0] for name, of in self._weights.items() if of.grad is not None
+        }
+        steps.append((rates, parts[0]["betas"][0], with_gradients))
+        return make_step(self, largest_gradient)
+
+    monkeypatch.setattr(Optimizer, "step", step)
+    tower(Curve(), GRADUAL, replace(LAYERS, warmup_share=None))
+    cycle = schedule("one-cycle")
+    learning = [{"head"}, {"head", "layers.1"}, {"head", "layers.1", "layers.0", "below"}]
+    expected = [
+        (number, stage.learning_rate, cycle(done, 5 * stage.epochs))
+        for number, stage in enumerate(GRADUAL)
+        for done in range(5 * stage.epochs)
+    ]
+    assert len(steps) == len(expected) == 20
+    for (rates, momentum, parts), (number, highest, pace) in zip(steps, expected, strict=True):
+        top = highest * pace.share
+        assert rates == pytest.approx([top / 2.6**3, top / 2.6**2, top / 2.6, top])
+        assert momentum == pytest.approx(pace.momentum)
+        assert parts == learning[number]

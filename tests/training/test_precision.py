@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from toys import Curve
 
+from finetext.core.arrays import Integers
 from finetext.core.errors import RecipeError
 from finetext.training import precision
-from finetext.training.precision import choose_device, choose_precision
+from finetext.training import precision as choices
+from finetext.training.precision import (
+    Choice,
+    applied,
+    cheap_dropout,
+    choose_device,
+    choose_precision,
+    default_choice,
+    fastest_choice,
+    with_cheap_dropout,
+)
 
 
 def test_auto_takes_the_best_device_there_is() -> None:
@@ -44,3 +63,291 @@ def test_auto_takes_bf16_where_it_is_fast(
     monkeypatch.setattr(precision, "_processor_has_bf16", lambda: fast)
     assert choose_precision("auto", torch.device("cpu")) == expected
     assert choose_precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_share_is_dropped_and_the_mean_preserved(p: float, dtype: Any) -> None:
+    values = torch.ones(1_000, 1_001, dtype=dtype)
+    found = cheap_dropout(p)(values)
+    assert found.dtype == dtype
+    share = round(p * 256) / 256
+    kept = found[found != 0].float()
+    assert kept.numel() / found.numel() == pytest.approx(1 - share, abs=2e-3)
+    assert kept.unique().numel() == 1
+    assert float(kept[0]) == pytest.approx(1 / (1 - share), rel=4e-3)
+    assert float(found.float().mean()) == pytest.approx(1, abs=1e-2)
+
+
+def test_every_place_is_dropped_as_often() -> None:
+    dropout = cheap_dropout(0.5)
+    kept = sum(dropout(torch.ones(16)) > 0 for _ in range(2_000)) / 2_000
+    assert torch.all((kept - 0.5).abs() < 0.06)
+
+
+def test_the_gradient_is_masked_alike() -> None:
+    values = torch.randn(7, 9, requires_grad=True)
+    found = cheap_dropout(0.3)(values)
+    found.sum().backward()
+    assert values.grad is not None
+    torch.testing.assert_close(found.detach(), values.detach() * values.grad)
+    assert 0 < int((values.grad == 0).sum()) < values.numel()
+
+
+def test_the_seed_decides() -> None:
+    values, dropout = torch.ones(500), cheap_dropout(0.5)
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(dropout(values))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert not torch.equal(found[2], dropout(values))
+
+
+def test_in_evaluation_nothing_is_dropped() -> None:
+    values = torch.randn(9)
+    assert cheap_dropout(0.5).eval()(values) is values
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (2, 0, 3), ()])
+def test_every_shape_will_do(shape: tuple[int, ...]) -> None:
+    assert cheap_dropout(0.5)(torch.ones(shape)).shape == shape
+
+
+def test_the_modules_of_a_model_are_put_back() -> None:
+    shared = nn.Dropout(0.2)
+    model = nn.Sequential(
+        nn.Linear(2, 2), nn.Dropout(0.1), nn.Sequential(shared, nn.Dropout(0.0), nn.Dropout(1.0)),
+        shared, nn.AlphaDropout(0.1),
+    )  # fmt: skip
+    before = list(model.named_modules(remove_duplicate=False))
+    with with_cheap_dropout(model):
+        kinds = [type(module).__name__ for module in model]
+        assert kinds == ["Linear", "CheapDropout", "Sequential", "CheapDropout", "AlphaDropout"]
+        assert [type(module).__name__ for module in model[2]] == [
+            "CheapDropout", "Dropout", "Dropout"
+        ]  # fmt: skip
+        assert model[1].p == 0.1
+        model.eval()
+    assert list(model.named_modules(remove_duplicate=False)) == before
+    assert not any(module.training for module in model.modules())
+    with pytest.raises(ValueError, match="of the body"), with_cheap_dropout(model):
+        raise ValueError("an error of the body")
+    assert list(model.named_modules(remove_duplicate=False)) == before
+
+
+def test_a_transformer_learns_with_it_as_with_the_usual() -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=8, max_position_embeddings=16,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config).train()
+    ids = torch.arange(12).reshape(2, 6)
+    names = list(model.state_dict())
+    with with_cheap_dropout(model):
+        assert list(model.state_dict()) == names
+        assert not any(type(module) is nn.Dropout for module in model.bert.embeddings.modules())
+        one, two = (model(input_ids=ids).logits for _ in range(2))
+        assert not torch.equal(one, two)
+        model.eval()
+        without = model(input_ids=ids).logits
+    assert torch.equal(model(input_ids=ids).logits, without)
+
+
+LONG = [np.arange(4)] * choices.FEWEST_STEPS
+
+
+SHORT = LONG[1:]
+
+
+DEFAULT = Choice("fp32", "sdpa", 4)
+
+
+EAGER = Choice("fp32", "eager", 4)
+
+
+@pytest.fixture
+def model() -> Any:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=8, max_position_embeddings=16,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+class Words(Curve):
+    def batch(self, rows: Any) -> dict[str, Any]:
+        return {"input_ids": torch.zeros(len(rows), 7, dtype=torch.int64)}
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        self.losses += 1
+        return model(**batch).logits.square().mean()
+
+
+@pytest.fixture
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+
+
+@pytest.fixture
+def timed(four_threads: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Choice]]:
+    """A function that makes choices take certain times, and gives a list of those measured."""
+
+    def pretend(seconds: dict[Choice, float]) -> list[Choice]:
+        measured: list[Choice] = []
+
+        def take(model: Any, task: Any, rows: Integers, choice: Choice) -> float:
+            measured.append(choice)
+            return seconds.get(choice, 99.0)
+
+        monkeypatch.setattr(choices, "_seconds", take)
+        monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.0)
+        return measured
+
+    return pretend
+
+
+def chosen(model: Any, cache: Path | None, precision: Any = "fp32", steps: Any = LONG) -> Choice:
+    return fastest_choice(model, Words(), steps, precision, cache)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.94, EAGER), (0.96, DEFAULT)])
+def test_another_way_is_taken_if_it_is_clearly_faster(
+    share: float, expected: Choice, model: Any, timed: Any, tmp_path: Path
+) -> None:
+    timed({DEFAULT: 1.0, EAGER: share})
+    assert chosen(model, tmp_path / "cache") == expected
+
+
+def test_it_is_measured_once(model: Any, timed: Any, tmp_path: Path) -> None:
+    measured = timed({DEFAULT: 1.0, EAGER: 0.5})
+    assert chosen(model, tmp_path) == EAGER
+    assert set(measured) == {DEFAULT, EAGER}
+    measured.clear()
+    assert chosen(model, tmp_path) == EAGER
+    assert chosen(model, tmp_path, steps=SHORT) == DEFAULT
+    assert measured == []
+
+
+def test_few_steps_and_no_cache_are_not_worth_measuring(
+    model: Any, timed: Any, tmp_path: Path
+) -> None:
+    measured = timed({EAGER: 0.1})
+    assert chosen(model, tmp_path, steps=SHORT) == DEFAULT
+    assert chosen(model, None) == DEFAULT
+    assert fastest_choice(torch.nn.Linear(3, 1), Curve(), LONG, "fp32", tmp_path).attention == ""
+    assert measured == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "variable", "expected"),
+    [(0.9, None, 2), (0.97, None, 4), (0.9, "4", 4)],
+)
+def test_half_of_the_threads_are_taken_if_that_is_faster_and_nobody_chose(
+    seconds: float, variable: str | None, expected: int, model: Any, timed: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    timed({DEFAULT: 10.0, EAGER: 1.0, Choice("fp32", "eager", 2): seconds})
+    assert chosen(model, tmp_path) == Choice("fp32", "eager", expected)
+
+
+def test_the_number_format_that_was_asked_for_is_kept(
+    model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.training.precision._processor_has_bf16", lambda: True)
+    timed({DEFAULT: 0.1, EAGER: 0.2, Choice("bf16", "sdpa", 4): 1.0})
+    assert chosen(model, tmp_path, "auto") == DEFAULT
+    assert chosen(model, tmp_path, "bf16").precision == "bf16"
+    assert chosen(model, tmp_path, "fp32") == DEFAULT
+    assert chosen(model, tmp_path, "auto") == DEFAULT
+
+
+@pytest.mark.parametrize(
+    "content", ["", "nonsense", "[]", '{"a": 1}', '{"a": {"precision": "fp32"}}', "\x00" * 9]
+)
+def test_a_damaged_file_is_written_anew(
+    content: str, model: Any, timed: Any, tmp_path: Path
+) -> None:
+    timed({DEFAULT: 1.0, EAGER: 0.5})
+    path = tmp_path / "choices.json"
+    path.write_text(content)
+    assert chosen(model, tmp_path) == EAGER
+    assert len(json.loads(path.read_text())) == 1
+    assert chosen(model, tmp_path) == EAGER
+
+
+def test_a_file_that_cannot_be_written_is_done_without(
+    model: Any, timed: Any, tmp_path: Path
+) -> None:
+    timed({DEFAULT: 1.0, EAGER: 0.5})
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert chosen(model, blocked / "cache") == DEFAULT
+
+
+def test_measuring_changes_nothing(model: Any) -> None:
+    model.eval()
+    before = {name: of.clone() for name, of in model.state_dict().items()}
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    task = Words()
+    for choice in (Choice("fp32", "eager", 1), Choice("bf16", "sdpa", 2)):
+        assert 0 < choices._seconds(model, task, np.arange(4), choice) < 60
+    assert task.losses == 2 * choices.REPEATS
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert all(torch.equal(of, before[name]) for name, of in model.state_dict().items())
+    assert all(of.grad is None and of.dtype == torch.float32 for of in model.parameters())
+    assert model.config._attn_implementation == "sdpa"
+    assert not model.training
+
+
+def test_what_a_model_cannot_do_takes_for_ever(model: Any) -> None:
+    choice = Choice("fp32", "flash_attention_2", 1)
+    assert choices._seconds(model, Words(), np.arange(4), choice) == float("inf")
+
+
+def test_what_was_applied_is_taken_back(model: Any) -> None:
+    threads = torch.get_num_threads()
+    before = default_choice(model, "fp32", torch.device("cpu"))
+    choice = Choice("fp32", "eager", threads + 1)
+    with applied(choice, model):
+        assert model.config._attn_implementation == "eager"
+        assert torch.get_num_threads() == threads + 1
+    assert default_choice(model, "fp32", torch.device("cpu")) == before
+    with pytest.raises(ValueError, match="of the body"), applied(choice, model):
+        raise ValueError("an error of the body")
+    assert default_choice(model, "fp32", torch.device("cpu")) == before
+
+
+def test_a_measurement_that_others_disturbed_is_not_believed(
+    model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed({DEFAULT: 1.0, EAGER: 0.5})
+    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.3)
+    assert chosen(model, tmp_path) == DEFAULT
+    assert not (tmp_path / "choices.json").exists()
+    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.05)
+    assert chosen(model, tmp_path) == EAGER
+
+
+def test_the_work_of_others_is_a_share_of_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([(100.0, 50.0, 10.0), (107.0, 53.0, 15.0)])
+    monkeypatch.setattr(choices.OtherWork, "_seconds", staticmethod(lambda: next(seconds)))
+    assert choices.OtherWork().share() == pytest.approx((7 - 5) / (7 + 3))

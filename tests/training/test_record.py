@@ -7,10 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
+from toys import Line, trained
 
 from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
+from finetext.runs.recipe import Recipe
 from finetext.training import record as module
-from finetext.training.record import Record
+from finetext.training.record import TRACKERS, Record, check_installed
 
 
 @pytest.fixture
@@ -193,3 +196,54 @@ def test_it_goes_on_where_it_was(clock: list[float]) -> None:
     assert (heard[0].stage, heard[0].done) == ("toy: epoch 2 of 2", 14)
     assert heard[0].values["validation accuracy"] == 0.5
     assert second.state() == first.state()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    task = Line()
+    weight = trained(task, trackers=("tensorboard",), log=tmp_path / "log.jsonl")
+    files = list(tmp_path.rglob("events.out.tfevents*"))
+    assert len(files) == 1
+    events = EventAccumulator(str(files[0].parent))
+    events.Reload()
+    assert {
+        "loss", "learning_rate/0", "gradient_norm", "rows_per_second",
+        "validation error",
+    } == set(events.Tags()["scalars"])  # fmt: skip
+    found = events.Scalars("validation error")
+    assert [event.step for event in found] == [5, 10, 15, 20]
+    assert [event.value for event in found] == pytest.approx([3 - of for of in task.weights])
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 21))
+    assert weight == trained(Line())
+
+
+def test_without_a_log_nothing_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    trained(Line(), trackers=("tensorboard",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_they_are_the_ones_that_accelerate_knows() -> None:
+    from accelerate.utils import LoggerType
+
+    assert set(TRACKERS) == {kind.value for kind in LoggerType} - {"all"}
+
+
+def test_an_unknown_one_is_offered_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tensorboard'"):
+        Recipe(track=("tensorbord",))
+    with pytest.raises(UnknownNameError, match="no tracker named 'x'; there are: aim, "):
+        Recipe.from_values({"track": ["x"]})
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetext.training.record.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "finetext\[tensorboard\]"'):
+        check_installed(["tensorboard"])
+    with pytest.raises(RecipeError, match="run: pip install comet-ml"):
+        check_installed(["comet_ml"])
+    check_installed([])

@@ -38,7 +38,7 @@ LEARNED_SOMETHING: Final = 0.98
 
 @contextmanager
 def only_first_token(model: Any) -> Iterator[None]:
-    """Compute the last layer only for the first token, if the head reads no other (right padding)."""
+    """Compute the last layer only for the first token, if the head reads no other one."""
     bare = getattr(model, "module", model)
     if type(bare).__name__ not in HEADS_ON_THE_FIRST_TOKEN:
         yield

@@ -23,8 +23,14 @@ from finetext.training.checkpoint import BestWeights
 from finetext.training.optimizer import Optimizer
 
 PLAIN = Settings()
+
+
 OFTEN = Settings(evaluate_every=2)
+
+
 PATIENT = Settings(evaluate_every=2, patience=2)
+
+
 BF16 = Settings(precision="bf16")
 
 
