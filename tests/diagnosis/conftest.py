@@ -1,13 +1,30 @@
-"""Helpers of the tests of slices."""
+"""Helpers of the tests of diagnosis: made-up data sets and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from finetext.core.types import LabelScheme, Predicted, Predictions
+from finetext.core.types import Dataset, LabelScheme, Predicted, Predictions
+
+
+@pytest.fixture(scope="session")
+def rows_of() -> Callable[..., Dataset]:
+    """A function that makes a data set of texts, labels and further columns; ids are r0, r1, ..."""
+
+    def make(texts: list[str], labels: list[Any], **columns: list[str]) -> Dataset:
+        import datasets
+
+        several = bool(labels) and isinstance(labels[0], list)
+        names = sorted({name for label in labels for name in (label if several else [label])})
+        rows = {"id": [f"r{i}" for i in range(len(texts))], "text": texts, "label": labels}
+        table = datasets.Dataset.from_dict({**rows, **columns})
+        return Dataset(table, LabelScheme(tuple(names), several))
+
+    return make
 
 
 @pytest.fixture(scope="session")

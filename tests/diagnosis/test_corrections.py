@@ -92,7 +92,7 @@ def test_a_corrected_data_set_is_read_as_it_was_written(
 
 @given(data=st.data())
 @ANYWHERE
-def test_exactly_the_rows_with_a_word_change(
+def test_only_rows_with_a_decision_change(
     topics: Dataset, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     rows = data.draw(st.lists(st.integers(0, 26), min_size=1, max_size=10, unique=True))
@@ -152,7 +152,7 @@ def test_several_labels_are_corrected(mixed_topics: Dataset, tmp_path: Path, suf
         {"delimiter": ";", "encoding": "cp1252"},
     ],
 )
-def test_a_spreadsheet_may_write_it_its_own_way(
+def test_formats_of_spreadsheets_are_read(
     make_dataset: MakeDataset, tmp_path: Path, how: dict[str, Any]
 ) -> None:
     texts = ["déjà vu; or, so", "two\nlines, here", 'a "quote"', "=1+1"]
@@ -187,7 +187,7 @@ def test_an_excel_file_is_read_too(topics: Dataset, tmp_path: Path) -> None:
         ("correct", "foot", "row 3: there is no label named 'foot'; did you mean 'food'"),
     ],
 )
-def test_a_list_that_does_not_fit_is_refused(
+def test_a_list_that_does_not_match_is_rejected(
     topics: Dataset, tmp_path: Path, column: str, value: str, message: str
 ) -> None:
     path = tmp_path / "list.csv"
@@ -201,7 +201,7 @@ def test_a_list_that_does_not_fit_is_refused(
     assert message in str(caught.value)
 
 
-def test_two_words_on_one_row_are_refused(topics: Dataset, tmp_path: Path) -> None:
+def test_two_decisions_on_one_row_are_rejected(topics: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     write_suspects(listed(topics, [5, 6]), path)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -224,7 +224,7 @@ def test_a_new_label_must_be_allowed(topics: Dataset, tmp_path: Path) -> None:
     assert done.dataset.targets[0] == len(topics.scheme or ())
 
 
-def test_what_is_no_list_is_refused(topics: Dataset, tmp_path: Path) -> None:
+def test_other_files_are_rejected(topics: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("id,text,label\n1,a,b\n")
     with pytest.raises(DataError, match="no column 'correct'"):

@@ -122,7 +122,7 @@ def test_the_smallest_size_has_enough_rows() -> None:
     assert least_rows(grouped) == 80
 
 
-def test_too_few_rows_are_refused() -> None:
+def test_too_few_rows_are_rejected() -> None:
     with pytest.raises(DataError, match="6 training rows are too few for a learning curve"):
         default_sizes(make(list("ab") * 3), 6)
 
@@ -131,7 +131,7 @@ def test_too_few_rows_are_refused() -> None:
     ("sizes", "message"),
     [((10, 50), "50 rows is asked for, but there are 40"), ((3, 20), "3 rows is too small")],
 )
-def test_impossible_sizes_are_refused(sizes: tuple[int, ...], message: str) -> None:
+def test_impossible_sizes_are_rejected(sizes: tuple[int, ...], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         checked_sizes(make(list("ab") * 20), sizes)
 

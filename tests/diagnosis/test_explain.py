@@ -84,7 +84,7 @@ def logit(classifier: TfidfClassifier, text: str) -> Floats:
     return np.asarray(features @ classifier.head.weights.T + classifier.head.bias)[0]
 
 
-def test_contributions_and_intercept_sum_to_the_centred_logit(tfidf: TfidfClassifier) -> None:
+def test_contributions_and_intercept_sum_to_the_centered_logit(tfidf: TfidfClassifier) -> None:
     for number, name in enumerate(tfidf.scheme.names):
         found = explain(tfidf, TEXT, label=name)
         logits = logit(tfidf, TEXT)
@@ -120,7 +120,7 @@ def test_with_several_labels_they_sum_to_the_logit(mixed_topics: Dataset) -> Non
     )
 
 
-def test_contributions_belong_to_the_words_as_they_stand(tfidf: TfidfClassifier) -> None:
+def test_words_are_spans_of_the_original_text(tfidf: TfidfClassifier) -> None:
     text = "İ said: BREAD-market, bread!"
     found = {(word.start, word.end): word for word in explain(tfidf, text, label="food").words}
     assert all(text[start:end] == word.text for (start, end), word in found.items())
@@ -130,7 +130,7 @@ def test_contributions_belong_to_the_words_as_they_stand(tfidf: TfidfClassifier)
     assert by_text["said"] == 0
 
 
-def test_the_word_that_decides_is_on_top_and_the_check_says_so() -> None:
+def test_occlusion_finds_the_deciding_word() -> None:
     found = explain(Keyword(), TEXT)
     assert (found.way, found.label, found.base) == ("occlusion", "yes", None)
     assert max(found.words, key=lambda word: word.attribution).text == "bread"
@@ -153,7 +153,7 @@ def test_gradients_are_complete_and_find_the_planted_word(planted: TransformerCl
     )
 
 
-def test_pieces_are_merged_into_words(planted: TransformerClassifier) -> None:
+def test_tokens_are_merged_into_words(planted: TransformerClassifier) -> None:
     text = "Breadth, “bread”: the sourdough"
     found = explain(planted, text)
     expected = ["Breadth", ",", "“", "bread", "”", ":", "the", "sourdough"]
@@ -161,7 +161,7 @@ def test_pieces_are_merged_into_words(planted: TransformerClassifier) -> None:
     assert all(text[word.start : word.end] == word.text for word in found.words)
 
 
-def test_a_text_is_cut_as_the_model_cuts_it(planted: TransformerClassifier) -> None:
+def test_a_text_is_truncated_as_by_the_model(planted: TransformerClassifier) -> None:
     text = "the market and the coach " * 3 + "bread"
     short = replace(planted, max_length=12)
     found = explain(short, text)
@@ -222,7 +222,7 @@ def test_a_probe_is_occluded(tiny_encoder: Path, topics: Dataset) -> None:
     assert len(set(attributions(found))) > 1
 
 
-def test_one_that_does_not_read_attributes_nothing(topics: Dataset) -> None:
+def test_majority_attributes_nothing(topics: Dataset) -> None:
     found = explain(Majority().fit(topics, topics, CPU), TEXT)
     assert set(attributions(found)) == {0.0}
     assert (found.lost_top, found.lost_random) == (0.0, 0.0)
@@ -236,12 +236,12 @@ def test_the_same_seed_gives_the_same(tfidf: TfidfClassifier, topics: Dataset) -
     assert explain(tfidf, topics.texts[5], seed=1) == first[5]
 
 
-def test_an_explanation_outlives_json(tfidf: TfidfClassifier) -> None:
+def test_an_explanation_survives_json(tfidf: TfidfClassifier) -> None:
     found = explain(tfidf, TEXT)
     assert from_json(Explanation, found.to_json(), "it") == found
 
 
-def test_what_cannot_be_asked_is_refused(
+def test_invalid_requests_are_rejected(
     tfidf: TfidfClassifier, planted: TransformerClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'food'"):

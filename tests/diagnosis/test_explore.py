@@ -76,14 +76,14 @@ def test_tables(data: Dataset) -> None:
         ([f"c{i}" for i in range(40)], LabelScheme(tuple(f"c{i}" for i in range(40)))),
     ],
 )
-def test_other_kinds_of_data_are_shown_too(labels: list[Any], scheme: LabelScheme | None) -> None:
+def test_other_schemes_are_shown(labels: list[Any], scheme: LabelScheme | None) -> None:
     seen = explore(make(labels, scheme))
     assert "words per text" in printed(show_exploration, seen)
     assert "Words per text" in render(seen)
 
 
 @needs_minilm
-def test_pieces_and_context(data: Dataset) -> None:
+def test_tokens_and_context(data: Dataset) -> None:
     events: list[ProgressEvent] = []
     table = data.table.map(
         lambda row: {"text": row["text"] * 200 if row["id"] == "r3" else row["text"]}
@@ -98,7 +98,7 @@ def test_pieces_and_context(data: Dataset) -> None:
 
 
 @needs_minilm
-def test_pieces_are_counted_as_the_tokenizer_cuts(tokenizer: Any) -> None:
+def test_tokens_are_counted_as_the_tokenizer_does(tokenizer: Any) -> None:
     texts = ["", "Hello world", "word " * 700]
     whole = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
     assert count_tokens(tokenizer, texts).tolist() == whole
@@ -121,7 +121,7 @@ def test_a_tokenized_text(data: Dataset, tokenizer: Any) -> None:
 
 
 @needs_minilm
-def test_a_look_at_a_batch(data: Dataset, tokenizer: Any) -> None:
+def test_an_example_batch(data: Dataset, tokenizer: Any) -> None:
     look = example_batch(data, tokenizer, 512, size=20)
     mask, ids = np.array(look.attention_mask), np.array(look.input_ids)
     assert mask.shape == ids.shape == (20, len(look.pieces[0]))
@@ -138,7 +138,7 @@ def test_a_look_at_a_batch(data: Dataset, tokenizer: Any) -> None:
         example_batch(data, tokenizer, 512, size=0)
 
 
-def test_the_page_is_whole_and_safe(data: Dataset, tmp_path: Path) -> None:
+def test_the_page_is_complete_and_escaped(data: Dataset, tmp_path: Path) -> None:
     page = write_explore_page(explore(data), tmp_path / "page.html").read_text("utf-8")
     assert page.count("<svg") == 2
     assert "&lt;neg&gt;" in page
@@ -156,7 +156,7 @@ def test_the_terminal_shows_bars_counts_and_findings(data: Dataset) -> None:
     assert "Blank texts in 10 rows" in shown
 
 
-def test_nothing_of_a_finding_is_lost_where_no_terminal_is() -> None:
+def test_findings_are_complete_without_a_terminal() -> None:
     file = io.StringIO()
     finding = Finding("warning", "long", "many words " * 40 + "and an end", ("a row " * 20,))
     show_findings([finding], Console(file=file, width=80, soft_wrap=True))

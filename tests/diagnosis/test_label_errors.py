@@ -47,7 +47,7 @@ def planted() -> tuple[list[str], list[str], list[int]]:
     return texts, labels, wrong
 
 
-def test_planted_errors_are_found_with_what_was_there_before(
+def test_planted_errors_are_found_and_corrected(
     planted: tuple[list[str], list[str], list[int]],
 ) -> None:
     texts, labels, wrong = planted
@@ -78,14 +78,14 @@ def test_the_same_seed_gives_the_same_list(
     assert lists[0] != lists[2]
 
 
-def test_it_survives_json(planted: tuple[list[str], list[str], list[int]]) -> None:
+def test_suspects_survive_json(planted: tuple[list[str], list[str], list[int]]) -> None:
     texts, labels, _ = planted
     found = find_label_errors((texts, labels), QUICK, folds=2, listener=SILENT)
     assert found.suspects
     assert from_json(Suspects, json.loads(json.dumps(found.to_json())), "it") == found
 
 
-def test_missing_and_surplus_labels_are_told_apart() -> None:
+def test_missing_and_surplus_labels_are_distinguished() -> None:
     truth = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0]] * 30)
     probabilities = np.where(truth == 1, 0.9, 0.1)
     probabilities[3] = np.where(truth[3] == 1, 0.98, 0.02)
@@ -114,7 +114,7 @@ def test_a_label_that_no_row_or_every_row_has_is_no_error() -> None:
     assert not wrong[:, 1:].any()
 
 
-def test_what_the_model_is_sure_of_never_looks_wrong() -> None:
+def test_the_most_probable_label_never_looks_wrong() -> None:
     generator = np.random.default_rng(0)
     probabilities = generator.dirichlet([0.3] * 4, 300)
     targets = generator.integers(0, 4, 300)
@@ -142,7 +142,7 @@ def test_each_class_has_its_share_in_each_fold(topics: Dataset) -> None:
         assert np.bincount(topics.targets[parts == fold]).tolist() == [3, 3, 3]
 
 
-def test_a_class_of_one_row_is_judged_too(
+def test_a_class_of_one_row_is_checked_too(
     planted: tuple[list[str], list[str], list[int]],
 ) -> None:
     texts, labels, _ = planted
@@ -151,7 +151,7 @@ def test_a_class_of_one_row_is_judged_too(
     assert ("31", "sprot", "sport") in {(s.id, s.label, s.suggested) for s in found.suspects}
 
 
-def test_a_rung_of_a_recipe_is_trained_on_its_data(
+def test_a_method_of_a_recipe_is_trained_on_its_data(
     planted: tuple[list[str], list[str], list[int]], tmp_path: Path
 ) -> None:
     texts, labels, _ = planted
@@ -168,7 +168,7 @@ def test_a_rung_of_a_recipe_is_trained_on_its_data(
     assert found.suspects == asked.suspects
 
 
-def test_what_a_slow_method_said_of_a_fold_is_kept(
+def test_predictions_of_slow_methods_are_cached(
     topics: Dataset, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0)
@@ -182,7 +182,7 @@ def test_what_a_slow_method_said_of_a_fold_is_kept(
     assert (other.probabilities != first.probabilities).any()
 
 
-def test_what_cannot_be_searched_is_refused(topics: Dataset) -> None:
+def test_impossible_requests_are_rejected(topics: Dataset) -> None:
     with pytest.raises(RecipeError, match="1 fold; ask for 2"):
         find_label_errors(topics, QUICK, folds=1, listener=SILENT)
     with pytest.raises(DataError, match="27 rows cannot make 28 folds"):

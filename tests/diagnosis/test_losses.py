@@ -73,7 +73,7 @@ def test_confusions_are_those_of_the_matrix(some: Predicted) -> None:
             assert each.prediction not in row.truth
 
 
-def test_rows_say_what_was_true_and_what_was_given() -> None:
+def test_rows_have_truth_and_prediction() -> None:
     some = predicted([0, 1, 2], [[0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.1, 0.1, 0.8]])
     found = find_errors(replace(some, part="test"), 1)
     assert (found.method, found.part, found.rows, found.wrong) == ("mine.csv", "test", 3, 1)
@@ -85,7 +85,7 @@ def test_rows_say_what_was_true_and_what_was_given() -> None:
     assert (confused.truth, confused.prediction, confused.rows, confused.share) == ("b", "c", 1, 1)
 
 
-def test_of_several_labels_the_least_likely_counts_and_of_none_what_is_left() -> None:
+def test_the_probability_of_several_labels_and_of_none() -> None:
     some = predicted([[1, 1, 0], [0, 0, 0]], [[0.9, 0.2, 0.7], [0.1, 0.3, 0.2]], several=True)
     both = {row.id: row for row in find_errors(some).highest}
     assert both["r0"].truth == ("a", "b")
@@ -107,12 +107,12 @@ def test_errors_survive_json(some: Predicted) -> None:
 
 
 @pytest.mark.parametrize("values", [{}, {"highest": 3}, {"highest": [], "lowest": [{}]}, {"x": 1}])
-def test_damaged_values_are_refused(values: dict[str, object]) -> None:
+def test_damaged_values_are_rejected(values: dict[str, object]) -> None:
     with pytest.raises(RunError, match="cannot be read"):
         from_json(Errors, values, "it")
 
 
-def test_no_rows_and_no_count_are_refused() -> None:
+def test_no_rows_and_no_count_are_rejected() -> None:
     some = predicted([0], [[0.9, 0.1]])
     with pytest.raises(DataError, match="cannot show"):
         find_errors(some, count=0)

@@ -59,7 +59,7 @@ def drawn(stand_in: None, tfidf: TfidfClassifier, topics: Dataset) -> TextMap:
     return replace(found, truths=("food", *found.truths[1:]), predictions=wrong)
 
 
-def test_texts_with_the_same_words_lie_together_and_a_seed_decides_the_layout() -> None:
+def test_similar_states_lie_together_and_the_seed_decides_the_layout() -> None:
     generator = np.random.default_rng(0)
     centres = np.repeat(np.eye(3, 8) * 20, 12, axis=0)
     states = States(centres + generator.normal(size=(36, 8)), "states")
@@ -86,7 +86,7 @@ def test_a_map_has_every_row(tfidf: TfidfClassifier, topics: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_of_many_texts_some_are_drawn_and_long_ones_are_cut(
+def test_many_texts_are_sampled_and_long_ones_truncated(
     tfidf: TfidfClassifier, make_dataset: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = make_dataset([f"bread {n} " * 90 for n in range(40)], ["food"] * 40)
@@ -111,7 +111,7 @@ def test_several_labels_are_joined_and_unlabelled_texts_have_no_truth(
     assert text_map(classifier, replace(mixed_topics, scheme=None)).truths == ()
 
 
-def test_what_cannot_be_mapped_is_refused(
+def test_few_texts_and_a_missing_package_are_rejected(
     tfidf: TfidfClassifier, topics: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DataError, match="a map needs 5 texts; there are 4"):
@@ -131,7 +131,7 @@ def test_the_last_layer_makes_the_logits_of_the_states(
     assert states.source == "fine-tuned states"
 
 
-def test_models_that_read_to_the_end_give_the_state_there(topics: Dataset) -> None:
+def test_causal_models_have_the_state_of_the_last_token(topics: Dataset) -> None:
     import torch
     from transformers import GPT2Config, GPT2ForSequenceClassification
 
@@ -152,7 +152,7 @@ def test_models_that_read_to_the_end_give_the_state_there(topics: Dataset) -> No
         np.testing.assert_allclose(expected, logits, atol=1e-5)
 
 
-def test_other_rungs_have_frozen_states(tiny_encoder: Path, topics: Dataset) -> None:
+def test_other_methods_have_frozen_states(tiny_encoder: Path, topics: Dataset) -> None:
     probe = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0).fit(topics, topics, CPU)
     own = states_of(probe, topics.texts)
     assert own.vectors.shape == (27, 32)

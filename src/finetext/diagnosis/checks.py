@@ -15,7 +15,7 @@ import numpy as np
 
 from finetext.core.arrays import Integers
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.diagnosis.data_checks import Material
 
 FEW_ROWS: Final = 20
@@ -32,14 +32,12 @@ MOST_TOKENS: Final = 8
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
-def quoted(text: str) -> str:
-    """Return the first 60 characters of a text on one line, in quotes."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= 60 else line[:59] + "…")
-
-
 def _severity(is_serious: bool) -> Literal["warning", "note"]:
     return "warning" if is_serious else "note"
+
+
+def _have(number: int) -> str:
+    return "1 class has" if number == 1 else f"{number} classes have"
 
 
 def _listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
@@ -79,19 +77,15 @@ def rare_classes(material: Material) -> list[Finding]:
         rows = np.flatnonzero(material.indicators[:, rare].any(axis=1))
         names = _listed([f"{scheme.names[i]!r} ({totals[i]})" for i in rare])
         message = (
-            f"{_classes_have(len(rare))} fewer than {FEW_ROWS} rows: {names}. Collect more, or "
+            f"{_have(len(rare))} fewer than {FEW_ROWS} rows: {names}. Collect more, or "
             "merge them with another class; scores on so few rows are unreliable."
         )
         findings.append(Finding("warning", "rare-classes", message, material.name(rows)))
     if len(unused := np.flatnonzero(totals == 0)):
         names = _listed([repr(scheme.names[i]) for i in unused])
-        message = f"{_classes_have(len(unused))} no rows, so they are never predicted: {names}."
+        message = f"{_have(len(unused))} no rows, so they are never predicted: {names}."
         findings.append(Finding("note", "unused-classes", message))
     return findings
-
-
-def _classes_have(number: int) -> str:
-    return "1 class has" if number == 1 else f"{number} classes have"
 
 
 def missing_classes(material: Material) -> list[Finding]:
@@ -147,7 +141,7 @@ def conflicting_labels(material: Material) -> list[Finding]:
     ]
     message = (
         f"The same text has different labels: {counted(len(texts), 'text')} in "
-        f"{counted(len(rows), 'row')}, such as {quoted(material.texts[texts[0]])}: "
+        f"{counted(len(rows), 'row')}, such as {short(material.texts[texts[0]], 60)!r}: "
         f"{labels[0]} and {labels[1]}. Decide on one label for each, or drop them: no model can "
         "get them all right."
     )
@@ -214,7 +208,7 @@ def _duplicates(material: Material, code: str, what: str, rows: Integers) -> lis
         where = f"{len(rows) / len(material):.1%} of all"
     message = (
         f"{what}: {counted(len(rows), 'row')} ({where}), such as "
-        f"{quoted(material.texts[rows[0]])}. Keep one of each, or they count several times in "
+        f"{short(material.texts[rows[0]], 60)!r}. Keep one of each, or they count several times in "
         "training and in the scores."
     )
     severity = _severity(len(rows) >= MANY_DUPLICATES * len(material))
@@ -286,9 +280,9 @@ def _leakage(
     if not found:
         return []
     rows = np.unique(np.concatenate([rows for _, rows in found]))
-    example = quoted(material.texts[rows[0]]) if groups is None else repr(groups[rows[0]])
+    example = short(material.texts[rows[0]], 60) if groups is None else groups[rows[0]]
     pairs = "; ".join(pair for pair, _ in found)
-    message = f"{what}: {pairs}, such as {example}. {advice}"
+    message = f"{what}: {pairs}, such as {example!r}. {advice}"
     return [Finding("warning", code, message, material.name(rows))]
 
 

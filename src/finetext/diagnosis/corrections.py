@@ -205,7 +205,6 @@ def _labels(dataset: Dataset, row: int) -> list[str]:
 
 
 def _with_labels(dataset: Dataset, changed: dict[int, Any], scheme: LabelScheme) -> Dataset:
-    """Return the data set with other labels in some rows."""
     import datasets
     import pyarrow
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast, get_args, overload
 
 import numpy as np
 
+from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, batches_of, silent
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.diagnosis.attributions import (
@@ -69,7 +70,7 @@ def choose_explainer(classifier: Classifier, way: str = "auto") -> Explainer:
     if way not in get_args(AttributionMethod):
         known = ", ".join(get_args(AttributionMethod))
         raise RecipeError(f"{way!r} is not an attribution method; use {known}")
-    if way in ("auto", "exact") and isinstance(classifier, TfidfClassifier):
+    if isinstance(classifier, TfidfClassifier) and way in ("auto", "exact"):
         return Explainer(classifier, EXACT)
     if way == "exact":
         raise RecipeError("exact contributions are for tfidf models; leave --way out")
@@ -193,9 +194,6 @@ def explain(
             "auto" (the default) for the first of these that the classifier supports.
         seed: seed of the random words.
 
-    Returns:
-        an explanation, or one for each text.
-
     Raises:
         UnknownNameError: the classifier has no such label.
         RecipeError: the classifier does not support the attribution method.
@@ -228,9 +226,10 @@ def explanations(
             column = scheme.index[own]
             start, end = explainer.read(text)
             found = explainer.attribute(text[start:end], column)
+            places = ((first + start, stop + start) for first, stop in found.words)
             words = tuple(
-                Word(text[start + first : start + stop], start + first, start + stop, float(value))
-                for (first, stop), value in zip(found.words, found.values, strict=True)
+                Word(text[first:stop], first, stop, float(value))
+                for (first, stop), value in zip(places, found.values, strict=True)
             )
             predicted = tuple(labels) if scheme.multilabel else (labels,)
             unread = len(word_spans(text[:start])) + len(word_spans(text[end:]))
@@ -293,47 +292,41 @@ def class_words(
     found: dict[str, dict[str, list[float]]] = {
         name: defaultdict(list) for name in classifier.scheme.names
     }
-    sums = _exact_sums(explainer, texts) if is_exact else _sums(explainer, texts)
-    for number, of_text in enumerate(sums, start=1):
-        for label, of_words in of_text.items():
-            for word, value in of_words.items():
-                found[label][word].append(value)
+    attributed = (_all_labels if is_exact else _predicted_label)(explainer, texts)
+    for number, (text, spans, by_label) in enumerate(attributed, start=1):
+        for label, values in by_label.items():
+            sums: dict[str, float] = defaultdict(float)
+            for (first, stop), value in zip(spans, values.tolist(), strict=True):
+                sums[text[first:stop].lower()] += value
+            for word, total in sums.items():
+                found[label][word].append(total)
         progress(ProgressEvent("explaining", number, len(texts)))
     words = {}
-    for label, values in found.items():
-        rows = [(word, sum(of) / len(of), len(of)) for word, of in values.items()]
+    for label, of_words in found.items():
+        rows = [(word, sum(of) / len(of), len(of)) for word, of in of_words.items()]
         strong = [row for row in rows if row[2] >= FEWEST_TEXTS and row[1] > 0]
         words[label] = tuple(sorted(strong, key=lambda row: (-row[1], row[0]))[:count])
     return ClassWords(classifier.kind, explainer.way, len(texts), words)
 
 
-_Sums = dict[str, dict[str, float]]
-"""Label to word to attribution, summed over one text."""
+_ByLabel = Iterator[tuple[str, Sequence[Span], dict[str, Floats]]]
+"""For each text what the classifier reads of it, its words, and their attributions by label."""
 
 
-def _sums(explainer: Explainer, texts: Sequence[str]) -> Iterator[_Sums]:
-    """Yield for each text the attributions of the label that it gets, the most probable one."""
+def _predicted_label(explainer: Explainer, texts: Sequence[str]) -> _ByLabel:
+    """Attribute the label that each text gets, the most probable in a multi-label scheme."""
     classifier = explainer.classifier
     probabilities = classifier.predict_proba(texts)
     columns = probabilities.argmax(axis=1)
     if not classifier.scheme.multilabel:
         columns = classifier.decision.labels(probabilities, multilabel=False)
     for text, column in zip(texts, columns.tolist(), strict=True):
-        start, end = explainer.read(text)
-        attributed = explainer.attribute(text[start:end], column)
-        sums: dict[str, float] = defaultdict(float)
-        for (first, stop), value in zip(attributed.words, attributed.values, strict=True):
-            sums[text[start:end][first:stop].lower()] += float(value)
-        yield {classifier.scheme.names[column]: sums}
+        read = text[slice(*explainer.read(text))]
+        found = explainer.attribute(read, column)
+        yield read, found.words, {classifier.scheme.names[column]: found.values}
 
 
-def _exact_sums(explainer: Explainer, texts: Sequence[str]) -> Iterator[_Sums]:
-    """Yield for each text the contributions to every label."""
+def _all_labels(explainer: Explainer, texts: Sequence[str]) -> _ByLabel:
     classifier = cast(TfidfClassifier, explainer.classifier)
     for text, (words, values) in zip(texts, contributions(classifier, texts), strict=True):
-        sums: _Sums = {name: defaultdict(float) for name in classifier.scheme.names}
-        for (first, stop), of_labels in zip(words, values.tolist(), strict=True):
-            word = text[first:stop].lower()
-            for name, value in zip(classifier.scheme.names, of_labels, strict=True):
-                sums[name][word] += value
-        yield sums
+        yield text, words, dict(zip(classifier.scheme.names, values.T, strict=True))

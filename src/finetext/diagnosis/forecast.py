@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Final
 
@@ -108,17 +109,13 @@ class Measured:
 def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve:
     """Return the learning curve of all trainings, given by method."""
     series = {name: Series.of(of, measured.training_rows) for name, of in fits.items()}
+    trainings = next(iter(series.values())).scores.shape[1]
+    rungs = tuple(_method_curve(name, series[name], fits[name], measured) for name in fits)
+    choices = tuple(_choices(series, fits, measured))
     return Curve(
-        metric=measured.metric.name,
-        part="validation",
-        measured_rows=measured.rows,
-        training_rows=measured.training_rows,
-        sizes=measured.sizes,
-        trainings=next(iter(series.values())).scores.shape[1],
-        rungs=tuple(_method_curve(name, series[name], fits[name], measured) for name in fits),
-        choices=tuple(_choices(series, fits, measured)),
-        crossings=tuple(_crossings(series, measured)),
-    )
+        measured.metric.name, "validation", measured.rows, measured.training_rows, measured.sizes,
+        trainings, rungs, choices, tuple(_crossings(series, measured)),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,19 +144,19 @@ class Series:
         scores, replicates = self.scores - other.scores, self.replicates - other.replicates
         return replace(self, scores=scores, replicates=replicates)
 
-    @property
+    @cached_property
     def value(self) -> Floats:
         """(m,) means over trainings."""
         return np.asarray(self.scores.mean(axis=1))
 
-    @property
+    @cached_property
     def row_noise(self) -> Floats:
         """(m, resamples) deviation of each resample of the validation rows."""
         defined = np.where(np.isfinite(self.replicates), self.replicates, np.nan)
         mean = np.nan_to_num(np.nanmean(defined, axis=1, keepdims=True))
         return np.asarray(np.nan_to_num(defined - mean))
 
-    @property
+    @cached_property
     def training_variance(self) -> Floats:
         """(m,) variance of each mean by the choice of the share and by training.
 
@@ -178,7 +175,7 @@ class Series:
         pooled = pooled * ((1 - self.share) / trainings + self.share)
         return np.asarray(np.where(apart, pooled, np.maximum(pooled, seen / trainings)))
 
-    @property
+    @cached_property
     def standard_error(self) -> Floats:
         """(m,) of the means, by rows and trainings."""
         return np.asarray(np.sqrt(self.row_noise.var(axis=1) + self.training_variance))

@@ -131,7 +131,6 @@ def _rows(predicted: Predicted, rows: Integers, losses: Floats) -> tuple[RowLoss
 
 
 def _table(predicted: Predicted, rows: Integers, losses: Floats) -> dict[str, list[Any]]:
-    """Return some rows in the columns of `RowLoss`."""
     predictions, texts = predicted.predictions, predicted.texts
     truths, given = predictions.targets[rows], predictions.decisions[rows]
     probabilities = predictions.probabilities[rows]

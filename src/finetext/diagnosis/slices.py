@@ -283,7 +283,6 @@ class SliceTest:
         return max(1.0, between / (self._variance * (1 / m + 1 / rest)))
 
     def _exact(self, sizes: Floats, sums: Floats, effects: Floats) -> tuple[Floats, Floats]:
-        """Return both tails of the hypergeometric distribution."""
         from scipy.stats import hypergeom
 
         others, others_right = len(self._values) - sizes, self._values.sum() - sums
@@ -294,7 +293,6 @@ class SliceTest:
         return hypergeom.cdf(right, *table), hypergeom.sf(right - 1, *table)
 
     def _by_moments(self, sizes: Floats, sums: Floats, effects: Floats) -> tuple[Floats, Floats]:
-        """Return both tails of Pearson's type III distribution."""
         from scipy.stats import pearson3
 
         n, rests = len(self._values), len(self._values) - sizes

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -64,7 +65,6 @@ def languages_of(texts: Sequence[str]) -> list[str]:
 
 @cache
 def _py3langid_model() -> Any:
-    """Return the model, which threads can share."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -138,14 +138,11 @@ def candidates(
     named = [_by_named_token(predicted, token) for token in dict.fromkeys(tokens)]
     yield from named
     known = {(each.kind, each.name) for each in named}
-    for kind in dict.fromkeys(by):
-        for each in KINDS[kind](predicted):
-            if (each.kind, each.name) not in known and each.is_large_enough(n):
-                yield each
-    for name, values in (columns or {}).items():
-        for each in _by_values(f"{COLUMN}{name}", values):
-            if each.is_large_enough(n):
-                yield each
+    by_kind = (KINDS[kind](predicted) for kind in dict.fromkeys(by))
+    by_column = (_by_values(f"{COLUMN}{name}", of) for name, of in (columns or {}).items())
+    for each in chain.from_iterable(chain(by_kind, by_column)):
+        if (each.kind, each.name) not in known and each.is_large_enough(n):
+            yield each
 
 
 def _texts(predicted: Predicted) -> tuple[str, ...]:
@@ -166,8 +163,7 @@ def _by_length(predicted: Predicted) -> Iterator[Candidate]:
 
 def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
     """The texts of which the model reads only the beginning."""
-    limit = input_limit(predicted)
-    if limit is None:
+    if (limit := input_limit(predicted)) is None:
         raise DataError(
             f"{predicted.name} is not a method with an encoder, such as probe and finetune, so "
             "nothing is known of truncated texts; choose other slices than by cut"
@@ -181,8 +177,7 @@ def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
 
 
 def _by_group(predicted: Predicted) -> Iterator[Candidate]:
-    groups = predicted.predictions.groups
-    if groups is None:
+    if (groups := predicted.predictions.groups) is None:
         raise DataError(f"{predicted.name} has no groups; choose other slices than by group")
     return _categories("group", groups)
 
@@ -269,7 +264,6 @@ def _by_values(kind: str, values: Sequence[Any]) -> Iterator[Candidate]:
 
 
 def _number(text: str) -> float | None:
-    """Return a finite number, or None."""
     with suppress(ValueError):
         return value if np.isfinite(value := float(text)) else None
     return None
