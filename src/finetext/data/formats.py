@@ -98,12 +98,12 @@ class _Lines:
 
     def parse(self, reject: Reject | None = None) -> Batch:
         """The form that fits all lines, if there is one; only then bad rows are rejected."""
-        is_told, delimiter, settings = self._is_told(), self.delimiter, self.settings
-        if settings.whole_lines and not is_told:
+        has_fields, delimiter, settings = self._has_fields(), self.delimiter, self.settings
+        if settings.whole_lines and not has_fields:
             return self._parse_whole_lines()
-        if not settings.labelled and (delimiter is None or (delimiter == "," and not is_told)):
+        if not settings.labelled and (delimiter is None or (delimiter == "," and not has_fields)):
             return _parse_texts(self.name, self.text)
-        sure = settings.labelled or is_told or delimiter == "\t"
+        sure = settings.labelled or has_fields or delimiter == "\t"
         uneven = None
         if delimiter is not None:
             try:
@@ -123,7 +123,7 @@ class _Lines:
     def _fields(self, delimiter: str, reject: Reject | None = None) -> Batch:
         return parse_delimited(self.text, self.name, delimiter, self.settings, self.whole, reject)
 
-    def _is_told(self) -> bool:
+    def _has_fields(self) -> bool:
         """Whether the user, or a header of known names, states that lines are fields."""
         cells = self.text.lstrip().split("\n", 1)[0].split(self.delimiter or "\n")
         asked = self.settings.columns

@@ -41,7 +41,7 @@ class NamedLabels:
 
     rows: Labels
     scheme: LabelScheme
-    told: str
+    details: str
     findings: tuple[Finding, ...]
 
 
@@ -56,17 +56,17 @@ def name_labels(
         rows, form, multilabel = _indicators(columns), "columns of 0 and 1", True
     else:
         rows, form, multilabel = _split(columns[column], settings, findings)
-    told = [form] if form else []
+    details = [form] if form else []
     order: Sequence[str] | None = tuple(columns) if several else None
     classes = next((b.classes[column] for b in source.batches if column in b.classes), None)
     if settings.label_names is not None:
         names, origin = _names_from(settings.label_names, source.folder)
-        told.append(f"names from {origin}")
+        details.append(f"names from {origin}")
     elif classes is not None:
         names, origin = dict(_numbered(classes)), "the class names of the data"
     else:
         names, origin = _names_beside(rows, source.beside)
-        told += [f"names from {origin}"] if names else []
+        details += [f"names from {origin}"] if names else []
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
     used = _used(rows)
@@ -78,7 +78,7 @@ def name_labels(
     if absent := [name for name in order or () if name not in scheme.index]:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
-    return NamedLabels(rows, scheme, ", ".join(told), tuple(findings))
+    return NamedLabels(rows, scheme, ", ".join(details), tuple(findings))
 
 
 def refuse_odd_labels(

@@ -65,7 +65,7 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     """
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
     truth = _truth_column(table)
-    told = part if "split" in table.columns else None
+    known_part = part if "split" in table.columns else None
     table = _rows_of_part(table, part)
     truths = cells_of(table.columns[truth])
     columns = _probability_columns(table, truths)
@@ -91,7 +91,7 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     if given is not None:
         predictions, noticed = _as_given(table, predictions, given)
         findings += noticed
-    return PredictedTable(predictions, _texts(table), findings, told)
+    return PredictedTable(predictions, _texts(table), findings, known_part)
 
 
 def _truth_column(table: Batch) -> str:

@@ -121,7 +121,7 @@ def open_source(source: Any, settings: ReadSettings) -> Source:
 
 
 def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
-    """Ready-made splits, each from a source of its own."""
+    """ready-made splits, each from its own source."""
     of_split = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
     if len(of_split) < len(source):
         raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
@@ -190,10 +190,10 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     elif chosen.split:
         columns["split"] = [SPLIT_WORDS[str(v).strip().lower()] for v in column(chosen.split)]
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
-    labels, scheme, told = None, None, ""
+    labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         named_labels = name_labels({n: column(n) for n in chosen.labels}, source, settings)
-        labels, scheme, told = named_labels.rows, named_labels.scheme, named_labels.told
+        labels, scheme, details = named_labels.rows, named_labels.scheme, named_labels.details
         findings += named_labels.findings
         keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))
@@ -203,7 +203,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
-    description = _describe(source, columns, chosen, told, scheme)
+    description = _describe(source, columns, chosen, details, scheme)
     return Dataset(table, scheme, description, tuple(findings)), columns["place"]
 
 
@@ -352,14 +352,14 @@ def _describe(
     source: Source,
     columns: Mapping[str, Sequence[Any]],
     chosen: Chosen,
-    told: str,
+    details: str,
     scheme: LabelScheme | None,
 ) -> str:
     """One line on what was read and chosen."""
     shown = [f"text {chosen.text!r}"]
     if scheme is not None:
         names = ", ".join(map(repr, chosen.labels))
-        shown.append(f"label {names}" + (f" ({told})" if told else ""))
+        shown.append(f"label {names}" + (f" ({details})" if details else ""))
     shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
     if chosen.split and not any(batch.split for batch in source.batches):
         shown.append(f"ready-made splits of column {chosen.split!r}")

@@ -87,8 +87,8 @@ def _from_rows(
 def _from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> Batch:
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
-        raise DataError(f"{name}: the columns differ in length: {told}")
+        shown = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
+        raise DataError(f"{name}: the columns differ in length: {shown}")
     return Batch(name, {str(key): list(values) for key, values in columns.items()}, form)
 
 
@@ -145,11 +145,11 @@ def _sheet(
 ) -> Batch:
     width = max(_width(row) for _, row in numbered)
     rows = [[*row, *[None] * width][:width] for _, row in numbered]
-    told = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     headed = settings.header
     if headed is None:
-        headed = looks_headed(told, settings.columns)
-    names = column_names(told[0] if headed else range(1, width + 1))
+        headed = looks_headed(texts, settings.columns)
+    names = column_names(texts[0] if headed else range(1, width + 1))
     dates = (datetime.date, datetime.time)
     columns = {
         key: [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
