@@ -84,6 +84,7 @@ def compare(
     from finetext.data.write import check_new, write_table
     from finetext.evaluation.several import compare_all
     from finetext.report.leaderboard import comparison_lines, comparison_table
+    from finetext.runs.run import USUAL_METRIC
 
     rows = _part(part)
     if out is not None:
@@ -93,9 +94,10 @@ def compare(
     for of in sets.values():
         for finding in of.findings:
             screen.finding(finding)
+    metrics = {of.metric for of in sets.values() if of.run is not None}
     found = compare_all(
         {name: of.predictions for name, of in sets.items()},
-        metric or _metric(list(sets.values())),
+        metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC),
         None if against is None else _named(against, sources, sets),
         seed or 0,
     )
@@ -119,16 +121,24 @@ def compare(
 
 def _predictions(sources: list[str], method: str | None, part: SplitName) -> dict[str, Predicted]:
     """Return name to predictions: all methods of the only run, or one set of each source."""
-    from finetext.runs.run import is_run, predicted_in
+    from finetext.runs.run import Run, is_run, predicted_in
 
-    runs = [is_run(Path(source).expanduser()) for source in sources]
+    paths = [Path(source).expanduser() for source in sources]
+    runs = list(map(is_run, paths))
     if len(sources) == 1:
-        methods = _methods(Path(sources[0]).expanduser(), method) if runs[0] else []
-        if not methods:
+        if not runs[0]:
             raise DataError(
                 f"{sources[0]} alone is nothing to compare: give two sets of predictions or more, "
                 "or a run folder to compare its methods"
             )
+        methods = [entry.method for entry in Run.open(paths[0]).leaderboard]
+        if method in methods:
+            raise RecipeError(
+                f"{method} of {paths[0]} alone is nothing to compare: leave --method out to "
+                f"compare {', '.join(methods)}, or name another run or table"
+            )
+        if method is not None:
+            raise UnknownNameError("method in this run", method, methods)
         return {name: predicted_in(sources[0], name, part) for name in methods}
     found = [
         predicted_in(source, method if of_run else None, part)
@@ -143,29 +153,6 @@ def _predictions(sources: list[str], method: str | None, part: SplitName) -> dic
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{twice[0]} is given twice; name each set of predictions once")
     return dict(zip(names, found, strict=True))
-
-
-def _methods(folder: Path, method: str | None) -> list[str]:
-    """Return the methods of the only run; refuse to compare a single one."""
-    from finetext.runs.run import Run
-
-    methods = [entry.method for entry in Run.open(folder).leaderboard]
-    if method is None:
-        return methods
-    if method not in methods:
-        raise UnknownNameError("method in this run", method, methods)
-    raise RecipeError(
-        f"{method} of {folder} alone is nothing to compare: leave --method out to compare "
-        f"{', '.join(methods)}, or name another run or table"
-    )
-
-
-def _metric(sets: list[Predicted]) -> str:
-    """Return the metric of the runs, or macro F1 if there are none, or they have several."""
-    from finetext.runs.run import USUAL_METRIC
-
-    metrics = {of.metric for of in sets if of.run is not None}
-    return metrics.pop() if len(metrics) == 1 else USUAL_METRIC
 
 
 def _named(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:

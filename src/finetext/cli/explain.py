@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
-from finetext.core.console import blaming
 from finetext.core.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -52,7 +50,8 @@ def explain(
     """Show which words decide, for a text or for each label."""
     from finetext.batch.files import check_output
     from finetext.cli import arguments
-    from finetext.diagnosis.explain import choose_explainer
+    from finetext.diagnosis.explain import choose_explainer, explanations
+    from finetext.runs.diagnosing import keep
     from finetext.runs.run import load
     from finetext.storage.files import check_place
 
@@ -70,12 +69,19 @@ def explain(
     if classes:
         words = _class_words(explainer, texts, seed or 0, screen)
         if source is None:
-            _keep(words, model)
-        _show_classes(words, out, page, screen, output.as_json)
+            with suppress(RunError):  # the run folder may be read-only
+                keep(model, "words", words)
+        _show_classes(words, out, page, output)
     else:
         with ExitStack() as stack:
             sinks = _sinks(stack, source, out, page, output)
-            _explain_all(explainer, texts, label, seed or 0, screen, sinks)
+            if not sys.stdout.isatty():
+                stack.enter_context(screen.watching())
+            for chunk in texts.batches:
+                found = explanations(explainer, chunk.texts, label, seed or 0, screen.progress)
+                for row, explanation in zip(chunk.ids, found, strict=True):
+                    for write in sinks:
+                        write(row, explanation)
     for finding in texts.findings:
         screen.finding(finding)
 
@@ -98,33 +104,13 @@ def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:
     return Texts(iter([rows]), description=f"the validation rows of {model}")
 
 
-def _explain_all(
-    explainer: Explainer,
-    texts: Texts,
-    label: str | None,
-    seed: int,
-    screen: Screen,
-    sinks: list[Sink],
-) -> None:
-    from finetext.diagnosis.explain import explanations
-
-    with ExitStack() as stack:
-        if not sys.stdout.isatty():
-            stack.enter_context(screen.watching())
-        for chunk in texts.batches:
-            found = explanations(explainer, chunk.texts, label, seed, screen.progress)
-            for row, explanation in zip(chunk.ids, found, strict=True):
-                for write in sinks:
-                    write(row, explanation)
-
-
 def _sinks(
     stack: ExitStack, source: str | None, out: Path | None, page: Path | None, output: Output
 ) -> list[Sink]:
     """Return where explanations go; files are complete when the stack ends."""
     from finetext.batch.inputs import is_text
-    from finetext.cli.predict import json_printer
-    from finetext.report.explanations import show_explanation
+    from finetext.cli.predict import json_printer, table_printer
+    from finetext.report.explanations import WORD_COLUMNS, show_explanation, word_rows
 
     screen = output.screen()
     sinks: list[Sink] = []
@@ -140,23 +126,14 @@ def _sinks(
     elif source is not None and is_text(source):
         sinks.append(lambda row, of: show_explanation(of, screen.out))
     elif out is None and page is None:
-        sinks.append(_printer())
+        show = table_printer(sys.stdout)
+        sinks.append(lambda row, of: show(_columns(WORD_COLUMNS, word_rows(row, of))))
     return sinks
 
 
-def _printer() -> Sink:
-    """Return what prints every word as a line of CSV, below a header."""
-    from finetext.report.explanations import WORD_COLUMNS, word_rows
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    with blaming("standard output", sys.stdout):
-        writer.writerow(WORD_COLUMNS)
-
-    def write(row: str, explanation: Explanation) -> None:
-        with blaming("standard output", sys.stdout):
-            writer.writerows(word_rows(row, explanation))
-
-    return write
+def _columns(names: Sequence[str], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return dict(zip(names, map(list, columns), strict=True))
 
 
 @contextmanager
@@ -167,8 +144,7 @@ def _table(path: Path, screen: Screen) -> Iterator[Sink]:
 
     rows: list[tuple[Any, ...]] = []
     yield lambda row, of: rows.extend(word_rows(row, of))
-    columns = zip(*rows, strict=True) if rows else [()] * len(WORD_COLUMNS)
-    write_table(path, dict(zip(WORD_COLUMNS, map(list, columns), strict=True)))
+    write_table(path, _columns(WORD_COLUMNS, rows))
     screen.say(f"{len(rows):,} words: {path}")
 
 
@@ -201,33 +177,22 @@ def _class_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) 
         return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
-def _show_classes(
-    words: ClassWords, out: Path | None, page: Path | None, screen: Screen, as_json: bool
-) -> None:
+def _show_classes(words: ClassWords, out: Path | None, page: Path | None, output: Output) -> None:
     from finetext.data.write import write_table
     from finetext.report.explanations import show_class_words, write_explain_page
 
+    screen = output.screen()
     if out is not None:
         rows = [(label, *row) for label, of in words.words.items() for row in of]
-        names = ("label", "word", "attribution", "texts")
-        columns = list(zip(*rows, strict=True)) or [()] * len(names)
-        write_table(out, dict(zip(names, map(list, columns), strict=True)))
+        write_table(out, _columns(("label", "word", "attribution", "texts"), rows))
         screen.say(f"{len(rows):,} words: {out}")
     if page is not None:
         write_explain_page(page, [], words)
         screen.say(f"page: {page}")
-    if as_json:
+    if output.as_json:
         screen.json(words.to_json())
     elif out is None and page is None:
         show_class_words(words, screen.out)
-
-
-def _keep(words: ClassWords, run: Path) -> None:
-    """Keep the words in the run folder, for its report."""
-    from finetext.runs.diagnosing import keep
-
-    with suppress(RunError):  # the run folder may be read-only
-        keep(run, "words", words)
 
 
 def map_texts(

@@ -56,12 +56,16 @@ def predict(
     read = arguments.data_settings(Reading(text, id=id).given(), settings)
     screen = output.screen()
     with ExitStack() as stack:
-        each = None
-        if output.as_json:
-            print_json = stack.enter_context(json_printer(sys.stdout))
-            each = lambda _, table: print_json(table)  # noqa: E731
+        each: Callable[[Classifier, Table], None] | None = None
+        if output.as_json or (out is None and not is_text(source)):
+            printer = (
+                stack.enter_context(json_printer(sys.stdout))
+                if output.as_json
+                else (table_printer(sys.stdout))
+            )
+            each = lambda _, table: printer(table)  # noqa: E731
         elif out is None:
-            each = text_printer(sys.stdout) if is_text(source) else table_printer(sys.stdout)
+            each = lambda model, table: print_text(table, sys.stdout, len(model.scheme))  # noqa: E731
         if out is not None or not sys.stdout.isatty():
             stack.enter_context(screen.watching())
         predict_file(
@@ -71,13 +75,13 @@ def predict(
         )  # fmt: skip
 
 
-def table_printer(file: TextIO) -> Callable[[Classifier, Table], None]:
+def table_printer(file: TextIO) -> Sink:
     """Return a function that prints rows as lines of CSV, below a header."""
     from finetext.data.write import encoded, text_of
 
     headed = False
 
-    def write(_: Classifier, table: Table) -> None:
+    def write(table: Table) -> None:
         nonlocal headed
         with blaming("standard output", file):
             file.write(encoded(text_of(table, ".csv", not headed)).decode())
@@ -108,26 +112,20 @@ def json_printer(file: TextIO) -> Iterator[Sink]:
         file.write("[]\n" if between == "[" else "\n]\n")
 
 
-def text_printer(file: TextIO) -> Callable[[Classifier, Table], None]:
-    """Return a function that prints the only row as lines of label and probability."""
-
-    def write(classifier: Classifier, table: Table) -> None:
-        with blaming("standard output", file):
-            print_text(table, file, len(classifier.scheme))
-
-    return write
-
-
 def print_text(table: Table, file: TextIO, labels: int) -> None:
     """Print the only row as lines of label and probability, likeliest first, of so many labels."""
     from finetext.core.wording import short
+    from finetext.data.label_cells import comma_joined
     from finetext.data.predictions import PREFIX
+
+    def shown(labels: str | list[str]) -> str:
+        return short(comma_joined(labels), _LONGEST) or "no label"
 
     given = table["prediction"][0]
     abstains = "none, as no label is probable enough"
-    print(f"prediction: {abstains if given is None else _shown(given)}", file=file)
+    lines = [f"prediction: {abstains if given is None else shown(given)}"]
     if "set" in table:
-        print(f"prediction set: {_shown(table['set'][0])}", file=file)
+        lines.append(f"prediction set: {shown(table['set'][0])}")
     found = [
         (values[0], name.removeprefix(PREFIX))
         for name, values in table.items()
@@ -137,17 +135,11 @@ def print_text(table: Table, file: TextIO, labels: int) -> None:
         for place in range(1, 1 + sum(name.startswith("label_") for name in table))
     ]
     for probability, name in sorted(found, key=lambda pair: -pair[0]):
-        print(f"{probability:.4f}  {short(name, _LONGEST)}", file=file)
+        lines.append(f"{probability:.4f}  {short(name, _LONGEST)}")
     if len(found) < labels:
-        print(f"and {labels - len(found):,} less likely labels (--all shows them)", file=file)
-
-
-def _shown(labels: str | list[str]) -> str:
-    """Return labels on one line, without characters that a terminal would obey."""
-    from finetext.core.wording import short
-    from finetext.data.label_cells import comma_joined
-
-    return short(comma_joined(labels), _LONGEST) or "no label"
+        lines.append(f"and {labels - len(found):,} less likely labels (--all shows them)")
+    with blaming("standard output", file):
+        file.write("".join(f"{line}\n" for line in lines))
 
 
 def plot(
