@@ -228,6 +228,7 @@ def _begun(
             tokenizer.save_pretrained(unfinished)
         sync(unfinished)
         os.replace(unfinished, blank)
+    tokenizer = load_tokenizer(str(blank))  # first, since it registers AWD-LSTM
     config = AutoConfig.from_pretrained(blank, trust_remote_code=False)
     is_streamed = sizes.architecture == AWD_LSTM
     kind = AutoModelForCausalLM if is_streamed else AutoModelForMaskedLM
@@ -238,7 +239,7 @@ def _begun(
         kind="pretrained",
         base="",
         model=_with_dropout(config, kind, dropout, context.seed),
-        tokenizer=load_tokenizer(str(blank)),
+        tokenizer=tokenizer,
         objective="causal" if is_streamed else "masked",
         max_length=settings.max_length or sizes.context,
         learning_rate=settings.learning_rate or usual_rate(sizes),
