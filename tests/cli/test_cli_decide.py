@@ -42,7 +42,7 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
     assert command("predict", "careful", reviews, "--out", "all.parquet").status == 0
     measured = command("evaluate", "careful", reviews)
     assert "decides 0.000 of the rows" in measured.out
-    assert "(promised: 0.8)" in measured.out
+    assert "(target: 0.8)" in measured.out
     assert json.loads(command("evaluate", "careful", reviews, "--json").out)["decided"] == 0.0
 
 

@@ -80,7 +80,7 @@ def test_a_table_that_does_not_say_its_part_has_rows(command: Command, run: Path
     assert "None" not in page
     seen = command("errors", run, "--page", "of-run.html")
     assert "9 validation rows of films/tfidf" in seen.out
-    assert "9 validation rows, " in Path("of-run.html").read_text()
+    assert "of 9 validation rows (" in Path("of-run.html").read_text()
 
 
 def test_unfinished_run_says_how_to_resume(command: Command, run: Path) -> None:

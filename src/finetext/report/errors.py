@@ -72,11 +72,7 @@ def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
     """Return what the report shows of one method on each label of the test rows.
 
-    Args:
-        method: its name.
-        predictions: on the test rows.
-        key: makes its figures unique in the page.
-        seed: seed of the intervals.
+    The key makes its figures unique in the page; the seed is that of the intervals.
     """
     names, scores = predictions.scheme.names, per_class(predictions, seed)
     counts, totals = confusion(predictions), np.array([row.support for row in scores])
@@ -123,8 +119,7 @@ def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str
 def errors_lines(found: Errors, name: str) -> list[str]:
     """Return what was found, in lines of at most 80 characters.
 
-    All of the highest losses are shown, the first ten confusions and the first five of the lowest
-    losses. The predictions are called `name`.
+    All of the highest losses are shown, ten confusions and five of the lowest losses.
     """
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
@@ -172,11 +167,7 @@ def with_joined_labels(table: Mapping[str, Sequence[Any]]) -> dict[str, Sequence
 
 
 def write_errors_page(found: Errors, name: str, path: str | Path) -> Path:
-    """Write the page on errors of the predictions called `name`, and return its path.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write the page on errors of the predictions called `name`; see `write_page`."""
     return write_page(path, render_page("errors_page.html.j2", {"errors": found, "name": name}))
 
 

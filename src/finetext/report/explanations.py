@@ -207,9 +207,6 @@ def write_explain_page(
         explanations: names of rows with their explanations; a single name is not shown.
         words: the words of each label, or None.
         total: number of texts explained, if the page does not have all of them.
-
-    Raises:
-        RunError: the file cannot be written.
     """
     context = {
         "texts": [(row, of, parts(of), remarks(of)) for row, of in explanations],

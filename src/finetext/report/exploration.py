@@ -153,11 +153,7 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
 
 
 def write_explore_page(exploration: Exploration, path: str | Path) -> Path:
-    """Write the page on the data completely or not at all, and return its path.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write the page on the data, and return its path; see `write_page`."""
     return write_page(path, render(exploration))
 
 

@@ -40,12 +40,8 @@ def leaderboard_lines(
 ) -> list[str]:
     """Return the leaderboard as lines of at most 100 characters, then a legend.
 
-    Args:
-        entries: the methods, in the order to show.
-        best: the method that is best on validation.
-        cheapest: the cheapest method that is not significantly worse on test.
-        metric: the metric by which methods are chosen and compared.
-        comparisons: method to its paired comparison with the best, for a column of p-values.
+    The best method on validation and the cheapest that is not worse are marked; with paired
+    comparisons with the best there is a column of p-values.
     """
     title, compared = load("metrics", metric).title, comparisons or {}
     on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
@@ -159,12 +155,7 @@ def difference_in_points(gain: EncoderGain) -> str:
 
 
 def comparison_lines(found: Several, part: str | None) -> list[str]:
-    """Return scores, then a verdict on each pair, in lines of at most 80 characters.
-
-    Args:
-        found: the comparisons.
-        part: the split they are of, or None if that is unknown.
-    """
+    """Return scores, then a verdict on each pair of a split, in lines of at most 80 characters."""
     title = load("metrics", found.metric).title
     groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
     best = "" if found.higher_is_better else "; lower is better"

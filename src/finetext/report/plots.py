@@ -94,12 +94,9 @@ def _figure(style: Mapping[Any, Any], inches: tuple[float, float], face: str) ->
 
 
 def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Return a figure as SVG text without prolog, in the colors of the page.
+    """Return a figure, drawn in `INK` and `SERIES`, as SVG text in the colors of the page.
 
-    Args:
-        key: makes the element names of this figure unique in the page.
-        inches: width and height.
-        draw: fills the figure, in `INK` and `SERIES`.
+    The key makes its element names unique in the page.
     """
     with _figure(_style(key, INK, _GRID), inches, "none") as figure:
         draw(figure)
@@ -127,12 +124,7 @@ def check_picture(path: Path) -> None:
 def write_picture(
     path: Path, draw: Callable[[Figure], None], inches: tuple[float, float] = (6.4, 4.0)
 ) -> Path:
-    """Draw a light picture; the file is written completely or not at all.
-
-    Args:
-        path: .png or .svg; an existing file is replaced.
-        draw: fills the figure.
-        inches: width and height.
+    """Draw a light picture as .png or .svg, completely or not at all.
 
     Raises:
         DataError: it is another format, or cannot be written.
@@ -292,13 +284,9 @@ def slice_differences(slices: Sequence[Slice]) -> str:
 
 
 def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
-    """A square per pair of labels, darker for a larger share of the rows of the true label.
+    """A square per pair of k labels, stronger for a larger share of the rows of the true label.
 
-    Args:
-        names: k labels.
-        counts: (k, k), truth in rows.
-        totals: (k,) rows that have each label.
-        key: makes the element names of this figure unique in the page.
+    Counts are (k, k), truth in rows; totals are (k,) rows that have each label.
     """
     from matplotlib.patches import Rectangle
 

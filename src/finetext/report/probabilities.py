@@ -260,14 +260,7 @@ class Bars:
 
 
 def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list[Text]:
-    """Return the bars for a terminal, then notes.
-
-    Args:
-        bars: what to show.
-        most: number of labels at most.
-        width: columns of the terminal.
-        is_plain: whether only ASCII can be shown.
-    """
+    """Return the bars of at most that many labels for a terminal of that width, then notes."""
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 

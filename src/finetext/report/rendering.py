@@ -97,14 +97,7 @@ def rich_table(table: Table, caption: bool = False) -> RichTable:
 
 
 def wrapped(text: str, indent: str = "", most: int | None = None, hang: str = "") -> list[str]:
-    """Break a text at 80 characters.
-
-    Args:
-        text: the text.
-        indent: what every line begins with.
-        most: number of lines; the last ends in an ellipsis where something is cut.
-        hang: what all lines but the first begin with, after the indent.
-    """
+    """Break a text at 80 characters, into at most that many lines; `hang` follows the indent."""
     return textwrap.wrap(
         text,
         WIDTH,

@@ -40,15 +40,7 @@ _STANDALONE: Final = (
 
 @dataclass(frozen=True)
 class Dot:
-    """A text of the map.
-
-    Attributes:
-        row: its place in the map.
-        x: from the left, of `WIDTH`.
-        y: from the top.
-        color: number of the color of its label, from 1; 0 for the rarer labels.
-        is_wrong: whether the prediction is not the true label.
-    """
+    """A text of the map, placed from the left and the top; the rarer labels have color 0."""
 
     row: int
     x: float
@@ -116,11 +108,7 @@ def _legend(of: TextMap) -> list[tuple[str, int, int]]:
 
 
 def write_map_page(of: TextMap, path: Path) -> Path:
-    """Write the page completely or not at all, and return its path.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write the page, and return its path; see `write_page`."""
     context = {"view": map_view(of), "map": of, "density": density(of), "between": BETWEEN_LABELS}
     return write_page(path, render_page("map_page.html.j2", context))
 
@@ -131,11 +119,7 @@ def density(of: TextMap, key: str = "map") -> str:
 
 
 def write_density(of: TextMap, path: Path) -> Path:
-    """Write the picture as .svg, which follows the colors of its viewer, or .png, which is light.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write the picture as .svg, in the colors of its viewer, or as .png, which is light."""
     if path.suffix == ".svg":
         names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         opening = re.compile(r"<svg([^>]*)>")
