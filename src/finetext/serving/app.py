@@ -152,8 +152,7 @@ class Service:
             found = await self.batcher.do(partial(self._model.explain, text, asked.label))
         except UnknownNameError as error:
             raise Refusal(422, str(error)) from None
-        told = found.to_json()
-        return _json({name: value for name, value in told.items() if name != "text"})
+        return _json({name: of for name, of in found.to_json().items() if name != "text"})
 
     async def info(self) -> Response:
         """Return what the model is, its origin, its scores, and the limits of the server."""
@@ -197,15 +196,11 @@ class Service:
 
 
 def _json(value: Any) -> Response:
-    return _answer(
-        json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    )
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode(), media_type="application/json")
 
 
 async def _written(rows: Floats, write: Callable[[], str]) -> Response:
     """Return an answer, written in another thread if it has very many numbers."""
-    return _answer(await asyncio.to_thread(write) if rows.size > MANY_NUMBERS else write())
-
-
-def _answer(text: str) -> Response:
+    text = await asyncio.to_thread(write) if rows.size > MANY_NUMBERS else write()
     return Response(text.encode(), media_type="application/json")

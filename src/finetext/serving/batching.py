@@ -33,11 +33,8 @@ TRIM_SECONDS: Final = 5.0
 
 def give_back_freed() -> None:
     """Return memory that glibc keeps to the system: batches of all sizes fragment its heap."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return
-    trim(0)
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @final
@@ -49,9 +46,7 @@ class ModelThread(Executor):
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         Thread(target=self._run, name="finetext-model", daemon=True).start()
 
-    def submit(  # type: ignore[override]
-        self, work: Callable[[], Outcome], /
-    ) -> Future[Outcome]:
+    def submit(self, work: Callable[[], Outcome], /) -> Future[Outcome]:  # type: ignore[override]
         """Run `work` after everything submitted before."""
         future: Future[Outcome] = Future()
         self._work.put((future, work))

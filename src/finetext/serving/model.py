@@ -68,15 +68,13 @@ def _run_of(folder: Path) -> tuple[Any, str | None]:
     """Return the run that a folder is or belongs to, and the method in the second case."""
     from finetext.runs.run import Run
 
-    try:
+    with suppress(FinetextError):
         if Run.is_at(folder):
             return Run.open(folder), None
         if folder.name == "model" and Run.is_at(folder.parent.parent):
             run, method = Run.open(folder.parent.parent), folder.parent.name
             if method in {entry.method for entry in run.leaderboard}:
                 return run, method
-    except FinetextError:
-        pass
     return None, None
 
 
@@ -176,10 +174,8 @@ class ServedModel:
     def scores(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
         rows = np.empty((len(asks), len(self.classifier.scheme)))
-        for logits, work in (
-            (False, self.classifier.predict_proba),
-            (True, self.classifier.logits),
-        ):
+        works = {False: self.classifier.predict_proba, True: self.classifier.logits}
+        for logits, work in works.items():
             places = [place for place, ask in enumerate(asks) if ask.logits is logits]
             if places:
                 rows[places] = work([asks[place].text for place in places])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -261,33 +262,11 @@ def _parts(schema: Any) -> Iterator[dict[str, Any]]:
 
 async def documents_page(request: Request) -> Response:
     """Return the document as a page, without scripts or anything from elsewhere."""
+    from jinja2 import Template
+
+    template = (Path(__file__).parent / "docs.html.j2").read_text(encoding="utf-8")
     document = request.app.openapi()
-    sections = [
-        _section(path, method.upper(), operation)
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    ]
-    schemas = html.escape(json.dumps(document["components"]["schemas"], indent=2))
-    body = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>finetext: how to ask</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1>How to ask this server</h1><p>{html.escape(document['info']['description'])} "
-        f'The same for programs: <a href="openapi.json">openapi.json</a>.</p>{"".join(sections)}'
-        f"<h2>Shapes</h2><pre>{schemas}</pre></html>"
-    )
-    return HTMLResponse(body, headers={"content-security-policy": _POLICY})
-
-
-def _section(path: str, method: str, operation: Mapping[str, Any]) -> str:
-    answers = "".join(
-        f"<li>{status}: {html.escape(answer['description'])}</li>"
-        for status, answer in operation["responses"].items()
-    )
-    shape = ""
-    if "requestBody" in operation:
-        [kind] = operation["requestBody"]["content"].values()
-        shape = f"<p>Body: {kind['schema']['$ref'].rpartition('/')[2]}</p>"
-    return (
-        f"<h2>{method} {html.escape(path)}</h2><p>{html.escape(operation['summary'])}. "
-        f"{html.escape(operation.get('description', ''))}</p>{shape}<ul>{answers}</ul>"
-    )
+    schemas = json.dumps(document["components"]["schemas"], indent=2)
+    page = Template(template, autoescape=True, trim_blocks=True)
+    text = page.render(document=document, schemas=schemas, style=Markup(_STYLE))
+    return HTMLResponse(text, headers={"content-security-policy": _POLICY})
