@@ -1,4 +1,4 @@
-"""Batches: each text its own answer, in order, within the limits, and nothing for who hung up."""
+"""Batches, queues and the model thread."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from finetext.core.arrays import Floats
 from finetext.core.settings import ServeSettings
 from finetext.serving import batching
-from finetext.serving.batching import Ask, Batcher
+from finetext.serving.batching import Ask, Batcher, ModelThread, give_back_freed
 from finetext.serving.requests import Refusal
 
 
@@ -341,3 +342,56 @@ def test_it_is_working_until_it_is_stuck_or_stopped() -> None:
         assert not batcher.is_working
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one each time that memory is given back."""
+    found: list[int] = []
+    monkeypatch.setattr(batching, "give_back_freed", lambda: found.append(1))
+    return found
+
+
+def test_work_is_done_in_its_order_and_faults_are_handed_on() -> None:
+    thread, done = ModelThread(), []
+    first = [thread.submit(lambda number=number: done.append(number)) for number in range(5)]
+    fault = thread.submit(lambda: 1 / 0)
+    last = thread.submit(lambda: len(done))
+    assert last.result(10) == 5
+    assert done == list(range(5))
+    assert all(future.done() for future in first)
+    assert isinstance(fault.exception(10), ZeroDivisionError)
+    thread.shutdown()
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(-1.0, 4), (3600.0, 0)])
+def test_freed_memory_is_given_back_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, trims: list[int], seconds: float, times: int
+) -> None:
+    monkeypatch.setattr(batching, "TRIM_SECONDS", seconds)
+    thread = ModelThread()
+    for _ in range(4):
+        thread.submit(lambda: None)
+    thread.submit(lambda: None).result(10)  # what came before has been cleared away by now
+    assert len(trims) >= times
+    assert bool(trims) is bool(times)
+    thread.shutdown()
+
+
+def test_all_that_is_free_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    library = SimpleNamespace(malloc_trim=asked.append)
+    monkeypatch.setattr(batching.ctypes, "CDLL", lambda name: library)
+    give_back_freed()
+    assert asked == [0]
+
+
+@pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
+def test_other_systems_keep_their_memory(
+    monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    def missing(name: None) -> None:
+        raise fault
+
+    monkeypatch.setattr(batching.ctypes, "CDLL", missing)
+    give_back_freed()

@@ -1,20 +1,23 @@
-"""The model folder: whole or not at all, and refused with a reason when it is not one."""
+"""Model folders are written whole or not at all, and refused with a reason."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import finetext
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.models.folder import FORMAT_VERSION, load_model, save_model
+from finetext.models.info import info
 from finetext.storage.files import write_text
 
 
@@ -22,7 +25,7 @@ def classifier(first: float = 0.25) -> MajorityClassifier:
     return MajorityClassifier(LabelScheme(("a", "b")), Decision(), np.array([first, 1 - first]))
 
 
-def change(folder: Path, **values: Any) -> None:
+def rewrite(folder: Path, **values: Any) -> None:
     described = json.loads((folder / "finetext.json").read_text())
     (folder / "finetext.json").write_text(json.dumps(described | values))
 
@@ -130,21 +133,21 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
 )  # fmt: skip
 def test_a_description_with_a_wrong_value_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
     folder = save_model(classifier(), tmp_path / "m")
-    change(folder, **{name: value})
+    rewrite(folder, **{name: value})
     with pytest.raises(ModelError):
         load_model(folder)
 
 
 def test_a_newer_format_is_refused_with_advice(tmp_path: Path) -> None:
     folder = save_model(classifier(), tmp_path / "m")
-    change(folder, format_version=FORMAT_VERSION + 1)
+    rewrite(folder, format_version=FORMAT_VERSION + 1)
     with pytest.raises(ModelError, match="upgrade finetext"):
         load_model(folder)
 
 
 def test_an_unknown_kind_of_classifier_is_refused_with_the_nearest(tmp_path: Path) -> None:
     folder = save_model(classifier(), tmp_path / "m")
-    change(folder, classifier="majorty")
+    rewrite(folder, classifier="majorty")
     with pytest.raises(ModelError, match="did you mean 'majority'"):
         load_model(folder)
 
@@ -168,7 +171,7 @@ def test_labels_that_are_not_those_of_the_weights_are_refused(
     tmp_path: Path, tfidf: TfidfClassifier
 ) -> None:
     folder = save_model(tfidf, tmp_path / "m")
-    change(folder, labels=["a", "b"])
+    rewrite(folder, labels=["a", "b"])
     with pytest.raises(ModelError, match=r"damaged: model\.safetensors has 3 outputs for 2 labels"):
         load_model(folder)
 
@@ -184,3 +187,90 @@ def test_a_text_that_cannot_be_put_in_its_place_leaves_nothing_behind(tmp_path: 
     with pytest.raises(OSError, match="taken"):
         write_text(tmp_path / "taken", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+TEXTS = ["the team won the match", "soup with bread"]
+
+
+@pytest.fixture
+def theirs(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A folder as transformers saves a classifier of two labels."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            tiny_encoder, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1}
+        )
+    model.save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "theirs")
+    return tmp_path / "theirs"
+
+
+def configure(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+def test_it_predicts_as_transformers_does(theirs: Path) -> None:
+    from transformers import pipeline
+
+    loaded = finetext.load(theirs, device="cpu")
+    assert loaded.scheme.names == ("no", "yes")
+    expected = pipeline("text-classification", model=str(theirs), device="cpu", top_k=None)
+    for text in TEXTS:
+        said = {each["label"]: each["score"] for each in expected([text])[0]}
+        assert loaded(text) == pytest.approx(said, abs=1e-5)
+
+
+def test_several_labels_are_taken_from_its_configuration(theirs: Path) -> None:
+    configure(theirs, problem_type="multi_label_classification")
+    loaded = finetext.load(theirs, device="cpu")
+    assert loaded.scheme.multilabel
+    assert not np.allclose(loaded.predict_proba(TEXTS).sum(axis=1), 1)
+
+
+def test_the_command_says_that_it_is_foreign(theirs: Path, command: Callable[..., Any]) -> None:
+    seen = command("predict", theirs, "a text", "--json")
+    assert seen.status == 0
+    seen = command("predict", theirs, "a text")
+    assert "finetext did not write" in seen.err
+    about = info(theirs)
+    assert about.kind == "foreign"
+    assert about.problem is None
+    assert about.labels == ("no", "yes")
+    seen = command("info", theirs)
+    assert seen.status == 0
+    assert "a text classifier of transformers" in seen.out
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"id2label": {"0": "score"}, "num_labels": 1}, "predicts a number"),
+        ({"problem_type": "regression"}, "predicts a number"),
+        ({"id2label": {"0": "a", "1": "a"}}, "not unique"),
+        ({"id2label": {"0": "a", "2": "b"}}, "numbers"),
+        ({"id2label": ["a", "b"]}, "are unusable"),
+    ],
+)
+def test_labels_that_are_none_are_refused(
+    theirs: Path, values: dict[str, Any], message: str
+) -> None:
+    configure(theirs, **values)
+    with pytest.raises(ModelError, match=message):
+        finetext.load(theirs)
+
+
+def test_only_safetensors_are_loaded(theirs: Path) -> None:
+    import torch
+
+    (theirs / "model.safetensors").rename(theirs / "model.other")
+    with pytest.raises(ModelError, match="no weights in safetensors"):
+        finetext.load(theirs)
+    assert "no weights in safetensors" in str(info(theirs).problem)
+    (theirs / "model.other").rename(theirs / "model.safetensors")
+    torch.save({"w": torch.zeros(1)}, theirs / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"holds a pickle.*pytorch_model\.bin"):
+        finetext.load(theirs)
