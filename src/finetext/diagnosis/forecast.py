@@ -37,7 +37,6 @@ from finetext.evaluation.intervals import widened
 from finetext.evaluation.metrics import Metric
 
 TIMES: Final = (1.5, 2.0, 4.0)
-"""Multiples of the labels now that are forecast."""
 FEWEST_SIZES: Final = 4
 FEWEST_TRAININGS: Final = 2
 FEWEST_POINTS: Final = 3
@@ -80,7 +79,6 @@ class Fit:
 
 
 FitsBySize = Sequence[Sequence[Fit]]
-"""For each size of a share the fits of one method."""
 
 
 @dataclass(frozen=True)
@@ -321,14 +319,11 @@ def _score(draws: Floats, value: float, units: int) -> Score:
 
 
 def _method_curve(name: str, series: Series, fits: FitsBySize, of: Measured) -> MethodCurve:
-    scores = series.intervals(of.units, of.metric.proportion)
-    points = tuple(
-        Point(
-            labels, float(rows), score, tuple(fit.score for fit in some),
-            float(np.mean([fit.seconds for fit in some])),
-        )
-        for labels, rows, score, some in zip(of.sizes, series.rows, scores, fits, strict=True)
-    )  # fmt: skip
+    means = series.intervals(of.units, of.metric.proportion)
+    scores = (tuple(fit.score for fit in some) for some in fits)
+    seconds = (float(np.mean([fit.seconds for fit in some])) for some in fits)
+    rows = map(float, series.rows)
+    points = tuple(map(Point, of.sizes, rows, means, scores, seconds))
     if len(of.sizes) < FEWEST_SIZES or series.scores.shape[1] < FEWEST_TRAININGS:
         return MethodCurve(name, points, "too few")
     if of.sign * series.value[-1] >= of.highest:

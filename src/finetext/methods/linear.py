@@ -23,10 +23,7 @@ ROWS_TO_CHOOSE_ON: Final = 10_000
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """A logistic regression: `weights` (k, d), `bias` (k,), and the C it was fitted with.
-
-    k is 2 in the binary case, too.
-    """
+    """A logistic regression: `weights` (k, d), k is 2 or more, `bias` (k,), and the C it used."""
 
     weights: Floats
     bias: Floats
@@ -51,12 +48,7 @@ class LinearHead:
 
     @classmethod
     def load(cls, path: Path, scheme: LabelScheme) -> tuple[LinearHead, dict[str, Any]]:
-        """Return the head and the further arrays by name.
-
-        Raises:
-            OSError, KeyError: the file is missing or damaged.
-            ValueError: it is not for these labels.
-        """
+        """Return the head and the further arrays by name; a ValueError if labels do not match."""
         from safetensors.numpy import load_file
 
         arrays = load_file(path)
@@ -102,18 +94,10 @@ def choose_regularization(
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> tuple[float, float]:
-    """Return the C with the best cross-validated metric, on 10,000 rows at most in three folds.
+    """Return the C with the best metric in three folds of 10,000 rows at most, and that metric.
 
-    Args:
-        features: (n, d) dense or sparse.
-        targets: (n,) columns, or (n, k) of 0 and 1.
-        scheme: names of the k columns.
-        context: seed and metric.
-        candidates: values of C in rising order.
-        groups: the group of each row, or None; with three groups or more, each stays in one fold.
-
-    Returns:
-        the best candidate, the smallest among equals, and its metric; higher is better.
+    Candidates are in rising order, and the smallest of equals is chosen. With three groups or
+    more, each stays in one fold. For the other arguments see `fit_head`.
     """
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
@@ -126,8 +110,7 @@ def choose_regularization(
             weights, bias = _fit(features[seen], targets[seen], scheme, candidate, context.seed)
             head = LinearHead(weights, bias, candidate)
             probabilities[held] = head.probabilities(features[held], scheme)
-        several = scheme.multilabel
-        limits = choose_thresholds(probabilities, targets) if several else None
+        limits = choose_thresholds(probabilities, targets) if scheme.multilabel else None
         decision = Decision(thresholds=limits)
         ids = tuple(map(str, range(len(targets))))
         scores.append(metric.goodness(Predictions(ids, targets, probabilities, scheme, decision)))
@@ -156,10 +139,9 @@ def _fit(
 ) -> tuple[Floats, Floats]:
     """Return weights (k, d) and bias (k,); classes that do not occur become impossible."""
     if scheme.multilabel:
-        columns = [
-            _fit_binary(features, column, inverse_regularisation, seed) for column in targets.T
-        ]
-        return np.stack([c[0] for c in columns]), np.array([c[1] for c in columns])
+        fits = (_fit_binary(features, of, inverse_regularisation, seed) for of in targets.T)
+        weights_of, bias_of = zip(*fits, strict=True)
+        return np.stack(weights_of), np.array(bias_of)
     present = np.unique(targets)
     weights = np.zeros((len(scheme), features.shape[1]))
     bias = np.full(len(scheme), -30.0)

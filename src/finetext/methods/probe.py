@@ -64,14 +64,8 @@ class Probe(Method):
         )
         states = encoder.states(train.texts, context)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
-        head = fit_head(
-            (states - mean) / scale,
-            train.targets,
-            train.scheme,
-            self.inverse_regularisation,
-            context,
-            train.groups,
-        )
+        standardized, chosen = (states - mean) / scale, self.inverse_regularisation
+        head = fit_head(standardized, train.targets, train.scheme, chosen, context, train.groups)
         return ProbeClassifier(train.scheme, Decision(), encoder, head, mean, scale)
 
 
