@@ -84,14 +84,17 @@ def logit(classifier: TfidfClassifier, text: str) -> Floats:
     return np.asarray(features @ classifier.head.weights.T + classifier.head.bias)[0]
 
 
+def total(explanation: Explanation) -> float:
+    assert explanation.base is not None
+    return explanation.base + sum(attributions(explanation))
+
+
 def test_contributions_and_intercept_sum_to_the_centered_logit(tfidf: TfidfClassifier) -> None:
+    logits = logit(tfidf, TEXT)
     for number, name in enumerate(tfidf.scheme.names):
         found = explain(tfidf, TEXT, label=name)
-        logits = logit(tfidf, TEXT)
-        others = np.delete(logits, number).mean()
-        assert found.base is not None
-        assert found.base + sum(attributions(found)) == pytest.approx(logits[number] - others)
-        assert found.score == pytest.approx(logits[number] - others)
+        assert total(found) == pytest.approx(logits[number] - np.delete(logits, number).mean())
+        assert found.score == pytest.approx(total(found))
 
 
 def test_with_two_labels_they_sum_to_the_log_odds(
@@ -99,12 +102,9 @@ def test_with_two_labels_they_sum_to_the_log_odds(
 ) -> None:
     two = make_dataset(topics.texts, ["food" if y == "food" else "other" for y in topics.labels])
     classifier = TFIDF.fit(two, two, CPU)
-    found = explain(classifier, TEXT)
-    odds = found.probability / (1 - found.probability)
-    assert found.base is not None
-    assert found.base + sum(attributions(found)) == pytest.approx(np.log(odds))
+    found, opposite = explain(classifier, TEXT), explain(classifier, TEXT, label="other")
     assert found.label == "food"
-    opposite = explain(classifier, TEXT, label="other")
+    assert total(found) == pytest.approx(np.log(found.probability / (1 - found.probability)))
     np.testing.assert_allclose(attributions(opposite), -np.array(attributions(found)))
 
 
@@ -113,11 +113,9 @@ def test_with_several_labels_they_sum_to_the_logit(mixed_topics: Dataset) -> Non
     likeliest = explain(classifier, TEXT)
     assert likeliest.label == max(classifier(TEXT), key=classifier(TEXT).__getitem__)
     assert set(likeliest.predicted) <= set(classifier.scheme.names)
+    money = classifier.scheme.index["money"]
     asked = explain(classifier, TEXT, label="money")
-    assert asked.base is not None
-    assert asked.base + sum(attributions(asked)) == pytest.approx(
-        logit(classifier, TEXT)[classifier.scheme.index["money"]]
-    )
+    assert total(asked) == pytest.approx(logit(classifier, TEXT)[money])
 
 
 def test_words_are_spans_of_the_original_text(tfidf: TfidfClassifier) -> None:
@@ -144,8 +142,7 @@ def test_gradients_are_complete_and_find_the_planted_word(planted: TransformerCl
     found = explain(planted, "the coach and soup bread market goal")
     assert (found.way, found.label, found.remark) == ("integrated gradients", "yes", "")
     assert found.base is not None
-    gap = found.score - found.base - sum(attributions(found))
-    assert abs(gap) <= max(0.01, 0.02 * abs(found.score - found.base)) + 1e-6
+    assert abs(found.score - total(found)) <= max(0.01, 0.02 * abs(found.score - found.base)) + 1e-6
     assert max(found.words, key=lambda word: word.attribution).text == "bread"
     assert found.lost_top > found.lost_random + 0.5
     np.testing.assert_allclose(
@@ -196,8 +193,7 @@ def test_concat_pooled_heads_have_gradients_and_recurrent_models_say_why_not(
     classifier = TransformerClassifier(topics.scheme, Decision(), pooled, pieces, 64, "fp32")
     found = explain(classifier, TEXT)
     assert found.way == "integrated gradients"
-    assert found.base is not None
-    assert found.base + sum(attributions(found)) == pytest.approx(found.score, abs=0.05)
+    assert total(found) == pytest.approx(found.score, abs=0.05)
 
     tokenizer = train_word_tokenizer(topics.texts)
     config = AwdLstmConfig(

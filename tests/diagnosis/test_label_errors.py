@@ -30,12 +30,13 @@ WORDS = {
     "money": ["bank", "rates", "market", "shares", "loan", "profit"],
     "food": ["soup", "bread", "salt", "cake", "recipe", "cheese"],
 }
+Planted = tuple[list[str], list[str], list[int]]
 QUICK = Tfidf(longest_ngram=1, inverse_regularisation=10.0)
 SILENT = Listener()
 
 
 @pytest.fixture(scope="module")
-def planted() -> tuple[list[str], list[str], list[int]]:
+def planted() -> Planted:
     """150 texts, their labels, and the six rows whose labels are wrong."""
     generator = np.random.default_rng(0)
     names = list(WORDS)
@@ -47,9 +48,7 @@ def planted() -> tuple[list[str], list[str], list[int]]:
     return texts, labels, wrong
 
 
-def test_planted_errors_are_found_and_corrected(
-    planted: tuple[list[str], list[str], list[int]],
-) -> None:
+def test_planted_errors_are_found_and_corrected(planted: Planted) -> None:
     texts, labels, wrong = planted
     found = find_label_errors((texts, labels), QUICK, listener=SILENT)
     assert (found.method, found.folds, found.rows) == ("tfidf", 5, 150)
@@ -66,9 +65,7 @@ def test_planted_errors_are_found_and_corrected(
     assert sum(times for _, times in found.mistakes) == len(ids)
 
 
-def test_the_same_seed_gives_the_same_list(
-    planted: tuple[list[str], list[str], list[int]],
-) -> None:
+def test_the_same_seed_gives_the_same_list(planted: Planted) -> None:
     texts, labels, _ = planted
     lists = [
         find_label_errors((texts, labels), QUICK, seed=seed, listener=SILENT).suspects
@@ -78,7 +75,7 @@ def test_the_same_seed_gives_the_same_list(
     assert lists[0] != lists[2]
 
 
-def test_suspects_survive_json(planted: tuple[list[str], list[str], list[int]]) -> None:
+def test_suspects_survive_json(planted: Planted) -> None:
     texts, labels, _ = planted
     found = find_label_errors((texts, labels), QUICK, folds=2, listener=SILENT)
     assert found.suspects
@@ -142,18 +139,14 @@ def test_each_class_has_its_share_in_each_fold(topics: Dataset) -> None:
         assert np.bincount(topics.targets[parts == fold]).tolist() == [3, 3, 3]
 
 
-def test_a_class_of_one_row_is_checked_too(
-    planted: tuple[list[str], list[str], list[int]],
-) -> None:
+def test_a_class_of_one_row_is_checked_too(planted: Planted) -> None:
     texts, labels, _ = planted
     misspelt = ["sprot" if row == 30 else label for row, label in enumerate(labels)]
     found = find_label_errors((texts, misspelt), QUICK, listener=SILENT)
     assert ("31", "sprot", "sport") in {(s.id, s.label, s.suggested) for s in found.suspects}
 
 
-def test_a_method_of_a_recipe_is_trained_on_its_data(
-    planted: tuple[list[str], list[str], list[int]], tmp_path: Path
-) -> None:
+def test_a_method_of_a_recipe_is_trained_on_its_data(planted: Planted, tmp_path: Path) -> None:
     texts, labels, _ = planted
     path = tmp_path / "data.csv"
     rows = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]

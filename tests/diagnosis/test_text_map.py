@@ -99,7 +99,7 @@ def test_many_texts_are_sampled_and_long_ones_truncated(
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_several_labels_are_joined_and_unlabelled_texts_have_no_truth(
+def test_several_labels_are_joined_and_unlabeled_texts_have_no_truth(
     mixed_topics: Dataset,
 ) -> None:
     classifier = Tfidf(inverse_regularisation=1.0, longest_ngram=1).fit(
@@ -174,9 +174,9 @@ def test_the_page_has_every_text_escaped_and_needs_no_network(
     assert page.count("<tr><td>") == 27
     assert re.findall(r'data-label="(\w+)"', page) == ["food", "money", "sport"]
     assert not re.search(r"""(?:src|href)=["'][^#]""", page)
-    unlabelled = write_map_page(replace(drawn, truths=()), tmp_path / "map.html").read_text()
-    assert "only wrong predictions" not in unlabelled
-    assert len(re.findall(r"<circle[^>]*data-row=", unlabelled)) == 27
+    unlabeled = write_map_page(replace(drawn, truths=()), tmp_path / "map.html").read_text()
+    assert "only wrong predictions" not in unlabeled
+    assert len(re.findall(r"<circle[^>]*data-row=", unlabeled)) == 27
 
 
 def test_the_picture_has_a_panel_for_each_label(drawn: TextMap, tmp_path: Path) -> None:
