@@ -71,7 +71,7 @@ def test_without_dropout_a_layer_is_the_lstm_of_torch() -> None:
     torch.testing.assert_close((hidden, cell), state)
 
 
-def test_the_state_goes_on_where_a_call_ended(language_model: AwdLstmForCausalLM) -> None:
+def test_the_state_continues_an_earlier_call(language_model: AwdLstmForCausalLM) -> None:
     language_model.eval()
     tokens = ids(3, 10)
     whole = language_model(tokens)
@@ -112,7 +112,7 @@ def test_one_mask_serves_all_tokens_of_a_sequence() -> None:
     assert not (dropped[0] == dropped[1]).all()
 
 
-def test_a_word_that_is_dropped_is_dropped_wherever_it_stands() -> None:
+def test_a_dropped_word_is_dropped_everywhere() -> None:
     model = AwdLstmModel(config(embedding_dropout=0.5))
     tokens = ids(20, 30)
     values = model._embed(tokens)
@@ -124,7 +124,7 @@ def test_a_word_that_is_dropped_is_dropped_wherever_it_stands() -> None:
     assert not (model.eval()._embed(tokens) == 0).all(-1).any()
 
 
-def test_recurrent_weights_are_dropped_anew_and_stay_what_they_are() -> None:
+def test_recurrent_weights_get_new_masks_and_do_not_change() -> None:
     layer = AwdLstmLayer(5, 7, 0.5)
     for weight in layer.parameters():
         torch.nn.init.normal_(weight)
@@ -150,7 +150,7 @@ def test_one_multiplier_switches_all_dropouts_off() -> None:
     assert torch.equal(model(tokens).logits, model.eval()(tokens).logits)
 
 
-def test_the_classifier_has_dropouts_of_its_own(
+def test_the_classifier_has_its_own_dropouts(
     classifier: AwdLstmForSequenceClassification,
 ) -> None:
     assert classifier.model.dropouts == Dropouts(0.05, 0.4, 0.5, 0.3)
@@ -185,7 +185,9 @@ def test_gradients_stop_at_the_border_of_a_chunk() -> None:
     torch.testing.assert_close(outputs, whole)
 
 
-def test_all_of_a_long_text_is_learnt_from(classifier: AwdLstmForSequenceClassification) -> None:
+def test_a_classifier_learns_from_all_of_a_long_text(
+    classifier: AwdLstmForSequenceClassification,
+) -> None:
     tokens = torch.arange(7, 20).unsqueeze(0)  # 13 words, gradients flow over 4
     classifier(tokens).logits.square().sum().backward()
     gradient = classifier.model.embedding.weight.grad
@@ -194,7 +196,9 @@ def test_all_of_a_long_text_is_learnt_from(classifier: AwdLstmForSequenceClassif
     assert all(weight.grad is not None for weight in classifier.parameters())
 
 
-def test_a_batch_of_one_can_be_learnt_from(classifier: AwdLstmForSequenceClassification) -> None:
+def test_a_classifier_learns_from_a_batch_of_one(
+    classifier: AwdLstmForSequenceClassification,
+) -> None:
     found = classifier(ids(1, 6), labels=torch.tensor([2]))
     found.loss.backward()
     assert found.loss.isfinite()
@@ -216,7 +220,9 @@ def test_weights_are_tied_after_saving_and_loading(
     assert again.config.hidden_size == 6
 
 
-def test_the_encoder_is_handed_on(language_model: AwdLstmForCausalLM, tmp_path: Path) -> None:
+def test_the_encoder_is_passed_to_the_classifier(
+    language_model: AwdLstmForCausalLM, tmp_path: Path
+) -> None:
     register()
     language_model.save_pretrained(tmp_path)
     tokens = ids(2, 5)
@@ -272,7 +278,7 @@ def test_layer_groups_are_found(
     assert len(layer_groups(language_model)) == 4  # the embedding belongs to the head
 
 
-def test_attention_can_be_asked_for_and_there_is_none(
+def test_setting_the_attention_does_nothing(
     classifier: AwdLstmForSequenceClassification,
 ) -> None:
     classifier.set_attn_implementation(classifier.config._attn_implementation)

@@ -118,7 +118,7 @@ def test_half_a_model_in_the_hub_cache_is_fetched(empty_cache: Path) -> None:
     assert resolve("owner/name") == EncoderSource("owner/name", "owner/name", False, None)
 
 
-def test_a_local_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_local_folder_resolves_to_itself(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert resolve(str(tmp_path)) == EncoderSource(str(tmp_path), str(tmp_path), True, None)
 
@@ -129,7 +129,7 @@ def test_a_folder_without_configuration_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./missing/", "a/b/c"])
-def test_a_folder_that_is_not_there_is_refused(name: str) -> None:
+def test_a_missing_folder_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="there is no folder"):
         resolve(name)
 
@@ -203,7 +203,7 @@ def test_a_missing_tokenizer_package_names_its_extra(tmp_path: Path) -> None:
         raise ValueError("You need to have sentencepiece or tiktoken installed")
 
 
-def test_an_error_of_our_own_passes_through(tmp_path: Path) -> None:
+def test_errors_of_finetext_pass_through(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UnknownNameError), loading(str(tmp_path)):
         raise UnknownNameError("model", "x", [])
@@ -229,7 +229,7 @@ NO_LIMIT = int(1e30)
         ("LlamaConfig", {"max_position_embeddings": 131_072}, NO_LIMIT, 8192),
     ],
 )
-def test_context_is_what_the_model_can_take(
+def test_the_context_is_the_limit_of_the_model(
     kind: str, settings: dict[str, int], of_tokenizer: int, context: int
 ) -> None:
     import transformers

@@ -149,9 +149,7 @@ class Harm:
         return os.mkdir, ("harmed",)
 
 
-def test_what_a_pickle_wants_to_run_is_refused(
-    workplace: Path, tmp_path: Path, vocabulary: Path
-) -> None:
+def test_code_in_a_pickle_is_refused(workplace: Path, tmp_path: Path, vocabulary: Path) -> None:
     bad_words = tmp_path / "bad.pkl"
     bad_words.write_bytes(pickle.dumps([Harm()]))
     with pytest.raises(ModelError, match=r"would run \w+\.mkdir"):
@@ -183,7 +181,7 @@ def test_what_a_pickle_wants_to_run_is_refused(
         ),
     ],
 )
-def test_a_wrong_file_is_told_what_it_lacks(
+def test_the_error_names_what_a_wrong_file_lacks(
     tmp_path: Path, vocabulary: Path, change: Callable[..., Any], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
@@ -207,12 +205,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, vocabulary: Path) -
         read_words(tmp_path / "none.txt")
 
 
-def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, vocabulary: Path) -> None:
+def test_a_folder_that_is_not_empty_is_unchanged(tmp_path: Path, vocabulary: Path) -> None:
     with pytest.raises(ModelError, match="not empty"):
         convert(saved(tmp_path, published()), vocabulary, tmp_path)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, vocabulary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Any, folder: Path) -> None:

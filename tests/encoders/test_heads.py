@@ -258,7 +258,7 @@ def test_an_encoder_decoder_is_refused(tokenizer: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("multiplier", [0.0, 0.5, 20.0])
-def test_all_dropout_is_multiplied_and_put_back(
+def test_all_dropout_is_multiplied_and_restored(
     tiny_encoder: Path, tokenizer: Any, multiplier: float
 ) -> None:
     model = built(tiny_encoder, tokenizer, multiplier)
@@ -346,7 +346,7 @@ def test_it_changes_nothing_before_it_is_measured(values: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("parts", [[40], [1, 30, 9]])
-def test_what_was_measured_is_standardised(values: torch.Tensor, parts: list[int]) -> None:
+def test_measured_values_are_standardized(values: torch.Tensor, parts: list[int]) -> None:
     model = nn.Sequential(nn.Identity(), Standardized(3))
     standardize(model, lambda: [model(part) for part in values.split(parts)])
     found = model(values)
@@ -358,7 +358,7 @@ def test_what_was_measured_is_standardised(values: torch.Tensor, parts: list[int
     assert torch.equal(model[1].mean, before)
 
 
-def test_a_value_that_is_the_same_in_all_texts_is_not_blown_up(values: torch.Tensor) -> None:
+def test_a_constant_feature_is_not_scaled(values: torch.Tensor) -> None:
     values[:, 1] = 0.3
     layer = Standardized(3)
     layer.measure(values)
@@ -366,7 +366,7 @@ def test_a_value_that_is_the_same_in_all_texts_is_not_blown_up(values: torch.Ten
     assert layer(values)[:, 1].abs().max() < 1e-6
 
 
-def test_what_hardly_differs_is_not_blown_up(values: torch.Tensor) -> None:
+def test_a_nearly_constant_feature_is_not_scaled(values: torch.Tensor) -> None:
     values[:, 1] = 0.3
     values[0, 1] = 0.301
     layer = Standardized(3)

@@ -61,7 +61,7 @@ def test_an_architecture_without_a_language_model_is_refused(
         objective_of(folder_of(T5Config(), tiny_encoder, tmp_path))
 
 
-def test_a_missing_head_is_fresh_and_tied_to_the_embeddings(tiny_encoder: Path) -> None:
+def test_a_missing_head_is_new_and_tied_to_the_embeddings(tiny_encoder: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_encoder))
     torch.manual_seed(0)
     model, is_fresh = load_for_language_model(str(tiny_encoder), tokenizer)
@@ -156,7 +156,7 @@ def test_weights_of_another_architecture_are_refused(tiny_encoder: Path, tmp_pat
         load_for_language_model(str(tmp_path), load_tokenizer(str(tmp_path)))
 
 
-def test_a_fresh_head_begins_with_the_frequencies_of_words(tiny_encoder: Path) -> None:
+def test_a_new_head_starts_with_the_word_frequencies(tiny_encoder: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_encoder))
     model, _ = load_for_language_model(str(tiny_encoder), tokenizer)
     counts = np.zeros(len(tokenizer), dtype=np.int64)

@@ -52,7 +52,7 @@ def test_no_model_may_bring_code_of_its_own() -> None:
         assert values[0].value is False, f"{name}:{call.lineno}"
 
 
-def test_texts_are_cut_to_the_context_or_to_what_was_asked_for(tiny_encoder: Path) -> None:
+def test_texts_are_truncated_to_the_context_or_max_length(tiny_encoder: Path) -> None:
     encoder = str(tiny_encoder)
     assert longest_input(encoder, None) == 64
     assert [longest_input(encoder, length) for length in (4, 64)] == [4, 64]
@@ -196,7 +196,7 @@ def test_a_model_that_reads_token_types_gets_them(typed_tokenizer: Any, kind: st
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "xlm", "distilbert", "modernbert"])
-def test_others_get_none(typed_tokenizer: Any, tmp_path: Path, kind: str) -> None:
+def test_other_models_get_no_token_types(typed_tokenizer: Any, tmp_path: Path, kind: str) -> None:
     drop_unused_token_types(typed_tokenizer, small(kind, len(typed_tokenizer)))
     assert typed_tokenizer.model_input_names == WITHOUT_TYPES
     typed_tokenizer.save_pretrained(tmp_path)
@@ -204,7 +204,7 @@ def test_others_get_none(typed_tokenizer: Any, tmp_path: Path, kind: str) -> Non
     assert load_tokenizer(str(tmp_path)).model_input_names == WITHOUT_TYPES
 
 
-def test_what_is_under_concat_pooling_counts(typed_tokenizer: Any) -> None:
+def test_concat_pooling_uses_the_token_types_of_its_encoder(typed_tokenizer: Any) -> None:
     pooled = ConcatPooledModel(
         ConcatPooledConfig(small("gpt2", len(typed_tokenizer)).config)
     ).eval()
@@ -213,7 +213,7 @@ def test_what_is_under_concat_pooling_counts(typed_tokenizer: Any) -> None:
     assert typed_tokenizer.padding_side == "right"
 
 
-def test_padding_is_on_the_right_but_for_heads_that_read_the_last_place(
+def test_padding_is_on_the_right_unless_the_head_reads_the_last_token(
     typed_tokenizer: Any,
 ) -> None:
     prepare_tokenizer(typed_tokenizer, small("bert", len(typed_tokenizer)))
@@ -222,7 +222,7 @@ def test_padding_is_on_the_right_but_for_heads_that_read_the_last_place(
     assert typed_tokenizer.padding_side == "left"
 
 
-def test_loading_a_model_suits_its_tokenizer_and_saving_keeps_that(
+def test_loading_a_model_prepares_its_tokenizer_and_saving_keeps_that(
     tiny_encoder: Path, typed_tokenizer: Any, tmp_path: Path
 ) -> None:
     load_encoder(str(tiny_encoder), typed_tokenizer)

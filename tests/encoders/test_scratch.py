@@ -40,7 +40,7 @@ def weights(folder: str | Path) -> dict[str, Any]:
     return load_file(Path(folder) / "model.safetensors")
 
 
-def test_names_are_told_apart() -> None:
+def test_presets_and_encoders_are_distinguished() -> None:
     assert is_random("random:tiny")
     assert not is_random("tiny")
     assert preset_of("random:tiny") == preset("tiny")
@@ -53,7 +53,7 @@ def test_names_are_told_apart() -> None:
     ]
 
 
-def test_a_preset_learns_its_tokenizer_from_the_texts(topics: Dataset) -> None:
+def test_the_tokenizer_of_a_preset_is_trained_on_the_texts(topics: Dataset) -> None:
     with initialized("random:tiny", topics.texts, 0) as folder:
         tokenizer = load_tokenizer(folder)
         config = json.loads((Path(folder) / "config.json").read_text())
@@ -80,29 +80,29 @@ def test_weights_follow_from_the_seed(topics: Dataset) -> None:
     assert not any(torch.equal(found[0][name], found[2][name]) for name in matrices)
 
 
-def test_a_folder_gives_all_but_its_weights(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_folder_provides_everything_but_weights(tiny_encoder: Path, tmp_path: Path) -> None:
     import torch
 
-    learnt = tmp_path / "learnt"
-    shutil.copytree(tiny_encoder, learnt)
+    learned = tmp_path / "learned"
+    shutil.copytree(tiny_encoder, learned)
     from safetensors.torch import save_file
 
-    mark = {name: torch.full_like(of, 7.0) for name, of in weights(learnt).items()}
-    save_file(mark, learnt / "model.safetensors", {"format": "pt"})
-    with initialized(f"random:{learnt}", [], 0) as folder:
+    mark = {name: torch.full_like(of, 7.0) for name, of in weights(learned).items()}
+    save_file(mark, learned / "model.safetensors", {"format": "pt"})
+    with initialized(f"random:{learned}", [], 0) as folder:
         fresh = weights(folder)
         assert set(fresh) == set(mark)
         assert all(fresh[name].shape == mark[name].shape for name in mark)
         assert not any((of == 7.0).any() for of in fresh.values())
-        configs = [json.loads((Path(f) / "config.json").read_text()) for f in (folder, learnt)]
+        configs = [json.loads((Path(f) / "config.json").read_text()) for f in (folder, learned)]
         assert configs[0] == configs[1]
-        tokenizer, other = load_tokenizer(folder), load_tokenizer(str(learnt))
+        tokenizer, other = load_tokenizer(folder), load_tokenizer(str(learned))
         assert tokenizer.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
         assert tokenizer.model_max_length == other.model_max_length
         load_encoder(folder, tokenizer)
 
 
-def test_any_other_name_stays_as_it_is() -> None:
+def test_other_names_are_unchanged() -> None:
     with initialized("minilm", [], 0) as name:
         assert name == "minilm"
 
@@ -129,7 +129,7 @@ def test_unknown_names_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["random:tiny", "random:minilm"])
-def test_there_is_nothing_to_load(name: str) -> None:
+def test_random_weights_cannot_be_loaded(name: str) -> None:
     with pytest.raises(ModelError, match="random weights: only finetune can start"), loading(name):
         pass
     with pytest.raises(ModelError, match="random weights: only finetune can start"):
@@ -143,7 +143,7 @@ def test_probe_refuses_random_weights() -> None:
         Probe(encoder="random:tiny").check()
 
 
-def test_pieces_are_counted_where_there_is_a_tokenizer(tiny_encoder: Path, topics: Dataset) -> None:
+def test_tokens_are_counted_if_there_is_a_tokenizer(tiny_encoder: Path, topics: Dataset) -> None:
     from finetext.diagnosis.explore import explore
 
     assert explore(topics, "random:tiny").pieces is None
@@ -192,7 +192,7 @@ def test_decoding_gives_the_text_back(tokenizer: Any) -> None:
     assert tokenizer.decode(ids, skip_special_tokens=True) == "the team won the match"
 
 
-def test_pieces_of_a_word_are_told_apart_from_the_next_word(tokenizer: Any) -> None:
+def test_tokens_inside_a_word_differ_from_those_of_the_next_word(tokenizer: Any) -> None:
     encoded = tokenizer("bakedxq team")
     words = [word for word in encoded.word_ids() if word is not None]
     assert words == sorted(words)
@@ -230,14 +230,14 @@ def test_case_is_kept_if_asked_for(kind: TokenizerKind) -> None:
     assert lower("The")["input_ids"] == lower("the")["input_ids"]
 
 
-def test_few_texts_give_fewer_pieces_and_that_is_said(kind: TokenizerKind) -> None:
+def test_few_texts_give_fewer_tokens_and_a_message(kind: TokenizerKind) -> None:
     said: list[str] = []
     tokenizer = train_subword_tokenizer(TEXTS, kind, 5_000, say=said.append)
     assert len(tokenizer) < 5_000
     assert said == [f"the texts give {len(tokenizer):,} tokens, not the 5,000 that were requested"]
 
 
-def test_as_many_pieces_as_asked_for_need_no_words(kind: TokenizerKind) -> None:
+def test_an_exact_vocabulary_size_needs_no_message(kind: TokenizerKind) -> None:
     said: list[str] = []
     size = len(train_subword_tokenizer(TEXTS, kind, 5_000)) - 3
     if kind == "unigram":
@@ -257,7 +257,7 @@ def test_texts_without_a_word_are_refused(texts: list[str], kind: TokenizerKind)
         train_subword_tokenizer(texts, kind, 300)
 
 
-def test_more_characters_than_pieces_are_refused() -> None:
+def test_more_characters_than_tokens_are_refused() -> None:
     texts = [chr(code) for code in range(0x4E00, 0x4E00 + 600)]
     with pytest.raises(RecipeError, match=r"500 tokens are too few .* ask for 607 or more"):
         train_subword_tokenizer(texts, "unigram", 500)
@@ -291,7 +291,7 @@ MILLIONS = {
 }  # fmt: skip
 
 
-class Pieces:
+class Vocabulary:
     """What a configuration asks of a tokenizer."""
 
     unk_token_id, pad_token_id, cls_token_id, sep_token_id, bos_token_id = 1, 0, 2, 3, 2
@@ -317,14 +317,14 @@ def bare_model(sizes: Any, tokenizer: Any) -> Any:
 @pytest.mark.parametrize("name", MILLIONS)
 def test_presets_have_the_sizes_that_are_documented(name: str) -> None:
     sizes = preset(name)
-    model = bare_model(sizes, Pieces(sizes.pieces))
+    model = bare_model(sizes, Vocabulary(sizes.pieces))
     own = sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
     assert own / 1e6 == pytest.approx(MILLIONS[name], abs=0.05)
     assert {sizes.name for sizes in PRESETS} == set(MILLIONS)
 
 
-def test_tiny_is_what_was_promised() -> None:
-    tokenizer = Pieces(25_000)
+def test_the_tiny_preset_has_its_documented_size() -> None:
+    tokenizer = Vocabulary(25_000)
     config = configuration(preset("tiny"), tokenizer)
     assert config.model_type == "bert"
     assert (config.num_hidden_layers, config.num_attention_heads) == (6, 8)
@@ -343,7 +343,7 @@ def test_every_architecture_takes_the_sizes(name: Any) -> None:
     sizes = replace(
         preset("tiny"), architecture=name, layers=2, heads=2, width=16, feed_forward=24, context=20
     )
-    tokenizer: Any = Pieces(40)
+    tokenizer: Any = Vocabulary(40)
     config = configuration(sizes, tokenizer)
     model = AutoModelForMaskedLM.from_config(config)
     assert model.config.model_type == name
@@ -360,7 +360,7 @@ def test_every_architecture_takes_the_sizes(name: Any) -> None:
 
 
 def test_awd_lstm_takes_the_sizes() -> None:
-    config = configuration(replace(preset("awd-lstm"), width=8, feed_forward=12), Pieces(40))
+    config = configuration(replace(preset("awd-lstm"), width=8, feed_forward=12), Vocabulary(40))
     assert (config.hidden_size, config.inner_size, config.num_hidden_layers) == (8, 12, 3)
 
 
@@ -370,11 +370,11 @@ def test_a_width_that_heads_cannot_share_is_refused(architecture: Any, heads: in
         check_sizes(replace(preset("tiny"), architecture=architecture, width=16, heads=heads))
 
 
-def test_a_preset_without_heads_is_told_what_a_transformer_lacks() -> None:
+def test_a_transformer_without_heads_is_refused() -> None:
     with pytest.raises(RecipeError, match="bert needs attention heads, and the preset awd-lstm"):
         check_sizes(replace(preset("awd-lstm"), architecture="bert"))
 
 
-def test_an_unknown_preset_is_told_with_the_nearest() -> None:
+def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'tiny'"):
         preset("tinny")

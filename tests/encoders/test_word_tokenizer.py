@@ -75,7 +75,7 @@ def test_a_tidy_text_comes_back_as_it_was(text: str) -> None:
     assert readable(marked(text).split(" ")) == text
 
 
-def test_markers_with_nothing_behind_say_nothing() -> None:
+def test_markers_at_the_end_are_ignored() -> None:
     assert readable(["a", "xxmaj"]) == readable(["a", "xxrep", "5"]) == readable(["a"]) == "a"
     assert readable(["xxrep", "many", "!"]) == "!!!"
     assert readable(["xxwrep", "2", "xxmaj", "no"]) == "No No"
@@ -90,7 +90,7 @@ def test_more_words_never_change_the_text_before(tokens: list[str]) -> None:
 
 
 @given(st.text())
-def test_any_text_becomes_words_and_markers_in_small_letters(text: str) -> None:
+def test_any_text_becomes_lower_case_words_and_markers(text: str) -> None:
     tokens = marked(text).split()
     assert " ".join(tokens) == marked(text)
     assert all(token == token.lower() or not token.isascii() for token in tokens)
@@ -106,7 +106,7 @@ def test_a_vocabulary_has_the_markers_then_the_frequent_words() -> None:
     assert len(train_word_tokenizer(TEXTS, size=9, minimum_frequency=1)) == 9
 
 
-def test_a_text_begins_with_its_marker_and_is_cut(tokenizer: WordTokenizer) -> None:
+def test_a_text_begins_with_its_marker_and_is_truncated(tokenizer: WordTokenizer) -> None:
     found = tokenizer("The film is strange", truncation=True, max_length=4)
     assert tokenizer.convert_ids_to_tokens(found["input_ids"]) == ["xxbos", "xxmaj", "the", "film"]
     strange = tokenizer("strange")["input_ids"]
@@ -133,7 +133,7 @@ def test_a_table_of_tokens_can_be_made_and_kept(tokenizer: WordTokenizer, tmp_pa
     assert table.kinds is None
 
 
-def test_pieces_are_counted_by_its_rules(tokenizer: WordTokenizer) -> None:
+def test_tokens_are_counted_by_its_rules(tokenizer: WordTokenizer) -> None:
     lengths = [len(tokenizer(text)["input_ids"]) for text in TEXTS]
     assert count_tokens(tokenizer, TEXTS).tolist() == lengths
 
@@ -155,6 +155,6 @@ def test_it_is_saved_without_pickle_and_found_again(
     assert again.pad_token_id not in again("a xxpadded xxpad")["input_ids"]
 
 
-def test_words_that_are_split_already_are_refused(tokenizer: WordTokenizer) -> None:
+def test_presplit_words_are_refused(tokenizer: WordTokenizer) -> None:
     with pytest.raises(ValueError, match="whole"):
         tokenizer(["a", "film"], is_split_into_words=True)

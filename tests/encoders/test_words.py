@@ -31,13 +31,13 @@ def test_words_are_what_people_take_for_words(text: str, expected: list[str]) ->
     assert words(text) == expected
 
 
-def test_a_script_without_spaces_is_cut_where_pieces_begin() -> None:
+def test_a_script_without_spaces_is_split_where_tokens_begin() -> None:
     assert words("面包和盐 bread", cuts={0, 2}) == ["面包", "和盐", "bread"]
     assert words("ขนมปัง", cuts={0, 3}) == ["ขนม", "ปัง"]
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_the_fast_road_for_ascii_gives_the_same_words(text: str) -> None:
+def test_the_fast_path_for_ascii_gives_the_same_words(text: str) -> None:
     assert word_spans(text) == word_spans(f"{text} é")[:-1]
 
 
@@ -48,7 +48,7 @@ def test_words_cover_all_but_spaces_once(text: str) -> None:
 
 
 @given(st.data())
-def test_nothing_is_lost_where_values_are_shared_out(data: st.DataObject) -> None:
+def test_distributing_values_preserves_their_sum(data: st.DataObject) -> None:
     spans = word_spans("a fine film, a  long one")
     place = st.tuples(st.integers(0, 24), st.integers(0, 5)).map(lambda p: (p[0], p[0] + p[1]))
     places = data.draw(st.lists(place))
@@ -56,7 +56,7 @@ def test_nothing_is_lost_where_values_are_shared_out(data: st.DataObject) -> Non
     np.testing.assert_allclose(distribute(values, places, spans).sum(), values.sum())
 
 
-def test_a_value_goes_to_the_words_at_its_place() -> None:
+def test_values_go_to_overlapping_words() -> None:
     spans = word_spans("a fine film")
     np.testing.assert_allclose(distribute(np.array([2.0]), [(2, 11)], spans), [0, 1, 1])
     np.testing.assert_allclose(distribute(np.array([2.0]), [(6, 7)], spans), [0, 0, 2])
@@ -72,7 +72,7 @@ def test_words_are_removed_with_the_space_that_would_be_left() -> None:
     assert without(text, spans, range(len(spans))).strip() == ""
 
 
-def test_a_tokenizer_tells_how_much_of_a_text_is_read(tiny_encoder: Path) -> None:
+def test_the_seen_span_is_what_the_tokenizer_keeps(tiny_encoder: Path) -> None:
     from finetext.encoders.load import load_tokenizer
     from finetext.encoders.word_tokenizer import train_word_tokenizer
 

@@ -50,7 +50,7 @@ def test_every_row_is_in_one_training_batch(
 
 
 @given(lengths, st.integers(1, 40))
-def test_no_training_batch_is_larger_than_asked(found: np.ndarray, size: int) -> None:
+def test_training_batches_have_at_most_batch_size_rows(found: np.ndarray, size: int) -> None:
     batches = training_batches(found, size, seed=0, epoch=0)
     assert all(1 <= len(rows) <= size for rows in batches)
 
@@ -72,7 +72,7 @@ def test_sorting_saves_most_of_the_padding() -> None:
     assert padded(found, list(order)) > 2 * found.sum()
 
 
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+def test_each_epoch_and_seed_has_its_own_order() -> None:
     found = np.arange(1, 1001)
     orders = [training_batches(found, 8, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
     assert len({str(as_lists(order)) for order in orders}) == 4
@@ -106,7 +106,7 @@ def test_oversampling_repeats_rows_until_the_classes_are_equal(
 
 
 @given(classes, st.integers(0, 3))
-def test_undersampling_leaves_rows_out_until_the_classes_are_equal(
+def test_undersampling_drops_rows_until_the_classes_are_equal(
     targets: np.ndarray, seed: int
 ) -> None:
     rows = resampled(targets, "under", seed)
@@ -162,13 +162,13 @@ def test_another_error_is_not_swallowed() -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_what_says_that_memory_is_used_up(error: Exception) -> None:
+def test_out_of_memory_errors_are_recognized(error: Exception) -> None:
     assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
     assert not is_out_of_memory(ValueError("can't allocate memory"))
 
 
-def test_work_is_done_in_halves_in_the_same_order() -> None:
+def test_work_that_does_not_fit_is_halved_in_order() -> None:
     done: list[list[int]] = []
 
     def work(rows: np.ndarray[Any, Any]) -> None:
@@ -188,7 +188,7 @@ def test_work_on_one_row_that_does_not_fit_fails() -> None:
         in_parts(work, np.arange(4))
 
 
-def test_a_container_may_allow_less_than_there_is(
+def test_free_memory_respects_the_container_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = torch.device("cpu")
@@ -206,7 +206,7 @@ def kept(rows: int, width: int = 8) -> int:
     return activation_bytes(model, lambda: model(inputs).sum())
 
 
-def test_what_is_kept_grows_with_the_rows_and_does_not_count_weights() -> None:
+def test_activation_bytes_grow_with_the_rows_and_exclude_weights() -> None:
     assert kept(20) == 10 * kept(2)
     assert kept(1, width=16) == 4 * (4 + 16)
 
@@ -218,7 +218,7 @@ def longest_batch(free: int, monkeypatch: pytest.MonkeyPatch, sizes: list[int]) 
     return parts_that_fit(model, Curve(), [np.arange(size) for size in sizes])
 
 
-def test_batches_are_cut_so_that_the_longest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_split_so_that_the_longest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = 501 * state.BYTES_OF_A_TRAINED_WEIGHT
     assert longest_batch(10**9, monkeypatch, [4, 16]) == 1
     parts = [
@@ -230,7 +230,7 @@ def test_batches_are_cut_so_that_the_longest_fits(monkeypatch: pytest.MonkeyPatc
     assert longest_batch(0, monkeypatch, [4, 16]) == 16
 
 
-def test_looking_at_the_memory_leaves_the_random_numbers_alone(
+def test_estimating_memory_preserves_the_random_state(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Random(Curve):
@@ -246,7 +246,7 @@ def test_looking_at_the_memory_leaves_the_random_numbers_alone(
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_training_begins_in_the_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_starts_with_the_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fitted(Curve())
     monkeypatch.setattr(state, "free_bytes", lambda device: 0)
     task = Curve()

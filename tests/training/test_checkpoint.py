@@ -44,14 +44,14 @@ def test_the_earliest_of_the_best_is_kept(scores: list[float], kept: int) -> Non
     assert best.is_good == (max(scores) > float("-inf"))
 
 
-def test_what_is_kept_does_not_change_with_the_model() -> None:
+def test_best_weights_are_a_copy() -> None:
     best, weight = BestWeights(None), torch.zeros(2)
     best.offer(1.0, 5, {"weight": weight})
     weight.fill_(5)
     assert best.weights["weight"].tolist() == [0, 0]
 
 
-def test_without_an_offer_there_is_nothing() -> None:
+def test_there_are_no_best_weights_before_the_first_evaluation() -> None:
     best = BestWeights(1)
     assert (best.weights, best.is_good, best.is_stale) == ({}, False, False)
 
@@ -84,7 +84,7 @@ def state(value: float, best_step: int = 3) -> Snapshot:
     return Snapshot(tensors, {"value": value}, {"a": torch.full((2, 2), -value)}, best_step)
 
 
-def test_it_is_due_every_so_many_seconds(tmp_path: Path, clock: list[float]) -> None:
+def test_a_checkpoint_is_due_by_seconds(tmp_path: Path, clock: list[float]) -> None:
     file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60), {})
     assert not file.is_due(10_000)
     clock[0] += 59
@@ -97,7 +97,7 @@ def test_it_is_due_every_so_many_seconds(tmp_path: Path, clock: list[float]) -> 
     assert file.is_due(2)
 
 
-def test_it_is_due_every_so_many_steps(tmp_path: Path, clock: list[float]) -> None:
+def test_a_checkpoint_is_due_by_steps(tmp_path: Path, clock: list[float]) -> None:
     file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60, every_steps=4), {})
     due = []
     for step in range(1, 13):
@@ -107,7 +107,7 @@ def test_it_is_due_every_so_many_steps(tmp_path: Path, clock: list[float]) -> No
     assert due == [4, 8, 12]
 
 
-def test_a_slow_disk_is_written_to_less_often(
+def test_a_slow_disk_gets_fewer_checkpoints(
     tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = CheckpointFile(Checkpoints(tmp_path, every_seconds=60), {})
@@ -125,7 +125,7 @@ def test_a_slow_disk_is_written_to_less_often(
     assert file.is_due(2)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_is_read_as_written(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     CheckpointFile(Checkpoints(folder, "data"), {"seed": 1}).write(state(2.0), 5)
     found = CheckpointFile(Checkpoints(folder, "data"), {"seed": 1}).read()
@@ -164,7 +164,7 @@ def test_before_the_first_evaluation_there_is_no_best(tmp_path: Path) -> None:
     assert found.best == {}
 
 
-def test_a_state_whose_best_weights_are_gone_is_damaged(tmp_path: Path) -> None:
+def test_a_checkpoint_without_its_best_weights_is_damaged(tmp_path: Path) -> None:
     file = CheckpointFile(Checkpoints(tmp_path), {})
     file.write(state(1.0), 5)
     (tmp_path / "best-3.safetensors").unlink()

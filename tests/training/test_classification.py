@@ -91,7 +91,7 @@ def test_the_loss_of_several_labels_is_binary_cross_entropy(
     torch.testing.assert_close(loss.detach(), expected)
 
 
-def test_parts_of_a_batch_make_up_its_loss(topics: Dataset) -> None:
+def test_the_losses_of_parts_add_up_to_that_of_the_batch(topics: Dataset) -> None:
     targets = np.array([0, 0, 0, 0, 0, 0, 1, 2])
     weights = np.array([0.4, 2.7, 2.7])
     balanced = task(topics.scheme, targets, topics, class_weights=weights, label_smoothing=0.1)
@@ -118,7 +118,7 @@ def test_logits_come_in_the_order_of_the_rows() -> None:
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), RuntimeError(CANNOT)])
-def test_where_memory_runs_out_fewer_rows_are_predicted_at_a_time(error: Exception) -> None:
+def test_prediction_uses_smaller_batches_when_memory_runs_out(error: Exception) -> None:
     class Small(Lookup):
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
             if len(input_ids) > 3:
@@ -147,7 +147,7 @@ def outcome(probabilities: Any, targets: Any) -> Predictions:
     return Predictions(ids, np.array(targets), np.array(probabilities), ONE)
 
 
-def test_a_model_that_decides_the_same_for_all_and_knows_nothing_has_collapsed() -> None:
+def test_constant_predictions_without_knowledge_are_a_collapse() -> None:
     targets = [0, 1, 2, 0, 1, 2]
     flat = [[0.34, 0.33, 0.33]] * 6
     assert collapse_of(outcome(flat, targets)) == "all 6 validation rows are predicted as 'a'"
@@ -156,7 +156,7 @@ def test_a_model_that_decides_the_same_for_all_and_knows_nothing_has_collapsed()
     assert collapse_of(outcome(flat, [0] * 6)) == ""
 
 
-def test_a_model_that_leans_towards_the_right_class_has_not_collapsed() -> None:
+def test_preferring_the_right_class_is_no_collapse() -> None:
     targets = np.repeat([0, 1], [90, 10])
     leaning = np.where(targets[:, None] == 1, [[0.6, 0.4, 0.0]], [[0.97, 0.03, 0.0]])
     assert collapse_of(outcome(leaning, targets)) == ""
@@ -269,7 +269,7 @@ def test_the_last_layer_sees_one_token(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_afterwards_the_model_is_as_it_was(kind: str) -> None:
+def test_the_model_is_restored_afterwards(kind: str) -> None:
     model = build(kind)
     expected = logits_and_gradients(model)
     with only_first_token(model):
@@ -283,7 +283,7 @@ def test_afterwards_the_model_is_as_it_was(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_other_models_are_left_alone(kind: str) -> None:
+def test_other_models_are_unchanged(kind: str) -> None:
     config = getattr(transformers, f"{kind}Config")(**OTHERS[kind])
     model = getattr(transformers, f"{kind}ForSequenceClassification")(config)
     with only_first_token(model):
@@ -303,7 +303,7 @@ def test_a_wrapped_model_works_too() -> None:
     assert hooks(model) == 0
 
 
-def test_all_hidden_states_are_there_again_afterwards() -> None:
+def test_all_hidden_states_are_back_afterwards() -> None:
     model = build("Bert")
     with only_first_token(model), torch.no_grad():
         model(**batch())

@@ -28,7 +28,7 @@ def test_it_learns() -> None:
     assert trained(Line(), epochs=30) == pytest.approx(3.0, abs=0.1)
 
 
-def test_every_epoch_sees_every_row_once_in_an_order_of_its_own() -> None:
+def test_every_epoch_sees_every_row_once_in_its_own_order() -> None:
     task = Line()
     trained(task, epochs=2)
     rows = [row for batch in task.seen[1:] for row in batch]
@@ -58,7 +58,7 @@ def test_it_can_be_run_again_after_stopping_early() -> None:
     assert trained(Line()) == trained(Line())
 
 
-def test_it_evaluates_every_so_many_steps() -> None:
+def test_it_evaluates_every_n_steps() -> None:
     task = Line()
     trained(task, Settings(evaluate_every=3), epochs=2)
     assert len(task.weights) == 4
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None
     assert runs[0] != runs[2]
 
 
-def test_each_training_has_a_precision_of_its_own() -> None:
+def test_each_training_has_its_own_precision() -> None:
     weights = [
         trained(Line(), replace(Settings(), precision=precision), epochs=30)
         for precision in ("fp32", "bf16", "fp32")
@@ -85,7 +85,7 @@ def test_each_training_has_a_precision_of_its_own() -> None:
     assert weights[0] != weights[1]
 
 
-def test_the_model_is_left_as_it_was_but_for_its_weights() -> None:
+def test_only_the_weights_of_the_model_change() -> None:
     model = nn.Linear(1, 1, bias=False).train()
     forward = type(model).forward
     context = FitContext(device="cpu")
@@ -115,7 +115,7 @@ def test_an_interrupt_arrives_right_after_the_body() -> None:
     assert handlers() == before
 
 
-def test_a_request_to_terminate_is_let_through_to_its_handler() -> None:
+def test_sigterm_reaches_its_handler() -> None:
     heard: list[int] = []
     usual = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
@@ -197,14 +197,14 @@ def heard(tmp_path: Path) -> Heard:
     return Heard(tmp_path)
 
 
-def test_a_loss_that_is_no_number_is_tried_again_from_the_start(heard: Heard) -> None:
+def test_a_nan_loss_restarts_from_the_beginning(heard: Heard) -> None:
     task = Line(bad_at=[4])
     weight = trained(task, rate=0.5, **heard.context)
     heard.check(f"the training loss became nan at step 3; restarted from step 0 {AGAIN}")
     assert weight == trained(Line(), rate=0.05)
 
 
-def test_it_is_tried_again_from_the_best_weights(heard: Heard) -> None:
+def test_a_nan_loss_restarts_from_the_best_weights(heard: Heard) -> None:
     task = Line(bad_at=[14])
     weight = trained(task, **heard.context)
     heard.check(f"the training loss became nan at step 13; restarted from step 10 {AGAIN}")
@@ -215,7 +215,7 @@ def test_it_is_tried_again_from_the_best_weights(heard: Heard) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_gradient_that_is_no_number_is_noticed(heard: Heard, precision: Any) -> None:
+def test_a_nan_gradient_restarts_training(heard: Heard, precision: Any) -> None:
     task = Line(bad_gradient_at=[8])
     weight = trained(task, Settings(precision=precision), **heard.context)
     heard.check(f"the gradient became nan at step 7; restarted from step 5 {AGAIN}")
@@ -223,13 +223,13 @@ def test_a_gradient_that_is_no_number_is_noticed(heard: Heard, precision: Any) -
     assert weight == task.weights[-1]
 
 
-def test_a_loss_that_stays_no_number_stops_with_advice(heard: Heard) -> None:
+def test_a_second_nan_loss_stops_with_advice(heard: Heard) -> None:
     with pytest.raises(ModelError, match=r"toy: the training loss became nan at step 1, again"):
         trained(Line(bad_at=range(2, 99)), **heard.context)
     heard.check(f"the training loss became nan at step 1; restarted from step 0 {AGAIN}")
 
 
-def test_a_loss_that_stays_no_number_leaves_the_best_weights(heard: Heard) -> None:
+def test_a_second_nan_loss_keeps_the_best_weights(heard: Heard) -> None:
     task = Line(bad_at=range(8, 99))
     weight = trained(task, **heard.context)
     heard.check(
@@ -239,7 +239,7 @@ def test_a_loss_that_stays_no_number_leaves_the_best_weights(heard: Heard) -> No
     assert task.weights == [weight]
 
 
-def test_a_collapse_after_a_good_evaluation_is_tried_again(heard: Heard) -> None:
+def test_a_collapse_after_a_good_evaluation_restarts_training(heard: Heard) -> None:
     task = Line(scores=[0.5, 0.9, 0.6, 0.7, 0.2], collapses={2: ALIKE})
     weight = trained(task, **heard.context)
     heard.check(f"{ALIKE} at step 10; restarted from step 5 {AGAIN}")
@@ -247,13 +247,13 @@ def test_a_collapse_after_a_good_evaluation_is_tried_again(heard: Heard) -> None
     assert weight == task.weights[3]
 
 
-def test_patience_starts_anew_with_the_second_try(heard: Heard) -> None:
+def test_patience_starts_over_after_a_restart(heard: Heard) -> None:
     task = Line(scores=[0.5, 0.0, 0.6, 0.7, 0.8], collapses={2: ALIKE})
     trained(task, Settings(patience=1), **heard.context)
     assert len(task.weights) == 5
 
 
-def test_a_collapse_at_the_end_of_few_steps_is_only_told(heard: Heard) -> None:
+def test_a_collapse_after_few_steps_is_only_a_warning(heard: Heard) -> None:
     task = Line(collapses=dict.fromkeys(range(1, 9), ALIKE))
     trained(task, **heard.context)
     heard.check(f"{ALIKE}: 20 steps were too few to learn anything")
@@ -267,7 +267,7 @@ def test_patience_does_not_hide_a_collapse(heard: Heard, monkeypatch: pytest.Mon
     heard.check(f"{ALIKE} at step 20; restarted from step 0 {AGAIN}")
 
 
-def test_stopped_in_the_evaluation_that_finds_a_collapse_it_is_tried_again_later(
+def test_a_run_stopped_during_a_collapse_restarts_when_resumed(
     heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def task() -> Line:
@@ -294,13 +294,13 @@ def test_stopped_in_the_evaluation_that_finds_a_collapse_it_is_tried_again_later
     ]
 
 
-def test_a_collapse_that_passes_is_nothing_to_tell(heard: Heard) -> None:
+def test_a_temporary_collapse_is_not_reported(heard: Heard) -> None:
     task = Line(collapses={1: ALIKE, 2: ALIKE})
     assert trained(task, **heard.context) == task.weights[3]
     assert heard.said == []
 
 
-def test_a_collapse_at_the_end_of_many_steps_is_tried_again(
+def test_a_collapse_after_many_steps_restarts_training(
     heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MANY_STEPS", 20)
@@ -311,7 +311,7 @@ def test_a_collapse_at_the_end_of_many_steps_is_tried_again(
     assert weight == task.weights[7]
 
 
-def test_a_second_try_that_is_stopped_goes_on_as_such(heard: Heard, tmp_path: Path) -> None:
+def test_a_restarted_training_resumes_as_such(heard: Heard, tmp_path: Path) -> None:
     class Stopped(Line):
         def loss(self, model: Any, batch: Any) -> Any:
             if self.losses == 18:
@@ -327,7 +327,7 @@ def test_a_second_try_that_is_stopped_goes_on_as_such(heard: Heard, tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", ["bad_at", "bad_gradient_at"])
-def test_weights_that_are_no_numbers_are_never_written(how: str, tmp_path: Path) -> None:
+def test_nan_weights_are_never_written(how: str, tmp_path: Path) -> None:
     heard: list[Any] = []
 
     def listen(event: Any) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from finetext.training.optimizer import Optimizer, layer_groups
 
 
-def test_biases_and_normalisation_do_not_decay_and_frozen_weights_are_left_out() -> None:
+def test_biases_and_normalization_do_not_decay_and_frozen_weights_are_excluded() -> None:
     model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     model[3].weight.requires_grad_(False)
     decaying, plain = Optimizer(model, 1e-3, 0.1).adamw.param_groups
@@ -87,8 +87,8 @@ def test_release_gives_back_the_weights_that_were_updated() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_it_goes_on_to_the_last_bit_from_its_state(precision: str) -> None:
-    whole, begun, gone_on = layer(), layer(), nn.Linear(5, 3)
+def test_the_optimizer_resumes_bit_identically(precision: str) -> None:
+    whole, begun, resumed = layer(), layer(), nn.Linear(5, 3)
     optimizer = Optimizer(whole, 0.1, 0.01, precision)
     pushed(whole, optimizer, 7)
     optimizer.release()
@@ -96,15 +96,15 @@ def test_it_goes_on_to_the_last_bit_from_its_state(precision: str) -> None:
     pushed(begun, optimizer, 3)
     state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
     pushed(begun, optimizer, 1, first=99)
-    optimizer = Optimizer(gone_on, 0.1, 0.01, precision)
+    optimizer = Optimizer(resumed, 0.1, 0.01, precision)
     optimizer.load_state(state)
-    pushed(gone_on, optimizer, 4, first=3)
+    pushed(resumed, optimizer, 4, first=3)
     optimizer.release()
-    assert torch.equal(gone_on.weight, whole.weight)
-    assert torch.equal(gone_on.bias, whole.bias)
+    assert torch.equal(resumed.weight, whole.weight)
+    assert torch.equal(resumed.bias, whole.bias)
 
 
-def test_other_weights_are_taken_without_the_moments_of_the_former() -> None:
+def test_loading_weights_drops_the_moments() -> None:
     model, fresh = layer(), layer()
     optimizer = Optimizer(model, 0.1, 0.0)
     first = {name: of.clone() for name, of in optimizer.weights.items()}
@@ -199,7 +199,7 @@ def test_frozen_groups_get_no_gradients_and_do_not_move() -> None:
     assert all(of.requires_grad for of in model.parameters())
 
 
-def test_each_group_moves_at_its_rate() -> None:
+def test_each_group_has_its_learning_rate() -> None:
     from finetext.training.optimizer import Optimizer
 
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))

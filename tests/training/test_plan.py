@@ -42,7 +42,7 @@ def plan(stages: Sequence[Stage], **settings: float) -> Plan:
 STAGES = [Stage(1, 0.4, 1), Stage(2, 0.2, 2), Stage(1, 0.1)]
 
 
-def test_each_stage_has_a_cycle_of_its_own() -> None:
+def test_each_stage_has_its_own_cycle() -> None:
     found = plan(STAGES)
     assert [found.stage_of(step) for step in range(12)] == [0] * 3 + [1] * 6 + [2] * 3
     assert [found.pace(step).share for step in (0, 2, 3, 8, 9, 11)] == pytest.approx(
@@ -57,13 +57,13 @@ def test_each_layer_group_learns_more_slowly_than_the_one_above() -> None:
     assert found.rates(0, 3) == pytest.approx([0.1, 0.3, 0.9])
 
 
-def test_a_decay_means_the_same_as_its_inverse() -> None:
+def test_a_factor_means_the_same_as_its_inverse() -> None:
     one, other = plan(STAGES, discriminative=2.6), plan(STAGES, discriminative=1 / 2.6)
     for step in range(12):
         assert one.rates(step, 4) == pytest.approx(other.rates(step, 4))
 
 
-def test_all_groups_are_one_unless_something_tells_them_apart() -> None:
+def test_there_is_one_group_unless_rates_or_stages_differ() -> None:
     assert plan([Stage(2, 0.1)]).is_flat
     assert not plan([Stage(2, 0.1)], discriminative=2.6).is_flat
     assert not plan(STAGES).is_flat
@@ -220,11 +220,11 @@ def moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor])
         (9, {"head", "layers.1", "layers.0", "below"}),
     ],
 )
-def test_only_the_topmost_groups_learn(groups: int | None, parts: set[str]) -> None:
+def test_only_the_top_groups_learn(groups: int | None, parts: set[str]) -> None:
     assert moved(*tower(Curve(), [Stage(1, 0.1, groups)])) == parts
 
 
-def test_each_stage_is_told() -> None:
+def test_each_stage_is_announced() -> None:
     said: list[str] = []
     tower(Curve(), GRADUAL, say=said.append)
     assert said == [
@@ -252,18 +252,18 @@ def test_patience_ends_the_last_stage_only() -> None:
 
 @pytest.mark.parametrize("make", [Curve, Stream])
 @pytest.mark.parametrize("call", range(2, 22, 3))
-def test_a_stopped_training_goes_on_to_the_last_bit(
+def test_a_stopped_training_in_stages_resumes_bit_identically(
     make: type[Curve], call: int, tmp_path: Path
 ) -> None:
     _, whole = tower(make(), GRADUAL)
     context = {"checkpoints": Checkpoints(tmp_path / "state", every_steps=1)}
     with pytest.raises(KeyboardInterrupt):
         tower(make(on_loss=at(call, interrupt)), GRADUAL, **context)
-    _, gone_on = tower(make(), GRADUAL, **context)
-    assert same(whole, gone_on)
+    _, resumed = tower(make(), GRADUAL, **context)
+    assert same(whole, resumed)
 
 
-def test_what_is_carried_begins_anew_after_the_look_at_memory() -> None:
+def test_carried_tensors_are_reset_after_the_memory_estimate() -> None:
     task = Stream()
     tower(task, [Stage(1, 0.1)])
     assert task.losses > 1
@@ -271,7 +271,7 @@ def test_what_is_carried_begins_anew_after_the_look_at_memory() -> None:
     assert all(task.begun_with[2:])
 
 
-def test_what_is_carried_is_taken_back_where_memory_runs_out() -> None:
+def test_carried_tensors_are_restored_when_memory_runs_out() -> None:
     task = Stream(most_rows=2)
     tower(task, [Stage(1, 0.1)])
     # The look at memory, the whole batch that fails, its two halves, and on.

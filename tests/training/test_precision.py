@@ -29,7 +29,7 @@ from finetext.training.precision import (
 )
 
 
-def test_auto_takes_the_best_device_there_is() -> None:
+def test_auto_is_the_best_available_device() -> None:
     best = "cpu"
     if torch.cuda.is_available():
         best = "cuda"
@@ -40,24 +40,24 @@ def test_auto_takes_the_best_device_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:first", "cpu cuda"])
-def test_a_name_that_is_no_device_is_refused(name: str) -> None:
+def test_an_invalid_device_name_is_refused(name: str) -> None:
     with pytest.raises(RecipeError, match="use auto, cpu"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda:97", "xpu", "meta"])
-def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+def test_an_absent_device_is_refused(name: str) -> None:
     with pytest.raises(RecipeError, match="not on this machine"):
         choose_device(name)
 
 
-def test_what_was_asked_for_is_taken() -> None:
+def test_an_explicit_precision_is_used() -> None:
     assert choose_precision("fp32", torch.device("cpu")) == "fp32"
     assert choose_precision("bf16", torch.device("cpu")) == "bf16"
 
 
 @pytest.mark.parametrize(("fast", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_auto_takes_bf16_where_it_is_fast(
+def test_auto_is_bf16_where_that_is_fast(
     monkeypatch: pytest.MonkeyPatch, fast: bool, expected: str
 ) -> None:
     monkeypatch.setattr(precision, "_processor_has_bf16", lambda: fast)
@@ -86,7 +86,7 @@ def test_the_share_is_dropped_and_the_mean_preserved(p: float, dtype: Any) -> No
     assert float(found.float().mean()) == pytest.approx(1, abs=1e-2)
 
 
-def test_every_place_is_dropped_as_often() -> None:
+def test_every_position_is_dropped_equally_often() -> None:
     dropout = cheap_dropout(0.5)
     kept = sum(dropout(torch.ones(16)) > 0 for _ in range(2_000)) / 2_000
     assert torch.all((kept - 0.5).abs() < 0.06)
@@ -118,11 +118,11 @@ def test_in_evaluation_nothing_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (2, 0, 3), ()])
-def test_every_shape_will_do(shape: tuple[int, ...]) -> None:
+def test_any_shape_works(shape: tuple[int, ...]) -> None:
     assert cheap_dropout(0.5)(torch.ones(shape)).shape == shape
 
 
-def test_the_modules_of_a_model_are_put_back() -> None:
+def test_the_modules_of_a_model_are_restored() -> None:
     shared = nn.Dropout(0.2)
     model = nn.Sequential(
         nn.Linear(2, 2), nn.Dropout(0.1), nn.Sequential(shared, nn.Dropout(0.0), nn.Dropout(1.0)),
@@ -225,7 +225,7 @@ def chosen(model: Any, cache: Path | None, precision: Any = "fp32", steps: Any =
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.94, EAGER), (0.96, DEFAULT)])
-def test_another_way_is_taken_if_it_is_clearly_faster(
+def test_a_clearly_faster_choice_is_used(
     share: float, expected: Choice, model: Any, timed: Any, tmp_path: Path
 ) -> None:
     timed({DEFAULT: 1.0, EAGER: share})
@@ -257,7 +257,7 @@ def test_few_steps_and_no_cache_are_not_worth_measuring(
     ("seconds", "variable", "expected"),
     [(0.9, None, 2), (0.97, None, 4), (0.9, "4", 4)],
 )
-def test_half_of_the_threads_are_taken_if_that_is_faster_and_nobody_chose(
+def test_half_of_the_threads_are_used_if_faster_and_not_configured(
     seconds: float, variable: str | None, expected: int, model: Any, timed: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -268,7 +268,7 @@ def test_half_of_the_threads_are_taken_if_that_is_faster_and_nobody_chose(
     assert chosen(model, tmp_path) == Choice("fp32", "eager", expected)
 
 
-def test_the_number_format_that_was_asked_for_is_kept(
+def test_an_explicit_precision_is_not_changed(
     model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetext.training.precision._processor_has_bf16", lambda: True)
@@ -282,9 +282,7 @@ def test_the_number_format_that_was_asked_for_is_kept(
 @pytest.mark.parametrize(
     "content", ["", "nonsense", "[]", '{"a": 1}', '{"a": {"precision": "fp32"}}', "\x00" * 9]
 )
-def test_a_damaged_file_is_written_anew(
-    content: str, model: Any, timed: Any, tmp_path: Path
-) -> None:
+def test_a_damaged_file_is_replaced(content: str, model: Any, timed: Any, tmp_path: Path) -> None:
     timed({DEFAULT: 1.0, EAGER: 0.5})
     path = tmp_path / "choices.json"
     path.write_text(content)
@@ -293,9 +291,7 @@ def test_a_damaged_file_is_written_anew(
     assert chosen(model, tmp_path) == EAGER
 
 
-def test_a_file_that_cannot_be_written_is_done_without(
-    model: Any, timed: Any, tmp_path: Path
-) -> None:
+def test_an_unwritable_file_means_the_default(model: Any, timed: Any, tmp_path: Path) -> None:
     timed({DEFAULT: 1.0, EAGER: 0.5})
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -318,12 +314,12 @@ def test_measuring_changes_nothing(model: Any) -> None:
     assert not model.training
 
 
-def test_what_a_model_cannot_do_takes_for_ever(model: Any) -> None:
+def test_an_unsupported_choice_takes_infinitely_long(model: Any) -> None:
     choice = Choice("fp32", "flash_attention_2", 1)
     assert choices._seconds(model, Words(), np.arange(4), choice) == float("inf")
 
 
-def test_what_was_applied_is_taken_back(model: Any) -> None:
+def test_an_applied_choice_is_reverted(model: Any) -> None:
     threads = torch.get_num_threads()
     before = default_choice(model, "fp32", torch.device("cpu"))
     choice = Choice("fp32", "eager", threads + 1)
@@ -336,7 +332,7 @@ def test_what_was_applied_is_taken_back(model: Any) -> None:
     assert default_choice(model, "fp32", torch.device("cpu")) == before
 
 
-def test_a_measurement_that_others_disturbed_is_not_believed(
+def test_a_disturbed_measurement_is_discarded(
     model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed({DEFAULT: 1.0, EAGER: 0.5})

@@ -38,7 +38,7 @@ def test_the_model_is_as_before() -> None:
         assert one.requires_grad
 
 
-def test_it_ends_where_the_loss_has_grown_fourfold() -> None:
+def test_it_ends_at_four_times_the_lowest_loss() -> None:
     curve, _, _ = range_test(Curve(), lowest=1e-3, highest=1e6, steps=100)
     assert len(curve.rates) < 100
     assert curve.losses[-1] > 4 * min(curve.losses)
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_curve() -> None:
     assert range_test(Curve(), steps=30)[0] == range_test(Curve(), steps=30)[0]
 
 
-def test_a_loss_that_is_no_number_from_the_start_is_told_plainly() -> None:
+def test_a_nan_loss_at_the_start_is_an_error() -> None:
     class Bad(Curve):
         def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
             return super().loss(model, batch) * float("nan")

@@ -88,7 +88,7 @@ def test_the_speed_is_that_since_the_last_line_without_evaluations(
     ]  # fmt: skip
 
 
-def test_what_is_no_number_is_null_in_the_log(tmp_path: Path) -> None:
+def test_nan_is_null_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     record = Record("toy", [3], 3, FitContext(log=log))
     record.count(1, math.nan, [0.1], math.inf)
@@ -115,7 +115,7 @@ def test_trackers_get_what_is_logged(clock: list[float]) -> None:
     ]  # fmt: skip
 
 
-def test_the_listener_hears_of_every_step() -> None:
+def test_progress_is_called_in_every_step() -> None:
     heard: list[ProgressEvent] = []
     record = Record("toy", [1, 2], 20, FitContext(progress=heard.append))
     record.count(10, 1.0, [0.1], 1.0)
@@ -132,7 +132,7 @@ def test_the_listener_hears_of_every_step() -> None:
 @pytest.mark.parametrize(
     ("every", "expected"), [(None, [3, 5]), (2, [2, 4, 5]), (1, [1, 2, 3, 4, 5]), (9, [5])]
 )
-def test_evaluation_is_due_after_each_epoch_or_every_so_many_steps_and_at_the_end(
+def test_evaluation_is_due_after_each_epoch_or_n_steps_and_at_the_end(
     every: int | None, expected: list[int]
 ) -> None:
     record = Record("toy", [3, 2], 5, FitContext())
@@ -149,7 +149,7 @@ def test_evaluation_is_due_after_each_epoch_or_every_so_many_steps_and_at_the_en
 @pytest.mark.parametrize(
     ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)]
 )
-def test_what_is_no_number_is_not_sound_until_it_goes_back(loss: float, norm: float) -> None:
+def test_nan_is_not_sound_until_it_goes_back(loss: float, norm: float) -> None:
     record = Record("toy", [5], 5, FitContext())
     record.count(1, 1.0, [0.1], 1.0)
     assert record.is_sound
@@ -178,7 +178,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert "cannot be written" in said[0]
 
 
-def test_it_goes_on_where_it_was(clock: list[float]) -> None:
+def test_the_record_resumes(clock: list[float]) -> None:
     heard: list[ProgressEvent] = []
     first = Record("toy", [2, 2], 10, FitContext())
     clock[0] += 10
@@ -227,13 +227,13 @@ def test_without_a_log_nothing_is_tracked(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_they_are_the_ones_that_accelerate_knows() -> None:
+def test_the_trackers_are_those_of_accelerate() -> None:
     from accelerate.utils import LoggerType
 
     assert set(TRACKERS) == {kind.value for kind in LoggerType} - {"all"}
 
 
-def test_an_unknown_one_is_offered_the_nearest() -> None:
+def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'tensorboard'"):
         Recipe(track=("tensorbord",))
     with pytest.raises(UnknownNameError, match="no tracker named 'x'; there are: aim, "):

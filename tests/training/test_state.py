@@ -1,4 +1,4 @@
-"""A training that is stopped and gone on with ends as if it had not been stopped."""
+"""A stopped and resumed training ends as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_stopped_without_checkpoints_it_just_stops() -> None:
     stopped(Curve(on_loss=at(5, interrupt)))
 
 
-def test_a_finished_training_is_not_done_again(whole: Callable[..., Whole], tmp_path: Path) -> None:
+def test_a_finished_training_is_not_repeated(whole: Callable[..., Whole], tmp_path: Path) -> None:
     folder, task = Folder(tmp_path, every_steps=1), Curve()
     fitted(Curve(), OFTEN, **folder.context)
     assert same(fitted(task, OFTEN, **folder.context), whole(OFTEN).weights)
@@ -198,7 +198,7 @@ def test_a_finished_training_is_not_done_again(whole: Callable[..., Whole], tmp_
 
 
 @pytest.mark.parametrize("number", [1, 4, 6])
-def test_a_transformer_goes_on_to_the_last_bit(
+def test_a_transformer_resumes_bit_identically(
     number: int, topics: Dataset, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     method = Finetune(
@@ -261,7 +261,9 @@ def test_the_state_of_another_training_is_refused_by_name(
     assert begun.files == before
 
 
-def test_another_number_format_may_be_asked_for(begun: Folder, whole: Callable[..., Whole]) -> None:
+def test_another_precision_may_be_requested_on_resume(
+    begun: Folder, whole: Callable[..., Whole]
+) -> None:
     weights = fitted(Curve(), replace(OFTEN, precision="auto"), 0.5, **begun.context)
     assert same(weights, whole(OFTEN, 0.5).weights)
 
@@ -276,7 +278,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("which", ["latest", "best"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_state_is_told_and_training_starts_over(
+def test_a_damaged_checkpoint_is_reported_and_training_starts_over(
     which: str, damage: str, begun: Folder, whole: Callable[..., Whole]
 ) -> None:
     DAMAGES[damage](getattr(begun, which))
@@ -330,7 +332,7 @@ def half_written(tensors: Any, path: Path, **options: Any) -> None:
         ("os.fsync", no_space),
     ],
 )
-def test_a_full_disk_is_told_and_the_former_state_is_kept(
+def test_a_full_disk_is_reported_and_the_old_checkpoint_is_kept(
     place: str, error: Any, begun: Folder, whole: Callable[..., Whole],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -367,7 +369,7 @@ def test_a_full_disk_between_the_two_files_loses_nothing(
 
 
 @pytest.mark.parametrize("every", [1, 4, 99])
-def test_a_state_is_written_every_so_many_steps(every: int, tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_every_n_steps(every: int, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     steps: list[int] = []
     changes: list[int] = []

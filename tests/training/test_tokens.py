@@ -63,7 +63,7 @@ def test_an_empty_text_is_one_padding_token_that_is_attended_to() -> None:
     assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
 
 
-def test_texts_are_cut() -> None:
+def test_texts_are_truncated() -> None:
     assert ids(tokenize(Letters(), ["abcdefgh"], 3), [0]) == [[97, 98, 99]]
 
 
@@ -228,7 +228,7 @@ def test_the_model_gives_the_same(built: tuple[Any, TokenTable, TokenTable]) -> 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_what_was_learnt_is_put_back_and_the_rest_stays(
+def test_trained_embeddings_are_written_back_and_the_rest_stays(
     precision: str, built: tuple[Any, TokenTable, TokenTable]
 ) -> None:
     model, *tables = built
@@ -252,7 +252,9 @@ def test_what_was_learnt_is_put_back_and_the_rest_stays(
     assert model.get_input_embeddings().weight.requires_grad
 
 
-def test_it_is_put_back_after_an_error(built: tuple[Any, TokenTable, TokenTable]) -> None:
+def test_the_embedding_is_restored_after_an_error(
+    built: tuple[Any, TokenTable, TokenTable],
+) -> None:
     model, *tables = built
     whole, before = model.get_input_embeddings(), logits(model, tables[0])
     with pytest.raises(ValueError, match="of the body"), vocabulary_in_use(model, tables):
@@ -261,7 +263,7 @@ def test_it_is_put_back_after_an_error(built: tuple[Any, TokenTable, TokenTable]
     assert torch.equal(logits(model, tables[0]), before)
 
 
-def test_random_numbers_are_left_alone() -> None:
+def test_no_random_numbers_are_drawn() -> None:
     model, *tables = build("Bert")
     before = torch.get_rng_state()
     with vocabulary_in_use(model, tables):
@@ -275,14 +277,14 @@ def test_a_frozen_embedding_stays_frozen() -> None:
         assert not model.get_input_embeddings().weight.requires_grad
 
 
-def test_padding_keeps_its_number_where_the_model_looks_for_it() -> None:
+def test_special_ids_of_the_model_keep_their_numbers() -> None:
     model, *tables = build("Roberta")
     with vocabulary_in_use(model, tables) as renamed:
         assert [table.padding for table in renamed] == [(1, 0, "right")] * 2
         assert model.get_input_embeddings().padding_idx == 1
 
 
-def test_an_embedding_that_is_shared_or_special_is_left_alone() -> None:
+def test_a_shared_or_special_embedding_is_unchanged() -> None:
     model, *tables = build("Bert")
     model.classifier.decoder = torch.nn.Linear(16, SIZE)
     model.classifier.decoder.weight = model.get_input_embeddings().weight
@@ -302,7 +304,7 @@ def test_an_embedding_that_is_shared_or_special_is_left_alone() -> None:
         assert same == tables
 
 
-def test_a_vocabulary_that_is_used_up_is_left_alone() -> None:
+def test_a_fully_used_vocabulary_is_unchanged() -> None:
     model, table, _ = build("Bert")
     every = TokenTable(np.arange(SIZE, dtype=np.int32), None, np.array([0, SIZE]), table.padding)
     whole = model.get_input_embeddings()

@@ -36,7 +36,7 @@ class Settings:
 
 @dataclass
 class Line:
-    """y = 3 x, learnt by a model of one weight; scores of evaluations can be given.
+    """y = 3 x, learned by a model of one weight; scores of evaluations can be given.
 
     The loss is computed once before the first step, to see how much memory it takes.
     """
@@ -119,7 +119,7 @@ def interrupt() -> None:
 
 @dataclass
 class Curve:
-    """A function of three numbers, learnt by two layers with dropout between."""
+    """A function of three numbers, learned by two layers with dropout between."""
 
     on_loss: Callable[[int], None] = nothing
     on_evaluation: Callable[[int], None] = nothing

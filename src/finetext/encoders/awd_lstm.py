@@ -105,15 +105,10 @@ class AwdLstmLayer(nn.Module):
     def forward(
         self, values: Tensor, state: tuple[Tensor, Tensor] | None, bptt: int | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Process a batch.
+        """Return (b, t, width) outputs and the final state for (b, t, inputs) values.
 
-        Args:
-            values: (b, t, inputs).
-            state: initial hidden and cell state, each (1, b, width); zeros by default.
-            bptt: tokens over which gradients flow back; None for all.
-
-        Returns:
-            (b, t, width), and the state after the last token.
+        The initial hidden and cell state, (1, b, width) each, are zeros by default; gradients flow
+        back over `bptt` tokens.
         """
         zeros = values.new_zeros(1, values.shape[0], self.width)
         hidden, cell = (zeros, zeros) if state is None else state
@@ -142,13 +137,7 @@ def _lstm(
 
 
 def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
-    """Drop the same features of all tokens of a sequence (Gal and Ghahramani 2016).
-
-    Args:
-        values: (b, t, width).
-        share: probability of being dropped.
-        training: whether anything is dropped at all.
-    """
+    """Drop the same features of all tokens of (b, t, width) values (Gal and Ghahramani 2016)."""
     if not training or not share:
         return values
     return values * functional.dropout(values.new_ones(values.shape[0], 1, values.shape[2]), share)
@@ -164,14 +153,9 @@ class AwdLstmOutput(ModelOutput):
 
 @dataclass
 class AwdLstmCausalOutput(ModelOutput):
-    """Output of the language model.
+    """Mean loss if there are labels, (b, t, v) logits of the next tokens, and the final state.
 
-    Attributes:
-        loss: mean cross-entropy of the next tokens, if there are labels.
-        logits: (b, t, v) of the next token after each token.
-        state: of each layer after the last token.
-        outputs_raw: (b, t, hidden size) outputs of the last layer.
-        outputs_dropped: the same after dropout; the logits come from these.
+    `outputs_raw` and `outputs_dropped` are (b, t, hidden size), before and after the last dropout.
     """
 
     loss: Tensor | None = None
@@ -229,14 +213,10 @@ class AwdLstmModel(AwdLstmPreTrained):
         state: State | None = None,
         bptt: int | None = None,
     ) -> AwdLstmOutput:
-        """Read tokens from left to right.
+        """Read (b, t) tokens from left to right, from the state where an earlier call ended.
 
-        Args:
-            input_ids: (b, t) tokens, padded on the right.
-            attention_mask: ignored, as padding on the right changes nothing to its left; the
-                returned state is that after the padding.
-            state: where an earlier call ended; a new text by default.
-            bptt: tokens over which gradients flow back; None for all.
+        The mask is ignored, as padding on the right changes nothing to its left; the returned state
+        is that after the padding. Gradients flow back over `bptt` tokens, by default over all.
         """
         values = self._embed(input_ids)
         final = []
@@ -277,13 +257,10 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         state: State | None = None,
         labels: Tensor | None = None,
     ) -> AwdLstmCausalOutput:
-        """Return the logits of the next word after each token.
+        """Return the logits of the next word after each token; see `AwdLstmModel.forward`.
 
-        Args:
-            input_ids: (b, t) tokens, padded on the right.
-            attention_mask: see `AwdLstmModel`.
-            state: where an earlier call ended; a new text by default. Detach it in training.
-            labels: (b, t) as `input_ids`; the model shifts them by one, and ignores -100.
+        In training, detach the state. Labels, (b, t) as `input_ids`, are shifted by one here; -100
+        is ignored.
         """
         found = self.model(input_ids, attention_mask, state)
         raw = found.last_hidden_state
@@ -323,12 +300,9 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """Return logits (b, k).
+        """Return (b, k) logits of (b, t) tokens, padded on the right.
 
-        Args:
-            input_ids: (b, t) tokens, padded on the right.
-            attention_mask: (b, t) 1 for tokens and 0 for padding; all are tokens by default.
-            labels: (b,) columns, or (b, k) of 0.0 and 1.0, for a loss.
+        Labels, for a loss, are (b,) columns, or (b, k) of 0.0 and 1.0.
         """
         states = self.model(input_ids, bptt=self.config.bptt).last_hidden_state
         if attention_mask is None:

@@ -214,14 +214,7 @@ def original(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Where an encoder is loaded from.
-
-    Attributes:
-        name: the name it was requested by.
-        path: argument of `from_pretrained`: a local folder, or the Hub name of one to download.
-        on_machine: whether loading it needs no network.
-        entry: its entry in the catalogue, or None.
-    """
+    """Where an encoder is loaded from: a local folder, or the Hub name of one to download."""
 
     name: str
     path: str
@@ -232,18 +225,13 @@ class EncoderSource:
 def resolve(name: str) -> EncoderSource:
     """Find an encoder without loading it.
 
-    Args:
-        name: see above; also the part after the slash of a Hub name in the catalogue. An alias
-            wins over a folder.
-
-    Returns:
-        its source; models from a package or in the Hub's cache have a local folder as path, and
-        random weights have their name.
+    The name may also be the part after the slash of a Hub name in the catalogue; an alias wins over
+    a folder. Models from a package or in the Hub's cache have a local folder as path, and random
+    weights their name.
 
     Raises:
         UnknownNameError: no alias or folder has that name; the message offers the nearest.
-        ModelError: the folder is no model folder, or weights from a package are not the
-            published ones.
+        ModelError: it is no model folder, or weights from a package are not the published ones.
     """
     name = str(name)
     if is_random(name):

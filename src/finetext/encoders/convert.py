@@ -80,11 +80,7 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, in fp32 on the CPU; no code in it is run.
-
-    Raises:
-        ModelError: it cannot be read, or holds no tensors by name.
-    """
+    """Return the tensors of a file by name, in fp32 on the CPU; no code in it is run."""
     import torch
 
     try:
@@ -112,9 +108,6 @@ def read_words(path: Path) -> list[str]:
     """Return the words of a vocabulary by id, all different, special ones in today's names.
 
     Words that are repeated, such as the filler `xxfake`, get names that no text has.
-
-    Raises:
-        ModelError: it cannot be read, or is no list of words.
     """
     try:
         if path.suffix == ".pkl":

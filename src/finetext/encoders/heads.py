@@ -163,14 +163,10 @@ class ConcatPooledForSequenceClassification(ConcatPooledPreTrained):
         labels: Tensor | None = None,
         **inputs: Any,
     ) -> SequenceClassifierOutput:
-        """Return logits (n, k) of texts padded on either side.
+        """Return (n, k) logits of (n, length) tokens, padded on either side.
 
-        Args:
-            input_ids: (n, length) tokens; or give `inputs_embeds`.
-            attention_mask: (n, length) 1 for tokens and 0 for padding, at least one 1 a row; all
-                are tokens by default.
-            labels: (n,) columns, or (n, k) of 0.0 and 1.0, for a mean loss.
-            inputs: any other input of the encoder.
+        The mask has at least one 1 a row; labels, for a mean loss, are (n,) columns, or (n, k) of
+        0.0 and 1.0. `inputs` are any other inputs of the encoder, such as `inputs_embeds`.
         """
         if attention_mask is not None and self._needs_position_ids:
             inputs.setdefault("position_ids", (attention_mask.cumsum(1) - 1).clamp(min=0))
@@ -189,15 +185,9 @@ class ConcatPooledForSequenceClassification(ConcatPooledPreTrained):
 def concat_pooled(
     states: Tensor, attention_mask: Tensor, token: Literal["first", "last"]
 ) -> Tensor:
-    """Return the state of one token, the maximum and the mean over all tokens, side by side.
+    """Return (n, 3 * width): the state of one token, the maximum and the mean over all tokens.
 
-    Args:
-        states: (n, length, width) states of the last layer.
-        attention_mask: (n, length) 1 for tokens and 0 for padding, on either side.
-        token: whose state is read.
-
-    Returns:
-        (n, 3 * width); padded positions have no influence.
+    States are (n, length, width); padding, where the (n, length) mask is 0, has no influence.
     """
     is_token = attention_mask.to(torch.bool)
     positions = is_token.cumsum(1)

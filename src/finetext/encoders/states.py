@@ -22,15 +22,7 @@ from finetext.training.tokens import TokenTable, tokenize
 
 @dataclass(frozen=True, eq=False)
 class FrozenEncoder:
-    """An encoder that is not trained.
-
-    Attributes:
-        model: a transformers model in evaluation mode.
-        tokenizer: its tokenizer.
-        max_length: tokens to which texts are truncated.
-        device: the `torch.device` of the model.
-        precision: number format; "auto" (the default) is bf16 where the hardware is fast at it.
-    """
+    """An encoder in evaluation mode, on its device, with its tokenizer and maximum length."""
 
     model: Any
     tokenizer: Any

@@ -96,14 +96,7 @@ class BestWeights:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The state of a training.
-
-    Attributes:
-        tensors: weights, moments of the optimizer and states of the random generators, by name.
-        facts: everything else, as JSON values.
-        best: the best weights so far by name; empty before the first evaluation.
-        best_step: their step.
-    """
+    """The state of a training: tensors and JSON values by name, the best weights and their step."""
 
     tensors: Mapping[str, Any]
     facts: Mapping[str, Any]

@@ -95,13 +95,9 @@ def _cosine(start: float, end: float, way: float) -> float:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training with its own learning-rate cycle.
+    """Epochs with their own learning-rate cycle, up to `learning_rate` in the top layer group.
 
-    Attributes:
-        epochs: passes over the rows.
-        learning_rate: the highest one, of the top layer group.
-        groups: number of top layer groups that are trained, the others are frozen; None (the
-            default) trains all.
+    Only the top `groups` layer groups are trained, the others are frozen; None trains all.
     """
 
     epochs: int
@@ -111,13 +107,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluation on validation rows.
+    """A score that chooses the best weights (higher is better), and figures to show by name.
 
-    Attributes:
-        score: chooses the best weights; higher is better.
-        figures: what to show, by name.
-        collapse: a clause if the model does not distinguish texts, such as that all predictions
-            are of one class; "" if it does.
+    `collapse` is a clause if the model does not distinguish texts, such as that all predictions are
+    of one class; "" if it does.
     """
 
     score: float

@@ -37,13 +37,7 @@ WORTH_A_CHANGE: Final = 0.95
 
 @dataclass(frozen=True)
 class Choice:
-    """How the arithmetic is done.
-
-    Attributes:
-        precision: number format of weights and products.
-        attention: transformers' name of the implementation; "" is the model's own.
-        threads: CPU threads.
-    """
+    """Number format, attention implementation ("" is the model's own) and CPU threads."""
 
     precision: Literal["fp32", "bf16"]
     attention: str

@@ -60,14 +60,7 @@ def find_learning_rate(
     includes the flat beginning and is several times lower: too low for a pretrained encoder that
     is trained for a few epochs.
 
-    Args:
-        model: a `torch.nn.Module` in fp32.
-        task: what is learned, over as many epochs as the test needs.
-        settings: batch size, decay, clipping; the schedule is ignored.
-        context: seed, device and progress; nothing is written.
-        lowest: first learning rate.
-        highest: last learning rate.
-        steps: steps of the test.
+    Nothing is written, and the schedule of the settings is ignored.
 
     Raises:
         ModelError: the loss was not finite within the first ten steps.

@@ -45,12 +45,7 @@ class TokenTable:
         return np.diff(self.starts)
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """Return the rows as tensors padded to the longest of them.
-
-        Returns:
-            `input_ids`, `attention_mask` and, if the model uses them, `token_type_ids`, each of
-            shape (rows, longest).
-        """
+        """Return `input_ids`, `attention_mask` and any `token_type_ids`, (rows, longest) each."""
         import torch
 
         return {name: torch.from_numpy(array) for name, array in self.arrays(rows).items()}
