@@ -37,6 +37,12 @@ def tfidf(topics: Dataset) -> TfidfClassifier:
 
 
 @pytest.fixture
+def folder(tmp_path: Path, tfidf: TfidfClassifier) -> Path:
+    """A model folder of its own for each test."""
+    return tfidf.save(tmp_path / "m")
+
+
+@pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub on loopback, which the real client talks to, with an empty cache and Jane's token."""
     from huggingface_hub import constants

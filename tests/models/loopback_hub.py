@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
@@ -329,3 +330,9 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("HEAD", f"/{_NAME}/resolve/([^/]+)/(.+)", Handler.resolve),
     ("GET", f"/{_NAME}/resolve/([^/]+)/(.+)", Handler.resolve),
 ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder by its relative name."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

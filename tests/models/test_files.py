@@ -27,11 +27,6 @@ from finetext.models.folder import load_model, read_description, save_model, wri
 from finetext.models.info import info
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tfidf: TfidfClassifier) -> Path:
-    return tfidf.save(tmp_path / "m")
-
-
 def change(folder: Path, **values: Any) -> None:
     described = json.loads((folder / "finetext.json").read_text())
     (folder / "finetext.json").write_text(json.dumps(described | values))
