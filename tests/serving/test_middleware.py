@@ -18,12 +18,6 @@ from finetext.core.settings import ServeSettings
 Make = Callable[..., Client]
 
 
-GOOD_TEXTS = [
-    *("", " ", "🙂👩\u200d👩\u200d👧", "שלום עולם", "\u202eabc"),
-    *("\x7f\x1b[31m", "a\ufeffb", "\uffff", "日本語"),
-]
-
-
 def test_limits_on_texts(make_client: Make) -> None:
     client = make_client(request_texts=3, text_characters=10)
     assert client("POST", "/predict", {"inputs": ["x" * 10] * 3}).status == 200

@@ -11,6 +11,10 @@ import pytest
 from serving_toys import Client, Toy, error_of
 
 Make = Callable[..., Client]
+GOOD_TEXTS = [
+    *("", " ", "🙂👩\u200d👩\u200d👧", "שלום עולם", "\u202eabc"),
+    *("\x7f\x1b[31m", "a\ufeffb", "\uffff", "日本語"),
+]
 
 
 @pytest.fixture(scope="module")
