@@ -67,15 +67,11 @@ def load_for_classification(
     dropout_multiplier: float,
     head: Literal["standard", "concat"] = "standard",
 ) -> Any:
-    """Return an encoder with a new classification head of k outputs.
+    """Return an encoder with a new classification head for the labels of a scheme.
 
-    Args:
-        encoder: alias, Hub name or folder.
-        tokenizer: that of `load_tokenizer`; it is prepared for the model.
-        scheme: labels, which are written into the model's configuration.
-        dropout_multiplier: factor on every dropout probability of the configuration.
-        head: "standard" is that of the architecture, "concat" is concat pooling (see
-            `finetext.encoders.heads`), which finetext's own architectures always have.
+    The tokenizer is prepared for the model, and every dropout probability of the configuration is
+    multiplied. The head "standard" is that of the architecture, "concat" is concat pooling (see
+    `finetext.encoders.heads`), which finetext's own architectures always have.
 
     Raises:
         ModelError: concat pooling is requested for an encoder-decoder, or the weights do not fit.

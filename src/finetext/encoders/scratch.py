@@ -47,16 +47,9 @@ def train_subword_tokenizer(
     bytes of words, as in GPT-2 and RoBERTa, so that no character is unknown. Unigram (Kudo 2018)
     splits a word in the most probable way, as in ALBERT and T5.
 
-    Args:
-        texts: n texts, only those that may be trained on.
-        kind: "wordpiece" (the default), "bpe" or "unigram".
-        size: maximum size of the vocabulary, the five special tokens included; 25,000 by default.
-        lower_case: whether to lower-case, the default; WordPiece then strips accents like BERT.
-        say: called with a sentence if there are fewer tokens than requested.
-
-    Returns:
-        a fast transformers tokenizer with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, which
-        puts texts between `[CLS]` and `[SEP]`; `AutoTokenizer` loads what it saves.
+    The size of the vocabulary includes the five special tokens; `say` is called if the texts give
+    fewer. With `lower_case`, WordPiece strips accents, too. The fast transformers tokenizer puts
+    texts between `[CLS]` and `[SEP]`, and `AutoTokenizer` loads what it saves.
 
     Raises:
         DataError: there is no text.

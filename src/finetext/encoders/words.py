@@ -75,16 +75,10 @@ def _extends(character: str) -> bool:
 
 
 def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
-    """Return the values of spans of a text, such as tokens, summed over the words there.
+    """Return (n,) or (n, k): the values of m spans, (m,) or (m, k), summed over n words.
 
-    Args:
-        values: (m,) or (m, k), one for each span.
-        places: m spans; one that overlaps several words is divided equally among them, one in no
-            word counts for the next word, or else for the last.
-        words: n spans in order.
-
-    Returns:
-        (n,) or (n, k) with the same total as `values`, unless there are no words.
+    A span that overlaps several words is divided equally among them, one in no word counts for the
+    next word, or else for the last; so the total stays the same, unless there are no words.
     """
     sums = np.zeros((len(words), *values.shape[1:]))
     starts, ends = [start for start, _ in words], [end for _, end in words]

@@ -24,13 +24,8 @@ def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) 
 
     The rows are shuffled, sorted by length inside mega-batches of fifty batches, cut into
     batches, and the batches are shuffled. Batches of about as many tokens, with more rows where
-    they are short, were no faster and learned worse: see `benchmarks/LOG.md`.
-
-    Args:
-        lengths: (n,) tokens of each row.
-        batch_size: rows per batch; the last one of a mega-batch may be smaller.
-        seed: seed of the order.
-        epoch: number of the epoch; every epoch has another order.
+    they are short, were no faster and learned worse: see `benchmarks/LOG.md`. The last batch of a
+    mega-batch may be smaller; every epoch has another order.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -49,12 +44,7 @@ def positions_a_batch(device: Any) -> int:
 
 
 def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integers]:
-    """Yield all rows once, longest first, in batches of at most `most_positions` padded tokens.
-
-    Args:
-        lengths: (n,) tokens of each row.
-        most_positions: rows times longest row of a batch; a longer row is a batch of its own.
-    """
+    """Yield all rows once, longest first, in batches of at most `most_positions` padded tokens."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -66,11 +56,8 @@ def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integ
 def resampled(targets: Integers, how: str, seed: int) -> Integers:
     """Return row numbers after over- or undersampling to equally large classes.
 
-    Args:
-        targets: (n,) class of each row.
-        how: "over" keeps all rows and repeats some of the smaller classes up to the size of the
-            largest, "under" drops rows down to the size of the smallest.
-        seed: seed of the choice.
+    "over" keeps all rows and repeats some of the smaller classes up to the size of the largest,
+    "under" drops rows down to the size of the smallest.
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(targets == c) for c in np.unique(targets)]

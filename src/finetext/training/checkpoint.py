@@ -184,7 +184,7 @@ class CheckpointFile:
             kept = json.loads(metadata["finetext"])
             identity, best, facts = kept["identity"], kept["best"], kept["facts"]
         except (KeyError, ValueError, TypeError) as error:
-            raise DamagedCheckpointError(path, repr(error)) from None
+            raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error!r}") from None
         for name, value in self._identity.items():
             if identity.get(name) != value:
                 title, there = name.replace("_", " "), identity.get(name)
@@ -208,10 +208,6 @@ class CheckpointFile:
 
 class DamagedCheckpointError(ModelError):
     """A checkpoint cannot be read."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        """Name the file and the reason."""
-        super().__init__(f"the checkpoint {path} is damaged: {reason}")
 
 
 def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
@@ -238,7 +234,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
             return tensors, file.metadata() or {}
     except (OSError, ValueError, SafetensorError) as error:
-        raise DamagedCheckpointError(path, str(error)) from None
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error}") from None
 
 
 def fingerprint(model: Any) -> str:

@@ -58,17 +58,10 @@ def only_first_token(model: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ClassificationTask:
-    """Labeled training rows, and validation rows to evaluate on.
+    """Labeled training rows, and validation rows on which `metric` chooses the best weights.
 
-    Attributes:
-        tokens: the n training texts.
-        targets: (n,) columns, or (n, k) of 0 and 1 when multi-label.
-        scheme: names of the k columns.
-        validation_tokens: the validation texts.
-        validation: the validation rows.
-        metric: name of the metric that chooses the best weights.
-        label_smoothing: share of the target spread over all classes.
-        class_weights: (k,) weight of each class in the loss, or None.
+    Targets are (n,) columns of the scheme, or (n, k) of 0 and 1 when multi-label. Label smoothing
+    is the share of the target spread over all classes; (k,) class weights count in the loss.
     """
 
     tokens: TokenTable
