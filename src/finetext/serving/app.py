@@ -22,16 +22,8 @@ from finetext.core import __version__
 from finetext.core.arrays import Floats, finite
 from finetext.core.errors import UnknownNameError
 from finetext.core.settings import ServeSettings
-from finetext.serving import schemas
+from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher
-from finetext.serving.middleware import (
-    CONTENT_TYPE,
-    BodyLimit,
-    Metrics,
-    Monitor,
-    check_host,
-    check_token,
-)
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
@@ -73,10 +65,10 @@ def make_app(
     app.exception_handler(RequestValidationError)(validation_refusal)
     app.exception_handler(HTTPException)(http_refusal)
     paths = {path for route in app.routes if (path := getattr(route, "path", None))}
-    checks = [partial(check_host, settings.hosts)] if has_names else []
-    checks += [partial(check_token, token)] if token else []
-    app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(Monitor, metrics=service.metrics, paths=paths, checks=checks)
+    checks = [partial(middleware.check_host, settings.hosts)] if has_names else []
+    checks += [partial(middleware.check_token, token)] if token else []
+    app.add_middleware(middleware.BodyLimit, settings=settings)
+    app.add_middleware(middleware.Monitor, metrics=service.metrics, paths=paths, checks=checks)
     app.openapi = partial(document_of, app, settings)  # type: ignore[method-assign]
     return app
 
@@ -126,7 +118,7 @@ class Service:
         """Create the queue in front of the model, and the metrics."""
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
-        self.metrics = Metrics(lambda: self.batcher.waiting)
+        self.metrics = middleware.Metrics(lambda: self.batcher.waiting)
         self.batcher = Batcher(model.scores, model.tokens, settings, self.metrics.predicted)
 
     async def predict(self, asked: schemas.Classification) -> Response:
@@ -180,7 +172,7 @@ class Service:
 
     async def measured(self) -> Response:
         """Return the metrics."""
-        return Response(self.metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return Response(self.metrics.text(), headers={"content-type": middleware.CONTENT_TYPE})
 
     def _texts(self, inputs: str | list[str]) -> list[str]:
         """Return the texts of a request; raises a Refusal if they are too many or too long."""

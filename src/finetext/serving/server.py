@@ -172,19 +172,18 @@ def _ip(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Addre
 def find_token(path: Path | None) -> str | None:
     """The token in a file, or else in the environment variable FINETEXT_TOKEN; None without."""
     if path is None:
-        given = os.environ.get(TOKEN)
-        return None if given is None else check_token(given.strip(), TOKEN)
+        given, where = os.environ.get(TOKEN), TOKEN
+        return None if given is None else check_token(given.strip(), where)
+    where = f"--token-file {path}"
     try:
-        text = path.read_text(encoding="utf-8")
+        return check_token(path.read_text(encoding="utf-8").strip(), where)
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--token-file {path} cannot be read: {error}") from None
-    return check_token(text.strip(), f"--token-file {path}")
+        raise RecipeError(f"{where} cannot be read: {error}") from None
 
 
 def check_token(token: str, where: str = "token") -> str:
     """The token itself."""
     if not token or not set(token) <= _OF_TOKENS:
-        raise RecipeError(
-            f"{where}: a token is one line of letters, digits and punctuation, without spaces"
-        )
+        form = "one line of letters, digits and punctuation, without spaces"
+        raise RecipeError(f"{where}: a token is {form}")
     return token

@@ -39,7 +39,7 @@ function decision({ decision: rule, multilabel, abstains, coverage }) {
 function scores(run) {
   if (!run) return [make("p", "soft", "It is not in the folder of a run, so there are no scores but those of its card.")];
   const served = run.leaderboard.find((entry) => entry.method === run.method);
-  const parts = [make("h2", "", "How good it is")];
+  const parts = [make("h2", "", "Scores")];
   if (served) parts.push(ownScores(served));
   if (run.leaderboard.length > 1 || !served) parts.push(leaderboard(run));
   return parts;
