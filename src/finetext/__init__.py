@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation, adapt
     from finetext.pretraining.pretrain import Pretraining, pretrain
     from finetext.runs.export import Exported, ExportTerms, export
-    from finetext.runs.find_lr import RangeTest, find_lr
+    from finetext.runs.fit import RangeTest, find_lr
     from finetext.runs.fit import fit
-    from finetext.runs.label_errors import find_label_errors
+    from finetext.runs.fit import find_label_errors
     from finetext.runs.learning_curve import CurveSettings, learning_curve
     from finetext.runs.pipeline import train
     from finetext.runs.recipe import Recipe
@@ -91,9 +91,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "pretraining.adapt": ("Adaptation", "adapt"),
     "pretraining.pretrain": ("Pretraining", "pretrain"),
     "runs.export": ("ExportTerms", "Exported", "export"),
-    "runs.find_lr": ("RangeTest", "find_lr"),
-    "runs.fit": ("fit",),
-    "runs.label_errors": ("find_label_errors",),
+    "runs.fit": ("RangeTest", "find_label_errors", "find_lr", "fit"),
     "runs.learning_curve": ("CurveSettings", "learning_curve"),
     "runs.pipeline": ("train",),
     "runs.recipe": ("Recipe",),

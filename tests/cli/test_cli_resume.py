@@ -38,7 +38,7 @@ def test_the_same_command_goes_on(
     given = (reviews, *QUICK) if with_data else ()
     seen = command("train", *given, "--resume", "--out", "run")
     assert seen.status == 0
-    assert "going on with the run in run" in seen.err
+    assert "resuming the run in run" in seen.err
     assert "majority was finished before" in seen.err
     assert "tfidf was finished before" not in seen.err
     told = [json.loads((of / "leaderboard.json").read_text()) for of in (run, finished)]
@@ -52,11 +52,11 @@ def test_the_same_command_goes_on(
 def test_the_first_time_it_starts_a_run(command: Command, workplace: Path, reviews: Path) -> None:
     seen = command("train", reviews, *QUICK, "--resume")
     assert seen.status == 0
-    assert "no run of this kind to go on with, so a new one is started" in seen.err
+    assert "no such run to resume, so a new one is started" in seen.err
     assert "report: runs/reviews/report.html" in seen.out
     (workplace / "runs/reviews/verdict.json").unlink()
     seen = command("train", reviews, *QUICK, "--resume")
-    assert "going on with the run in runs/reviews" in seen.err
+    assert "resuming the run in runs/reviews" in seen.err
     assert not Path("runs/reviews-2").exists()
 
 
@@ -101,8 +101,8 @@ def test_who_is_stopped_says_how_to_go_on(
         seen = command("train", reviews, *QUICK, *silent, "--out", "my run")
     assert seen.status == 130
     assert seen.err.endswith(
-        "what was finished before (majority) lies in my run\n"
-        "to go on: finetext train --resume --out 'my run'\nfinetext: stopped\n"
+        "what was finished before (majority) is in my run\n"
+        "to resume: finetext train --resume --out 'my run'\nfinetext: stopped\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
     assert ("stopping; what is finished is written" in seen.err) != quiet
@@ -147,7 +147,7 @@ def test_a_rung_that_fails_is_not_to_be_gone_on_with(
     assert "finetext: tfidf failed: the loss is nan\n" in seen.err
     assert "start a new run in another folder" in seen.err
     for said in (seen.err, command("show", "run").out):
-        assert "to go on" not in said
+        assert "to resume" not in said
     assert "report: run/report.html" in command("show", "run").out
 
 
@@ -156,7 +156,7 @@ def test_only_what_is_given_is_compared_with_the_run(
 ) -> None:
     seen = command("train", reviews, "--resume", "--out", "run")
     assert seen.status == 0
-    assert "going on with the run in run" in seen.err
+    assert "resuming the run in run" in seen.err
     seen = command("train", reviews, "--resume", "--out", "run", "--test-size", 12)
     assert seen.status == 2
     assert "other settings: split.test was not set and is 12. Give the" in seen.err
@@ -168,10 +168,10 @@ def test_stopped_before_anything_was_begun_there_is_nothing_to_go_on_with(
     def stop(*given: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finetext.runs.pipeline.check_material", stop)
+    monkeypatch.setattr("finetext.runs.resolve.check_material", stop)
     seen = command("train", reviews, *QUICK)
     assert seen.status == 130
-    assert "to go on" not in seen.err
+    assert "to resume" not in seen.err
     assert list(workplace.iterdir()) == []
 
 
@@ -179,7 +179,9 @@ def test_precision_trackers_and_checkpoints_are_in_the_recipe(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contexts: list[Any] = []
-    monkeypatch.setattr("finetext.runs.pipeline.climb", lambda *given: contexts.append(given[4]))
+    monkeypatch.setattr(
+        "finetext.runs.pipeline.fit_method", lambda *given: contexts.append(given[2].context)
+    )
     monkeypatch.setattr("finetext.runs.pipeline.finish", lambda *given: 1 / 0)
     monkeypatch.setattr("finetext.methods.finetune.Finetune.check", lambda *given: None)
     monkeypatch.setattr("finetext.training.record.find_spec", lambda name: True)

@@ -202,6 +202,6 @@ def test_finished_rungs_outlast_one_that_fails(
     seen = command("train", reviews, "--methods", "tfidf", "--out", "run")
     assert seen.status == status
     assert said in seen.err
-    assert "what was finished before (majority) lies in run" in seen.err
+    assert "what was finished before (majority) is in run" in seen.err
     assert list(metrics(Path("run"))) == ["majority"]
     assert command("show", "run").status == 0

@@ -21,7 +21,7 @@ from finetext.diagnosis.label_errors import (
 )
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
-from finetext.runs.label_errors import find_label_errors
+from finetext.runs.fit import find_label_errors
 from finetext.runs.recipe import Recipe
 from finetext.storage.codec import from_json
 

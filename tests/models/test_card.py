@@ -18,8 +18,8 @@ from finetext.core.types import Dataset
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.card import escaped, is_ours, model_card, without_path
 from finetext.models.folder import read_description, save_model
+from finetext.runs.folder import base_of
 from finetext.runs.recipe import Recipe
-from finetext.runs.recording import base_of
 
 ODD = ['it\'s: "sport"\n---\n# x', "a|b`c`", "*<b>* [x](y) $1$ :tada: @jane", "🍲 é\u202e", "- 0"]
 

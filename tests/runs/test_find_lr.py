@@ -11,7 +11,7 @@ import pytest
 import finetext
 from finetext import Finetune, Listener, RangeTest, Recipe, SplitSettings
 from finetext.core.errors import DataError, RecipeError
-from finetext.runs.find_lr import finetune_rung
+from finetext.runs.fit import finetune_method
 from finetext.runs.recipe import ladder
 
 TEST = RangeTest(lowest=1e-6, highest=1.0, steps=20)
@@ -87,7 +87,7 @@ def test_enough_rows_are_not(reviews: Path, method: Finetune) -> None:
     ("test", "message"),
     [
         (RangeTest(lowest=1.0, highest=0.1), "goes from 1 to 0.1; the lowest"),
-        (RangeTest(steps=5), "has 5 steps; it takes at least 10"),
+        (RangeTest(steps=5), "has 5 steps; use at least 10"),
         (RangeTest(lowest=-1.0), "the range test: lowest = -1.0"),
         (RangeTest(steps=2.5), "the range test: steps = 2.5"),  # type: ignore[arg-type]
     ],
@@ -104,7 +104,7 @@ def test_data_that_cannot_be_divided_are_refused(method: Finetune) -> None:
 
 def test_a_recipe_says_what_is_fine_tuned(reviews: Path, method: Finetune) -> None:
     recipe = Recipe(source=str(reviews), methods=ladder([method]), seed=3)
-    assert finetune_rung(recipe) == ("finetune", method)
+    assert finetune_method(recipe) == ("finetune", method)
     curve = finetext.find_lr(recipe, test=TEST, listener=Listener())
     assert curve == find(reviews, method, seed=3)
 
@@ -112,7 +112,7 @@ def test_a_recipe_says_what_is_fine_tuned(reviews: Path, method: Finetune) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"data": {"source": "x.csv"}, "methods": {"tfidf": {}}}, "no rung that is fine-tuned"),
+        ({"data": {"source": "x.csv"}, "methods": {"tfidf": {}}}, "recipe fine-tunes no method"),
         (
             {"data": {"source": "x.csv"}, "adapt": {"corpus": "x.txt"},
              "methods": {"mine": {"method": "finetune", "encoder": "adapted"}}},

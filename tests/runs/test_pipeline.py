@@ -20,8 +20,8 @@ from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.runs.pipeline import _recipe, _with_absolute_paths, known_before, train
-from finetext.runs.resume import Asked
+from finetext.runs.pipeline import train
+from finetext.runs.resolve import _with_absolute_paths, check_data, recipe_for
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 
@@ -79,9 +79,8 @@ def test_texts_that_an_encoder_will_not_see_whole_are_told(
         "finetune": finetext.Finetune(encoder=str(tiny_encoder), max_length=6),
     }
     recipe = Recipe(source=str(reviews), methods=methods)
-    dataset = finetext.read(reviews)
-    splits = finetext.split(dataset)
-    findings, (words, *pieces) = known_before(Asked(recipe, dataset, splits), Listener(), [])
+    splits = finetext.split(finetext.read(reviews))
+    findings, (words, *pieces) = check_data(recipe, splits, Listener())
     assert words.unit == "words"
     assert [each.context for each in pieces] == [6]
     (cut,) = (finding for finding in findings if finding.code == "cut-texts")
@@ -198,7 +197,7 @@ def test_errors_among_the_findings_stop(
     reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worst = [Finding("error", "a", "first wrong"), Finding("error", "b", "second wrong")]
-    monkeypatch.setattr("finetext.runs.pipeline.check_material", lambda material: worst)
+    monkeypatch.setattr("finetext.runs.resolve.check_material", lambda material: worst)
     with pytest.raises(DataError, match="first wrong\nsecond wrong"):
         train(reviews, Majority(), out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
@@ -241,7 +240,7 @@ def test_what_was_finished_before_a_stop_is_kept(reviews: Path, tmp_path: Path) 
     run = Run.open(tmp_path / "run")
     assert [entry.method for entry in run.leaderboard] == ["majority", "tfidf"]
     assert not run.report.exists()
-    assert lines[-1].startswith("stopping; what is finished is written")
+    assert lines[-1].startswith("stopping; writing what is finished")
 
 
 def test_a_second_stop_ends_at_once(
@@ -251,7 +250,7 @@ def test_a_second_stop_ends_at_once(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("finetext.runs.finish.cheapest_not_worse", stop)
-    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\nto go on: "):
+    with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\nto resume: "):
         train(reviews, {"slow": Broken(stopped=True)}, out=tmp_path / "run")
     assert not Run.is_at(tmp_path / "run")
 
@@ -296,10 +295,10 @@ def test_a_run_on_data_handed_over_can_be_moved(tmp_path: Path) -> None:
 
 
 def test_a_sample_brings_its_settings_and_a_folder_of_its_name_does_not(workplace: Path) -> None:
-    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe(max_length=64)
-    assert _recipe("bbc-news", [finetext.Probe()], None).methods["probe"] == finetext.Probe()
+    assert recipe_for("bbc-news", ["probe"]).methods["probe"] == finetext.Probe(max_length=64)
+    assert recipe_for("bbc-news", [finetext.Probe()]).methods["probe"] == finetext.Probe()
     (workplace / "bbc-news").mkdir()
-    assert _recipe("bbc-news", ["probe"], None).methods["probe"] == finetext.Probe()
+    assert recipe_for("bbc-news", ["probe"]).methods["probe"] == finetext.Probe()
 
 
 def test_models_and_scores_say_what_they_are(finished: Path) -> None:

@@ -126,7 +126,7 @@ def test_only_what_is_missing_is_done(reviews: Path, whole: Run, folder: Path) -
         listener=Listener(lines.append, finding=heard.append),
     )  # fmt: skip
     assert (folder / "fits").read_text() == "second\n"
-    assert f"going on with the run in {folder}" in lines
+    assert f"resuming the run in {folder}" in lines
     assert "first was finished before" in lines
     assert heard.count(NOTICED) == 1
     assert scores(run) == scores(whole)
@@ -172,7 +172,7 @@ def test_damaged_method_is_fitted_again(
 
 
 def test_run_with_a_failed_method_is_completed(reviews: Path, folder: Path) -> None:
-    advice = {"": "start a new run in another folder", "stop": "to go on: finetext train --resume"}
+    advice = {"": "start a new run in another folder", "stop": "to resume: finetext train --resume"}
     for kind, raised in (("", RunError), ("stop", KeyboardInterrupt)):
         (folder / "ill").write_text(kind)
         with pytest.raises(raised, match=advice[kind]):
@@ -267,7 +267,7 @@ def test_newest_unfinished_run_is_resumed_without_a_folder(
 
     folder, said = resume()
     assert folder == Path("runs/reviews")
-    assert "no run of this kind to go on with, so a new one is started" in said
+    assert "no such run to resume, so a new one is started" in said
     folder, said = resume()
     assert folder == Path("runs/reviews")
     assert "finished already" in said
@@ -276,7 +276,7 @@ def test_newest_unfinished_run_is_resumed_without_a_folder(
     recipe.write_text(recipe.read_text().replace("seed = 0", "seed = 1"))
     folder, said = resume(seed=0)
     assert folder == Path("runs/reviews-4")
-    assert "going on with the run in runs/reviews-4" in said
+    assert "resuming the run in runs/reviews-4" in said
     folder, said = resume(seed=2)
     assert folder == Path("runs/reviews-3")
     assert "runs/reviews-2 is not resumed" in said
@@ -338,7 +338,7 @@ def test_full_disk_loses_nothing(
         fill(full, name)
         with pytest.raises(RunError, match="No space left on device") as refused:
             finetext.train(reviews, METHODS, out=folder)
-    assert ("to go on: finetext train --resume" in str(refused.value)) == is_begun
+    assert ("to resume: finetext train --resume" in str(refused.value)) == is_begun
     assert folder.exists() == is_begun
     hidden = [str(path) for path in folder.rglob(".*") if path.name != ".lock"]
     assert hidden == []
@@ -366,7 +366,7 @@ def test_full_disk_keeps_the_existing_leaderboard(
 def test_unwritable_folder_is_refused_before_reading(
     reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.runs.pipeline.read_data", full_disk)
+    monkeypatch.setattr("finetext.runs.resolve.read_data", full_disk)
     with pytest.raises(RunError, match="the folder /proc/run cannot be written"):
         finetext.train(reviews, Majority(), out="/proc/run")
     monkeypatch.chdir("/proc")

@@ -130,19 +130,20 @@ class _Search:
 
 def _with_adapted(asked: Recipe, path: Path | None) -> Recipe:
     """Return the recipe with the encoder that the run adapted, which lies beside the recipe."""
-    from finetext.runs.adapting import adapted_in, with_encoder
+    from finetext.runs.ablations import with_encoder
+    from finetext.runs.recipe import ADAPTED
 
     if path is None or asked.adapt is None:
         return asked
-    return replace(asked, methods=with_encoder(asked, adapted_in(path.parent)), adapt=None)
+    return replace(asked, methods=with_encoder(asked, str(path.parent.absolute() / ADAPTED)), adapt=None)
 
 
 def _find(search: _Search, out: Path | None, output: Output) -> None:
     """Search, show the first suspects, and write the list for a reviewer."""
     from finetext.data.write import check_new
     from finetext.diagnosis.corrections import write_suspects
-    from finetext.runs.diagnosing import keep
-    from finetext.runs.label_errors import find_label_errors
+    from finetext.runs.reporting import write_diagnosis
+    from finetext.runs.fit import find_label_errors
 
     if out is not None:
         check_new(out, search.recipe.source)
@@ -153,7 +154,7 @@ def _find(search: _Search, out: Path | None, output: Output) -> None:
         )
     if search.run is not None:
         with suppress(RunError):  # a run folder may be read-only
-            keep(search.run, "suspects", found)
+            write_diagnosis(search.run, "suspects", found)
     if out is not None:
         try:
             write_suspects(found, out)

@@ -334,7 +334,7 @@ def _keep_for_report(
     predicted: Predicted, part: SplitName, kind: str, find: Callable[[], Any], screen: Screen
 ) -> None:
     """Keep what `find` gives for the report, if it is about validation rows of the best method."""
-    from finetext.runs.diagnosing import keep
+    from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import Run
 
     if predicted.run is None or part != "validation":
@@ -342,6 +342,6 @@ def _keep_for_report(
     if predicted.method != Run.open(predicted.run).best:
         return
     try:
-        keep(predicted.run, kind, find())
+        write_diagnosis(predicted.run, kind, find())
     except RunError as error:  # the run folder may be read-only
         screen.say(f"not kept for the report: {error}")

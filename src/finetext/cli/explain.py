@@ -51,7 +51,7 @@ def explain(
     from finetext.batch.files import check_output
     from finetext.cli import arguments
     from finetext.diagnosis.explain import choose_explainer, explanations
-    from finetext.runs.diagnosing import keep
+    from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import load
     from finetext.storage.files import check_place
 
@@ -70,7 +70,7 @@ def explain(
         words = _class_words(explainer, texts, seed or 0, screen)
         if source is None:
             with suppress(RunError):  # the run folder may be read-only
-                keep(model, "words", words)
+                write_diagnosis(model, "words", words)
         _show_classes(words, out, page, output)
     else:
         with ExitStack() as stack:

@@ -184,8 +184,8 @@ def find_lr(
     from finetext.core.errors import DataError
     from finetext.report.curves import write_rate_curve
     from finetext.report.plots import check_picture
-    from finetext.runs.find_lr import RangeTest, finetune_rung
-    from finetext.runs.find_lr import find_lr as find
+    from finetext.runs.fit import RangeTest, finetune_method
+    from finetext.runs.fit import find_lr as find
     from finetext.storage.files import check_place
 
     if out is not None:
@@ -195,7 +195,7 @@ def find_lr(
         "finetune" if chosen.recipe is None else None, chosen.encoder, chosen.max_length
     )
     asked = arguments.asked_recipe(data, chosen, methods)
-    name, method = finetune_rung(asked)
+    name, method = finetune_method(asked)
     screen = output.screen()
     with screen.watching():
         test = RangeTest(lowest, highest, steps)

@@ -49,7 +49,7 @@ def save_model(
     """Write a model folder whole or not at all, and return it; raises a ModelError.
 
     A model folder there is replaced, except for a handwritten model card. `made_by` goes into the
-    provenance in `finetext.json`; for `record` see `finetext.runs.recording`.
+    provenance in `finetext.json`; for `record` see `finetext.runs.folder`.
     """
     from safetensors import SafetensorError
 

@@ -1,23 +1,39 @@
-"""`fit`: texts and labels in, a classifier out, and nothing on disk."""
+"""Train one method without a run folder: `fit`, `find_lr` and `find_label_errors`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.console import Screen
-from finetext.core.contracts import Classifier, FitContext, Listener, Method
-from finetext.core.environment import cache_folder
-from finetext.core.errors import DataError
-from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset
+from finetext.core.console import Screen, heard
+from finetext.core.contracts import Classifier, FitContext, Listener, Method, hyperparameters
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.settings import Count, Positive, ReadSettings, SplitSettings, made
+from finetext.core.types import Dataset, Finding
 from finetext.data.label_cells import COLLECTIONS
-from finetext.data.read import read
+from finetext.data.read import read as read_data
 from finetext.data.split import HELD_OUT, held_out
+from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
 from finetext.evaluation.calibration import calibrated
-from finetext.runs.pipeline import stop_if_impossible
-from finetext.runs.recipe import Recipe, ladder
+from finetext.methods.finetune import Finetune
+from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.runs.resolve import (
+    check_possible,
+    context_for,
+    data_changed,
+    read_and_split,
+    recipe_for,
+)
+
+if TYPE_CHECKING:
+    from finetext.training.rate_finder import RateCurve
+
+FEWEST_BATCHES: Final = 10
+"""Batches of an epoch below which the range test sees the same rows too often to say much."""
+FEWEST_STEPS: Final = 10
 
 
 def fit(
@@ -32,9 +48,9 @@ def fit(
     """Train one method on texts and labels.
 
     A tenth of the rows is held out to choose the best checkpoint, to calibrate the probabilities,
-    and for the thresholds where a text can have several labels; of too few rows for that nothing is
-    held out, and the classifier stays as it came out of training. For scores, intervals and a
-    comparison with baselines use `finetext.train`.
+    and for the thresholds where a text can have several labels. With too few rows for that none
+    is held out, and the classifier is not calibrated. For scores, intervals and a comparison with
+    baselines use `finetext.train`.
 
     Args:
         texts: n texts.
@@ -43,29 +59,27 @@ def fit(
             one; "finetune" by default.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        listener: who hears of progress; by default a progress bar, on a terminal or in a notebook.
+        listener: receives progress; by default a progress bar, on a terminal or in a notebook.
 
     Returns:
-        the classifier: called with a text it gives label to probability, likeliest first.
+        the classifier: called with a text it returns label to probability, likeliest first.
 
     Raises:
-        DataError: there are no rows, more texts than labels or the reverse, or one class only.
-        RecipeError: a hyperparameter, the seed or the device is not fit.
+        DataError: there are no rows, texts and labels differ in number, or there is one class only.
+        RecipeError: a hyperparameter, the seed or the device is invalid.
         UnknownNameError: there is no method of that name.
     """
     recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
     name = method if isinstance(method, str) else method.name
-    stop_if_impossible(recipe)
+    check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
     several = any(isinstance(label, COLLECTIONS) for label in labels)
-    dataset = read((texts, labels), settings=ReadSettings(multilabel=several))
-    stop_if_impossible(recipe, dataset.scheme)
-    screen = Screen()
-    hears = listener or Listener(progress=screen.progress)
-    for finding in dataset.findings:
-        hears.finding(finding)
-    with nullcontext() if listener else screen.watching():
+    dataset = read_data((texts, labels), settings=ReadSettings(multilabel=several))
+    check_possible(recipe, dataset.scheme)
+    with _watched(listener) as hears:
+        for finding in dataset.findings:
+            hears.finding(finding)
         return _fitted(dataset, recipe, name, hears)
 
 
@@ -78,38 +92,217 @@ def fit_rows(
     held_out_size: float = HELD_OUT,
     is_shown: bool = True,
 ) -> Classifier:
-    """Train one method on labelled rows, as `fit` does on texts and labels.
+    """Train one method on labeled rows, as `fit` does; raises the same.
 
     Args:
-        dataset: labelled rows.
+        dataset: labeled rows.
         method: with its hyperparameters.
-        seed: seed of every random choice, 0 by default.
-        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        seed: see `fit`.
+        device: see `fit`.
         held_out_size: rows to hold out, as a share or a count; a tenth by default.
         is_shown: whether a progress bar is shown, on a terminal or in a notebook.
-
-    Raises:
-        DataError: there is one class only, or too few rows for what is to be held out.
-        RecipeError: a hyperparameter, the seed or the device is not fit.
     """
     recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
-    stop_if_impossible(recipe, dataset.scheme)
-    screen = Screen(quiet=not is_shown)
-    with screen.watching():
-        hears = Listener(progress=screen.progress)
+    check_possible(recipe, dataset.scheme)
+    with _watched(None, quiet=not is_shown) as hears:
         return _fitted(dataset, recipe, method.name, hears, held_out_size)
+
+
+@contextmanager
+def _watched(listener: Listener | None, quiet: bool = False) -> Iterator[Listener]:
+    """Yield the listener, or one that shows progress only."""
+    screen = Screen(quiet)
+    if listener is not None:
+        yield listener
+        return
+    with screen.watching():
+        yield Listener(progress=screen.progress)
 
 
 def _fitted(
     dataset: Dataset, recipe: Recipe, name: str, hears: Listener, size: float = HELD_OUT
 ) -> Classifier:
-    """The classifier of a rung, calibrated where rows are held out."""
     train, validation = held_out(dataset, recipe.seed, size)
-    context = FitContext(
-        seed=recipe.seed, device=recipe.device, cache=cache_folder(), progress=hears.progress,
-        say=hears.say, find=hears.finding,
-    )  # fmt: skip
-    classifier = recipe.methods[name].fit(train, validation, context)
-    if validation is train:  # of which a classifier is far too sure
+    classifier = recipe.methods[name].fit(train, validation, context_for(recipe, hears))
+    if validation is train:  # on which the classifier is overconfident
         return classifier
     return calibrated(classifier, validation)[0]
+
+
+def find_label_errors(
+    what: Any,
+    method: str | Method = "tfidf",
+    *,
+    read: ReadSettings | None = None,
+    folds: int = 5,
+    seed: int | None = None,
+    listener: Listener | None = None,
+) -> Suspects:
+    """Find labels that look wrong, in all rows of a data set.
+
+    The method is trained once for each fold, without its rows, which it then predicts; whole
+    groups stay in one fold. Confident learning (Northcutt, Jiang and Chuang, "Confident Learning:
+    Estimating Uncertainty in Dataset Labels", JAIR 2021) estimates how many labels are wrong and
+    which. Review the list before you change labels: correct labels of difficult texts are on it,
+    too.
+
+    Args:
+        what: anything that `finetext.read` takes, or a `Recipe`, whose settings then hold.
+        method: a method, or the name of one or of one in the recipe; "tfidf" by default, which is
+            quick. A method that is better at the task finds more.
+        read: how to read the data.
+        folds: number of folds, 5 by default.
+        seed: seed of every random choice; that of the recipe, or 0, by default.
+        listener: receives progress; by default a progress bar, on a terminal or in a notebook.
+
+    Returns:
+        the rows that look wrong, ranked.
+
+    Raises:
+        DataError: the data cannot be read, have no labels, or fewer rows or groups than folds.
+        RecipeError: a setting is invalid.
+        UnknownNameError: there is no such method.
+    """
+    recipe = recipe_for(what, read=read, seed=seed)
+    [(name, method)] = ladder([method], recipe.methods).items()
+    recipe = replace(recipe, methods={name: method}, adapt=None)
+    check_possible(recipe)
+    dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
+    check_possible(recipe, dataset.scheme)
+    with heard(listener) as hears:
+        hears.say(dataset.description)
+        changed = data_changed(recipe, dataset)
+        for finding in [*dataset.findings, *([] if changed is None else [changed])]:
+            hears.finding(finding)
+        start = time.perf_counter()
+        context = context_for(recipe, hears)
+        predictions = out_of_fold(dataset, recipe.methods[name], folds, context)
+        found = suspects_in(predictions, dataset.texts)
+    return Suspects(name, folds, len(dataset), found, time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The range and the steps of a learning rate range test.
+
+    Attributes:
+        lowest: the learning rate it begins with, 1e-7 by default.
+        highest: the learning rate it ends with, 1 by default; it stops earlier once the loss has
+            grown to four times its minimum.
+        steps: training steps, 100 by default; at least 10.
+    """
+
+    lowest: Positive = 1e-7
+    highest: Positive = 1.0
+    steps: Count = 100
+
+    def check(self) -> None:
+        """Raise a RecipeError if range or steps are of no use."""
+        made("the range test", RangeTest, hyperparameters(self))
+        if self.lowest >= self.highest:
+            raise RecipeError(
+                f"the range test goes from {self.lowest:g} to {self.highest:g}; the lowest "
+                "learning rate must be below the highest"
+            )
+        if self.steps < FEWEST_STEPS:
+            raise RecipeError(
+                f"the range test has {self.steps} steps; use at least {FEWEST_STEPS}, better "
+                "about 100"
+            )
+
+
+def find_lr(
+    what: Any,
+    method: Finetune | None = None,
+    test: RangeTest | None = None,
+    *,
+    read: ReadSettings | None = None,
+    split: SplitSettings | None = None,
+    seed: int | None = None,
+    listener: Listener | None = None,
+) -> RateCurve:
+    """Find a learning rate for fine-tuning on some data.
+
+    The encoder is trained for a hundred steps with a growing learning rate, until the loss
+    diverges (Smith 2017, "Cyclical learning rates for training neural networks", section 3.3). The
+    rows are the training rows of `finetext.train` with the same data, settings and seed; rows of
+    validation and test are not used. Nothing is written except tokens to the cache.
+
+    The suggestion is where the smoothed loss falls fastest. The middle of the longest stretch of
+    falling loss, which fastai calls the valley, is returned too; it is several times lower.
+
+    Args:
+        what: anything that `finetext.read` takes, such as a path, a data frame or
+            `(texts, labels)`; or a `Recipe`.
+        method: how to fine-tune; that of the recipe, or `Finetune()`, by default. Its
+            `learning_rate` is ignored.
+        test: range and steps of the test.
+        read: how to read the data.
+        split: how `finetext.train` is going to split them.
+        seed: seed of every random choice; that of the recipe, or 0, by default.
+        listener: receives progress; by default a progress bar, on a terminal or in a notebook.
+
+    Returns:
+        the curve, with `suggestion` and `valley` as numbers.
+
+    Raises:
+        DataError: the data cannot be read, or have too few rows to split.
+        RecipeError: a setting is invalid.
+        ModelError: the encoder cannot be loaded, or the loss was not a number from the start.
+    """
+    test = test or RangeTest()
+    test.check()
+    recipe = recipe_for(what, read=read, split=split, seed=seed)
+    method = method or finetune_method(recipe)[1]
+    recipe = replace(recipe, adapt=None, track=(), methods=ladder([method]))
+    with _watched(listener) as hears:
+        dataset, splits = read_and_split(recipe, what, hears)
+        for finding in dataset.findings:
+            hears.finding(finding)
+        return _range_test(method, splits.train, test, context_for(recipe, hears))
+
+
+def finetune_method(recipe: Recipe) -> tuple[str, Finetune]:
+    """Return the first method of a recipe that is fine-tuned, with its name.
+
+    Raises:
+        RecipeError: there is none, or its encoder is one that the run adapts itself.
+    """
+    for name, method in recipe.methods.items():
+        if isinstance(method, Finetune):
+            if method.encoder == ADAPTED:
+                raise RecipeError(
+                    f'{name} takes the encoder "{ADAPTED}", which the run makes; name its folder '
+                    f"with --encoder RUN/{ADAPTED}"
+                )
+            return name, method
+    raise RecipeError("the recipe fine-tunes no method, so there is no learning rate to find")
+
+
+def _range_test(
+    method: Finetune, train: Dataset, test: RangeTest, context: FitContext
+) -> RateCurve:
+    from finetext.training.rate_finder import find_learning_rate
+    from finetext.training.tokens import vocabulary_in_use
+
+    train = method.resampled(train, context.seed)
+    batches = -(-len(train) // method.batch_size)
+    if batches < FEWEST_BATCHES:
+        message = (
+            f"{len(train)} training rows make {batches} {'batch' if batches == 1 else 'batches'} "
+            f"of {method.batch_size}, which the test sees again and again. The loss falls because "
+            "they are memorized, and the suggestion may be too high; use more rows or smaller "
+            "batches (finetune.batch_size)"
+        )
+        context.find(Finding("warning", "few-rows", message))
+    with method.begun(train, context) as classifier:
+        # Nothing is measured on validation rows, so any will do.
+        task = method.task(classifier, train, train.select([0]), context)
+        context.say(
+            f"range test on {len(train):,} training rows, in batches of {method.batch_size}"
+        )
+        with vocabulary_in_use(classifier.model, task.tables) as tables:
+            return find_learning_rate(
+                classifier.model, replace(task.with_tables(tables), name="find-lr"), method,
+                context, lowest=test.lowest, highest=test.highest, steps=test.steps,
+            )  # fmt: skip

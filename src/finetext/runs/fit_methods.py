@@ -1,123 +1,303 @@
-"""One rung of the ladder: fit, calibrate, choose how to decide, save, predict, measure."""
+"""Adapt an encoder and fit the methods of a run, and read what was finished before."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.contracts import (
-    Classifier,
-    FitContext,
-    Method,
-    hyperparameters,
-    predict,
-)
+from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters, predict
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
-from finetext.core.types import Finding, Predictions, SplitName, Splits
+from finetext.core.types import Finding, Predictions, SplitName
+from finetext.core.wording import duration
 from finetext.evaluation.calibration import calibrated
-from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
+from finetext.runs.ablations import origin_of, uses_adapted
 from finetext.runs.predictions import read_predictions, write_predictions
-from finetext.runs.recipe import Recipe
-from finetext.storage.codec import finding_from_json, finding_to_json, from_json, to_json
+from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.runs.resolve import ResolvedRun
+from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json
 from finetext.storage.resume import Attempts, forget
 
 ENTRY: Final = "entry.json"
-"""What makes a rung count as finished: its line of the leaderboard, written last."""
-_RUNG_RESULTS: Final = ("predictions.parquet", "scores.json", "model")
-_CLEARED: Final = (*_RUNG_RESULTS, "predictions.part", ENTRY)
-"""What an unfinished attempt may have left, and a new one removes."""
+"""The file that makes a method count as finished; it is written last."""
+_RESULTS: Final = ("predictions.parquet", "scores.json", "model")
+_CLEARED: Final = (*_RESULTS, "predictions.part", ENTRY)
 _WRITTEN_LATER: Final = (DESCRIPTION, CARD)
-"""Files of the model that get what the whole run says of it, when that is finished."""
+"""Files of the model that are written again when the run is finished."""
+_NOTICED: Final = "noticed.json"
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
 
 
 @dataclass(frozen=True, eq=False)
-class Rung:
-    """A fitted method and what it achieved.
+class Started:
+    """A run whose folder is made.
 
     Attributes:
-        entry: its line of the leaderboard.
-        predictions: of the validation and test rows.
-        findings: what training noticed.
+        folder: the run folder.
+        run: what the run depends on.
+        context: seed, device, cache, checkpoints and listeners to fit with.
     """
+
+    folder: Path
+    run: ResolvedRun
+    context: FitContext
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as `recipe.toml` has it."""
+        return self.run.recipe
+
+    @property
+    def adapted(self) -> str:
+        """The place of the encoder that the run adapts."""
+        return str(self.folder.absolute() / ADAPTED)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMethod:
+    """A fitted method: its leaderboard entry, predictions, and what training noticed."""
 
     entry: LeaderboardEntry
     predictions: Mapping[SplitName, Predictions]
     findings: tuple[Finding, ...] = ()
 
 
-def climb(
-    name: str,
-    method: Method,
-    splits: Splits,
-    folder: Path,
-    context: FitContext,
-    recipe: Recipe,
-) -> Rung:
-    """Fit a method on train, calibrate it on validation, predict test once, save all.
+def adapt_encoder(started: Started) -> None:
+    """Adapt the encoder of the run, or resume that; nothing if it is finished or not needed.
+
+    Raises:
+        FinetextError: the training failed, or the folder cannot be written.
+    """
+    adapt, corpus, context = started.recipe.adapt, started.run.corpus, started.context
+    if adapt is None or corpus is None:
+        return
+    from finetext.pretraining.adapt import adapt_to
+
+    place = started.folder / ADAPTED
+
+    def find(finding: Finding) -> None:
+        context.find(finding)
+        known = dict.fromkeys([*_noticed(started.folder), finding])
+        write_json(place / _NOTICED, to_json(list(known)))
+
+    adapt_to(corpus, place, adapt.settings, replace(context, find=find), resume=True)
+
+
+def adaptation_findings(started: Started) -> list[Finding]:
+    """Return what adapting noticed, and its effect on the perplexity; nothing without it."""
+    origin = origin_of(started.adapted) if uses_adapted(started.recipe) else None
+    if origin is None:
+        return []
+    before, after = (of.get("perplexity", float("nan")) for of in (origin.before, origin.after))
+    message = (
+        f"The encoder {origin.base} was adapted in {duration(origin.seconds)}: perplexity on "
+        f"held-out text {before:,.1f} before, {after:,.1f} after."
+    )
+    return [*_noticed(started.folder), Finding("note", "adapted", message)]
+
+
+def _noticed(folder: Path) -> list[Finding]:
+    path = folder / ADAPTED / _NOTICED
+    with suppress(*_UNREADABLE):
+        return from_json(list[Finding], json.loads(path.read_text("utf-8")), str(path))
+    return []
+
+
+def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
+    """Fit a method on train, calibrate it on validation, predict test once, and write all.
 
     Args:
         name: its name in the leaderboard, and of its folder in the run.
         method: what to fit.
-        splits: the frozen rows.
-        folder: the run folder.
-        context: seed, device, cache, checkpoints and listeners.
-        recipe: that of the run.
+        started: the run.
 
     Raises:
         FinetextError: the method cannot be fitted, or the folder cannot be written.
     """
-    place = folder / name
-    try:
-        place.mkdir(exist_ok=True)
-        sync_names(folder)
-        attempts = Attempts(place, context, _CLEARED)
-        classifier = fitted(method, splits, attempts, name)
+    place, seed, splits = started.folder / name, started.context.seed, started.run.splits
+    with _attempt(place, started.context) as attempts:
+        classifier, predictions, seconds, test_seconds = _fit(name, method, started, attempts)
+        write_predictions(place / "predictions.parquet", predictions, _texts(started, predictions))
+        test = predictions["test"]
+        scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
+        write_json(place / "scores.json", scores)
         made_by = {
             "method": method.name,
             "hyperparameters": hyperparameters(method),
-            "seed": context.seed,
-            "content_hash": recipe.content_hash,
+            "seed": seed,
+            "content_hash": started.recipe.content_hash,
         }
-        rung = _judged(classifier, splits, attempts, place, made_by, recipe.decide)
-        found = list(map(finding_to_json, rung.findings))
-        written = {"entry": rung.entry.to_json(), "findings": found, "files": _sizes(place)}
+        model = save_model(classifier, place / "model", made_by)
+        entry = LeaderboardEntry(
+            method=name,
+            metrics={part: evaluate(of, seed) for part, of in predictions.items()},
+            seconds_to_train=seconds,
+            rows_per_second=len(splits.test) / test_seconds,
+            bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
+            model=f"{name}/model",
+        )
+        found = to_json(attempts.findings)
+        written = {"entry": to_json(entry), "findings": found, "files": _sizes(place)}
         write_json(place / ENTRY, written)
+    return FittedMethod(entry, predictions, attempts.findings)
+
+
+def finished_method(name: str, folder: Path) -> FittedMethod | None:
+    """Return a method that was finished before, or None if it is to be fitted, or fitted again.
+
+    It is fitted again if a file is missing or has another size than when it was written.
+
+    Raises:
+        RunError: what is no longer needed cannot be removed.
+    """
+    place = folder / name
+    try:
+        values = json.loads((place / ENTRY).read_text("utf-8"))
+        later = [file for file in values["files"] if Path(file).name in _WRITTEN_LATER]
+        wanted = {file: size for file, size in values["files"].items() if file not in later}
+        if not wanted.items() <= _sizes(place).items():
+            return None
+        read_description(place / "model")
+        entry = from_json(LeaderboardEntry, values["entry"], ENTRY)
+        findings = from_json(tuple[Finding, ...], values["findings"], ENTRY)
+        parts: tuple[SplitName, ...] = ("validation", "test")
+        predictions = {
+            part: read_predictions(place / "predictions.parquet", part) for part in parts
+        }
+    except _UNREADABLE:
+        return None
+    try:
+        forget(place)
+    except OSError as error:
+        raise RunError(f"{place} cannot be written: {error}") from None
+    return FittedMethod(entry, predictions, findings)
+
+
+def fit_seeds(
+    fitted: Mapping[str, FittedMethod], methods: Mapping[str, Method], started: Started
+) -> dict[str, FittedMethod]:
+    """Fit the methods with the further seeds of the recipe, and return them with all scores.
+
+    All methods are fitted with the second seed, then with the third, and so on. The predictions
+    are written to `METHOD/seed-NUMBER`, and no model; what was finished before is read. A finding
+    names its seeds, unless all have it.
+
+    Args:
+        fitted: as they came out with the first seed.
+        methods: what to fit, by the same names.
+        started: the run.
+
+    Raises:
+        FinetextError: a method cannot be fitted, or the folder cannot be written.
+    """
+    first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
+    if started.recipe.seeds == 1:
+        return dict(fitted)
+    for name, one in fitted.items():
+        scores = SeedScores(first, _values(one.predictions), one.entry.seconds_to_train)
+        done[name] = [(scores, one.findings)]
+    for number in range(1, started.recipe.seeds):
+        seed = (first + number) % (LARGEST_SEED + 1)
+        of_seed = replace(started, context=replace(context, seed=seed))
+        for name, method in methods.items():
+            context.say(f"{name}: seed {seed}")
+            done[name].append(_fit_seed(name, method, of_seed))
+    return {
+        name: replace(
+            one,
+            entry=replace(one.entry, seeds=tuple(scores for scores, _ in done[name])),
+            findings=_merged(name, done[name]),
+        )
+        for name, one in fitted.items()
+    }
+
+
+_OfSeed = tuple[SeedScores, tuple[Finding, ...]]
+
+
+def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
+    """Fit with one seed, measure, and write the predictions; or read what was finished before."""
+    seed = started.context.seed
+    place = started.folder / name / f"seed-{seed}"
+    with suppress(*_UNREADABLE):
+        values = json.loads((place / ENTRY).read_text("utf-8"))
+        findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
+        return from_json(SeedScores, values, ENTRY), findings
+    with _attempt(place, started.context) as attempts:
+        _, predictions, seconds, _ = _fit(_with_seeds(name, [seed]), method, started, attempts)
+        write_predictions(place / "predictions.parquet", predictions, _texts(started, predictions))
+        scores = SeedScores(seed, _values(predictions), seconds)
+        write_json(place / ENTRY, to_json(scores) | {"findings": to_json(attempts.findings)})
+    return scores, attempts.findings
+
+
+def _merged(name: str, done: Sequence[_OfSeed]) -> tuple[Finding, ...]:
+    """Return what training noticed: findings of all seeds once, others with their seeds."""
+    every, seeds = [scores.seed for scores, _ in done], dict[Finding, list[int]]()
+    for scores, findings in done:
+        for finding in findings:
+            message = finding.message.removeprefix(f"{_with_seeds(name, [scores.seed])}: ")
+            message = message.removeprefix(f"{name}: ")
+            seeds.setdefault(replace(finding, message=message), []).append(scores.seed)
+    return tuple(
+        replace(of, message=f"{_with_seeds(name, () if its == every else its)}: {of.message}")
+        for of, its in seeds.items()
+    )
+
+
+def _with_seeds(name: str, seeds: Sequence[int]) -> str:
+    """Return "finetune", "finetune, seed 1" or "finetune, seeds 1 and 2"."""
+    if len(seeds) < 2:
+        return name + "".join(f", seed {seed}" for seed in seeds)
+    return f"{name}, seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
+
+
+@contextmanager
+def _attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
+    """Keep the time and findings of fitting into a folder; what is kept goes when that is done."""
+    try:
+        place.mkdir(exist_ok=True)
+        sync_names(place.parent)
+        yield Attempts(place, context, _CLEARED)
         forget(place)
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error}") from error
-    return rung
 
 
-def fitted(method: Method, splits: Splits, attempts: Attempts, name: str) -> Classifier:
-    """The fitted method, in whose messages it has this name.
-
-    If that ends early, the seconds spent are kept.
-    """
+def _fit(
+    name: str, method: Method, started: Started, attempts: Attempts
+) -> tuple[Classifier, dict[SplitName, Predictions], float, float]:
+    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test."""
+    splits, context = started.run.splits, _named(attempts.context(), method.name, name)
     try:
-        context = _named(attempts.context(), method.name, name)
-        return method.fit(splits.train, splits.validation, context)
+        classifier = method.fit(splits.train, splits.validation, context)
     except BaseException:
         attempts.keep()
         raise
+    seconds = attempts.seconds
+    classifier, on_validation = calibrated(classifier, splits.validation, started.recipe.decide)
+    start = time.perf_counter()
+    on_test = predict(classifier, splits.test)
+    test_seconds = time.perf_counter() - start
+    return classifier, {"validation": on_validation, "test": on_test}, seconds, test_seconds
 
 
-def _named(context: FitContext, method: str, rung: str) -> FitContext:
-    """The same, but what the method says under its own name is said under that of the rung."""
+def _named(context: FitContext, method: str, name: str) -> FitContext:
+    """Return a context in which what a method says of itself has the name it has in the run."""
 
     def own(line: str) -> str:
-        return rung + line.removeprefix(method) if line.startswith(f"{method}:") else line
+        return name + line.removeprefix(method) if line.startswith(f"{method}:") else line
 
     return replace(
         context,
@@ -126,224 +306,22 @@ def _named(context: FitContext, method: str, rung: str) -> FitContext:
     )
 
 
-def _judged(
-    classifier: Classifier,
-    splits: Splits,
-    attempts: Attempts,
-    place: Path,
-    made_by: Mapping[str, Any],
-    decide: Deciding,
-) -> Rung:
-    """Calibrate on validation, predict test, measure, and write all but the entry."""
-    seconds = attempts.seconds
-    classifier, on_validation = calibrated(classifier, splits.validation, decide)
-    started = time.perf_counter()
-    on_test = predict(classifier, splits.test)
-    rows_per_second = len(on_test) / (time.perf_counter() - started)
-    predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-    model = _save(classifier, predictions, splits, place, made_by)
-    entry = LeaderboardEntry(
-        method=place.name,
-        metrics={part: evaluate(of, made_by["seed"]) for part, of in predictions.items()},
-        seconds_to_train=seconds,
-        rows_per_second=rows_per_second,
-        bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
-        model=f"{place.name}/model",
-    )
-    return Rung(entry, predictions, attempts.findings)
+def _texts(
+    started: Started, predictions: Mapping[SplitName, Predictions]
+) -> dict[SplitName, list[str]]:
+    parts = started.run.splits.items()
+    return {name: part.texts for name, part in parts if name in predictions}
 
 
-def climbed(name: str, folder: Path) -> Rung | None:
-    """A rung that was finished before, or None if it is to be done, or done again.
-
-    It is done again if one of its files is missing or has another size than when it was written.
-
-    Args:
-        name: of the rung.
-        folder: the run folder.
-
-    Raises:
-        RunError: what the rung no longer needs cannot be removed.
-    """
-    place = folder / name
-    try:
-        values = json.loads((place / ENTRY).read_text("utf-8"))
-        wanted = {file: size for file, size in values["files"].items() if not _is_later(file)}
-        if not wanted.items() <= _sizes(place).items():
-            return None
-        read_description(place / "model")
-        entry = LeaderboardEntry.from_json(values["entry"])
-        findings = tuple(map(finding_from_json, values["findings"]))
-        parts: tuple[SplitName, ...] = ("validation", "test")
-        path = place / "predictions.parquet"
-        predictions = {part: read_predictions(path, part) for part in parts}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError):
-        return None
-    try:
-        forget(place)
-    except OSError as error:
-        raise RunError(f"{place} cannot be written: {error}") from None
-    return Rung(entry, predictions, findings)
+def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:
+    return {str(part): values_of(of) for part, of in predictions.items()}
 
 
 def _sizes(place: Path) -> dict[str, int]:
-    """File to size in bytes, of all results of a rung but its entry and what is written later."""
+    """Return file to size in bytes, of the results that are not written again later."""
     return {
         path.relative_to(place).as_posix(): path.stat().st_size
-        for name in _RUNG_RESULTS
+        for name in _RESULTS
         for path in (place / name, *(place / name).rglob("*"))
-        if path.is_file() and not _is_later(path.name)
+        if path.is_file() and path.name not in _WRITTEN_LATER
     }
-
-
-def _is_later(file: str) -> bool:
-    return file.rpartition("/")[2] in _WRITTEN_LATER
-
-
-def _label_scores(predictions: Predictions, seed: int) -> dict[str, Any]:
-    """What `scores.json` says: scores of each label, and the confusion matrix, on test rows."""
-    return {
-        "labels": [
-            {
-                "name": of.name,
-                "precision": to_json(of.precision),
-                "recall": to_json(of.recall),
-                "f1": to_json(of.f1),
-                "support": of.support,
-            }
-            for of in per_class(predictions, seed)
-        ],
-        "confusion": confusion(predictions).tolist(),
-    }
-
-
-def write_parts(predictions: Mapping[SplitName, Predictions], splits: Splits, place: Path) -> None:
-    """Write predictions with their texts into the folder of a rung."""
-    texts = {name: part.texts for name, part in splits.items() if name in predictions}
-    write_predictions(place / "predictions.parquet", predictions, texts)
-
-
-def _save(
-    classifier: Classifier,
-    predictions: Mapping[SplitName, Predictions],
-    splits: Splits,
-    place: Path,
-    made_by: Mapping[str, Any],
-) -> Path:
-    """Write predictions, scores and the model; returns the model folder."""
-    write_parts(predictions, splits, place)
-    write_json(place / "scores.json", _label_scores(predictions["test"], made_by["seed"]))
-    return save_model(classifier, place / "model", made_by)
-
-
-@dataclass(frozen=True)
-class _OfSeed:
-    """What came of a rung with one seed: its scores, and what training noticed."""
-
-    scores: SeedScores
-    findings: tuple[Finding, ...]
-
-
-def with_seeds(
-    rungs: Mapping[str, Rung],
-    methods: Mapping[str, Method],
-    splits: Splits,
-    folder: Path,
-    context: FitContext,
-    recipe: Recipe,
-) -> dict[str, Rung]:
-    """The rungs with their scores and findings for every seed of the recipe, if it has several.
-
-    All rungs are trained with the second seed, then all with the third, and so on. No model is
-    kept, but the predictions are, in `METHOD/seed-NUMBER`; what was finished before is read.
-    A finding names the seeds that it is of, unless all have it.
-
-    Args:
-        rungs: as they were trained with the first seed.
-        methods: what to fit, by the same names.
-        splits: the frozen rows.
-        folder: the run folder.
-        context: that of the first seed.
-        recipe: that of the run.
-
-    Raises:
-        FinetextError: a method cannot be fitted, or the folder cannot be written.
-    """
-    if recipe.seeds == 1:
-        return dict(rungs)
-    done = {name: [_of_first(rung, recipe.seed)] for name, rung in rungs.items()}
-    for number in range(1, recipe.seeds):
-        seed = (recipe.seed + number) % (LARGEST_SEED + 1)
-        for name, method in methods.items():
-            context.say(f"{name}: seed {seed}")
-            place = folder / name / f"seed-{seed}"
-            done[name].append(
-                _read(place) or _climb(method, splits, place, replace(context, seed=seed), recipe)
-            )
-    return {name: _with_all(name, rung, done[name]) for name, rung in rungs.items()}
-
-
-def _with_all(name: str, rung: Rung, done: Sequence[_OfSeed]) -> Rung:
-    """A rung with what came of all seeds."""
-    entry = replace(rung.entry, seeds=tuple(of.scores for of in done))
-    return replace(rung, entry=entry, findings=tuple(_findings(name, done)))
-
-
-def _findings(name: str, done: Sequence[_OfSeed]) -> list[Finding]:
-    """What training noticed: what all seeds share once, anything else with its seeds."""
-    every = [of.scores.seed for of in done]
-    seeds: dict[Finding, list[int]] = {}
-    for of in done:
-        for finding in of.findings:
-            message = finding.message.removeprefix(f"{_seeds_named(name, [of.scores.seed])}: ")
-            message = message.removeprefix(f"{name}: ")
-            seeds.setdefault(replace(finding, message=message), []).append(of.scores.seed)
-    told = (
-        (finding, _seeds_named(name, () if of == every else of)) for finding, of in seeds.items()
-    )
-    return [replace(finding, message=f"{rung}: {finding.message}") for finding, rung in told]
-
-
-def _seeds_named(name: str, seeds: Sequence[int]) -> str:
-    """A rung with its seeds: "finetune", "finetune, seed 1" or "finetune, seeds 1 and 2"."""
-    if len(seeds) < 2:
-        return name + "".join(f", seed {seed}" for seed in seeds)
-    return f"{name}, seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
-
-
-def _of_first(rung: Rung, seed: int) -> _OfSeed:
-    metrics = {str(part): values_of(of) for part, of in rung.predictions.items()}
-    return _OfSeed(SeedScores(seed, metrics, rung.entry.seconds_to_train), rung.findings)
-
-
-def _read(place: Path) -> _OfSeed | None:
-    """What was finished before, or None."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError):
-        values = json.loads((place / ENTRY).read_text("utf-8"))
-        findings = tuple(map(finding_from_json, values.get("findings", ())))
-        return _OfSeed(from_json(SeedScores, values, f"{place / ENTRY}"), findings)
-    return None
-
-
-def _climb(
-    method: Method, splits: Splits, place: Path, context: FitContext, recipe: Recipe
-) -> _OfSeed:
-    """Fit with one seed, measure, and write the predictions."""
-    try:
-        place.mkdir(exist_ok=True)
-        attempts = Attempts(place, context, _CLEARED)
-        name = _seeds_named(place.parent.name, [context.seed])
-        classifier = fitted(method, splits, attempts, name)
-        seconds = attempts.seconds
-        classifier, on_validation = calibrated(classifier, splits.validation, recipe.decide)
-        on_test = predict(classifier, splits.test)
-        predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-        write_parts(predictions, splits, place)
-        metrics = {str(part): values_of(of) for part, of in predictions.items()}
-        scores = SeedScores(context.seed, metrics, seconds)
-        found = list(map(finding_to_json, attempts.findings))
-        write_json(place / ENTRY, scores.to_json() | {"findings": found})
-        forget(place)
-    except OSError as error:
-        raise RunError(f"{place} cannot be written: {error}") from error
-    return _OfSeed(scores, attempts.findings)

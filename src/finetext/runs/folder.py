@@ -1,151 +1,90 @@
-"""Writing the run folder: what is known before training, then rung by rung, then the verdict."""
+"""Write a run folder: what is known before training, and what each model folder says of its run."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.environment import processor_name
-from finetext.core.errors import RunError
-from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset, Finding, Splits
+from finetext.core.arrays import finite
+from finetext.core.contracts import encoder_of
+from finetext.core.environment import processor_name, stated_watts
+from finetext.core.errors import FinetextError, RunError
+from finetext.core.types import Finding, Splits
 from finetext.diagnosis.explore import Lengths
-from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.encoders.catalogue import is_random, resolve
+from finetext.models.folder import write_record
+from finetext.report.probabilities import decided_json
+from finetext.runs.ablations import origin_of, seconds_before
+from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
-from finetext.runs.recipe import Recipe
-from finetext.storage.codec import finding_to_json
+from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
+from finetext.runs.reporting import read_diagnoses
+from finetext.runs.resolve import DATA_COPY, ResolvedRun
+from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
 
 PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
     "numpy", "scipy",
 )  # fmt: skip
+_DEEPEST: Final = 20
+"""Encoders to follow back at most: a ring of records must not hang."""
 
 
-def describe_environment(recipe: Recipe) -> dict[str, Any]:
-    """Versions, processor, number of cores, what the arithmetic is done on, and seed."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(terse=True),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        **_arithmetic(recipe),
-        "seed": recipe.seed,
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
+def start_run(
+    folder: Path, run: ResolvedRun, findings: Sequence[Finding], lengths: Sequence[Lengths]
+) -> None:
+    """Fill the run folder with all that is known before training, the recipe last.
 
+    Data that were passed in Python are copied into it.
 
-def _arithmetic(recipe: Recipe) -> dict[str, Any]:
-    """The device that is used and the threads; how a rung was trained says its model folder.
-
-    Without a rung that has an encoder all is done on the processor, and torch is not loaded.
+    Raises:
+        RunError: the folder cannot be written.
     """
-    if not any(hasattr(method, "encoder") for method in recipe.methods.values()):
-        return {"device": "cpu"}
-    import torch
-
-    from finetext.training.precision import choose_device
-
-    return {"device": str(choose_device(recipe.device)), "threads": torch.get_num_threads()}
-
-
-def _version(package: str) -> str | None:
+    recipe, splits, scheme = run.recipe, run.splits, run.splits.scheme
+    described = {
+        "source": recipe.source,
+        "description": splits.train.description,
+        "content_hash": run.dataset.content_hash,
+        "labels": list(scheme.names),
+        "multilabel": scheme.multilabel,
+        "rows": {name: len(part) for name, part in splits.items()},
+        "labels_by_split": class_counts(splits),
+        "findings": to_json(list(findings)),
+        "lengths": to_json(list(lengths)),
+    }
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def write_splits(path: Path, splits: Splits) -> None:
-    """Write which row is in which part: the columns `id` and `split`."""
-    write_table(path, split_columns(splits))
+        if run.has_data_in_folder:
+            names = run.dataset.table.column_names
+            write_table(folder / DATA_COPY, {name: run.dataset.column(name) for name in names})
+        write_table(folder / "splits.parquet", split_columns(splits))
+        write_json(folder / "environment.json", describe_environment(recipe))
+        write_json(folder / "data.json", described)
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        sync_names(folder.parent)
+    except OSError as error:
+        raise RunError(f"the run folder {folder} cannot be written: {error}") from None
 
 
 def split_columns(splits: Splits) -> dict[str, list[str]]:
-    """What `splits.parquet` says: the `id` of each row and its `split`."""
+    """Return the columns of `splits.parquet`: the `id` of each row and its `split`."""
     return {
         "id": [row for _, part in splits.items() for row in part.ids],
         "split": [name for name, part in splits.items() for _ in range(len(part))],
     }
 
 
-def start_run(
-    folder: Path,
-    recipe: Recipe,
-    dataset: Dataset,
-    splits: Splits,
-    findings: Sequence[Finding],
-    lengths: Sequence[Lengths] = (),
-) -> Recipe:
-    """Fill the run folder with all that is known before training, the recipe last.
-
-    Returns:
-        the recipe as written: with the content hash of the data, and with a copy of them in the
-        run folder as its source, relative to it, if they were handed over in Python.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    try:
-        recipe = replace(recipe, content_hash=dataset.content_hash)
-        if recipe.source is None:
-            recipe = _with_copy(folder / "data.parquet", recipe, dataset)
-        write_splits(folder / "splits.parquet", splits)
-        write_json(folder / "environment.json", describe_environment(recipe))
-        write_json(folder / "data.json", _described(recipe, dataset, splits, findings, lengths))
-        write_text(folder / "recipe.toml", recipe.to_toml())
-        sync_names(folder.parent)
-    except OSError as error:
-        raise RunError(f"the run folder {folder} cannot be written: {error}") from None
-    return recipe
-
-
-def _with_copy(path: Path, recipe: Recipe, dataset: Dataset) -> Recipe:
-    """Write the data into the run folder; the recipe then says how to read them from there."""
-    names = dataset.table.column_names
-    write_table(path, {name: dataset.column(name) for name in names})
-    scheme = dataset.scheme
-    read = ReadSettings(
-        text="text",
-        label="label",
-        group="group" if "group" in names else None,
-        id="id",
-        label_names=None if scheme is None else {name: name for name in scheme.names},
-        multilabel=None if scheme is None else scheme.multilabel,
-    )
-    return replace(recipe, source=path.name, read=read)
-
-
-def _described(
-    recipe: Recipe,
-    dataset: Dataset,
-    splits: Splits,
-    findings: Sequence[Finding],
-    lengths: Sequence[Lengths],
-) -> dict[str, Any]:
-    """What `data.json` says."""
-    return {
-        "source": recipe.source,
-        "description": splits.train.description,
-        "content_hash": dataset.content_hash,
-        "labels": list(splits.scheme.names),
-        "multilabel": splits.scheme.multilabel,
-        "rows": {name: len(part) for name, part in splits.items()},
-        "labels_by_split": class_counts(splits),
-        "findings": list(map(finding_to_json, findings)),
-        "lengths": list(map(asdict, lengths)),
-    }
-
-
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
-    """Split to label to number of rows that have it."""
+    """Return split to label to number of rows that have it."""
     k = len(splits.scheme)
     counts: dict[str, dict[str, int]] = {}
     for name, part in splits.items():
@@ -155,9 +94,145 @@ def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
     return counts
 
 
-def write_leaderboard(
-    folder: Path, entries: Sequence[LeaderboardEntry], verdict: Mapping[str, Any]
+def describe_environment(recipe: Recipe) -> dict[str, Any]:
+    """Return versions, processor, number of cores, device and threads, and seed.
+
+    Without a method that has an encoder, all runs on the CPU, and torch is not loaded.
+    """
+    arithmetic: dict[str, Any] = {"device": "cpu"}
+    if any(hasattr(method, "encoder") for method in recipe.methods.values()):
+        import torch
+
+        from finetext.training.precision import choose_device
+
+        device = str(choose_device(recipe.device))
+        arithmetic = {"device": device, "threads": torch.get_num_threads()}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        **arithmetic,
+        "seed": recipe.seed,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def record_models(
+    folder: Path, recipe: Recipe, fitted: Mapping[str, FittedMethod], noticed: Sequence[Finding]
 ) -> None:
-    """Write `leaderboard.json`, then `verdict.json`; with the verdict the run can be opened."""
-    write_json(folder / "leaderboard.json", [entry.to_json() for entry in entries])
-    write_json(folder / "verdict.json", dict(verdict))
+    """Write scores, data and costs of each method into its model folder, and on its card.
+
+    They are counts, scores and names of files, but neither texts nor folders of the machine, so
+    that a model folder can leave its run.
+
+    Raises:
+        ModelError: a model folder is damaged.
+        RunError: a file of the run is damaged.
+        OSError: a file cannot be read or written.
+    """
+    described = json.loads((folder / "data.json").read_text("utf-8"))
+    environment = json.loads((folder / "environment.json").read_text("utf-8"))
+    before, diagnoses = seconds_before(recipe, folder / ADAPTED), read_diagnoses(folder)
+    # Messages can quote texts, so only the number of each code is recorded.
+    known = [(of["code"], of["severity"]) for of in described["findings"]]
+    known += [(finding.code, finding.severity) for finding in noticed]
+    codes = dict(Counter(code for code, severity in known if severity != "note"))
+    for name, one in fitted.items():
+        encoder = encoder_of(recipe.methods[name])
+        others = {of: fitted[of] for of in BASELINES if of in fitted and of != name}
+        record: dict[str, Any] = {
+            "title": f"{folder.resolve().name}: {name}",
+            "metric": recipe.metric,
+            "scores": to_json(dict(one.entry.metrics["test"])),
+            "validation_scores": to_json(dict(one.entry.metrics["validation"])),
+            "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
+            "decided": decided_json(one.predictions["test"]),
+            "base": {} if encoder is None else base_of(encoder, recipe),
+            "data": _data(recipe.source, described),
+            "findings": codes,
+        }
+        if (slices := diagnoses.slices) is not None and slices.method == name:
+            worse = sum(each.worse for each in slices.slices)
+            looked = {"looked_at": slices.looked_at, "part": slices.part}
+            record["slices"] = looked | {"worse": worse}
+        if diagnoses.suspects is not None:
+            record["suspects"] = len(diagnoses.suspects.suspects)
+        machine = _machine(environment, encoder is not None)
+        costs = _costs(one, before[name], machine)
+        record |= {"machine": machine, "costs": costs}
+        write_record(folder / one.entry.model, finite(record))
+
+
+def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
+    """Return the published encoder that an encoder comes from.
+
+    Returns:
+        "model" (name on the Hub) or "name" (of a folder), "licence" and "languages" where known,
+        and "kind": "adapted", "pretrained" or "random" if the weights are not as published.
+    """
+    base: dict[str, Any] = {}
+    if encoder == ADAPTED and recipe.adapt is not None:
+        base["kind"], encoder = "adapted", recipe.adapt.encoder
+    try:
+        for _ in range(_DEEPEST):
+            if (origin := origin_of(encoder)) is None:
+                break
+            base.setdefault("kind", origin.kind)
+            if origin.kind == "pretrained":
+                return {"kind": "pretrained"}
+            encoder = origin.base
+        if is_random(encoder):
+            return {"kind": "random"}
+        source = resolve(encoder)
+    except FinetextError:
+        return base
+    if source.entry is not None:
+        known = source.entry
+        about = {"licence": known.licence, "languages": known.languages}
+        return base | {"model": known.source} | about
+    if Path(encoder).expanduser().is_dir():
+        return base | {"name": Path(encoder).expanduser().resolve().name}
+    return base | {"model": encoder}
+
+
+def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:
+    first = next(iter(source.values())) if isinstance(source, Mapping) else source
+    known = {"rows": described["rows"], "labels": described["labels_by_split"]["train"]}
+    if not isinstance(first, str) or first == DATA_COPY:
+        return known
+    if first.startswith("hub:"):
+        return known | {"hub": "/".join(first.removeprefix("hub:").split("/")[:2])}
+    return known | {"name": re.split(r"[\\/]", first.partition("?")[0].rstrip("\\/"))[-1]}
+
+
+def _machine(environment: Mapping[str, Any], has_encoder: bool) -> dict[str, Any]:
+    """Return the machine; only methods with an encoder use another device than the CPU."""
+    names = ("processor", "cores", "threads", "python")
+    known = {name: environment[name] for name in names if environment.get(name)}
+    device = environment.get("device") if has_encoder else "cpu"
+    packages = {n: of for n, of in environment.get("packages", {}).items() if of}
+    return known | {"device": device or "cpu", "packages": packages}
+
+
+def _costs(fitted: FittedMethod, before: float, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the seconds, and the energy where the device states its power limit."""
+    entry = fitted.entry
+    costs: dict[str, Any] = {
+        "seconds_to_train": entry.seconds_to_train,
+        "seconds_before": before,
+        "rows_per_second": entry.rows_per_second,
+        "bytes": entry.bytes,
+    }
+    if (watts := stated_watts(str(machine["device"]))) is not None:
+        hours = (entry.seconds_to_train + before) / 3600
+        part = "processor" if machine["device"] == "cpu" else "graphics card"
+        costs["energy"] = {"watts": watts, "watt_hours": watts * hours, "part": part}
+    return costs

@@ -16,22 +16,13 @@ from finetext.core.contracts import Listener, Method, encoder_of, hyperparameter
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, ReadSettings, SplitSettings, made
 from finetext.core.types import Dataset, Splits
-from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
-from finetext.data.split import split as split_rows
 from finetext.diagnosis.curve import Curve, checked_sizes, default_sizes
 from finetext.diagnosis.forecast import Measured, curve_from_fits
 from finetext.evaluation.metrics import metric_for
 from finetext.runs.curve_fits import FitLog, Growing
-from finetext.runs.pipeline import (
-    Methods,
-    known_before,
-    run_name,
-    stop_if_impossible,
-    stop_on_errors,
-)
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe, ladder
-from finetext.runs.resume import Asked
+from finetext.runs.resolve import Methods, check_data, data_changed, read_and_split, run_name
 from finetext.storage.locks import (
     CURVE_LOG,
     Held,
@@ -187,12 +178,9 @@ def grow(
             )
     recipe = replace(recipe, adapt=None, track=())
     place.check()
-    stop_if_impossible(recipe)
-    dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
-    hears.say(dataset.description)
-    splits = split_rows(dataset, recipe.split, recipe.seed)
-    stop_if_impossible(recipe, splits.scheme)
-    stop_on_errors(known_before(Asked(recipe, dataset, splits), hears)[0])
+    dataset, splits = read_and_split(recipe, what, hears)
+    changed = data_changed(recipe, dataset)
+    check_data(recipe, splits, hears, [] if changed is None else [changed])
     measured = _measured(recipe, settings, splits)
     hears.say(
         f"{measured.rows:,} validation rows to measure on; {len(splits.test):,} test rows stay "

@@ -1,83 +1,158 @@
-"""The report of a run, made of nothing but its folder."""
+"""The report of a run, and what is found out about the run after its methods are fitted.
+
+The findings are kept in the folder `diagnosis`; the report is made of the run folder alone.
+"""
 
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Finding
+from finetext.core.types import Dataset, Finding, Predicted, Splits
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
-from finetext.report.data import ReportData
+from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.models.folder import load_model
+from finetext.report.data import Diagnoses, ReportData
 from finetext.report.report import write_report
-from finetext.runs.diagnosing import kept
+from finetext.runs.fit_methods import Started
 from finetext.runs.recipe import ADAPTED
-from finetext.runs.run import Run, stored_predictions
-from finetext.storage.codec import finding_from_json, from_json
+from finetext.runs.run import Run, accesses, stored_predictions
+from finetext.storage.codec import from_json
+from finetext.storage.files import write_json
 from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
+FOLDER: Final = "diagnosis"
+KINDS: Final = {
+    "errors": ("finetext.diagnosis.losses:Errors", "finetext errors {run}"),
+    "slices": ("finetext.diagnosis.slices:Slices", "finetext slices {run}"),
+    "suspects": ("finetext.diagnosis.label_errors:Suspects", "finetext label-errors {run}"),
+    "words": ("finetext.diagnosis.explain:ClassWords", "finetext explain {run} --classes"),
+    "map": ("finetext.diagnosis.text_map:TextMap", "finetext map {run}"),
+    "curve": (
+        "finetext.diagnosis.curve:Curve",
+        "finetext learning-curve --recipe {run}/recipe.toml; put its curve.json here",
+    ),
+}
+"""Each diagnosis, which is also the name of its file: its class, and the command that makes it."""
+MOST_ROWS: Final = 50_000
+"""Rows up to which a run looks for label errors: more would take minutes."""
+FOLDS: Final = 5
 _LONGEST_NAME: Final = 30
 _GAP: Final = 2
 
 
-def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:
-    """The first test rows of a run with text, truth, prediction and its probability.
-
-    Raises:
-        UnknownNameError: the run has no such rung.
-    """
-    predictions = stored_predictions(run, method, "test")
-    texts = run.texts(method)[:count]
-    truths = predictions.scheme.decode(predictions.targets[:count])
-    given = predictions.scheme.decode(predictions.decisions[:count])
-    return [
-        {
-            "id": predictions.ids[row],
-            "text": text,
-            "truth": truths[row],
-            "prediction": given[row],
-            "probability": float(predictions.probabilities[row].max()),
-        }
-        for row, text in enumerate(texts)
-    ]
-
-
-def show_results(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the rows as a table, one line each; what is wrong is marked."""
-    from rich.table import Table
-    from rich.text import Text
-
-    lines: list[tuple[str, ...]] = [("", "truth", "prediction", "probability")]
-    for row in rows:
-        mark = "" if row["truth"] == row["prediction"] else "x"
-        names = (short(_name(row[key]), _LONGEST_NAME) for key in ("truth", "prediction"))
-        lines.append((mark, *names, f"{row['probability']:.3f}"))
-    taken = sum(max(map(len, column)) + _GAP for column in zip(*lines, strict=True))
-    room = max(console.width - taken, _LONGEST_NAME)
-    table = Table(*lines[0], "text", box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
-    for line, row in zip(lines[1:], rows, strict=True):
-        table.add_row(*map(Text, (*line, short(row["text"], room))))
-    console.print(table)
-
-
-def _name(label: Any) -> str:
-    return label if isinstance(label, str) else ", ".join(label) or "none"
-
-
-def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
-    """Write the report of a finished run anew, with all that was found out about it since.
+def write_diagnosis(run: Path, kind: str, found: Any) -> None:
+    """Keep a diagnosis for the report, instead of an earlier one.
 
     Args:
         run: the run folder.
-        find: called with a finding on each file of what was found out that cannot be read; the
-            report leaves out what it held, and has the finding, too.
+        kind: one of `KINDS`.
+        found: an instance of its class.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        (run / FOLDER).mkdir(exist_ok=True)
+        write_json(run / FOLDER / f"{kind}.json", found.to_json())
+    except OSError as error:
+        raise RunError(f"{run / FOLDER} cannot be written: {error}") from None
+
+
+def read_diagnoses(run: Path) -> Diagnoses:
+    """Return all diagnoses of a run, without those that cannot be read, and a finding on each."""
+    found, damaged = dict[str, Any](), list[Finding]()
+    for kind, (place, command) in KINDS.items():
+        path = run / FOLDER / f"{kind}.json"
+        module, _, name = place.partition(":")
+        try:
+            if path.is_file():
+                values = json.loads(path.read_text("utf-8"))
+                found[kind] = from_json(getattr(import_module(module), name), values, "it")
+        except (OSError, ValueError, RunError) as error:
+            message = (
+                f"{path} is damaged ({error}), so the report leaves it out; to make it again: "
+                f"{command.format(run=shlex.quote(str(run)))}"
+            )
+            damaged.append(Finding("warning", "damaged-diagnosis", message))
+    return Diagnoses(openings=accesses(run), damaged=tuple(damaged), **found)
+
+
+def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
+    """Find errors, slices, words and label errors, as far as that is quick, and keep them.
+
+    Errors and slices are those of validation rows, so that nothing is chosen by test rows. Label
+    errors are looked for in all rows, out-of-fold, with the hyperparameters of TF-IDF.
+
+    Args:
+        started: the run.
+        best: the predictions of validation rows by the best method.
+        tfidf: the model folder of TF-IDF.
+    """
+    from finetext.diagnosis.explain import class_words
+    from finetext.diagnosis.losses import find_errors
+    from finetext.diagnosis.slices import find_slices
+
+    splits, say = started.run.splits, started.context.say
+    found: dict[str, Callable[[], Any]] = {
+        "errors": lambda: find_errors(best),
+        "slices": lambda: find_slices(best),
+        "words": lambda: class_words(load_model(tfidf, "cpu"), splits.train.texts),
+        "suspects": lambda: _suspects(tfidf, started),
+    }
+    say("diagnosing errors")
+    for kind, find in found.items():
+        try:
+            result = find()
+        except FinetextError as error:
+            say(f"{kind} were left out: {error}")
+            continue
+        if result is not None:
+            write_diagnosis(started.folder, kind, result)
+
+
+def _suspects(model: Path, started: Started) -> Any:
+    """Return the labels of all rows that look wrong to TF-IDF; None for too many rows."""
+    from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
+
+    rows, classifier = _all_rows(started.run.splits), load_model(model, "cpu")
+    if len(rows) > MOST_ROWS or not isinstance(classifier, TfidfClassifier):
+        return None
+    start = time.perf_counter()
+    method = Tfidf(inverse_regularisation=classifier.head.inverse_regularisation)
+    suspects = suspects_in(out_of_fold(rows, method, FOLDS, started.context), rows.texts)
+    return Suspects("tfidf", FOLDS, len(rows), suspects, time.perf_counter() - start)
+
+
+def _all_rows(splits: Splits) -> Dataset:
+    """Return the rows of all splits as one data set."""
+    import datasets
+
+    parts = [part.table for _, part in splits.items() if len(part)]
+    columns = ("id", "text", "label", "group")
+    shared = [name for name in columns if all(name in part.column_names for part in parts)]
+    table = datasets.concatenate_datasets([part.select_columns(shared) for part in parts])
+    return replace(splits.train, table=table)
+
+
+def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
+    """Write the report of a finished run again, with all diagnoses made since.
+
+    Args:
+        run: the run folder.
+        find: called with a finding on each diagnosis that cannot be read. The report has the
+            finding in its place.
 
     Returns:
         the page, `report.html` in the run folder.
@@ -96,19 +171,14 @@ def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: No
 
 
 def report_data(run: Run) -> ReportData:
-    """What the report says.
-
-    Raises:
-        RunError: a file of the run is missing or damaged.
-    """
+    """Return the content of the report; raises a RunError if a file is missing or damaged."""
     folder, methods = run.folder, [entry.method for entry in run.leaderboard]
     logged = (ADAPTED, *methods, *run.unfinished)
+    diagnoses = read_diagnoses(folder)
     try:
         data = json.loads((folder / "data.json").read_text("utf-8"))
         environment = json.loads((folder / "environment.json").read_text("utf-8"))
-        known = [finding_from_json(of) for of in data["findings"]]
-        lengths = [from_json(Lengths, of, "the lengths of the texts") for of in data["lengths"]]
-        diagnoses = kept(folder)
+        known = from_json(tuple[Finding, ...], data["findings"], "data.json")
         return ReportData(
             description=str(data["description"]),
             rows=dict(data["rows"]),
@@ -116,7 +186,7 @@ def report_data(run: Run) -> ReportData:
             recipe=(folder / "recipe.toml").read_text("utf-8"),
             seed=int(environment["seed"]),
             title=folder.resolve().name,
-            lengths=lengths,
+            lengths=from_json(list[Lengths], data["lengths"], "data.json"),
             findings=[*run.findings, *diagnoses.damaged, *known],
             entries=run.leaderboard,
             predictions={name: stored_predictions(run, name, "test") for name in methods},
@@ -134,5 +204,47 @@ def report_data(run: Run) -> ReportData:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"the run in {folder} is damaged, or of an earlier version of finetext: {error!r}; its "
-            "report.html stays as it is"
+            "report.html is unchanged"
         ) from None
+
+
+def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:
+    """Return the first test rows of a run with text, truth, prediction and its probability.
+
+    Raises:
+        UnknownNameError: the run has no such method.
+    """
+    predictions = stored_predictions(run, method, "test")
+    texts = run.texts(method)[:count]
+    truths = predictions.scheme.decode(predictions.targets[:count])
+    given = predictions.scheme.decode(predictions.decisions[:count])
+    return [
+        {
+            "id": predictions.ids[row],
+            "text": text,
+            "truth": truths[row],
+            "prediction": given[row],
+            "probability": float(predictions.probabilities[row].max()),
+        }
+        for row, text in enumerate(texts)
+    ]
+
+
+def show_results(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the rows as a table, one line each, with a mark on errors."""
+    from rich.table import Table
+    from rich.text import Text
+
+    lines: list[tuple[str, ...]] = [("", "truth", "prediction", "probability")]
+    for row in rows:
+        labels = [row["truth"], row["prediction"]]
+        names = [of if isinstance(of, str) else ", ".join(of) or "none" for of in labels]
+        mark = "" if labels[0] == labels[1] else "x"
+        shown = (short(name, _LONGEST_NAME) for name in names)
+        lines.append((mark, *shown, f"{row['probability']:.3f}"))
+    taken = sum(max(map(len, column)) + _GAP for column in zip(*lines, strict=True))
+    room = max(console.width - taken, _LONGEST_NAME)
+    table = Table(*lines[0], "text", box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for line, row in zip(lines[1:], rows, strict=True):
+        table.add_row(*map(Text, (*line, short(row["text"], room))))
+    console.print(table)

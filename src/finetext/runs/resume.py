@@ -6,22 +6,19 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from finetext.core.contracts import Listener
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Dataset, Finding, Splits
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import KNOBS, Recipe
+from finetext.runs.resolve import ResolvedRun
 from finetext.runs.run import is_finished
 from finetext.storage.codec import finding_from_json
 from finetext.storage.locks import Held, is_started
 from finetext.storage.resume import check_same, differences
-
-if TYPE_CHECKING:
-    from finetext.pretraining.corpus import Corpus
-
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
 _HASHES: Final = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
@@ -36,38 +33,11 @@ def held(folder: Path) -> Held:
     return f"{'a finished' if finished else 'an unfinished'} run", not finished
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """What a command asks for, before it is known whether a run of it was started.
-
-    Attributes:
-        recipe: the settings.
-        dataset: all rows.
-        splits: the same rows, divided.
-        corpus: the texts to adapt an encoder to first, or None.
-    """
-
-    recipe: Recipe
-    dataset: Dataset
-    splits: Splits
-    corpus: Corpus | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Begun:
-    """What a run folder says of its run.
-
-    Attributes:
-        recipe: as it was written; the settings that change no result are those asked for now.
-        findings: what reading and checking noticed then.
-    """
-
-    recipe: Recipe
-    findings: tuple[Finding, ...]
-
-
-def begun(folder: Path, asked: Asked) -> Begun:
+def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     """Return the run in a folder, which must be the one that is asked for.
+
+    Its findings and the order of its methods are those of its start; settings that change no
+    result are those that are asked for.
 
     Raises:
         RecipeError: it has other settings.
@@ -112,23 +82,17 @@ def begun(folder: Path, asked: Asked) -> Begun:
             f"the rows are split differently than in the run in {folder}, which another version of "
             "finetext started. Start a new run in another folder"
         )
-    return Begun(recipe, findings)
+    return replace(asked, recipe=recipe, findings=findings)
 
 
-def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
-    """Return the run to resume among `runs/NAME`, `runs/NAME-2`, ...
+def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | None:
+    """Return the folder of the run to resume: `out`, or among `runs/NAME`, `runs/NAME-2`, ...
 
-    Args:
-        name: of the folder, without a number.
-        asked: what the run must be.
-
-    Returns:
-        the newest unfinished run that is the one asked for, else the newest finished one, or None
-        if there is none; and a line on each unfinished run that is another.
+    It is the newest unfinished run that is the one asked for, else the newest finished one, or
+    None if there is none.
     """
-    found: list[Path] = []
-    others: list[str] = []
-    for folder in _newest_first(name):
+    found, others = ([out] if out is not None and is_started(out) else []), list[str]()
+    for folder in _newest_first(asked.name) if out is None else ():
         try:
             begun(folder, asked)
         except FinetextError as error:
@@ -136,8 +100,11 @@ def newest(name: str, asked: Asked) -> tuple[Path | None, list[str]]:
                 others.append(f"{folder} is not resumed: {error}")
         else:
             found.append(folder)
-    unfinished = [folder for folder in found if not is_finished(folder)]
-    return next(iter([*unfinished, *found]), None), others
+    if found:
+        return next((folder for folder in found if not is_finished(folder)), found[0])
+    for line in [*others, "there is no such run to resume, so a new one is started"]:
+        hears.say(line)
+    return None
 
 
 def _newest_first(name: str) -> list[Path]:

@@ -1,10 +1,11 @@
-"""A rung with an encoder of one's own has the same method without it beside it."""
+"""Ablation baselines of methods with an adapted or pretrained encoder."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from finetext import Finding, Finetune, Listener, Probe, Recipe, Run
 from finetext.core.errors import ModelError
 from finetext.evaluation.compare import compare
 from finetext.pretraining.folder import Origin, write_corpus_hashes, write_origin
-from finetext.runs.adapting import model_inputs
-from finetext.runs.baselines import seconds_before, seen_test_rows, with_twins
+from finetext.runs.ablations import seconds_before, seen_test_rows, with_ablation_baselines
+from finetext.runs.resolve import model_inputs
 
 Make = Callable[..., Path]
 
@@ -42,94 +43,99 @@ def tune(encoder: object, **settings: Any) -> Finetune:
     return Finetune(encoder=str(encoder), epochs=1, max_length=16, **settings)
 
 
-def rungs(**methods: Any) -> Recipe:
+def recipe_of(**methods: Any) -> Recipe:
     return Recipe(methods={name.replace("_", "-"): of for name, of in methods.items()})
+
+
+def with_baselines(recipe: Recipe) -> tuple[Recipe, list[Finding]]:
+    methods, findings = with_ablation_baselines(recipe)
+    return replace(recipe, methods=methods), findings
 
 
 def names(recipe: Recipe) -> list[str]:
     return [name for name in recipe.methods if name not in ("majority", "tfidf")]
 
 
-def test_an_adapted_encoder_stands_beside_the_one_before(own: Make, tiny_encoder: Path) -> None:
+def test_baseline_of_an_adapted_encoder(own: Make, tiny_encoder: Path) -> None:
     folder = own("adapted")
-    recipe, findings = with_twins(rungs(finetune=tune(folder), probe=Probe(str(folder))))
+    recipe, findings = with_baselines(recipe_of(finetune=tune(folder), probe=Probe(str(folder))))
     assert names(recipe) == ["finetune", "finetune-unadapted", "probe", "probe-unadapted"]
     assert recipe.methods["finetune-unadapted"] == tune(tiny_encoder)
     assert recipe.methods["probe-unadapted"] == Probe(str(tiny_encoder))
     assert findings == []
 
 
-def test_a_pretrained_encoder_stands_beside_random_weights(own: Make) -> None:
-    folder = own("grown", "pretrained", "")
-    recipe, findings = with_twins(rungs(finetune=tune(folder), probe=Probe(str(folder))))
+def test_baseline_of_a_pretrained_encoder(own: Make) -> None:
+    folder = own("pretrained", "pretrained", "")
+    recipe, findings = with_baselines(recipe_of(finetune=tune(folder), probe=Probe(str(folder))))
     assert names(recipe) == ["finetune", "finetune-random", "probe"]
     assert recipe.methods["finetune-random"] == tune(f"random:{folder}")
     assert [(of.severity, of.code) for of in findings] == [("note", "no-twin")]
     assert "probe does not take random weights" in findings[0].message
 
 
-def test_an_encoder_adapted_from_a_pretrained_one_is_followed_to_its_beginning(own: Make) -> None:
-    folder = own("adapted", base=own("grown", "pretrained", ""))
-    recipe, _ = with_twins(rungs(finetune=tune(folder)))
+def test_baselines_of_an_adapted_pretrained_encoder(own: Make) -> None:
+    folder = own("adapted", base=own("pretrained", "pretrained", ""))
+    recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
     assert names(recipe) == ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
-    assert with_twins(recipe)[0] == recipe
+    assert with_baselines(recipe)[0] == recipe
 
 
-def test_nothing_is_added_where_the_twin_is_there(own: Make, tiny_encoder: Path) -> None:
+def test_existing_baseline_is_used(own: Make, tiny_encoder: Path) -> None:
     folder = own("adapted")
-    recipe = rungs(mine=tune(folder), plain=tune(tiny_encoder))
-    assert with_twins(recipe) == (recipe, [])
-    other = rungs(mine=tune(folder), plain=tune(tiny_encoder, batch_size=7))
-    assert names(with_twins(other)[0]) == ["mine", "mine-unadapted", "plain"]
-    taken = rungs(mine=tune(folder), mine_unadapted=tune(folder, batch_size=7))
-    assert names(with_twins(taken)[0]) == [
+    recipe = recipe_of(mine=tune(folder), plain=tune(tiny_encoder))
+    assert with_baselines(recipe) == (recipe, [])
+    other = recipe_of(mine=tune(folder), plain=tune(tiny_encoder, batch_size=7))
+    assert names(with_baselines(other)[0]) == ["mine", "mine-unadapted", "plain"]
+    taken = recipe_of(mine=tune(folder), mine_unadapted=tune(folder, batch_size=7))
+    assert names(with_baselines(taken)[0]) == [
         "mine", "mine-unadapted-2", "mine-unadapted", "mine-unadapted-unadapted",
     ]  # fmt: skip
 
 
-def test_plain_encoders_have_no_twin(tiny_encoder: Path) -> None:
-    recipe = rungs(finetune=tune(tiny_encoder), probe=Probe("minilm"))
-    assert with_twins(recipe) == (recipe, [])
+def test_plain_encoders_need_no_baseline(tiny_encoder: Path) -> None:
+    recipe = recipe_of(finetune=tune(tiny_encoder), probe=Probe("minilm"))
+    assert with_baselines(recipe) == (recipe, [])
 
 
-def test_a_base_that_is_gone_is_told(own: Make, tmp_path: Path) -> None:
-    recipe = rungs(finetune=tune(own("adapted", base=tmp_path / "gone")))
-    found, (finding,) = with_twins(recipe)
+def test_missing_base_is_reported(own: Make, tmp_path: Path) -> None:
+    recipe = recipe_of(finetune=tune(own("adapted", base=tmp_path / "gone")))
+    found, (finding,) = with_baselines(recipe)
     assert found == recipe
     assert (finding.severity, finding.code) == ("warning", "no-twin")
-    assert "Whether adaptation paid for finetune cannot be shown" in finding.message
+    assert "The gain of adaptation for finetune cannot be measured" in finding.message
     assert "gone" in finding.message
 
 
-def test_an_encoder_that_lies_where_the_one_before_lay_is_told(own: Make, tmp_path: Path) -> None:
+def test_replaced_base_is_reported(own: Make, tmp_path: Path) -> None:
     folder = own("adapted", base=tmp_path / "adapted")
-    recipe = rungs(finetune=tune(folder))
-    found, (finding,) = with_twins(recipe)
+    recipe = recipe_of(finetune=tune(folder))
+    found, (finding,) = with_baselines(recipe)
     assert found == recipe
     assert finding.code == "no-twin"
-    assert f"{folder} lies where that lay" in finding.message
+    assert f"{folder} replaced it in the same folder" in finding.message
     assert seconds_before(recipe, tmp_path)["finetune"] == 600
     assert model_inputs(recipe) == [(str(folder), 16)]
 
 
-def test_what_an_encoder_was_made_from_counts_in_its_cost(own: Make, tmp_path: Path) -> None:
-    folder = own("adapted", base=own("grown", "pretrained", ""))
-    recipe, _ = with_twins(rungs(finetune=tune(folder)))
+def test_cost_includes_the_encoders_before(own: Make, tmp_path: Path) -> None:
+    folder = own("adapted", base=own("pretrained", "pretrained", ""))
+    recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
     seconds = [seconds_before(recipe, tmp_path)[name] for name in names(recipe)]
     assert seconds == [1200, 600, 0]
 
 
-def test_test_rows_are_found_through_the_home_folder(
+def test_seen_test_rows_with_a_home_folder(
     own: Make, topics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(own("adapted", texts=topics.texts[:3]).parent))
-    (finding,) = seen_test_rows(rungs(finetune=tune("~/adapted")), topics)
+    (finding,) = seen_test_rows(recipe_of(finetune=tune("~/adapted")), topics)
     assert "3 test rows" in finding.message
 
 
-def test_a_twin_is_not_cut_into_pieces_again(own: Make) -> None:
-    folder = own("adapted", base=own("grown", "pretrained", ""))
-    recipe, _ = with_twins(rungs(finetune=tune(folder)))
+def test_baselines_are_not_tokenized_again(own: Make) -> None:
+    folder = own("adapted", base=own("pretrained", "pretrained", ""))
+    recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
     assert model_inputs(recipe) == [(str(folder), 16)]
 
 
@@ -154,7 +160,7 @@ def run(
     )  # fmt: skip
 
 
-def test_a_run_says_whether_it_paid(run: Run) -> None:
+def test_run_reports_the_gain(run: Run) -> None:
     assert [entry.method for entry in run.leaderboard][2:] == ["finetune", "finetune-unadapted"]
     (pair,) = run.paid
     one, other = (run.predictions(name) for name in ("finetune", "finetune-unadapted"))
@@ -170,29 +176,29 @@ def test_a_run_says_whether_it_paid(run: Run) -> None:
     assert 'id="paid"' in run.report.read_text()
 
 
-def test_seconds_of_the_encoder_are_a_cost_of_the_rungs_that_use_it(run: Run) -> None:
+def test_cost_of_the_methods_of_a_run(run: Run) -> None:
     recipe = Recipe.from_file(run.folder / "recipe.toml")
     expected = {"majority": 0, "tfidf": 0, "finetune": 600, "finetune-unadapted": 0}
     assert seconds_before(recipe, run.folder / "adapted") == expected
 
 
-def test_test_rows_in_the_corpus_are_told(run: Run, heard: list[Finding]) -> None:
+def test_test_rows_in_the_corpus_are_reported(run: Run, heard: list[Finding]) -> None:
     (finding,) = (finding for finding in heard if finding.code == "test-in-corpus")
     assert finding.severity == "warning"
-    assert "the texts of 9 test rows (100.0%), as was allowed then" in finding.message
+    assert "the texts of 9 test rows (100.0%), which was allowed then" in finding.message
     assert "test-in-corpus" in (run.folder / "data.json").read_text()
 
 
-def test_a_pretrained_encoder_is_compared_with_random_weights(
+def test_pretrained_encoder_is_compared_with_random_weights(
     own: Make, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetext.report.report.render", lambda data: "")
-    run = finetext.train(reviews, tune(own("grown", "pretrained", "")), out=tmp_path / "run")
+    run = finetext.train(reviews, tune(own("pretrained", "pretrained", "")), out=tmp_path / "run")
     (pair,) = run.paid
     assert (pair.method, pair.beside, pair.kind) == ("finetune", "finetune-random", "pretrained")
 
 
-def test_a_damaged_origin_is_told_before_anything_is_written(
+def test_damaged_origin_is_reported_before_anything_is_written(
     own: Make, reviews: Path, tmp_path: Path
 ) -> None:
     folder = own("adapted")
@@ -202,13 +208,13 @@ def test_a_damaged_origin_is_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_recipe_of_a_run_gives_the_same_rungs(run: Run) -> None:
+def test_recipe_of_a_run_gives_the_same_methods(run: Run) -> None:
     recipe = Recipe.from_file(run.folder / "recipe.toml")
     assert names(recipe) == ["finetune", "finetune-unadapted"]
-    assert with_twins(recipe) == (recipe, [])
+    assert with_baselines(recipe) == (recipe, [])
 
 
-def test_a_run_goes_on_with_its_twin(run: Run, reviews: Path, tmp_path: Path) -> None:
+def test_run_is_resumed_with_its_baseline(run: Run, reviews: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(run.folder, tmp_path / "run")
     for name in ("verdict.json", "leaderboard.json", "finetune-unadapted/entry.json"):
         (folder / name).unlink()
@@ -217,7 +223,7 @@ def test_a_run_goes_on_with_its_twin(run: Run, reviews: Path, tmp_path: Path) ->
     assert [pair.comparison for pair in again.paid] == [pair.comparison for pair in run.paid]
 
 
-def test_the_command_line_says_it_too(command: Callable[..., Any], run: Run) -> None:
+def test_command_line_reports_the_gain(command: Callable[..., Any], run: Run) -> None:
     shown = command("show", run.folder).out
     assert "finetune: no difference from finetune-unadapted could be shown: " in shown
     assert "points macro F1" in shown

@@ -1,3 +1,5 @@
+"""Fitting the methods of a run: names in messages, and several seeds."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,10 +11,10 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext.core.contracts import FitContext, Listener, Method
+from finetext.core.contracts import Classifier, FitContext, Listener, Method
 from finetext.core.decision import AS_LIKELY
 from finetext.core.types import Dataset, Finding
-from finetext.methods.majority import MajorityClassifier
+from finetext.methods.majority import Majority, MajorityClassifier
 from finetext.runs.recipe import LARGEST_SEED, Recipe, read_toml
 from finetext.runs.run import Run
 
@@ -43,7 +45,7 @@ def trained(reviews: Path, **settings: Any) -> Run:
     )
 
 
-def test_every_rung_is_trained_with_every_seed(workplace: Path, reviews: Path) -> None:
+def test_every_method_is_fitted_with_every_seed(workplace: Path, reviews: Path) -> None:
     run = trained(reviews)
     assert Path("fits").read_text().split() == ["5", "6", "7"]
     entry = next(entry for entry in run.leaderboard if entry.method == "chance")
@@ -57,7 +59,7 @@ def test_every_rung_is_trained_with_every_seed(workplace: Path, reviews: Path) -
     assert read_toml(run.folder / "recipe.toml")["seeds"] == 3
 
 
-def test_what_was_finished_is_not_trained_again(workplace: Path, reviews: Path) -> None:
+def test_finished_seeds_are_not_fitted_again(workplace: Path, reviews: Path) -> None:
     Path("broken").touch()
     with pytest.raises(finetext.FinetextError, match="a further seed failed: broken"):
         trained(reviews)
@@ -80,7 +82,7 @@ class Noticing(Chance):
         return super().fit(train, validation, context)
 
 
-def test_the_findings_of_all_seeds_are_in_the_report(workplace: Path, reviews: Path) -> None:
+def test_findings_of_all_seeds_are_in_the_report(workplace: Path, reviews: Path) -> None:
     quick = finetext.Tfidf(longest_ngram=1, inverse_regularisation=1.0)
     methods = {"tfidf": quick, "luck": Noticing()}
     recipe = Recipe(source=str(reviews), methods=methods, seed=5, seeds=3)
@@ -106,13 +108,15 @@ def test_the_findings_of_all_seeds_are_in_the_report(workplace: Path, reviews: P
     assert again.findings == run.findings
 
 
-def test_after_the_largest_seed_comes_0(workplace: Path, reviews: Path) -> None:
+def test_seed_0_follows_the_largest_seed(workplace: Path, reviews: Path) -> None:
     recipe = Recipe(source=str(reviews), methods={"chance": Chance()}, seed=LARGEST_SEED, seeds=2)
     run = finetext.train(recipe, out="run", listener=Listener())
     assert [of.seed for of in run.leaderboard[-1].seeds] == [LARGEST_SEED, 0]
 
 
-def test_the_command_tells_mean_and_spread(command: Callable[..., Any], reviews: Path) -> None:
+def test_command_shows_mean_and_standard_deviation(
+    command: Callable[..., Any], reviews: Path
+) -> None:
     seen = command("train", reviews, "--methods", "majority", "--seeds", "2", "--out", "r")
     assert seen.status == 0, seen.err
     assert "over 2 seeds, mean and standard deviation" in seen.out
@@ -120,3 +124,22 @@ def test_the_command_tells_mean_and_spread(command: Callable[..., Any], reviews:
     refused = command("train", reviews, "--seeds", "0")
     assert refused.status == 2
     assert "seeds = 0" in refused.err
+
+
+@dataclass(frozen=True)
+class Talking(Majority):
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
+        context.say("majority: counts the majority: done")
+        context.say("3 majority: rows")
+        context.find(Finding("warning", "few", "majority: too few rows"))
+        return super().fit(train, validation, context)
+
+
+def test_messages_have_the_name_of_the_method_in_the_run(workplace: Path, reviews: Path) -> None:
+    said: list[str] = []
+    found: list[Finding] = []
+    listener = Listener(say=said.append, finding=found.append)
+    finetext.train(reviews, {"often": Talking()}, out="run", listener=listener)
+    assert {"often: counts the majority: done", "3 majority: rows"} <= set(said)
+    assert "often: too few rows" in [one.message for one in found]
+    assert [one.message for one in Run.open("run").findings] == ["often: too few rows"]

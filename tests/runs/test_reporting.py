@@ -10,8 +10,7 @@ import pytest
 
 import finetext
 from finetext.core.errors import RunError
-from finetext.runs.diagnosing import FOLDER, kept
-from finetext.runs.reporting import report
+from finetext.runs.reporting import FOLDER, read_diagnoses, report
 from finetext.runs.run import record_access
 
 Command = Callable[..., Any]
@@ -41,7 +40,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_looked_through_when_it_is_finished(noisy: Path) -> None:
-    found = kept(noisy)
+    found = read_diagnoses(noisy)
     assert found.errors is not None
     assert found.errors.part == "validation"
     assert found.slices is not None
@@ -88,7 +87,7 @@ def test_what_is_damaged_is_left_out_and_named(
     run = tmp_path / "a run"
     shutil.copytree(noisy, run)
     (run / FOLDER / f"{name}.json").write_text(broken)
-    found = kept(run)
+    found = read_diagnoses(run)
     assert getattr(found, name) is None
     others = {"errors", "slices", "suspects", "words"} - {name}
     assert all(getattr(found, other) is not None for other in others)
@@ -103,7 +102,7 @@ def test_a_value_of_another_type_is_a_damage_too(noisy: Path, tmp_path: Path) ->
     shutil.copytree(noisy, run)
     path = run / FOLDER / "slices.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"looked_at": "many"}))
-    (finding,) = kept(run).damaged
+    (finding,) = read_diagnoses(run).damaged
     assert "slices.json is damaged (it cannot be read: looked_at: " in finding.message
 
 
@@ -138,7 +137,7 @@ def test_a_damaged_run_has_no_report(noisy: Path, tmp_path: Path) -> None:
 
 
 def test_too_few_rows_to_look_at_spoil_nothing(finished: Path) -> None:
-    found = kept(finished)
+    found = read_diagnoses(finished)
     assert found.slices is None or not found.slices.slices
     assert found.errors is not None
     assert (finished / "report.html").is_file()

@@ -1,0 +1,237 @@
+"""Ablation baselines: beside a method with an adapted or pretrained encoder, the method without.
+
+The ablation baseline has the encoder before adaptation, or random weights if the encoder was
+pretrained from those. It is a method like any other, so it can have an ablation baseline in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from finetext.core.contracts import Method, encoder_of
+from finetext.core.errors import FinetextError
+from finetext.core.types import Dataset, Finding, Predictions
+from finetext.core.wording import counted
+from finetext.encoders.catalogue import PREFIX, is_alias, resolve
+from finetext.evaluation.compare import compare
+from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
+from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
+from finetext.runs.recipe import ADAPTED, Recipe
+
+_SUFFIXES: Final[Mapping[str, str]] = {"adapted": "unadapted", "pretrained": "random"}
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The encoder that another was made from, and how: adapted, or pretrained from random weights.
+
+    Attributes:
+        kind: "adapted" or "pretrained".
+        encoder: the encoder before, `random:FOLDER` for random weights.
+    """
+
+    kind: Kind
+    encoder: str
+
+
+def uses_adapted(recipe: Recipe) -> bool:
+    """Return whether a method takes the encoder that the run adapts."""
+    return ADAPTED in map(encoder_of, recipe.methods.values())
+
+
+def with_encoder(recipe: Recipe, adapted: str | None = None) -> dict[str, Method]:
+    """Return the methods with an encoder that can be loaded in the place of "adapted".
+
+    Args:
+        recipe: what is to be run.
+        adapted: the folder of the adapted encoder; by default the encoder it starts from, which
+            has the same tokenizer and context.
+    """
+    place = adapted or (recipe.adapt.encoder if recipe.adapt is not None else ADAPTED)
+    return {
+        name: _with(method, place) if encoder_of(method) == ADAPTED else method
+        for name, method in recipe.methods.items()
+    }
+
+
+def with_ablation_baselines(recipe: Recipe) -> tuple[dict[str, Method], list[Finding]]:
+    """Return the methods, each followed by the ablation baseline that it needs and lacks.
+
+    Returns:
+        the methods, and a finding on each ablation baseline that cannot be fitted.
+
+    Raises:
+        ModelError: the origin of an encoder cannot be read.
+    """
+    methods, findings = dict[str, Method](), list[Finding]()
+    waiting, known = list(recipe.methods.items()), dict(recipe.methods)
+    while waiting:
+        name, method = waiting.pop(0)
+        methods[name] = method
+        parent = _parent(method, recipe)
+        if parent is None or _baseline_in(known, method, parent) is not None:
+            continue
+        baseline = _with(method, parent.encoder)
+        if (reason := _refusal(method, baseline)) is not None:
+            begin = f"The gain of {NOUNS[parent.kind]} for {name} cannot be measured:"
+            if parent.kind == "pretrained":
+                message = f"{begin} {method.name} does not take random weights."
+                findings.append(Finding("note", "no-twin", message))
+            else:
+                message = f"{begin} the encoder before cannot be used: {reason}"
+                findings.append(Finding("warning", "no-twin", message))
+            continue
+        begin = f"{name}-{_SUFFIXES[parent.kind]}"
+        names = (begin if number == 1 else f"{begin}-{number}" for number in count(1))
+        free = next(of for of in names if of not in known)
+        known[free] = baseline
+        waiting.insert(0, (free, baseline))
+    return methods, findings
+
+
+def ablation_baselines(recipe: Recipe) -> dict[str, str]:
+    """Return method to its ablation baseline, for the methods that have one."""
+    found = {}
+    for name, method in recipe.methods.items():
+        parent = _parent(method, recipe)
+        baseline = None if parent is None else _baseline_in(recipe.methods, method, parent)
+        if baseline is not None:
+            found[name] = baseline
+    return found
+
+
+def encoder_gains(
+    recipe: Recipe,
+    entries: Mapping[str, LeaderboardEntry],
+    on_test: Mapping[str, Predictions],
+    before: Mapping[str, float],
+) -> tuple[EncoderGain, ...]:
+    """Return the comparison of each fitted method with its ablation baseline on test rows.
+
+    Args:
+        recipe: with the ablation baselines.
+        entries: method to its leaderboard entry, of those that are finished.
+        on_test: their predictions of the test rows.
+        before: what `seconds_before` returns.
+    """
+    gains = []
+    for name, baseline in ablation_baselines(recipe).items():
+        if name not in entries or baseline not in entries:
+            continue
+        parent = _parent(recipe.methods[name], recipe)
+        assert parent is not None
+        gains.append(
+            EncoderGain(
+                method=name,
+                beside=baseline,
+                kind=parent.kind,
+                comparison=compare(on_test[name], on_test[baseline], recipe.metric, recipe.seed),
+                seconds=entries[name].seconds_to_train,
+                seconds_beside=entries[baseline].seconds_to_train,
+                seconds_before=before[name] - before[baseline],
+            )
+        )
+    return tuple(gains)
+
+
+def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
+    """Return method to the seconds of adapting and pretraining its encoder and those before it.
+
+    Args:
+        recipe: as it is run.
+        adapted: the folder of the encoder that the run adapts itself.
+
+    Raises:
+        ModelError: the origin of an encoder cannot be read.
+    """
+    seconds = dict.fromkeys(recipe.methods, 0.0)
+    for name, method in with_encoder(recipe, str(adapted)).items():
+        place, known = encoder_of(method), set[str]()
+        while place and place not in known and (origin := origin_of(place)) is not None:
+            known.add(place)
+            seconds[name] += origin.seconds
+            place = origin.base
+    return seconds
+
+
+def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
+    """Return a warning on each encoder that was trained on texts of test rows.
+
+    Raises:
+        ModelError: the record of an encoder's corpus cannot be read.
+    """
+    findings = []
+    for encoder in dict.fromkeys(map(encoder_of, recipe.methods.values())):
+        origin = None if encoder in (None, ADAPTED) else origin_of(str(encoder))
+        place = Path(str(encoder)).expanduser()
+        if origin is None or not (rows := texts_in_corpus(place, test.texts)):
+            continue
+        allowed = ", which was allowed then" if origin.corpus.get("with_test") else ""
+        message = (
+            f"The encoder {encoder} was trained on the texts of {counted(rows, 'test row')} "
+            f"({rows / len(test):.1%}){allowed}. It has seen them without their labels, so scores "
+            "can be too high."
+        )
+        findings.append(Finding("warning", "test-in-corpus", message))
+    return findings
+
+
+def origin_of(encoder: str) -> Origin | None:
+    """Return how the encoder in a folder was made; None for an alias, a Hub name, other folders.
+
+    Raises:
+        ModelError: the record is damaged.
+    """
+    return None if is_alias(encoder) else read_origin(Path(encoder).expanduser())
+
+
+def _parent(method: Method, recipe: Recipe) -> Parent | None:
+    encoder = encoder_of(method)
+    if encoder == ADAPTED:
+        assert recipe.adapt is not None
+        return Parent("adapted", recipe.adapt.encoder)
+    origin = None if encoder is None else origin_of(encoder)
+    if origin is None:
+        return None
+    return Parent(origin.kind, origin.base if origin.kind == "adapted" else f"{PREFIX}{encoder}")
+
+
+def _baseline_in(methods: Mapping[str, Method], method: Method, parent: Parent) -> str | None:
+    """Return the name of the ablation baseline of a method, or None."""
+    baseline = _with(method, parent.encoder)
+    if baseline == method:  # the encoder replaced the one it was made from
+        return None
+    for name, other in methods.items():
+        encoder = encoder_of(other)
+        if encoder is None or type(other) is not type(method):
+            continue
+        is_same = encoder == parent.encoder or _place(encoder) == _place(parent.encoder)
+        if _with(other, "") == _with(method, "") and is_same:
+            return name
+    return None
+
+
+def _place(encoder: str) -> str:
+    try:
+        return resolve(encoder).path
+    except FinetextError:
+        return encoder
+
+
+def _with(method: Method, encoder: str) -> Method:
+    return replace(method, encoder=encoder)  # type: ignore[type-var]
+
+
+def _refusal(method: Method, baseline: Method) -> str | None:
+    """Return why an ablation baseline cannot be fitted, or None if it can."""
+    if baseline == method:
+        return f"{encoder_of(method)} replaced it in the same folder"
+    try:
+        baseline.check()
+    except FinetextError as error:
+        return str(error)
+    return None

@@ -1,0 +1,307 @@
+"""`resolve`: a recipe and its data become one `ResolvedRun`, before anything slow starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from finetext.core.contracts import FitContext, Listener, Method, encoder_of
+from finetext.core.environment import absolute, cache_folder
+from finetext.core.errors import DataError, RecipeError
+from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.core.types import Dataset, Finding, LabelScheme, Splits
+from finetext.core.wording import counted
+from finetext.data.read import read as read_data
+from finetext.data.sources import sample_recipe
+from finetext.data.split import split as split_rows
+from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
+from finetext.diagnosis.explore import Lengths, length_tables
+from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
+from finetext.evaluation.metrics import metric_for
+from finetext.runs.ablations import (
+    ablation_baselines,
+    seen_test_rows,
+    uses_adapted,
+    with_ablation_baselines,
+    with_encoder,
+)
+from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.training.precision import choose_device
+from finetext.training.record import check_installed
+
+if TYPE_CHECKING:
+    from finetext.pretraining.corpus import Corpus
+
+Methods = str | Method | Iterable[str | Method] | Mapping[str, Method]
+DATA_COPY: Final = "data.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedRun:
+    """All that a run depends on. Nothing changes it afterwards.
+
+    Attributes:
+        recipe: as `recipe.toml` has it: with absolute paths, ablation baselines, and the hashes of
+            data, corpus and costs. Data passed in Python are read from a copy in the run folder.
+        dataset: all rows.
+        splits: the same rows, frozen in three splits.
+        corpus: the texts to adapt an encoder to, or None.
+        name: the name of the run folder, after the source.
+        findings: what was noticed on the way.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    splits: Splits
+    corpus: Corpus | None
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def has_data_in_folder(self) -> bool:
+        """Whether the run folder has a copy of the data, which were passed in Python."""
+        return self.recipe.source == DATA_COPY
+
+
+def recipe_for(
+    what: Any,
+    methods: Methods | None = None,
+    read: ReadSettings | None = None,
+    split: SplitSettings | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Return the recipe to run: what is given, that of a sample, or the default one.
+
+    Args:
+        what: a `Recipe`, or anything that `finetext.read` takes.
+        methods: methods instead of those of the recipe; a name stands for the method that the
+            recipe has under it, if it has one.
+        read: how to read the data, instead of the settings of the recipe.
+        split: how to split them, likewise.
+        seed: the seed, likewise.
+
+    Raises:
+        RecipeError: the recipe names no data.
+    """
+    if isinstance(what, Recipe):
+        if what.source is None:
+            raise RecipeError("the recipe names no data; give it a source, or pass the data")
+        recipe = what
+    else:
+        values = sample_recipe(what) if isinstance(what, str) else {}
+        recipe = replace(Recipe.from_values(values), source=_source(what))
+    if methods is not None:
+        listed = [methods] if isinstance(methods, str | Method) else methods
+        chosen = listed if isinstance(listed, Mapping) else ladder(listed, recipe.methods)
+        recipe = replace(recipe, methods=chosen)
+    return replace(
+        recipe, read=read or recipe.read, split=split or recipe.split,
+        seed=recipe.seed if seed is None else seed,
+    )  # fmt: skip
+
+
+def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
+    """Refuse what cannot be run, before anything is trained.
+
+    Args:
+        recipe: what is to be run.
+        scheme: labels of the data, or None before they are known.
+
+    Raises:
+        FinetextError: the device, a tracker or an encoder is missing, or a setting does not suit
+            them or the labels.
+    """
+    check_installed(recipe.track)
+    if recipe.device not in ("auto", "cpu"):
+        choose_device(recipe.device)
+    if recipe.adapt is not None and uses_adapted(recipe):
+        from finetext.pretraining.adapt import checked
+
+        checked(recipe.adapt.settings)
+    for method in with_encoder(recipe).values():
+        method.check(scheme)
+    if scheme is not None:
+        recipe.decide.check(scheme)
+
+
+def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset, Splits]:
+    """Return the data and their splits, once the recipe is known to suit both."""
+    check_possible(recipe)
+    dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
+    hears.say(dataset.description)
+    splits = split_rows(dataset, recipe.split, recipe.seed)
+    check_possible(recipe, splits.scheme)
+    return dataset, splits
+
+
+def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
+    """Return all that a run depends on: data, splits, corpus, methods, paths and hashes.
+
+    Args:
+        recipe: what is to be run.
+        what: the data, if the recipe has no source.
+        hears: receives what the data are.
+
+    Raises:
+        FinetextError: the data or a setting cannot be used.
+    """
+    recipe = _with_absolute_paths(recipe)
+    methods, findings = with_ablation_baselines(recipe)
+    recipe = replace(recipe, methods=methods)
+    dataset, splits = read_and_split(recipe, what, hears)
+    metric_for(recipe.metric, splits.scheme)
+    rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
+    hears.say(f"splits: {rows} rows, {counted(len(splits.scheme), 'label')}")
+    corpus, noticed = _corpus(recipe, splits)
+    findings += noticed
+    decide = recipe.decide.with_hash(splits.scheme)
+    if decide.costs is not None and recipe.decide.content_hash not in (None, decide.content_hash):
+        message = (
+            f"the costs in {decide.costs} have changed since this recipe was last run, so labels "
+            "are decided differently"
+        )
+        findings.append(Finding("warning", "costs-changed", message))
+    findings += seen_test_rows(recipe, splits.test)
+    if (changed := data_changed(recipe, dataset)) is not None:
+        findings.append(changed)
+    adapt = recipe.adapt
+    if adapt is not None and corpus is not None:
+        adapt = replace(adapt, content_hash=corpus.content_hash)
+    source, read = recipe.source, recipe.read
+    if source is None:
+        source, read = DATA_COPY, _reading_of_copy(dataset)
+    resolved = replace(
+        recipe, source=source, read=read, adapt=adapt, decide=decide,
+        content_hash=dataset.content_hash,
+    )  # fmt: skip
+    return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
+
+
+def check_data(
+    recipe: Recipe, splits: Splits, hears: Listener, noticed: Sequence[Finding] = ()
+) -> tuple[list[Finding], Sequence[Lengths]]:
+    """Check the data; return all findings, those noticed before first, and the lengths of texts.
+
+    Raises:
+        DataError: a finding is an error.
+    """
+    with counting_tokens(Material.of(splits), model_inputs(recipe), hears.progress) as material:
+        findings = [*noticed, *check_material(material)]
+        lengths = length_tables(material)
+    for finding in findings:
+        hears.finding(finding)
+    if errors := [finding.message for finding in findings if finding.severity == "error"]:
+        raise DataError("\n".join(errors))
+    return findings, lengths
+
+
+def data_changed(recipe: Recipe, dataset: Dataset) -> Finding | None:
+    """Return a warning if the data are not those that the recipe was last run on."""
+    if recipe.content_hash in (None, dataset.content_hash):
+        return None
+    message = "the data have changed since this recipe was last run, so the results will differ"
+    return Finding("warning", "data-changed", message)
+
+
+def model_inputs(recipe: Recipe) -> list[tuple[str, int | None]]:
+    """Return the encoders of the methods, and where each method truncates a text.
+
+    Ablation baselines have the tokenizer of their method, so they are left out.
+    """
+    left_out = set(ablation_baselines(recipe).values())
+    return [
+        (encoder, getattr(method, "max_length", None))
+        for name, method in with_encoder(recipe).items()
+        if name not in left_out and (encoder := encoder_of(method))
+    ]
+
+
+def context_for(recipe: Recipe, hears: Listener) -> FitContext:
+    """Return the context to fit methods in."""
+    return FitContext(
+        seed=recipe.seed, device=recipe.device, metric=recipe.metric, cache=cache_folder(),
+        progress=hears.progress, say=hears.say, find=hears.finding,
+    )  # fmt: skip
+
+
+def run_name(recipe: Recipe) -> str:
+    """Return a name for the run folder, after the source."""
+    if recipe.source is None:
+        return "run"
+    first = recipe.source if isinstance(recipe.source, str) else next(iter(recipe.source.values()))
+    stem = first.rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1].split(".")[0]
+    return re.sub(r"[^\w-]+", "-", stem).strip("-") or "run"
+
+
+def _corpus(recipe: Recipe, splits: Splits) -> tuple[Corpus | None, list[Finding]]:
+    """Return the corpus to adapt to, without the texts of test rows; None if no method needs it."""
+    adapt = recipe.adapt
+    if adapt is None:
+        return None, []
+    if not uses_adapted(recipe):
+        message = f'[adapt] is unused: no method has encoder = "{ADAPTED}"'
+        return None, [Finding("warning", "adapt-unused", message)]
+    from finetext.pretraining.corpus import CorpusSettings, read_corpus
+
+    settings = CorpusSettings(ReadSettings(labelled=False), test=tuple(splits.test.texts))
+    corpus = read_corpus(adapt.corpus or splits.train.texts, settings, recipe.seed)
+    findings = [Finding("note", "corpus", f"Adapting: {corpus.summary()}."), *corpus.findings]
+    if adapt.content_hash not in (None, corpus.content_hash):
+        message = "the corpus has changed since this recipe was last run: results will differ"
+        findings.append(Finding("warning", "corpus-changed", message))
+    return corpus, findings
+
+
+def _reading_of_copy(dataset: Dataset) -> ReadSettings:
+    """Return how to read the data from their copy in the run folder."""
+    scheme = dataset.scheme
+    return ReadSettings(
+        text="text",
+        label="label",
+        group="group" if "group" in dataset.table.column_names else None,
+        id="id",
+        label_names=None if scheme is None else {name: name for name in scheme.names},
+        multilabel=None if scheme is None else scheme.multilabel,
+    )
+
+
+def _source(what: Any) -> Any:
+    """Return the path, address, sample or splits of a source; None for data passed in Python."""
+    if isinstance(what, str | Path):
+        return absolute(str(what))
+    if isinstance(what, Mapping) and all(isinstance(of, str | Path) for of in what.values()):
+        return {str(split): absolute(str(path)) for split, path in what.items()}
+    return None
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    read, adapt, decide = recipe.read, recipe.adapt, recipe.decide
+    if isinstance(read.label_names, str | Path):
+        read = replace(read, label_names=absolute(str(read.label_names)))
+    if adapt is not None:
+        corpus = adapt.corpus
+        paths = absolute(corpus) if isinstance(corpus, str) else tuple(map(absolute, corpus or ()))
+        settings = replace(adapt.settings, encoder=_absolute_encoder(adapt.encoder))
+        adapt = replace(adapt, corpus=paths or None, settings=settings)
+    if decide.costs is not None:
+        decide = replace(decide, costs=Path(absolute(str(decide.costs))))
+    methods = {
+        name: replace(method, encoder=_absolute_encoder(encoder))  # type: ignore[type-var]
+        if (encoder := encoder_of(method)) not in (None, ADAPTED)
+        else method
+        for name, method in recipe.methods.items()
+    }
+    source = _source(recipe.source)
+    return replace(recipe, source=source, read=read, adapt=adapt, decide=decide, methods=methods)
+
+
+def _absolute_encoder(encoder: str) -> str:
+    """Return the absolute path of an encoder in a folder, also after `random:`."""
+    prefix = PREFIX if encoder.startswith(PREFIX) else ""
+    name = encoder.removeprefix(prefix)
+    if is_alias(name) or preset_of(encoder):
+        return encoder
+    return prefix + absolute(name)
