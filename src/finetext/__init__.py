@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation, adapt
     from finetext.pretraining.pretrain import Pretraining, pretrain
     from finetext.runs.export import Exported, ExportTerms, export
-    from finetext.runs.fit import RangeTest, find_lr
-    from finetext.runs.fit import fit
-    from finetext.runs.fit import find_label_errors
+    from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
     from finetext.runs.learning_curve import CurveSettings, learning_curve
     from finetext.runs.pipeline import train
     from finetext.runs.recipe import Recipe

@@ -135,15 +135,17 @@ def _with_adapted(asked: Recipe, path: Path | None) -> Recipe:
 
     if path is None or asked.adapt is None:
         return asked
-    return replace(asked, methods=with_encoder(asked, str(path.parent.absolute() / ADAPTED)), adapt=None)
+    return replace(
+        asked, methods=with_encoder(asked, str(path.parent.absolute() / ADAPTED)), adapt=None
+    )
 
 
 def _find(search: _Search, out: Path | None, output: Output) -> None:
     """Search, show the first suspects, and write the list for a reviewer."""
     from finetext.data.write import check_new
     from finetext.diagnosis.corrections import write_suspects
-    from finetext.runs.reporting import write_diagnosis
     from finetext.runs.fit import find_label_errors
+    from finetext.runs.reporting import write_diagnosis
 
     if out is not None:
         check_new(out, search.recipe.source)
