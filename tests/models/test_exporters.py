@@ -102,7 +102,7 @@ def test_other_data_or_a_changed_file_have_no_training_rows(
     changed = tmp_path / "changed.csv"
     changed.write_text(reviews.read_text() + "a new film,good,x\n", encoding="utf-8")
     (run / "recipe.toml").write_text(recipe.replace(str(reviews), str(changed)), encoding="utf-8")
-    with pytest.raises(RunError, match="not the ones it was begun with"):
+    with pytest.raises(RunError, match="have changed since it started"):
         open_origin(run).training_rows()
 
 
@@ -122,7 +122,7 @@ def test_force_keeps_it_and_says_so(command: Command, finished: Path, tmp_path: 
     assert command(*words).status == 2
     seen = command(*words, "--force")
     assert seen.status == 0
-    assert "it is kept, as you force it" in seen.err
+    assert "it is kept because of --force" in seen.err
     assert "same labels on" in seen.out
     assert f"export: {place}" in seen.out
     assert finetext.load(place).kind == "majority"

@@ -72,10 +72,10 @@ def test_the_report_is_written_anew_from_the_folder_alone(
 AGAIN = {
     "errors": "errors {}",
     "slices": "slices {}",
-    "suspects": "labels {}",
+    "suspects": "label-errors {}",
     "words": "explain {} --classes",
     "map": "map {}",
-    "curve": "curve --recipe {}/recipe.toml",
+    "curve": "learning-curve --recipe {}/recipe.toml",
 }
 
 

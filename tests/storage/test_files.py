@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from finetext.core.types import Dataset, Splits
-from finetext.runs.folder import write_splits
+from finetext.runs.folder import split_columns
+from finetext.runs.predictions import write_table
 from finetext.storage import cache as caching
 from finetext.storage import files as durable
 from finetext.storage.files import replaced_folder, write_text
@@ -42,8 +43,8 @@ def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Steps:
     return heard
 
 
-def write_table(path: Path, topics: Dataset) -> None:
-    write_splits(path, Splits(topics, topics, topics))
+def write_splits(path: Path, topics: Dataset) -> None:
+    write_table(path, split_columns(Splits(topics, topics, topics)))
 
 
 def write_arrays(path: Path, topics: Dataset) -> None:
@@ -54,7 +55,7 @@ def write_arrays(path: Path, topics: Dataset) -> None:
     ("write", "name"),
     [
         (lambda path, topics: write_text(path, "é"), "text.json"),
-        (write_table, "table.parquet"),
+        (write_splits, "table.parquet"),
         (write_arrays, "arrays.safetensors"),
     ],
     ids=["text", "table", "cache"],

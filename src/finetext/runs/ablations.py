@@ -27,12 +27,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {"adapted": "unadapted", "pretrained": "ra
 
 @dataclass(frozen=True)
 class Parent:
-    """The encoder that another was made from, and how: adapted, or pretrained from random weights.
-
-    Attributes:
-        kind: "adapted" or "pretrained".
-        encoder: the encoder before, `random:FOLDER` for random weights.
-    """
+    """How an encoder was made, and from which; that is `random:FOLDER` for random weights."""
 
     kind: Kind
     encoder: str
@@ -46,10 +41,7 @@ def uses_adapted(recipe: Recipe) -> bool:
 def with_encoder(recipe: Recipe, adapted: str | None = None) -> dict[str, Method]:
     """Return the methods with an encoder that can be loaded in the place of "adapted".
 
-    Args:
-        recipe: what is to be run.
-        adapted: the folder of the adapted encoder; by default the encoder it starts from, which
-            has the same tokenizer and context.
+    That is the folder `adapted`, or the encoder to adapt: tokenizer and context are the same.
     """
     place = adapted or (recipe.adapt.encoder if recipe.adapt is not None else ADAPTED)
     return {
@@ -61,11 +53,7 @@ def with_encoder(recipe: Recipe, adapted: str | None = None) -> dict[str, Method
 def with_ablation_baselines(recipe: Recipe) -> tuple[dict[str, Method], list[Finding]]:
     """Return the methods, each followed by the ablation baseline that it needs and lacks.
 
-    Returns:
-        the methods, and a finding on each ablation baseline that cannot be fitted.
-
-    Raises:
-        ModelError: the origin of an encoder cannot be read.
+    There is a finding on each ablation baseline that cannot be fitted.
     """
     methods, findings = dict[str, Method](), list[Finding]()
     waiting, known = list(recipe.methods.items()), dict(recipe.methods)
@@ -110,13 +98,9 @@ def encoder_gains(
     on_test: Mapping[str, Predictions],
     before: Mapping[str, float],
 ) -> tuple[EncoderGain, ...]:
-    """Return the comparison of each fitted method with its ablation baseline on test rows.
+    """Return the comparison of each finished method with its ablation baseline on test rows.
 
-    Args:
-        recipe: with the ablation baselines.
-        entries: method to its leaderboard entry, of those that are finished.
-        on_test: their predictions of the test rows.
-        before: what `seconds_before` returns.
+    `before` is what `seconds_before` returns.
     """
     gains = []
     for name, baseline in ablation_baselines(recipe).items():
@@ -139,15 +123,7 @@ def encoder_gains(
 
 
 def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
-    """Return method to the seconds of adapting and pretraining its encoder and those before it.
-
-    Args:
-        recipe: as it is run.
-        adapted: the folder of the encoder that the run adapts itself.
-
-    Raises:
-        ModelError: the origin of an encoder cannot be read.
-    """
+    """Return method to the seconds of adapting and pretraining its encoder and those before it."""
     seconds = dict.fromkeys(recipe.methods, 0.0)
     for name, method in with_encoder(recipe, str(adapted)).items():
         place, known = encoder_of(method), set[str]()
@@ -159,11 +135,7 @@ def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
 
 
 def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
-    """Return a warning on each encoder that was trained on texts of test rows.
-
-    Raises:
-        ModelError: the record of an encoder's corpus cannot be read.
-    """
+    """Return a warning on each encoder that was trained on texts of test rows."""
     findings = []
     for encoder in dict.fromkeys(map(encoder_of, recipe.methods.values())):
         origin = None if encoder in (None, ADAPTED) else origin_of(str(encoder))
@@ -183,8 +155,7 @@ def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
 def origin_of(encoder: str) -> Origin | None:
     """Return how the encoder in a folder was made; None for an alias, a Hub name, other folders.
 
-    Raises:
-        ModelError: the record is damaged.
+    Raises a ModelError if the record is damaged.
     """
     return None if is_alias(encoder) else read_origin(Path(encoder).expanduser())
 

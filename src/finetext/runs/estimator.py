@@ -1,11 +1,4 @@
-"""`TextClassifier`: finetext as an estimator for scikit-learn's pipelines and searches.
-
-from finetext.sklearn import TextClassifier
-from sklearn.model_selection import GridSearchCV
-
-search = GridSearchCV(TextClassifier("finetune", epochs=2), {"learning_rate": [5e-5, 1e-4]})
-search.fit(texts, labels)
-"""
+"""`TextClassifier`: finetext as an estimator for scikit-learn's pipelines and searches."""
 
 from __future__ import annotations
 

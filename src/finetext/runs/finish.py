@@ -24,19 +24,13 @@ from finetext.runs.run import Run, resume_command
 from finetext.storage.codec import to_json
 from finetext.storage.files import write_json
 
-FAILED: Final = "failed"
-"""Code of the finding that a method failed, and would fail again with the same settings."""
-STOPPED: Final = "unfinished"
-"""Code of the finding that methods are missing, which can be resumed."""
+FAILED: Final = "failed"  # code of the finding: would fail again with the same settings
+STOPPED: Final = "unfinished"  # likewise: can be resumed
 Fitted = Mapping[str, FittedMethod]
 
 
 def finish(started: Started, fitted: Fitted) -> Run:
-    """Evaluate and diagnose the run, and write model cards, report, leaderboard and verdict.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
+    """Evaluate and diagnose the run, and write model cards, report, leaderboard and verdict."""
     run, splits, recipe = evaluated(started, fitted), started.run.splits, started.recipe
     if "tfidf" in fitted:
         best = Predicted(
@@ -53,15 +47,9 @@ def finish(started: Started, fitted: Fitted) -> Run:
 
 
 def finish_without(started: Started, fitted: Fitted, error: BaseException) -> str:
-    """Keep what was finished before a run failed or was stopped.
+    """Keep what was finished before a run failed or was stopped, without a report if stopped.
 
-    Args:
-        started: the run.
-        fitted: the methods that are finished.
-        error: what ended it; after `KeyboardInterrupt` no time is spent on a report.
-
-    Returns:
-        what happened, where the finished methods are, and how to resume.
+    Returns what happened, where the finished methods are, and how to resume.
     """
     is_stopped, is_final = isinstance(error, KeyboardInterrupt), _would_fail_again(error)
     happened = f"{_at(started, fitted)} {_reason(started, error)}"

@@ -29,25 +29,17 @@ from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json
 from finetext.storage.resume import Attempts, forget
 
-ENTRY: Final = "entry.json"
-"""The file that makes a method count as finished; it is written last."""
+ENTRY: Final = "entry.json"  # written last: with it a method is finished
 _RESULTS: Final = ("predictions.parquet", "scores.json", "model")
 _CLEARED: Final = (*_RESULTS, "predictions.part", ENTRY)
-_WRITTEN_LATER: Final = (DESCRIPTION, CARD)
-"""Files of the model that are written again when the run is finished."""
+_WRITTEN_LATER: Final = (DESCRIPTION, CARD)  # again, when the run is finished
 _NOTICED: Final = "noticed.json"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
 
 
 @dataclass(frozen=True, eq=False)
 class Started:
-    """A run whose folder is made.
-
-    Attributes:
-        folder: the run folder.
-        run: what the run depends on.
-        context: seed, device, cache, checkpoints and listeners to fit with.
-    """
+    """A run whose folder is made, and the context to fit its methods in."""
 
     folder: Path
     run: ResolvedRun
@@ -74,11 +66,7 @@ class FittedMethod:
 
 
 def adapt_encoder(started: Started) -> None:
-    """Adapt the encoder of the run, or resume that; nothing if it is finished or not needed.
-
-    Raises:
-        FinetextError: the training failed, or the folder cannot be written.
-    """
+    """Adapt the encoder of the run, or resume that, if it is needed and not finished."""
     adapt, corpus, context = started.recipe.adapt, started.run.corpus, started.context
     if adapt is None or corpus is None:
         return
@@ -115,16 +103,7 @@ def _noticed(folder: Path) -> list[Finding]:
 
 
 def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
-    """Fit a method on train, calibrate it on validation, predict test once, and write all.
-
-    Args:
-        name: its name in the leaderboard, and of its folder in the run.
-        method: what to fit.
-        started: the run.
-
-    Raises:
-        FinetextError: the method cannot be fitted, or the folder cannot be written.
-    """
+    """Fit a method on train, calibrate it on validation, predict test once, and write all."""
     place, seed, splits = started.folder / name, started.context.seed, started.run.splits
     with _attempt(place, started.context) as attempts:
         classifier, predictions, seconds, test_seconds = _fit(name, method, started, attempts)
@@ -157,9 +136,6 @@ def finished_method(name: str, folder: Path) -> FittedMethod | None:
     """Return a method that was finished before, or None if it is to be fitted, or fitted again.
 
     It is fitted again if a file is missing or has another size than when it was written.
-
-    Raises:
-        RunError: what is no longer needed cannot be removed.
     """
     place = folder / name
     try:
@@ -190,16 +166,7 @@ def fit_seeds(
     """Fit the methods with the further seeds of the recipe, and return them with all scores.
 
     All methods are fitted with the second seed, then with the third, and so on. The predictions
-    are written to `METHOD/seed-NUMBER`, and no model; what was finished before is read. A finding
-    names its seeds, unless all have it.
-
-    Args:
-        fitted: as they came out with the first seed.
-        methods: what to fit, by the same names.
-        started: the run.
-
-    Raises:
-        FinetextError: a method cannot be fitted, or the folder cannot be written.
+    are written to `METHOD/seed-NUMBER`, and no model; what was finished before is read.
     """
     first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
     if started.recipe.seeds == 1:

@@ -36,20 +36,13 @@ PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
     "numpy", "scipy",
 )  # fmt: skip
-_DEEPEST: Final = 20
-"""Encoders to follow back at most: a ring of records must not hang."""
+_DEEPEST: Final = 20  # encoders to follow back: a ring of records must not hang
 
 
 def start_run(
     folder: Path, run: ResolvedRun, findings: Sequence[Finding], lengths: Sequence[Lengths]
 ) -> None:
-    """Fill the run folder with all that is known before training, the recipe last.
-
-    Data that were passed in Python are copied into it.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
+    """Fill the run folder with all that is known before training, the recipe last."""
     recipe, splits, scheme = run.recipe, run.splits, run.splits.scheme
     described = {
         "source": recipe.source,
@@ -63,7 +56,7 @@ def start_run(
         "lengths": to_json(list(lengths)),
     }
     try:
-        if run.has_data_in_folder:
+        if recipe.source == DATA_COPY:
             names = run.dataset.table.column_names
             write_table(folder / DATA_COPY, {name: run.dataset.column(name) for name in names})
         write_table(folder / "splits.parquet", split_columns(splits))
@@ -130,13 +123,7 @@ def record_models(
 ) -> None:
     """Write scores, data and costs of each method into its model folder, and on its card.
 
-    They are counts, scores and names of files, but neither texts nor folders of the machine, so
-    that a model folder can leave its run.
-
-    Raises:
-        ModelError: a model folder is damaged.
-        RunError: a file of the run is damaged.
-        OSError: a file cannot be read or written.
+    A model folder can leave its run, so neither texts nor folders of the machine are recorded.
     """
     described = json.loads((folder / "data.json").read_text("utf-8"))
     environment = json.loads((folder / "environment.json").read_text("utf-8"))

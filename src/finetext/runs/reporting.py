@@ -53,16 +53,7 @@ _GAP: Final = 2
 
 
 def write_diagnosis(run: Path, kind: str, found: Any) -> None:
-    """Keep a diagnosis for the report, instead of an earlier one.
-
-    Args:
-        run: the run folder.
-        kind: one of `KINDS`.
-        found: an instance of its class.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
+    """Keep a diagnosis, one of `KINDS`, for the report; raises a RunError if that fails."""
     try:
         (run / FOLDER).mkdir(exist_ok=True)
         write_json(run / FOLDER / f"{kind}.json", found.to_json())
@@ -92,13 +83,8 @@ def read_diagnoses(run: Path) -> Diagnoses:
 def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
     """Find errors, slices, words and label errors, as far as that is quick, and keep them.
 
-    Errors and slices are those of validation rows, so that nothing is chosen by test rows. Label
-    errors are looked for in all rows, out-of-fold, with the hyperparameters of TF-IDF.
-
-    Args:
-        started: the run.
-        best: the predictions of validation rows by the best method.
-        tfidf: the model folder of TF-IDF.
+    Errors and slices are those of validation rows by the best method, so that nothing is chosen by
+    test rows. Label errors are looked for in all rows, out-of-fold, with TF-IDF.
     """
     from finetext.diagnosis.explain import class_words
     from finetext.diagnosis.losses import find_errors
@@ -147,18 +133,10 @@ def _all_rows(splits: Splits) -> Dataset:
 
 
 def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
-    """Write the report of a finished run again, with all diagnoses made since.
+    """Write `report.html` of a finished run again, with all diagnoses made since.
 
-    Args:
-        run: the run folder.
-        find: called with a finding on each diagnosis that cannot be read. The report has the
-            finding in its place.
-
-    Returns:
-        the page, `report.html` in the run folder.
-
-    Raises:
-        RunError: it is not the folder of a finished run, is damaged, or cannot be written.
+    `find` is called with a finding on each diagnosis that cannot be read, which the report has in
+    its place. Raises a RunError if the run is unfinished or damaged, or cannot be written.
     """
     opened = Run.open(run)
     data = report_data(opened)
@@ -209,11 +187,7 @@ def report_data(run: Run) -> ReportData:
 
 
 def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:
-    """Return the first test rows of a run with text, truth, prediction and its probability.
-
-    Raises:
-        UnknownNameError: the run has no such method.
-    """
+    """Return the first test rows of a run with text, truth, prediction and its probability."""
     predictions = stored_predictions(run, method, "test")
     texts = run.texts(method)[:count]
     truths = predictions.scheme.decode(predictions.targets[:count])

@@ -60,11 +60,6 @@ class ResolvedRun:
     name: str
     findings: tuple[Finding, ...]
 
-    @property
-    def has_data_in_folder(self) -> bool:
-        """Whether the run folder has a copy of the data, which were passed in Python."""
-        return self.recipe.source == DATA_COPY
-
 
 def recipe_for(
     what: Any,
@@ -73,18 +68,9 @@ def recipe_for(
     split: SplitSettings | None = None,
     seed: int | None = None,
 ) -> Recipe:
-    """Return the recipe to run: what is given, that of a sample, or the default one.
+    """Return the recipe that is given, that of a sample or the default one, with other settings.
 
-    Args:
-        what: a `Recipe`, or anything that `finetext.read` takes.
-        methods: methods instead of those of the recipe; a name stands for the method that the
-            recipe has under it, if it has one.
-        read: how to read the data, instead of the settings of the recipe.
-        split: how to split them, likewise.
-        seed: the seed, likewise.
-
-    Raises:
-        RecipeError: the recipe names no data.
+    A name among the methods stands for the method that the recipe has under it, if it has one.
     """
     if isinstance(what, Recipe):
         if what.source is None:
@@ -104,15 +90,9 @@ def recipe_for(
 
 
 def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
-    """Refuse what cannot be run, before anything is trained.
+    """Refuse a device, tracker, encoder or setting that cannot be used, before any training.
 
-    Args:
-        recipe: what is to be run.
-        scheme: labels of the data, or None before they are known.
-
-    Raises:
-        FinetextError: the device, a tracker or an encoder is missing, or a setting does not suit
-            them or the labels.
+    Settings are checked against the labels once the scheme is known.
     """
     check_installed(recipe.track)
     if recipe.device not in ("auto", "cpu"):
@@ -140,13 +120,7 @@ def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset,
 def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     """Return all that a run depends on: data, splits, corpus, methods, paths and hashes.
 
-    Args:
-        recipe: what is to be run.
-        what: the data, if the recipe has no source.
-        hears: receives what the data are.
-
-    Raises:
-        FinetextError: the data or a setting cannot be used.
+    `what` are the data if the recipe has no source.
     """
     recipe = _with_absolute_paths(recipe)
     methods, findings = with_ablation_baselines(recipe)
@@ -185,8 +159,7 @@ def check_data(
 ) -> tuple[list[Finding], Sequence[Lengths]]:
     """Check the data; return all findings, those noticed before first, and the lengths of texts.
 
-    Raises:
-        DataError: a finding is an error.
+    Raises a DataError if a finding is an error.
     """
     with counting_tokens(Material.of(splits), model_inputs(recipe), hears.progress) as material:
         findings = [*noticed, *check_material(material)]

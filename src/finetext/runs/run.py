@@ -38,15 +38,9 @@ _THIS_PROGRAM: Final = secrets.token_hex(8)
 
 
 def record_access(run: Path, by: str, program: str | None = None) -> int:
-    """Record an access to the test rows; nothing is recorded where the run cannot be written.
+    """Record an access to the test rows, if the run folder can be written.
 
-    Args:
-        run: the run folder.
-        by: the command, such as "finetext errors", or "Python".
-        program: what identifies the program, or None.
-
-    Returns:
-        the number of accesses, this one and the run's own evaluation included.
+    Returns the number of accesses, this one and the run's own evaluation included.
     """
     before = len(accesses(run))
     line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
@@ -107,12 +101,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """Read a run folder.
-
-        Raises:
-            RunError: it is not the folder of a finished run, or it is damaged; of an unfinished
-                run the message says how to resume it.
-        """
+        """Read a run folder; raises a RunError if it is not that of a finished run, or damaged."""
         folder = Path(folder)
         path = folder / "leaderboard.json"
         if not cls.is_at(folder):
@@ -153,8 +142,7 @@ class Run:
     def entry(self, method: str | None = None) -> LeaderboardEntry:
         """Return the leaderboard entry of a method, the best one by default.
 
-        Raises:
-            UnknownNameError: the run has no such method.
+        Raises an UnknownNameError if the run has no such method.
         """
         by_name = {entry.method: entry for entry in self.leaderboard}
         name = method or self.best
@@ -203,13 +191,8 @@ class Run:
     def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
         """Return the log of the training of a method, the best one by default.
 
-        A resumed training can have a step twice; the later line counts.
-
-        Returns:
-            one mapping for each line; none if the method does not train step by step.
-
-        Raises:
-            UnknownNameError: the run has no such method.
+        There are no lines if it does not train step by step. A resumed training can have a step
+        twice; the later line counts.
         """
         return read_log(self.folder / self.entry(method).method / "log.jsonl")
 
