@@ -105,7 +105,7 @@ def test_who_is_stopped_says_how_to_go_on(
         "to resume: finetext train --resume --out 'my run'\nfinetext: stopped\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
-    assert ("stopping; what is finished is written" in seen.err) != quiet
+    assert ("stopping; writing what is finished" in seen.err) != quiet
     shown = command("show", "my run")
     assert "report:" not in shown.out
     assert "unfinished: tfidf\nto resume: finetext train --resume --out 'my run'" in shown.out

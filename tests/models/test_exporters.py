@@ -160,7 +160,7 @@ def test_without_rows_it_needs_data_or_force(
 
 def test_a_classifier_is_exported_with_rows_and_a_folder(finished: Path, tmp_path: Path) -> None:
     classifier = finetext.load(finished)
-    with pytest.raises(RecipeError, match="in which folder"):
+    with pytest.raises(RecipeError, match="name the folder for the export"):
         finetext.export(classifier, "same")
     rows = (["a fine film", "a dull film"], ["good", "bad"])
     found = finetext.export(classifier, "same", tmp_path / "e", data=rows)
@@ -286,7 +286,7 @@ def test_several_labels_agree_where_all_of_them_do(
     assert found.compared is not None
     assert found.compared.agreement == 1
     assert set(found.compared.scores) == {"subset_accuracy", "macro_f1"}
-    with pytest.raises(ModelError, match=r"less than the 99\.00%"):
+    with pytest.raises(ModelError, match=r"less than the required 99\.00%"):
         finetext.export(classifier, "silly", tmp_path / "f", data=mixed_topics)
 
 
