@@ -109,7 +109,7 @@ TRAIN = {
     "train {}/ok.csv --train-size 2.5": "the size of train is 2.5",
     "train {}/ok.csv --train-size 0.8 --test-size 0.5": "add up to more than the 60 rows",
     "train {}/ok.csv --test-size many": "neither a share such as 0.2 nor a count",
-    "train {}/ok.csv --test-size 1000": "1,000 rows are asked",
+    "train {}/ok.csv --test-size 1000": "1,000 rows are requested",
     "train {}/ok.csv --test-size nan": "the size of test is nan",
     "train {}/ok.csv --device tpu": "'tpu' is not a device",
     "train {}/ok.csv --device cuda:99": "not on this machine",
