@@ -21,8 +21,7 @@ from finetext.data.read import read
 
 TEXTS = st.text(
     st.one_of(
-        st.sampled_from(list(",;|\t\"'\n\r #\\")),
-        st.characters(blacklist_categories=("Cs", "Cc")),
+        st.sampled_from(list(",;|\t\"'\n\r #\\")), st.characters(blacklist_categories=("Cs", "Cc"))
     ),
     max_size=30,
 ).map(lambda text: "a text " + text)

@@ -39,11 +39,7 @@ def test_indicator_columns_must_hold_0_and_1() -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [
-        [["a", "b"], ["b"], []],
-        ["['a', 'b']", "['b']", "[]"],
-        ['["a", "b"]', '["b"]', "[]"],
-    ],
+    [[["a", "b"], ["b"], []], ["['a', 'b']", "['b']", "[]"], ['["a", "b"]', '["b"]', "[]"]],
 )
 def test_list_columns(labels: list[Any]) -> None:
     assert read(rows(*labels)).labels == [["a", "b"], ["b"], []]

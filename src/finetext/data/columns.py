@@ -10,17 +10,30 @@ from typing import Any, Final
 
 from finetext.core.errors import DataError, UnlabelledError, nearest
 from finetext.core.settings import ReadSettings
-from finetext.core.wording import (
-    ID_NAMES,
-    KNOWN_NAMES,
-    LABEL_NAMES,
-    SPLIT_NAMES,
-    TEXT_NAMES,
-    plain_name,
-)
 from finetext.data.label_cells import find_joiner, missing
 from finetext.data.rows import SPLIT_WORDS, Batch
 
+TEXT_NAMES: Final = (
+    *("text", "texts", "sentence", "sentences", "review", "reviews", "content", "tweet"),
+    *("message", "comment", "comment_text", "review_text", "tweet_text", "full_text"),
+    *("clean_text", "text_clean", "raw_text", "body", "utterance", "question", "query"),
+    *("document", "post", "article", "sms", "snippet", "phrase", "statement", "description"),
+    *("abstract", "answer", "response", "verbatim", "paragraph", "passage", "excerpt"),
+    *("headline", "title", "summary", "input", "news"),
+)
+LABEL_NAMES: Final = (
+    *("label", "labels", "label_name", "label_text", "category", "categories", "class"),
+    *("classes", "class_name", "sentiment", "intent", "target", "topic", "topics", "emotion"),
+    *("emotions", "stance", "polarity", "tag", "tags", "code", "codes", "label_id", "class_id"),
+    *("label_index", "classification", "annotation", "gold", "y", "rating", "stars", "score"),
+)
+_ID_NAMES: Final = (
+    *("id", "ids", "row_id", "text_id", "doc_id", "document_id", "example_id", "sentence_id"),
+    *("comment_id", "tweet_id", "review_id", "message_id", "item_id", "guid", "uid", "uuid"),
+    *("idx", "index"),
+)
+_SPLIT_NAMES: Final = ("split", "partition", "subset")
+KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + _ID_NAMES + _SPLIT_NAMES)
 _SAMPLE: Final = 2000
 _ENOUGH_TO_JUDGE: Final = 20
 _INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
@@ -38,6 +51,12 @@ class Chosen:
     split: str | None
 
 
+def plain_name(name: str) -> str:
+    """Return a column name in snake case: "Comment Text" -> comment_text."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[\s\-.]+", "_", spaced).lower()
+
+
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     """Choose columns as given and find the others."""
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
@@ -51,7 +70,7 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     first = free(*labels, group, id_column)
     text = named(batch, settings.text) if settings.text else _find_text(batch, first)
     id_column = id_column or _find_id(batch, free(*labels, group, text))
-    split = _by_name(SPLIT_NAMES, free(*labels, group, id_column, text))
+    split = by_name(_SPLIT_NAMES, free(*labels, group, id_column, text))
     words = {str(value).strip().lower() for value in batch.columns[split]} if split else set()
     if not {"train"} < {SPLIT_WORDS.get(word) for word in words}:
         split = None
@@ -84,14 +103,15 @@ def has_column(batch: Batch, name: str) -> bool:
         return False
 
 
-def _by_name(names: Sequence[str], free: Sequence[str]) -> str | None:
+def by_name(names: Sequence[str], free: Sequence[str]) -> str | None:
+    """Return the first free column, in the order of the names, whose plain name is one of these."""
     by_plain = {plain_name(column): column for column in reversed(free)}
     return next((by_plain[name] for name in names if name in by_plain), None)
 
 
 def _find_text(batch: Batch, free: Sequence[str]) -> str:
     """The column called text or the like; else the one with the longest strings with spaces."""
-    if found := _by_name(TEXT_NAMES, free):
+    if found := by_name(TEXT_NAMES, free):
         return found
     lengths = {name: _mean_length(batch.columns[name]) for name in free}
     longest = max(lengths, key=lambda name: lengths[name], default=None)
@@ -114,10 +134,8 @@ def _mean_length(values: Sequence[Any]) -> float:
 
 def _find_id(batch: Batch, free: Sequence[str]) -> str | None:
     """The column called id, or one with a similar name whose values are complete and differ."""
-    if exact := _by_name(ID_NAMES[:1], free):
-        return exact
-    found = _by_name(ID_NAMES, free)
-    values = batch.columns[found] if found else []
+    found = by_name(_ID_NAMES, free)
+    values = batch.columns[found] if found and plain_name(found) != "id" else []
     unique = None not in values and len(set(map(str, values))) == len(values)
     return found if unique else None
 
@@ -126,10 +144,8 @@ def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> t
     known = settings.classes if settings.multilabel else None
     if known and all(name in free and _is_indicator(batch.columns[name]) for name in known):
         return tuple(known)
-    found = _by_name(LABEL_NAMES, free)
-    if found is None and settings.labelled:
-        found = _few_values(batch, free)
-    if found is None and settings.labelled:
+    found = by_name(LABEL_NAMES, free)
+    if settings.labelled and not (found := found or _few_values(batch, free)):
         raise UnlabelledError(
             f"{batch.name} has no column that looks like labels; the columns are: "
             f"{', '.join(batch.columns)}; name one with --label"
@@ -143,8 +159,7 @@ def _few_values(batch: Batch, free: Sequence[str]) -> str | None:
     for column in free:
         names = [str(value) for value in batch.columns[column] if not missing(value)]
         joiner = find_joiner(names)
-        parts = {p for name in set(names) for p in (name.split(joiner) if joiner else [name])}
-        counts[column] = len(parts)
+        counts[column] = len({p for n in set(names) for p in (n.split(joiner) if joiner else [n])})
     limit = max(3, min(500, len(batch) // 4))
     few = {name: count for name, count in counts.items() if 2 <= count <= limit}
     if not few and list(counts.values()) == [1]:

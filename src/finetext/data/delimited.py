@@ -22,8 +22,7 @@ from typing import Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.core.wording import KNOWN_NAMES, plain_name
-from finetext.data.columns import looks_headed
+from finetext.data.columns import KNOWN_NAMES, looks_headed, plain_name
 from finetext.data.rows import BadRow, Batch, Reject, column_names
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
@@ -266,10 +265,7 @@ def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) ->
 def _quoted_or_rejected(
     text: str, delimiter: str, complete: bool, first: int, reject: Reject
 ) -> _Records:
-    """Read records as `_quoted` does, but reject those with broken quotes.
-
-    Such a record ends with the line in which its quotes are even again, or else with its first.
-    """
+    """Read records as `_quoted` does, but reject those with broken quotes."""
     text, mark = _mark_returns(text, further=first > 1)
     lines = io.StringIO(text, newline="").readlines()
     records: list[list[str]] = []

@@ -15,8 +15,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.core.wording import LABEL_NAMES, TEXT_NAMES, plain_name
-from finetext.data.columns import looks_headed
+from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, looks_headed, plain_name
 from finetext.data.delimited import blank_lines, parse_delimited, sniff, spoken
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
 from finetext.data.rows import BadRow, Batch, File, Reject

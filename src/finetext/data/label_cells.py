@@ -162,16 +162,7 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
-    """Return what a reviewer wrote: a word, or labels in the order of the scheme.
-
-    A label name is always that label. The words `ok` and `drop`, and `none` if rows can have
-    several labels, are understood in any case, in parentheses or, unless a label has that name,
-    without. Blank means `ok`.
-
-    Raises:
-        UnknownNameError: it is none of these; the message offers the nearest label.
-        DataError: it should be a JSON list, and is not.
-    """
+    """Return what a reviewer wrote: a word, or labels in the order of the scheme."""
     for name in (cell, cell.strip()):
         if name in scheme.index:
             return (name,)

@@ -223,11 +223,7 @@ def _parse_names(file: File) -> dict[str, str]:
 
 
 def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Labels, list[str]]:
-    """The labels with names in place of ids, and all names in their order.
-
-    Name to id is turned around, a list counts from 1 if the labels need that, and labels that are
-    names already stay.
-    """
+    """The labels with names in place of ids, and all names in their order."""
     used = _used(rows)
     by_id = _by_id(names)
     ways = [by_id, {name: name for name in by_id.values()}]

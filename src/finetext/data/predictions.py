@@ -14,8 +14,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
-from finetext.core.wording import TEXT_NAMES, plain_name
-from finetext.data.columns import is_number
+from finetext.data.columns import TEXT_NAMES, by_name, is_number
 from finetext.data.formats import parse_table
 from finetext.data.label_cells import (
     Cell,
@@ -50,19 +49,7 @@ class PredictedTable:
 
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
-    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
-
-    Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` as
-    `finetext predict` does, or by the label alone; optionally `text`, `group`, `split` (of which
-    the rows of `part` are read) and `prediction`. A row can have several labels if some row has: a
-    list, or names joined by commas. Labels are then assigned from 0.5 on, or from the thresholds
-    that explain the column `prediction`. Probabilities of a row with one label may be rounded to
-    three decimals; they are divided by their sum.
-
-    Raises:
-        DataError: the file cannot be read, or a column or value is missing or wrong; the message
-            says where.
-    """
+    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like."""
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
     truth = _truth_column(table)
     known_part = part if "split" in table.columns else None
@@ -244,14 +231,14 @@ def _filled(table: Batch, column: str) -> Names:
 
 def _texts(table: Batch) -> Names | None:
     """The column `text`, or if there is none the first with a usual name for texts."""
-    by_plain = {
-        plain_name(name): values
-        for name, values in reversed(table.columns.items())
+    usual = by_name(TEXT_NAMES, [
+        name for name, values in table.columns.items()
         if any(isinstance(value, str) and not is_number(value) for value in values)
-    }
-    usual = next((by_plain[name] for name in TEXT_NAMES if name in by_plain), None)
-    texts = table.columns.get("text", usual)
-    return None if texts is None else tuple("" if text is None else str(text) for text in texts)
+    ])  # fmt: skip
+    name = "text" if "text" in table.columns else usual
+    if name is None:
+        return None
+    return tuple("" if text is None else str(text) for text in table.columns[name])
 
 
 def _as_given(

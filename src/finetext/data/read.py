@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -19,14 +20,7 @@ from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
 from finetext.data.records import batch_from, read_hub, source_from_splits
-from finetext.data.rows import (
-    SPLIT_WORDS,
-    Batch,
-    Source,
-    TextWatch,
-    as_texts,
-    broken_characters,
-)
+from finetext.data.rows import SPLIT_WORDS, Batch, Source, TextWatch, as_texts, broken_characters
 from finetext.data.sources import download, file_at, files_below
 
 if TYPE_CHECKING:
@@ -82,11 +76,7 @@ def read(
 def source_columns(
     source: Any, names: Sequence[str], ids: Sequence[str], settings: ReadSettings | None = None
 ) -> dict[str, list[Any]]:
-    """Return columns that `read` ignores, by name or number, for some rows; None where absent.
-
-    Raises:
-        DataError: the source cannot be read, or lacks a column or a row.
-    """
+    """Return columns that `read` ignores, by name or number, for some rows; None where absent."""
     settings = settings or ReadSettings(labelled=False)
     opened = open_source(source, settings)
     dataset, places = assemble(opened, settings)
@@ -121,13 +111,11 @@ def open_source(source: Any, settings: ReadSettings) -> Source:
 
 
 def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
-    """ready-made splits, each from its own source."""
+    """Ready-made splits, each from its own source."""
     of_split = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
     if len(of_split) < len(source):
         raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
-    opened = {
-        name: open_source(of_split[name], settings) for name in SPLIT_NAMES if name in of_split
-    }
+    opened = {n: open_source(of_split[n], settings) for n in SPLIT_NAMES if n in of_split}
     first = next(iter(opened.values()))
     return replace(
         first,
@@ -143,16 +131,12 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
     if source.lower().startswith(("http://", "https://")):
         return read_file(download(source), settings)
     path = Path(source).expanduser()
-    try:
+    exists, beside = False, []
+    with suppress(OSError, ValueError):
         exists = path.exists()
-    except (OSError, ValueError):
-        exists = False
+        beside = [] if exists else [entry.name for entry in path.parent.iterdir()]
     samples = registry.names("samples")
     if not exists and source not in samples:
-        try:
-            beside = [entry.name for entry in path.parent.iterdir()]
-        except (OSError, ValueError):
-            beside = []
         offer = nearest(path.name, [*beside, *samples])
         offer = offer if offer.startswith("; did you mean") else ""
         raise DataError(f"there is no file, folder or sample {source!r}{offer}")
@@ -178,11 +162,18 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
 
     columns: dict[str, list[Any]] = {"text": column(chosen.text)}
-    ids, chosen, odd_ids = _ids(batches, chosen, settings)
-    findings = [*source.findings, *findings, *odd_ids, *_odd_texts(batches, chosen, settings)]
+    findings = [*source.findings, *findings]
+    try:
+        columns["id"] = _row_ids(batches, chosen.id)
+    except DataError as error:
+        if settings.id is not None:
+            raise
+        findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
+        chosen = replace(chosen, id=None)
+        columns["id"] = _row_ids(batches, None)
+    findings += _odd_texts(batches, chosen, settings)
     findings += [finding for batch in batches for finding in batch.findings]
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
-    columns["id"] = ids
     if chosen.group is not None:
         columns["group"] = column(chosen.group)
     if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
@@ -243,19 +234,6 @@ def _odd_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings)
     return findings
 
 
-def _ids(
-    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
-) -> tuple[list[str], Chosen, list[Finding]]:
-    """The row ids; an id column that was found, not requested, is ignored if it does not fit."""
-    try:
-        return _row_ids(batches, chosen.id), chosen, []
-    except DataError as error:
-        if settings.id is not None:
-            raise
-        finding = Finding("warning", "odd-ids", f"the rows are numbered, since {error}")
-        return _row_ids(batches, None), replace(chosen, id=None), [finding]
-
-
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
     """The id column, or row numbers; with the split as prefix if ids occur in two splits."""
     pairs: list[tuple[str, str]] = []
@@ -270,9 +248,8 @@ def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
         column = named(batch, name)
         own = as_strings(batch.columns[column])
         if absent := [row for row, one in enumerate(own) if one is None]:
-            raise DataError(
-                f"{batch.name}: the id column {column!r} is empty in {batch.where(absent)}"
-            )
+            where = batch.where(absent)
+            raise DataError(f"{batch.name}: the id column {column!r} is empty in {where}")
         pairs += [(prefix, str(one)) for one in own]
     plain = [one for _, one in pairs]
     clash = name is None or len(set(plain)) < len(plain)

@@ -250,10 +250,7 @@ def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
 
 
 def read_hub(name: str) -> Source:
-    """Read a data set of the Hub: "owner/name", "owner/name/config", "name" or "name/config".
-
-    One slash is first taken to separate owner and name.
-    """
+    """Read a data set of the Hub: "owner/name", "owner/name/config", "name" or "name/config"."""
     import datasets
 
     first, _, rest = name.partition("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
@@ -49,7 +50,7 @@ class Batch:
         lines: (n,) line on which each row begins; None where rows are counted from 1.
         classes: column name to its class names in their own order, where the format stores them.
         rest: text at the end that is not yet a complete row.
-        proceed: parses more of the same file: text from the beginning of a row, the number of its
+        proceed: parses more of the file from text at the beginning of a row, the number of its
             first line, and whether it is the last; None if only the whole file settles the form.
     """
 
@@ -100,15 +101,8 @@ def column_names(header: Iterable[object]) -> list[str]:
 def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
     """Return the names to which `column_names` added a number, with the original and the number."""
     names = list(columns)
-    originals = {
-        name: (name.removesuffix(f" ({number})"), number)
-        for number, name in enumerate(names, start=1)
-    }
-    return {
-        name: (first, number)
-        for name, (first, number) in originals.items()
-        if first != name and first in names[: number - 1]
-    }
+    originals = ((name.removesuffix(f" ({n})"), n) for n, name in enumerate(names, start=1))
+    return {names[n - 1]: (one, n) for one, n in originals if one in names[: n - 1]}
 
 
 TEXT: Final = "string"
@@ -132,10 +126,14 @@ def kinds_of(batches: Iterable[Batch]) -> dict[str, str]:
                 largest = max(abs(value) for value in values if type(value) is int)
                 kinds |= {"large"} if largest > 2**53 else set()
                 kinds |= {MIXED} if largest >= 2**63 else set()
-    ways = ((TEXT, {TEXT}), ("bool", {"bool"}), ("int64", {"int64", "large"}),
-            ("double", {"int64", "double"}))  # fmt: skip
+    ways = {
+        TEXT: {TEXT},
+        "bool": {"bool"},
+        "int64": {"int64", "large"},
+        "double": {"int64", "double"},
+    }
     return {
-        name: next((kind for kind, allowed in ways if kinds <= allowed), MIXED)
+        name: next((kind for kind, allowed in ways.items() if kinds <= allowed), MIXED)
         for name, kinds in seen.items()
     }
 
@@ -168,13 +166,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Texts:
-    """A stream of rows to predict.
-
-    Attributes:
-        findings: what reading noticed; complete once all batches have been read.
-        columns: column of the source to the kind of its values, as `kinds_of` has it or as an
-            Arrow type; empty unless requested.
-    """
+    """A stream of rows to predict; the findings are complete once all batches have been read."""
 
     batches: Iterator[Rows]
     findings: list[Finding] = field(default_factory=list)
@@ -202,11 +194,9 @@ def missing_text(text: Any) -> bool:
 def as_texts(values: Sequence[Any]) -> tuple[list[str], int]:
     """Return values as texts, and the number of texts that had broken characters."""
     texts = ["" if missing_text(value) else str(value) for value in values]
-    try:
+    with suppress(UnicodeEncodeError):
         "".join(texts).encode()
         return texts, 0
-    except UnicodeEncodeError:
-        pass
     whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
     return whole, sum(a != b for a, b in zip(texts, whole, strict=True))
 

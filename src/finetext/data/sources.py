@@ -15,8 +15,8 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from copy import deepcopy
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
 from urllib.error import URLError
@@ -101,7 +101,7 @@ def is_archive(file: File) -> bool:
 
 def members(archive: File) -> list[File]:
     """Return all files in a tar or zip archive in the order of their paths."""
-    inside = _tar_members if archive.path.suffix.lower() != ".zip" else _zip_members
+    inside = _zip_members if archive.path.suffix.lower() == ".zip" else _tar_members
     try:
         found = [
             File(f"{archive.name}/{path}", path, lambda data=data: data)  # type: ignore[misc]
@@ -147,22 +147,13 @@ def _safe(name: str, archive: str) -> PurePosixPath:
     return path
 
 
-_RECIPES: Final[dict[str, dict[str, Any]]] = {
-    "bbc-news": {
-        "methods": {
-            "majority": {},
-            "tfidf": {},
-            "probe": {"max_length": 64},
-            "finetune": {"max_length": 64, "epochs": 1, "batch_size": 16},
-        }
-    }
-}
-"""Settings that keep the run on a sample short; they can be overridden like any others."""
-
-
 def sample_recipe(name: str) -> dict[str, Any]:
-    """Return a copy of the recipe values of a sample; empty for anything else."""
-    return {} if os.path.exists(name) else deepcopy(_RECIPES.get(name, {}))
+    """Return recipe values that keep the run on a sample short; empty for anything else."""
+    if name != "bbc-news" or os.path.exists(name):
+        return {}
+    finetune = {"max_length": 64, "epochs": 1, "batch_size": 16}
+    probe = {"max_length": 64}
+    return {"methods": {"majority": {}, "tfidf": {}, "probe": probe, "finetune": finetune}}
 
 
 def bbc_news() -> Path:
@@ -179,11 +170,9 @@ def bbc_news() -> Path:
     return Path(spec.origin).parent / "bbcnews" / "data"
 
 
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+_MARKS: Final = {
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"
+}  # fmt: skip
 _CONTROL_BYTES: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
 _WINDOWS_1252: Final = {
     byte: character
@@ -206,14 +195,11 @@ class Decoder:
 
     def __init__(self, name: str, encoding: str | None = None, lenient: bool = False) -> None:
         """Begin a file."""
-        self._name = name
+        self._name, self._encoding = name, encoding
         self._errors = "surrogateescape" if lenient else "strict"
-        self._encoding = encoding
         self._beginning: bytes | None = None
         self._incremental: codecs.IncrementalDecoder | None = None
-        self._rest = b""
-        self._lines = 0
-        self._unended = False
+        self._rest, self._lines, self._unended = b"", 0, False
         self._odd: list[int] = []
         self._odd_lines = 0
 
@@ -252,7 +238,7 @@ class Decoder:
 
     def _begin(self, data: bytes) -> None:
         self._beginning = data[:65536]
-        marked = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
+        marked = next((codec for mark, codec in _MARKS.items() if data.startswith(mark)), None)
         self._encoding = self._encoding or marked
         if self._encoding:
             try:
@@ -267,13 +253,12 @@ class Decoder:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             self._refuse_binary()
-            return "\n".join(map(self._line, enumerate(data.split(b"\n"), self._lines + 1)))
+            return "\n".join(map(self._line, data.split(b"\n"), count(self._lines + 1)))
         if "\0" in text:
             self._refuse_binary()
         return text
 
-    def _line(self, numbered: tuple[int, bytes]) -> str:
-        number, line = numbered
+    def _line(self, line: bytes, number: int) -> str:
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError:

@@ -93,9 +93,8 @@ def folds(
     rows = np.concatenate([pool for name, pool in _pools(dataset).items() if name != "test"])
     rows.sort()
     if len(rows) < k:
-        raise DataError(
-            f"{counted(len(rows), 'row')} cannot make {k} folds; give more rows or lower k"
-        )
+        there = counted(len(rows), "row")
+        raise DataError(f"{there} cannot make {k} folds; give more rows or lower k")
     counts = {f"fold {i + 1}": len(rows) // k + (i < len(rows) % k) for i in range(k)}
     cutter = _Cutter(dataset, strategy, _keeps_groups(dataset, grouped), seed)
     return (
@@ -116,8 +115,7 @@ def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Datas
     targets = dataset.targets
     several = targets.ndim == 2
     indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
-    alone = indicators.sum(axis=0) == 1
-    free = np.flatnonzero(~indicators[:, alone].any(axis=1))
+    free = np.flatnonzero(~indicators[:, indicators.sum(axis=0) == 1].any(axis=1))
     classes = 1 if several else len(np.unique(targets[free]))
     count = min(max(wanted, classes), len(free) - classes)
     if count < 1:
@@ -140,20 +138,16 @@ class _Cutter:
 
     def cut(self, pool: Integers, counts: Mapping[str, int]) -> dict[str, Integers]:
         """Return the positions of the rows of each split, out of those in the pool."""
-        for name, count in counts.items():
-            if count < 1:
-                raise DataError(
-                    f"{name} would be empty: the requested sizes are too small for "
-                    f"{counted(len(pool), 'row')}"
-                )
+        if empty := next((name for name, count in counts.items() if count < 1), None):
+            size = counted(len(pool), "row")
+            raise DataError(f"{empty} would be empty: the requested sizes are too small for {size}")
         parts = self._assign(pool, counts)
         rows = {name: pool[parts == part] for part, name in enumerate(counts)}
-        for name in rows:
-            if not len(rows[name]):
-                raise DataError(
-                    f"{name} would be empty: the groups are too few or too large for "
-                    f"{_and(counts)}; give more groups, or other sizes"
-                )
+        if empty := next((name for name in rows if not len(rows[name])), None):
+            raise DataError(
+                f"{empty} would be empty: the groups are too few or too large for "
+                f"{_and(counts)}; give more groups, or other sizes"
+            )
         return rows
 
     def _assign(self, pool: Integers, counts: Mapping[str, int]) -> Integers:
@@ -173,30 +167,22 @@ class _Cutter:
             if by_label:
                 self._check_classes(targets, counts, groups)
             return grouped(targets, groups, sizes, generator)
-        if not by_label:
-            parts = np.full(len(pool), _UNUSED, dtype=np.int64)
-            filled = np.repeat(np.arange(len(sizes)), sizes)
-            parts[generator.permutation(len(pool))[: len(filled)]] = filled
-            return parts
-        self._check_classes(self._indicators(pool), counts)
-        targets = self.dataset.targets[pool]
+        if by_label:
+            self._check_classes(self._indicators(pool), counts)
+        targets = self.dataset.targets[pool] if by_label else np.zeros(len(pool), np.int64)
         return (iterative if targets.ndim == 2 else _stratified)(targets, sizes, generator)
 
     def _indicators(self, pool: Integers) -> Integers:
         """(n, k) of 0 and 1, whether rows have one label or several."""
         targets = self.dataset.targets[pool]
-        if targets.ndim == 2:
-            return targets
-        return np.asarray(
-            targets[:, None] == np.arange(len(self.dataset.scheme or ())), dtype=np.int64
-        )
+        classes = np.arange(len(self.dataset.scheme or ()))
+        return targets if targets.ndim == 2 else (targets[:, None] == classes).astype(np.int64)
 
     def _check_classes(
         self, targets: Integers, counts: Mapping[str, int], groups: list[str] | None = None
     ) -> None:
         """Refuse to go on if some class cannot be in every split."""
-        names = () if self.dataset.scheme is None else self.dataset.scheme.names
-        for column, name in enumerate(names):
+        for column, name in enumerate(self.dataset.scheme.names if self.dataset.scheme else ()):
             rows = np.flatnonzero(targets[:, column])
             found = len(rows) if groups is None else len({groups[row] for row in rows})
             if 0 < found < len(counts):
@@ -250,9 +236,8 @@ def _count(size: Size, rows: int) -> int:
     """The number of rows that a size stands for, out of so many."""
     count = int(size * rows + 0.5) if isinstance(size, float) else size
     if count > rows:
-        raise RecipeError(
-            f"{count:,} rows are requested of a split that has {counted(rows, 'row')}"
-        )
+        there = counted(rows, "row")
+        raise RecipeError(f"{count:,} rows are requested of a split that has {there}")
     return count
 
 
@@ -315,19 +300,12 @@ def _quotas(counts: Integers, sizes: Sequence[int]) -> Integers:
 
 
 def iterative(targets: Integers, sizes: Sequence[int], generator: np.random.Generator) -> Integers:
-    """Return the split of each multi-label row; every label has about its share in each.
+    """Return the split of each multi-label row, (n,); every label has about its share in each.
 
-    The rarest label that still has free rows is served first; each of its rows goes to the split
-    that lacks that label most, among those with room. Source: Sechidis, Tsoumakas and Vlahavas,
-    "On the Stratification of Multi-Label Data", ECML PKDD 2011.
-
-    Args:
-        targets: (n, k) of 0 and 1.
-        sizes: rows wanted in each split, which are met exactly; their sum is at most n.
-        generator: source of randomness.
-
-    Returns:
-        (n,) the split of each row, -1 for rows that are left over.
+    The sizes are met exactly; rows that are left over have the split -1. The rarest label that
+    still has free rows is served first; each of its rows goes to the split that lacks that label
+    most, among those with room. Source: Sechidis, Tsoumakas and Vlahavas, "On the Stratification
+    of Multi-Label Data", ECML PKDD 2011.
     """
     count = len(targets)
     room = np.array([*sizes, count - sum(sizes)])
@@ -357,16 +335,9 @@ def iterative(targets: Integers, sizes: Sequence[int], generator: np.random.Gene
 def grouped(
     targets: Integers, groups: Sequence[str], sizes: Sequence[int], generator: np.random.Generator
 ) -> Integers:
-    """Return the split of each row; no group is in two, and each class is near its share.
+    """Return the split of each row, (n,), or -1; no group is in two, each class near its share.
 
-    Args:
-        targets: (n, k) of 0 and 1; k = 0 to consider sizes alone.
-        groups: n group names.
-        sizes: rows wanted in each split; their sum is at most n.
-        generator: source of randomness.
-
-    Returns:
-        (n,) the split of each row, -1 for rows that are left over.
+    The targets are (n, k) of 0 and 1, with k = 0 to consider sizes alone.
     """
     names, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     rows = np.ones((len(targets), max(targets.shape[1], 1)), dtype=np.int64)

@@ -61,17 +61,10 @@ _Batches = Iterator[tuple[Batch, float]]
 
 
 def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """Open the rows of a source, whatever `read` takes.
-
-    Large files of delimited text, lines or JSON lines, gzipped or not, and of Parquet are streamed;
-    so are small ones if more than texts is wanted.
-
-    Raises:
-        DataError: it cannot be read; also raised while its batches are read.
-    """
+    """Open the rows of a source, whatever `read` takes."""
     batches = _batches_of(Path(source), settings, wanted)
-    first, _ = next(batches(()), (None, 0.0)) if batches else (None, 0.0)
-    if batches is None or first is None or not len(first):
+    first = next(batches(()), (None, 0.0))[0] if batches else None
+    if not batches or not first:
         return _open_whole(source, settings, wanted)
     chosen = choose_columns(first, settings)
     refuse_odd_text(first, chosen.text, first.columns[chosen.text])
@@ -83,8 +76,7 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
         if problem and settings.id is not None:
             raise DataError(f"{problem}; ids must be unique: name another column with --id")
         if problem:
-            message = f"the rows are numbered, since {problem}"
-            findings.append(Finding("warning", "odd-ids", message))
+            findings += [Finding("warning", "odd-ids", f"the rows are numbered, since {problem}")]
             chosen = replace(chosen, id=None)
     columns = f"text {chosen.text!r}" + (f", id {chosen.id!r}" if chosen.id else "")
     description = f"{Path(source).name}: {first.form}; {columns}"
@@ -119,17 +111,15 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
 def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> Texts:
     """The rows of a source that is not streamed."""
     opened = open_source(str(source), settings)
-    first = opened.batches[0]
     bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
-    if wanted.bad and len(first):
-        text = choose_columns(first, settings).text
-        names = [named(batch, text) for batch in opened.batches]
-        bad = [_bad_rows(batch, n, 1) for batch, n in zip(opened.batches, names, strict=True)]
-        batches = [
-            replace(batch, columns=batch.columns | {name: [
-                "" if row in odd else value for row, value in enumerate(batch.columns[name])
-            ]}) for batch, name, odd in zip(opened.batches, names, bad, strict=True)
-        ]  # fmt: skip
+    if wanted.bad and opened.batches[0]:
+        text = choose_columns(opened.batches[0], settings).text
+        batches = []
+        for at, batch in enumerate(opened.batches):
+            name = named(batch, text)
+            bad[at] = odd = _bad_rows(batch, name, 1)
+            values = ["" if row in odd else value for row, value in enumerate(batch.columns[name])]
+            batches.append(replace(batch, columns=batch.columns | {name: values}))
         opened = replace(opened, batches=tuple(batches))
     dataset, places = assemble(opened, settings)
     order = [bad[at].get(row, place) for place, (at, row) in enumerate(places)]
@@ -138,14 +128,14 @@ def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> T
 
     def batches_of_rows() -> Iterator[Rows]:
         for start in range(0, len(order), ROWS):
-            part = order[start : start + ROWS]
             share = min(1.0, (start + ROWS) / len(order))
-            yield from _cut(part, dataset.ids, dataset.texts, columns, share)
+            rows = Rows(dataset.ids, dataset.texts, share, columns)
+            yield from _cut(order[start : start + ROWS], rows)
 
     found = choose_columns(opened.batches[0], settings).id if kinds else None
     is_id = found is not None and dataset.ids == as_strings(columns[found])
-    return Texts(batches_of_rows(), list(dataset.findings), dataset.description, kinds,
-                 found if is_id else None)  # fmt: skip
+    id_column = found if is_id else None
+    return Texts(batches_of_rows(), list(dataset.findings), dataset.description, kinds, id_column)
 
 
 def _kinds(path: Path, first: Batch, batches: Callable[..., _Batches]) -> Mapping[str, Any]:
@@ -182,11 +172,8 @@ def _batches_of(
     if suffix == ".parquet" or beginning.startswith(b"PAR1"):
         as_whole = _is_gzipped(path) or (is_small and wanted == ONLY_TEXTS)
         return None if as_whole else partial(_parquet_batches, path)
-    if is_small and not (wanted.bad and beginning.strip()):
-        return None
-    if not is_small and b"\n" not in beginning:
-        return None
-    return _TextFile(path, suffix, settings, wanted.bad, is_small).batches
+    in_batches = wanted.bad and beginning.strip() if is_small else b"\n" in beginning
+    return _TextFile(path, suffix, settings, wanted.bad, is_small).batches if in_batches else None
 
 
 @final
@@ -207,7 +194,8 @@ class _TextFile:
         bad: list[BadRow] | None = None,
     ) -> _Batches:
         """See `_batches_of`; no batch if only the whole file can say how to read it."""
-        decoder = Decoder(str(self.path), self.settings.encoding, lenient=self.rejects)
+        name = str(self.path)
+        decoder = Decoder(name, self.settings.encoding, lenient=self.rejects)
         reject = ([] if bad is None else bad).append if self.rejects else None
         rest, line, batch = "", 1, None
         with _opened(self.path) as (file, share):
@@ -217,7 +205,14 @@ class _TextFile:
             for piece, last in pieces:
                 text = rest + piece
                 if batch is None:
-                    batch = self._first(text, reject)
+                    try:
+                        batch = parse_text(
+                            text, name, self.suffix, self.settings, self.is_small, reject
+                        )
+                    except DataError:
+                        if self.suffix != ".json":  # the beginning alone says little of JSON
+                            raise
+                        return
                     proceed = batch.proceed
                 elif proceed is not None:
                     batch = proceed(text, line, last)
@@ -228,16 +223,6 @@ class _TextFile:
                 yield batch, share()
         if findings is not None:
             findings.extend(decoder.findings)
-
-    def _first(self, text: str, reject: Callable[[BadRow], None] | None) -> Batch:
-        """The first rows; none of JSON, of which the beginning alone says little."""
-        name = str(self.path)
-        try:
-            return parse_text(text, name, self.suffix, self.settings, self.is_small, reject)
-        except DataError:
-            if self.suffix != ".json":
-                raise
-            return Batch(name, {}, "")
 
 
 def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
@@ -271,9 +256,8 @@ def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
             return f"{name}: the id column {column!r} holds fractions after row {done:,}"
         ids = as_strings(values)
         if None in ids:
-            return (
-                f"{name}: the id column {column!r} is empty in row {done + ids.index(None) + 1:,}"
-            )
+            row = done + ids.index(None) + 1
+            return f"{name}: the id column {column!r} is empty in row {row:,}"
         found.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
         done += len(ids)
     hashes = np.concatenate(found)
@@ -320,38 +304,28 @@ def _rows(
         else:
             ids = list(map(str, as_strings(batch.column(chosen.id))))
         done += len(order)
-        yield from _cut(order, ids, texts, {name: batch.column(name) for name in names}, share)
+        columns = {name: batch.column(name) for name in names}
+        yield from _cut(order, Rows(ids, texts, share, columns))
     findings += [*watch.findings, *broken_characters(changed)]
 
 
-def _cut(
-    order: Sequence[int | BadRow],
-    ids: Sequence[str],
-    texts: Sequence[str],
-    columns: Mapping[str, Sequence[Any]],
-    share: float,
-) -> Iterator[Rows]:
+def _cut(order: Sequence[int | BadRow], rows: Rows) -> Iterator[Rows]:
     """Rows some at a time in their order, each bad one with those before it."""
     good = [place for place, row in enumerate(order) if not isinstance(row, BadRow)]
     for start, end in pairwise([0, *good[ROWS::ROWS], len(order)] if order else []):
-        rows = [row for row in order[start:end] if not isinstance(row, BadRow)]
-        yield Rows(
-            [ids[row] for row in rows],
-            [texts[row] for row in rows],
-            share,
-            {name: [values[row] for row in rows] for name, values in columns.items()},
-            [row for row in order[start:end] if isinstance(row, BadRow)],
-        )
+        kept = [row for row in order[start:end] if not isinstance(row, BadRow)]
+        ids, texts = [rows.ids[row] for row in kept], [rows.texts[row] for row in kept]
+        columns = {name: [values[row] for row in kept] for name, values in rows.columns.items()}
+        bad = [row for row in order[start:end] if isinstance(row, BadRow)]
+        yield Rows(ids, texts, rows.share, columns, bad)
 
 
 def _bad_rows(batch: Batch, column: str, first: int) -> dict[int, BadRow]:
     """The rows whose text is missing or not text; those without lines are numbered from `first`."""
     reasons: dict[int, str] = {}
     for row, text in enumerate(batch.column(column)):
-        if what := nested(text):
-            reasons[row] = f"the text is {what}, not a string"
-        elif missing_text(text):
-            reasons[row] = "the text is missing"
+        if (what := nested(text)) or missing_text(text):
+            reasons[row] = f"the text is {what + ', not a string' if what else 'missing'}"
     for values in batch.columns.values():
         for row, value in enumerate(values):
             if isinstance(value, str) and not value.isascii() and _ESCAPED.search(value):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, LabelScheme
-from finetext.core.wording import plain_name
+from finetext.data.columns import plain_name
 from finetext.data.formats import DELIMITED, parse_table
 from finetext.data.label_cells import Word, as_strings, joined, understood, written
 from finetext.data.read import read as read_data
