@@ -71,7 +71,7 @@ def test_commas_join_names() -> None:
     assert names(" a, b,") == ["a", "b"]
 
 
-def test_without_anything_the_ladder_is_climbed() -> None:
+def test_all_methods_of_the_ladder_are_fitted_by_default() -> None:
     values = recipe_values(None, given("x.csv"), MethodOptions(), None)
     assert values == {
         "data": {"source": "x.csv"}, "split": {},

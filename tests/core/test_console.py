@@ -39,7 +39,7 @@ def report(screen: Screen) -> None:
         screen.progress(ProgressEvent("predict", 1, 2, {"loss": 0.5}))
 
 
-def test_messages_go_to_standard_error_without_colour(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_go_to_standard_error_without_color(capsys: pytest.CaptureFixture[str]) -> None:
     report(Screen())
     assert capsys.readouterr() == ("", "a [bold] line\nwarning: look [here]\n")
 
@@ -54,7 +54,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_gets_colour_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_color_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = on_a_terminal(monkeypatch, quiet=False)
     assert "\x1b[33m" in shown
     assert "fit: epoch 1" in shown

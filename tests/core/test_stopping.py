@@ -34,8 +34,8 @@ def test_a_ctrl_c_that_came_in_a_finaliser_is_not_lost() -> None:
         wait_after_the_finaliser()
 
 
-@pytest.mark.parametrize(("message", "shown"), [("go on so", "finetext: go on so\n"), ("", "")])
-def test_a_stopped_command_says_how_to_go_on(
+@pytest.mark.parametrize(("message", "shown"), [("resume so", "finetext: resume so\n"), ("", "")])
+def test_a_stopped_command_says_how_to_resume(
     message: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(KeyboardInterrupt), printing_interrupts():

@@ -57,7 +57,7 @@ def test_errors_are_shown_in_a_terminals_width(command: Command, run: Path, tabl
     assert "I never liked it" in seen.out
 
 
-def test_errors_of_the_best_rung_are_kept_for_the_report(command: Command, run: Path) -> None:
+def test_errors_of_the_best_method_are_kept_for_the_report(command: Command, run: Path) -> None:
     kept = run / "diagnosis" / "errors.json"
     kept.unlink(missing_ok=True)
     assert command("errors", run, "--method", "majority").status == 0

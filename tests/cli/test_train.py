@@ -1,8 +1,10 @@
-"""`finetext train`, from options to a run folder."""
+"""`finetext train` and `finetext show`."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from finetext.core.errors import DataError
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
+TEXT = "a fine and moving film"
+COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
 
 
 def metrics(run: Path) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def test_several_labels_go_through_the_whole_command(command: Command, workplace
     assert metrics(workplace / "again") == metrics(workplace / "run")
 
 
-def test_all_four_rungs(
+def test_all_four_methods(
     command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
 ) -> None:
     seen = command(
@@ -177,8 +181,8 @@ def test_all_four_rungs(
     assert seen.status == 0
     assert "finetune: " in seen.err
     assert list(metrics(workplace / "run")) == ["majority", "tfidf", "probe", "finetune"]
-    for rung in ("probe", "finetune"):
-        model = workplace / "run" / rung / "model"
+    for name in ("probe", "finetune"):
+        model = workplace / "run" / name / "model"
         told = json.loads(command("predict", model, "a fine film", "--json").out)
         assert told[0]["prediction"] in ("good", "bad")
     assert (workplace / "run" / "finetune" / "log.jsonl").read_text()
@@ -191,7 +195,7 @@ def test_all_four_rungs(
         (KeyboardInterrupt(), 130, "tfidf was stopped\n"),
     ],
 )
-def test_finished_rungs_outlast_one_that_fails(
+def test_finished_methods_outlast_one_that_fails(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch,
     error: BaseException, status: int, said: str,
 ) -> None:  # fmt: skip
@@ -205,3 +209,23 @@ def test_finished_rungs_outlast_one_that_fails(
     assert "what was finished before (majority) is in run" in seen.err
     assert list(metrics(Path("run"))) == ["majority"]
     assert command("show", "run").status == 0
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_show_prints_the_leaderboard(command: Command, finished: Path) -> None:
+    seen = command("show", finished)
+    assert seen.err == ""
+    assert seen.out.endswith(f"report: {finished / 'report.html'}\n")
+    told = json.loads(command("show", finished, "--json").out)
+    assert [entry["method"] for entry in told["leaderboard"]] == ["majority", "tfidf"]
+
+
+def test_show_puts_predictions_beside_truths(command: Command, finished: Path) -> None:
+    seen = command("show", finished, "--results", 4, "--method", "majority")
+    assert len(seen.out.splitlines()) == 5
+    rows = json.loads(command("show", finished, "--results", 100, "--json").out)
+    assert len(rows) == 9
+    assert set(rows[0]) == {"id", "text", "truth", "prediction", "probability"}

@@ -1,10 +1,12 @@
-"""`finetext labels`."""
+"""`finetext explore` and `finetext label-errors`."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,64 @@ import pytest
 from finetext.data.read import read
 
 Command = Callable[..., Any]
+TEXT = "a fine and moving film"
+COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_explore_shows_classes_and_findings(
+    command: Command, reviews: Path, tiny_encoder: Path
+) -> None:
+    seen = command("explore", reviews, "--encoder", tiny_encoder)
+    assert seen.status == 0
+    assert "good" in seen.out
+    assert "giveaway-tokens" in seen.out
+    told = json.loads(command("explore", reviews, "--encoder", tiny_encoder, "--json").out)
+    assert told["classes"] == {"bad": {"all": 20}, "good": {"all": 40}}
+
+
+def test_explore_shows_tokens_and_a_batch(
+    command: Command, reviews: Path, tiny_encoder: Path
+) -> None:
+    words = ("explore", reviews, "--encoder", tiny_encoder)
+    assert "[CLS]" in command(*words, "--tokens", 3).out
+    told = json.loads(command(*words, "--tokens", 3, "--json").out)
+    assert told["text"].endswith("number 2")
+    assert told["pieces"][0] == "[CLS]"
+    assert "a batch of " in command(*words, "--batch").out
+    batches = [json.loads(command(*words, "--batch", "--json", "--seed", s).out) for s in (0, 0, 1)]
+    assert batches[0] == batches[1]
+    assert batches[0] != batches[2]
+
+
+def test_explore_looks_at_texts_without_labels(
+    command: Command, workplace: Path, tiny_encoder: Path
+) -> None:
+    Path("texts.txt").write_text("".join(f"{TEXT} number {n}\n" for n in range(30)))
+    Path("blank.csv").write_text("text,label\n" + "".join(f"{TEXT} {n},\n" for n in range(30)))
+    for name in ("texts.txt", "blank.csv"):
+        words = ("explore", name, "--encoder", tiny_encoder)
+        told = json.loads(command(*words, "--json").out)
+        assert (told["rows"], told["classes"]) == ({"all": 30}, {})
+        assert "words per text" in command(*words).out
+    Path("same.csv").write_text("text,label\n" + "".join(f"{TEXT} {n},good\n" for n in range(30)))
+    told = json.loads(command("explore", "same.csv", "--encoder", tiny_encoder, "--json").out)
+    assert told["classes"] == {"good": {"all": 30}}
+    seen = command("explore", "blank.csv", "--label", "label", "--encoder", tiny_encoder)
+    assert seen.status == 2
+    assert "missing in 30 of 30 rows" in seen.err
+
+
+def test_explore_writes_a_page(
+    command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
+) -> None:
+    seen = command("explore", reviews, "--encoder", tiny_encoder, "--html", "page.html", "--json")
+    json.loads(seen.out)
+    assert seen.err == ""
+    assert "<svg" in (workplace / "page.html").read_text()
 
 
 @pytest.fixture

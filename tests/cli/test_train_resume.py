@@ -24,7 +24,7 @@ QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
 
 @pytest.fixture
 def run(finished: Path, workplace: Path) -> Path:
-    """The folder of a run that was killed at its last rung."""
+    """The folder of a run that was killed at its last method."""
     shutil.copytree(finished, "run")
     for name in ("verdict.json", "leaderboard.json", "tfidf/entry.json"):
         Path("run", name).unlink()
@@ -32,7 +32,7 @@ def run(finished: Path, workplace: Path) -> Path:
 
 
 @pytest.mark.parametrize("with_data", [True, False])
-def test_the_same_command_goes_on(
+def test_the_same_command_resumes(
     command: Command, run: Path, reviews: Path, finished: Path, with_data: bool
 ) -> None:
     given = (reviews, *QUICK) if with_data else ()
@@ -88,7 +88,7 @@ def test_two_runs_are_not_written_into_one_folder(command: Command, run: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("quiet", [True, False])
-def test_who_is_stopped_says_how_to_go_on(
+def test_a_stopped_run_says_how_to_resume(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch,
     number: int, quiet: bool,
 ) -> None:  # fmt: skip
@@ -135,7 +135,7 @@ def test_a_stop_that_a_finaliser_swallows_is_repeated(
     assert "ignored" not in seen.err
 
 
-def test_a_rung_that_fails_is_not_to_be_gone_on_with(
+def test_a_method_that_fails_is_not_resumed(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fit(*given: Any) -> None:

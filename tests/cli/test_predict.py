@@ -1,7 +1,8 @@
-"""`finetext predict` where its input, its output or its end is not as it should be."""
+"""`finetext predict` and `finetext plot`."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -19,8 +20,87 @@ from finetext.batch.output import Files, opened
 from finetext.core.errors import DataError
 
 Command = Callable[..., Any]
+TEXT = "a fine and moving film"
+COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
 LINES = [f"{word} film number {number}" for number in range(20) for word in ("a", "the", "this")]
 PREDICT = [sys.executable, "-m", "finetext", "predict"]
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_predict_a_text(command: Command, finished: Path) -> None:
+    seen = command("predict", finished, TEXT)
+    assert seen.err == ""
+    first, *rest = seen.out.splitlines()
+    assert first == "prediction: good"
+    chances = [float(line.split()[0]) for line in rest]
+    assert chances == sorted(chances, reverse=True)
+    assert sum(chances) == pytest.approx(1.0, abs=1e-3)
+    told = json.loads(command("predict", finished, TEXT, "--json").out)
+    assert list(told[0]) == COLUMNS
+    assert told[0]["text"] == TEXT
+
+
+def test_predict_the_empty_text(command: Command, finished: Path) -> None:
+    assert command("predict", finished, "").out.startswith("prediction: ")
+
+
+def test_predict_standard_input_line_by_line(
+    command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, b'a fine film\r\n\ndull, "empty" caf\xe9\n')
+    seen = command("predict", finished, "-")
+    rows = list(csv.DictReader(io.StringIO(seen.out)))
+    assert [row["text"] for row in rows] == ["a fine film", "", 'dull, "empty" café']
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert "not UTF-8" in seen.err
+    feed(monkeypatch, b"")
+    seen = command("predict", finished, "-")
+    assert (seen.status, seen.out) == (2, "")
+    assert "standard input is empty" in seen.err
+
+
+def test_a_file_or_standard_input_of_one_row_is_still_a_table(
+    command: Command, workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("one.csv").write_text(f"text,label\n{TEXT},good\n")
+    from_file = command("predict", finished, "one.csv").out
+    feed(monkeypatch, TEXT.encode())
+    (row,) = csv.DictReader(io.StringIO(from_file))
+    assert row.pop("label") == "good"
+    assert list(row) == COLUMNS
+    assert row["prediction"] == "good"
+    assert [row] == list(csv.DictReader(io.StringIO(command("predict", finished, "-").out)))
+
+
+def test_predict_a_file_into_every_format(
+    command: Command, workplace: Path, finished: Path
+) -> None:
+    import pyarrow.parquet
+
+    texts = ["b film, fine", 'a "dull"\nfilm', "tab\there"]
+    columns = {"nr": ["x", "y", "z"], "text": texts}
+    pyarrow.parquet.write_table(pyarrow.table(columns), "in.parquet")
+    told = "in.parquet: Parquet; text 'text', id 'nr'"
+    for name in ("out.csv", "out.tsv", "out.jsonl", "out.parquet"):
+        seen = command("predict", finished, "in.parquet", "--id", "nr", "--out", name)
+        assert (seen.status, seen.out, seen.err) == (0, "", f"{told}\n3 predictions: {name}\n")
+    tables = [
+        list(csv.DictReader(io.StringIO(Path("out.csv").read_text()))),
+        list(csv.DictReader(io.StringIO(Path("out.tsv").read_text()), delimiter="\t")),
+        [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()],
+        pyarrow.parquet.read_table("out.parquet").to_pylist(),
+    ]
+    for table in tables:
+        assert [(row["id"], row["text"]) for row in table] == list(zip("xyz", texts, strict=True))
+        assert list(table[0]) == [COLUMNS[0], "nr", *COLUMNS[1:]]
+        chance = [float(row["probability"]) for row in table]
+        assert chance == [float(row["probability"]) for row in tables[0]]
+    assert {path.name for path in workplace.iterdir()} == {
+        "in.parquet", "out.csv", "out.tsv", "out.jsonl", "out.parquet",
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -177,3 +257,52 @@ def test_sigterm_is_told_and_leaves_nothing(
     # Stopped in an import, Python ends itself with the signal of Ctrl-C: 130 too, to a shell.
     assert process.returncode in (130, -signal.SIGINT)
     assert list(workplace.glob(".out.csv.*")) == []
+
+
+def test_bars_figures_and_picture(command: Command, finished: Path) -> None:
+    seen = command("plot", finished, "a fine film", "--out", "bars.png")
+    assert seen.status == 0
+    first, *bars = seen.out.splitlines()
+    assert first == "prediction: good"
+    assert [line.split()[0] for line in bars] == ["good", "bad"]
+    assert all("█" in line for line in bars)
+    assert "\x1b" not in seen.out
+    assert seen.err == "picture: bars.png\n"
+    assert Path("bars.png").stat().st_size > 5000
+    told = json.loads(command("plot", finished, "a fine film", "--json").out)
+    assert told["prediction"] == "good"
+    assert list(told["probabilities"]) == ["good", "bad"]
+    assert sum(told["probabilities"].values()) == pytest.approx(1)
+    assert f"{told['probabilities']['good']:.4f}" in bars[0]
+    assert told["picture"] is None
+
+
+def test_fewer_bars_are_said(command: Command, finished: Path) -> None:
+    seen = command("plot", finished, "a fine film", "--top", "1")
+    assert len(seen.out.splitlines()) == 3
+    assert "and 1 less likely label, together 0." in seen.out
+
+
+def test_standard_input_is_one_text(
+    command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a fine\nfilm\n")))
+    assert json.loads(command("plot", finished, "-", "--json").out)["text"] == "a fine\nfilm"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["in.txt"], "in.txt is a file, and this shows one text"),
+        (["nothere.txt"], "there is no file nothere.txt"),
+        (["."], ". is a folder, and this shows one text\n"),
+        (["https://example.org/x"], "https://example.org/x is an address, and"),
+        (["a film", "--out", "x.jpg"], "must end in .png or .svg"),
+        (["a film", "--out", "no/x.png"], "there is no folder no"),
+    ],
+)
+def test_mistakes_are_told(command: Command, finished: Path, words: list[str], said: str) -> None:
+    Path("in.txt").write_text("a fine film")
+    seen = command("plot", finished, *words)
+    assert (seen.status, seen.out) == (2, "")
+    assert said in seen.err

@@ -46,13 +46,13 @@ def noisy(workplace: Path) -> Path:
 
 def timeless(curve: Curve) -> Curve:
     """The curve without what depends on the clock."""
-    rungs = [
-        replace(rung, points=tuple(replace(point, seconds=0.0) for point in rung.points))
-        for rung in curve.rungs
+    measured = [
+        replace(of, points=tuple(replace(point, seconds=0.0) for point in of.points))
+        for of in curve.rungs
     ]
     return replace(
         curve,
-        rungs=tuple(rungs),
+        rungs=tuple(measured),
         choices=tuple(replace(choice, cheapest="") for choice in curve.choices),
     )
 
@@ -99,10 +99,10 @@ def test_json_is_alone_and_the_file_says_the_same(command: Command, noisy: Path)
     curve = from_json(Curve, told, "it")
     assert curve.sizes == (20, 40)
     assert curve.best.outlook == "too few"
-    assert [rung.method for rung in curve.rungs] == ["majority", "tfidf"]
+    assert [of.method for of in curve.rungs] == ["majority", "tfidf"]
 
 
-def test_all_rungs_learn_from_the_same_shares_and_no_test_row(
+def test_all_methods_learn_from_the_same_shares_and_no_test_row(
     noisy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.methods.majority import Majority
@@ -140,11 +140,13 @@ def test_groups_stay_whole(command: Command, noisy: Path) -> None:
     )
     assert seen.status == 0, seen.err
     curve = from_json(Curve, json.loads(seen.out), "it")
-    assert all(point.rows % 5 == 0 for rung in curve.rungs for point in rung.points)
+    assert all(point.rows % 5 == 0 for of in curve.rungs for point in of.points)
     assert curve.rungs[0].points[0].score.n == 6
 
 
-def test_a_rung_that_trains_step_by_step(command: Command, noisy: Path, tiny_encoder: Path) -> None:
+def test_a_method_that_trains_step_by_step(
+    command: Command, noisy: Path, tiny_encoder: Path
+) -> None:
     seen = command(
         "learning-curve", noisy, "--methods", "finetune", "--encoder", tiny_encoder,
         "--max-length", 16, "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device",
@@ -152,7 +154,7 @@ def test_a_rung_that_trains_step_by_step(command: Command, noisy: Path, tiny_enc
     )  # fmt: skip
     assert seen.status == 0, seen.err
     curve = from_json(Curve, json.loads(seen.out), "it")
-    assert [rung.method for rung in curve.rungs] == ["majority", "tfidf", "finetune"]
+    assert [of.method for of in curve.rungs] == ["majority", "tfidf", "finetune"]
     assert curve.of("finetune").points[-1].seconds > 0
 
 
@@ -195,7 +197,7 @@ def test_stopped_curve_resumes_to_the_same_result(
     assert not Path("runs/noisy-curve-2").exists()
 
 
-def test_more_sizes_rungs_and_trainings_take_what_was_done(noisy: Path) -> None:
+def test_more_sizes_methods_and_trainings_take_what_was_done(noisy: Path) -> None:
     learn(noisy, out="c")
     before = lines("c")
     learn(noisy, out="c", resume=True, settings=CurveSettings(sizes=(8, 16, 32, 64), trainings=3))
@@ -318,7 +320,7 @@ def test_a_mistake_is_told_in_one_line(
     assert not Path("runs").exists()
 
 
-def test_a_rung_on_an_encoder_that_a_run_makes_is_refused() -> None:
+def test_a_method_on_an_encoder_that_a_run_makes_is_refused() -> None:
     values = {
         "data": {"source": "x.csv"}, "adapt": {"corpus": "x.txt"},
         "methods": {"mine": {"method": "probe", "encoder": "adapted"}},
