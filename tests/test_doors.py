@@ -1,4 +1,4 @@
-"""One model through every door: the same labels, prediction sets and probabilities everywhere."""
+"""One model predicts the same labels, sets and probabilities through every interface."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLOSE = 1e-5
 
 
 class Row(NamedTuple):
-    """What a door says of a text; what it does not tell is None."""
+    """What an interface returns for a text; None for what it does not return."""
 
     scores: Mapping[str, float]
     label: str | None = None
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def between(values: Floats, share: float, axis: int | None = None) -> Floats:
-    """Figures below which so many values are, apart from all of these: rounding changes nothing."""
+    """Return quantiles halfway between values, so that rounding changes no decision."""
     return np.asarray(np.quantile(values, share, axis=axis, method="midpoint"))
 
 
@@ -60,7 +60,7 @@ def model(topics: Dataset, tiny_encoder: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def expected(model: Path) -> list[Row]:
-    """What Python says."""
+    """The predictions in Python."""
     rows = decided_by(model)
     assert {row.label for row in rows} > {None}
     assert len({row.held for row in rows}) > 1
@@ -69,7 +69,7 @@ def expected(model: Path) -> list[Row]:
 
 
 def decided_by(folder: Path) -> list[Row]:
-    """What a model says in Python."""
+    """Return the predictions of a model in Python."""
     classifier = finetext.load(folder, device="cpu")
     names, likely = classifier.scheme.names, classifier.predict_proba(TEXTS)
     held = classifier.decision.sets(likely)
@@ -99,7 +99,7 @@ def of_columns(rows: Sequence[Mapping[str, Any]], several: Callable[[Any], list[
     ]
 
 
-def test_calling_it(model: Path, expected: list[Row]) -> None:
+def test_calling_the_classifier(model: Path, expected: list[Row]) -> None:
     classifier = finetext.load(model, device="cpu")
     for text, row in zip(TEXTS, expected, strict=True):
         assert classifier(text) == pytest.approx(row.scores, abs=CLOSE)
@@ -120,7 +120,7 @@ def test_the_command_line(
     assert_same(of_columns([json.loads(line) for line in lines], list), expected)
 
 
-def test_the_pipeline_of_transformers(model: Path, expected: list[Row]) -> None:
+def test_the_transformers_pipeline(model: Path, expected: list[Row]) -> None:
     from transformers import pipeline
 
     ask: Any = pipeline("text-classification", model=str(model), top_k=None, device="cpu")
@@ -128,7 +128,7 @@ def test_the_pipeline_of_transformers(model: Path, expected: list[Row]) -> None:
         assert {of["label"]: of["score"] for of in answer} == pytest.approx(row.scores, abs=CLOSE)
 
 
-def test_onnx(model: Path, expected: list[Row], tmp_path: Path) -> None:
+def test_the_onnx_export(model: Path, expected: list[Row], tmp_path: Path) -> None:
     for needed in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(needed)
     rows = {"text": TEXTS, "label": [row.label or "food" for row in expected]}
@@ -138,7 +138,7 @@ def test_onnx(model: Path, expected: list[Row], tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def address(model: Path) -> Iterator[str]:
-    """A server of the model in a process of its own."""
+    """The URL of a server of the model in another process."""
     for needed in ("fastapi", "uvicorn", "prometheus_client"):
         pytest.importorskip(needed)
     words = ("serve", str(model), "--port", "0", "--json", "--device", "cpu", "--precision", "fp32")
@@ -168,7 +168,7 @@ def test_the_server(address: str, expected: list[Row]) -> None:
     assert_same(found, expected)
 
 
-def test_the_client_of_hugging_face(address: str, expected: list[Row]) -> None:
+def test_the_hugging_face_client(address: str, expected: list[Row]) -> None:
     client = pytest.importorskip("huggingface_hub").InferenceClient(address)
     for text, row in zip(TEXTS, expected, strict=True):
         scores = {one.label: one.score for one in client.text_classification(text)}
