@@ -84,7 +84,7 @@ def test_a_recipe_gives_the_same_again(
     with (workplace / "own.csv").open("a") as file:
         file.write("one more fine film,good,x\n")
     seen = command("train", "--recipe", "second/recipe.toml", "--out", "third")
-    assert "warning: the data are not the ones" in seen.err
+    assert "warning: the data have changed since" in seen.err
 
 
 def test_options_become_the_recipe(command: Command, workplace: Path, reviews: Path) -> None:
