@@ -11,7 +11,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError, UnlabelledError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.data.label_cells import find_joiner, missing
-from finetext.data.rows import SPLIT_WORDS, Batch
+from finetext.data.rows import SPLIT_WORDS, Batch, column_names
 
 TEXT_NAMES: Final = (
     *("text", "texts", "sentence", "sentences", "review", "reviews", "content", "tweet"),
@@ -187,12 +187,11 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     if not values:
         raise DataError(f"{shown} nothing{others}")
     strings = [str(value) for value in values]
-    odd = next((value for value in values if not isinstance(value, str)), None)
-    kind = ""
-    example: Any = strings[0]
-    if sum(isinstance(value, str) for value in values) < len(values) / 2:
-        numbers = isinstance(odd, int | float)
-        kind, example = "numbers" if numbers else f"values of type {type(odd).__name__}", odd
+    others_than_str = [value for value in values if not isinstance(value, str)]
+    kind, example = "", strings[0]
+    if len(others_than_str) > len(values) / 2:
+        odd = example = others_than_str[0]
+        kind = "numbers" if isinstance(odd, int | float) else f"values of type {type(odd).__name__}"
     elif sum(map(is_number, strings)) > 0.9 * len(strings):
         kind = "numbers"
     elif len(strings) >= _ENOUGH_TO_JUDGE and _identifiers(strings):
@@ -212,6 +211,16 @@ def _identifiers(values: Sequence[str]) -> bool:
 def is_number(cell: str) -> bool:
     """Whether a field is a number, or several joined by commas."""
     return _NUMBER.fullmatch(cell) is not None
+
+
+def headed_names(
+    records: Sequence[Sequence[str]], settings: ReadSettings
+) -> tuple[bool, list[str]]:
+    """Return whether the first record is a header, as stated or as it looks, and column names."""
+    headed = settings.header
+    if headed is None:
+        headed = looks_headed(records, settings.columns)
+    return headed, column_names(records[0] if headed else range(1, len(records[0]) + 1))
 
 
 def looks_headed(records: Sequence[Sequence[str]], asked: Collection[str] = ()) -> bool:

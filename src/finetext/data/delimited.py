@@ -22,8 +22,8 @@ from typing import Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.data.columns import KNOWN_NAMES, looks_headed, plain_name
-from finetext.data.rows import BadRow, Batch, Reject, column_names
+from finetext.data.columns import KNOWN_NAMES, headed_names, plain_name
+from finetext.data.rows import BadRow, Batch, Reject
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
@@ -59,19 +59,14 @@ class _Records:
     @property
     def width(self) -> int:
         """The number of fields that most records have."""
-        counts = Counter(map(len, self.records))
-        return max(counts, key=lambda width: counts[width], default=0)
+        counts = Counter(map(len, self.records)).most_common(1)
+        return counts[0][0] if counts else 0
 
     @property
     def consistency(self) -> float:
-        """The share of records that have that number of fields."""
+        """The share of records that have that number of fields, two or more; else 0."""
         width = self.width
-        return sum(len(record) == width for record in self.records) / max(1, len(self.records))
-
-    @property
-    def is_even(self) -> bool:
-        """Whether all records have the same number of fields, two or more."""
-        return self.width > 1 and self.consistency == 1.0
+        return sum(len(r) == width for r in self.records) / len(self.records) if width > 1 else 0.0
 
     def where(self, keep: Sequence[bool]) -> _Records:
         """The records for which `keep` is true."""
@@ -98,14 +93,11 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
         ways = [way.without_blank() for way in ways]
         if not whole:
             ways = [way.where([*[True] * (len(way.records) - 1), False]) for way in ways]
-        found = max(ways, key=lambda way: (way.consistency if way.width > 1 else 0.0, way.quoted))
-        if found.width < 2 or not found.records:
-            continue
-        known = any(plain_name(cell) in KNOWN_NAMES for cell in found.records[0])
-        share = found.consistency
-        rank = (share == 1.0, known, delimiter == prefer, share, delimiter)
-        if rank[:4] > best[:4]:
-            best = rank
+        found = max(ways, key=lambda way: (way.consistency, way.quoted))
+        if share := found.consistency:
+            known = any(plain_name(cell) in KNOWN_NAMES for cell in found.records[0])
+            rank = (share == 1.0, known, delimiter == prefer, share, delimiter)
+            best = rank if rank[:4] > best[:4] else best
     return best[4], best[3]
 
 
@@ -138,10 +130,7 @@ def parse_delimited(
     quoted = rows.quoted or (delimiter != "\t" and not has_quotes)
     form = _Form(name, delimiter, quoted, rows.records[0], reject)
     rows = _even(rows, text, 1, form)
-    headed = settings.header
-    if headed is None:
-        headed = looks_headed(rows.records, settings.columns)
-    names = column_names(rows.records[0] if headed else range(1, len(rows.records[0]) + 1))
+    headed, names = headed_names(rows.records, settings)
     more = partial(_more_rows, replace(form, names=names))
     cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
     doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
@@ -193,12 +182,12 @@ def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject |
     try:
         quoted = _quoted(text, delimiter, whole).without_blank()
     except csv.Error as error:
-        if (rows := plain()).is_even:
+        if (rows := plain()).consistency == 1.0:
             return rows
         if reject is not None:
             return _quoted_or_rejected(text, delimiter, whole, 1, reject).without_blank()
         raise DataError(f"{name}, {error}") from None
-    if delimiter != "\t" or not (rows := plain()).is_even:
+    if delimiter != "\t" or (rows := plain()).consistency < 1.0:
         return quoted
     return replace(quoted, settled=False) if _quotes_on_purpose(text, rows, quoted) else rows
 
@@ -242,13 +231,10 @@ def _unquoted(text: str, delimiter: str, first: int = 1) -> _Records:
     """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
-    found = [
-        (number, line.rstrip("\r").split(delimiter))
-        for number, line in enumerate(text.split("\n"), start=first)
-        if line.rstrip("\r")
-    ]
+    lines = dict(enumerate((line.rstrip("\r") for line in text.split("\n")), start=first))
+    found = {number: line.split(delimiter) for number, line in lines.items() if line}
     blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
-    return _Records([fields for _, fields in found], [number for number, _ in found], False, blank)
+    return _Records(list(found.values()), list(found), False, blank)
 
 
 def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) -> _Records:
@@ -266,7 +252,11 @@ def _quoted_or_rejected(
     text: str, delimiter: str, complete: bool, first: int, reject: Reject
 ) -> _Records:
     """Read records as `_quoted` does, but reject those with broken quotes."""
-    text, mark = _mark_returns(text, further=first > 1)
+    mark = ""
+    # Some writers leave returns inside a line unquoted, and the csv module would end a row there.
+    if _RETURN.search(text) and (first > 1 or not _returns_end_lines(text)):
+        mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+        text = _RETURN.sub(mark, text)
     lines = io.StringIO(text, newline="").readlines()
     records: list[list[str]] = []
     places: list[int] = []
@@ -286,7 +276,7 @@ def _quoted_or_rejected(
                 break
             except csv.Error as error:
                 rest = "" if complete or "unexpected end" not in str(error) else "".join(lines[at:])
-                if rest and len(rest) <= _LONGEST_RECORD:
+                if 0 < len(rest) <= _LONGEST_RECORD:
                     break
                 rest = ""
                 odd = (line.count('"') % 2 for line in lines[at : at + 1 + _MOST_LINES])
@@ -298,17 +288,6 @@ def _quoted_or_rejected(
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
     return _Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
-
-
-def _mark_returns(text: str, further: bool) -> tuple[str, str]:
-    """Replace carriage returns that end no line by a character that the text does not have, or "".
-
-    Some writers leave them unquoted, and the csv module would end the row there.
-    """
-    if not _RETURN.search(text) or (not further and _returns_end_lines(text)):
-        return text, ""
-    mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
-    return _RETURN.sub(mark, text), mark
 
 
 def _returns_end_lines(text: str) -> bool:

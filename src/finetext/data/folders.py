@@ -49,11 +49,19 @@ def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Sour
             for file in several
         )
         used = [*beside, *(file for several in of_split.values() for file in several)]
-        return Source(title, batches, beside, _left_out(files, used, title))
-    deep = [file for file in files if len(file.path.parts) > 1]
-    if deep:
+        other = [str(file.path) for file in _data_files(files, used)]
+        more = f" and {len(other) - 5:,} more" if len(other) > 5 else ""
+        message = f"{title}: not read, as no split: {', '.join(other[:5])}{more}"
+        note = Finding("note", "files-left-out", message)
+        return Source(title, batches, beside, (note,) if other else ())
+    if deep := [file for file in files if len(file.path.parts) > 1]:
         return _read_classes(deep, title, settings)
-    return _read_flat(top, title, beside, settings)
+    return _read_flat(_data_files(top, beside), title, beside, settings)
+
+
+def _data_files(files: Sequence[File], other: Sequence[File]) -> list[File]:
+    """The files that are neither among the others nor read-me files and the like."""
+    return [f for f in files if f not in other and not _NOT_DATA.fullmatch(f.path.name)]
 
 
 def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
@@ -106,23 +114,10 @@ def _split_files(files: Sequence[File], title: str) -> dict[SplitName, list[File
     return found
 
 
-def _left_out(files: Sequence[File], used: Sequence[File], title: str) -> tuple[Finding, ...]:
-    """A note on files beside ready-made splits that are none of them."""
-    other = [
-        str(file.path)
-        for file in files
-        if file not in used and not _NOT_DATA.fullmatch(file.path.name)
-    ]
-    shown = ", ".join(other[:5]) + (f" and {len(other) - 5:,} more" if len(other) > 5 else "")
-    note = Finding("note", "files-left-out", f"{title}: not read, as no split: {shown}")
-    return (note,) if other else ()
-
-
 def _read_flat(
-    files: Sequence[File], title: str, beside: tuple[File, ...], settings: ReadSettings
+    data: Sequence[File], title: str, beside: tuple[File, ...], settings: ReadSettings
 ) -> Source:
     """Read a folder without folders in it: its only data file, or texts without labels."""
-    data = [f for f in files if not _NOT_DATA.fullmatch(f.path.name) and f not in beside]
     if len(data) == 1:
         title = f"{title}/{data[0].path}"
         return replace(read_file(data[0], settings), beside=beside, title=title)
@@ -140,11 +135,10 @@ def _read_flat(
 def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> Source:
     """Read one folder for each class, or such folders inside train, valid and test."""
     kept = [f for f in files if not _UNLABELED & {part.lower() for part in f.path.parts[:-1]}]
-    findings: tuple[Finding, ...] = ()
-    if len(kept) < len(files):
-        number = counted(len(files) - len(kept), "file")
-        message = f"{title}: {number} in folders without a class left out"
-        findings = (Finding("note", "unlabelled-folder", message),)
+    number = counted(len(files) - len(kept), "file")
+    message = f"{title}: {number} in folders without a class left out"
+    note = Finding("note", "unlabelled-folder", message)
+    findings = (note,) if len(kept) < len(files) else ()
     of_split = [SPLIT_WORDS.get(file.path.parts[0].lower()) for file in kept]
     deep = [len(file.path.parts) > 2 for file in kept]
     if "train" not in of_split or not any(deep):
@@ -163,18 +157,15 @@ def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> 
 
 def _refuse_data_sets(files: Sequence[File], title: str) -> None:
     """Check that folders hold documents of a class, not data sets."""
-    beside = label_name_files(files)
     inside: dict[PurePosixPath, list[PurePosixPath]] = {}
-    for file in files:
-        if file not in beside and not _NOT_DATA.fullmatch(file.path.name):
-            inside.setdefault(file.path.parent, []).append(file.path)
+    for file in _data_files(files, label_name_files(files)):
+        inside.setdefault(file.path.parent, []).append(file.path)
     found = []
     for folder, paths in inside.items():
         plain = [PurePosixPath(path.name.lower().removesuffix(".gz")) for path in paths]
         tables = [path.suffix in _TABLES for path in plain]
         words = [path.stem in SPLIT_WORDS or path.suffix[1:] in SPLIT_WORDS for path in plain]
-        either = all(map(or_, tables, words))
-        if either and (all(tables) or "train" in map(_split_of, plain)):
+        if all(map(or_, tables, words)) and (all(tables) or "train" in map(_split_of, plain)):
             found.append(folder)
     if found:
         shown = ", ".join(map(str, found[:10])) + (" and more" if len(found) > 10 else "")

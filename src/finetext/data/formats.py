@@ -182,9 +182,8 @@ def _shown(labels: Sequence[str]) -> str:
 def _are_labels(values: Sequence[str], rows_each: int = 3) -> bool:
     """Whether values are labels: short, never missing, each in `rows_each` rows on average."""
     distinct = set(values)
-    few = min(_MOST_LABELS, max(2, len(values) // rows_each))
-    enough = 2 <= len(distinct) <= few and len(distinct) < len(values)
-    return enough and all(map(_could_label, distinct))
+    most = min(_MOST_LABELS, max(2, len(values) // rows_each), len(values) - 1)
+    return 2 <= len(distinct) <= most and all(map(_could_label, distinct))
 
 
 def _could_label(value: str) -> bool:
@@ -193,28 +192,23 @@ def _could_label(value: str) -> bool:
 
 def _numbered_lines(
     text: str, name: str, first: int = 1
-) -> tuple[list[tuple[int, str]], tuple[Finding, ...]]:
-    """The lines that are not blank, with their numbers from `first`, and a note on those that are.
+) -> tuple[dict[int, str], tuple[Finding, ...]]:
+    """The lines that are not blank by their numbers from `first`, and a note on those that are.
 
     Only a line feed ends a line, or a carriage return in a file without line feeds.
     """
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
-    kept = [
-        (number, line.removesuffix("\r"))
-        for number, line in enumerate(text.split("\n"), start=first)
-        if line.strip()
-    ]
+    lines = enumerate(text.split("\n"), start=first)
+    kept = {number: line.removesuffix("\r") for number, line in lines if line.strip()}
     return kept, blank_lines(text.rstrip("\r\n").count("\n") + 1 - len(kept), name)
 
 
 def _parse_texts(name: str, text: str, first: int = 1, *_: bool) -> Batch:
     """Read every line that is not blank as a text without a label."""
     lines, note = _numbered_lines(text, name, first)
-    texts = [line for _, line in lines]
-    numbers = [number for number, _ in lines]
-    more = partial(_parse_texts, name)
-    return Batch(name, {"text": texts}, TEXT_A_LINE, numbers, findings=note, proceed=more)
+    texts, more = list(lines.values()), partial(_parse_texts, name)
+    return Batch(name, {"text": texts}, TEXT_A_LINE, list(lines), findings=note, proceed=more)
 
 
 def _labeled_lines(
@@ -230,7 +224,7 @@ def _labeled_lines(
     every, note = _numbered_lines(text, name, first)
     numbers: list[int] = []
     columns: dict[str, list[Any]] = {"label": [], "text": []}
-    for number, line in every:
+    for number, line in every.items():
         label, rest = split(line)
         if label:
             numbers.append(number)
@@ -272,35 +266,31 @@ def _parse_edge_label(
     for separator, side, rows_each in _EDGES:
         if only not in (None, separator):
             continue
-        pairs = [_split_at(separator, side, line) for _, line in lines]
+        pairs = [_split_at(separator, side, False, line) for line in lines.values()]
         names = tuple(map(plain_name, pairs[0]))
         headed = names[0] in LABEL_NAMES and names[1] in TEXT_NAMES
         labels = [label for label, _ in pairs[headed:]]
         if not _are_labels(labels, rows_each):
             continue
-
         where = "before" if side == "first" else "after"
         between = f"{spoken(separator)} between"
+        split = partial(_split_at, separator, side, True)
         form = (name, "", f"no label {where} the text, {between}, as in the lines above")
         return Batch(
             name, {"label": labels, "text": [part for _, part in pairs[headed:]]},
             f"lines of {'label text' if side == 'first' else 'text label'}, {between}",
-            [number for number, _ in lines][headed:], findings=note,
-            proceed=partial(_labeled_lines, partial(_label_at, separator, side), form, reject),
+            list(lines)[headed:], findings=note,
+            proceed=partial(_labeled_lines, split, form, reject),
         )  # fmt: skip
     return None
 
 
-def _split_at(separator: str, side: str, line: str) -> tuple[str, str]:
-    """Label and text of a line; an empty label where there is no separator."""
+def _split_at(separator: str, side: str, strict: bool, line: str) -> tuple[str, str]:
+    """Label and text of a line; an empty label without separator, or if strict and no label."""
     if side == "first":
         label, found, text = line.partition(separator)
     else:
         text, found, label = line.rpartition(separator)
-    return (label.strip(), text) if found else ("", line)
-
-
-def _label_at(separator: str, side: str, line: str) -> tuple[str, str]:
-    """The same with an empty label if it cannot be one."""
-    label, text = _split_at(separator, side, line)
-    return label if _could_label(label) else "", text
+    if not found:
+        return "", line
+    return "" if strict and not _could_label(label.strip()) else label.strip(), text

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,24 +30,10 @@ Labels = list[list[str] | None]
 """Names of each row, exactly one unless multi-label; None where the label is missing."""
 
 
-@dataclass(frozen=True)
-class NamedLabels:
-    """Labels by name.
-
-    Attributes:
-        rows: (n,) names of each row.
-    """
-
-    rows: Labels
-    scheme: LabelScheme
-    details: str
-    findings: tuple[Finding, ...]
-
-
 def name_labels(
     columns: Mapping[str, Sequence[Any]], source: Source, settings: ReadSettings
-) -> NamedLabels:
-    """Return the labels of n rows by name."""
+) -> tuple[Labels, LabelScheme, str, list[Finding]]:
+    """Return the labels of n rows by name, their scheme, how they were read, and findings."""
     several = len(columns) > 1
     column = next(iter(columns))
     findings: list[Finding] = []
@@ -70,15 +55,14 @@ def name_labels(
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
     used = _used(rows)
-    if order is None and _are_numbers(used):
-        kept = sorted(used, key=lambda name: (int(name), name))
-    else:
-        kept = sorted(used) if order is None else [name for name in order if name in used]
+    numbers = _are_numbers(used)
+    ordered = sorted(used, key=lambda name: (int(name) if numbers else 0, name))
+    kept = ordered if order is None else [name for name in order if name in used]
     scheme = LabelScheme(tuple(kept), multilabel)
     if absent := [name for name in order or () if name not in scheme.index]:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
-    return NamedLabels(rows, scheme, ", ".join(details), tuple(findings))
+    return rows, scheme, ", ".join(details), findings
 
 
 def refuse_odd_labels(
@@ -210,7 +194,7 @@ def _parse_names(file: File) -> dict[str, str]:
             raise DataError(f"{file.name}: not valid JSON: {error}") from None
         if not isinstance(content, list | dict):
             raise DataError(f"{file.name}: neither a JSON list nor an object of label names")
-        pairs = content.items() if isinstance(content, dict) else _numbered(content)
+        pairs = content.items() if isinstance(content, dict) else enumerate(content)
         found = {str(key): str(label) for key, label in pairs}
     elif joiner and all(joiner in line for line in lines):
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=joiner) if row]
@@ -223,9 +207,14 @@ def _parse_names(file: File) -> dict[str, str]:
 
 
 def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Labels, list[str]]:
-    """The labels with names in place of ids, and all names in their order."""
-    used = _used(rows)
-    by_id = _by_id(names)
+    """The labels with names in place of ids, and all names in their order.
+
+    Name to id is turned around, and a list counts from 1 if the labels need that.
+    """
+    used, known = _used(rows), list(names)
+    if all(value.isdecimal() for value in names.values()) and not _are_numbers(names):
+        names = {value: name for name, value in names.items()}
+    by_id = {one: names[one] for one in (sorted(names, key=int) if _are_numbers(names) else names)}
     ways = [by_id, {name: name for name in by_id.values()}]
     if list(by_id) == [str(place) for place in range(len(by_id))]:
         ways.append(dict(_numbered(by_id.values(), start=1)))
@@ -233,18 +222,10 @@ def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Label
     if unknown := sorted(used - set(table)):
         raise DataError(
             f"the label {unknown[0]!r} has no name in {origin}, which has names for: "
-            f"{', '.join(list(names)[:10])}" + (" and more" if len(names) > 10 else "")
+            f"{', '.join(known[:10])}{' and more' if len(known) > 10 else ''}"
         )
     renamed = [None if row is None else [table[label] for label in row] for row in rows]
     return renamed, list(dict.fromkeys(table.values()))
-
-
-def _by_id(names: Mapping[str, str]) -> dict[str, str]:
-    """Id to name in the order of the ids if they are numbers; name to id is turned around."""
-    if all(value.isdecimal() for value in names.values()) and not _are_numbers(names):
-        names = {value: name for name, value in names.items()}
-    ids = sorted(names, key=int) if _are_numbers(names) else list(names)
-    return {one: names[one] for one in ids}
 
 
 def _are_numbers(ids: Iterable[str]) -> bool:

@@ -111,6 +111,12 @@ def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
         words = flat[starts[row] : starts[row + 1]]
         return np.unique(codes[0, words[:-1]] + codes[1, words[1:]])
 
+    def alike(one: Shingles, other: Shingles) -> bool:
+        if min(len(one), len(other)) < likeness * max(len(one), len(other)):
+            return False
+        common = len(np.intersect1d(one, other, assume_unique=True))
+        return common >= likeness * (len(one) + len(other) - common)
+
     first_with: dict[bytes, int] = {}
     for row in range(len(tokens)):
         own = shingles(row)
@@ -123,16 +129,9 @@ def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
         signature = blank.copy()
         signature.update_batch(own.tolist())
         near = sorted(table.query(signature))
-        found = next((one for one in near if _jaccard(own, shingles(one), likeness)), None)
+        found = next((one for one in near if alike(own, shingles(one))), None)
         if found is None:
             table.insert(row, signature, check_duplication=False)
         else:
             clusters[row] = found
     return clusters
-
-
-def _jaccard(one: Shingles, other: Shingles, least: float) -> bool:
-    if min(len(one), len(other)) < least * max(len(one), len(other)):
-        return False
-    common = len(np.intersect1d(one, other, assume_unique=True))
-    return common >= least * (len(one) + len(other) - common)

@@ -183,9 +183,9 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
-        named_labels = name_labels({n: column(n) for n in chosen.labels}, source, settings)
-        labels, scheme, details = named_labels.rows, named_labels.scheme, named_labels.details
-        findings += named_labels.findings
+        values = {name: column(name) for name in chosen.labels}
+        labels, scheme, details, noticed = name_labels(values, source, settings)
+        findings += noticed
         keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))
         columns = {name: list(compress(values, keep)) for name, values in columns.items()}

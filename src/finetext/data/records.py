@@ -7,6 +7,7 @@ import io
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
-from finetext.data.columns import looks_headed
+from finetext.data.columns import headed_names
 from finetext.data.rows import SPLIT_WORDS, BadRow, Batch, Reject, Source, column_names
 
 if TYPE_CHECKING:
@@ -30,15 +31,12 @@ def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None
     for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
-        wrong = ""
+        wrong = f"not a JSON object but {line.strip()[:40]!r}"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            wrong = f"not valid JSON: {error}"
-        else:
-            if not isinstance(row, dict):
-                wrong = f"not a JSON object but {line.strip()[:40]!r}"
-        if not wrong:
+            row, wrong = None, f"not valid JSON: {error}"
+        if isinstance(row, dict):
             rows.append(row)
             lines.append(number)
         elif reject is None:
@@ -103,17 +101,12 @@ def parse_parquet(data: bytes, name: str) -> Batch:
         raise DataError(f"{name} is not a readable Parquet file: {error}") from None
     names = column_names(table.column_names)
     columns = {key: table.column(place).to_pylist() for place, key in enumerate(names)}
-    return Batch(name, columns, "Parquet", classes=_stored_classes(table.schema.metadata or {}))
-
-
-def _stored_classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    """The class names that `datasets` stores in the metadata of its Parquet files."""
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+    classes: dict[str, tuple[str, ...]] = {}
+    with suppress(KeyError, ValueError, TypeError, AttributeError):  # as `datasets` stores them
+        features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
         found = {key: feature.get("feature", feature) for key, feature in features.items()}
-        return {key: tuple(kind["names"]) for key, kind in found.items() if "names" in kind}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return {}
+        classes = {key: tuple(kind["names"]) for key, kind in found.items() if "names" in kind}
+    return Batch(name, columns, "Parquet", classes=classes)
 
 
 def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
@@ -146,10 +139,7 @@ def _sheet(
     width = max(_width(row) for _, row in numbered)
     rows = [[*row, *[None] * width][:width] for _, row in numbered]
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    headed = settings.header
-    if headed is None:
-        headed = looks_headed(texts, settings.columns)
-    names = column_names(texts[0] if headed else range(1, width + 1))
+    headed, names = headed_names(texts, settings)
     dates = (datetime.date, datetime.time)
     columns = {
         key: [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
@@ -237,16 +227,14 @@ def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
             batches.append(replace(_from_datasets(dataset, f"{title}, split {name}"), split=split))
         else:
             other.append(f"{name} ({counted(len(dataset), 'row')})")
+    left = ", ".join(other)
     if not batches:
-        raise DataError(
-            f"{title} has no train, validation or test split; it has {', '.join(other)}"
-        )
+        raise DataError(f"{title} has no train, validation or test split; it has {left}")
     batches.sort(key=lambda batch: SPLIT_NAMES.index(batch.split or "train"))
     if len(batches) == 1:
         batches = [replace(batches[0], split=None)]
-    message = f"{title}: the splits {', '.join(other)} are left out"
-    findings = (Finding("note", "other-splits", message),) if other else ()
-    return Source(title, tuple(batches), findings=findings)
+    note = Finding("note", "other-splits", f"{title}: the splits {left} are left out")
+    return Source(title, tuple(batches), findings=(note,) if other else ())
 
 
 def read_hub(name: str) -> Source:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, final
+from types import SimpleNamespace
+from typing import Any, Final
 
 from finetext.core.arrays import finite
 from finetext.core.console import blaming
@@ -63,7 +63,11 @@ def text_of(table: Table, form: str, headed: bool) -> str:
     """Return the rows of a table of predictions as text."""
     if form == ".jsonl":
         return _json_lines(table)
-    return _delimited({name: _cells(name, of) for name, of in table.items()}, form, headed, "\n")
+    cells = {
+        name: list(map(comma_joined if name in _LABELS else _cell, values))
+        for name, values in table.items()
+    }
+    return _delimited(cells, form, headed, "\n")
 
 
 def _json_lines(table: Table) -> str:
@@ -72,28 +76,16 @@ def _json_lines(table: Table) -> str:
 
 
 def _delimited(table: Table, form: str, headed: bool, end: str) -> str:
-    file = io.StringIO(newline="")
+    rows: list[str] = []
     # Quotes around some cells only are taken for part of the text in tab-separated files.
     tabs = form == ".tsv"
     quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
-    writer = csv.writer(_Lines(file, end), delimiter="\t" if tabs else ",", quoting=quoting)
+    sink: Any = SimpleNamespace(write=rows.append)  # rows that end in CR LF, so that CR is quoted
+    writer = csv.writer(sink, delimiter="\t" if tabs else ",", quoting=quoting)
     if headed:
         writer.writerow(table)
     writer.writerows(zip(*table.values(), strict=True))
-    return file.getvalue()
-
-
-@final
-class _Lines:
-    """Receives rows of CSV, which end in CR LF, and gives them another end."""
-
-    def __init__(self, file: io.StringIO, end: str) -> None:
-        self._file = file
-        self._end = end
-
-    def write(self, row: str) -> None:
-        """Write one row."""
-        self._file.write(row.removesuffix("\r\n") + self._end)
+    return "".join(row.removesuffix("\r\n") + end for row in rows)
 
 
 def encoded(text: str) -> bytes:
@@ -123,15 +115,6 @@ def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     if kind in (TEXT, MIXED):
         return [value if value is None else encoded(value).decode() for value in values]
     return values
-
-
-def _cells(name: str, values: list[Any]) -> list[Any]:
-    """The values of a column, as they are between delimiters."""
-    if name in _LABELS:
-        return list(map(comma_joined, values))
-    if set(map(type, values)) <= {str, int, float, type(None)}:
-        return values
-    return list(map(_cell, values))
 
 
 def _cell(value: Any) -> Any:
