@@ -1,4 +1,4 @@
-"""A run that adapts an encoder first: what it learns from, what takes it, and going on."""
+"""Runs that adapt an encoder first: their corpus, the methods that use it, and resuming."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("short_report")
 
 
 def same(one: Run, other: Run) -> bool:
-    """Whether two runs have the same rungs, which say the same to the last bit."""
+    """Whether two runs have the same methods with the same predictions to the last bit."""
     names = [[entry.method for entry in run.leaderboard] for run in (one, other)]
     pairs = [(one.predictions(name), other.predictions(name)) for name in names[0]]
     return names[0] == names[1] and all(
@@ -116,7 +116,7 @@ def test_without_a_corpus_it_is_the_training_rows(recipe: Recipe, run: Run, tmp_
 
 
 @pytest.mark.parametrize("stage", ["adapt", "finetune"])
-def test_it_goes_on_wherever_it_was_stopped_and_lies_now(
+def test_resumed_after_a_stop_at_another_place(
     recipe: Recipe, run: Run, tmp_path: Path, stage: str
 ) -> None:
     def stop(event: ProgressEvent) -> None:
@@ -149,7 +149,7 @@ def test_a_failure_is_told_as_that_of_the_adaptation(
         finetext.train(recipe, out=tmp_path / "run", listener=Listener())
 
 
-def test_another_corpus_is_not_gone_on_with(
+def test_not_resumed_with_another_corpus(
     recipe: Recipe, run: Run, reviews: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(run.folder, tmp_path / "run")
@@ -186,7 +186,7 @@ def test_a_corpus_that_changed_is_told(recipe: Recipe, tmp_path: Path) -> None:
     assert "corpus-changed" in codes
 
 
-def test_without_a_rung_that_takes_it_nothing_is_adapted(recipe: Recipe, tmp_path: Path) -> None:
+def test_nothing_is_adapted_without_a_method_that_needs_it(recipe: Recipe, tmp_path: Path) -> None:
     found: list[str] = []
     run = finetext.train(
         replace(recipe, methods={"tfidf": QUICK}), out=tmp_path / "run",

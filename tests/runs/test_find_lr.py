@@ -121,9 +121,7 @@ def test_a_recipe_says_what_is_fine_tuned(reviews: Path, method: Finetune) -> No
         ({"methods": {"finetune": {}}}, "the recipe names no data"),
     ],
 )  # fmt: skip
-def test_a_recipe_that_leaves_nothing_to_find_is_refused(
-    values: dict[str, Any], message: str
-) -> None:
+def test_recipe_without_a_learning_rate_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         finetext.find_lr(Recipe.from_values(values))
 
@@ -170,7 +168,7 @@ def test_the_command_gives_the_curve_as_json(
     assert seen.err == ""
 
 
-def test_the_command_takes_the_rung_of_a_recipe(
+def test_command_takes_the_method_of_a_recipe(
     command: Command, reviews: Path, tiny_encoder: Path
 ) -> None:
     Path("mine.toml").write_text(

@@ -61,7 +61,7 @@ def test_several_labels_get_thresholds() -> None:
     assert len(classifier.decision.thresholds or ()) == 3
 
 
-def test_rows_that_were_learnt_from_calibrate_nothing() -> None:
+def test_rows_that_were_learned_from_calibrate_nothing() -> None:
     classifier = fit(["a fine film", "a dull film"], ["good", "bad"], QUICK)
     assert classifier.decision == Decision()
 
@@ -125,7 +125,7 @@ def test_a_tenth_is_held_out_with_a_row_of_each_class(labels: list[str], seed: i
         assert len(held) == max(len(often), round(0.1 * len(labels)))
 
 
-def test_rare_labels_of_several_are_learnt_from() -> None:
+def test_rare_labels_of_several_are_learned_from() -> None:
     labels = [["often", "once"] if n == 7 else (["often"] if n % 2 else ["too"]) for n in range(30)]
     for seed in range(5):
         train, held = held_out(read(([f"text {n}" for n in range(30)], labels)), seed)

@@ -37,10 +37,10 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_the_run_folder_holds_all_that_is_promised(finished: Path) -> None:
     found = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
-    rungs = {f"{m}/{f}" for m in ("majority", "tfidf") for f in ("predictions.parquet",)}
+    files = {f"{m}/{f}" for m in ("majority", "tfidf") for f in ("predictions.parquet",)}
     models = {f"{m}/model/finetext.json" for m in ("majority", "tfidf")}
     top = {"recipe.toml", "data.json", "splits.parquet", "environment.json", "leaderboard.json"}
-    assert rungs | models | top | {"verdict.json", "report.html"} <= found
+    assert files | models | top | {"verdict.json", "report.html"} <= found
     assert not [name for name in found if name.endswith(".part") or "/." in name]
     data = json.loads((finished / "data.json").read_text())
     assert data["rows"] == {"train": 42, "validation": 9, "test": 9}
@@ -216,7 +216,7 @@ class Broken(Tfidf):
         raise KeyboardInterrupt if self.stopped else DataError("broken: the loss is nan")
 
 
-def test_what_was_finished_before_a_rung_failed_is_kept(reviews: Path, tmp_path: Path) -> None:
+def test_finished_methods_are_kept_after_a_failure(reviews: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     methods = {"majority": Majority(), "tfidf": QUICK, "ill": Broken(), "late": QUICK}
     with pytest.raises(

@@ -67,7 +67,7 @@ def whole(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def folder(whole: Run, tmp_path: Path) -> Path:
-    """The folder of a run that was killed at its last rung."""
+    """The folder of a run that was killed at its last method."""
     return unfinished(whole, tmp_path / "run")
 
 
@@ -102,7 +102,7 @@ def scores(run: Run) -> Any:
 
 
 def unfinished(whole: Run, folder: Path) -> Path:
-    """A copy of a run, as if it was killed at its last rung."""
+    """A copy of a run, as if it was killed at its last method."""
     shutil.copytree(whole.folder, folder)
     for name in ("leaderboard.json", "verdict.json", "report.html", "second/entry.json"):
         (folder / name).unlink()
