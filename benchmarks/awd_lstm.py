@@ -155,7 +155,7 @@ def time_published_size(job: common.Job) -> common.Answer:
     """Seconds of so many steps of the published size, after five that are not counted."""
     from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
     from finetext.encoders.word_tokenizer import train_word_tokenizer
-    from finetext.pretraining.streams import StreamTask
+    from finetext.pretraining.objectives import StreamTask
     from finetext.training.loop import train_model
     from finetext.training.plan import Stage
 

@@ -126,10 +126,10 @@ def test_what_is_measured_on_is_no_line_that_running_text_repeats(tmp_path: Path
     assert corpus.held_out == [LINES[3], "da capo", "da capo", "end"]
     assert corpus.texts == [line for line in song_lines() if line != LINES[3]]
     validation.write_text("= = =\n")
-    with pytest.raises(DataError, match="no text is left to measure on"):
+    with pytest.raises(DataError, match="no text can be held out"):
         read_corpus(song(tmp_path), CorpusSettings(validation=validation))
     validation.write_text("la\nla\nla\n")
-    with pytest.raises(DataError, match="no text is left to measure on"):
+    with pytest.raises(DataError, match="no text can be held out"):
         read_corpus(validation)
 
 

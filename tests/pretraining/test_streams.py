@@ -10,7 +10,7 @@ import torch
 
 from finetext.core.errors import DataError
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
-from finetext.pretraining.streams import StreamTask
+from finetext.pretraining.objectives import StreamTask
 
 LENGTHS = [30, 50, 7, 90, 41, 200, 13, 77]
 

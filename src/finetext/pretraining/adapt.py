@@ -5,15 +5,13 @@ Gururangan et al. 2020, "Don't Stop Pretraining: Adapt Language Models to Domain
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.console import heard
 from finetext.core.contracts import Checkpoints, FitContext, Listener
-from finetext.core.environment import absolute, cache_folder
-from finetext.core.errors import RecipeError, RunError
+from finetext.core.environment import absolute
 from finetext.core.settings import (
     Count,
     NotNegative,
@@ -27,15 +25,10 @@ from finetext.core.settings import (
 from finetext.encoders.catalogue import is_alias
 from finetext.encoders.language_models import STREAMED, load_for_language_model, objective_of
 from finetext.encoders.load import load_tokenizer, longest_input
-from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
-from finetext.pretraining.folder import held
-from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
-from finetext.storage.files import is_full
-from finetext.storage.locks import check_folder
-from finetext.storage.resume import HOW_TO_RESUME
+from finetext.pretraining.corpus import Corpus, CorpusSettings
+from finetext.pretraining.folder import Workplace
+from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder, make_from
 from finetext.training.plan import ScheduleName, learning_rate_for
-from finetext.training.precision import choose_device
-from finetext.training.record import check_installed, check_names
 
 __all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
 
@@ -44,56 +37,6 @@ USUAL_RATE: Final = 5e-5
 """The highest learning rate for a hidden size of 384: higher ones learn the language better and
 classify worse afterwards (benchmarks/LOG.md)."""
 RATE_OF_STREAMS: Final = 2e-3
-
-
-@dataclass(frozen=True)
-class Request:
-    """Where an encoder is to be made, and how training is run; see `adapt`."""
-
-    out: Path
-    seed: int = 0
-    device: str = "auto"
-    resume: bool = False
-    track: tuple[str, ...] = ()
-    checkpoint_seconds: float = 60.0
-
-
-def carry_out(
-    request: Request,
-    corpus: Any,
-    read: CorpusSettings | None,
-    make: Callable[[Corpus, FitContext], Adapted],
-    listener: Listener | None,
-) -> Adapted:
-    """Check what can be checked, read the corpus, and let `make` train on it; raises as `adapt`."""
-    if not request.checkpoint_seconds > 0:
-        raise RecipeError(f"checkpoint_seconds = {request.checkpoint_seconds}: it must be above 0")
-    check_folder(request.out, request.resume, held)
-    check_names(request.track)
-    check_installed(request.track)
-    choose_device(request.device)
-    with heard(listener) as hears:
-        context = FitContext(
-            seed=request.seed, device=request.device, cache=cache_folder(),
-            checkpoints=Checkpoints(request.out, every_seconds=request.checkpoint_seconds),
-            trackers=request.track, progress=hears.progress, say=hears.say, find=hears.finding,
-        )  # fmt: skip
-        if not isinstance(corpus, Corpus):
-            corpus = read_corpus(corpus, read, request.seed)
-            hears.say(corpus.description)
-            for finding in corpus.findings:
-                hears.finding(finding)
-        hears.say(corpus.summary())
-        try:
-            return make(corpus, context)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped; the state of training is in {request.out}; {HOW_TO_RESUME}"
-            ) from None
-        except Exception as error:
-            if not is_full(error):
-                raise
-            raise RunError(f"the disk is full: {error}\nMake room; {HOW_TO_RESUME}") from error
 
 
 @dataclass(frozen=True)
@@ -109,10 +52,8 @@ class Adaptation:
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
         masked_share: share of the tokens that a masked language model has to predict, above 0
             and below 1; 0.15 by default.
-        schedule: learning-rate schedule, "linear" (the default), "one-cycle" or
-            "slanted-triangular".
-        warmup_share: share of the steps that are warm-up; None (the default) is that of the
-            schedule, 0.06 for "linear".
+        schedule: "linear" (the default), "one-cycle" or "slanted-triangular".
+        warmup_share: share of the steps; None (the default) is that of the schedule.
         discriminative: factor between the learning rates of a layer group and the one above it,
             1.0 (equal) by default.
         weight_decay: decoupled decay of the matrices, 0.01 by default.
@@ -184,23 +125,19 @@ def adapt(
         FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    asked = checked(settings or Adaptation())
-    request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
-    return carry_out(
-        request,
-        corpus,
-        read,
-        lambda texts, context: adapt_to(texts, request.out, asked, context, resume),
-        listener,
-    )
+    settings = checked(settings or Adaptation())
+    checkpoints = Checkpoints(Path(out), every_seconds=checkpoint_seconds)
+    context = FitContext(seed, device, checkpoints=checkpoints, trackers=track)
+    make = partial(_loaded, settings)
+    return make_from(corpus, read, make, settings, context, resume=resume, listener=listener)
 
 
 def adapt_to(
     corpus: Corpus, out: Path, settings: Adaptation, context: FitContext, resume: bool = False
 ) -> Adapted:
-    """Adapt an encoder to a corpus that was read; see `adapt`, and `make_encoder` for the rest."""
+    """Adapt an encoder to a corpus that was read; see `adapt`."""
     settings = checked(settings)
-    return make_encoder(out, lambda place: _loaded(settings), corpus, settings, context, resume)
+    return make_encoder(out, partial(_loaded, settings), corpus, settings, context, resume)
 
 
 def checked(settings: Adaptation) -> Adaptation:
@@ -214,31 +151,33 @@ def checked(settings: Adaptation) -> Adaptation:
     return settings
 
 
-def _loaded(settings: Adaptation) -> LanguageModel:
+def _loaded(
+    settings: Adaptation, corpus: Corpus, place: Workplace, context: FitContext
+) -> LanguageModel:
     """Return the model to start from."""
     from transformers import AutoConfig
 
     from finetext.encoders.auto import loading
 
-    with loading(settings.encoder) as path:
+    encoder = settings.encoder
+    with loading(encoder) as path:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     is_streamed = config.model_type == STREAMED
     dropout = settings.dropout_multiplier
-    if dropout is None:
-        dropout = 1.0 if is_streamed else 0.0
-    tokenizer = load_tokenizer(settings.encoder)
-    model, is_fresh = load_for_language_model(settings.encoder, tokenizer, dropout)
-    usual = (
-        RATE_OF_STREAMS if is_streamed else learning_rate_for(USUAL_RATE, model.config.hidden_size)
+    tokenizer = load_tokenizer(encoder)
+    model, is_fresh = load_for_language_model(
+        encoder, tokenizer, float(is_streamed) if dropout is None else dropout
     )
-    length = longest_input(settings.encoder, settings.max_length)
+    width = model.config.hidden_size
+    rate = RATE_OF_STREAMS if is_streamed else learning_rate_for(USUAL_RATE, width)
+    length = longest_input(encoder, settings.max_length)
     return LanguageModel(
         kind="adapted",
-        base=settings.encoder,
+        base=encoder,
         model=model,
         tokenizer=tokenizer,
-        objective=objective_of(settings.encoder),
+        objective=objective_of(encoder),
         max_length=length if settings.max_length else min(length, LONGEST_ROW),
-        learning_rate=settings.learning_rate or usual,
+        learning_rate=settings.learning_rate or rate,
         head_is_fresh=is_fresh,
     )

@@ -23,13 +23,13 @@ from finetext.core.wording import counted
 from finetext.data.formats import LABEL_TAKEN_OFF, TEXT_A_LINE, WHOLE_LINES
 from finetext.data.read import read
 from finetext.data.split import split
-from finetext.pretraining.folder import Hashes, text_hashes
+from finetext.pretraining.folder import text_hashes
 from finetext.storage.locks import is_started
 
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """How a corpus is read, and what is left out of it.
+    """How a corpus is read, and which texts it leaves out.
 
     Attributes:
         read: how to read it.
@@ -86,10 +86,8 @@ class Corpus:
 
     def summary(self) -> str:
         """Return one line on its size and what was left out."""
-        words = {"blank": "blank", "repeated": "repeated", "test": "that occur in test rows"}
-        left_out = [
-            f"{number:,} {words.get(reason, reason)}" for reason, number in self.excluded.items()
-        ]
+        words = {"test": "that occur in test rows"}
+        left_out = [f"{number:,} {words.get(why, why)}" for why, number in self.excluded.items()]
         return (
             f"corpus: {counted(len(self.texts), 'text')}, {len(self.held_out):,} more held out; "
             f"left out: {', '.join(left_out) or 'none'}"
@@ -107,11 +105,6 @@ class _Rows(NamedTuple):
     bare: Sequence[str] = ()
     findings: tuple[Finding, ...] = ()
 
-    @property
-    def hashes(self) -> Hashes:
-        """Hashes of its texts, with and without supposed labels."""
-        return text_hashes([*self.texts, *self.bare])
-
 
 def read_corpus(
     source: Any,
@@ -121,26 +114,34 @@ def read_corpus(
 ) -> Corpus:
     """Read texts for a language model; labels are ignored, test rows and repeats left out."""
     settings = settings or CorpusSettings()
-    sources = source if _is_several(source) else (source,)
+    is_several = isinstance(source, tuple) and all(isinstance(one, str | Path) for one in source)
+    sources = source if is_several and source else (source,)
     parts = [_rows(one, settings.read, seed) for one in sources]
     texts = [text for part in parts for text in part.texts]
     sieve = _Sieve(parts)
-    sieve.leave_out("blank", text_hashes([""]))
-    sieve.leave_out("test", text_hashes(settings.test))
+    sieve.leave_out("blank", [""])
+    sieve.leave_out("test", settings.test)
     if not settings.with_test:
-        known = [*test, *(text for part in parts for text in part.test)]
-        sieve.leave_out("test", text_hashes(known))
+        sieve.leave_out("test", [*test, *(text for part in parts for text in part.test)])
     for other in settings.exclude:
-        sieve.leave_out(f"that occur in {_name(other)}", _rows(other, ReadSettings(), seed).hashes)
+        rows = _rows(other, ReadSettings(), seed)
+        sieve.leave_out(f"that occur in {_name(other)}", [*rows.texts, *rows.bare])
     held_out: list[str] = []
     if settings.validation is not None:
-        held_out = _to_measure(_rows(settings.validation, settings.read, seed), sieve)
-        sieve.leave_out("held out", text_hashes(held_out))
+        rows = _rows(settings.validation, settings.read, seed)
+        held_out = [text for text in rows.texts if text.strip()]
+        held_out = held_out if rows.in_order else list(dict.fromkeys(held_out))
+        held_out = list(compress(held_out, ~sieve.repeats(held_out)))
+        sieve.leave_out("held out", held_out)
     sieve.leave_out_repeated()
     kept = np.flatnonzero(sieve.kept)
     if settings.validation is None:
-        held, kept = _chosen(kept, sieve, settings, seed)
-        held_out = [texts[row] for row in held]
+        wanted = min(max(1, round(settings.held_out * len(kept))), settings.most_held_out)
+        fit = sieve.occur_once(kept)
+        order = np.random.default_rng(seed).permutation(len(fit))
+        is_held = np.isin(kept, fit[order[: max(0, min(wanted, len(kept) - 1))]])
+        held_out = [texts[row] for row in kept[is_held]]
+        kept = kept[~is_held]
     if not len(kept) or not held_out:
         raise DataError(_too_few(sieve, settings))
     names = [_name(one) for one in sources]
@@ -169,22 +170,22 @@ class _Sieve:
         self._ends = np.cumsum(sizes)
         self.kept = np.ones(len(self._hashes), dtype=bool)
 
-    def leave_out(self, reason: str, hashes: Hashes) -> None:
-        """Leave out the texts with these hashes."""
+    def leave_out(self, reason: str, texts: Sequence[str]) -> None:
+        """Leave out these texts."""
+        hashes = text_hashes(texts)
         self._drop(reason, np.isin(self._hashes, hashes) | np.isin(self._bare, hashes))
 
     def leave_out_repeated(self) -> None:
         """Leave out every repeated document; a running text is one document."""
         first = np.unique(np.where(self.kept, self._hashes, 0), return_index=True)[1]
-        is_later = ~np.isin(np.arange(len(self._hashes)), first)
-        whole = np.zeros_like(self.kept)
+        repeated = ~np.isin(np.arange(len(self._hashes)), first) & ~self._running
         seen = set()
         for part, end in zip(self._parts, self._ends, strict=True):
             place = slice(end - len(part.texts), end)
             content = self._hashes[place].tobytes()
-            whole[place] = part.in_order and content in seen
+            repeated[place] |= part.in_order and content in seen
             seen.add(content)
-        self._drop("repeated", whole | (is_later & ~self._running))
+        self._drop("repeated", repeated)
 
     def repeats(self, texts: Sequence[str]) -> Any:
         """Return which texts occur more than once in the running text that is kept."""
@@ -197,51 +198,23 @@ class _Sieve:
         return rows[np.isin(self._hashes[rows], values[counts == 1])]
 
     def _drop(self, reason: str, found: Any) -> None:
-        number = int((self.kept & found).sum())
-        if number:
+        if number := int((self.kept & found).sum()):
             self.excluded[reason] = self.excluded.get(reason, 0) + number
         self.kept &= ~found
 
 
-def _chosen(rows: Any, sieve: _Sieve, settings: CorpusSettings, seed: int) -> tuple[Any, Any]:
-    """Return the held-out rows and the others, both in order."""
-    wanted = min(max(1, round(settings.held_out * len(rows))), settings.most_held_out)
-    count = max(0, min(wanted, len(rows) - 1))
-    fit = sieve.occur_once(rows)
-    held = fit[np.random.default_rng(seed).permutation(len(fit))[:count]]
-    is_held = np.isin(rows, held)
-    return rows[is_held], rows[~is_held]
-
-
-def _to_measure(rows: _Rows, sieve: _Sieve) -> list[str]:
-    """Return the held-out texts of a source of their own."""
-    texts = [text for text in rows.texts if text.strip()]
-    if not rows.in_order:
-        texts = list(dict.fromkeys(texts))
-    return list(compress(texts, ~sieve.repeats(texts)))
-
-
 def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
-    left = int(sieve.kept.sum())
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in sieve.excluded.items())
-    needed = "one text to learn from" if settings.validation is not None else "two texts"
-    if left > 1 or (left and settings.validation is not None):
+    left, needed = int(sieve.kept.sum()), 2 if settings.validation is None else 1
+    if left >= needed:
         return (
-            "no text is left to measure on: blank ones are not, nor what the corpus has more than "
-            "once; give others with --validation"
+            "no text can be held out: blank texts and texts that the corpus repeats do not count; "
+            "give others with --validation"
         )
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in sieve.excluded.items())
     return (
-        f"the corpus has {counted(left, 'text')} that can be used, and needs at least {needed}"
+        f"the corpus has {counted(left, 'text')} that can be used, and needs at least "
+        f"{'two texts' if needed == 2 else 'one text to learn from'}"
         f"{f'; left out: {reasons}' if reasons else ''}"
-    )
-
-
-def _is_several(source: Any) -> bool:
-    """Return whether it is a tuple of paths or names, not a pair of texts and labels."""
-    return (
-        isinstance(source, tuple)
-        and bool(source)
-        and all(isinstance(one, str | Path) for one in source)
     )
 
 
@@ -251,26 +224,18 @@ def _name(source: Any) -> str:
 
 def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
     """Return all texts of a source, and those of its test rows."""
-    if isinstance(source, str | Path) and is_started(Path(source).expanduser()):
-        return _rows_of_run(Path(source).expanduser())
-    texts, labelled = _read(source, replace(settings, whole_lines=True))
+    if isinstance(source, str | Path) and is_started(folder := Path(source).expanduser()):
+        return _rows_of_run(folder)
+    texts, with_label = _read(source, replace(settings, whole_lines=True))
     in_order = f": {TEXT_A_LINE};" in texts.description
-    told = tuple(of for of in texts.findings if of.code in (LABEL_TAKEN_OFF, WHOLE_LINES))
-    test = _test_texts(labelled or texts, seed)
-    bare = _bare(source, settings, texts, told)
-    return _Rows(texts.texts, test, texts.description, in_order, bare, told)
-
-
-def _bare(
-    source: Any, settings: ReadSettings, texts: Dataset, told: Sequence[Finding]
-) -> Sequence[str]:
-    """Return the texts as training would read them, if that differs, to recognize test rows."""
-    if any(finding.code == WHOLE_LINES for finding in told):
-        with suppress(DataError):
+    found = tuple(of for of in texts.findings if of.code in (LABEL_TAKEN_OFF, WHOLE_LINES))
+    bare: Sequence[str] = ()
+    if any(finding.code == WHOLE_LINES for finding in found):
+        with suppress(DataError):  # as training would read them, to recognize test rows
             others = read(source, settings=replace(settings, labelled=True, label=None))
-            header = texts.texts[: len(texts) - len(others)]
-            return [*header, *others.texts]
-    return ()
+            bare = [*texts.texts[: len(texts) - len(others)], *others.texts]
+    test = _test_texts(with_label or texts, seed)
+    return _Rows(texts.texts, test, texts.description, in_order, bare, found)
 
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:
@@ -294,14 +259,11 @@ def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]
 def _test_texts(dataset: Dataset, seed: int) -> list[str]:
     """Return the texts of the test rows that `finetext train` would have."""
     if dataset.scheme is not None:
-        try:
+        with suppress(DataError):  # without a split, only ready-made test rows
             return split(dataset, SplitSettings(), seed).test.texts
-        except DataError:
-            pass  # it cannot be trained on as it is, and so has no test rows but ready-made ones
     if "split" not in dataset.table.column_names:
         return []
-    parts = zip(dataset.texts, dataset.column("split"), strict=True)
-    return [text for text, part in parts if part == "test"]
+    return list(compress(dataset.texts, (part == "test" for part in dataset.column("split"))))
 
 
 def _rows_of_run(folder: Path) -> _Rows:
@@ -311,24 +273,20 @@ def _rows_of_run(folder: Path) -> _Rows:
 
     try:
         data = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))["data"]
-    except (OSError, ValueError, KeyError) as error:
+        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
+        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
+        parts = dict(zip(table["id"], table["split"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise DataError(f"the run in {folder} is damaged: {error!r}") from None
     source = data.pop("source", None)
     data.pop("content_hash", None)
     beside = isinstance(source, str) and (folder / source).exists()
     how = made("[data]", ReadSettings, data)
     dataset = read(str(folder / source) if beside else source, settings=how)
-    try:
-        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
-        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
-        parts = dict(zip(table["id"], table["split"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise DataError(f"the run in {folder} is damaged: {error}") from None
     if known != dataset.content_hash:
         raise DataError(
             f"the data of the run in {folder} are not the ones it started with, so its test rows "
             "are unknown; give the data themselves, and the test rows with --exclude"
         )
-    pairs = zip(dataset.texts, dataset.ids, strict=True)
-    test = [text for text, name in pairs if parts.get(name) == "test"]
+    test = list(compress(dataset.texts, (parts.get(name) == "test" for name in dataset.ids)))
     return _Rows(dataset.texts, test, f"run {folder}: {dataset.description}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -118,7 +118,7 @@ def texts_in_corpus(folder: str | Path, texts: Iterable[str]) -> int:
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder of an encoder during its training; `state` is what only training needs."""
+    """The folder of an encoder during its training; `state` is for what only training needs."""
 
     folder: Path
     state: Path
@@ -141,13 +141,14 @@ class Workplace:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error}; start anew in another folder") from None
 
-    def finish(self, write: Callable[[Path], None]) -> None:
-        """Let `write` fill an empty folder with an encoder, and move that to its place."""
+    @contextmanager
+    def result(self) -> Iterator[Path]:
+        """Yield an empty folder to fill with an encoder, and move that to its place."""
         result = self.state / "result"
         try:
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir()
-            write(result)
+            yield result
             finish_folder(result)
             for path in sorted(result.iterdir(), key=lambda path: (path.name == LAST, path.name)):
                 os.replace(path, self.folder / path.name)
@@ -172,13 +173,7 @@ def held(folder: Path) -> Held:
 
 @contextmanager
 def workplace(out: Path, resume: bool, asked: Mapping[str, Any]) -> Iterator[Workplace]:
-    """Lock a folder to make an encoder in while the body runs.
-
-    Args:
-        out: the folder; made where it is missing.
-        resume: whether to resume what was begun in it.
-        asked: what determines the result, in the types of JSON; it must be what was begun.
-    """
+    """Lock a folder to make an encoder in; what was begun there must have been `asked` the same."""
     check_folder(out, resume, held)
     with claimed(out):
         place = Workplace(out, out / STATE)

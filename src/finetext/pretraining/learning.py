@@ -6,15 +6,16 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from finetext.core.contracts import FitContext, batches_of
-from finetext.core.errors import ModelError, RunError
+from finetext.core.console import heard
+from finetext.core.contracts import FitContext, Listener, batches_of
+from finetext.core.environment import cache_folder
+from finetext.core.errors import ModelError, RecipeError, RunError
 from finetext.core.wording import counted
 from finetext.encoders.language_models import (
     STREAMED,
@@ -23,18 +24,19 @@ from finetext.encoders.language_models import (
     save_language_model,
 )
 from finetext.encoders.load import quiet
-from finetext.pretraining.corpus import Corpus
+from finetext.pretraining.corpus import Corpus, CorpusSettings, read_corpus
 from finetext.pretraining.folder import (
     STATE,
     Origin,
     Workplace,
+    held,
     is_finished,
     read_origin,
     workplace,
     write_corpus_hashes,
     write_origin,
 )
-from finetext.pretraining.objectives import CausalTask, MaskedTask
+from finetext.pretraining.objectives import CausalTask, MaskedTask, StreamTask
 from finetext.pretraining.packing import (
     SPECIAL,
     TEXTS_AT_A_TIME,
@@ -43,12 +45,13 @@ from finetext.pretraining.packing import (
     pack,
     reads_ahead,
 )
-from finetext.pretraining.streams import StreamTask
 from finetext.storage.files import is_full
-from finetext.storage.resume import CHECKPOINT, Attempts, check_same
+from finetext.storage.locks import check_folder
+from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_same
 from finetext.training.loop import train_model
 from finetext.training.plan import Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
+from finetext.training.record import check_installed, check_names
 
 FIGURES: Final = {
     "loss": "validation loss", "accuracy": "validation accuracy", "perplexity": "perplexity"
@@ -70,17 +73,9 @@ class LanguageSettings(Hyperparameters, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A model that is about to be trained.
+    """A model in fp32, with its language-model head, that is about to be trained.
 
-    Attributes:
-        kind: "adapted" from another encoder, or "pretrained" from random weights.
-        base: the encoder it comes from; "" for random weights.
-        model: with its language-model head, in fp32.
-        tokenizer: its tokenizer.
-        objective: what it predicts.
-        max_length: most tokens of a row.
-        learning_rate: the highest one.
-        head_is_fresh: whether its head has random weights.
+    `kind`, `base` and `head_is_fresh` are those of `Origin`; `max_length` is in tokens.
     """
 
     kind: Literal["adapted", "pretrained"]
@@ -97,11 +92,6 @@ class LanguageModel:
         """What messages call its training."""
         return "adapt" if self.kind == "adapted" else "pretrain"
 
-    @cached_property
-    def is_streamed(self) -> bool:
-        """Whether it carries a state from window to window."""
-        return bool(self.model.config.model_type == STREAMED)
-
 
 @dataclass(frozen=True)
 class Adapted:
@@ -116,9 +106,59 @@ class Adapted:
     origin: Origin
 
 
+Making = Callable[[Corpus, Workplace, FitContext], LanguageModel]
+"""Returns the model on the CPU, the same one each time; it may keep files in the workplace."""
+
+
+def make_from(
+    source: Any,
+    read: CorpusSettings | None,
+    make: Making,
+    settings: LanguageSettings,
+    context: FitContext,
+    *,
+    resume: bool,
+    listener: Listener | None,
+) -> Adapted:
+    """Check what can be checked, read the corpus and train on it; raises as `adapt`.
+
+    The folder is that of the checkpoints of the context.
+    """
+    kept = context.checkpoints
+    assert kept is not None
+    if not kept.every_seconds > 0:
+        raise RecipeError(f"checkpoint_seconds = {kept.every_seconds}: it must be above 0")
+    check_folder(kept.folder, resume, held)
+    check_names(context.trackers)
+    check_installed(context.trackers)
+    choose_device(context.device)
+    with heard(listener) as hears:
+        context = replace(
+            context, cache=cache_folder(), progress=hears.progress, say=hears.say,
+            find=hears.finding,
+        )  # fmt: skip
+        corpus = source
+        if not isinstance(source, Corpus):
+            corpus = read_corpus(source, read, context.seed)
+            hears.say(corpus.description)
+            for finding in corpus.findings:
+                hears.finding(finding)
+        hears.say(corpus.summary())
+        try:
+            return make_encoder(kept.folder, make, corpus, settings, context, resume)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; the state of training is in {kept.folder}; {HOW_TO_RESUME}"
+            ) from None
+        except Exception as error:
+            if not is_full(error):
+                raise
+            raise RunError(f"the disk is full: {error}\nMake room; {HOW_TO_RESUME}") from error
+
+
 def make_encoder(
     out: Path,
-    make: Callable[[Workplace], LanguageModel],
+    make: Making,
     corpus: Corpus,
     settings: LanguageSettings,
     context: FitContext,
@@ -126,15 +166,8 @@ def make_encoder(
 ) -> Adapted:
     """Train a language model and write an encoder folder, whole or not at all.
 
-    Args:
-        out: the folder.
-        make: returns the model, on the CPU and the same one each time it is called. What takes
-            long or differs each time it may keep in the `state` of the workplace.
-        corpus: what to learn from and to measure on.
-        settings: the hyperparameters.
-        context: seed, device, cache, trackers and listeners; of its checkpoints, the interval.
-        resume: whether to resume an unfinished encoder with the same settings in the folder, or
-            to return a finished one as it is.
+    An unfinished encoder with the same settings is resumed, or a finished one returned as it is,
+    if `resume` is true.
     """
     import torch
 
@@ -142,17 +175,17 @@ def make_encoder(
     if resume and is_finished(out):
         return _finished(out, asked, context)
     with workplace(out, resume, asked) as place:
-        kept = context.checkpoints
-        if kept is not None:  # a checkpoint of another corpus is refused
-            context = replace(context, checkpoints=replace(kept, data=corpus.content_hash))
+        if context.checkpoints is not None:  # a checkpoint of another corpus is refused
+            kept = replace(context.checkpoints, data=corpus.content_hash)
+            context = replace(context, checkpoints=kept)
         attempts = Attempts(place.state, context)
         try:
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 torch.manual_seed(context.seed)
-                language = make(place)
+                language = make(corpus, place, context)
                 language.model.to(choose_device(context.device))
-                heard = replace(attempts.context(), log=out / "log.jsonl")
-                before, after, tokens = _learn(language, corpus, settings, place, heard)
+                hearing = replace(attempts.context(), log=out / "log.jsonl")
+                before, after, tokens = _learn(language, corpus, settings, place, hearing)
         except BaseException as error:
             attempts.keep()
             is_final = isinstance(error, Exception) and not is_full(error)
@@ -172,16 +205,12 @@ def make_encoder(
             versions={name: version(name) for name in PACKAGES},
             head_is_fresh=language.head_is_fresh,
         )
-        place.finish(lambda folder: _write(folder, language, corpus, origin))
+        with place.result() as folder:
+            language.model.to("cpu")
+            save_language_model(language.model, language.tokenizer, folder, language.base)
+            write_corpus_hashes(folder, corpus.texts)
+            write_origin(folder, origin)
     return Adapted(out, origin)
-
-
-def _write(folder: Path, language: LanguageModel, corpus: Corpus, origin: Origin) -> None:
-    """Write all files of an encoder."""
-    language.model.to("cpu")
-    save_language_model(language.model, language.tokenizer, folder, language.base)
-    write_corpus_hashes(folder, corpus.texts)
-    write_origin(folder, origin)
 
 
 def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -212,22 +241,34 @@ def _learn(
     context: FitContext,
 ) -> tuple[dict[str, float], dict[str, float], int]:
     """Measure, train, and measure again; returns both figures, and the tokens of an epoch."""
+    model, name, rate = language.model, language.name, language.learning_rate
     task, tokens = _task(language, corpus, settings, context)
-    context.say(_summary(language, settings, tokens))
+    parameters = sum(of.numel() for of in model.parameters())
+    head = ", its head fresh" if language.head_is_fresh else ""
+    context.say(
+        f"{name}: {language.base or 'random weights'} ({type(model).__name__}{head}), "
+        f"{parameters / 1e6:.1f} M parameters; {tokens:,} tokens, "
+        f"{counted(settings.epochs, 'epoch')}, learning rate {rate:.2g}, {model.device.type}"
+    )
 
     def figures() -> dict[str, float]:
-        found = task.evaluate(language.model.eval()).figures
-        return {name: found[figure] for name, figure in FIGURES.items()}
+        found = task.evaluate(model.eval()).figures
+        return {figure: found[key] for figure, key in FIGURES.items()}
+
+    def tell(when: str, found: Mapping[str, float]) -> None:
+        context.say(
+            f"{name}: {when}, on held-out text: loss {found['loss']:.3f}, accuracy "
+            f"{found['accuracy']:.3f}, perplexity {found['perplexity']:,.1f}"
+        )
 
     before: dict[str, float] | None = place.recalled("before")
     if before is None:
         before = figures()
         place.remember("before", before)
-    context.say(f"{language.name}: before, {shown(before)}")
-    stages = [Stage(settings.epochs, language.learning_rate)]
-    train_model(language.model, task, settings, stages, context)
+    tell("before", before)
+    train_model(model, task, settings, [Stage(settings.epochs, rate)], context)
     after = figures()
-    context.say(f"{language.name}: after, {shown(after)}")
+    tell("after", after)
     return before, after, tokens
 
 
@@ -236,25 +277,25 @@ def _task(
 ) -> tuple[Task, int]:
     """Return the task of a model on a corpus, and the tokens of an epoch."""
     named: dict[str, Any] = {"name": language.name, "seed": context.seed}
-    if language.is_streamed:
-        documents, held_out = (
+    config = language.model.config
+    if config.model_type == STREAMED:
+        documents, others = (
             _token_ids(language.tokenizer, texts) for texts in (corpus.texts, corpus.held_out)
         )
         stream = StreamTask(
-            documents, held_out, streams=settings.batch_size, epochs=settings.epochs,
-            bptt=language.model.config.bptt, shuffle=not corpus.in_order, **named,
+            documents, others, streams=settings.batch_size, epochs=settings.epochs,
+            bptt=config.bptt, shuffle=not corpus.in_order, **named,
         )  # fmt: skip
         return stream, sum(map(len, documents))
-    packed, held = _packed(language, corpus, context)
+    packed, held_out = _packed(language, corpus, context)
     if language.head_is_fresh:
         ordinary = packed.ids[packed.words != SPECIAL]
         counts = np.bincount(ordinary, minlength=len(language.tokenizer))
         initialize_output_bias(language.model, counts)
-    if language.objective == "masked":
-        task: Task = MaskedTask.of(language.tokenizer, packed, held, settings.masked_share, **named)
-    else:
-        task = CausalTask(packed, held, **named)
-    return task, len(packed.ids)
+    if language.objective == "causal":
+        return CausalTask(packed, held_out, **named), len(packed.ids)
+    share = settings.masked_share
+    return MaskedTask.of(language.tokenizer, packed, held_out, share, **named), len(packed.ids)
 
 
 def _token_ids(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
@@ -272,11 +313,11 @@ def _packed(
 ) -> tuple[PackedTexts, PackedTexts]:
     """Return the texts of a corpus and the held-out ones, as the model can read them."""
     model, causal = language.model.eval(), language.objective == "causal"
-    packed, held = (
+    packed, held_out = (
         pack(language.tokenizer, texts, language.max_length)
         for texts in (corpus.texts, corpus.held_out)
     )
-    if not len(packed) or not len(held):
+    if not len(packed) or not len(held_out):
         raise ModelError("the tokenizer finds no word in the corpus, or none in its held-out texts")
     if causal and reads_ahead(model, packed):
         raise ModelError(
@@ -285,32 +326,12 @@ def _packed(
         )
     rows = len(packed)
     packed = kept_apart(model, packed, causal)
-    apart = len(packed) == rows
-    held = replace(held, first_position=packed.first_position) if apart else held.alone()
-    how = "packed" if apart else "not packed, since the model would mix them"
-    chunks = counted(len(packed.chunks) - 1, "chunk")
+    if len(packed) == rows:
+        how, held_out = "packed", replace(held_out, first_position=packed.first_position)
+    else:
+        how, held_out = "not packed, since the model would mix them", held_out.alone()
     context.say(
-        f"{language.name}: {chunks} in {len(packed):,} rows of up to {language.max_length} tokens, "
-        f"{how}"
+        f"{language.name}: {counted(len(packed.chunks) - 1, 'chunk')} in {len(packed):,} rows of "
+        f"up to {language.max_length} tokens, {how}"
     )
-    return packed, held
-
-
-def shown(figures: Mapping[str, float]) -> str:
-    """Return figures on held-out text in words."""
-    return (
-        f"on held-out text: loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.3f}, "
-        f"perplexity {figures['perplexity']:,.1f}"
-    )
-
-
-def _summary(language: LanguageModel, settings: LanguageSettings, tokens: int) -> str:
-    """Return one line on the model and its training."""
-    parameters = sum(of.numel() for of in language.model.parameters())
-    head = ", its head fresh" if language.head_is_fresh else ""
-    return (
-        f"{language.name}: {language.base or 'random weights'} ({type(language.model).__name__}"
-        f"{head}), {parameters / 1e6:.1f} M parameters; {tokens:,} tokens, "
-        f"{counted(settings.epochs, 'epoch')}, learning rate {language.learning_rate:.2g}, "
-        f"{language.model.device.type}"
-    )
+    return packed, held_out

@@ -1,10 +1,17 @@
-"""Masked and causal language modeling as tasks of the training loop."""
+"""Masked and causal language modeling as tasks of the training loop.
+
+A recurrent model reads contiguous streams instead of rows, and carries its state. All documents
+are one text, shuffled each epoch or in the order of the corpus, cut into as many streams as the
+batch has rows. A step reads a window of all streams from the state that the previous step left;
+gradients stop at the border. Windows vary in length, so that borders differ between epochs
+(Merity, Keskar and Socher 2018, section 5).
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +20,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 
 from finetext.core.arrays import Integers
-from finetext.core.errors import ModelError
+from finetext.core.errors import DataError, ModelError
 from finetext.pretraining.packing import BEGINS, SPECIAL, PackedTexts, model_inputs
 from finetext.training.batches import (
     in_parts,
@@ -26,16 +33,16 @@ from finetext.training.plan import Evaluation
 REPLACED_BY_MASK: Final = 0.8
 REPLACED_AT_RANDOM: Final = 0.1
 """Shares of the chosen words (Devlin et al. 2019); the rest stay as they are."""
+SHARE_OF_SHORT: Final = 0.05
+SPREAD: Final = 5
+SHORTEST: Final = 5
+EVALUATED_STREAMS: Final = 8
+WINDOWS_A_STREAM: Final = 10
+"""Windows per stream; a shorter text gets fewer streams."""
 
 
 class Questions(NamedTuple):
-    """Inputs and targets of the model.
-
-    Attributes:
-        ids: (m,) what it sees in each place.
-        asked: (m,) whether it is asked there.
-        answers: (m,) the token that is right there, where it is asked.
-    """
+    """For (m,) places, what the model sees, whether it is asked there, and the right token."""
 
     ids: Integers
     asked: Any
@@ -54,13 +61,7 @@ class RowsTask(ABC):
 
     @abstractmethod
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
-        """Return inputs and targets for some tokens.
-
-        Args:
-            texts: where they are.
-            places: (m,) their positions.
-            generator: of random choices; None takes torch's own of the processor.
-        """
+        """Return inputs and targets for the tokens at (m,) places."""
 
     @property
     def lengths(self) -> Integers:
@@ -73,8 +74,7 @@ class RowsTask(ABC):
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Return tensors of the rows, with the `places` to predict and their `answers`."""
-        places = self.texts.layout(rows).places
-        return _batch(self.texts, rows, self.questions(self.texts, places))
+        return self._batch(self.texts, rows, lambda places: self.questions(self.texts, places))
 
     @abstractmethod
     def weight(self, rows: Integers) -> float:
@@ -88,24 +88,20 @@ class RowsTask(ABC):
 
     def evaluate(self, model: Any) -> Evaluation:
         """Return loss, accuracy and perplexity on held-out texts."""
-        import torch
 
-        score = Score()
-        was_training = model.training
-        model.eval()
+        def fixed(places: Integers) -> Questions:
+            return Questions(*(part[places] for part in self._fixed))
 
-        def forward(rows: Integers) -> None:
-            places = self.held_out.layout(rows).places
-            asked = Questions(*(part[places] for part in self._fixed))
-            batch = _batch(self.held_out, rows, asked)
-            batch = {name: of.to(model.device) for name, of in batch.items()}
-            if len(batch["answers"]):
-                score.count(logits_at(model, batch, self.causal), batch["answers"])
+        with _evaluating(model) as score:
 
-        with torch.inference_mode():
+            def forward(rows: Integers) -> None:
+                batch = self._batch(self.held_out, rows, fixed)
+                batch = {name: of.to(model.device) for name, of in batch.items()}
+                if len(batch["answers"]):
+                    score.count(logits_at(model, batch, self.causal), batch["answers"])
+
             for rows in prediction_batches(self.held_out.lengths, positions_a_batch(model.device)):
                 in_parts(forward, rows)
-        model.train(was_training)
         return score.evaluation()
 
     def state(self) -> dict[str, Any]:
@@ -114,6 +110,21 @@ class RowsTask(ABC):
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:  # noqa: B027 (nothing to do)
         """Ignore the state."""
+
+    def _batch(
+        self,
+        texts: PackedTexts,
+        rows: Sequence[int] | Integers,
+        ask: Callable[[Integers], Questions],
+    ) -> dict[str, Any]:
+        import torch
+
+        layout = texts.layout(rows)
+        ids, asked, answers = ask(layout.places)
+        return texts.batch(layout, ids) | {
+            "places": torch.from_numpy(np.flatnonzero(layout.there)[asked]),
+            "answers": torch.from_numpy(answers[asked]),
+        }
 
     @cached_property
     def _fixed(self) -> Questions:
@@ -191,6 +202,155 @@ class CausalTask(RowsTask):
         return float((self.lengths[rows] - chunks).sum())
 
 
+class StreamTask:
+    """Causal language modeling in streams; a row is a window of one stream."""
+
+    def __init__(
+        self,
+        documents: Sequence[Integers],
+        held_out: Sequence[Integers],
+        *,
+        streams: int,
+        epochs: int,
+        bptt: int = 70,
+        shuffle: bool = True,
+        seed: int = 0,
+        name: str = "adapt",
+    ) -> None:
+        """Plan the windows of all epochs; raises a DataError if the texts are too short."""
+        self.name = name
+        self.documents, self.held_out = documents, held_out
+        self.bptt, self.shuffle, self.seed = bptt, shuffle, seed
+        tokens = sum(map(len, documents))
+        if tokens < 2 or sum(map(len, held_out)) < 2:
+            raise DataError("the corpus has too few words for a language model")
+        self.streams = max(1, min(streams, tokens // (WINDOWS_A_STREAM * bptt)))
+        self._length = tokens // self.streams
+        windows = [self._windows(epoch) for epoch in range(epochs)]
+        self._first = np.cumsum([0, *map(len, windows)])
+        self._sizes = np.concatenate(windows)
+        self._starts = np.concatenate([np.cumsum(sizes) - sizes for sizes in windows])
+        self._read: tuple[int, Any] = (-1, None)
+        self.load_state({})
+
+    @property
+    def lengths(self) -> Integers:
+        """(n,) tokens per row, of all epochs."""
+        return np.repeat(self._sizes, self.streams)
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
+        """Return the windows of an epoch in order, all streams of one in each step."""
+        first, end = self._first[epoch], self._first[epoch + 1]
+        return [np.arange(self.streams) + window * self.streams for window in range(first, end)]
+
+    def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
+        """Return the tokens of rows of one window; `answers` are the next tokens."""
+        import torch
+
+        rows = np.asarray(rows)
+        window, streams = int(rows[0]) // self.streams, rows % self.streams
+        epoch = int(np.searchsorted(self._first, window, side="right")) - 1
+        start, size = int(self._starts[window]), int(self._sizes[window])
+        text = self._streams(epoch)[streams, start : start + size + 1]
+        return {
+            "input_ids": torch.from_numpy(text[:, :-1]),
+            "answers": torch.from_numpy(text[:, 1:]),
+            "streams": torch.from_numpy(streams),
+            "windows": torch.full((len(rows),), window),
+        }
+
+    def weight(self, rows: Integers) -> float:
+        """Return the number of rows, which have one length."""
+        return float(len(rows))
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        """Return the mean cross-entropy with both activation regularizers of the configuration."""
+        from torch.nn import functional
+
+        streams, window = batch["streams"], int(batch["windows"][0])
+        dtype = next(model.parameters()).dtype
+        entered = [of.to(dtype) for of in self._entered(streams, window)]
+        layers = tuple(zip(entered[::2], entered[1::2], strict=True)) or None
+        found = model(input_ids=batch["input_ids"], state=layers)
+        self._leave(streams, window, [of.detach() for layer in found.state for of in layer])
+        answers = batch["answers"].flatten()
+        loss = functional.cross_entropy(found.logits.float().flatten(0, 1), answers)
+        config = getattr(model, "module", model).config
+        raw, dropped = found.outputs_raw.float(), found.outputs_dropped.float()
+        loss = loss + config.activation_regularisation * dropped.square().mean()
+        if raw.shape[1] > 1:
+            change = (raw[:, 1:] - raw[:, :-1]).square().mean()
+            loss = loss + config.temporal_activation_regularisation * change
+        return loss
+
+    def evaluate(self, model: Any) -> Evaluation:
+        """Return loss, accuracy and perplexity on held-out documents, without regularizers."""
+        import torch
+
+        text = np.concatenate(self.held_out).astype(np.int64)
+        count = max(1, min(EVALUATED_STREAMS, len(text) // (WINDOWS_A_STREAM * self.bptt)))
+        streams = torch.from_numpy(_cut(text, count)).to(model.device)
+        state = None
+        with _evaluating(model) as score:
+            for start in range(0, streams.shape[1] - 1, self.bptt):
+                window = streams[:, start : start + self.bptt + 1]
+                found = model(input_ids=window[:, :-1], state=state)
+                state = found.state
+                score.count(found.logits.flatten(0, 1), window[:, 1:].flatten())
+        return score.evaluation()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that the streams carry, and the window each was last read in."""
+        left = {f"left/{number}": of for number, of in enumerate(self._left)}
+        return {"window": self._window, **left} if left else {}
+
+    def load_state(self, tensors: Mapping[str, Any]) -> None:
+        """Restore what `state` returned; nothing is the state before the first step."""
+        import torch
+
+        self._window = tensors.get("window", torch.full((self.streams,), -2))
+        self._left = [tensors[f"left/{number}"] for number in range(len(tensors) - 1)]
+
+    def _entered(self, streams: Any, window: int) -> list[Any]:
+        """Return the states in which streams enter a window; zeros in a new epoch or a gap."""
+        import torch
+
+        last = self._window.to(streams.device)[streams]
+        continues = ((last == window - 1) & (window not in self._first))[None, :, None]
+        left = [of.to(streams.device)[:, streams] for of in self._left]
+        return [torch.where(continues, of, 0.0) for of in left]
+
+    def _leave(self, streams: Any, window: int, after: list[Any]) -> None:
+        """Keep the states in which streams left a window."""
+        known = self._left or [of.new_zeros(1, self.streams, of.shape[-1]) for of in after]
+        pairs = zip(known, after, strict=True)
+        self._left = [of.to(value).index_copy(1, streams, value) for of, value in pairs]
+        self._window = self._window.to(streams.device).index_fill(0, streams, window)
+
+    def _streams(self, epoch: int) -> Any:
+        """Return the (streams, length) tokens of an epoch."""
+        if self._read[0] != epoch:
+            documents = self.documents
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
+                documents = [documents[row] for row in order]
+            text = np.concatenate(documents).astype(np.int64)
+            self._read = (epoch, _cut(text, self.streams))
+        return self._read[1]
+
+    def _windows(self, epoch: int) -> Integers:
+        """Return the lengths of the windows of an epoch."""
+        generator = np.random.default_rng([self.seed, epoch, 1])
+        sizes: list[int] = []
+        left = self._length - 1
+        while left > 0:
+            mean = self.bptt / 2 if generator.random() < SHARE_OF_SHORT else self.bptt
+            size = max(SHORTEST, round(generator.normal(mean, SPREAD)))
+            sizes.append(min(size, left))
+            left -= sizes[-1]
+        return np.array(sizes, dtype=np.int64)
+
+
 class Score:
     """Running sums of loss and accuracy on held-out text."""
 
@@ -218,38 +378,35 @@ class Score:
         return Evaluation(-loss, figures, collapse)
 
 
-def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
-    """Return (m, vocabulary) logits, computed at the places to predict only."""
-    bare = getattr(model, "module", model)
-    with _states_at(bare, batch["places"]):
-        return model(**model_inputs(bare, batch, causal)).logits[0].float()
-
-
 @contextmanager
-def _states_at(model: Any, places: Any) -> Iterator[None]:
-    """Give the head only the last hidden states of these places while the body runs."""
+def _evaluating(model: Any) -> Iterator[Score]:
+    """Yield a score to count in, without gradients and dropout while the body runs."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        yield Score()
+    model.train(was_training)
+
+
+def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
+    """Return (m, vocabulary) logits; the head gets the states of the places to predict only."""
+    bare = getattr(model, "module", model)
 
     def gather(module: Any, inputs: Any, output: Any) -> Any:
-        states = output.last_hidden_state
-        output.last_hidden_state = states.flatten(0, 1).index_select(0, places)[None]
+        states = output.last_hidden_state.flatten(0, 1)
+        output.last_hidden_state = states.index_select(0, batch["places"])[None]
         return output
 
-    hook = model.base_model.register_forward_hook(gather)
+    hook = bare.base_model.register_forward_hook(gather)
     try:
-        yield
+        return model(**model_inputs(bare, batch, causal)).logits[0].float()
     finally:
         hook.remove()
 
 
-def _batch(
-    texts: PackedTexts, rows: Sequence[int] | Integers, questions: Questions
-) -> dict[str, Any]:
-    """Return the tensors of rows, with the places to predict and the answers."""
-    import torch
-
-    layout = texts.layout(rows)
-    places = np.flatnonzero(layout.there)[questions.asked]
-    return texts.batch(layout, questions.ids) | {
-        "places": torch.from_numpy(places),
-        "answers": torch.from_numpy(questions.answers[questions.asked]),
-    }
+def _cut(text: Integers, streams: int) -> Any:
+    """Return a text as (streams, length), without the remainder."""
+    length = len(text) // streams
+    return text[: streams * length].reshape(streams, length)

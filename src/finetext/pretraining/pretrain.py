@@ -6,10 +6,11 @@ import copy
 import os
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.contracts import FitContext, Listener
+from finetext.core.contracts import Checkpoints, FitContext, Listener
 from finetext.core.errors import FinetextError, RecipeError
 from finetext.core.settings import (
     Count,
@@ -32,10 +33,9 @@ from finetext.encoders.scratch import (
     random_model,
     train_tokenizer,
 )
-from finetext.pretraining.adapt import Request, carry_out
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
-from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder
+from finetext.pretraining.learning import Adapted, LanguageModel, make_from
 from finetext.storage.files import sync
 from finetext.training.plan import ScheduleName, learning_rate_for
 
@@ -50,15 +50,13 @@ BLANK: Final = "blank"
 class Pretraining:
     """How an encoder is trained from random weights.
 
-    Fields that are not listed are those of `Adaptation`, with the same defaults.
+    Fields that are not listed are those of `Adaptation`, with the same defaults. Sizes that are
+    None (the default) are those of the preset.
 
     Attributes:
-        preset: architecture and sizes, "tiny" by default: 6 layers of 8 heads, 128 wide, context
-            128, up to 25,000 tokens; see `finetext.encoders.catalogue`. What follows changes it.
-        architecture: "bert", "roberta", "distilbert", "electra", "modernbert" or "awd-lstm"; None
-            (the default) is that of the preset, as for all sizes.
-        layers: number of layers.
-        heads: attention heads per layer.
+        preset: "tiny" by default: 6 layers of 8 heads, 128 wide, context 128, up to 25,000 tokens;
+            see `finetext.encoders.catalogue`.
+        architecture: "bert", "roberta", "distilbert", "electra", "modernbert" or "awd-lstm".
         width: size of the embeddings, and of the states that a classifier reads.
         feed_forward: size of the inner layer of the feed-forward blocks, or of the states of all
             layers but the last of AWD-LSTM.
@@ -75,8 +73,8 @@ class Pretraining:
             decreases in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the context.
         dropout_multiplier: factor on every dropout probability of the architecture; None (the
-            default) is 0, as masks differ in each epoch, and 1 for AWD-LSTM. The encoder is saved
-            with the whole ones.
+            default) is 0, as masks differ in each epoch, and 1 for AWD-LSTM. The saved encoder has
+            the whole ones.
     """
 
     preset: str = "tiny"
@@ -105,7 +103,7 @@ class Pretraining:
 
     @property
     def discriminative(self) -> float:
-        """All layers have the same learning rate: none knows more than another yet."""
+        """All layers have the same learning rate."""
         return 1.0
 
     @property
@@ -137,35 +135,14 @@ def pretrain(
     Loss, accuracy and perplexity are measured on held-out text before, during and after.
     `finetext.train` measures the gain: it compares with the same encoder with random weights.
 
-    Args:
-        corpus: what to learn from, labels ignored; see `finetext.adapt`.
-        out: the encoder folder, which must not exist or be empty.
-        settings: the sizes of the encoder, and the hyperparameters.
-        read: how to read the corpus, and what to leave out of it.
-        seed: seed of every random choice, 0 by default.
-        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        resume: resume what was stopped or killed in `out`; see `finetext.adapt`.
-        track: trackers that receive the scalars of training, such as "tensorboard".
-        checkpoint_seconds: seconds between two checkpoints for `resume`, 60 by default.
-        listener: receives progress; see `finetext.adapt`.
-
-    Returns:
-        the folder, and the figures on held-out text.
-
-    Raises:
-        FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
-        KeyboardInterrupt: it was stopped; the message says how to resume.
+    Arguments, result and errors are those of `finetext.adapt`; `settings` are the sizes of the
+    encoder and the hyperparameters.
     """
-    asked = checked(settings or Pretraining())
-
-    def make(texts: Corpus, context: FitContext) -> Adapted:
-        def begun(place: Workplace) -> LanguageModel:
-            return _begun(asked, texts, place, context)
-
-        return make_encoder(Path(out), begun, texts, asked, context, resume)
-
-    request = Request(Path(out), seed, device, resume, track, checkpoint_seconds)
-    return carry_out(request, corpus, read, make, listener)
+    settings = checked(settings or Pretraining())
+    checkpoints = Checkpoints(Path(out), every_seconds=checkpoint_seconds)
+    context = FitContext(seed, device, checkpoints=checkpoints, trackers=track)
+    make = partial(_begun, settings)
+    return make_from(corpus, read, make, settings, context, resume=resume, listener=listener)
 
 
 def checked(settings: Pretraining) -> Pretraining:
@@ -173,20 +150,19 @@ def checked(settings: Pretraining) -> Pretraining:
     settings = made("pretrain", Pretraining, asdict(settings))
     sizes = settings.sizes
     has_words = sizes.architecture == AWD_LSTM
-    if settings.tokenizer is not None and has_words:
-        raise RecipeError("pretrain: AWD-LSTM reads whole words; leave the tokenizer out")
-    if settings.heads is not None and has_words:
-        raise RecipeError("pretrain: AWD-LSTM has no attention; leave the heads out")
     if has_words:
         from finetext.encoders.word_tokenizer import MARKERS
 
+        for name, why in (("tokenizer", "reads whole words"), ("heads", "has no attention")):
+            if getattr(settings, name) is not None:
+                raise RecipeError(f"pretrain: AWD-LSTM {why}; leave the {name} out")
         least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers, the others words"
     else:
-        is_bytes = settings.tokenizer == "bpe"
-        least = len(SPECIAL) + (BYTES if is_bytes else 1)
+        parts, count = ("", 1) if settings.tokenizer != "bpe" else (f"{BYTES} bytes, ", BYTES)
+        least = len(SPECIAL) + count
         of_them = (
-            f"{len(SPECIAL)} are special tokens, {f'{BYTES} bytes, ' if is_bytes else ''}the "
-            "others characters and tokens made of them"
+            f"{len(SPECIAL)} are special tokens, {parts}the others characters and tokens made of "
+            "them"
         )
     if sizes.pieces < least:
         raise RecipeError(f"pretrain: pieces = {sizes.pieces}: ask for {least} or more; {of_them}")
@@ -233,12 +209,11 @@ def _begun(
     is_streamed = sizes.architecture == AWD_LSTM
     kind = AutoModelForCausalLM if is_streamed else AutoModelForMaskedLM
     dropout = settings.dropout_multiplier
-    if dropout is None:
-        dropout = 1.0 if is_streamed else 0.0
+    multiplier = float(is_streamed) if dropout is None else dropout
     return LanguageModel(
         kind="pretrained",
         base="",
-        model=_with_dropout(config, kind, dropout, context.seed),
+        model=_with_dropout(config, kind, multiplier, context.seed),
         tokenizer=tokenizer,
         objective="causal" if is_streamed else "masked",
         max_length=settings.max_length or sizes.context,
@@ -247,11 +222,8 @@ def _begun(
 
 
 def _with_dropout(config: Any, kind: Any, multiplier: float, seed: int) -> Any:
-    """Return a model with random weights and multiplied dropouts, but the given configuration.
-
-    Modules take their dropout from the configuration when they are made.
-    """
-    scaled = copy.deepcopy(config)
+    """Return a model with random weights and multiplied dropouts, but the given configuration."""
+    scaled = copy.deepcopy(config)  # modules take their dropout from it when they are made
     scale_dropout(scaled, multiplier)
     model = random_model(scaled, kind, seed)
     for name, value in dropouts(config).items():
