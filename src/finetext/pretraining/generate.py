@@ -27,17 +27,22 @@ def generate(
     count: int = 1,
     device: str = "auto",
 ) -> list[str]:
-    """Continue a text, word by word."""
+    """Return `count` continuations of a text by up to `words` words; temperature 0 is greedy."""
     import torch
 
     from finetext.training.precision import choose_device
 
-    _check(words, temperature, count)
+    for name, number in (("words", words), ("count", count)):
+        if not 1 <= number <= LONGEST:
+            raise RecipeError(f"{name} = {number}: it must be from 1 to {LONGEST:,}")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise RecipeError(f"temperature = {temperature}: it must be 0 or more, and finite")
     place = choose_device(device)
     model, tokenizer = _language_model(str(model_folder))
     model = model.to(place).eval()
+    firsts = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     prompted = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
-    start = prompted or [_beginning(tokenizer)]
+    start = prompted or [next(int(number) for number in firsts if number is not None)]
     writer = _Writer(tokenizer, start, words)
     ids = torch.tensor([start] * count, device=place)
     cuda = [place] if place.type == "cuda" else []
@@ -54,10 +59,8 @@ class _Writer:
     """Finds the words that were added to a prompt, from tokens."""
 
     def __init__(self, tokenizer: Any, start: list[int], words: int) -> None:
-        """Keep the prompt and the number of words to add."""
-        self.tokenizer = tokenizer
-        self.before = self._text(start)
-        self.words = words
+        self._tokenizer, self._words, self._prompt = tokenizer, words, ""
+        self._prompt = self._added(start)
         self.most_tokens = TOKENS_A_WORD * words + 8
         self._next_look = len(start) + words
 
@@ -67,31 +70,19 @@ class _Writer:
 
     def have_enough(self, rows: list[list[int]]) -> list[bool]:
         """Return which rows have their last word complete, that is, have begun another."""
-        missing = [self.words + 1 - len(self._added(row).split()) for row in rows]
+        missing = [self._words + 1 - len(self._added(row).split()) for row in rows]
         self._next_look = max(map(len, rows)) + max(1, *missing) - 1
         return [count <= 0 for count in missing]
 
     def added(self, row: list[int]) -> str:
         """Return the words that were added, with the space before them."""
-        found = re.findall(r"\s*\S+", self._added(row))
-        return "".join(found[: self.words])
+        return "".join(re.findall(r"\s*\S+", self._added(row))[: self._words])
 
     def _added(self, row: list[int]) -> str:
-        return self._text(row).removeprefix(self.before)
-
-    def _text(self, row: list[int]) -> str:
-        return str(
-            self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self._tokenizer.decode(
+            row, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-
-
-def _check(words: int, temperature: float, count: int) -> None:
-    """Refuse options that are out of range."""
-    for name, number in (("words", words), ("count", count)):
-        if not 1 <= number <= LONGEST:
-            raise RecipeError(f"{name} = {number}: it must be from 1 to {LONGEST:,}")
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise RecipeError(f"temperature = {temperature}: it must be 0 or more, and finite")
+        return str(text).removeprefix(self._prompt)
 
 
 def _language_model(folder: str) -> tuple[Any, Any]:
@@ -114,28 +105,17 @@ def _language_model(folder: str) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _beginning(tokenizer: Any) -> int:
-    """Return the token that starts a text without a prompt."""
-    known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    return next(int(number) for number in known if number is not None)
-
-
-def _never(tokenizer: Any, end: set[int]) -> list[int]:
-    """Return the tokens that are never drawn: special ones that do not end a text."""
-    return sorted({*tokenizer.all_special_ids} - end)
-
-
 def _drawn_with_state(
     model: Any, tokenizer: Any, ids: Tensor, temperature: float, writer: _Writer
 ) -> list[list[int]]:
     """Draw rows of tokens from a recurrent model."""
     import torch
 
-    never = _never(tokenizer, set())
+    never = ids.new_tensor(sorted({*tokenizer.all_special_ids}))
     rows: list[list[int]] = ids.tolist()
     found = model(ids)
     for _ in range(writer.most_tokens):
-        logits = found.logits[:, -1].float().index_fill(1, ids.new_tensor(never), -torch.inf)
+        logits = found.logits[:, -1].float().index_fill(1, never, -torch.inf)
         if temperature:
             drawn = torch.multinomial((logits / temperature).softmax(-1), 1)
         else:
@@ -157,11 +137,10 @@ def _drawn(
 
     from finetext.encoders.auto import context_from
 
-    room = context_from(model.config, tokenizer.model_max_length) - ids.shape[1]
-    if room < 1:
+    length, context = ids.shape[1], context_from(model.config, tokenizer.model_max_length)
+    if length >= context:
         raise RecipeError(
-            f"the prompt has {ids.shape[1]:,} tokens, and the model sees {room + ids.shape[1]:,}; "
-            "give a shorter one"
+            f"the prompt has {length:,} tokens, and the model sees {context:,}; give a shorter one"
         )
     end = model.generation_config.eos_token_id
     ends = set(end if isinstance(end, list) else [end]) - {None}
@@ -169,10 +148,10 @@ def _drawn(
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     settings = GenerationConfig(
         do_sample=bool(temperature),
-        max_new_tokens=min(writer.most_tokens, room),
+        max_new_tokens=min(writer.most_tokens, context - length),
         eos_token_id=sorted(ends) or None,
         pad_token_id=tokenizer.pad_token_id,
-        suppress_tokens=_never(tokenizer, ends) or None,
+        suppress_tokens=sorted({*tokenizer.all_special_ids} - ends) or None,
         use_cache=True,
         **sampling,
     )
@@ -184,10 +163,7 @@ def _drawn(
         return over
 
     written = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        generation_config=settings,
+        ids, attention_mask=torch.ones_like(ids), generation_config=settings,
         stopping_criteria=[enough],
-    )
-    rows: list[list[int]] = written.tolist()
-    return rows
+    )  # fmt: skip
+    return written.tolist()  # type: ignore[no-any-return]

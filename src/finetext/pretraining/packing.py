@@ -7,7 +7,7 @@ sequence packing without cross-contamination").
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -29,12 +29,7 @@ TOLERANCE: Final = 1e-3
 
 
 class Layout(NamedTuple):
-    """The positions of the tokens of a batch.
-
-    Attributes:
-        places: (m,) positions in the flat arrays of the table, row by row.
-        there: (rows, longest) whether a place of the batch holds a token.
-    """
+    """The (m,) positions of tokens in the flat arrays, and (rows, longest) where they are."""
 
     places: Integers
     there: Any
@@ -79,15 +74,10 @@ class PackedTexts:
         return Layout(places, np.arange(int(lengths.max())) < lengths[:, None])
 
     def batch(self, layout: Layout, ids: Integers) -> dict[str, Any]:
-        """Return the rows as tensors, padded on the right.
+        """Return (rows, longest) tensors with (m,) `ids` in the places, padded on the right.
 
-        Args:
-            layout: of the rows.
-            ids: (m,) what the model is to see in the places.
-
-        Returns:
-            `input_ids` and `attention_mask` of shape (rows, longest); if some row of the table has
-            several chunks, also `segments`, the number of the chunk from 1, and `position_ids`.
+        They are `input_ids` and `attention_mask`; if some row of the table has several chunks,
+        also `segments`, the number of the chunk from 1, and `position_ids`.
         """
         places, there = layout
         tensors = {
@@ -114,8 +104,15 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
     words: list[Any] = []
     special = np.array([*{*tokenizer.all_special_ids} - {tokenizer.unk_token_id}], dtype=np.int64)
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
-        for chunk, unspaced in _chunks(tokenizer, texts[part], max_length):
-            kinds = _word_marks(chunk, unspaced, special)
+        readable = [text.encode("utf-8", "replace").decode() for text in texts[part]]
+        encoded = tokenizer(
+            readable, truncation=True, max_length=max_length, padding=False,
+            return_overflowing_tokens=True,
+        )  # fmt: skip
+        unspaced = list(map(_unspaced, readable))
+        text_of = encoded["overflow_to_sample_mapping"]
+        for chunk, text in zip(encoded.encodings, text_of, strict=True):
+            kinds = _word_marks(chunk, unspaced[text], special)
             if kinds.any() and len(kinds) > 1:
                 ids.append(np.asarray(chunk.ids, dtype=np.int32))
                 words.append(kinds)
@@ -132,15 +129,9 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
 
 
 def block_mask(segments: Any, causal: bool, dtype: Any) -> Any:
-    """Return the additive attention mask that keeps chunks apart.
+    """Return the (rows, 1, longest, longest) additive mask that keeps chunks apart.
 
-    Args:
-        segments: (rows, longest) the chunk of each token.
-        causal: whether a token sees only those before it.
-        dtype: number format of the model.
-
-    Returns:
-        (rows, 1, longest, longest) of 0 and the lowest number.
+    `segments` is (rows, longest), the chunk of each token.
     """
     import torch
 
@@ -226,27 +217,10 @@ def _filled(there: Any, values: Any, fill: int) -> Any:
     return torch.from_numpy(whole)
 
 
-def _chunks(tokenizer: Any, texts: Sequence[str], max_length: int) -> Iterator[tuple[Any, Any]]:
-    """Yield the chunks of texts, and which of their characters are of unspaced scripts."""
-    readable = [text.encode("utf-8", "replace").decode() for text in texts]
-    encoded = tokenizer(
-        readable,
-        truncation=True,
-        max_length=max_length,
-        padding=False,
-        return_overflowing_tokens=True,
-    )
-    unspaced = [None if text.isascii() else _unspaced(text) for text in readable]
-    for chunk, text in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
-        yield chunk, unspaced[text]
-
-
 def _unspaced(text: str) -> Any:
     """Return (characters + 1,) which are of a script without spaces; None if none is."""
-    places = [found.start() for found in UNSPACED.finditer(text)]
-    are = np.zeros(len(text) + 1, dtype=bool)
-    are[places] = True
-    return are if places else None
+    places = [] if text.isascii() else [found.start() for found in UNSPACED.finditer(text)]
+    return np.isin(np.arange(len(text) + 1), places) if places else None
 
 
 def _word_marks(chunk: Any, unspaced: Any, special_ids: Integers) -> np.ndarray[Any, Any]:
@@ -265,11 +239,7 @@ def _word_marks(chunk: Any, unspaced: Any, special_ids: Integers) -> np.ndarray[
 
 
 def _places(lengths: Integers, most: int) -> tuple[Integers, Integers]:
-    """Assign chunks to rows of at most `most` tokens.
-
-    Returns:
-        (c,) the numbers of the chunks, row by row, and (n + 1,) the first of each row therein.
-    """
+    """Return the (c,) numbers of the chunks row by row, and (n + 1,) the first of each row."""
     rows: list[list[int]] = []
     room: list[tuple[int, int]] = []
     shortest = int(lengths.min()) if len(lengths) else 0
