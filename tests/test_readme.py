@@ -108,3 +108,15 @@ def test_every_page_of_the_manual_is_linked() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or os.path.exists(ROOT / target), target
+
+
+def test_the_files_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = re.findall(r"`(\w+/\w+\.py)`", text)
+    assert len(files) > 15
+    for file in files:
+        if "NAME" not in file:
+            assert (ROOT / "src" / "finetext" / file).is_file(), file
+    for folder in (path for path in (ROOT / "src" / "finetext").iterdir() if path.is_dir()):
+        if folder.name != "__pycache__":
+            assert f"\n{folder.name} " in text, f"{folder.name} is not among the layers"
