@@ -104,6 +104,20 @@ def test_the_folder_says_what_it_is(onnx_model: Path, exported: Classifier) -> N
     }  # fmt: skip
 
 
+def test_the_graph_holds_no_paths_of_the_exporting_machine(onnx_model: Path) -> None:
+    import onnx
+
+    written = (onnx_model / "model.onnx").read_bytes()
+    packages = (finetext, np, onnx)
+    for package in packages:
+        assert str(Path(str(package.__file__)).parent.parent).encode() not in written
+    for local in (b"site-packages", b"stack_trace", str(Path.home()).encode(), b".py"):
+        assert local not in written
+    graph = onnx.load(str(onnx_model / "model.onnx"))
+    assert not graph.metadata_props
+    assert not any(node.doc_string or node.metadata_props for node in graph.graph.node)
+
+
 def test_finetext_predicts_with_it_without_torch(
     onnx_model: Path, original: Classifier, tmp_path: Path, without: Without
 ) -> None:

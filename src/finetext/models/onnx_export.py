@@ -162,12 +162,27 @@ class Exportable:
                     verbose=False,
                 )
                 assert program is not None
+                strip_metadata(program.model)
                 program.save(str(folder / GRAPH))
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
             raise ModelError(
                 f"torch {torch.__version__} cannot export {type(self.model).__name__} to ONNX: "
                 f"{str(error).splitlines()[0]}"
             ) from error
+
+
+def strip_metadata(model: Any) -> None:
+    """Remove doc strings and metadata: torch records its stack traces with local paths in them."""
+    from onnx_ir.traversal import RecursiveGraphIterator
+
+    graphs = [model.graph, *model.functions.values()]
+    nodes = [node for graph in graphs for node in RecursiveGraphIterator(graph)]
+    inner = {id(node.graph): node.graph for node in nodes}
+    values = [value for graph in (*graphs, *inner.values()) for value in graph.inputs]
+    values += [*model.graph.initializers.values(), *(of for node in nodes for of in node.outputs)]
+    for part in (model, *graphs, *inner.values(), *nodes, *values):
+        part.metadata_props.clear()
+        part.doc_string = None
 
 
 class _Whole(nn.Module):
