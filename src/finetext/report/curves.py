@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -54,16 +54,16 @@ def curve_lines(curve: Curve) -> list[str]:
         return f"{f'{value} {interval}'.rstrip()} {mark:<2}"
 
     rows = [["labels", *(short(of.method, _LONGEST_NAME) + "   " for of in curve.rungs)]]
-    for position, choice in enumerate(curve.choices):
-        cells = [f"{choice.labels:,}"]
-        for of in curve.rungs:
-            mark = "*" * (of.method == choice.best) + "+" * (of.method == choice.cheapest)
-            cells.append(cell(of.points[position].score, mark))
-        rows.append(cells)
+    for i, at in enumerate(curve.choices):
+        marks = [
+            "*" * (of.method == at.best) + "+" * (of.method == at.cheapest) for of in curve.rungs
+        ]
+        scores = [of.points[i].score for of in curve.rungs]
+        rows.append([f"{at.labels:,}", *map(cell, scores, marks)])
     ahead = next((of.expected for of in curve.rungs if of.expected), ())
-    for position, some in enumerate(ahead):
-        scores = [of.expected[position].score if of.expected else None for of in curve.rungs]
-        rows.append([f"{some.labels:,}", *map(cell, scores)])
+    for i, some in enumerate(ahead):
+        expected = (of.expected[i].score if of.expected else None for of in curve.rungs)
+        rows.append([f"{some.labels:,}", *map(cell, expected)])
     lines = aligned(rows, left=0)
     if ahead:
         lines.insert(-len(ahead), "expected with more:")
@@ -75,34 +75,28 @@ def curve_lines(curve: Curve) -> list[str]:
 def sentences(curve: Curve) -> list[str]:
     """Return the value of more labels, the method to choose, and what that rests on."""
     title, best = load("metrics", curve.metric).title, curve.best
-    last = best.points[-1]
-    lines = [f"With {last.labels:,} labels {best.method} is best, {title} "]
-    lines[0] += f"{number(last.score.value)}{_outlook(curve, title)}"
-    lines += [
-        f"The curve of {of.method} is still getting steeper: with more labels it may do better "
-        "than can be forecast now."
-        for of in curve.rungs
-        if of.outlook == "steepening" and of is not best
-    ]
-    parts = []
+    last, cheapest = best.points[-1], []
     for method, some in groupby(curve.choices, key=lambda choice: choice.cheapest):
-        sizes = [choice.labels for choice in some]
-        where = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-        parts.append(f"{method} with {where}")
-    lines.append(
+        sizes = [f"{choice.labels:,}" for choice in some]
+        cheapest.append(f"{method} with {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))}")
+    return [
+        f"With {last.labels:,} labels {best.method} is best, {title} {number(last.score.value)}"
+        f"{_outlook(curve, title)}",
+        *(
+            f"The curve of {of.method} is still getting steeper: with more labels it may do better "
+            "than can be forecast now."
+            for of in curve.rungs
+            if of.outlook == "steepening" and of is not best
+        ),
         "The cheapest method that is not significantly worse than the best: "
-        f"{', '.join(parts)} labels."
-    )
-    lines += [
-        f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
-        for crossing in curve.crossings
+        f"{', '.join(cheapest)} labels.",
+        *(
+            f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
+            for crossing in curve.crossings
+        ),
+        f"Scores are means over {counted(curve.trainings, 'training')} per size, on "
+        f"{curve.measured_rows:,} validation rows, with 95% intervals; no test row was used.",
     ]
-    times = counted(curve.trainings, "training")
-    lines.append(
-        f"Scores are means over {times} per size, on {curve.measured_rows:,} validation rows, with "
-        "95% intervals; no test row was used."
-    )
-    return lines
 
 
 def _outlook(curve: Curve, title: str) -> str:
@@ -114,10 +108,10 @@ def _outlook(curve: Curve, title: str) -> str:
         return "; on these validation rows more labels cannot improve it."
     if best.outlook == "steepening":
         last, before = best.points[-1], best.points[-2]
-        gain = signed(last.score.value - before.score.value)
         return (
-            f". Its curve is still getting steeper ({gain} from {title} with {before.labels:,}): "
-            "more labels are worth it, but it is too early to forecast how much they would gain."
+            f". Its curve is still getting steeper ({signed(last.score.value - before.score.value)}"
+            f" from {title} with {before.labels:,}): more labels are worth it, but it is too early "
+            "to forecast how much they would gain."
         )
     if not any(expected.shown for expected in best.expected):
         twice = next(expected for expected in best.expected if expected.times == 2)
@@ -138,15 +132,16 @@ def _gain(expected: Expectation) -> str:
 
 def curve_headline(curve: Curve) -> str:
     """Return the value of twice as many labels, as a heading."""
-    best, title = curve.best, load("metrics", curve.metric).title
+    best = curve.best
     if best.outlook == "too few":
         return "Too few sizes to forecast the value of more labels"
     if best.outlook == "steepening":
         return f"More labels are worth it: the curve of {best.method} is still getting steeper"
-    twice = next((each for each in best.expected if each.times == 2), None)
-    if twice is None or not twice.shown:
-        return "No gain from more labels could be shown"
-    return f"Twice as many labels should gain {_gain(twice)} {title}"
+    for each in best.expected:
+        if each.times == 2 and each.shown:
+            title = load("metrics", curve.metric).title
+            return f"Twice as many labels should gain {_gain(each)} {title}"
+    return "No gain from more labels could be shown"
 
 
 def write_curve(curve: Curve, folder: Path) -> None:
@@ -166,18 +161,16 @@ def write_curve(curve: Curve, folder: Path) -> None:
 
 def table(curve: Curve) -> str:
     """Return the curve as CSV: a row for each point measured and for each that is expected."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Sequence[object]] = [COLUMNS]
     for of in curve.rungs:
         for point in of.points:
-            score = (point.score.value, point.score.low, point.score.high)
-            row = (of.method, point.labels, "measured", *score, "", "", "", point.seconds)
-            writer.writerow(row)
+            score = astuple(point.score)[:3]
+            rows.append((of.method, point.labels, "measured", *score, "", "", "", point.seconds))
         for each in of.expected:
-            score = (each.score.value, each.score.low, each.score.high)
-            gain = (each.gain.value, each.gain.low, each.gain.high)
-            writer.writerow((of.method, each.labels, "expected", *score, *gain, ""))
+            scores = (*astuple(each.score)[:3], *astuple(each.gain)[:3])
+            rows.append((of.method, each.labels, "expected", *scores, ""))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -194,13 +187,12 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
     for i, of in enumerate(curve.rungs):
         color, scores = colors[i % len(colors)], [point.score for point in of.points]
         bars = [[s.value - s.low for s in scores], [s.high - s.value for s in scores]]
-        rows, values = [point.rows for point in of.points], [score.value for score in scores]
         look: dict[str, Any] = {"color": color, "linewidth": 1.5, "elinewidth": 1.0, "capsize": 2.5}
         look |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4, "label": of.method}
-        axes.errorbar(rows, values, bars, **look)
+        axes.errorbar([p.rows for p in of.points], [s.value for s in scores], bars, **look)
         labels, line = [place.labels for place in of.line], [place.score for place in of.line]
-        lows, highs = [score.low for score in line], [score.high for score in line]
-        axes.fill_between(labels, lows, highs, color=color, alpha=0.15, linewidth=0)
+        band = ([score.low for score in line], [score.high for score in line])
+        axes.fill_between(labels, *band, color=color, alpha=0.15, linewidth=0)
         means = [score.value for score in line]
         axes.plot(labels, means, color=color, linewidth=1.2, linestyle="--")
     axes.set_xscale("log")
@@ -211,33 +203,31 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
     if any(of.expected for of in curve.rungs):
         ink = axes.xaxis.label.get_color()
         axes.axvline(curve.sizes[-1], color=ink, linewidth=0.8, linestyle=":")
-    title = load("metrics", curve.metric).title
-    axes.set(xlabel="labeled texts to learn from", ylabel=f"{title} on {curve.part} rows")
+    score = f"{load('metrics', curve.metric).title} on {curve.part} rows"
+    axes.set(xlabel="labeled texts to learn from", ylabel=score)
     axes.grid(axis="y")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
 
 
 def write_rate_curve(curve: RateCurve, path: Path) -> Path:
     """Draw the loss over learning rates with the suggestion marked; see `plots.write_picture`."""
-    losses = dict(zip(curve.rates, curve.losses, strict=True))
     line, mark = LIGHT_SERIES[:2]
 
     def draw_rates(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot(curve.rates, curve.losses, color=line, linewidth=1.8)
         axes.axvline(curve.suggestion, color=mark, linewidth=1.0, linestyle="--")
-        for rate, name, color, face in (
-            (curve.suggestion, "suggestion", mark, mark),
-            (curve.valley, "more careful", line, "white"),
+        for rate, name, look in (
+            (curve.suggestion, "suggestion", {"color": mark}),
+            (curve.valley, "more careful", {"color": line, "markerfacecolor": "white"}),
         ):
-            look: dict[str, Any] = {"color": color, "markerfacecolor": face, "markersize": 7.5}
-            axes.plot([rate], [losses[rate]], "o", label=f"{name}: {rate:.2g}", **look)
+            loss = curve.losses[curve.rates.index(rate)]
+            axes.plot([rate], [loss], "o", label=f"{name}: {rate:.2g}", markersize=7.5, **look)
         low, first = min(curve.losses), curve.losses[0]
         height = max(first - low, 0.05 * abs(first), 1e-6)
         top = min(max(curve.losses), first + 0.7 * height) + 0.1 * height
         axes.set_ylim(low - 0.15 * height, top)
-        axes.set_xscale("log")
-        axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
         axes.grid(axis="both")
         axes.legend(loc="lower left")
 
@@ -264,14 +254,13 @@ class Curves:
     @cached_property
     def panels(self) -> list[tuple[str, list[str]]]:
         """Title and series of each panel of the figure."""
-        measured = [name for name in self.series if name in self.is_measured]
-        losses = [name for name in measured if "loss" in name]
-        others = [name for name in measured if name not in losses]
+        losses = [name for name in self.series if name in self.is_measured and "loss" in name]
+        others = [name for name in self.series if name in self.is_measured.difference(losses)]
         groups = [
-            ("loss", [*(name for name in (_LOSS,) if name in self.series), *losses]),
+            ("loss", [*(name for name in self.series if name == _LOSS), *losses]),
             (others[0] if len(others) == 1 else "on validation rows", others),
             (_RATE, [name for name in self.series if name.startswith(_RATE)]),
-            (_NORM, [_NORM] if _NORM in self.series else []),
+            (_NORM, [name for name in self.series if name == _NORM]),
         ]
         return [(title, names) for title, names in groups if names]
 
@@ -293,11 +282,10 @@ class Curves:
     def rows(self) -> list[tuple[int, list[str]]]:
         """Step and values, thinned to about a hundred lines that keep all measurements."""
         steps = sorted({step for curve in self.series.values() for step in curve})
-        measured = {step for name in self.is_measured for step in self.series[name]}
-        shown = sorted({*evenly(steps, _MOST_LINES), *evenly(sorted(measured), _MOST_LINES)})
+        measured = sorted({step for name in self.is_measured for step in self.series[name]})
         return [
             (step, [f"{of[step]:.4g}" if step in of else "" for of in self.series.values()])
-            for step in shown
+            for step in sorted({*evenly(steps, _MOST_LINES), *evenly(measured, _MOST_LINES)})
         ]
 
     @property
@@ -351,10 +339,16 @@ def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> 
         if "event" in line:
             events.append((step, str(line["event"])))
             continue
-        evaluation = line.get("evaluation")
-        found = list(evaluation.items()) if isinstance(evaluation, Mapping) else []
-        measured |= dict.fromkeys(str(name) for name, _ in found)
-        for name, value in (*_values(line), *found):
+        evaluation, rates = line.get("evaluation"), line.get("learning_rate")
+        found = dict(evaluation) if isinstance(evaluation, Mapping) else {}
+        measured |= dict.fromkeys(map(str, found))
+        values = [(_LOSS, line.get("loss")), (_NORM, line.get("gradient_norm"))]
+        rates = rates if isinstance(rates, list) else [rates]
+        if len(set(map(str, rates))) == 1:
+            values.append((_RATE, rates[0]))
+        else:
+            values += [(f"{_RATE} {place}", rate) for place, rate in enumerate(rates, start=1)]
+        for name, value in (*values, *found.items()):
             if isinstance(value, int | float) and math.isfinite(value):
                 series.setdefault(str(name), {})[step] = float(value)
     rates = sorted(name for name in series if name.startswith(_RATE))
@@ -363,14 +357,3 @@ def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> 
     if not ordered:
         return None
     return Curves(method, key, ordered, frozenset(measured.keys() & ordered.keys()), events)
-
-
-def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Loss, gradient norm and learning rates of a line; equal rates are one."""
-    yield _LOSS, line.get("loss")
-    yield _NORM, line.get("gradient_norm")
-    rates = line.get("learning_rate")
-    rates = rates if isinstance(rates, list) else [rates]
-    alike = len(set(map(str, rates))) == 1
-    for place, rate in enumerate(rates[:1] if alike else rates, start=1):
-        yield (_RATE if alike else f"{_RATE} {place}"), rate
