@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import DataError, RunError
-from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, short, signed
 from finetext.diagnosis.curve import Curve, Expectation
 from finetext.report.plots import INK, LIGHT_SERIES, SERIES, panels_of, svg, write_picture
-from finetext.report.rendering import aligned, evenly
+from finetext.report.rendering import aligned, evenly, metric_title
 from finetext.storage.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ def curve_lines(curve: Curve) -> list[str]:
     lines = aligned(rows, left=0)
     if ahead:
         lines.insert(-len(ahead), "expected with more:")
-    title = load("metrics", curve.metric).title
+    title = metric_title(curve.metric)
     legend = f"{title}; * best, + cheapest that is not significantly worse (paired test, 5%)"
     return [*lines, legend, "", *sentences(curve)]
 
 
 def sentences(curve: Curve) -> list[str]:
     """Return the value of more labels, the method to choose, and what that rests on."""
-    title, best = load("metrics", curve.metric).title, curve.best
+    title, best = metric_title(curve.metric), curve.best
     last, cheapest = best.points[-1], []
     for method, some in groupby(curve.choices, key=lambda choice: choice.cheapest):
         sizes = [f"{choice.labels:,}" for choice in some]
@@ -139,7 +138,7 @@ def curve_headline(curve: Curve) -> str:
         return f"More labels are worth it: the curve of {best.method} is still getting steeper"
     for each in best.expected:
         if each.times == 2 and each.shown:
-            title = load("metrics", curve.metric).title
+            title = metric_title(curve.metric)
             return f"Twice as many labels should gain {_gain(each)} {title}"
     return "No gain from more labels could be shown"
 
@@ -203,7 +202,7 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
     if any(of.expected for of in curve.rungs):
         ink = axes.xaxis.label.get_color()
         axes.axvline(curve.sizes[-1], color=ink, linewidth=0.8, linestyle=":")
-    score = f"{load('metrics', curve.metric).title} on {curve.part} rows"
+    score = f"{metric_title(curve.metric)} on {curve.part} rows"
     axes.set(xlabel="labeled texts to learn from", ylabel=score)
     axes.grid(axis="y")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)

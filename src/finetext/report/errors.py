@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.core.registry import load
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
 from finetext.diagnosis.losses import Errors, RowLoss
@@ -22,6 +22,7 @@ from finetext.report.rendering import (
     Table,
     aligned,
     count,
+    metric_title,
     render_page,
     score,
     table_lines,
@@ -54,19 +55,17 @@ def show_scores(
     scores: Mapping[str, Score], classes: Sequence[LabelScores], console: Console
 ) -> None:
     """Print metrics, then precision, recall and F1 of each label, with 95% intervals."""
-    metrics = [(Cell(load("metrics", name).title), score(of)) for name, of in scores.items()]
-    of_all = table_lines(Table("", ("metric", "value and 95% interval"), metrics))
+    metrics = [(Cell(metric_title(name)), score(of)) for name, of in scores.items()]
+    of_all = Table("", ("metric", "value and 95% interval"), metrics)
     rows = f"{next(iter(scores.values())).n:,} rows"
-    for line in (rows, "", *of_all, "", *table_lines(label_table(classes))):
+    for line in (rows, "", *table_lines(of_all), "", *table_lines(label_table(classes))):
         console.print(line, markup=False, soft_wrap=True)
 
 
 def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> dict[str, Any]:
     """Return the same as JSON values."""
-    return {
-        "metrics": {name: dataclasses.asdict(score) for name, score in scores.items()},
-        "labels": [dataclasses.asdict(each) for each in classes],
-    }
+    metrics = {name: dataclasses.asdict(score) for name, score in scores.items()}
+    return {"metrics": metrics, "labels": [dataclasses.asdict(each) for each in classes]}
 
 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
@@ -78,7 +77,6 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
     counts, totals = confusion(predictions), np.array([row.support for row in scores])
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
-    cells = [divmod(int(cell), len(names)) for cell in order]
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
     caption = (
         f"Precision, recall and F1 of each label by {method} on test rows, with 95% confidence "
@@ -93,7 +91,7 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
         "heatmap": plots.confusion_heatmap(names, counts, totals, str(key)),
         "pairs": [
             (names[i], names[j], int(wrong[i, j]), float(wrong[i, j] / totals[i]))
-            for i, j in cells
+            for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
             if wrong[i, j] > 0
         ],
         "headline": _headline(method, predictions, lowest[0]),
@@ -123,19 +121,18 @@ def errors_lines(found: Errors, name: str) -> list[str]:
     """
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
-    several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
-    lines += ["", "Highest losses: confident, and wrong"]
-    lines += _judged_lines(found.highest)
+    lines += ["", "Highest losses: confident, and wrong", *_judged_lines(found.highest)]
     if found.confusions:
+        several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
         title = "label missed → label given wrongly" if several else "truth → prediction"
         lines += ["", f"Most frequent confusions: {title}, with the highest loss"]
-        for each in found.confusions[:CONFUSIONS_SHOWN]:
-            truth, given = (short(of, _LONGEST_LABEL) for of in (each.truth, each.prediction))
-            said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
-            lines += wrapped(said, most=3, hang=_HANG)
-            lines += [line for row in each.examples[:1] for line in _text_lines(row)]
-    lines += ["", "Lowest losses: confident, and right"]
-    return lines + _judged_lines(found.lowest[:LOWEST_SHOWN])
+    for each in found.confusions[:CONFUSIONS_SHOWN]:
+        truth, given = (short(of, _LONGEST_LABEL) for of in (each.truth, each.prediction))
+        said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
+        lines += wrapped(said, most=3, hang=_HANG)
+        lines += [line for row in each.examples[:1] for line in _text_lines(row)]
+    lowest = _judged_lines(found.lowest[:LOWEST_SHOWN])
+    return [*lines, "", "Lowest losses: confident, and right", *lowest]
 
 
 def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
@@ -146,10 +143,11 @@ def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
             ", ".join(short(name, _LONGEST_LABEL) for name in names) or "no label"
             for names in (row.truth, row.prediction)
         )
-        of_truth = f"truth {truth} {row.probability_of_truth:.3f}"
-        of_given = f"prediction {given} {row.probability:.3f}"
-        lines += wrapped(f"{row.loss:6.2f}  {of_truth}; {of_given}", most=3, hang=_HANG)
-        lines += _text_lines(row)
+        said = (
+            f"{row.loss:6.2f}  truth {truth} {row.probability_of_truth:.3f}; prediction {given} "
+            f"{row.probability:.3f}"
+        )
+        lines += [*wrapped(said, most=3, hang=_HANG), *_text_lines(row)]
     return lines
 
 
@@ -173,34 +171,35 @@ def write_errors_page(found: Errors, name: str, path: str | Path) -> Path:
 
 def slices_lines(found: Slices, name: str) -> list[str]:
     """Return the slices that are worse, or the lowest if none is, in lines of 80 characters."""
-    title = load("metrics", found.metric).title
+    title = metric_title(found.metric)
     if not found.slices:
         return wrapped(
             f"{name}: no slice has {FEWEST_ROWS} {rows_of(found.part)} with {FEWEST_ROWS} rows "
             "beside it"
         )
     worse = [each for each in found.slices if each.worse]
-    verb = "is" if len(worse) == 1 else "are"
-    lines = wrapped(
-        f"{title} of {name} on {rows_of(found.part)}: {len(worse) or 'none'} of "
-        f"{counted(found.looked_at, 'slice')} {verb} significantly worse than the other rows"
-    )
     shown = worse[:SLICES_SHOWN] or found.slices[:NEAREST_SHOWN]
-    header = ["slice", "rows", title[:18], "difference", "p"]
-    lines += [] if worse else ["these come nearest:"]
-    lines += ["", *aligned([header, *map(_slice_cells, shown)])]
-    if len(worse) > len(shown):
-        lines.append(f"and {len(worse) - len(shown):,} more that are worse: see --out or --json")
+    rows = [["slice", "rows", title[:18], "difference", "p"]]
+    for each in shown:
+        kind = short(f"{each.kind.removeprefix('column:')}: {each.name}", 24)
+        value = f"{number(each.score.value)} {ends(each.score, '.2f')}".rstrip()
+        difference = f"{each.difference.value:+.2f} {ends(each.difference, '+.2f')}".rstrip()
+        rows.append([kind, f"{each.rows:,}", value, difference, p_value(each.p_value)])
+    more = f"and {len(worse) - len(shown):,} more that are worse: see --out or --json"
     legend = "95% intervals; p is corrected by Holm's method for all slices tested."
-    return [*lines, "", *wrapped(f"{legend} {language_note(found)}".rstrip())]
-
-
-def _slice_cells(each: Slice) -> list[str]:
-    kind = each.kind.removeprefix("column:")
-    value = f"{number(each.score.value)} {ends(each.score, '.2f')}".rstrip()
-    difference = f"{each.difference.value:+.2f} {ends(each.difference, '+.2f')}".rstrip()
-    name = short(f"{kind}: {each.name}", 24)
-    return [name, f"{each.rows:,}", value, difference, p_value(each.p_value)]
+    return [
+        *wrapped(
+            f"{title} of {name} on {rows_of(found.part)}: {len(worse) or 'none'} of "
+            f"{counted(found.looked_at, 'slice')} {'is' if len(worse) == 1 else 'are'} "
+            "significantly worse than the other rows"
+        ),
+        *([] if worse else ["these come nearest:"]),
+        "",
+        *aligned(rows),
+        *([more] if len(worse) > len(shown) else []),
+        "",
+        *wrapped(f"{legend} {language_note(found)}".rstrip()),
+    ]
 
 
 def language_note(found: Slices) -> str:
@@ -226,24 +225,18 @@ def slice_name(each: Slice) -> str:
 def slices_sentence(slices: Slices) -> str:
     """Return which slices are significantly worse, as a sentence."""
     worse = [slice_name(each) for each in slices.slices if each.worse]
-    tested = f"Of {counted(slices.looked_at, 'slice')} tested,"
+    tested = f"Of {counted(slices.looked_at, 'slice')} tested, {slices.method} is significantly"
     if not worse:
-        return f"{tested} {slices.method} is significantly worse than elsewhere on none."
+        return f"{tested} worse than elsewhere on none."
     more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
-    return (
-        f"{tested} {slices.method} is significantly worse on {len(worse)}: "
-        f"{', '.join(worse[:5])}{more}."
-    )
+    return f"{tested} worse on {len(worse)}: {', '.join(worse[:5])}{more}."
 
 
 def slices_table(found: Slices) -> dict[str, list[Any]]:
     """Return all slices as columns."""
-    table = {name: [getattr(each, name) for each in found.slices] for name in ("kind", "name")}
-    table["rows"] = [each.rows for each in found.slices]
-    for name in ("score", "difference"):
-        for suffix, attribute in (("", "value"), ("_low", "low"), ("_high", "high")):
-            scores = [getattr(each, name) for each in found.slices]
-            table[f"{name}{suffix}"] = [getattr(of, attribute) for of in scores]
-    for name in ("p_value", "worse"):
-        table[name] = [getattr(each, name) for each in found.slices]
-    return table
+    scores = (f"{of}.{end}" for of in ("score", "difference") for end in ("value", "low", "high"))
+    paths = ("kind", "name", "rows", *scores, "p_value", "worse")
+    return {
+        path.removesuffix(".value").replace(".", "_"): [*map(attrgetter(path), found.slices)]
+        for path in paths
+    }

@@ -13,7 +13,7 @@ from finetext.core.wording import counted, ends, number, p_value, row_of
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
-from finetext.report.rendering import aligned, without_middle, wrapped
+from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def leaderboard_lines(
     The best method on validation and the cheapest that is not worse are marked; with paired
     comparisons with the best there is a column of p-values.
     """
-    title, compared = load("metrics", metric).title, comparisons or {}
+    title, compared = metric_title(metric), comparisons or {}
     on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
@@ -156,7 +156,7 @@ def difference_in_points(gain: EncoderGain) -> str:
 
 def comparison_lines(found: Several, part: str | None) -> list[str]:
     """Return scores, then a verdict on each pair of a split, in lines of at most 80 characters."""
-    title = load("metrics", found.metric).title
+    title = metric_title(found.metric)
     groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
     best = "" if found.higher_is_better else "; lower is better"
     names = {name: without_middle(name, _LONGEST_NAME) for name in found.scores}

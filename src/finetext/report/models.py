@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.registry import load, table
+from finetext.core.registry import table
 from finetext.core.types import Score
 from finetext.core.wording import counted, duration, ends, number, p_value, short, size, speed
 from finetext.encoders.catalogue import ENTRIES, PRESETS, on_this_machine
 from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
-from finetext.report.rendering import aligned, score
+from finetext.report.rendering import aligned, metric_title, score
 from finetext.storage.codec import from_json
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def score_lines(about: About) -> list[str]:
     lines = [f"on {rows:,} test rows, with 95% intervals:"] if rows else []
     for name, values in scores.items():
         of = from_json(Score, values, f"the {name} of {about.folder}")
-        title = load("metrics", name).title if name in table("metrics") else name
+        title = metric_title(name) if name in table("metrics") else name
         lines.append(f"  {title:<24}{number(of.value)}  {ends(of)}".rstrip())
     return lines
 
@@ -149,7 +149,7 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
     rows = [
         ("", "original", "export"),
         *(
-            (load("metrics", name).title, str(of.original), str(of.exported))
+            (metric_title(name), str(of.original), str(of.exported))
             for name, of in compared.scores.items()
         ),
         ("size", size(int(sizes.original)), size(int(sizes.exported))),
@@ -159,6 +159,6 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
     yield from ("", *(f"  {line}".rstrip() for line in aligned(rows, left=3)), "")
     for metric, of in compared.differences.items():
         difference = score(of.difference, "+.3f")
-        title = load("metrics", metric).title
+        title = metric_title(metric)
         yield f"difference of {title}: {difference}, p {p_value(of.p_value)} ({of.test})"
     yield speed_in_words(compared)

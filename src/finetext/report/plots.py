@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,11 +45,8 @@ INK: Final = "#010203"
 _GRID: Final = "#010204"
 _ON_ACCENT: Final = "#010205"
 SERIES: Final = tuple(f"#0102{number}" for number in range(11, 21))
-_CSS: Final = {
-    INK: "currentColor",
-    _GRID: "var(--line)",
-    _ON_ACCENT: "var(--on-accent)",
-    **{color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)},
+_CSS: Final = {INK: "currentColor", _GRID: "var(--line)", _ON_ACCENT: "var(--on-accent)"} | {
+    color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
 }
 LIGHT_INK: Final = "#1b1f24"
 LIGHT_SERIES: Final = (
@@ -57,36 +55,35 @@ LIGHT_SERIES: Final = (
 """Ink and colors of pictures, which cannot take those of a page."""
 
 
-def _style(key: str, ink: str, grid: str) -> dict[Any, Any]:
-    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    return {
-        "svg.fonttype": "none",
-        "svg.hashsalt": key,
-        "text.parse_math": False,
-        "font.family": "sans-serif",
-        "font.size": 9.5,
-        "axes.edgecolor": grid,
-        "axes.titlesize": 10,
-        "axes.facecolor": "none",
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": grid,
-        "grid.linewidth": 0.6,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "legend.frameon": False,
-        **dict.fromkeys(inked, ink),
-    }
+_STYLE: Final = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.linewidth": 0.6,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+}
 
 
 @contextmanager
-def _figure(style: Mapping[Any, Any], inches: tuple[float, float], face: str) -> Iterator[Figure]:
+def _figure(
+    key: str, inches: tuple[float, float], ink: str, grid: str, face: str
+) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(dict(style)), warnings.catch_warnings():
+    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
+    colors = dict.fromkeys(inked, ink) | {"axes.edgecolor": grid, "grid.color": grid}
+    style: dict[Any, Any] = {"svg.hashsalt": key, **_STYLE, **colors}
+    with rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=inches, layout="constrained", facecolor=face)
         FigureCanvasAgg(figure)
@@ -98,7 +95,7 @@ def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -
 
     The key makes its element names unique in the page.
     """
-    with _figure(_style(key, INK, _GRID), inches, "none") as figure:
+    with _figure(key, inches, INK, _GRID, "none") as figure:
         draw(figure)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
@@ -106,13 +103,17 @@ def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"\s*<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", drawn)
-    width = inches[0] * _REM_PER_INCH
-    opening = rf'<svg \1 style="max-width: {width:.1f}rem" aria-hidden="true">'
+    width = f"max-width: {inches[0] * _REM_PER_INCH:.1f}rem"
+    opening = rf'<svg \1 style="{width}" aria-hidden="true">'
     drawn = re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', opening, drawn, count=1)
     drawn = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--font)", drawn)
     for color, variable in _CSS.items():
         drawn = drawn.replace(color, variable)
     return re.sub(r"\n\s*", "\n", drawn)
+
+
+def _axes_svg(key: str, inches: tuple[float, float], draw: Callable[[Axes], None]) -> str:
+    return svg(key, inches, lambda figure: draw(figure.subplots()))
 
 
 def check_picture(path: Path) -> None:
@@ -132,9 +133,8 @@ def write_picture(
     from finetext.storage.files import put_in_place
 
     check_picture(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    kind = path.suffix.lower().removeprefix(".")
-    with _figure(_style("picture", LIGHT_INK, "#d5dae0"), inches, "white") as figure:
+    unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
+    with _figure("picture", inches, LIGHT_INK, "#d5dae0", "white") as figure:
         draw(figure)
         try:
             metadata = {"Date": None} if kind == "svg" else {}
@@ -166,8 +166,7 @@ def label_rows(axes: Axes, labels: Sequence[str], longest: int = 24) -> None:
 
 def _dots(axes: Axes, scores: Sequence[Score | None], colors: Sequence[str] = ()) -> None:
     """A dot for each score, from top to bottom, with a whisker for its interval."""
-    for row, score in enumerate(scores):
-        color = colors[row] if colors else SERIES[0]
+    for row, (score, color) in enumerate(zip(scores, colors or cycle(SERIES[:1]), strict=False)):
         if score is not None and math.isfinite(score.low):
             axes.plot([score.low, score.high], [row, row], color=color, linewidth=1.5)
             axes.plot([score.low, score.high], [row, row], "|", color=color, markersize=7)
@@ -183,11 +182,10 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        rows = np.arange(len(labels))
         for number, (split, of_labels) in enumerate(shares.items()):
             values = [100 * of_labels.get(label, 0.0) for label in labels]
-            offset = (number - (len(shares) - 1) / 2) * thickness
-            axes.barh(rows + offset, values, thickness * 0.9, color=SERIES[number], label=split)
+            rows = np.arange(len(labels)) + (number - (len(shares) - 1) / 2) * thickness
+            axes.barh(rows, values, thickness * 0.9, color=SERIES[number], label=split)
         label_rows(axes, labels)
         axes.set_xlabel("% of the rows of the split")
         figure.legend(loc="outside upper left", ncols=3)
@@ -203,27 +201,17 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
     shown = dict(list(lengths.spreads.items())[:MOST_BARS])
     if not shown:
         return ""
-    keys = ("whislo", "q1", "med", "q3", "whishi")
-    boxes = [
-        dict(zip(keys, (s.low, s.quarter, s.median, s.three_quarters, s.high), strict=True))
-        for s in shown.values()
-    ]
+    keys = ("whislo", "q1", "med", "q3", "whishi", "cut")
+    found = ((s.low, s.quarter, s.median, s.three_quarters, s.high, s.cut) for s in shown.values())
+    boxes = [dict(zip(keys, values, strict=True)) for values in found]
     line = {"color": INK, "linewidth": 1.0}
+    look: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "patch_artist": True}
+    look["boxprops"] = {"facecolor": SERIES[0], "edgecolor": SERIES[0]}
+    look["medianprops"] = {"color": _ON_ACCENT, "linewidth": 2}
+    look |= {"whiskerprops": line, "capprops": line}
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.bxp(
-            boxes,
-            positions=range(len(boxes)),
-            orientation="horizontal",
-            showfliers=False,
-            patch_artist=True,
-            widths=0.6,
-            boxprops={"facecolor": SERIES[0], "edgecolor": SERIES[0]},
-            medianprops={"color": _ON_ACCENT, "linewidth": 2},
-            whiskerprops=line,
-            capprops=line,
-        )
+    def draw(axes: Axes) -> None:
+        axes.bxp(boxes, range(len(boxes)), widths=0.6, **look)
         label_rows(axes, list(shown))
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{lengths.unit} per text")
@@ -232,10 +220,10 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
         if lengths.context <= axes.get_xlim()[1]:
             axes.axvline(lengths.context, color=SERIES[1], linewidth=1.5, linestyle="--")
         beside = axes.get_yaxis_transform()
-        for row, spread in enumerate(shown.values()):
-            axes.text(1.02, row, f"{spread.cut or 0.0:.1%} cut", transform=beside, va="center")
+        for row, box in enumerate(boxes):
+            axes.text(1.02, row, f"{box['cut'] or 0.0:.1%} cut", transform=beside, va="center")
 
-    return svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
+    return _axes_svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
 
 
 def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> str:
@@ -258,29 +246,26 @@ def label_f1(rows: Sequence[LabelScores]) -> str:
     """A dot for the F1 of each label, a whisker for its interval, in the order given."""
     shown = rows[:MOST_BARS]
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         _dots(axes, [row.f1 for row in shown])
         label_rows(axes, [row.name for row in shown])
         axes.set(xlim=(0, 1), xlabel="F1 on test rows")
 
-    return svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
+    return _axes_svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
 
 
 def slice_differences(slices: Sequence[Slice]) -> str:
     """A dot for the difference of each slice from the other rows; worse ones in another color."""
     shown = slices[:MOST_SLICES]
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         axes.axvline(0, color=INK, linewidth=0.8)
-        colors = [SERIES[1 if each.worse else 0] for each in shown]
-        _dots(axes, [each.difference for each in shown], colors)
+        _dots(axes, [each.difference for each in shown], [SERIES[each.worse] for each in shown])
         names = [f"{each.kind.removeprefix('column:')}: {each.name}" for each in shown]
         label_rows(axes, names, longest=34)
         axes.set_xlabel("difference from the other rows")
 
-    return svg("slices", (6.4, 0.8 + 0.24 * len(shown)), draw)
+    return _axes_svg("slices", (6.4, 0.8 + 0.24 * len(shown)), draw)
 
 
 def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
@@ -291,20 +276,17 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
     from matplotlib.patches import Rectangle
 
     k = len(names)
-    shares = counts / np.maximum(totals, 1)[:, None]
+    strengths = np.minimum(counts / np.maximum(totals, 1)[:, None], 1.0)
     side = min(7.0, 2.4 + 0.45 * k)
+    number: dict[str, Any] = {"ha": "center", "va": "center", "size": 8 if k <= 12 else 6.5}
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         for i, j in zip(*np.nonzero(counts), strict=True):
-            strength = min(1.0, float(shares[i, j]))
-            axes.add_patch(
-                Rectangle((j - 0.5, i - 0.5), 1, 1, color=SERIES[0], alpha=strength, lw=0)
-            )
+            look: dict[str, Any] = {"color": SERIES[0], "alpha": float(strengths[i, j]), "lw": 0}
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
             if k <= MOST_CELLS_WITH_NUMBERS:
-                ink = _ON_ACCENT if strength > 0.5 else INK
-                small = 8 if k <= 12 else 6.5
-                axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, size=small)
+                ink = _ON_ACCENT if strengths[i, j] > 0.5 else INK
+                axes.text(j, i, str(counts[i, j]), color=ink, **number)
         axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
         label_rows(axes, names if k <= _MOST_TICKS else [""] * k)
         axes.set_xticks(range(k), [short(n, 16) if k <= _MOST_TICKS else "" for n in names])
@@ -312,7 +294,7 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
         axes.grid(False)
         axes.spines[["top", "right"]].set_visible(True)
 
-    return svg(f"confusion-{key}", (side, side * 0.95), draw)
+    return _axes_svg(f"confusion-{key}", (side, side * 0.95), draw)
 
 
 def reliability_diagram(panels: Sequence[tuple[str, Reliability]]) -> str:
@@ -332,10 +314,8 @@ def reliability_diagram(panels: Sequence[tuple[str, Reliability]]) -> str:
             upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
             upper.grid(axis="both")
             total = max(1, sum(each.rows for each in of.bins))
-            heights = [100 * each.rows / total for each in of.bins]
-            widths = [each.high - each.low for each in of.bins]
-            lows = [each.low for each in of.bins]
-            lower.bar(lows, heights, widths, align="edge", color=SERIES[0])
+            bars = [(e.low, 100 * e.rows / total, e.high - e.low) for e in of.bins]
+            lower.bar(*zip(*bars, strict=True), align="edge", color=SERIES[0])
             lower.set_xlabel("confidence")
             lower.grid(axis="y")
         axes[0, 0].set_ylabel("share that is right")
@@ -350,8 +330,7 @@ def selective_curve(of: Selective) -> str:
 
     shares, accuracies = zip(*[point[:2] for point in of.points], strict=True)
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         axes.plot(shares, accuracies, color=SERIES[0], linewidth=1.8)
         if of.coverage < 1 and math.isfinite(of.accuracy):
             axes.plot([of.coverage], [of.accuracy], "o", color=SERIES[1], label="this model")
@@ -360,4 +339,4 @@ def selective_curve(of: Selective) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="both")
 
-    return svg("selective", (5.4, 3.0), draw)
+    return _axes_svg("selective", (5.4, 3.0), draw)

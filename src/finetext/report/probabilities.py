@@ -55,8 +55,8 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
         accuracy = float(right.mean()) if len(right) else None
         found |= {"decided": float(kept.mean()), "accuracy": accuracy}
     if (sets := decision.sets(predictions.probabilities)) is not None:
-        share = float(covered(predictions).mean())
-        found |= {"covered": share, "set_size": float(sets.sum(axis=1).mean())}
+        found["covered"] = float(covered(predictions).mean())
+        found["set_size"] = float(sets.sum(axis=1).mean())
     if decision.costs is not None and len(predictions):
         costs, truth = np.array(decision.costs), predictions.targets
         likeliest = predictions.probabilities.argmax(axis=1)
@@ -87,16 +87,14 @@ def decided_lines(predictions: Predictions) -> list[str]:
 def threshold_lines(predictions: Predictions) -> list[str]:
     """Return the thresholds of each label; a label with one above 1 is never given."""
     decision, scheme = predictions.decision, predictions.scheme
-    divisor = "probability divided by"
-    first = "threshold" if scheme.multilabel else divisor
+    first = "threshold" if scheme.multilabel else "probability divided by"
     titles = {first: decision.thresholds, "least probability": decision.least}
     return [
         f"never given: {name}, as no probability is high enough"
-        if value > 1 and title != divisor
+        if value > 1 and title != "probability divided by"
         else f"{title} {value:.3f}  {name}"
         for title, values in titles.items()
-        if values is not None
-        for name, value in zip(scheme.names, values, strict=True)
+        for name, value in zip(scheme.names, values or (), strict=values is not None)
     ]
 
 
@@ -119,19 +117,17 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
     return {
         "method": method,
         "error": error,
-        "headline": (
-            f"The probabilities of {method} are {verdict} calibrated: calibration error "
-            f"{_points(error)}"
-        ),
+        "headline": f"The probabilities of {method} are {verdict} calibrated: calibration error "
+        f"{_points(error)}",
         "sentence": scaling,
         "temperature": found.temperature if is_scaled else None,
         "panels": shown,
         "plot": plots.reliability_diagram(shown),
         "measures": _MEASURES,
         "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
-        "abstaining": "" if curve is None else _abstaining(curve),
-        "selective_plot": "" if curve is None else plots.selective_curve(curve),
-        "selective_rows": [] if curve is None else evenly(curve.points, _MOST_ROWS),
+        "abstaining": curve and _abstaining(curve),
+        "selective_plot": curve and plots.selective_curve(curve),
+        "selective_rows": curve and evenly(curve.points, _MOST_ROWS),
         "sets": _sets(predictions),
     }
 

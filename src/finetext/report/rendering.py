@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from finetext.core import wording
 from finetext.core.errors import RunError
+from finetext.core.registry import load
 from finetext.core.types import Score
 
 if TYPE_CHECKING:
@@ -98,15 +99,9 @@ def rich_table(table: Table, caption: bool = False) -> RichTable:
 
 def wrapped(text: str, indent: str = "", most: int | None = None, hang: str = "") -> list[str]:
     """Break a text at 80 characters, into at most that many lines; `hang` follows the indent."""
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + hang,
-        max_lines=most,
-        placeholder=" …",
-        break_on_hyphens=False,
-    )
+    wrapper = textwrap.TextWrapper(WIDTH, indent, indent + hang, break_on_hyphens=False)
+    wrapper.max_lines, wrapper.placeholder = most, " …"
+    return wrapper.wrap(text)
 
 
 def evenly(values: Sequence[Value], most: int) -> list[Value]:
@@ -114,6 +109,11 @@ def evenly(values: Sequence[Value], most: int) -> list[Value]:
     if len(values) <= most:
         return list(values)
     return [values[round(n * (len(values) - 1) / (most - 1))] for n in range(most)]
+
+
+def metric_title(name: str) -> str:
+    """Return the name of a metric as people write it."""
+    return str(load("metrics", name).title)
 
 
 def without_middle(name: str, longest: int) -> str:
@@ -134,10 +134,7 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("number", "signed", "ends", "p_value", "duration", "speed", "size", "start_and_rest")
-    for name in (*names, "capitalize_first", "rows_of", "counted"):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["svg"] = Markup
+    environment.filters |= vars(wording) | {"svg": Markup, "metric_title": metric_title}
     return environment.get_template(template).render(context)
 
 

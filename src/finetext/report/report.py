@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +19,13 @@ from finetext.report.curves import (
     learning_curve_plot,
     sentences,
 )
-from finetext.report.data import Diagnoses, ReportData
+from finetext.report.data import ReportData
 from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import class_table, findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines
 from finetext.report.probabilities import trust
-from finetext.report.rendering import render_page
+from finetext.report.rendering import metric_title, render_page
 from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 
@@ -48,6 +47,12 @@ _TOPICS: Final = {
     "settings": "Settings",
 }
 
+_CALLED: Final = (
+    *(language_note, slices_sentence, plots.slice_differences),
+    *(words_shown, sentences, learning_curve_plot),
+)
+"""Functions that the sections of diagnoses call."""
+
 
 def write_report(data: ReportData, path: str | Path) -> Path:
     """Write the report completely or not at all, and return its path."""
@@ -57,11 +62,6 @@ def write_report(data: ReportData, path: str | Path) -> Path:
 
 def render(data: ReportData) -> str:
     """Return the report as HTML."""
-    return render_page("page.html.j2", context_of(data))
-
-
-def context_of(data: ReportData) -> dict[str, Any]:
-    """Return all that `page.html.j2` names."""
     found, predictions = data.diagnoses, data.predictions
     multilabel = any(p.scheme.multilabel for p in predictions.values())
     labels = list(next(iter(data.class_counts.values())))
@@ -72,14 +72,10 @@ def context_of(data: ReportData) -> dict[str, Any]:
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
-    shares = {
-        split: {label: n / max(1, data.rows[split]) for label, n in counts.items()}
-        for split, counts in data.class_counts.items()
-    }
-    by_label = {
-        name: {part: of.get(name, 0) for part, of in data.class_counts.items()} for name in labels
-    }
+    counts, rows = data.class_counts, data.rows
+    by_label = {name: {part: of.get(name, 0) for part, of in counts.items()} for name in labels}
     by_method = {entry.method: entry for entry in data.entries}
+    shares = {p: {n: c / max(1, rows[p]) for n, c in of.items()} for p, of in counts.items()}
     context: dict[str, Any] = {
         "data": data,
         "labels": labels,
@@ -101,61 +97,40 @@ def context_of(data: ReportData) -> dict[str, Any]:
         "training": [curve for curve in curves if curve is not None],
         "by_label": by_label,
         "class_plot": plots.class_bars(shares),
-        "class_table": class_table(by_label, {part: data.rows[part] for part in shares}),
+        "class_table": class_table(by_label, {part: rows[part] for part in counts}),
         "lengths": lengths_shown(data.lengths),
-        **diagnosed(found),
+        "most_slices": plots.MOST_SLICES,
+        "most_suspects": MOST_SUSPECTS,
+        **vars(found),
+        "map": map_view(found.map, MOST_DOTS) if found.map and found.map.ids else None,
+        **{each.__name__: each for each in _CALLED},
     }
     context["summary"] = summarize(data, context["trust"])
     headlines = _headlines(data, context)
     context["contents"] = [
-        (key, topic, headlines[key]) for key, topic in _TOPICS.items() if key in headlines
+        (key, topic, headlines[key]) for key, topic in _TOPICS.items() if headlines[key]
     ]
-    return context
-
-
-def diagnosed(found: Diagnoses) -> dict[str, Any]:
-    """Return what the diagnoses show; nothing for those that were not made."""
-    slices, curve, suspects = found.slices, found.curve, found.suspects
-    return {
-        "errors": found.errors,
-        "slices": slices,
-        "slices_metric": load("metrics", slices.metric).title if slices else "",
-        "slices_sentence": slices_sentence(slices) if slices else "",
-        "language_note": language_note(slices) if slices else "",
-        "slices_plot": plots.slice_differences(slices.slices) if slices else "",
-        "most_slices": plots.MOST_SLICES,
-        "suspects": suspects,
-        "suspects_shown": suspects.suspects[:MOST_SUSPECTS] if suspects else (),
-        "words": found.words,
-        "words_shown": words_shown(found.words) if found.words else {},
-        "map": map_view(found.map, MOST_DOTS) if found.map and found.map.ids else None,
-        "curve": curve,
-        "curve_sentences": sentences(curve) if curve else [],
-        "curve_metric": load("metrics", curve.metric).title if curve else "",
-        "curve_plot": learning_curve_plot(curve) if curve else "",
-    }
+    return render_page("page.html.j2", context)
 
 
 def _headlines(data: ReportData, context: Mapping[str, Any]) -> dict[str, str]:
-    """The finding of each section that the report has."""
-    found, title = data.diagnoses, load("metrics", data.metric).title
-    best = next(entry for entry in data.entries if entry.method == data.best)
-    score = _with_interval(best.metrics["test"].get(data.metric))
-    said = {
+    """The finding of each section; "" for those that the report does not have."""
+    found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
+    return {
         "findings": findings_headline(data.findings),
-        "leaderboard": f"{data.best} is best on validation and reaches {title} {score} on test",
+        "leaderboard": f"{data.best} is best on validation and reaches "
+        f"{metric_title(data.metric)} {_test_score(data)} on test",
         "paid": gain_headline(data.paid) if data.paid else "",
         "failing": context["views"][0]["headline"] if context["views"] else "Errors",
         "suspects": _suspected(found.suspects) if found.suspects else "",
-        "trust": context["trust"]["headline"] if context["trust"] else "",
+        "trust": trusted["headline"] if trusted else "",
         "words": words_headline(found.words) if found.words else "",
-        "map": context["map"].headline if context["map"] else "",
+        "map": text_map.headline if text_map else "",
         "curve": curve_headline(found.curve) if found.curve else "",
         "data": headline(data.rows, context["by_label"], context["multilabel"]),
         "training": "; ".join(curves.headline for curves in context["training"]),
         "settings": "The recipe and environment that repeat this run",
     }
-    return {key: words for key, words in said.items() if words}
 
 
 def summarize(data: ReportData, trusted: Mapping[str, Any] | None) -> dict[str, list[str]]:
@@ -169,50 +144,44 @@ def summarize(data: ReportData, trusted: Mapping[str, Any] | None) -> dict[str, 
 
 
 def _result(data: ReportData) -> list[str]:
-    by_method = {entry.method: entry for entry in data.entries}
-    best, cheapest = by_method[data.best], by_method[data.cheapest]
-    title, labels = load("metrics", data.metric).title, next(iter(data.class_counts.values()))
+    methods = {entry.method: entry for entry in data.entries}
+    labels = counted(len(next(iter(data.class_counts.values()))), "label")
     lines = [
-        f"This run fitted {counted(len(by_method), 'method')} on {data.rows.get('train', 0):,} "
-        f"texts with {counted(len(labels), 'label')}, and evaluated on "
-        f"{data.rows.get('test', 0):,} held-out texts.",
-        f"{data.best} is best by {title} on validation; on test it reaches "
-        f"{_with_interval(best.metrics['test'].get(data.metric))}.",
+        f"This run fitted {counted(len(methods), 'method')} on {data.rows.get('train', 0):,} texts "
+        f"with {labels}, and evaluated on {data.rows.get('test', 0):,} held-out texts.",
+        f"{data.best} is best by {metric_title(data.metric)} on validation; on test it reaches "
+        f"{_test_score(data)}.",
     ]
-    if data.cheapest == data.best:
-        worse = "Every method that is cheaper to train is significantly worse."
-        return [*lines, worse] if len(by_method) > 1 else lines
-    against = data.comparisons[data.cheapest]
-    return [
-        *lines,
-        f"The cheapest method that is not significantly worse is {data.cheapest}: it trains in "
-        f"{wording.duration(cheapest.seconds_to_train)} instead of "
-        f"{wording.duration(best.seconds_to_train)}, and differs from {data.best} by "
-        f"{_with_interval(against.difference, '+.3f')}, p = {wording.p_value(against.p_value)}.",
-    ]
+    if data.cheapest != data.best:
+        against = data.comparisons[data.cheapest]
+        times = [wording.duration(methods[m].seconds_to_train) for m in (data.cheapest, data.best)]
+        lines.append(
+            f"The cheapest method that is not significantly worse is {data.cheapest}: it trains in "
+            f"{' instead of '.join(times)}, and differs from {data.best} by "
+            f"{_with_interval(against.difference, '+.3f')}, p = {wording.p_value(against.p_value)}."
+        )
+    elif len(methods) > 1:
+        lines.append("Every method that is cheaper to train is significantly worse.")
+    return lines
 
 
 def _failing(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
     errors, slices, lines = data.diagnoses.errors, data.diagnoses.slices, []
     if errors is not None:
-        wrong = f"{errors.wrong:,} of {errors.rows:,} {errors.part} texts"
-        often = ""
-        if errors.confusions:
-            worst = errors.confusions[0]
-            times = counted(worst.rows, "time")
-            often = f", most often predicting {worst.prediction} for {worst.truth} ({times})"
-        lines.append(f"{errors.method} is wrong on {wrong}{often}.")
-    worse = [each for each in slices.slices if each.worse] if slices else []
-    if slices and worse:
-        first, title = worse[0], load("metrics", slices.metric).title
-        score = f"{title} {first.score.value:.3f} on {counted(first.rows, 'text')}"
+        often = "".join(
+            f", most often predicting {worst.prediction} for {worst.truth} "
+            f"({counted(worst.rows, 'time')})"
+            for worst in errors.confusions[:1]
+        )
+        of = f"{errors.wrong:,} of {errors.rows:,} {errors.part} texts"
+        lines.append(f"{errors.method} is wrong on {of}{often}.")
+    if slices is not None and (worse := [each for each in slices.slices if each.worse]):
+        score = f"{metric_title(slices.metric)} {worse[0].score.value:.3f}"
         lines.append(
             f"It is significantly worse on {counted(len(worse), 'slice')}, most clearly on "
-            f"{slice_name(first)}: {score}."
+            f"{slice_name(worse[0])}: {score} on {counted(worse[0].rows, 'text')}."
         )
-    if trusted is not None:
-        lines.append(f"{trusted['headline']}.")
-    return lines
+    return [*lines, f"{trusted['headline']}."] if trusted is not None else lines
 
 
 def _data(data: ReportData) -> list[str]:
@@ -276,9 +245,11 @@ def opened_sentence(openings: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _with_interval(score: Score | None, written: str = ".3f") -> str:
-    if score is None:
-        return "an unknown score"
-    if math.isnan(score.low):
-        return f"{score.value:{written}} (no interval)"
-    return f"{score.value:{written}} {wording.ends(score, written)}"
+def _test_score(data: ReportData) -> str:
+    [best] = (entry for entry in data.entries if entry.method == data.best)
+    score = best.metrics["test"].get(data.metric)
+    return "an unknown score" if score is None else _with_interval(score)
+
+
+def _with_interval(score: Score, written: str = ".3f") -> str:
+    return f"{score.value:{written}} {wording.ends(score, written) or '(no interval)'}"
