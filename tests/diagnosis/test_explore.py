@@ -19,7 +19,6 @@ from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.diagnosis.data_checks import count_tokens
 from finetext.diagnosis.explore import ALL, Exploration, example_batch, explore, tokenized_text
 from finetext.report.exploration import (
-    render,
     show_batch,
     show_exploration,
     show_findings,
@@ -76,10 +75,12 @@ def test_tables(data: Dataset) -> None:
         ([f"c{i}" for i in range(40)], LabelScheme(tuple(f"c{i}" for i in range(40)))),
     ],
 )
-def test_other_schemes_are_shown(labels: list[Any], scheme: LabelScheme | None) -> None:
+def test_other_schemes_are_shown(
+    labels: list[Any], scheme: LabelScheme | None, tmp_path: Path
+) -> None:
     seen = explore(make(labels, scheme))
     assert "words per text" in printed(show_exploration, seen)
-    assert "Words per text" in render(seen)
+    assert "Words per text" in write_explore_page(seen, tmp_path / "page.html").read_text()
 
 
 @needs_minilm
@@ -171,4 +172,4 @@ def test_an_empty_data_set_is_described(tmp_path: Path) -> None:
     seen: Exploration = explore(empty)
     assert seen.findings[0].code == "no-rows"
     assert "0 rows" in printed(show_exploration, seen)
-    assert "There are no rows." in render(seen)
+    assert "There are no rows." in write_explore_page(seen, tmp_path / "page.html").read_text()

@@ -324,8 +324,7 @@ def test_test_set_accesses_are_counted() -> None:
     )
 
 
-def test_missing_diagnoses_show_nothing() -> None:
-    found = report.diagnosed(Diagnoses())
-    assert not any(
-        found[name] for name in ("errors", "slices", "suspects", "words", "map", "curve")
-    )
+def test_missing_diagnoses_have_no_section(pages: dict[str, str]) -> None:
+    sections = {"suspects", "words", "map", "curve", "slices", "losses"}
+    assert not sections & set(outline(pages["single"]).ids)
+    assert sections < set(outline(pages["single, diagnosed"]).ids)

@@ -216,12 +216,13 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
         axes = figure.subplots()
         axes.plot(curve.rates, curve.losses, color=line, linewidth=1.8)
         axes.axvline(curve.suggestion, color=mark, linewidth=1.0, linestyle="--")
-        for rate, name, look in (
-            (curve.suggestion, "suggestion", {"color": mark}),
-            (curve.valley, "more careful", {"color": line, "markerfacecolor": "white"}),
+        for rate, name, color, face in (
+            (curve.suggestion, "suggestion", mark, mark),
+            (curve.valley, "more careful", line, "white"),
         ):
+            look: dict[str, Any] = {"color": color, "markerfacecolor": face, "markersize": 7.5}
             loss = curve.losses[curve.rates.index(rate)]
-            axes.plot([rate], [loss], "o", label=f"{name}: {rate:.2g}", markersize=7.5, **look)
+            axes.plot([rate], [loss], "o", label=f"{name}: {rate:.2g}", **look)
         low, first = min(curve.losses), curve.losses[0]
         height = max(first - low, 0.05 * abs(first), 1e-6)
         top = min(max(curve.losses), first + 0.7 * height) + 0.1 * height
@@ -320,8 +321,8 @@ class Curves:
 def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> Curves | None:
     """Return the curves in the lines of a `log.jsonl`, or None if it has none.
 
-    Training that goes back to an earlier step, because it was resumed or tried again, writes a
-    step twice; the later line counts. Unknown lines, and values that are not finite, are left out.
+    Of a step written twice, because training was resumed or tried again, the later line counts.
+    Unknown lines, and values that are not finite, are left out.
     """
     series: dict[str, dict[int, float]] = {}
     measured: dict[str, None] = {}

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnoses:
-    """The diagnoses of a run; None for those that were not made.
+    """The diagnoses of a run; None for those that were not made, or whose file is `damaged`.
 
-    Attributes:
-        openings: each test-set access after the run's own: "when" and "by".
-        damaged: a finding on each file that could not be read; what it held is None.
+    `openings` are the test-set accesses after the run's own, each with "when" and "by".
     """
 
     errors: Errors | None = None
@@ -44,21 +42,16 @@ class ReportData:
     """All that the report says.
 
     Attributes:
-        title: heading of the page.
-        description: one line on the data: their source, and the columns read.
         rows: split to number of rows.
         class_counts: split to label to number of rows that have it.
-        lengths: lengths of the texts of each label in words, then in tokens of each encoder.
-        findings: what reading, checking and training noticed.
+        lengths: of the texts of each label in words, then in tokens of each encoder.
         entries: the leaderboard, in the order to show.
         predictions: method to predictions on the test rows.
         comparisons: method to its paired difference from the best; none for the best itself.
-        metric: the metric by which methods are chosen and compared.
         best: the method that is best on validation.
         cheapest: the cheapest method that is not significantly worse on test.
-        recipe: the recipe as TOML text.
-        environment: versions, device and seeds; name to value.
-        seed: seed of the intervals of each label.
+        recipe: as TOML text.
+        seed: of the intervals of each label.
         logs: method to the lines of its training log.
         paid: methods with an adapted or pretrained encoder, with their ablation baselines.
     """

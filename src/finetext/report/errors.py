@@ -69,10 +69,7 @@ def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> 
 
 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
-    """Return what the report shows of one method on each label of the test rows.
-
-    The key makes its figures unique in the page; the seed is that of the intervals.
-    """
+    """Return what the report shows of one method on each label of the test rows."""
     names, scores = predictions.scheme.names, per_class(predictions, seed)
     counts, totals = confusion(predictions), np.array([row.support for row in scores])
     wrong = counts - np.diag(np.diag(counts))
@@ -115,10 +112,7 @@ def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str
 
 
 def errors_lines(found: Errors, name: str) -> list[str]:
-    """Return what was found, in lines of at most 80 characters.
-
-    All of the highest losses are shown, ten confusions and five of the lowest losses.
-    """
+    """Return what was found, in lines of at most 80 characters."""
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
     lines += ["", "Highest losses: confident, and wrong", *_judged_lines(found.highest)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,6 @@ from finetext.report.rendering import render_page, write_page
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 STRONG: Final = 0.4
 """Share of the strongest attribution from which a word is marked."""
@@ -33,11 +32,7 @@ _STYLES: Final = {"+": "bold cyan", "-": "bold yellow"}
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a text: a word with its attribution, or None for what is between words.
-
-    Attributes:
-        share: of the strongest attribution, 0 to 1.
-    """
+    """A part of a text: a word with its attribution, or None for what is between words."""
 
     text: str
     attribution: float | None = None
@@ -56,17 +51,13 @@ class Part:
 
 def parts(explanation: Explanation) -> list[Part]:
     """Return the whole text in parts: words, and what is between them."""
-    most = _strongest(explanation)
+    most = max((abs(word.attribution) for word in explanation.words), default=0.0) or 1.0
     found, place = [], 0
     for word in explanation.words:
         found.append(Part(explanation.text[place : word.start]))
         found.append(Part(word.text, word.attribution, abs(word.attribution) / most))
         place = word.end
     return [part for part in [*found, Part(explanation.text[place:])] if part.text]
-
-
-def _strongest(explanation: Explanation) -> float:
-    return max((abs(word.attribution) for word in explanation.words), default=0.0) or 1.0
 
 
 def show_explanation(explanation: Explanation, console: Console) -> None:
@@ -88,24 +79,16 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
                 is_unread = explanation.unread > 0 and part is every[-1]
                 line.append(part.text, style="dim" if is_unread else "")
         console.print(line + Text("\n"))
-        for line in _word_lines(explanation):
-            console.print(line)
+        words = [part for part in every if part.attribution is not None]
+        words.sort(key=lambda word: -word.share)
+        for word in words[:_WORDS_SHOWN]:
+            bar = "█" * max(1, round(_BAR * word.share)) if word.attribution else ""
+            line = Text(f"{word.attribution:+9.3f}  ").append(f"{bar:<{_BAR}}", _STYLES[word.sign])
+            console.print(line.append(f"  {word.text}"))
+        if len(words) > _WORDS_SHOWN:
+            console.print(Text(f"{'':9}  and {counted(len(words) - _WORDS_SHOWN, 'word')} more"))
     for sentence in remarks(explanation):
         console.print(Text(sentence))
-
-
-def _word_lines(explanation: Explanation) -> Iterator[Text]:
-    """The strongest words, each with its number and a bar."""
-    from rich.text import Text
-
-    words = [part for part in parts(explanation) if part.attribution is not None]
-    words.sort(key=lambda word: -word.share)
-    for word in words[:_WORDS_SHOWN]:
-        bar = "█" * max(1, round(_BAR * word.share)) if word.attribution else ""
-        line = Text(f"{word.attribution:+9.3f}  ")
-        yield line.append(f"{bar:<{_BAR}}", style=_STYLES[word.sign]).append(f"  {word.text}")
-    if len(words) > _WORDS_SHOWN:
-        yield Text(f"{'':9}  and {counted(len(words) - _WORDS_SHOWN, 'word')} more")
 
 
 def remarks(explanation: Explanation) -> list[str]:
@@ -117,10 +100,11 @@ def remarks(explanation: Explanation) -> list[str]:
         said.append(f"no word is evidence for {explanation.label}")
     else:
         words = counted(explanation.removed, "word")
+        top, random = (round(v, 3) + 0.0 for v in (explanation.lost_top, explanation.lost_random))
         said.append(
             f"check: without the {words} with the strongest evidence for it, {explanation.label} "
-            f"loses {_plain(explanation.lost_top)} of its probability; without {words} at random "
-            f"{_plain(explanation.lost_random)} (mean of 10 choices)"
+            f"loses {top:.3f} of its probability; without {words} at random {random:.3f} (mean of "
+            "10 choices)"
         )
         said += _verdict(explanation)
     if explanation.base is not None:
@@ -135,10 +119,6 @@ def remarks(explanation: Explanation) -> list[str]:
     return [*said, explanation.remark] if explanation.remark else said
 
 
-def _plain(value: float) -> str:
-    return f"{round(value, 3) + 0.0:.3f}"
-
-
 def _verdict(explanation: Explanation) -> list[str]:
     """A warning about attributions whose top words are no better than random ones."""
     top, random = explanation.lost_top, explanation.lost_random
@@ -149,17 +129,11 @@ def _verdict(explanation: Explanation) -> list[str]:
     return ["do not trust these attributions: random words matter as much"]
 
 
-def word_rows(row_id: str, explanation: Explanation) -> list[tuple[Any, ...]]:
+def word_rows(row_id: str, of: Explanation) -> list[tuple[Any, ...]]:
     """Return the columns `WORD_COLUMNS` for each word."""
-    of = explanation
-    return [
-        (
-            *(row_id, ",".join(of.predicted), of.label, of.probability),
-            *(word.start, word.end, word.text, word.attribution),
-            *(of.lost_top, of.lost_random, of.way),
-        )
-        for word in of.words
-    ]
+    first = (row_id, ",".join(of.predicted), of.label, of.probability)
+    last = (of.lost_top, of.lost_random, of.way)
+    return [(*first, w.start, w.end, w.text, w.attribution, *last) for w in of.words]
 
 
 def show_class_words(words: ClassWords, console: Console) -> None:
@@ -200,14 +174,7 @@ def write_explain_page(
     words: ClassWords | None = None,
     total: int = 0,
 ) -> Path:
-    """Write the page completely or not at all, and return its path.
-
-    Args:
-        path: the file; an existing one is replaced.
-        explanations: names of rows with their explanations; a single name is not shown.
-        words: the words of each label, or None.
-        total: number of texts explained, if the page does not have all of them.
-    """
+    """Write the page, and return its path; see `write_page`."""
     context = {
         "texts": [(row, of, parts(of), remarks(of)) for row, of in explanations],
         "words": words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
     if exploration.classes:
         table = class_table(exploration.classes, exploration.rows)
         totals = [sum(counts.values()) for counts in exploration.classes.values()]
-        bars = [Cell(_bar(total / max(*totals, 1)).ljust(_BAR)) for total in totals]
+        bars = [Cell(_bar(total / max(*totals, 1))) for total in totals]
         rows = [(*cells, bar) for cells, bar in zip(table.rows, [*bars, Cell("")], strict=True)]
         console.print(rich_table(replace(table, header=(*table.header, ""), rows=rows)))
     for lengths in (exploration.words, exploration.pieces):
@@ -78,7 +79,7 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
 def _bar(share: float) -> str:
     """A bar in steps of an eighth of a character, at least one unless it is nothing."""
     eighths = max(round(share * _BAR * 8), 1 if share else 0)
-    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(_BAR)
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:
@@ -106,10 +107,8 @@ def show_tokens(look: TokenizedText, console: Console) -> None:
     """Print a text as characters, words, tokens and ids."""
     from rich.text import Text
 
-    rows = [
-        (Cell(f"{number}"), Cell(token), Cell(f"{token_id}"))
-        for number, (token, token_id) in enumerate(zip(look.pieces, look.ids, strict=True), start=1)
-    ]
+    tokens = enumerate(zip(look.pieces, look.ids, strict=True), start=1)
+    rows = [(Cell(f"{number}"), Cell(token), Cell(f"{id_}")) for number, (token, id_) in tokens]
     table = rich_table(Table("", ("", "token", "id"), rows))
     for number, (row, special) in enumerate(zip(table.rows, look.special, strict=True), start=1):
         row.style = "dim" if special or number > look.context else ""
@@ -132,12 +131,10 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
         f"a batch of {rows} rows x {width} positions, {look.padding_share:.0%} of them padding "
         "(dim; mask 0)"
     )
-    half = _TOKENS_SHOWN // 2
-    cut = width > _TOKENS_SHOWN
+    half, cut = _TOKENS_SHOWN // 2, width > _TOKENS_SHOWN
     shown = [*range(half), *range(width - half, width)] if cut else list(range(width))
     for number, row_id in enumerate(look.row_ids):
-        mask = look.attention_mask[number]
-        label = ""
+        mask, label = look.attention_mask[number], ""
         if look.labels is not None and look.targets is not None:
             label = f", label {look.labels[number]} = {look.targets[number]}"
         tokens = counted(sum(mask), "token")
@@ -146,7 +143,7 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
         for position in shown:
             style = "" if mask[position] else "dim"
             token, token_id = look.pieces[number][position], look.input_ids[number][position]
-            line.append(f"{token}", style=style).append(f"·{token_id} ", style="dim")
+            line.append(token, style=style).append(f"·{token_id} ", style="dim")
             if cut and position == half - 1:
                 line.append("… ")
         console.print(line)
@@ -154,11 +151,6 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
 
 def write_explore_page(exploration: Exploration, path: str | Path) -> Path:
     """Write the page on the data, and return its path; see `write_page`."""
-    return write_page(path, render(exploration))
-
-
-def render(exploration: Exploration) -> str:
-    """Return the page as HTML."""
     classes, rows = exploration.classes, exploration.rows
     shares = {
         part: {name: counts[part] / max(total, 1) for name, counts in classes.items()}
@@ -174,15 +166,12 @@ def render(exploration: Exploration) -> str:
         "lengths": lengths_shown(lengths),
         "most_bars": plots.MOST_BARS,
     }
-    return render_page("explore_page.html.j2", context)
+    return write_page(path, render_page("explore_page.html.j2", context))
 
 
 def lengths_shown(lengths: Sequence[Lengths]) -> list[tuple[Lengths, str, Table]]:
     """Return each kind of length with its figure and its table."""
-    return [
-        (each, plots.length_boxes(each, key), length_table(each))
-        for key, each in enumerate(lengths)
-    ]
+    return [(of, plots.length_boxes(of, key), length_table(of)) for key, of in enumerate(lengths)]
 
 
 def headline(
@@ -203,12 +192,8 @@ def headline(
 
 def findings_headline(findings: Sequence[Finding]) -> str:
     """Return how many errors, warnings and notes the checks found."""
-    severities = [finding.severity for finding in findings]
-    named = [
-        counted(severities.count(severity), severity)
-        for severity in ("error", "warning", "note")
-        if severity in severities
-    ]
+    counts = Counter(finding.severity for finding in findings)
+    named = [counted(counts[each], each) for each in ("error", "warning", "note") if counts[each]]
     if not named:
         return "The checks found no problems"
     return f"The checks found {' and '.join([', '.join(named[:-1]), named[-1]][-len(named) :])}"

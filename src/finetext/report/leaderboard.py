@@ -38,18 +38,13 @@ def leaderboard_lines(
     metric: str = "macro_f1",
     comparisons: Mapping[str, Comparison] | None = None,
 ) -> list[str]:
-    """Return the leaderboard as lines of at most 100 characters, then a legend.
-
-    The best method on validation and the cheapest that is not worse are marked; with paired
-    comparisons with the best there is a column of p-values.
-    """
+    """Return the leaderboard as lines of at most 100 characters, then a legend."""
     title, compared = metric_title(metric), comparisons or {}
     on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
     header += [("p vs", "best")] if compared else []
-    header += [_ALSO[name] for name in also]
-    header += [("time to", "train"), ("", "rows/s"), ("", "size")]
+    header += [*(_ALSO[name] for name in also), ("time to", "train"), ("", "rows/s"), ("", "size")]
     rows = []
     for entry in entries:
         validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
@@ -89,36 +84,26 @@ def show_leaderboard(lines: Sequence[str], console: Console) -> None:
 
 def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
     """Return what several seeds say about the test rows; nothing for one seed."""
-    chosen = load("metrics", metric)
     spreads = {e.method: of for e in entries if (of := over_seeds(e, metric)) is not None}
     if not spreads:
         return []
-    seeds = max(len(entry.seeds) for entry in entries)
-    cells = [[f"  {name}", f"{of[0]:.3f} ± {of[1]:.3f}"] for name, of in spreads.items()]
+    chosen, seeds = load("metrics", metric), max(len(entry.seeds) for entry in entries)
+    flipped = flips(entries, metric, chosen.higher_is_better)
     return [
         f"{chosen.title} on test rows over {seeds} seeds, mean and standard deviation:",
-        *aligned(cells),
-        *(
-            f"{each.share:.0%} of the pairs of seeds put {each.behind} before {each.ahead}"
-            for each in flips(entries, metric, chosen.higher_is_better)
-        ),
+        *aligned([[f"  {name}", f"{of[0]:.3f} ± {of[1]:.3f}"] for name, of in spreads.items()]),
+        *(f"{x.share:.0%} of the pairs of seeds put {x.behind} before {x.ahead}" for x in flipped),
     ]
 
 
 def gain_sentence(gain: EncoderGain) -> str:
-    """Return the gain of an encoder over its ablation baseline, and its cost, in one sentence.
-
-    Such as "finetune: adaptation is worth it: +1.8 points macro F1 [0.9, 2.7], for 10 min more".
-    """
-    noun = NOUNS[gain.kind]
-    result, doubt = {
-        "paid": (f"{noun} is worth it", ""),
-        "no difference": (
-            f"no difference from {gain.beside} could be shown",
-            f", p = {p_value(gain.comparison.p_value)}",
-        ),
-        "hurt": (f"{noun} makes it worse", ""),
+    """Return the gain of an encoder over its ablation baseline, and its cost, in one sentence."""
+    result = {
+        "paid": f"{NOUNS[gain.kind]} is worth it",
+        "no difference": f"no difference from {gain.beside} could be shown",
+        "hurt": f"{NOUNS[gain.kind]} makes it worse",
     }[gain.outcome]
+    doubt = f", p = {p_value(gain.comparison.p_value)}" if gain.outcome == "no difference" else ""
     more = "more" if gain.extra_seconds >= 0 else "less"
     cost = f"for {wording.duration(abs(gain.extra_seconds))} {more}"
     return f"{gain.method}: {result}: {difference_in_points(gain)}{doubt}, {cost}"
@@ -140,18 +125,13 @@ def gain_lines(gains: Sequence[EncoderGain]) -> list[str]:
 
 
 def difference_in_points(gain: EncoderGain) -> str:
-    """Return the difference with its name and 95% interval: "+1.8 points macro F1 [0.9, 2.7]".
-
-    A point is a hundredth; a metric that is not a proportion is written as it is.
-    """
+    """Return the difference with its name and 95% interval: "+1.8 points macro F1 [0.9, 2.7]"."""
     metric, score = load("metrics", gain.comparison.metric), gain.comparison.difference
     factor, unit, digits = (100, " points", 1) if metric.proportion else (1, "", 3)
     if math.isnan(score.value):
         return f"{metric.title} is undefined"
-    interval = ""
-    if not math.isnan(score.low):
-        interval = f" [{factor * score.low:.{digits}f}, {factor * score.high:.{digits}f}]"
-    return f"{factor * score.value:+.{digits}f}{unit} {metric.title}{interval}"
+    scaled = Score(factor * score.value, factor * score.low, factor * score.high, score.n)
+    return f"{scaled.value:+.{digits}f}{unit} {metric.title} {ends(scaled, f'.{digits}f')}".rstrip()
 
 
 def comparison_lines(found: Several, part: str | None) -> list[str]:
@@ -159,25 +139,24 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
     title = metric_title(found.metric)
     groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
     best = "" if found.higher_is_better else "; lower is better"
-    names = {name: without_middle(name, _LONGEST_NAME) for name in found.scores}
-    wide = max(map(len, names.values()))
-    lines = [
+    table = [
+        (without_middle(name, _LONGEST_NAME), number(of.value).rjust(len(title)), ends(of))
+        for name, of in found.scores.items()
+    ]
+    several = len(found.pairs) > 1
+    corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
+    test = f"p: {found.pairs[0].comparison.test}{corrected if several else ''}"
+    return [
         f"{counted(found.rows, row_of(part))}{groups}{best}",
         "",
-        f"{'':{wide}}  {title}  95% interval",
+        *aligned([("", title, "95% interval"), *table], left=3),
+        "",
+        _PAIR.format("difference", "95% interval", "p", "corrected", "detectable"),
+        *(line for pair in found.pairs for line in _pair_lines(found, pair)),
+        "",
+        *wrapped(test, hang="  "),
+        "detectable: the smallest true difference that is found with a power of 80%",
     ]
-    for name, score in found.scores.items():
-        value = number(score.value).rjust(len(title))
-        lines.append(f"{names[name]:{wide}}  {value}  {ends(score)}".rstrip())
-    lines += ["", _PAIR.format("difference", "95% interval", "p", "corrected", "detectable")]
-    for pair in found.pairs:
-        lines += _pair_lines(found, pair)
-    corrected = ""
-    if len(found.pairs) > 1:
-        corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
-    test = f"p: {found.pairs[0].comparison.test}{corrected}"
-    detectable = "detectable: the smallest true difference that is found with a power of 80%"
-    return [*lines, "", *wrapped(test, hang="  "), detectable]
 
 
 def _pair_lines(found: Several, pair: Pair) -> list[str]:
@@ -186,10 +165,11 @@ def _pair_lines(found: Several, pair: Pair) -> list[str]:
     value = "-" if math.isnan(difference.value) else f"{difference.value:{written}}"
     smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
     values = (p_value(pair.comparison.p_value), p_value(pair.corrected))
-    alone = f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; "
-    alone += f"in {pair.b} alone: {pair.only_b:,}"
-    if pair.mcnemar is not None:
-        alone += f" (McNemar's exact test: p {p_value(pair.mcnemar)})"
+    mcnemar = "" if pair.mcnemar is None else f" (McNemar's exact test: p {p_value(pair.mcnemar)})"
+    alone = (
+        f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; in {pair.b} alone: "
+        f"{pair.only_b:,}{mcnemar}"
+    )
     return [
         *wrapped(f"{pair.a} minus {pair.b}: {found.verdict(pair)}", hang="  "),
         _PAIR.format(value, ends(difference, written), *values, smallest).rstrip(),
@@ -201,12 +181,11 @@ def comparison_table(found: Several) -> dict[str, list[Any]]:
     """Return every pair as a row of a table; scores that are undefined are None."""
     rows = []
     for pair in found.pairs:
+        ends_of = ("value", "low", "high")
+        a, b, difference = found.scores[pair.a], found.scores[pair.b], pair.comparison.difference
         values: dict[str, Any] = {"a": pair.a, "b": pair.b, "metric": found.metric}
-        for side in ("a", "b"):
-            score = found.scores[values[side]]
-            ends_of = {"value": score.value, "low": score.low, "high": score.high}
-            values |= {f"{side}_{name}": value for name, value in ends_of.items()}
-        difference = pair.comparison.difference
+        values |= {f"a_{name}": getattr(a, name) for name in ends_of}
+        values |= {f"b_{name}": getattr(b, name) for name in ends_of}
         values |= {"difference": difference.value, "low": difference.low, "high": difference.high}
         values["p_value"] = pair.comparison.p_value
         for name in ("corrected", "smallest", "only_a", "only_b", "mcnemar"):

@@ -91,10 +91,7 @@ def _figure(
 
 
 def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Return a figure, drawn in `INK` and `SERIES`, as SVG text in the colors of the page.
-
-    The key makes its element names unique in the page.
-    """
+    """Return a figure in `INK` and `SERIES` as SVG in the colors of the page, `key` in its ids."""
     with _figure(key, inches, INK, _GRID, "none") as figure:
         draw(figure)
         buffer = io.StringIO()
@@ -194,10 +191,7 @@ def class_bars(shares: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def length_boxes(lengths: Lengths, key: int = 0) -> str:
-    """A box per label: the 5th, 25th, 50th, 75th and 95th percentile of the length of a text.
-
-    The context of a model is drawn as a line, with the share of the texts cut there.
-    """
+    """A box per label: the 5th, 25th, 50th, 75th and 95th percentile of the length of a text."""
     shown = dict(list(lengths.spreads.items())[:MOST_BARS])
     if not shown:
         return ""

@@ -39,13 +39,10 @@ _SHORTEST_BAR: Final = 10
 
 
 def decided_json(predictions: Predictions) -> dict[str, Any]:
-    """Return the effect of abstention, prediction sets and costs as JSON values.
+    """Return the effect of abstention, prediction sets and costs, where the rule has them.
 
-    Returns:
-        "decided", the share of rows that get a label, and "accuracy" on these; "covered", the
-        share of rows whose set has all true labels, and "set_size", mean labels per set; "cost",
-        mean cost per row, and "cost_of_likeliest", that of the likeliest label. Only what the
-        decision rule has.
+    "decided" and "covered" are shares of rows: with a label, and with all true labels in their
+    set; "accuracy" is on decided rows, "set_size" mean labels, "cost" the mean cost per row.
     """
     found: dict[str, Any] = {}
     decision = predictions.decision
@@ -165,13 +162,7 @@ def _sets(predictions: Predictions) -> str:
 
 @dataclass(frozen=True)
 class Bar:
-    """One label of a text.
-
-    Attributes:
-        is_given: whether the decision rule gives it.
-        is_in_set: whether it is in the prediction set.
-        limit: the probability from which it is given, if there is one.
-    """
+    """One label of a text; `limit` is the probability from which it is given, if there is one."""
 
     label: str
     probability: float

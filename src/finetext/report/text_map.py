@@ -51,14 +51,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class MapView:
-    """A map as a page shows it.
+    """A map as a page shows it, with the true labels, or predictions where those are unknown.
 
-    Attributes:
-        labels: the true label of each text, or its prediction where that is unknown.
-        legend: each label with its color and number of texts, the most frequent first.
-        dots: the texts drawn, wrong ones last, so that they lie on top.
-        size: width and height of the figure.
-        wrong: number of texts that are predicted wrong.
+    The legend has each label with its color and number of texts, the most frequent first.
     """
 
     map: TextMap
