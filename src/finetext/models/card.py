@@ -43,7 +43,7 @@ _LANGUAGES: Final = {"English": "en"}
 _OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm")
 """Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
-_PATH: Final = re.compile(r"[/~]|[A-Za-z]:[\\/]|\\\\")
+_PATH: Final = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:")
 _LONGEST: Final = 200
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|<>&~$@^]|:(?=\S))")
 """Characters with a meaning inside a line; those at its start never occur there."""
@@ -53,12 +53,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 
 def model_card(described: Mapping[str, Any], name: str = "") -> str:
-    """Return the text of `README.md`: Markdown after a YAML block of metadata.
-
-    Args:
-        described: the content of `finetext.json`; what it lacks, the card leaves out.
-        name: of the model on the Hub, "owner/name"; by default the card describes a folder.
-    """
+    """Return the text of `README.md`: Markdown after a YAML block of metadata."""
     record, made = described.get("record", {}), described.get("provenance", {})
     costs, decision = record.get("costs", {}), described.get("decision", {})
     energy = costs.get("energy")
@@ -213,11 +208,7 @@ def _interval(score: Mapping[str, Any] | None) -> str:
 
 
 def escaped(value: Any) -> str:
-    """Return a value as Markdown that shows it, in one line of at most 200 characters.
-
-    Characters with a meaning in Markdown or HTML are escaped, line breaks become spaces, and
-    invisible characters, such as those that change the text direction, are removed.
-    """
+    """Return a value as Markdown that shows it, in one line of at most 200 characters."""
     text = " ".join(str(value).split())
     visible = (c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
     line = " ".join("".join(visible).split())
@@ -240,7 +231,11 @@ def _settings(described: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def without_path(value: Any) -> Any:
-    """Return the last part of a path; any other value as it is."""
+    """Return a value with its local paths cut to their last parts."""
+    if isinstance(value, Mapping):
+        return {name: without_path(of) for name, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_path(of) for of in value]
     if isinstance(value, str) and _PATH.match(value):
         return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value

@@ -31,10 +31,7 @@ _SEAL: Final = "sha256"
 
 @dataclass(frozen=True)
 class Checked:
-    """The files of a model folder, compared with those that it should have.
-
-    `is_known` is false where the folder does not list its files, as in early finetext 0.1.
-    """
+    """The files of a model folder, compared with those that it should have."""
 
     is_known: bool
     missing: tuple[str, ...] = ()
@@ -183,11 +180,7 @@ def pickles_in(folder: Path) -> Iterator[str]:
 
 
 def holds_pickle(path: Path) -> bool:
-    """Return whether a file is or contains a pickle, judged by its content. Raises an OSError.
-
-    That includes pickles of any protocol, also compressed, the three checkpoint formats of torch,
-    and NumPy arrays of objects.
-    """
+    """Return whether a file is or contains a pickle, judged by its content. Raises an OSError."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
         try:

@@ -46,11 +46,7 @@ def save_model(
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder whole or not at all, and return it; raises a ModelError.
-
-    A model folder there is replaced, except for a handwritten model card. `made_by` goes into the
-    provenance in `finetext.json`; for `record` see `finetext.runs.folder`.
-    """
+    """Write a model folder whole or not at all, and return it; raises a ModelError."""
     from safetensors import SafetensorError
 
     from finetext.core import __version__
@@ -81,10 +77,7 @@ def save_model(
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Return the classifier in a model folder, or in one that transformers saved.
-
-    Raises a ModelError if it is none, written by a newer version, damaged, or holds a pickle.
-    """
+    """Return the classifier in a model folder, or in one that transformers saved."""
     from safetensors import SafetensorError
 
     if is_foreign(folder):
@@ -122,10 +115,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
-    """Write `finetext.json`, and the model card unless there is a handwritten one.
-
-    Temporary files that a killed write left behind are removed. `name` is that on the Hub.
-    """
+    """Write `finetext.json`, and the model card unless there is a handwritten one."""
     for written in (DESCRIPTION, CARD):
         for temporary in folder.glob(f".{written}.*"):
             temporary.unlink(missing_ok=True)
@@ -210,11 +200,7 @@ def is_foreign(folder: Path) -> bool:
 
 
 def load_foreign(folder: Path, device: str) -> TransformerClassifier:
-    """Return a text classifier of transformers with the labels of its configuration.
-
-    It predicts the most probable label, or each label from a probability of 0.5 if multi-label.
-    Raises a ModelError if it holds a pickle, or has no safetensors or no labels.
-    """
+    """Return a text classifier of transformers with the labels of its configuration."""
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
     from finetext.methods.finetune import TransformerClassifier
@@ -230,10 +216,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
 
 
 def scheme_of(folder: Path) -> LabelScheme:
-    """Return the labels in the configuration of a classifier of transformers.
-
-    Raises a ModelError for a regression model, and labels that are not unique or not numbered.
-    """
+    """Return the labels in the configuration of a classifier of transformers."""
     config = _config(folder) or {}
     try:
         names = {int(key): str(name) for key, name in (config.get("id2label") or _UNNAMED).items()}

@@ -58,11 +58,7 @@ class Repository:
 
 
 def model_folder(model: str | Path) -> Path:
-    """Return the folder of a model argument.
-
-    That is a path, the model of a method's folder in a run, or the cache for "hub:owner/name".
-    Raises a ModelError if the model on the Hub cannot be fetched, is damaged, or holds a pickle.
-    """
+    """Return the folder of a model argument."""
     text = model.as_posix() if isinstance(model, Path) else str(model)
     if text.startswith(PREFIX):
         return fetched(Repository.parse(text))

@@ -37,15 +37,7 @@ _CUDA: Final = "CUDAExecutionProvider"
 
 @dataclass(frozen=True, eq=False)
 class OnnxClassifier(Classifier):
-    """A classifier that runs an ONNX graph.
-
-    Attributes:
-        folder: where its files are; saving copies them.
-        session: an `onnxruntime.InferenceSession` with k outputs.
-        padding: id, token type and side of padding.
-        about: what it was made from.
-        temperature: of `with_temperature`, beside that of the original in the graph.
-    """
+    """A classifier that runs an ONNX graph."""
 
     kind: ClassVar[str] = "onnx"
     scheme: LabelScheme

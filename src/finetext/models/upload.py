@@ -133,7 +133,7 @@ def _fill(folder: Path, source: Path, described: Mapping[str, Any], name: str) -
         shutil.copyfile(source / CARD, folder / CARD)
     known = dict(described.get("provenance", {}))
     if isinstance(settings := known.get("hyperparameters"), Mapping):
-        known["hyperparameters"] = {key: without_path(value) for key, value in settings.items()}
+        known["hyperparameters"] = without_path(settings)
     folders.write_description(folder, {**described, "provenance": known}, name)
 
 

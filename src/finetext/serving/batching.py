@@ -84,8 +84,8 @@ class Ask(NamedTuple):
     logits: bool = False
 
 
-Work = Callable[[Sequence[Ask]], Floats]
-Watch = Callable[[int, float], None]
+_Job = tuple[Callable[[], Any], float, asyncio.Future[Any]]
+"""A slow job, its time of arrival and its answer."""
 
 
 @dataclass(eq=False)
@@ -100,19 +100,8 @@ class _Request:
     rows: list[Floats] = field(default_factory=list)
 
 
-class _Job(NamedTuple):
-    """A slow job for the model thread."""
-
-    work: Callable[[], Any]
-    arrived: float
-    answer: asyncio.Future[Any]
-
-
-class _Part(NamedTuple):
-    """Consecutive texts of a request in a batch."""
-
-    request: _Request
-    asks: Sequence[Ask]
+_Part = tuple[_Request, Sequence[Ask]]
+"""Consecutive texts of a request in a batch."""
 
 
 @final
@@ -121,15 +110,15 @@ class Batcher:
 
     def __init__(
         self,
-        work: Work,
+        work: Callable[[Sequence[Ask]], Floats],
         tokens: Callable[[str], int],
         settings: ServeSettings,
-        watch: Watch = lambda texts, seconds: None,
+        watch: Callable[[int, float], None] = lambda texts, seconds: None,
     ) -> None:
         """Create it; it works within `running`.
 
         `work` returns (n, k) numbers for n texts, in one thread; `tokens` estimates the tokens of a
-        text; `watch` is told the texts of each batch and the seconds it took.
+        text; `watch` gets the number of texts of each batch and the seconds it took.
         """
         self._work, self._count, self._settings, self._watch = work, tokens, settings, watch
         self._requests: deque[_Request] = deque()
@@ -194,11 +183,11 @@ class Batcher:
         if len(self._jobs) >= self._settings.queue_explanations:
             raise _busy("too many explanations are waiting already", math.ceil(PATIENCE))
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop.time(), loop.create_future())
+        job: _Job = (work, loop.time(), loop.create_future())
         self._jobs.append(job)
         self._arrived.set()
         try:
-            return await job.answer  # type: ignore[no-any-return]
+            return await job[-1]  # type: ignore[no-any-return]
         finally:
             with suppress(ValueError):
                 self._jobs.remove(job)
@@ -208,18 +197,17 @@ class Batcher:
             await self._arrived.wait()
             self._arrived.clear()
             while self._texts or self._jobs:
-                self._was_job = self._is_turn_of_job()
+                if self._jobs and self._texts:
+                    waited = asyncio.get_running_loop().time() - self._jobs[0][1]
+                    self._was_job = waited > PATIENCE and not self._was_job
+                else:
+                    self._was_job = bool(self._jobs)
                 if self._was_job:
-                    await self._do(self._jobs.popleft())
+                    work, _, answer = self._jobs.popleft()
+                    _settle(answer, await self._outcome(work))
                 else:
                     await self._gather()
                     await self._predict(self._next_batch())
-
-    def _is_turn_of_job(self) -> bool:
-        if not self._jobs or not self._texts:
-            return bool(self._jobs)
-        waited = asyncio.get_running_loop().time() - self._jobs[0].arrived
-        return waited > PATIENCE and not self._was_job
 
     async def _gather(self) -> None:
         """Wait until a batch is full or its oldest text has waited long enough."""
@@ -253,7 +241,7 @@ class Batcher:
             if end == start:
                 break
             self._take(request, end)
-            parts.append(_Part(request, request.asks[start:end]))
+            parts.append((request, request.asks[start:end]))
             if end < len(request.asks):
                 break
             self._drop_answered()
@@ -267,17 +255,16 @@ class Batcher:
 
     async def _predict(self, parts: Sequence[_Part]) -> None:
         """Predict a batch; if that fails, each request alone, so that only the faulty one fails."""
-        parts = [part for part in parts if not part.request.answer.done()]
+        parts = [part for part in parts if not part[0].answer.done()]
         if not parts:
             return
         self._is_shared = len(parts) > 1
-        asks = [ask for part in parts for ask in part.asks]
+        asks = [ask for _, own in parts for ask in own]
         started = perf_counter()
-        try:
-            rows = await self._in_thread(lambda: self._work(asks))
-        except Exception as error:
-            if len(parts) == 1:
-                _settle(parts[0].request.answer, error)
+        rows = await self._outcome(lambda: self._work(asks))
+        if isinstance(rows, Exception):
+            if not self._is_shared:
+                _settle(parts[0][0].answer, rows)
                 return
             for part in parts:
                 await self._predict([part])
@@ -292,16 +279,13 @@ class Batcher:
             if sum(map(len, request.rows)) == len(request.asks):
                 _settle(request.answer, np.concatenate(request.rows))
 
-    async def _do(self, job: _Job) -> None:
-        try:
-            _settle(job.answer, await self._in_thread(job.work))
-        except Exception as error:
-            _settle(job.answer, error)
-
-    async def _in_thread(self, work: Callable[[], Outcome]) -> Outcome:
+    async def _outcome(self, work: Callable[[], Outcome]) -> Outcome | Exception:
+        """Return the result of work in the model thread, or its exception."""
         self._since = perf_counter()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except Exception as error:
+            return error
         finally:
             self._since = None
 

@@ -34,8 +34,7 @@ _LONGEST: Final = 60
 def check_host(hosts: Collection[str], scope: Scope) -> None:
     """Refuse host names that are not the server's (DNS rebinding).
 
-    Starlette's `TrustedHostMiddleware` knows patterns only, and answers 400 in plain text: here
-    `localhost` and IP addresses are always known, and refusals are JSON.
+    `localhost` and IP addresses are always known, unlike to Starlette's `TrustedHostMiddleware`.
     """
     known = {name.lower().rstrip(".") for name in hosts} | {"", _LOCAL}
     for name, value in scope["headers"]:
@@ -231,20 +230,18 @@ class BodyLimit:
                         raise ClientGone
                     part: bytes = message.get("body", b"")
                     size, more = size + len(part), message.get("more_body", False)
-                    if size <= limit:
-                        self._hold(len(part))
-                        body += part
+                    if size > limit:
+                        continue
+                    if self._held + len(part) > self._settings.held_bytes:
+                        busy = "too many bytes of other requests are being read; retry in 1 s"
+                        raise Refusal(503, busy, {"retry-after": "1", **_CLOSE})
+                    self._held += len(part)
+                    body += part
         except TimeoutError:
             seconds = self._settings.arrival_seconds
             raise Refusal(408, f"the body did not arrive in {seconds:g} s", _CLOSE) from None
         if size > limit:
             raise too_large
-
-    def _hold(self, size: int) -> None:
-        if self._held + size > self._settings.held_bytes:
-            busy = "too many bytes of other requests are being read; retry in 1 s"
-            raise Refusal(503, busy, {"retry-after": "1", **_CLOSE})
-        self._held += size
 
     async def _answer(self, body: bytearray, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = has_ended = False
@@ -255,7 +252,14 @@ class BodyLimit:
             await send(message)
             has_ended = message["type"] == "http.response.body" and not message.get("more_body")
 
-        answering = asyncio.ensure_future(self._app(scope, _replay(bytes(body)), tell))
+        messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
+
+        async def replay() -> Message:
+            if not messages:  # a disconnect is noticed by `_hung_up`
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        answering = asyncio.ensure_future(self._app(scope, replay, tell))
         hanging_up = asyncio.ensure_future(_hung_up(receive))
         try:
             await asyncio.wait(
@@ -268,25 +272,13 @@ class BodyLimit:
             elif hanging_up.done() or has_started:
                 raise ClientGone
             else:
-                seconds = self._settings.request_seconds
-                raise Refusal(504, f"there was no answer in {seconds:g} s; try fewer texts")
+                seconds = f"{self._settings.request_seconds:g} s"
+                raise Refusal(504, f"there was no answer in {seconds}; try fewer texts")
         finally:
             for task in (answering, hanging_up):
                 task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await answering
-
-
-def _replay(body: bytes) -> Receive:
-    """Return the body once; a disconnect is noticed elsewhere."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if not messages:
-            await asyncio.Event().wait()
-        return messages.pop()
-
-    return receive
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -7,13 +7,12 @@ would block the server for seconds.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from finetext.core.contracts import Classifier, decided
 from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
+from finetext.models.card import without_path
 from finetext.models.files import CARD
 from finetext.models.folder import best_model, provenance
 from finetext.models.hub import model_folder
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 LONGEST_CARD: Final = 200_000
-_PLACE: Final = re.compile(r"^(?:[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
 
 
 def about(model: str | Path) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def about(model: str | Path) -> dict[str, Any]:
         "card": None,
     }
     with suppress(FinetextError):
-        told["provenance"] = without_places(provenance(place))
+        told["provenance"] = without_path(provenance(place))
     with suppress(OSError):
         told["card"] = (place / CARD).read_text("utf-8", errors="replace")[:LONGEST_CARD]
     if run is not None:
@@ -59,7 +58,7 @@ def about(model: str | Path) -> dict[str, Any]:
             "method": method,
             "metric": run.metric,
             "best": run.best,
-            "leaderboard": [without_places(entry.to_json()) for entry in run.leaderboard],
+            "leaderboard": [without_path(entry.to_json()) for entry in run.leaderboard],
         }
     return dict(finite(told))
 
@@ -78,24 +77,9 @@ def _run_of(folder: Path) -> tuple[Any, str | None]:
     return None, None
 
 
-def without_places(value: Any) -> Any:
-    """Return the value with paths of this machine cut to their last part."""
-    if isinstance(value, Mapping):
-        return {name: without_places(of) for name, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_places(of) for of in value]
-    if isinstance(value, str) and _PLACE.match(value):
-        return PureWindowsPath(value).name if "\\" in value else PurePosixPath(value).name
-    return value
-
-
 _LARGEST_LOGIT: Final = 745.0
 """Stands for an infinite logit, which JSON lacks: the logit of the smallest double."""
 _OWN: Final = {False: "softmax", True: "sigmoid"}
-
-
-class UnusableAnswer(Exception):
-    """The model returned something that is not a number."""
 
 
 def wants_logits(function: str | None, multilabel: bool) -> bool:
@@ -104,10 +88,7 @@ def wants_logits(function: str | None, multilabel: bool) -> bool:
 
 
 def scored(scheme: LabelScheme, rows: Floats, function: str | None, top: int | None) -> str:
-    """Return label and score, best first, in the format of Hugging Face's inference API.
-
-    `rows` are (n, k) logits where `wants_logits`, else probabilities.
-    """
+    """Return label and score, best first, in the format of Hugging Face's inference API."""
     if wants_logits(function, scheme.multilabel):
         rows = np.clip(rows, -_LARGEST_LOGIT, _LARGEST_LOGIT)
         rows = rows if function == "none" else probabilities_of(rows, function == "sigmoid")
@@ -154,7 +135,7 @@ def _json(value: Any) -> str:
 
 def _check(rows: Floats) -> None:
     if not np.isfinite(rows).all():
-        raise UnusableAnswer("the model returned something that is not a number")
+        raise ValueError("the model returned something that is not a number")
 
 
 BYTES_A_TOKEN: Final = 3

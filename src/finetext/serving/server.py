@@ -28,17 +28,13 @@ PORT: Final = 8000
 _OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
-def _print_url(address: str) -> None:
-    print(address, flush=True)
-
-
 def serve(
     model: str | Path | Classifier,
     host: str = HOST,
     port: int = PORT,
     token: str | None = None,
     settings: ServeSettings | None = None,
-    ready: Callable[[str], None] = _print_url,
+    ready: Callable[[str], None] = partial(print, flush=True),
 ) -> None:
     """Serve a model over HTTP until Ctrl-C or SIGTERM; accepted requests are finished.
 
@@ -182,7 +178,7 @@ def find_token(path: Path | None) -> str | None:
 
 
 def check_token(token: str, where: str = "token") -> str:
-    """The token itself."""
+    """Return the token; raises a RecipeError if no header can hold it."""
     if not token or not set(token) <= _OF_TOKENS:
         form = "one line of letters, digits and punctuation, without spaces"
         raise RecipeError(f"{where}: a token is {form}")
