@@ -253,7 +253,7 @@ def test_health_says_when_the_model_is_stuck(make_client: Make, toy: Toy) -> Non
     assert error_of(health, 503)
 
 
-def test_the_page_or_a_hint_is_at_the_root(make_client: Make) -> None:
+def test_the_page_and_the_document_load_nothing_from_elsewhere(make_client: Make) -> None:
     answer, docs, document = make_client(token="x").all(
         [("GET", path, None, {}) for path in ("/", "/docs", "/openapi.json")]
     )

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
@@ -31,10 +31,6 @@ from finetext.serving.schemas import POSTED, document_of, documents_page, refusa
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
 """Numbers in an answer from which writing it takes hundredths of a second."""
-NO_PAGE: Final = (
-    "<!doctype html><title>finetext</title>\n"
-    '<p>This server classifies texts: see <a href="docs">how to ask</a>.</p>\n'
-)
 
 
 def make_app(
@@ -97,15 +93,13 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         responses={**reading, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )(service.measured)  # fmt: skip
     app.get("/docs", include_in_schema=False)(documents_page)
-    app.get("/", include_in_schema=False)(page)
-    if PAGE.is_dir():
-        app.mount("/page", StaticFiles(directory=PAGE))
+    app.get("/", include_in_schema=False, response_class=FileResponse)(page)
+    app.mount("/page", StaticFiles(directory=PAGE))
 
 
-async def page() -> Response:
+async def page() -> Path:
     """Return the page for people."""
-    index = PAGE / "index.html"
-    return FileResponse(index) if index.is_file() else HTMLResponse(NO_PAGE)
+    return PAGE / "index.html"
 
 
 @final

@@ -203,8 +203,7 @@ class Batcher:
                 else:
                     self._was_job = bool(self._jobs)
                 if self._was_job:
-                    work, _, answer = self._jobs.popleft()
-                    _settle(answer, await self._outcome(work))
+                    await self._do(*self._jobs.popleft())
                 else:
                     await self._gather()
                     await self._predict(self._next_batch())
@@ -278,6 +277,9 @@ class Batcher:
             start += len(own)
             if sum(map(len, request.rows)) == len(request.asks):
                 _settle(request.answer, np.concatenate(request.rows))
+
+    async def _do(self, work: Callable[[], Any], _: float, answer: asyncio.Future[Any]) -> None:
+        _settle(answer, await self._outcome(work))
 
     async def _outcome(self, work: Callable[[], Outcome]) -> Outcome | Exception:
         """Return the result of work in the model thread, or its exception."""

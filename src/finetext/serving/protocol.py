@@ -17,11 +17,19 @@ from finetext.core.settings import ServeSettings
 from finetext.serving.requests import error_body
 
 LARGEST_HEAD: Final = 32 * 2**10
-_FULL: Final = error_body("the server has too many connections; retry in 1 s")
-_REFUSED: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_FULL), _FULL)
+
+
+def refusal(status: str, message: str) -> bytes:
+    """Return a whole answer with an error, after which the connection is closed."""
+    body = error_body(message)
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return f"{head}\r\nconnection: close\r\n\r\n".encode() + body
+
+
+_FULL: Final = refusal(
+    "503 Service Unavailable\r\nretry-after: 1", "the server has too many connections; retry in 1 s"
 )
+_INVALID: Final = refusal("400 Bad Request", "this is not a valid HTTP request")
 
 
 @final
@@ -38,7 +46,7 @@ class PatientProtocol(H11Protocol):
         """Refuse it if there are too many, else wait for the head of a request."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.connections:
-            transport.write(_REFUSED)
+            transport.write(_FULL)
             transport.close()
         else:
             self._start("head", self._give_up)
@@ -80,24 +88,13 @@ class PatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form of all errors, and close."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        body = error_body("this is not a valid HTTP request")
-        headers = [
-            ("content-type", "application/json"),
-            ("content-length", str(len(body))),
-            ("connection", "close"),
-        ]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
+        self.transport.write(_INVALID)
         self.transport.close()
         self._wait_for_reader()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,22 +9,10 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
-from markupsafe import Markup
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Strict,
-    Tag,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic_core import PydanticCustomError
 
 from finetext.core.settings import ServeSettings
-
-_NO_NUL: Final = "^[^\\u0000]*$"
 
 
 def _without_nul(text: str) -> str:
@@ -40,15 +26,14 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _one_or_several(value: Any) -> str:
-    return "texts" if isinstance(value, list) else "text"
-
-
 Text = Annotated[
     str,
     Strict(),
     AfterValidator(_without_nul),
-    Field(json_schema_extra={"pattern": _NO_NUL}, description="A text, the empty one included."),
+    Field(
+        json_schema_extra={"pattern": "^[^\\u0000]*$"},
+        description="A text, the empty one included.",
+    ),
 ]
 Texts = Annotated[
     Annotated[Text, Tag("text")]
@@ -58,26 +43,24 @@ Texts = Annotated[
         Field(min_length=1, fail_fast=True, description="Several texts."),
         Tag("texts"),
     ],
-    Discriminator(_one_or_several),
+    Discriminator(lambda value: "texts" if isinstance(value, list) else "text"),
     Field(description="A text or a list of texts.", examples=["What a film!"]),
 ]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 
-class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _Asked(BaseModel, extra="forbid", strict=True):
+    pass
 
 
 class Parameters(_Asked):
     """How to score, as in the text-classification task of Hugging Face."""
 
-    top_k: Count | None = Field(
-        default=None, description="How many labels to return, the best; all by default."
-    )
+    top_k: Count | None = Field(default=None, description="Number of best labels; default: all.")
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         default=None,
-        description='The function from logits to scores; "none" returns the logits. The default is '
-        "the model's: sigmoid if a text can have several labels, else softmax.",
+        description='"none" returns the logits; the default is that of the model: sigmoid if '
+        "multi-label, else softmax.",
     )
 
 
@@ -86,9 +69,7 @@ class Classification(_Asked):
 
     inputs: Texts
     parameters: Parameters | None = None
-    options: dict[str, Any] | None = Field(
-        default=None, description="Accepted and ignored: older clients of Hugging Face send it."
-    )
+    options: dict[str, Any] | None = Field(default=None, description="Accepted and ignored.")
 
 
 class Decision(_Asked):
@@ -101,9 +82,7 @@ class Question(_Asked):
     """A text to explain."""
 
     inputs: Text = Field(examples=["What a film!"])
-    label: Text | None = Field(
-        default=None, description="The label to explain; by default the predicted one."
-    )
+    label: Text | None = Field(default=None, description="By default the predicted label.")
 
 
 class LabelScore(BaseModel):
@@ -116,16 +95,11 @@ class LabelScore(BaseModel):
 class Decided(BaseModel):
     """What the model decides on a text."""
 
-    prediction: str | list[str] | None = Field(
-        description="The label, null if the model abstains; a list if there can be several."
-    )
+    prediction: str | list[str] | None = Field(description="Null if the model abstains.")
     probability: float = Field(
-        description="Of the label that the decision rule prefers, given or not; the highest one if "
-        "there can be several."
+        description="Of the label that the decision rule prefers; the highest if multi-label."
     )
-    set: list[str] | None = Field(
-        description="The prediction set, likeliest first; null if the model makes none."
-    )
+    set: list[str] | None = Field(description="The prediction set, likeliest first, or null.")
     probabilities: dict[str, float] = Field(description="Of every label, likeliest first.")
 
 
@@ -135,9 +109,7 @@ class ExplainedWord(BaseModel):
     text: str
     start: int = Field(description="Its first character, in code points from 0.")
     end: int = Field(description="The character after its last.")
-    attribution: float | None = Field(
-        description="Its contribution to the log-odds of the label; negative if it speaks against."
-    )
+    attribution: float | None = Field(description="Its contribution to the log-odds of the label.")
 
 
 class Explained(BaseModel):
@@ -151,11 +123,9 @@ class Explained(BaseModel):
     unread: int = Field(description="Words after those, if the model truncates the text.")
     score: float | None = Field(description="The log-odds that are explained.")
     base: float | None = Field(description="The score without any word; null for occlusion.")
-    lost_top: float | None = Field(
-        description="Probability lost without the words with the highest attributions."
-    )
+    lost_top: float | None = Field(description="Probability lost without the strongest words.")
     lost_random: float | None = Field(description="The same for as many random words.")
-    removed: int = Field(description="How many words that is.")
+    removed: int = Field(description="How many words were removed for both.")
     remark: str = Field(description='Why the default method was not used; "" if it was.')
 
 
@@ -175,9 +145,7 @@ class Info(BaseModel):
     multilabel: bool = Field(description="Whether a text can have several labels.")
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")
-    coverage: float | None = Field(
-        description="Coverage of its prediction sets; null if it has none."
-    )
+    coverage: float | None = Field(description="Coverage of its prediction sets, or null.")
     precision: str | None = Field(description="Number format of prediction.")
     way: str = Field(description="The attribution method of explanations.")
     provenance: dict[str, Any] = Field(description="How it was trained.")
@@ -194,14 +162,6 @@ class ErrorAnswer(BaseModel):
     error: str
 
 
-_STYLE: Final = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;"
-    "color-scheme:light dark}pre{overflow:auto;border:1px solid;padding:.5rem}"
-)
-_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-)
 _MEANINGS: Final = {
     400: "The body is not valid JSON in UTF-8, or ambiguous.",
     401: "The bearer token is missing or wrong.",
@@ -217,7 +177,6 @@ _MEANINGS: Final = {
 }
 POSTED: Final = (400, 408, 413, 415, 422, 429, 500, 503, 504)
 """Errors of a route that takes a body."""
-_RETRIED: Final = (429, 503)
 _RETRY: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
@@ -225,7 +184,7 @@ def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of a route for the document."""
     return {
         status: {"model": ErrorAnswer, "description": _MEANINGS[status]}
-        | ({"headers": _RETRY} if status in _RETRIED else {})
+        | ({"headers": _RETRY} if status in (429, 503) else {})
         for status in sorted(statuses)
     }
 
@@ -268,5 +227,4 @@ async def documents_page(request: Request) -> Response:
     document = request.app.openapi()
     schemas = json.dumps(document["components"]["schemas"], indent=2)
     page = Template(template, autoescape=True, trim_blocks=True)
-    text = page.render(document=document, schemas=schemas, style=Markup(_STYLE))
-    return HTMLResponse(text, headers={"content-security-policy": _POLICY})
+    return HTMLResponse(page.render(document=document, schemas=schemas))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOKEN: Final = "FINETEXT_TOKEN"
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
+_print_url: Final = partial(print, flush=True)
 _OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
@@ -34,7 +35,7 @@ def serve(
     port: int = PORT,
     token: str | None = None,
     settings: ServeSettings | None = None,
-    ready: Callable[[str], None] = partial(print, flush=True),
+    ready: Callable[[str], None] = _print_url,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C or SIGTERM; accepted requests are finished.
 
