@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Integers
+from finetext.core.arrays import Floats
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
@@ -25,7 +25,7 @@ from finetext.data.label_cells import (
     missing,
     parts_of,
 )
-from finetext.data.rows import SPLIT_WORDS, Batch, repeated_names
+from finetext.data.rows import SPLIT_WORDS, Batch
 from finetext.data.sources import file_at, gunzipped
 
 PREFIX: Final = "probability:"
@@ -49,7 +49,12 @@ class PredictedTable:
 
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
-    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like."""
+    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
+
+    Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` or
+    by the label alone; optionally `text`, `group`, `split` and `prediction`, which sets the
+    thresholds if rows can have several labels: a list, or names joined by commas.
+    """
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
     truth = _truth_column(table)
     known_part = part if "split" in table.columns else None
@@ -158,9 +163,11 @@ def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]
 
 def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:
     """Refuse a table with two columns of the same name where it matters which is meant."""
-    for name, (first, number) in repeated_names(table.columns).items():
-        if first in _ABOUT_ROWS or name in probabilities:
-            places = f"columns {list(table.columns).index(first) + 1} and {number}"
+    columns = list(table.columns)
+    for number, name in enumerate(columns, start=1):
+        first = name.removesuffix(f" ({number})")  # as `column_names` marks a repeated name
+        if first in columns[: number - 1] and (first in _ABOUT_ROWS or name in probabilities):
+            places = f"columns {columns.index(first) + 1} and {number}"
             raise DataError(
                 f"{table.name}: the column {first!r} occurs twice ({places}); remove one of them, "
                 "or rename it"
@@ -202,11 +209,10 @@ def _column_of_probabilities(table: Batch, column: str) -> Floats:
         odd = [row for row, cell in enumerate(cells) if not _is_number(cell)]
     if not odd:
         return values.clip(0, 1)
-    advice = ""
-    if not column.startswith(PREFIX):
-        advice = f"; if {column!r} is not a label, name the columns of the labels '{PREFIX}LABEL'"
+    advice = f"; if {column!r} is not a label, name the columns of the labels '{PREFIX}LABEL'"
     raise DataError(
-        f"{table.name}, {table.where(odd)}, column {column!r}: {cells[odd[0]]!r} {what}{advice}"
+        f"{table.name}, {table.where(odd)}, column {column!r}: {cells[odd[0]]!r} {what}"
+        f"{'' if column.startswith(PREFIX) else advice}"
     )
 
 
@@ -248,8 +254,12 @@ def _as_given(
     scheme = predictions.scheme
     if scheme.multilabel:
         encoded = scheme.encode(given)
-        thresholds = _thresholds(predictions.probabilities, encoded)
-        predictions = replace(predictions, decision=Decision(thresholds=thresholds))
+        # 0.5 if that explains where a label is given, else the least probability where it is.
+        least = np.where(encoded == 1, predictions.probabilities, np.inf).min(axis=0)
+        most = np.where(encoded == 0, predictions.probabilities, -np.inf).max(axis=0)
+        above = np.where(np.isinf(least), np.nextafter(most, 2.0), least)
+        limits = np.where((most < 0.5) & (least >= 0.5), 0.5, above)
+        predictions = replace(predictions, decision=Decision(thresholds=tuple(limits.tolist())))
         wrong = (predictions.decisions != encoded).any(axis=1)
         rule = "those at or above one threshold per label"
     else:
@@ -263,12 +273,3 @@ def _as_given(
         "evaluated here; it is not followed in these rows"
     )
     return predictions, (Finding("warning", "odd-predictions", message),) if rows else ()
-
-
-def _thresholds(probabilities: Floats, given: Integers) -> tuple[float, ...]:
-    """For each label 0.5 if that explains where it is given, else the least probability there."""
-    least = np.where(given == 1, probabilities, np.inf).min(axis=0)
-    most = np.where(given == 0, probabilities, -np.inf).max(axis=0)
-    above = np.where(np.isinf(least), np.nextafter(most, 2.0), least)
-    fits = (most < 0.5) & (least >= 0.5)
-    return tuple(float(limit) for limit in np.where(fits, 0.5, above))

@@ -98,13 +98,6 @@ def column_names(header: Iterable[object]) -> list[str]:
     return names
 
 
-def repeated_names(columns: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """Return the names to which `column_names` added a number, with the original and the number."""
-    names = list(columns)
-    originals = ((name.removesuffix(f" ({n})"), n) for n, name in enumerate(names, start=1))
-    return {names[n - 1]: (one, n) for one, n in originals if one in names[: n - 1]}
-
-
 TEXT: Final = "string"
 MIXED: Final = "mixed"
 """Values that are neither all text, nor all numbers, nor all truth values."""
@@ -211,39 +204,36 @@ _PLACES_SHOWN: Final = 5
 
 
 @final
+@dataclass
 class TextWatch:
     """Counts the missing texts of a file, batch by batch."""
 
-    def __init__(self) -> None:
-        """Begin a file."""
-        self._rows = 0
-        self._missing = 0
-        self._places: list[str] = []
-        self._name = ""
+    rows: int = 0
+    missing: int = 0
+    places: list[str] = field(default_factory=list)
+    name: str = ""
 
     def look(self, batch: Batch, values: Sequence[Any]) -> None:
         """Count the missing texts among the (n,) texts of the next batch."""
         for row, value in () if set(map(type, values)) <= {str} else enumerate(values):
-            place = f"line {batch.lines[row]}" if batch.lines else f"row {self._rows + row + 1}"
+            place = f"line {batch.lines[row]}" if batch.lines else f"row {self.rows + row + 1}"
             if what := nested(value):
                 raise DataError(f"{batch.name}, {place}: the text is {what}, not a string")
             if missing_text(value):
-                self._missing += 1
-                self._places += [place] if self._missing <= _PLACES_SHOWN else []
-        self._rows += len(values)
-        self._name = batch.name
+                self.missing += 1
+                self.places += [place] if self.missing <= _PLACES_SHOWN else []
+        self.rows += len(values)
+        self.name = batch.name
 
     @property
     def findings(self) -> list[Finding]:
         """A warning if any text was missing."""
-        if not self._missing:
-            return []
-        more = ", ..." if self._missing > _PLACES_SHOWN else ""
+        more = ", ..." if self.missing > _PLACES_SHOWN else ""
         message = (
-            f"{self._name}: the text is missing in {counted(self._missing, 'row')} "
-            f"({', '.join(self._places)}{more}), read as the empty text"
+            f"{self.name}: the text is missing in {counted(self.missing, 'row')} "
+            f"({', '.join(self.places)}{more}), read as the empty text"
         )
-        return [Finding("warning", "missing-texts", message)]
+        return [Finding("warning", "missing-texts", message)] if self.missing else []
 
 
 def nested(value: Any) -> str:

@@ -205,8 +205,7 @@ class Decoder:
 
     def decode(self, data: bytes, last: bool) -> str:
         """Return the text of the next piece, as far as it is complete."""
-        first = self._beginning is None
-        if first:
+        if first := self._beginning is None:
             self._begin(data)
         if self._incremental is not None:
             try:
@@ -225,16 +224,14 @@ class Decoder:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """A warning if any line so far was not UTF-8."""
-        if not self._odd:
-            return ()
-        places = ", ".join(map(str, self._odd))
         more = ", ..." if self._odd_lines > _LINES_SHOWN else ""
         message = (
             f"{self._name}: {self._odd_lines:,} of {counted(self._lines + self._unended, 'line')} "
-            f"{'is' if self._odd_lines == 1 else 'are'} not UTF-8 (line {places}{more}), read as "
-            "Windows-1252; state the encoding if that is wrong"
+            f"{'is' if self._odd_lines == 1 else 'are'} not UTF-8 (line "
+            f"{', '.join(map(str, self._odd))}{more}), read as Windows-1252; state the encoding if "
+            "that is wrong"
         )
-        return (Finding("warning", "not-utf8", message),)
+        return (Finding("warning", "not-utf8", message),) if self._odd else ()
 
     def _begin(self, data: bytes) -> None:
         self._beginning = data[:65536]

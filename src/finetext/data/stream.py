@@ -12,11 +12,11 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast, final
 
@@ -95,14 +95,12 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
     findings: list[Finding] = []
 
     def batches() -> Iterator[Rows]:
-        done = 0
+        numbers = map(str, count(1))
         for piece, _ in chain([first], pieces):
             lines = piece.removesuffix("\n").split("\n") if piece else []
             for start in range(0, len(lines), ROWS):
                 texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
-                ids = range(done + 1, done + len(texts) + 1)
-                yield Rows(list(map(str, ids)), texts)
-                done += len(texts)
+                yield Rows(list(islice(numbers, len(texts))), texts)
         findings.extend(decoder.findings)
 
     return Texts(batches(), findings)
@@ -273,11 +271,10 @@ def _rows(
     batches: Callable[..., _Batches],
     chosen: Chosen,
     findings: list[Finding],
-    names: Iterable[str],
+    names: Collection[str],
     rejects: bool,
 ) -> Iterator[Rows]:
     """The rows of a file that is streamed."""
-    names = list(names)
     done, changed, watch = 0, 0, TextWatch()
     needed = () if names else tuple(name for name in (chosen.text, chosen.id) if name)
     unread: list[BadRow] = []
@@ -290,17 +287,14 @@ def _rows(
             order += unread
             order.sort(key=lambda row: row.line if isinstance(row, BadRow) else lines[row])
             unread.clear()
-        if bad:
-            values = [None if row in bad else value for row, value in enumerate(values)]
-        else:
+        if not bad:
             watch.look(batch, values)
-        texts, broken = as_texts(values)
+        texts, broken = as_texts([None if at in bad else v for at, v in enumerate(values)])
         changed += broken
         if chosen.id is None:
-            ids = [""] * len(batch)
-            for number, row in enumerate(order, start=done + 1):
-                if not isinstance(row, BadRow):
-                    ids[row] = str(number)
+            numbers = {row: str(number) for number, row in enumerate(order, start=done + 1)
+                       if not isinstance(row, BadRow)}  # fmt: skip
+            ids = [numbers.get(row, "") for row in range(len(batch))]
         else:
             ids = list(map(str, as_strings(batch.column(chosen.id))))
         done += len(order)
