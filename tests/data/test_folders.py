@@ -17,6 +17,7 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.data.read import read
 
+TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40)
 FILES = {"pos/1.txt": "a fine film", "pos/2.txt": "good", "neg/1.txt": "a dull film"}
 
 
@@ -72,16 +73,9 @@ def test_splits_above_classes(tmp_path: Path, validation: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(
-        st.tuples(
-            st.text(
-                st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40
-            ),
-            st.booleans(),
-        ),
-        min_size=2,
-        max_size=8,
-    ).filter(lambda rows: len({label for _, label in rows}) == 2)
+    st.lists(st.tuples(TEXTS, st.booleans()), min_size=2, max_size=8).filter(
+        lambda rows: len({label for _, label in rows}) == 2
+    )
 )
 def test_folder_round_trip(rows: list[tuple[str, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +128,7 @@ def test_documents_without_classes_can_be_predicted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/out.txt", "pos/../../out.txt", "C:\\out.txt"])
-def test_members_that_climb_out_are_refused(tmp_path: Path, name: str) -> None:
+def test_members_outside_the_archive_are_refused(tmp_path: Path, name: str) -> None:
     for path in (
         make_tar(tmp_path / "x.tar.gz", FILES | {name: "x"}),
         make_zip(tmp_path / "x.zip", FILES | {name: "x"}),

@@ -15,25 +15,17 @@ SEVERAL = LabelScheme(("anger", "joy", "love"), multilabel=True)
 
 
 @pytest.mark.parametrize(
-    ("cell", "meant"),
+    ("scheme", "cell", "meant"),
     [
-        ("", Word.OK), ("  ", Word.OK), ("ok", Word.OK), ("OK", Word.OK), ("(ok)", Word.OK),
-        ("drop", Word.DROP), ("(Drop)", Word.DROP), ("good", ("good",)), (" good ", ("good",)),
+        *((ONE, cell, Word.OK) for cell in ("", "  ", "ok", "OK", "(ok)")),
+        (ONE, "drop", Word.DROP), (ONE, "(Drop)", Word.DROP), (SEVERAL, "drop", Word.DROP),
+        (ONE, "good", ("good",)), (ONE, " good ", ("good",)), (SEVERAL, "joy", ("joy",)),
+        (SEVERAL, "love,anger", ("anger", "love")), (SEVERAL, "joy, joy,", ("joy",)),
+        (SEVERAL, "none", ()), (SEVERAL, "(none)", ()),
     ],
 )  # fmt: skip
-def test_words_and_labels(cell: str, meant: object) -> None:
-    assert understood(cell, ONE) == meant
-
-
-@pytest.mark.parametrize(
-    ("cell", "meant"),
-    [
-        ("joy", ("joy",)), ("love,anger", ("anger", "love")), ("joy, joy,", ("joy",)),
-        ("none", ()), ("(none)", ()), ("drop", Word.DROP),
-    ],
-)  # fmt: skip
-def test_several_labels(cell: str, meant: object) -> None:
-    assert understood(cell, SEVERAL) == meant
+def test_words_and_labels(scheme: LabelScheme, cell: str, meant: object) -> None:
+    assert understood(cell, scheme) == meant
 
 
 def test_a_label_called_like_a_word_is_that_label() -> None:
@@ -44,7 +36,7 @@ def test_a_label_called_like_a_word_is_that_label() -> None:
     assert understood("(ok)", scheme) is Word.OK
 
 
-def test_a_word_that_is_nearly_a_label_is_not_guessed_at() -> None:
+def test_a_word_close_to_a_label_is_ambiguous() -> None:
     with pytest.raises(UnknownNameError, match="no label named 'drop'; did you mean 'Drop'"):
         understood("drop", LabelScheme(("Drop", "hold")))
 
@@ -54,7 +46,7 @@ def test_a_label_in_parentheses_is_a_label() -> None:
 
 
 @pytest.mark.parametrize("cell", ["Good", "godo", "good, bad", "none"])
-def test_what_is_no_label_is_refused(cell: str) -> None:
+def test_an_unknown_label_is_refused(cell: str) -> None:
     with pytest.raises(UnknownNameError, match="there is no label"):
         understood(cell, ONE)
 

@@ -99,13 +99,10 @@ def test_a_comma_within_a_label_is_no_joiner() -> None:
     assert find_joiner(["Albany, NY", "Boston, MA", "New York, NY"]) is None
 
 
-def test_multilabel_can_be_told() -> None:
+def test_multilabel_can_be_stated() -> None:
     labels = rows("joy,love", "joy", "love")
-    assert read(labels, settings=ReadSettings(multilabel=False)).labels == [
-        "joy,love",
-        "joy",
-        "love",
-    ]
+    whole = read(labels, settings=ReadSettings(multilabel=False))
+    assert whole.labels == ["joy,love", "joy", "love"]
     one = read(rows("joy", "love", ""), settings=ReadSettings(multilabel=True))
     assert one.labels == [["joy"], ["love"], []]
     spaced = read(rows("joy love", "joy"), settings=ReadSettings(label_delimiter=" "))
@@ -169,9 +166,7 @@ def test_missing_labels_are_an_error_or_dropped() -> None:
 
 
 def test_ids_are_found_given_and_unique() -> None:
-    table = [
-        {"id": f"r{n}", "key": n, "text": f"text number {n}", "label": n % 2} for n in range(4)
-    ]
+    table = [row | {"id": f"r{n}", "key": n} for n, row in enumerate(rows(0, 1, 0, 1))]
     assert read(table).ids == ["r0", "r1", "r2", "r3"]
     assert read(table, id="key").ids == ["0", "1", "2", "3"]
     with pytest.raises(DataError, match=r"id 'r1' in column 'id' occurs 2 times"):

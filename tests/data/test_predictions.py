@@ -74,7 +74,7 @@ def some_predictions(draw: st.DrawFn) -> Predictions:
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 @given(predictions=some_predictions())
 @settings(max_examples=15, deadline=None)
-def test_what_predict_writes_comes_back_once_truths_are_added(
+def test_output_of_predict_with_truths_round_trip(
     suffix: str, predictions: Predictions, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     texts = [f"text {row},\nand more" for row in range(len(predictions))]
@@ -112,7 +112,7 @@ def test_label_ids_are_names(tmp_path: Path) -> None:
     assert found.targets.tolist() == [0, 1, 0, 1]
 
 
-def test_rounded_probabilities_are_made_to_sum_to_one(tmp_path: Path) -> None:
+def test_rounded_probabilities_are_normalized(tmp_path: Path) -> None:
     found = read_lines(tmp_path, "id,label,a,b,c", "1,a,0.333,0.333,0.333")
     assert found.probabilities.sum() == pytest.approx(1, abs=1e-12)
 
@@ -132,18 +132,13 @@ def test_a_label_with_a_comma_is_one_label_if_it_has_a_column(tmp_path: Path) ->
     assert found.scheme == LabelScheme(("Arts, Culture", "Arts"))
 
 
-def test_thresholds_are_found_that_explain_the_labels_given(tmp_path: Path) -> None:
-    found = read_lines(
-        tmp_path,
-        "id,truth,prediction,a,b",
-        '1,"a,b","a",0.3,0.6',
-        "2,a,a,0.9,0.69",
-        "3,b,b,0.29,0.7",
-    )
+def test_thresholds_explain_the_given_labels(tmp_path: Path) -> None:
+    lines = ["id,truth,prediction,a,b", '1,"a,b","a",0.3,0.6', "2,a,a,0.9,0.69", "3,b,b,0.29,0.7"]
+    found = read_lines(tmp_path, *lines)
     assert found.decisions.tolist() == [[1, 0], [1, 0], [0, 1]]
 
 
-def test_predictions_that_no_rule_explains_are_told_of(tmp_path: Path) -> None:
+def test_predictions_that_no_rule_explains_are_reported(tmp_path: Path) -> None:
     one = write(tmp_path / "one.csv", "id,label,prediction,a,b\n1,a,b,0.9,0.1\n2,b,,0.2,0.8\n")
     [finding] = read_predicted_table(one).findings
     assert "one.csv, line 2: the column 'prediction' does not give the likeliest" in finding.message
@@ -152,7 +147,7 @@ def test_predictions_that_no_rule_explains_are_told_of(tmp_path: Path) -> None:
     assert "threshold" in finding.message
 
 
-def test_the_rows_of_the_part_are_taken(tmp_path: Path) -> None:
+def test_the_rows_of_one_split_are_read(tmp_path: Path) -> None:
     lines = ["id,split,label,a,b", "1,dev,a,0.9,0.1", "2,test,b,0.1,0.9", "1,train,b,0.1,0.9"]
     assert read_lines(tmp_path, *lines).ids == ("2",)
     assert read_lines(tmp_path, *lines, part="validation").ids == ("1",)
@@ -183,14 +178,12 @@ HEAD = "id,label,a,b"
         ([HEAD, "1,a,1,0", "2,a,1"], "line 3: 4 comma-separated fields expected"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_its_place(
-    tmp_path: Path, lines: list[str], message: str
-) -> None:
+def test_errors_name_the_place(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_lines(tmp_path, *lines)
 
 
-def test_a_list_with_an_unknown_label_is_told_of(tmp_path: Path) -> None:
+def test_a_list_with_an_unknown_label_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "p.jsonl", '{"id": 1, "label": ["a", "x"], "a": 1, "b": 0}\n')
     with pytest.raises(DataError, match="line 1, column 'label': the label 'x' has no column"):
         read_predicted_table(path)
@@ -225,7 +218,7 @@ def test_columns_of_the_same_name_are_refused(tmp_path: Path, header: str, said:
         read_predicted_table(path)
 
 
-def test_columns_that_matter_to_nothing_can_be_there_twice(tmp_path: Path) -> None:
+def test_unused_columns_can_occur_twice(tmp_path: Path) -> None:
     header = "id,truth,probability:a,probability:b,note,note"
     path = write(tmp_path / "p.csv", f"{header}\n1,a,0.9,0.1,x,y\n2,b,0.2,0.8,x,y\n")
     assert len(read_predicted_table(path).predictions) == 2

@@ -51,7 +51,7 @@ def in_memory() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", in_memory())
-def test_reads_what_is_in_memory(kind: str) -> None:
+def test_objects_in_memory(kind: str) -> None:
     data = read(in_memory()[kind])
     assert data.texts == [row["text"] for row in ROWS]
     assert data.labels == [row["label"] for row in ROWS]
@@ -151,7 +151,7 @@ def test_excel_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         read(path)
 
 
-def test_the_hub_is_waited_for_only_if_it_can_help(
+def test_an_unreachable_hub_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import datasets

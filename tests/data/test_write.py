@@ -44,7 +44,7 @@ def test_only_tables_for_spreadsheets_have_a_byte_order_mark(tmp_path: Path) -> 
     assert (tmp_path / "other.csv").read_bytes().startswith(b"id,")
 
 
-def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
+def test_existing_files_and_data_folders_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     there = folder / "train.csv"
@@ -61,7 +61,7 @@ def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
     check_new(folder / "new.csv", str(there))
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_table(tmp_path / "t.csv", {"id": ["1"], "text": []})
     assert not list(tmp_path.iterdir())

@@ -113,14 +113,13 @@ def _find_text(batch: Batch, free: Sequence[str]) -> str:
     """The column called text or the like; else the one with the longest strings with spaces."""
     if found := by_name(TEXT_NAMES, free):
         return found
-    lengths = {name: _mean_length(batch.columns[name]) for name in free}
-    longest = max(lengths, key=lambda name: lengths[name], default=None)
-    if longest is None or lengths[longest] == 0.0:
+    lengths = {name: mean for name in free if (mean := _mean_length(batch.columns[name]))}
+    if not lengths:
+        known = ", ".join(batch.columns)
         raise DataError(
-            f"{batch.name} has no column of texts; the columns are: "
-            f"{', '.join(batch.columns)}; name one with --text"
+            f"{batch.name} has no column of texts; the columns are: {known}; name one with --text"
         )
-    return longest
+    return max(lengths, key=lambda name: lengths[name])
 
 
 def _mean_length(values: Sequence[Any]) -> float:

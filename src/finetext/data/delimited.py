@@ -47,8 +47,6 @@ def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True)
 class _Records:
-    """The records of a text table."""
-
     records: list[list[str]]
     lines: list[int]
     quoted: bool
@@ -58,7 +56,6 @@ class _Records:
 
     @property
     def width(self) -> int:
-        """The number of fields that most records have."""
         counts = Counter(map(len, self.records)).most_common(1)
         return counts[0][0] if counts else 0
 
@@ -69,7 +66,6 @@ class _Records:
         return sum(len(r) == width for r in self.records) / len(self.records) if width > 1 else 0.0
 
     def where(self, keep: Sequence[bool]) -> _Records:
-        """The records for which `keep` is true."""
         records, lines = list(compress(self.records, keep)), list(compress(self.lines, keep))
         return replace(self, records=records, lines=lines)
 
@@ -126,8 +122,7 @@ def parse_delimited(
     rows = _records(text, name, delimiter, whole, reject)
     if not rows.records:
         return Batch(name, {}, "", rest=rows.rest)
-    has_quotes = '"' in text
-    quoted = rows.quoted or (delimiter != "\t" and not has_quotes)
+    quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
     form = _Form(name, delimiter, quoted, rows.records[0], reject)
     rows = _even(rows, text, 1, form)
     headed, names = headed_names(rows.records, settings)
@@ -141,15 +136,12 @@ def parse_delimited(
     findings = blank_lines(rows.blank, name)
     findings += (Finding("note", "quotes-kept", kept),) if doubled else ()
     shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
-    return Batch(
-        name,
-        _columns(names, rows.records[headed:]),
-        shown + (", quotes taken as they are" if has_quotes and not rows.quoted else ""),
-        rows.lines[headed:],
-        findings=findings,
-        rest=rows.rest,
-        proceed=more if rows.settled and not _returns_end_lines(text) else None,
-    )
+    if '"' in text and not rows.quoted:
+        shown += ", quotes taken as they are"
+    proceed = more if rows.settled and not _returns_end_lines(text) else None
+    columns = _columns(names, rows.records[headed:])
+    lines = rows.lines[headed:]
+    return Batch(name, columns, shown, lines, findings=findings, rest=rows.rest, proceed=proceed)
 
 
 def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str, list[str]]:

@@ -76,7 +76,7 @@ def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
 def _without_shared_folders(files: Sequence[File]) -> list[File]:
     """The files without a folder around all that holds only folders, one table, or splits."""
     kept = list(files)
-    while kept and len({file.path.parts[0] for file in kept}) == 1:
+    while len({file.path.parts[0] for file in kept}) == 1:
         if not all(len(file.path.parts) > 1 for file in kept):
             return kept
         inner = [file.path for file in kept if len(file.path.parts) == 2]
@@ -147,8 +147,7 @@ def _read_classes(files: Sequence[File], title: str, settings: ReadSettings) -> 
         return Source(title, (_documents(kept, classes, title, settings),), findings=findings)
     batches = []
     for split in SPLIT_NAMES:
-        own = [kept[n] for n, is_deep in enumerate(deep) if is_deep and of_split[n] == split]
-        if own:
+        if own := [kept[n] for n, inside in enumerate(deep) if inside and of_split[n] == split]:
             classes = [file.path.parts[1] for file in own]
             documents = _documents(own, classes, f"{title}/{split}", settings)
             batches.append(replace(documents, split=split))
@@ -179,14 +178,9 @@ def _documents(
     files: Sequence[File], classes: Sequence[str], title: str, settings: ReadSettings
 ) -> Batch:
     """One row for each file: its relative path, its text and, unless there are none, its class."""
-    texts: list[str] = []
-    findings: tuple[Finding, ...] = ()
-    for file in files:
-        text, noticed = decode(gunzipped(file).load(), file.name, settings.encoding)
-        texts.append(text)
-        findings += noticed
-    columns = {"id": [str(file.path) for file in files], "text": texts}
-    if classes:
-        columns["label"] = list(classes)
+    decoded = [decode(gunzipped(file).load(), file.name, settings.encoding) for file in files]
+    columns = {"id": [str(file.path) for file in files], "text": [text for text, _ in decoded]}
+    columns |= {"label": list(classes)} if classes else {}
     form = "one folder for each class" if classes else "one text for each file"
+    findings = tuple(finding for _, noticed in decoded for finding in noticed)
     return Batch(title, columns, form, findings=findings)

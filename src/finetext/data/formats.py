@@ -131,11 +131,10 @@ class _Lines:
 
     def _parse_whole_lines(self) -> Batch:
         """Read lines as texts, unless a tab in each of them parts few different values from it."""
-        batches: list[Batch | None] = []
-        if self.delimiter == "\t":
-            with suppress(DataError):
-                batches.append(replace(self, whole=True)._fields("\t"))
-        batches.append(_parse_edge_label(self.text, self.name, "\t"))
+        batches = [_parse_edge_label(self.text, self.name, "\t")]
+        with suppress(DataError):
+            if self.delimiter == "\t":
+                batches.insert(0, replace(self, whole=True)._fields("\t"))
         for batch in batches:
             if batch is not None and any(map(_are_labels, batch.columns.values())):
                 return _without_labels(batch)
@@ -147,10 +146,9 @@ class _Lines:
         text = self.text
         sample = text[:_SAMPLE].rpartition("\n")[0] if len(text) > _SAMPLE else text
         settings = replace(self.settings, labelled=True, whole_lines=False)
-        try:
+        batch = Batch(self.name, {}, "")
+        with suppress(DataError):
             batch = replace(self, text=sample, settings=settings, whole=True).parse()
-        except DataError:
-            return ()
         labels = [column for column, values in batch.columns.items() if _are_labels(values)]
         if len(batch.columns) < 2 or not labels:
             return ()
@@ -167,10 +165,8 @@ def _without_labels(batch: Batch) -> Batch:
     """Lines with a note on what is no part of the texts."""
     labels = batch.columns.get("label") or next(filter(_are_labels, batch.columns.values()))
     flat = (part for value in labels for part in (value if isinstance(value, list) else [value]))
-    message = (
-        f"{batch.name}: read as {batch.form}, so these are no part of the texts: "
-        f"{_shown(list(flat))}"
-    )
+    shown = _shown(list(flat))
+    message = f"{batch.name}: read as {batch.form}, so these are no part of the texts: {shown}"
     return replace(batch, findings=(*batch.findings, Finding("note", LABEL_TAKEN_OFF, message)))
 
 

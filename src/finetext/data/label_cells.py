@@ -42,13 +42,10 @@ def as_strings(values: Sequence[Any]) -> list[str | None]:
         return [value if value.strip() else None for value in values]
     floats = [value for value in values if isinstance(value, float) and value == value]
     whole = all(value.is_integer() for value in floats)
-
-    def as_string(value: Any) -> str | None:
-        if missing(value):
-            return None
-        return str(int(value)) if whole and isinstance(value, float) else str(value)
-
-    return [as_string(value) for value in values]
+    return [
+        None if missing(value) else str(int(value) if whole and isinstance(value, float) else value)
+        for value in values
+    ]
 
 
 def cells_of(values: Sequence[Any]) -> list[Cell]:
@@ -162,7 +159,11 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
-    """Return what a reviewer wrote: a word, or labels in the order of the scheme."""
+    """Return what a reviewer wrote: a word, or labels in the order of the scheme.
+
+    A label name is always that label. The words `ok` (also a blank cell), `drop` and, if rows can
+    have several labels, `none` can be in parentheses, and must be if a label has that name.
+    """
     for name in (cell, cell.strip()):
         if name in scheme.index:
             return (name,)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,15 +35,15 @@ def name_labels(
     columns: Mapping[str, Sequence[Any]], source: Source, settings: ReadSettings
 ) -> tuple[Labels, LabelScheme, str, list[Finding]]:
     """Return the labels of n rows by name, their scheme, how they were read, and findings."""
-    several = len(columns) > 1
     column = next(iter(columns))
     findings: list[Finding] = []
-    if several:
+    order: Sequence[str] | None = None
+    if len(columns) > 1:
         rows, form, multilabel = _indicators(columns), "columns of 0 and 1", True
+        order = tuple(columns)
     else:
         rows, form, multilabel = _split(columns[column], settings, findings)
     details = [form] if form else []
-    order: Sequence[str] | None = tuple(columns) if several else None
     classes = next((b.classes[column] for b in source.batches if column in b.classes), None)
     if settings.label_names is not None:
         names, origin = _names_from(settings.label_names, source.folder)
@@ -105,24 +106,17 @@ def _split(
         return [None if name is None else [name] for name in names], "", False
     rows = [empty if name is None else split_cell(name, joiner) for name in names]
     form = f"joined by {joiner!r}" if joiner else ""
-    if not (settings.multilabel or settings.label_delimiter):
-        findings += _doubts(rows, form)
-    return rows, form, True
-
-
-def _doubts(rows: Labels, form: str) -> list[Finding]:
-    """A warning if names that were taken apart might be whole: a part never stands alone."""
     joined = {name: row for row in rows if row and len(row) > 1 for name in row}
     alone = {row[0] for row in rows if row and len(row) == 1}
     name = next((name for name in joined if name not in alone), None)
-    if name is None:
-        return []
-    message = (
-        f"labels {form} are taken apart, though {name!r} never stands alone: a text can have "
-        f"several labels, such as {' and '.join(map(repr, joined[name]))}; if these are one label, "
-        "use --set data.multilabel=false"
-    )
-    return [Finding("warning", "labels-taken-apart", message)]
+    if name is not None and not (settings.multilabel or settings.label_delimiter):
+        message = (
+            f"labels {form} are taken apart, though {name!r} never stands alone: a text can have "
+            f"several labels, such as {' and '.join(map(repr, joined[name]))}; if these are one "
+            "label, use --set data.multilabel=false"
+        )
+        findings.append(Finding("warning", "labels-taken-apart", message))
+    return rows, form, True
 
 
 def _indicators(columns: Mapping[str, Sequence[Any]]) -> Labels:
@@ -169,12 +163,9 @@ def _names_from(source: Any, folder: Path | None) -> tuple[dict[str, str], str]:
 def _names_beside(rows: Labels, files: Sequence[File]) -> tuple[dict[str, str], str]:
     """The names in a file beside the data, if the labels are ids that it has names for."""
     used = _used(rows)
-    if used and all(label.isdecimal() for label in used):
-        for file in files:
-            try:
-                names = _parse_names(file)
-            except DataError:
-                continue
+    for file in files if used and all(label.isdecimal() for label in used) else ():
+        with suppress(DataError):
+            names = _parse_names(file)
             if used <= set(names) and not used <= set(names.values()):
                 return names, file.path.name
     return {}, ""

@@ -25,7 +25,6 @@ from finetext.core.arrays import Integers
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-
 _TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -84,8 +83,7 @@ def tokens_of(texts: Sequence[str]) -> Tokens:
 LIKENESS: Final = 0.8
 FEWEST_WORDS: Final = 5
 _BANDS: Final = (12, 5)
-"""Bands and rows of the hash table: finds 99% of the pairs with likeness 0.8, 4% of those with
-0.3."""
+"""Bands and rows of the hash table: 99% of pairs with likeness 0.8 are found, 4% with 0.3."""
 Shingles = npt.NDArray[np.uint32]
 """The hashed word pairs of a text, as a sorted set."""
 

@@ -36,11 +36,7 @@ _SPECK: Final = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class PredictedTable:
-    """What a table of predictions says.
-
-    Attributes:
-        texts: (n,) the text of each row; None if the table has none.
-    """
+    """What a table of predictions says, with the (n,) texts if it has them."""
 
     predictions: Predictions
     texts: tuple[str, ...] | None = None
@@ -87,14 +83,12 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
 
 
 def _truth_column(table: Batch) -> str:
-    """The column of true labels."""
     there = ", ".join(map(repr, list(table.columns)[:20])) or "none"
     if "id" not in table.columns:
         raise DataError(
             f"{table.name} has no column 'id', the name of each row; its columns are: {there}"
         )
-    found = next((name for name in _TRUTHS if name in table.columns), None)
-    if found is None:
+    if not (found := next((name for name in _TRUTHS if name in table.columns), None)):
         raise DataError(
             f"{table.name} has no column 'truth' (or 'label') with the true label of each row; its "
             f"columns are: {there}. The output of finetext predict has the columns of its input: "
@@ -116,11 +110,9 @@ def _rows_of_part(table: Batch, part: SplitName) -> Batch:
         raise DataError(f"{table.name} has no {part} rows; its column 'split' says: {there}")
     if len(rows) == len(splits):
         return table
-    return replace(
-        table,
-        columns={name: [values[row] for row in rows] for name, values in table.columns.items()},
-        lines=[table.lines[row] if table.lines else row + 1 for row in rows],
-    )
+    columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
+    lines = [table.lines[row] if table.lines else row + 1 for row in rows]
+    return replace(table, columns=columns, lines=lines)
 
 
 def _labels(
@@ -143,22 +135,17 @@ def _labels(
 
 def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]:
     """Label to the column of its probabilities, in the order of the table."""
-    named = {name.removeprefix(PREFIX): name for name in table.columns if name.startswith(PREFIX)}
-    if named:
+    if named := {n.removeprefix(PREFIX): n for n in table.columns if n.startswith(PREFIX)}:
         return named
     known = {name for cell in set(truths) for name in parts_of(cell)}
-    found = {
-        name: name
-        for name, values in table.columns.items()
-        if name not in _ABOUT_ROWS and (name in known or any(map(_is_number, values[:100])))
-    }
+    others = {name: of for name, of in table.columns.items() if name not in _ABOUT_ROWS}
+    found = [n for n, of in others.items() if n in known or any(map(_is_number, of[:100]))]
     if not found:
-        labels = ", ".join(sorted(known)[:5])
         raise DataError(
             f"{table.name} has no columns of probabilities: name them '{PREFIX}LABEL', as finetext "
-            f"predict --all does, or by the labels alone ({labels})"
+            f"predict --all does, or by the labels alone ({', '.join(sorted(known)[:5])})"
         )
-    return found
+    return dict(zip(found, found, strict=True))
 
 
 def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:

@@ -111,7 +111,6 @@ def open_source(source: Any, settings: ReadSettings) -> Source:
 
 
 def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
-    """Ready-made splits, each from its own source."""
     of_split = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
     if len(of_split) < len(source):
         raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
@@ -171,11 +170,16 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
         chosen = replace(chosen, id=None)
         columns["id"] = _row_ids(batches, None)
-    findings += _odd_texts(batches, chosen, settings)
+    for batch in batches:
+        values = batch.columns[named(batch, chosen.text)]
+        refuse_odd_text(batch, chosen.text, values)
+        watch = TextWatch()
+        watch.look(batch, values)
+        # Before training, the data checks report missing texts as blank ones.
+        findings += [] if settings.labelled else watch.findings
     findings += [finding for batch in batches for finding in batch.findings]
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
-    if chosen.group is not None:
-        columns["group"] = column(chosen.group)
+    columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
     if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
         columns["split"] = splits
     elif chosen.split:
@@ -183,8 +187,8 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
-        values = {name: column(name) for name in chosen.labels}
-        labels, scheme, details, noticed = name_labels(values, source, settings)
+        given = {name: column(name) for name in chosen.labels}
+        labels, scheme, details, noticed = name_labels(given, source, settings)
         findings += noticed
         keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))
@@ -222,18 +226,6 @@ def _with_labels(
     return usable, findings
 
 
-def _odd_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
-    """Warnings on missing texts; before training, the data checks count them as blank."""
-    findings: list[Finding] = []
-    for batch in batches:
-        values = batch.columns[named(batch, chosen.text)]
-        refuse_odd_text(batch, chosen.text, values)
-        watch = TextWatch()
-        watch.look(batch, values)
-        findings += [] if settings.labelled else watch.findings
-    return findings
-
-
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
     """The id column, or row numbers; with the split as prefix if ids occur in two splits."""
     pairs: list[tuple[str, str]] = []
@@ -241,9 +233,9 @@ def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
     for batch in batches:
         prefix = f"{batch.split}/" if batch.split else ""
         if name is None:
-            start = numbered[prefix] + 1
+            start = numbered[prefix]
             numbered[prefix] += len(batch)
-            pairs += [(prefix, str(number)) for number in range(start, numbered[prefix] + 1)]
+            pairs += [(prefix, str(row + 1)) for row in range(start, numbered[prefix])]
             continue
         column = named(batch, name)
         own = as_strings(batch.columns[column])
@@ -287,8 +279,8 @@ def _labeled_rows(
             f"{counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it in, or leave these "
             f"rows out with --drop-unlabelled{blank if several else ''}"
         )
-    verb = "is" if len(absent) == 1 else "are"
-    message = f"{counted(len(absent), 'row')} without a label {verb} left out"
+    are = "is" if len(absent) == 1 else "are"
+    message = f"{counted(len(absent), 'row')} without a label {are} left out"
     ids = tuple(columns["id"][row] for row in absent[:_ROWS_SHOWN])
     findings.append(Finding("warning", "unlabelled-dropped", message, ids))
     return [own is not None for own in labels]
@@ -320,8 +312,8 @@ def _table(
         values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
     if "split" in columns:
         values["split"] = columns["split"]
-    kinds = {"label": pa.list_(pa.string())} if several else {}
-    arrays = {name: pa.array(of, kinds.get(name, pa.string())) for name, of in values.items()}
+    lists = {"label": pa.list_(pa.string())} if several else {}
+    arrays = {name: pa.array(of, lists.get(name, pa.string())) for name, of in values.items()}
     return datasets.Dataset(pa.table(arrays))
 
 
@@ -332,7 +324,6 @@ def _describe(
     details: str,
     scheme: LabelScheme | None,
 ) -> str:
-    """One line on what was read and chosen."""
     shown = [f"text {chosen.text!r}"]
     if scheme is not None:
         names = ", ".join(map(repr, chosen.labels))

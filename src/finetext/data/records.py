@@ -120,10 +120,9 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
         sheets = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
         raise DataError(f"{name} is not a readable Excel file: {error}") from None
-    for title, rows in sheets.items():
-        numbered = [(line, row) for line, row in enumerate(rows, start=1) if _width(row)]
-        if numbered:
-            return _sheet(numbered, f"{name}, sheet {title!r}", settings)
+    for title, every in sheets.items():
+        if full := {line: row for line, row in enumerate(every, start=1) if _width(row)}:
+            return _sheet(full, f"{name}, sheet {title!r}", settings)
     raise DataError(f"{name} is empty")
 
 
@@ -133,11 +132,9 @@ def _width(row: Sequence[object]) -> int:
     return max(full, default=0)
 
 
-def _sheet(
-    numbered: Sequence[tuple[int, Sequence[Any]]], name: str, settings: ReadSettings
-) -> Batch:
-    width = max(_width(row) for _, row in numbered)
-    rows = [[*row, *[None] * width][:width] for _, row in numbered]
+def _sheet(numbered: Mapping[int, Sequence[Any]], name: str, settings: ReadSettings) -> Batch:
+    width = max(map(_width, numbered.values()))
+    rows = [[*row, *[None] * width][:width] for row in numbered.values()]
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     headed, names = headed_names(texts, settings)
     dates = (datetime.date, datetime.time)
@@ -146,7 +143,7 @@ def _sheet(
         for key, *cells in zip(names, *rows[headed:], strict=True)
     }
     form = f"Excel, {'with' if headed else 'no'} header"
-    return Batch(name, columns, form, [line for line, _ in numbered][headed:])
+    return Batch(name, columns, form, list(numbered)[headed:])
 
 
 def batch_from(source: Any) -> Batch:

@@ -105,10 +105,7 @@ _KINDS: Final = {str: TEXT, bool: "bool", int: "int64", float: "double"}
 
 
 def kinds_of(batches: Iterable[Batch]) -> dict[str, str]:
-    """Return column name to the kind of its values (`TEXT`, `MIXED` or the alias of an Arrow type).
-
-    The columns have the order in which they first occur.
-    """
+    """Return column to the kind of its values: `TEXT`, `MIXED` or the alias of an Arrow type."""
     seen: dict[str, set[str]] = {}
     for batch in batches:
         for name, values in batch.columns.items():
@@ -119,14 +116,10 @@ def kinds_of(batches: Iterable[Batch]) -> dict[str, str]:
                 largest = max(abs(value) for value in values if type(value) is int)
                 kinds |= {"large"} if largest > 2**53 else set()
                 kinds |= {MIXED} if largest >= 2**63 else set()
-    ways = {
-        TEXT: {TEXT},
-        "bool": {"bool"},
-        "int64": {"int64", "large"},
-        "double": {"int64", "double"},
-    }
+    ways = ((TEXT, {TEXT}), ("bool", {"bool"}), ("int64", {"int64", "large"}),
+            ("double", {"int64", "double"}))  # fmt: skip
     return {
-        name: next((kind for kind, allowed in ways.items() if kinds <= allowed), MIXED)
+        name: next((kind for kind, allowed in ways if kinds <= allowed), MIXED)
         for name, kinds in seen.items()
     }
 

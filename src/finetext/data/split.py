@@ -159,9 +159,8 @@ class _Cutter:
             groups = [str(names[row]) for row in pool]
             if (different := len(set(groups))) < len(counts):
                 raise DataError(
-                    f"there {'is' if different == 1 else 'are'} {counted(different, 'group')}, too "
-                    f"few for {_and(counts)}, which may share none; give more groups, or split "
-                    "without them"
+                    f"{counted(different, 'group')} cannot fill {_and(counts)}, which may share "
+                    "none; give more groups, or split without them"
                 )
             targets = self._indicators(pool) if by_label else np.zeros((len(pool), 0), np.int64)
             if by_label:
@@ -181,27 +180,26 @@ class _Cutter:
     def _check_classes(
         self, targets: Integers, counts: Mapping[str, int], groups: list[str] | None = None
     ) -> None:
-        """Refuse to go on if some class cannot be in every split."""
+        """Check that every class can be in every split."""
         for column, name in enumerate(self.dataset.scheme.names if self.dataset.scheme else ()):
             rows = np.flatnonzero(targets[:, column])
             found = len(rows) if groups is None else len({groups[row] for row in rows})
             if 0 < found < len(counts):
-                what = "row" if groups is None else "group"
+                there = "" if groups is None else f" in {counted(found, 'group')}"
+                needed = counted(len(counts), "row" if groups is None else "group")
                 raise DataError(
-                    f"the class {name!r} has {counted(len(rows), 'row')}"
-                    + ("" if groups is None else f" in {counted(found, 'group')}")
-                    + f", but {_and(counts)} need {counted(len(counts), what)}, one each; collect "
-                    'more, merge it with another class, leave it out, or use the strategy "random"'
+                    f"the class {name!r} has {counted(len(rows), 'row')}{there}, but "
+                    f"{_and(counts)} need {needed}, one each; collect more, merge it with another "
+                    'class, leave it out, or use the strategy "random"'
                 )
         if groups is not None or self.dataset.targets.ndim == 2:
             return
         classes = int(targets.any(axis=0).sum())
-        for name, count in counts.items():
-            if count < classes:
-                raise DataError(
-                    f"{name} would have {counted(count, 'row')}, fewer than the {classes} classes; "
-                    'make it larger, give more rows, or use the strategy "random"'
-                )
+        if small := next((name for name, count in counts.items() if count < classes), None):
+            raise DataError(
+                f"{small} would have {counted(counts[small], 'row')}, fewer than the {classes} "
+                'classes; make it larger, give more rows, or use the strategy "random"'
+            )
 
 
 def _pools(dataset: Dataset) -> dict[SplitName, Integers]:
@@ -225,10 +223,7 @@ def _pools(dataset: Dataset) -> dict[SplitName, Integers]:
 def _keeps_groups(dataset: Dataset, grouped: bool | None) -> bool:
     there = "group" in dataset.table.column_names
     if grouped and not there:
-        raise RecipeError(
-            "rows are to be kept together by group, but the data have no group column; "
-            "name it with --group"
-        )
+        raise RecipeError("the data have no group column to split by; name it with --group")
     return there if grouped is None else grouped
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
 _VARIED: Final = ("JSON lines", "fastText lines")
 _Batches = Iterator[tuple[Batch, float]]
 """Batches, each with the share of the source that has been read."""
+_Reader = Callable[..., _Batches]
+"""Takes the columns needed (none for all), and lists for findings and for bad rows."""
 
 
 def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONLY_TEXTS) -> Texts:
@@ -78,8 +81,8 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
         if problem:
             findings += [Finding("warning", "odd-ids", f"the rows are numbered, since {problem}")]
             chosen = replace(chosen, id=None)
-    columns = f"text {chosen.text!r}" + (f", id {chosen.id!r}" if chosen.id else "")
-    description = f"{Path(source).name}: {first.form}; {columns}"
+    id_shown = f", id {chosen.id!r}" if chosen.id else ""
+    description = f"{Path(source).name}: {first.form}; text {chosen.text!r}{id_shown}"
     kinds = _kinds(Path(source), first, batches) if wanted.columns else {}
     rows = _rows(batches, chosen, findings, kinds, wanted.bad)
     return Texts(rows, findings, description, kinds, chosen.id)
@@ -107,7 +110,6 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
 
 
 def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> Texts:
-    """The rows of a source that is not streamed."""
     opened = open_source(str(source), settings)
     bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
     if wanted.bad and opened.batches[0]:
@@ -136,7 +138,7 @@ def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> T
     return Texts(batches_of_rows(), list(dataset.findings), dataset.description, kinds, id_column)
 
 
-def _kinds(path: Path, first: Batch, batches: Callable[..., _Batches]) -> Mapping[str, Any]:
+def _kinds(path: Path, first: Batch, batches: _Reader) -> Mapping[str, Any]:
     """The columns of a file with the kinds of their values; see `Texts.columns`."""
     if first.form == "Parquet":
         import pyarrow.parquet
@@ -148,18 +150,9 @@ def _kinds(path: Path, first: Batch, batches: Callable[..., _Batches]) -> Mappin
     return dict.fromkeys(first.columns, TEXT)
 
 
-def _batches_of(
-    path: Path, settings: ReadSettings, wanted: Wanted
-) -> Callable[..., _Batches] | None:
-    """A function that reads a file in batches, if its form and size call for that.
-
-    It takes the columns needed (none for all), and lists for findings and for bad rows.
-    """
-    try:
-        is_file = path.is_file()
-    except (OSError, ValueError):
-        return None
-    if not is_file or settings.labelled or settings.drop_unlabelled:
+def _batches_of(path: Path, settings: ReadSettings, wanted: Wanted) -> _Reader | None:
+    """A function that reads a file in batches, if its form and size call for that."""
+    if not os.path.isfile(path) or settings.labelled or settings.drop_unlabelled:
         return None
     with _opened(path) as (file, _):
         beginning = file.read(BYTES + 1)
@@ -177,8 +170,6 @@ def _batches_of(
 @final
 @dataclass(frozen=True)
 class _TextFile:
-    """A text file that is read in batches."""
-
     path: Path
     suffix: str
     settings: ReadSettings
@@ -224,7 +215,6 @@ class _TextFile:
 
 
 def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
-    """The rows of a Parquet file; see `_batches_of`."""
     import pyarrow
     import pyarrow.parquet
 
@@ -268,13 +258,12 @@ def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
 
 
 def _rows(
-    batches: Callable[..., _Batches],
+    batches: _Reader,
     chosen: Chosen,
     findings: list[Finding],
     names: Collection[str],
     rejects: bool,
 ) -> Iterator[Rows]:
-    """The rows of a file that is streamed."""
     done, changed, watch = 0, 0, TextWatch()
     needed = () if names else tuple(name for name in (chosen.text, chosen.id) if name)
     unread: list[BadRow] = []
