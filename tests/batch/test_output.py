@@ -186,7 +186,7 @@ def test_rejected_rows_are_resumed_too(
     ("words", "said"),
     [
         (["in.csv"], "--resume needs an output file; name it with --out"),
-        (["in.csv", "--out", "out.parquet"], "nothing can be appended to Parquet"),
+        (["in.csv", "--out", "out.parquet"], "Parquet cannot be appended to"),
         (["-", "--out", "out.csv"], "needs a file as input"),
         (["in.csv", "--out", "out.csv", "--json"], "leave one out"),
     ],

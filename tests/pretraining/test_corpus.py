@@ -300,10 +300,11 @@ def test_texts_of_other_data_are_excluded(labelled: Path) -> None:
 
 
 def test_test_rows_known_from_elsewhere_are_left_out() -> None:
-    corpus = read_corpus(LINES, test=LINES[:4])
-    assert corpus.excluded == {"test": 4}
-    assert everything(corpus) == set(LINES[4:])
-    assert read_corpus(LINES, CorpusSettings(with_test=True), test=LINES[:4]).excluded == {}
+    for with_test in (False, True):
+        settings = CorpusSettings(test=tuple(LINES[:4]), with_test=with_test)
+        corpus = read_corpus(LINES, settings)
+        assert corpus.excluded == {"test": 4}
+        assert everything(corpus) == set(LINES[4:])
 
 
 @pytest.mark.parametrize("texts", [["one text", "one text"], ["one text", " "], [" "]])

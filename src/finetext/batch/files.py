@@ -49,22 +49,13 @@ def check_output(path: Path, source: str = "-") -> None:
 
 
 class Part(ABC):
-    """An unfinished file that tables are appended to, beside the place it is renamed to.
-
-    Attributes:
-        path: where it is until then.
-        lock: held on a file with the name by which it can be resumed; None on any other.
-        size: bytes of all whole tables.
-    """
+    """An unfinished file that tables are appended to, beside the place it is renamed to."""
 
     def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
         """Open a file that this process alone writes, beside what a link leads to.
 
-        Args:
-            shown: where it is to be, as the user named it.
-            lasting: whether it gets the name by which a later process finds it. If another
-                process is writing that, this one gets another name.
-            is_needed: whether that is an error instead (DataError).
+        With `lasting`, it gets the name by which a later process finds it, and a lock. If another
+        process holds that, it gets another name, or `is_needed` raises a DataError.
         """
         self.shown, self.place = shown, Path(os.path.realpath(shown))
         self.path = self.place.with_name(f".{self.place.name}.part")
@@ -167,22 +158,17 @@ class ParquetPart(Part):
         import pyarrow
         import pyarrow.parquet
 
+        def type_of(kind: Any) -> Any:
+            if isinstance(kind, str):
+                return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
+            return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
+
         table = {n: arrow_values(of, self.kinds.get(n)) for n, of in self._waiting.items()}
-        schema = pyarrow.schema([(name, self._type(name)) for name in table])
+        schema = pyarrow.schema([(n, type_of(self.kinds.get(n, "double"))) for n in table])
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self.file, schema)
         self._writer.write_table(pyarrow.table(table, schema=schema))
         self._waiting = {}
-
-    def _type(self, name: str) -> Any:
-        import pyarrow
-
-        kind = self.kinds.get(name, "double")
-        if isinstance(kind, list):
-            return pyarrow.list_(pyarrow.string())
-        if isinstance(kind, str):
-            return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
-        return kind
 
     def close(self) -> None:
         """See `Part.close`."""

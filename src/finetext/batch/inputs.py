@@ -18,13 +18,7 @@ Reading = ReadSettings | Mapping[str, Any] | None
 
 
 def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """Return the texts to predict; raises a DataError.
-
-    Args:
-        source: "-" for lines of standard input, something that can be read, or else the text.
-        read: how to read it, if it is something that can be read.
-        wanted: what is wanted beside ids and texts; only what can be read has more.
-    """
+    """Return the texts to predict; raises a DataError."""
     if _is_readable(source):
         if isinstance(read, ReadSettings):
             how = replace(read, labelled=False)

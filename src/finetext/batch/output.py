@@ -30,14 +30,7 @@ _ENDS: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Identity:
-    """What must be the same for a prediction to be resumed.
-
-    Attributes:
-        finetext: the version.
-        model: SHA-256 of the files of the model.
-        source: the input: its path, size, time of change, and SHA-256 of its first and last MiB.
-        options: the options on reading, columns and arithmetic.
-    """
+    """What must be the same to resume a prediction: version, hash of the model, input, options."""
 
     finetext: str
     model: str
@@ -45,35 +38,20 @@ class Identity:
     options: dict[str, Any]
 
     def values(self) -> dict[str, Any]:
-        """Return names and values, for `differences`."""
-        fixed = {"finetext": self.finetext, "the model": self.model, "the input": self.source}
-        return fixed | _single(self.options)
-
-
-def _single(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with each assignment of `--set` on its own, as TOML reads it."""
-    found = {name: of for name, of in options.items() if name != "--set"}
-    for assignment in options.get("--set", ()):
-        name, _, text = assignment.partition("=")
-        try:
-            found[f"--set {name.strip()}"] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[f"--set {name.strip()}"] = text
-    return found
+        """Return names and values to compare, assignments of `--set` as TOML reads them."""
+        found = {"finetext": self.finetext, "the model": self.model, "the input": self.source}
+        found |= {name: of for name, of in self.options.items() if name != "--set"}
+        for assignment in self.options.get("--set", ()):
+            name, _, value = assignment.partition("=")
+            with suppress(tomllib.TOMLDecodeError):
+                value = tomllib.loads(f"value = {value}")["value"]
+            found[f"--set {name.strip()}"] = value
+        return found
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a prediction has come.
-
-    Attributes:
-        identity: of what.
-        rows: rows of the input that are done, rejected ones too.
-        bad: number of rejected rows.
-        size: bytes of the unfinished output that belong to them.
-        aside: the file of rejected rows, or None.
-        aside_size: bytes of it that belong to them.
-    """
+    """How far a prediction has come: rows done, `bad` ones too, and the bytes that hold them."""
 
     identity: Identity
     rows: int = 0
@@ -130,15 +108,7 @@ def source_of(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Files:
-    """Where a prediction is written.
-
-    Attributes:
-        out: the table, or None.
-        rejected: the rows that cannot be predicted, or None.
-        source: what is predicted; see `read_input`.
-        resume: whether to resume a prediction that was stopped or killed.
-        is_known: whether the model can be told from another.
-    """
+    """Where a prediction is written; `is_known`: whether its model can be told from another."""
 
     out: Path | None
     rejected: Path | None = None
@@ -169,20 +139,14 @@ class Files:
             raise DataError("--resume needs an output file; name it with --out")
         if form_of(self.out) not in APPENDED:
             raise DataError(
-                f"{self.out} cannot be resumed, since nothing can be appended to Parquet; write "
-                ".csv or .jsonl"
+                f"{self.out} cannot be resumed: Parquet cannot be appended to; write .csv or .jsonl"
             )
         raise DataError("--resume needs a file as input, which can be read again")
 
 
 @final
 class Output:
-    """The files of one prediction; see `opened`.
-
-    Attributes:
-        rows: rows of the input that are done, rejected ones too.
-        rejected: how many of them were rejected.
-    """
+    """The files of one prediction; see `opened`."""
 
     def __init__(self, files: Files) -> None:
         """Open the output; raises a DataError."""
@@ -203,12 +167,7 @@ class Output:
         return self._out is not None and self._out.lock is not None
 
     def begin(self, identity: Identity | None, kinds: Mapping[str, Any]) -> int:
-        """Continue where the files end, or begin; returns the number of rows that are done.
-
-        Raises:
-            DataError: something else was predicted before, or a prediction that can be resumed
-                would be lost.
-        """
+        """Begin, or continue after the returned number of rows; raises a DataError."""
         files, out, before = self._files, self._out, None
         if out is not None and identity is not None:
             before = _to_resume(out, identity, files)
@@ -237,11 +196,10 @@ class Output:
         self.rows += len(table["prediction"]) + len(bad)
         self.rejected += len(bad)
         if self._state is not None and self._out is not None:
-            rejected_size = 0 if self._rejected is None else self._rejected.size
+            sizes = self._out.size, 0 if self._rejected is None else self._rejected.size
             self._state = replace(
-                self._state, rows=self.rows, bad=self.rejected, size=self._out.size,
-                aside_size=rejected_size,
-            )  # fmt: skip
+                self._state, rows=self.rows, bad=self.rejected, size=sizes[0], aside_size=sizes[1]
+            )
             if time.monotonic() - self._kept_at >= EVERY:
                 self._keep(self._state, self._out)
 
@@ -279,10 +237,7 @@ def opened(files: Files) -> Iterator[Output]:
     """Open the files of one prediction; they get their names when the body ends without error.
 
     Otherwise those of a prediction that took longer than some seconds are kept to be resumed.
-
-    Raises:
-        DataError: they cannot or should not be written, or another process is writing them.
-        KeyboardInterrupt: it was stopped; the message says how to resume.
+    Raises a DataError, or a KeyboardInterrupt that says how to resume.
     """
     files.check()
     output = Output(files)

@@ -65,8 +65,7 @@ def predict_file(
     Args:
         model: model folder, run folder (its best model), "hub:owner/name", or a classifier. What
             a classifier predicts cannot be resumed.
-        source: what `finetext.read` takes, labels not required; "-" for lines of standard input;
-            or the text itself.
+        source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
         out: CSV, TSV or JSON lines (all of them .gz, too) or Parquet, by the suffix. It appears
             when it is complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
@@ -82,15 +81,10 @@ def predict_file(
         precision: "fp32", "bf16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         each: called with the classifier and the table of each batch, in the order of the rows.
-        listener: receives progress; by default messages and a progress bar are shown on a
-            terminal or in a notebook.
-
-    Returns:
-        the numbers of rows, and where the predictions are.
+        listener: receives progress; by default it is shown on a terminal or in a notebook.
 
     Raises:
-        FinetextError: the model, the source or an output cannot be used; or a resumed prediction
-            would differ from the one that was stopped, and the message says in what.
+        FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     shown, source = Shown(top, every), str(source)
@@ -177,6 +171,6 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
         hears.say(f"{counted(count, 'prediction')}{speed}: {files.out}")
     if files.rejected is not None:
-        bad = counted(output.rejected, "row")
-        hears.say(f"{bad} of {output.rows:,} rejected: {files.rejected}")
+        rows_of = f"{counted(output.rejected, 'row')} of {output.rows:,}"
+        hears.say(f"{rows_of} rejected: {files.rejected}")
     return PredictedFile(count, output.rejected, files.out, gathered or None)

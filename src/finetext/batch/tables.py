@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, decided, silent
 from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
@@ -30,12 +29,7 @@ _OWN: Final = ("id", "prediction", "set", "probability")
 
 @dataclass(frozen=True)
 class Shown:
-    """The probabilities that a table has beside that of the predicted label.
-
-    Attributes:
-        top: this many of the likeliest labels with their probabilities; None for none.
-        every: whether every label; None for at most `FEW` labels, unless `top` is given.
-    """
+    """Which labels have their probabilities in a table: the `top` likeliest, or `every` one."""
 
     top: int | None = None
     every: bool | None = None
@@ -49,15 +43,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of the tables of one prediction.
-
-    Attributes:
-        kept: column of the input to its name in the output.
-        has_id: whether the ids need a column of their own.
-        top: how many of the likeliest labels have columns.
-        every: whether every label has a column.
-        kinds: column of the output to the kind of its values, where that is not a number.
-    """
+    """The columns of the tables of one prediction; `kept` is input column to output column."""
 
     kept: Mapping[str, str] = field(default_factory=dict)
     has_id: bool = True
@@ -71,20 +57,15 @@ class Layout:
         renamed = [(old, new) for old, new in self.kept.items() if old != new]
         if not renamed:
             return ()
-        shown = ", ".join(f"{old!r} is {new!r}" for old, new in renamed[:5])
-        more = f", and {len(renamed) - 5} more" if len(renamed) > 5 else ""
-        message = (
-            f"columns of the input have the names of columns of a prediction; in the output {shown}"
-            f"{more}"
-        )
+        shown = [f"{old!r} is {new!r}" for old, new in renamed[:5]]
+        more = [f"and {len(renamed) - 5} more"] if len(renamed) > 5 else []
+        what = "columns of the input have the names of columns of a prediction; in the output"
+        message = f"{what} {', '.join([*shown, *more])}"
         return (Finding("warning", "renamed-columns", message),)
 
 
 def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool = False) -> Layout:
-    """Return the columns of the predictions of some texts.
-
-    Of one text alone, the likeliest of many labels are shown by default.
-    """
+    """Return the columns of predictions; of one text alone, the likeliest of many labels."""
     count = len(classifier.scheme)
     every = shown.every if shown.every is not None else count <= FEW and shown.top is None
     top = min(shown.top or (FEW // 2 if is_one and not every else 0), count)
@@ -147,12 +128,9 @@ def predictions(
 def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = None) -> Table:
     """Return the table of the predictions of m rows.
 
-    Its columns are those of the input, with `id` before them where none of them names the rows,
-    or `id` and `text` where the layout has none. Then `prediction` (a list of label names when
-    multi-label; None where the classifier abstains), `set` (label names, likeliest first) if it
-    makes prediction sets, `probability` (of the predicted label; of the likeliest when
-    multi-label), `label_1`, `probability_1`, ... of the likeliest labels, and `probability:LABEL`
-    of each label, where the layout has them.
+    After the columns of the input, or `id` and `text`: `prediction` (label names when multi-label;
+    None where the classifier abstains), `set` (likeliest first), `probability` (of the predicted
+    label; of the likeliest when multi-label), `label_1`, `probability_1`, ..., `probability:LABEL`.
     """
     layout = layout or Layout()
     scheme, decision = classifier.scheme, classifier.decision
@@ -167,7 +145,11 @@ def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = No
     if (sets := decision.sets(found)) is not None:
         pairs = zip(likely, sets, strict=True)
         table["set"] = [[scheme.names[i] for i in order if among[i]] for order, among in pairs]
-    table["probability"] = _highest(classifier, found).tolist()
+    if scheme.multilabel:
+        table["probability"] = found.max(axis=1).tolist()
+    else:
+        given = decision.labels(found, multilabel=False)
+        table["probability"] = found[np.arange(len(given)), given].tolist()
     for place in range(layout.top):
         best = likely[:, place]
         table[f"label_{place + 1}"] = [scheme.names[i] for i in best]
@@ -176,11 +158,3 @@ def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = No
         named = enumerate(scheme.names)
         table |= {f"{PREFIX}{name}": found[:, column].tolist() for column, name in named}
     return table
-
-
-def _highest(classifier: Classifier, probabilities: Floats) -> Floats:
-    """Return (m,) the probability of the predicted label, or the highest when multi-label."""
-    if classifier.scheme.multilabel:
-        return np.asarray(probabilities.max(axis=1))
-    given = classifier.decision.labels(probabilities, multilabel=False)
-    return np.asarray(probabilities[np.arange(len(given)), given])

@@ -50,20 +50,17 @@ class Adaptation:
         learning_rate: highest learning rate; None (the default) is 5e-5 for a hidden size of 384,
             decreases in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
-        masked_share: share of the tokens that a masked language model has to predict, above 0
-            and below 1; 0.15 by default.
+        masked_share: share of the tokens to predict, above 0 and below 1; 0.15 by default.
         schedule: "linear" (the default), "one-cycle" or "slanted-triangular".
         warmup_share: share of the steps; None (the default) is that of the schedule.
-        discriminative: factor between the learning rates of a layer group and the one above it,
-            1.0 (equal) by default.
+        discriminative: learning rate of a layer group over that of the one above, 1.0 by default.
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
         dropout_multiplier: factor on every dropout probability of the encoder; None (the default)
             is 0, since one pass over much text hardly overfits, and 1 for AWD-LSTM.
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
-            The weights of the best evaluation are kept.
-        patience: evaluations without improvement after which training stops; None (the default)
-            never stops early.
+        patience: evaluations without improvement after which training stops; by default it never
+            stops early. The weights of the best evaluation are kept.
         precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
     """
 
@@ -115,11 +112,7 @@ def adapt(
             was never stopped. A finished encoder with the same settings is returned as it is.
         track: trackers that receive the scalars of training, such as "tensorboard".
         checkpoint_seconds: seconds between two checkpoints for `resume`, 60 by default.
-        listener: receives progress; by default messages and a progress bar are shown on a
-            terminal or in a notebook.
-
-    Returns:
-        the folder, and the figures on held-out text.
+        listener: receives progress; by default it is shown on a terminal or in a notebook.
 
     Raises:
         FinetextError: the corpus, the folder or a setting cannot be used, or training failed.
@@ -142,10 +135,8 @@ def adapt_to(
 
 def checked(settings: Adaptation) -> Adaptation:
     """Return the settings with types and ranges checked, and the path of an encoder folder."""
-    values = asdict(settings)
-    if not is_alias(settings.encoder):
-        values["encoder"] = absolute(settings.encoder)
-    settings = made("adapt", Adaptation, values)
+    encoder = settings.encoder if is_alias(settings.encoder) else absolute(settings.encoder)
+    settings = made("adapt", Adaptation, asdict(settings) | {"encoder": encoder})
     objective_of(settings.encoder)
     longest_input(settings.encoder, settings.max_length)
     return settings

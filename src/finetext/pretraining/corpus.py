@@ -31,14 +31,9 @@ from finetext.storage.locks import is_started
 class CorpusSettings:
     """How a corpus is read, and which texts it leaves out.
 
-    Attributes:
-        read: how to read it.
-        validation: source of the held-out texts; None (the default) takes them from the corpus.
-        held_out: share of the texts that are held out, 0.05 by default.
-        most_held_out: the most texts held out, 2,000 by default.
-        exclude: data whose texts are left out of the corpus.
-        with_test: whether test rows are included; they are left out by default.
-        test: texts of known test rows, which are always left out.
+    Held out are the texts of `validation`, or else the share `held_out` of the corpus, at most
+    `most_held_out` texts. Left out are the texts of `exclude` and of the known test rows `test`,
+    and those of all test rows unless `with_test` is true.
     """
 
     read: ReadSettings = field(default_factory=ReadSettings)
@@ -106,12 +101,7 @@ class _Rows(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
-def read_corpus(
-    source: Any,
-    settings: CorpusSettings | None = None,
-    seed: int = 0,
-    test: Sequence[str] = (),
-) -> Corpus:
+def read_corpus(source: Any, settings: CorpusSettings | None = None, seed: int = 0) -> Corpus:
     """Read texts for a language model; labels are ignored, test rows and repeats left out."""
     settings = settings or CorpusSettings()
     is_several = isinstance(source, tuple) and all(isinstance(one, str | Path) for one in source)
@@ -122,7 +112,7 @@ def read_corpus(
     sieve.leave_out("blank", [""])
     sieve.leave_out("test", settings.test)
     if not settings.with_test:
-        sieve.leave_out("test", [*test, *(text for part in parts for text in part.test)])
+        sieve.leave_out("test", [text for part in parts for text in part.test])
     for other in settings.exclude:
         rows = _rows(other, ReadSettings(), seed)
         sieve.leave_out(f"that occur in {_name(other)}", [*rows.texts, *rows.bare])
@@ -240,20 +230,18 @@ def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:
     """Return all rows of a source, and those with a label as training would read them."""
+    with_label = None
+    if settings.labelled:
+        try:
+            dataset = read(source, settings=settings)
+            return dataset, dataset
+        except UnlabelledError:
+            pass
+        except DataError:
+            with suppress(DataError):
+                with_label = read(source, settings=replace(settings, drop_unlabelled=True))
     without = replace(settings, labelled=False, label=None, drop_unlabelled=False)
-    if not settings.labelled:
-        return read(source, settings=without), None
-    try:
-        dataset = read(source, settings=settings)
-        return dataset, dataset
-    except UnlabelledError:
-        return read(source, settings=without), None
-    except DataError:
-        dataset = read(source, settings=without)
-    try:
-        return dataset, read(source, settings=replace(settings, drop_unlabelled=True))
-    except DataError:
-        return dataset, None
+    return read(source, settings=without), with_label
 
 
 def _test_texts(dataset: Dataset, seed: int) -> list[str]:

@@ -123,10 +123,6 @@ class Workplace:
     folder: Path
     state: Path
 
-    def recalled(self, name: str) -> Any:
-        """Return what was remembered under a name, even before a kill; None if nothing."""
-        return self.begun()["facts"].get(name)
-
     def remember(self, name: str, value: Any) -> None:
         """Keep a value, in the types of JSON, until training is finished."""
         values = self.begun()

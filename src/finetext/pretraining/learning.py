@@ -53,9 +53,6 @@ from finetext.training.plan import Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
 
-FIGURES: Final = {
-    "loss": "validation loss", "accuracy": "validation accuracy", "perplexity": "perplexity"
-}  # fmt: skip
 PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
 
 
@@ -253,7 +250,7 @@ def _learn(
 
     def figures() -> dict[str, float]:
         found = task.evaluate(model.eval()).figures
-        return {figure: found[key] for figure, key in FIGURES.items()}
+        return {figure.removeprefix("validation "): of for figure, of in found.items()}
 
     def tell(when: str, found: Mapping[str, float]) -> None:
         context.say(
@@ -261,7 +258,7 @@ def _learn(
             f"{found['accuracy']:.3f}, perplexity {found['perplexity']:,.1f}"
         )
 
-    before: dict[str, float] | None = place.recalled("before")
+    before: dict[str, float] | None = place.begun()["facts"].get("before")
     if before is None:
         before = figures()
         place.remember("before", before)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,7 +74,7 @@ class RowsTask(ABC):
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Return tensors of the rows, with the `places` to predict and their `answers`."""
-        return self._batch(self.texts, rows, lambda places: self.questions(self.texts, places))
+        return self._batch(self.texts, rows)
 
     @abstractmethod
     def weight(self, rows: Integers) -> float:
@@ -88,14 +88,10 @@ class RowsTask(ABC):
 
     def evaluate(self, model: Any) -> Evaluation:
         """Return loss, accuracy and perplexity on held-out texts."""
-
-        def fixed(places: Integers) -> Questions:
-            return Questions(*(part[places] for part in self._fixed))
-
         with _evaluating(model) as score:
 
             def forward(rows: Integers) -> None:
-                batch = self._batch(self.held_out, rows, fixed)
+                batch = self._batch(self.held_out, rows, self._fixed)
                 batch = {name: of.to(model.device) for name, of in batch.items()}
                 if len(batch["answers"]):
                     score.count(logits_at(model, batch, self.causal), batch["answers"])
@@ -111,16 +107,14 @@ class RowsTask(ABC):
     def load_state(self, tensors: Mapping[str, Any]) -> None:  # noqa: B027 (nothing to do)
         """Ignore the state."""
 
-    def _batch(
-        self,
-        texts: PackedTexts,
-        rows: Sequence[int] | Integers,
-        ask: Callable[[Integers], Questions],
-    ) -> dict[str, Any]:
+    def _batch(self, texts: PackedTexts, rows: Any, fixed: Any = None) -> dict[str, Any]:
         import torch
 
         layout = texts.layout(rows)
-        ids, asked, answers = ask(layout.places)
+        if fixed is None:
+            ids, asked, answers = self.questions(texts, layout.places)
+        else:
+            ids, asked, answers = (part[layout.places] for part in fixed)
         return texts.batch(layout, ids) | {
             "places": torch.from_numpy(np.flatnonzero(layout.there)[asked]),
             "answers": torch.from_numpy(answers[asked]),
@@ -128,7 +122,7 @@ class RowsTask(ABC):
 
     @cached_property
     def _fixed(self) -> Questions:
-        """The fixed questions about held-out texts."""
+        """The questions about held-out texts."""
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
@@ -155,11 +149,7 @@ class MaskedTask(RowsTask):
         return cls(texts, held_out, int(tokenizer.mask_token_id), ordinary, share, **named)
 
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
-        """Choose words of the share; 8 in 10 are masked, 1 in 10 is replaced by random tokens.
-
-        A word is chosen and changed as a whole; special tokens never are. At the least one word
-        is asked about.
-        """
+        """Choose whole words of the share, at least one; 8 in 10 are masked, 1 in 10 replaced."""
         import torch
 
         ids, kinds = texts.ids[places].astype(np.int64), texts.words[places]
@@ -289,7 +279,8 @@ class StreamTask:
 
         text = np.concatenate(self.held_out).astype(np.int64)
         count = max(1, min(EVALUATED_STREAMS, len(text) // (WINDOWS_A_STREAM * self.bptt)))
-        streams = torch.from_numpy(_cut(text, count)).to(model.device)
+        streams = torch.from_numpy(text[: len(text) // count * count].reshape(count, -1))
+        streams = streams.to(model.device)
         state = None
         with _evaluating(model) as score:
             for start in range(0, streams.shape[1] - 1, self.bptt):
@@ -334,8 +325,8 @@ class StreamTask:
             if self.shuffle:
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
                 documents = [documents[row] for row in order]
-            text = np.concatenate(documents).astype(np.int64)
-            self._read = (epoch, _cut(text, self.streams))
+            text = np.concatenate(documents).astype(np.int64)[: self._length * self.streams]
+            self._read = (epoch, text.reshape(self.streams, -1))
         return self._read[1]
 
     def _windows(self, epoch: int) -> Integers:
@@ -351,12 +342,13 @@ class StreamTask:
         return np.array(sizes, dtype=np.int64)
 
 
+@dataclass
 class Score:
-    """Running sums of loss and accuracy on held-out text."""
+    """Running sums of loss and correct tokens on held-out text."""
 
-    def __init__(self) -> None:
-        """Start at zero."""
-        self._loss, self._right, self._tokens = 0.0, 0, 0
+    _loss: float = 0.0
+    _right: int = 0
+    _tokens: int = 0
 
     def count(self, logits: Any, answers: Any) -> None:
         """Add (m, vocabulary) logits and the m correct tokens."""
@@ -404,9 +396,3 @@ def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
         return model(**model_inputs(bare, batch, causal)).logits[0].float()
     finally:
         hook.remove()
-
-
-def _cut(text: Integers, streams: int) -> Any:
-    """Return a text as (streams, length), without the remainder."""
-    length = len(text) // streams
-    return text[: streams * length].reshape(streams, length)

@@ -156,14 +156,11 @@ def checked(settings: Pretraining) -> Pretraining:
         for name, why in (("tokenizer", "reads whole words"), ("heads", "has no attention")):
             if getattr(settings, name) is not None:
                 raise RecipeError(f"pretrain: AWD-LSTM {why}; leave the {name} out")
-        least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers, the others words"
+        least, of_them = len(MARKERS) + 1, f"{len(MARKERS)} are markers"
     else:
-        parts, count = ("", 1) if settings.tokenizer != "bpe" else (f"{BYTES} bytes, ", BYTES)
-        least = len(SPECIAL) + count
-        of_them = (
-            f"{len(SPECIAL)} are special tokens, {parts}the others characters and tokens made of "
-            "them"
-        )
+        is_bytes = settings.tokenizer == "bpe"
+        least = len(SPECIAL) + (BYTES if is_bytes else 1)
+        of_them = f"{len(SPECIAL)} are special tokens{f', {BYTES} bytes' if is_bytes else ''}"
     if sizes.pieces < least:
         raise RecipeError(f"pretrain: pieces = {sizes.pieces}: ask for {least} or more; {of_them}")
     if settings.max_length is not None and settings.max_length > sizes.context:

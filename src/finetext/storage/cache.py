@@ -23,13 +23,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
     """Return arrays from the cache, or make them and put them there.
 
-    A file that cannot be read or written is ignored.
-
-    Args:
-        cache: the cache folder; None always makes them.
-        kind: what they are, the name of a folder in it.
-        key: hash of everything they depend on.
-        make: makes them, by name.
+    `key` is the hash of what they depend on; a file that cannot be read or written is ignored.
     """
     if cache is None:
         return make()

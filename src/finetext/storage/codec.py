@@ -18,27 +18,16 @@ Value = TypeVar("Value")
 
 
 def to_json(value: Any) -> Any:
-    """Return a dataclass, or a sequence or mapping of them, as JSON values.
-
-    Keys are the names of the fields, in their order. What is not finite becomes None.
-    """
+    """Return a dataclass, or a sequence or mapping of them, as JSON values; None if not finite."""
     return finite(_adapter(type(value)).dump_python(value, mode="python", warnings=False))
 
 
 def from_json(
     kind: type[Value], values: Any, what: str, error: type[FinetextError] = RunError
 ) -> Value:
-    """Return an instance of a type, read from JSON values.
+    """Return an instance of a type built of dataclasses, read from JSON values.
 
-    Args:
-        kind: a dataclass, or a type built of them such as `tuple[Finding, ...]`. A field of type
-            `Number` (in `finetext.core.arrays`) reads None as not a number.
-        values: what `to_json` wrote, as `json.loads` returns it.
-        what: the file or thing that is read, which begins the message.
-        error: the exception to raise.
-
-    Raises:
-        FinetextError: of the type `error`; a key is missing, or a value is of another type.
+    Raises an `error` that begins with `what`. A field of type `Number` reads None as not a number.
     """
     from pydantic import ValidationError
 

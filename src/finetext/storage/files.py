@@ -48,11 +48,8 @@ def put_in_place(unfinished: Path, place: Path) -> None:
 
 
 def finish_folder(folder: Path) -> None:
-    """Write a folder of results to the disk, its files as readable as new files are.
-
-    safetensors writes files that only their owner can read, which is no use to a server.
-    """
-    mask = os.umask(0)
+    """Write a folder of results to the disk, its files as readable as new files are."""
+    mask = os.umask(0)  # safetensors writes files that only their owner can read
     os.umask(mask)
     for path in folder.rglob("*"):
         if path.is_file():

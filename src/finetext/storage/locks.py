@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -52,10 +52,7 @@ def is_started(folder: Path) -> bool:
 
 
 def is_free(folder: Path) -> bool:
-    """Return whether something new can start in a folder.
-
-    It is missing, empty, or holds only what was written before a killed run or curve had started.
-    """
+    """Return whether a folder is missing, empty, or holds only what was written before a start."""
     if not folder.is_dir():
         return not folder.exists()
     names = {path.name for path in folder.iterdir()}
@@ -64,13 +61,7 @@ def is_free(folder: Path) -> bool:
 
 
 def check_folder(out: Path, resume: bool, held: Callable[[Path], Held]) -> None:
-    """Raise a RunError for a folder that cannot be used, before any work is done.
-
-    Args:
-        out: the folder that was asked for.
-        resume: whether what it holds may be resumed.
-        held: returns what a folder that is not free holds; None if that is nothing known.
-    """
+    """Raise a RunError for a folder that cannot be used, before any work is done."""
     if not os.path.isdir(out) or is_free(out):
         check_writable(out)
         return
@@ -97,11 +88,9 @@ def check_writable(out: Path) -> None:
         raise RunError(f"the folder {out} cannot be written: {error.strerror}") from None
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[Path]:
+def claimed(folder: Path) -> AbstractContextManager[Path]:
     """Lock a folder while the body runs; it is made if missing, and removed again if still free."""
-    with _claimed_first([folder]) as first:
-        yield first
+    return _claimed_first([folder])
 
 
 @contextmanager

@@ -25,10 +25,7 @@ _HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each value that differs: "seed was 1 and is 2".
-
-    A missing value is None, "not set". Of hashes and mappings it is only said that they changed.
-    """
+    """Return a phrase for each value that differs: "seed was 1 and is 2" ("not set" if missing)."""
     phrases = []
     for name in sorted({*was, *now}):
         pair = was.get(name), now.get(name)
@@ -45,14 +42,7 @@ def check_same(
     now: Mapping[str, Any],
     error: type[FinetextError] = RecipeError,
 ) -> None:
-    """Raise an error that names what differs from what something was started with.
-
-    Args:
-        what: what is resumed, for the message: "the encoder in FOLDER".
-        was: names and values that determine the result, as it was started with.
-        now: the same, as they are asked for.
-        error: the exception to raise.
-    """
+    """Raise an error that lists in what `what`, such as "the encoder in FOLDER", differs."""
     if differing := differences(was, now):
         raise error(
             f"{what} has other settings: {'; '.join(differing)}. Give the same settings to resume "
@@ -80,22 +70,10 @@ def _object(line: str) -> dict[str, Any] | None:
 
 @final
 class ResumeLog:
-    """A log of finished steps below a header that says what they are steps of.
-
-    Each line is on the disk before the next is written. A line that a kill cut short is dropped.
-
-    Attributes:
-        steps: the finished steps, in their order.
-    """
+    """A log of finished steps below a header; a line that a kill cut short is dropped."""
 
     def __init__(self, path: Path, header: Mapping[str, Any], what: str) -> None:
-        """Read the log, or begin it; raises a RunError.
-
-        Args:
-            path: the file.
-            header: what all steps share; keys that only the file has are ignored.
-            what: see `check_same`.
-        """
+        """Read the log of a header with the same values, or begin it; raises a RunError."""
         self.path = path
         self.steps: list[dict[str, Any]] = []
         try:
@@ -147,10 +125,7 @@ _SECONDS_BETWEEN: Final = 5.0
 
 @final
 class Attempts:
-    """The seconds and findings of one training over all its attempts.
-
-    A new attempt continues the last one if that left a checkpoint.
-    """
+    """The seconds and findings of one training over all attempts that continue its checkpoint."""
 
     def __init__(self, place: Path, context: FitContext, results: tuple[str, ...] = ()) -> None:
         """Remove the results of an unfinished attempt from a folder, and start the clock."""
