@@ -131,6 +131,12 @@ def test_names_of_ids_from_files(tmp_path: Path, name: str, content: str) -> Non
     assert f"names from {name}" in data.description
 
 
+def test_quoted_names_with_commas(tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text('"so, so"\n"fine, really"\n')
+    settings = ReadSettings(label_names=tmp_path / "names.csv")
+    assert read(rows(1, 0), settings=settings).labels == ["fine, really", "so, so"]
+
+
 def test_names_in_memory() -> None:
     for given in (["sad", "glad"], {"0": "sad", "1": "glad"}, ("sad", "glad")):
         data = read(rows(1, 0), settings=ReadSettings(label_names=given))

@@ -152,11 +152,9 @@ def test_registered_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "toy data.csv"
     path.write_text("text,label\none text,x\ntwo texts,y\n")
-    monkeypatch.setattr("finetext.data.sources.urlopen", lambda url, timeout: path.open("rb"))
-    assert len(read("https://example.org/toy%20data.csv?x=1")) == 2
-
-
-def test_unreachable_url() -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("finetext.data.sources.urlopen", lambda url, timeout: path.open("rb"))
+        assert len(read("https://example.org/toy%20data.csv?x=1")) == 2
     with pytest.raises(DataError, match=r"cannot fetch http://127.0.0.1:9/x.csv"):
         read("http://127.0.0.1:9/x.csv")
 

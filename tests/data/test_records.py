@@ -123,16 +123,20 @@ def test_hub_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked[-1] == ("owner/name", "config")
 
 
-def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("Couldn't reach it"), "from the Hub: Couldn't reach it"),
+        (ValueError("\n"), "from the Hub: ValueError: $"),
+    ],
+)
+def test_errors_of_the_hub(monkeypatch: pytest.MonkeyPatch, error: Exception, message: str) -> None:
+    def load(path: str, config: str | None = None) -> None:
+        raise error
 
     monkeypatch.setattr("finetext.data.records.hub_answers", lambda: True)
-
-    def load(path: str, config: str | None = None) -> None:
-        raise ConnectionError(f"Couldn't reach {path!r}")
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    with pytest.raises(DataError, match="Couldn't reach 'owner/name'"):
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(DataError, match=message):
         read("hub:owner/name")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -97,10 +98,9 @@ def named(batch: Batch, name: str) -> str:
 
 def has_column(batch: Batch, name: str) -> bool:
     """Whether a batch has a column of that name or number."""
-    try:
+    with suppress(DataError):
         return bool(named(batch, name))
-    except DataError:
-        return False
+    return False
 
 
 def by_name(names: Sequence[str], free: Sequence[str]) -> str | None:
@@ -125,7 +125,7 @@ def _find_text(batch: Batch, free: Sequence[str]) -> str:
 def _mean_length(values: Sequence[Any]) -> float:
     """Mean characters of the strings in a column, 0 unless one has a space or there are few."""
     strings = [value for value in values[:_SAMPLE] if isinstance(value, str)]
-    if not strings or all(is_number(value) for value in strings if value):
+    if all(is_number(value) for value in strings if value):
         return 0.0
     spaced = any(" " in value or not value.isascii() for value in strings)
     return sum(map(len, strings)) / len(strings) if spaced or len(strings) < 20 else 0.0

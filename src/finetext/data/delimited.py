@@ -233,9 +233,8 @@ def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) ->
     """Read records with quotes by RFC 4180; an incomplete text may leave an open record over."""
 
     def refuse(bad: BadRow) -> None:
-        raise csv.Error(
-            f"line {bad.line}: {bad.reason}; a quote inside a quoted field must be doubled"
-        )
+        advice = "a quote inside a quoted field must be doubled"
+        raise csv.Error(f"line {bad.line}: {bad.reason}; {advice}")
 
     return _quoted_or_rejected(text, delimiter, complete, first, refuse)
 

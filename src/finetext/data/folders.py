@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from operator import or_
 from pathlib import PurePosixPath
 from typing import Final
@@ -66,11 +67,9 @@ def _data_files(files: Sequence[File], other: Sequence[File]) -> list[File]:
 
 def label_name_files(files: Sequence[File]) -> tuple[File, ...]:
     """Return the files that by their name may list the names of the labels."""
-    return tuple(
-        file
-        for file in files
-        if file.path.stem.lower() in _NAME_STEMS and file.path.suffix.lower() in _NAME_SUFFIXES
-    )
+    paths = [PurePosixPath(file.path.name.lower()) for file in files]
+    named = [path.stem in _NAME_STEMS and path.suffix in _NAME_SUFFIXES for path in paths]
+    return tuple(compress(files, named))
 
 
 def _without_shared_folders(files: Sequence[File]) -> list[File]:

@@ -68,12 +68,9 @@ def names_in(value: Any) -> list[str]:
 
 def list_in(cell: str) -> list[Any] | None:
     """Return the list in a cell as Python or JSON writes it, "['joy', 'anger']"; None if none."""
-    if not cell.startswith("["):
-        return None
-    try:
-        found = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return None
+    found = None
+    with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        found = ast.literal_eval(cell) if cell.startswith("[") else None
     return found if isinstance(found, list) else None
 
 
@@ -130,9 +127,8 @@ def comma_joined(value: Any) -> Any:
     """Return a list of labels as one string, as predictions have it; any other value as it is."""
     if not isinstance(value, list):
         return value
-    if any("," in name for name in value):
-        return json.dumps(value, ensure_ascii=False)
-    return ",".join(value)
+    has_comma = any("," in name for name in value)
+    return json.dumps(value, ensure_ascii=False) if has_comma else ",".join(value)
 
 
 class Word(Enum):
@@ -152,8 +148,7 @@ def written(names: Sequence[str], scheme: LabelScheme) -> str:
 
 def joined(names: Iterable[str], scheme: LabelScheme) -> str:
     """Return several labels as a cell, in the order given."""
-    joiner = _review_joiner(scheme)
-    if joiner is None:
+    if (joiner := _review_joiner(scheme)) is None:
         return json.dumps(list(names), ensure_ascii=False)
     return joiner.join(names) or f"({Word.NONE.value})"
 

@@ -153,7 +153,7 @@ def _names_from(source: Any, folder: Path | None) -> tuple[dict[str, str], str]:
     if not isinstance(source, str | Path):
         return dict(_numbered(source)), "the given names"
     path = Path(source)
-    if not path.is_file() and folder is not None and (folder / path).is_file():
+    if not path.is_file() and folder is not None:
         path = folder / path
     if not path.is_file():
         raise DataError(f"there is no file of label names {str(source)!r}")
@@ -191,7 +191,8 @@ def _parse_names(file: File) -> dict[str, str]:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=joiner) if row]
         if not rows[0][0].strip().lstrip("-").isdecimal() and len(rows) > 1:
             rows = rows[1:] if rows[1][0].strip().isdecimal() else rows
-        found = {row[0].strip(): row[1].strip() for row in rows}
+        found = {row[0].strip(): row[1].strip() for row in rows if len(row) > 1}
+        found = found or dict(_numbered(row[0].strip() for row in rows))  # quoted names alone
     if not found:
         raise DataError(f"{file.name} holds no label names")
     return found

@@ -16,15 +16,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.data.columns import TEXT_NAMES, by_name, is_number
 from finetext.data.formats import parse_table
-from finetext.data.label_cells import (
-    Cell,
-    Names,
-    as_strings,
-    cells_of,
-    labels_in,
-    missing,
-    parts_of,
-)
+from finetext.data.label_cells import Cell, Names, as_strings, cells_of, labels_in, parts_of
 from finetext.data.rows import SPLIT_WORDS, Batch
 from finetext.data.sources import file_at, gunzipped
 
@@ -163,7 +155,7 @@ def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:
 
 def _is_number(value: Any) -> bool:
     try:
-        return not missing(value) and float(value) == float(value)
+        return float(value) == float(value)
     except (TypeError, ValueError):
         return False
 

@@ -74,11 +74,10 @@ def _from_rows(
     rows: Sequence[Mapping[str, Any]], name: str, form: str, lines: Sequence[int] | None = None
 ) -> Batch:
     """Columns from mappings; a key that a row lacks is missing there (None)."""
-    names = list(dict.fromkeys(str(key) for row in rows for key in row))
-    columns: dict[str, list[Any]] = {key: [None] * len(rows) for key in names}
+    columns: dict[str, list[Any]] = {}
     for place, row in enumerate(rows):
         for key, value in row.items():
-            columns[str(key)][place] = value
+            columns.setdefault(str(key), [None] * len(rows))[place] = value
     return Batch(name, columns, form, lines)
 
 
@@ -248,7 +247,7 @@ def read_hub(name: str) -> Source:
             f"cannot read {name!r}: it is not on this machine and the Hugging Face Hub cannot be "
             "reached; check the network, or give a file you have"
         )
-    reasons = []
+    reason = ""
     for path, chosen in ways:
         try:
             loaded = datasets.load_dataset(path, chosen)
@@ -260,8 +259,9 @@ def read_hub(name: str) -> Source:
         except ConnectionError as error:
             raise DataError(f"cannot read {name!r} from the Hub: {error}") from None
         except Exception as error:  # datasets raises errors of many packages
-            reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"[:300])
-    raise DataError(f"cannot read {name!r} from the Hub: {reasons[0]}")
+            first_line = str(error).strip().partition("\n")[0]
+            reason = reason or f"{type(error).__name__}: {first_line}"[:300]
+    raise DataError(f"cannot read {name!r} from the Hub: {reason}")
 
 
 def _cached(path: str) -> bool:
@@ -279,11 +279,8 @@ def hub_answers() -> bool:
     """Whether the Hub's address can be resolved: quick, while a failed download takes a minute."""
     from huggingface_hub.constants import ENDPOINT, is_offline_mode
 
-    if is_offline_mode():
-        return False
-    if getproxies():
-        return True
-    try:
+    if is_offline_mode() or getproxies():
+        return not is_offline_mode()
+    with suppress(OSError):
         return bool(socket.getaddrinfo(urlparse(ENDPOINT).hostname, 443))
-    except OSError:
-        return False
+    return False

@@ -141,7 +141,6 @@ class Rows:
     bad: Sequence[BadRow] = ()
 
     def __len__(self) -> int:
-        """The number of rows, including bad ones."""
         return len(self.ids) + len(self.bad)
 
     def part(self, start: int, stop: int) -> Rows:

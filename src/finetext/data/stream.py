@@ -223,11 +223,8 @@ def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             names = column_names(file.schema_arrow.names)
             for batch in file.iter_batches(ROWS):
-                columns = {
-                    name: batch.column(place).to_pylist()
-                    for place, name in enumerate(names)
-                    if name in only or not only
-                }
+                needed = [at for at, name in enumerate(names) if name in only or not only]
+                columns = {names[at]: batch.column(at).to_pylist() for at in needed}
                 done += len(batch)
                 yield Batch(str(path), columns, "Parquet"), done / file.metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
