@@ -27,15 +27,11 @@ if TYPE_CHECKING:
     from finetext.training.rate_finder import RateCurve
 
 _LONGEST_NAME: Final = 20
-_MOST_WITH_INTERVALS: Final = 3
 COLUMNS: Final = (
     *("method", "labels", "kind", "score", "low", "high", "gain", "gain_low", "gain_high"),
     "seconds",
 )
 _MARKERS: Final = "osD^vPX"
-_MOST_SIZES: Final = 8
-"""Sizes with a number below; of more, the smallest have none."""
-_MOST_POINTS: Final = 400
 _MOST_LINES: Final = 100
 _STYLES: Final = ("-", "--", ":")
 _LOSS: Final = "training loss"
@@ -45,7 +41,7 @@ _RATE: Final = "learning rate"
 
 def curve_lines(curve: Curve) -> list[str]:
     """Return a table of sizes and methods, then sentences on the result."""
-    with_intervals = len(curve.rungs) <= _MOST_WITH_INTERVALS
+    with_intervals = len(curve.rungs) <= 3
 
     def cell(score: Score | None, mark: str = "") -> str:
         interval = ends(score) if with_intervals and score is not None else ""
@@ -196,7 +192,7 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
         axes.plot(labels, means, color=color, linewidth=1.2, linestyle="--")
     axes.set_xscale("log")
     ahead = [e.labels for e in curve.best.expected if e.times >= 2]
-    ticks = [*curve.sizes[-_MOST_SIZES:], *ahead]
+    ticks = [*curve.sizes[-8:], *ahead]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks], rotation=30)
     axes.xaxis.set_minor_locator(NullLocator())
     if any(of.expected for of in curve.rungs):
@@ -298,7 +294,7 @@ class Curves:
     def _draw(self, axes: Axes, title: str, names: Sequence[str]) -> None:
         for place, name in enumerate(names):
             curve = self.series[name]
-            steps = evenly(list(curve), _MOST_POINTS)
+            steps = evenly(list(curve), 400)
             look: dict[str, Any] = {
                 "color": SERIES[place % len(SERIES)],
                 "linestyle": _STYLES[place // len(SERIES) % len(_STYLES)],

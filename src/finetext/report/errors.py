@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from rich.console import Console
 
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
@@ -30,14 +31,6 @@ from finetext.report.rendering import (
     write_page,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-CONFUSIONS_SHOWN: Final = 10
-LOWEST_SHOWN: Final = 5
-SLICES_SHOWN: Final = 20
-NEAREST_SHOWN: Final = 5
-_MOST_PAIRS: Final = 30
 _LONGEST_LABEL: Final = 50
 _HANG: Final = " " * 8
 
@@ -73,7 +66,7 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
     names, scores = predictions.scheme.names, per_class(predictions, seed)
     counts, totals = confusion(predictions), np.array([row.support for row in scores])
     wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:30]
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
     caption = (
         f"Precision, recall and F1 of each label by {method} on test rows, with 95% confidence "
@@ -120,12 +113,12 @@ def errors_lines(found: Errors, name: str) -> list[str]:
         several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
         title = "label missed → label given wrongly" if several else "truth → prediction"
         lines += ["", f"Most frequent confusions: {title}, with the highest loss"]
-    for each in found.confusions[:CONFUSIONS_SHOWN]:
+    for each in found.confusions[:10]:
         truth, given = (short(of, _LONGEST_LABEL) for of in (each.truth, each.prediction))
         said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
         lines += wrapped(said, most=3, hang=_HANG)
         lines += [line for row in each.examples[:1] for line in _text_lines(row)]
-    lowest = _judged_lines(found.lowest[:LOWEST_SHOWN])
+    lowest = _judged_lines(found.lowest[:5])
     return [*lines, "", "Lowest losses: confident, and right", *lowest]
 
 
@@ -172,7 +165,7 @@ def slices_lines(found: Slices, name: str) -> list[str]:
             "beside it"
         )
     worse = [each for each in found.slices if each.worse]
-    shown = worse[:SLICES_SHOWN] or found.slices[:NEAREST_SHOWN]
+    shown = worse[:20] or found.slices[:5]
     rows = [["slice", "rows", title[:18], "difference", "p"]]
     for each in shown:
         kind = short(f"{each.kind.removeprefix('column:')}: {each.name}", 24)

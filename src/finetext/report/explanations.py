@@ -5,28 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
 
 from finetext.core.wording import counted
 from finetext.diagnosis.explain import ClassWords, Explanation
 from finetext.report.rendering import render_page, write_page
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-STRONG: Final = 0.4
-"""Share of the strongest attribution from which a word is marked."""
-LITTLE: Final = 0.01
-"""Lost probability that means nothing."""
-MUCH: Final = 0.1
-"""Share of a score that attributions should not miss."""
 WORD_COLUMNS: Final = (
     *("id", "prediction", "label", "probability", "start", "end", "word", "attribution"),
     *("lost_top", "lost_random", "way"),
 )
 _BAR: Final = 20
 _WORDS_SHOWN: Final = 15
-_WORDS_PER_LABEL: Final = 10
 _STYLES: Final = {"+": "bold cyan", "-": "bold yellow"}
 
 
@@ -62,8 +55,6 @@ def parts(explanation: Explanation) -> list[Part]:
 
 def show_explanation(explanation: Explanation, console: Console) -> None:
     """Print the text with its strong words marked, the words with their numbers, and the check."""
-    from rich.text import Text
-
     given = ", ".join(explanation.predicted) or "no label"
     console.print(Text(f"prediction: {given}", style="bold"))
     console.print(
@@ -73,7 +64,7 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
     if explanation.words:
         line, every = Text("\n"), parts(explanation)
         for part in every:
-            if part.attribution and part.share >= STRONG:
+            if part.attribution and part.share >= 0.4:
                 line.append(f"[{part.sign}{part.text}]", style=_STYLES[part.sign])
             else:
                 is_unread = explanation.unread > 0 and part is every[-1]
@@ -111,7 +102,7 @@ def remarks(explanation: Explanation) -> list[str]:
         change = explanation.score - explanation.base
         found = sum(word.attribution for word in explanation.words)
         missed = abs(change - found) / max(abs(change), 1.0)
-        if missed > MUCH:
+        if missed > 0.1:
             said.append(f"the attributions miss {missed:.0%} of the score, which changes abruptly")
     if explanation.unread:
         beyond = counted(explanation.unread, "word")
@@ -124,7 +115,7 @@ def _verdict(explanation: Explanation) -> list[str]:
     top, random = explanation.lost_top, explanation.lost_random
     if top > random or explanation.removed == len(explanation.words):
         return []
-    if max(abs(top), abs(random)) < LITTLE:
+    if max(abs(top), abs(random)) < 0.01:
         return ["neither matters: the rest of the text is evidence for the same label"]
     return ["do not trust these attributions: random words matter as much"]
 
@@ -138,8 +129,6 @@ def word_rows(row_id: str, of: Explanation) -> list[tuple[Any, ...]]:
 
 def show_class_words(words: ClassWords, console: Console) -> None:
     """Print the words of each label with their numbers."""
-    from rich.text import Text
-
     console.print(Text(f"{counted(words.texts, 'text')}, by {words.way}", style="dim"))
     for label, rows in words.words.items():
         console.print(Text(f"\n{label}", style="bold"))
@@ -153,7 +142,7 @@ def words_shown(words: ClassWords) -> Mapping[str, Sequence[tuple[str, float, in
     """Return label to word, attribution, texts, and length of the bar in % of the longest."""
     shown = {}
     for label, of_label in words.words.items():
-        top = of_label[:_WORDS_PER_LABEL]
+        top = of_label[:10]
         longest = max((abs(attribution) for _, attribution, _ in top), default=0.0) or 1.0
         shown[label] = [(w, a, n, round(100 * abs(a) / longest)) for w, a, n in top]
     return shown

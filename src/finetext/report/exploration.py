@@ -6,27 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths, TokenizedText
 from finetext.report import plots
-from finetext.report.rendering import (
-    Cell,
-    Table,
-    count,
-    render_page,
-    rich_table,
-    share,
-    write_page,
-)
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from finetext.report.rendering import Cell, Table, blocks, count, render_page, share, write_page
 
 _BAR: Final = 24
-_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _COLORS: Final = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _TOKENS_SHOWN: Final = 24
 
@@ -60,14 +54,13 @@ def length_table(lengths: Lengths) -> Table:
 
 def show_exploration(exploration: Exploration, console: Console) -> None:
     """Print classes, lengths and findings; the console decides on width and color."""
-    from rich.text import Text
-
     every = sum(exploration.rows.values())
     console.print(Text(exploration.description or f"{every:,} rows", style="bold"))
     if exploration.classes:
         table = class_table(exploration.classes, exploration.rows)
         totals = [sum(counts.values()) for counts in exploration.classes.values()]
-        bars = [Cell(_bar(total / max(*totals, 1))) for total in totals]
+        shares = (total / max(*totals, 1) for total in totals)
+        bars = [Cell(blocks(max(_BAR * each, each and 0.125)).ljust(_BAR)) for each in shares]
         rows = [(*cells, bar) for cells, bar in zip(table.rows, [*bars, Cell("")], strict=True)]
         console.print(rich_table(replace(table, header=(*table.header, ""), rows=rows)))
     for lengths in (exploration.words, exploration.pieces):
@@ -76,17 +69,19 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
     show_findings(exploration.findings, console)
 
 
-def _bar(share: float) -> str:
-    """A bar in steps of an eighth of a character, at least one unless it is nothing."""
-    eighths = max(round(share * _BAR * 8), 1 if share else 0)
-    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(_BAR)
+def rich_table(table: Table, caption: bool = False) -> RichTable:
+    """Return a table that folds long names to the width of the terminal."""
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+    made.caption = table.caption if caption else None
+    for number, name in enumerate(table.header):
+        made.add_column(name, overflow="fold", justify="right" if number else "left")
+    for row in table.rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return made
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:
     """Print each finding with its severity and the first ids of its rows."""
-    from rich.padding import Padding
-    from rich.text import Text
-
     if not findings:
         console.print("No problems were found.")
     for finding in findings:
@@ -105,8 +100,6 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
 
 def show_tokens(look: TokenizedText, console: Console) -> None:
     """Print a text as characters, words, tokens and ids."""
-    from rich.text import Text
-
     tokens = enumerate(zip(look.pieces, look.ids, strict=True), start=1)
     rows = [(Cell(f"{number}"), Cell(token), Cell(f"{id_}")) for number, (token, id_) in tokens]
     table = rich_table(Table("", ("", "token", "id"), rows))
@@ -124,15 +117,12 @@ def show_tokens(look: TokenizedText, console: Console) -> None:
 
 def show_batch(look: ExampleBatch, console: Console) -> None:
     """Print a batch: for each row its label, its length and its tokens with the padding."""
-    from rich.text import Text
-
     rows, width = len(look.input_ids), len(look.input_ids[0])
     console.print(
         f"a batch of {rows} rows x {width} positions, {look.padding_share:.0%} of them padding "
         "(dim; mask 0)"
     )
-    half, cut = _TOKENS_SHOWN // 2, width > _TOKENS_SHOWN
-    shown = [*range(half), *range(width - half, width)] if cut else list(range(width))
+    half = _TOKENS_SHOWN // 2 if width > _TOKENS_SHOWN else width
     for number, row_id in enumerate(look.row_ids):
         mask, label = look.attention_mask[number], ""
         if look.labels is not None and look.targets is not None:
@@ -140,12 +130,11 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
         tokens = counted(sum(mask), "token")
         console.print(Text(f"row {row_id}{label}, {tokens}", style="bold"))
         line = Text("  ")
-        for position in shown:
+        for position in (*range(half), *range(max(half, width - half), width)):
+            line.append("… " if position == width - half != 0 else "")
             style = "" if mask[position] else "dim"
             token, token_id = look.pieces[number][position], look.input_ids[number][position]
             line.append(token, style=style).append(f"·{token_id} ", style="dim")
-            if cut and position == half - 1:
-                line.append("… ")
         console.print(line)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich.console import Console
 
 from finetext.core import wording
 from finetext.core.registry import load
@@ -15,18 +17,13 @@ from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry
 from finetext.evaluation.several import Pair, Several
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _ALSO: Final = {
     "accuracy": ("accuracy", "test"),
     "subset_accuracy": ("subset", "accuracy"),
     "macro_f1": ("macro F1", "test"),
 }
 _WIDTH: Final = 100
-_SHORTEST_NAME: Final = 8
 _LONGEST_NAME: Final = 50
-_SMALL: Final = 0.002
 _PAIR: Final = "  {:<12}{:<20}{:>9}{:>12}{:>13}"
 _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
 
@@ -64,7 +61,7 @@ def leaderboard_lines(
         )
     table = [*map(list, zip(*header, strict=True)), *rows]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH
-    longest = max(_SHORTEST_NAME, max(len(row[1]) for row in rows) - max(0, beyond))
+    longest = max(8, max(len(row[1]) for row in rows) - max(0, beyond))
     for row in rows:
         row[1] = without_middle(row[1], longest)
     return [
@@ -161,7 +158,7 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
 
 def _pair_lines(found: Several, pair: Pair) -> list[str]:
     difference = pair.comparison.difference
-    written = "+.3f" if (pair.smallest or 1) >= _SMALL else "+.5f"
+    written = "+.3f" if (pair.smallest or 1) >= 0.002 else "+.5f"
     value = "-" if math.isnan(difference.value) else f"{difference.value:{written}}"
     smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
     values = (p_value(pair.comparison.p_value), p_value(pair.corrected))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich.console import Console
 
 from finetext.core.registry import table
 from finetext.core.types import Score
@@ -12,13 +14,9 @@ from finetext.core.wording import counted, duration, ends, number, p_value, shor
 from finetext.encoders.catalogue import ENTRIES, PRESETS, on_this_machine
 from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
+from finetext.models.info import About
 from finetext.report.rendering import aligned, metric_title, score
 from finetext.storage.codec import from_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from finetext.models.info import About
 
 _MOST_LABELS: Final = 20
 _STATES: Final = {
@@ -70,40 +68,29 @@ def model_lines(about: About) -> list[str]:
     data, base = record.get("data", {}), record.get("base", {})
     labels = ", ".join(short(name) for name in about.labels[:_MOST_LABELS])
     beyond = len(about.labels) - _MOST_LABELS
+    more = f" and {beyond} more" if beyond > 0 else ""
     several = ", several per text" if about.multilabel else ""
-    named = base.get("model") or base.get("name")
+    named, kind = base.get("model") or base.get("name"), base.get("kind")
     sentences = decision_sentences(described) if described else []
+    seconds = record.get("costs", {}).get("seconds_to_train")
+    device = record.get("machine", {}).get("device")
+    version = f"finetext {described.get('finetext_version')}, {described.get('created')}"
     facts: dict[str, Any] = {
         "model": about.folder,
         "kind": described.get("classifier") or about.looks_like or "unknown",
         "method": known.get("method"),
-        "encoder": f"{named} ({base['kind']})"
-        if named and base.get("kind")
-        else named or base.get("kind"),
-        "labels": f"{len(about.labels)}{several}: {labels}"
-        + (f" and {beyond} more" if beyond > 0 else "")
-        if about.labels
-        else None,
+        "encoder": f"{named} ({kind})" if named and kind else named or kind,
+        "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
         # A sentence of the card has the escapes of Markdown.
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),
         "rows": ", ".join(f"{part} {count:,}" for part, count in data.get("rows", {}).items()),
         "content": known.get("content_hash"),
-        "training": _training(record),
-        "made by": f"finetext {described['finetext_version']}, {described['created']}"
-        if "created" in described
-        else None,
+        "training": seconds is not None and duration(seconds) + (f" on {device}" if device else ""),
+        "made by": "created" in described and version,
     }
     width = max(map(len, facts))
     return [f"{name:<{width}}  {value}" for name, value in facts.items() if value]
-
-
-def _training(record: dict[str, Any]) -> str | None:
-    seconds = record.get("costs", {}).get("seconds_to_train")
-    if seconds is None:
-        return None
-    device = record.get("machine", {}).get("device", "")
-    return f"{duration(seconds)} on {device}".removesuffix(" on ")
 
 
 def score_lines(about: About) -> list[str]:
@@ -120,11 +107,11 @@ def score_lines(about: About) -> list[str]:
 
 def file_lines(about: About) -> list[str]:
     """Return the files with sizes, hashes and problems."""
-    names = [short(file.name, 60) for file in about.files]
-    width = max(map(len, names), default=0)
+    width = max((len(short(file.name, 60)) for file in about.files), default=0)
     lines = [
-        f"{name:<{width}}  {size(file.size):>9}  {file.sha256}  {_STATES[file.state]}".rstrip()
-        for name, file in zip(names, about.files, strict=True)
+        f"{short(file.name, 60):<{width}}  {size(file.size):>9}  {file.sha256}  "
+        f"{_STATES[file.state]}".rstrip()
+        for file in about.files
     ]
     lines += [f"{name}  MISSING" for name in about.checked.missing]
     total = f"{counted(len(about.files), 'file')}, {size(sum(f.size for f in about.files))}"
@@ -132,8 +119,7 @@ def file_lines(about: About) -> list[str]:
         return [*lines, total]
     if not about.checked.is_known:
         return [*lines, f"{total}; written by an earlier finetext, which recorded no hashes"]
-    state = "unchanged" if about.checked.is_sound else about.checked.words
-    return [*lines, f"{total}: {state}"]
+    return [*lines, f"{total}: {'unchanged' if about.checked.is_sound else about.checked.words}"]
 
 
 def comparison_lines(compared: Compared) -> Iterator[str]:

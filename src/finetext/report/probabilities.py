@@ -17,22 +17,17 @@ from finetext.core.wording import counted, short
 from finetext.evaluation.calibration import calibration
 from finetext.evaluation.deciding import Selective, covered, selective
 from finetext.report import plots
-from finetext.report.rendering import evenly
+from finetext.report.rendering import blocks, evenly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.text import Text
 
-WELL_CALIBRATED: Final = 0.03
-"""Calibration error below which probabilities can be taken as they are."""
-_CLOSE: Final = 0.005
-_MOST_ROWS: Final = 20
 _MEASURES: Final = (
     ("calibration error", "calibration_error", "mean distance between confidence and accuracy"),
     ("Brier score", "brier_score", "mean squared error of the probabilities"),
     ("log loss", "log_loss", "mean of -log of the probability of the truth"),
 )
-_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _LIMIT_MARK: Final = "┃"
 _LONGEST_NAME: Final = 32
 _SHORTEST_BAR: Final = 10
@@ -45,19 +40,19 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
     set; "accuracy" is on decided rows, "set_size" mean labels, "cost" the mean cost per row.
     """
     found: dict[str, Any] = {}
-    decision = predictions.decision
+    decision, given = predictions.decision, predictions.decisions
     if decision.least is not None:
         kept = ~predictions.abstained
-        right = (predictions.decisions == predictions.targets)[kept]
-        accuracy = float(right.mean()) if len(right) else None
-        found |= {"decided": float(kept.mean()), "accuracy": accuracy}
+        right = (given == predictions.targets)[kept]
+        found["decided"] = float(kept.mean())
+        found["accuracy"] = float(right.mean()) if len(right) else None
     if (sets := decision.sets(predictions.probabilities)) is not None:
         found["covered"] = float(covered(predictions).mean())
         found["set_size"] = float(sets.sum(axis=1).mean())
     if decision.costs is not None and len(predictions):
         costs, truth = np.array(decision.costs), predictions.targets
         likeliest = predictions.probabilities.argmax(axis=1)
-        found["cost"] = float(costs[truth, predictions.decisions].mean())
+        found["cost"] = float(costs[truth, given].mean())
         found["cost_of_likeliest"] = float(costs[truth, likeliest].mean())
     return found
 
@@ -103,19 +98,19 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
     panels = [("as trained", found.before), ("scaled", found.after)]
     shown = panels if is_scaled else [("not scaled", found.after)]
     bins = zip(*[of.bins for _, of in shown], strict=True)
-    verdict = "well" if error < WELL_CALIBRATED else "poorly"
+    verdict = "well" if error < 0.03 else "poorly"
     scaling = "The logits are not scaled."
-    if is_scaled and abs(before - error) < _CLOSE:
+    if is_scaled and abs(before - error) < 0.005:
         scaling = "Temperature scaling changed little."
     elif is_scaled:
         only = "" if before > error else "only "
-        scaling = f"Without temperature scaling the error would be {only}{_points(before)}."
+        scaling = f"Without temperature scaling the error would be {only}{100 * before:.1f} points."
     curve = None if predictions.scheme.multilabel else selective(predictions)
     return {
         "method": method,
         "error": error,
         "headline": f"The probabilities of {method} are {verdict} calibrated: calibration error "
-        f"{_points(error)}",
+        f"{100 * error:.1f} points",
         "sentence": scaling,
         "temperature": found.temperature if is_scaled else None,
         "panels": shown,
@@ -124,13 +119,9 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
         "abstaining": curve and _abstaining(curve),
         "selective_plot": curve and plots.selective_curve(curve),
-        "selective_rows": curve and evenly(curve.points, _MOST_ROWS),
+        "selective_rows": curve and evenly(curve.points, 20),
         "sets": _sets(predictions),
     }
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
 
 
 def _abstaining(curve: Selective) -> str:
@@ -141,8 +132,8 @@ def _abstaining(curve: Selective) -> str:
         gain += f", and {part[1]:.1%} on the {part[0]:.0%} with the highest probability"
     if math.isclose(curve.coverage, 1):
         return f"{gain}. This model decides every row; with --abstain it leaves some out."
-    decided = f"decides {curve.coverage:.1%} of the rows, with an accuracy of {curve.accuracy:.1%}"
-    return f"{gain}. This model {decided}."
+    accuracy = f"with an accuracy of {curve.accuracy:.1%}"
+    return f"{gain}. This model decides {curve.coverage:.1%} of the rows, {accuracy}."
 
 
 def _sets(predictions: Predictions) -> str:
@@ -189,11 +180,11 @@ class Bars:
         labels = decision.labels(found, scheme.multilabel)[0]
         abstains = not scheme.multilabel and bool(decision.abstains(found)[0])
         sets = decision.sets(found)
+        limits = decision.thresholds if scheme.multilabel else decision.least
+        default = 0.5 if scheme.multilabel else None
         bars = []
         for column, name in enumerate(scheme.names):
             given = bool(labels[column] if scheme.multilabel else labels == column)
-            limits = decision.thresholds if scheme.multilabel else decision.least
-            default = 0.5 if scheme.multilabel else None
             limit = default if limits is None else limits[column]
             in_set = sets is not None and bool(sets[0, column])
             bars.append(Bar(name, float(found[0, column]), given and not abstains, in_set, limit))
@@ -268,9 +259,8 @@ def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list
 
 def _cells(bar: Bar, length: int, is_plain: bool) -> str:
     """A bar with the mark of its limit."""
-    eighths = round(bar.probability * length * 8)
-    drawn = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-    cells = list(("#" * round(eighths / 8) if is_plain else drawn).ljust(length))
+    filled = bar.probability * length
+    cells = list(("#" * round(filled) if is_plain else blocks(filled)).ljust(length))
     if bar.limit is not None and bar.limit <= 1:
         cells[min(length - 1, round(bar.limit * length))] = "|" if is_plain else _LIMIT_MARK
     return "".join(cells)

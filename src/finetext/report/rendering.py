@@ -7,15 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from finetext.core import wording
 from finetext.core.errors import RunError
 from finetext.core.registry import load
 from finetext.core.types import Score
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
 
 WIDTH: Final = 80
 Value = TypeVar("Value")
@@ -82,19 +79,10 @@ def table_lines(table: Table) -> list[str]:
     return aligned([list(table.header), *(list(map(str, row)) for row in table.rows)])
 
 
-def rich_table(table: Table, caption: bool = False) -> RichTable:
-    """Return a table that folds long names to the width of the terminal."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    made.caption = table.caption if caption else None
-    for number, name in enumerate(table.header):
-        made.add_column(name, overflow="fold", justify="right" if number else "left")
-    for row in table.rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
-    return made
+def blocks(length: float) -> str:
+    """Return a bar of that many characters, to an eighth of a character."""
+    eighths = round(8 * length)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def wrapped(text: str, indent: str = "", most: int | None = None, hang: str = "") -> list[str]:

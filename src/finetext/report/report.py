@@ -30,7 +30,6 @@ from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 
 MOST_SUSPECTS: Final = 300
-_TOO_FAR_OFF: Final = 0.05
 _SEVERITIES: Final = ("error", "warning", "note")
 _TOPICS: Final = {
     "findings": "Data checks",
@@ -226,7 +225,7 @@ def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
         )
     if found.curve is not None and found.curve.best.outlook != "too few":
         advice.append(f"{curve_headline(found.curve)}.")
-    if trusted is not None and trusted["error"] > _TOO_FAR_OFF:
+    if trusted is not None and trusted["error"] > 0.05:
         advice.append("Do not rely on single probabilities.")
     if data.cheapest != data.best:
         advice.append(f"Where time or memory is limited, use {data.cheapest}.")

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
 COLORS: Final = 10
 MOST_DOTS: Final = 2000
-MOST_PANELS: Final = 30
 WIDTH: Final = 1000
 _MARGIN: Final = 14
 _COLUMNS: Final = 4
 _HEXAGONS: Final = 26
-_FAINTEST: Final = 0.25
-_LONGEST_TITLE: Final = 19
 _STANDALONE: Final = (
     "<style>svg{color:#1b1f24;background:#fff;--series-1:#2563a8;--line:#d5dae0;--font:sans-serif}"
     "@media(prefers-color-scheme:dark){svg{color:#e4e8ec;background:#15181c;--series-1:#6ea8e8;"
@@ -125,7 +122,7 @@ def write_density(of: TextMap, path: Path) -> Path:
 
 def _frequent(of: TextMap) -> list[tuple[str, int]]:
     """The most frequent labels, with the number of their texts."""
-    return [(name, texts) for name, _, texts in _legend(of) if texts][:MOST_PANELS]
+    return [(name, texts) for name, _, texts in _legend(of) if texts][:30]
 
 
 def _panel_size(of: TextMap) -> tuple[float, float]:
@@ -145,8 +142,8 @@ def _draw(figure: Figure, of: TextMap, ink: str, color: str) -> None:
     for panel, (name, texts) in zip(panels, shown, strict=False):
         own = np.array([name in named.split(BETWEEN_LABELS) for named in labels])
         _hexagons(panel, x, y, ink, (0.07, 0.07))
-        _hexagons(panel, x[own], y[own], color, (_FAINTEST, 1.0))
-        panel.set_title(f"{short(name, _LONGEST_TITLE)} ({texts:,})", loc="left", size=9, color=ink)
+        _hexagons(panel, x[own], y[own], color, (0.25, 1.0))
+        panel.set_title(f"{short(name, 19)} ({texts:,})", loc="left", size=9, color=ink)
     for panel in panels:
         panel.set(aspect="equal", xlim=(-0.02, x.max() + 0.02), ylim=(-0.02, y.max() + 0.02))
         panel.set_axis_off()
