@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetext.core.types import Finding, Predictions
+from finetext.diagnosis.curve import Curve
+from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.explore import Lengths
+from finetext.diagnosis.label_errors import Suspects
+from finetext.diagnosis.losses import Errors
+from finetext.diagnosis.slices import Slices
+from finetext.diagnosis.text_map import TextMap
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
-
-if TYPE_CHECKING:
-    from finetext.diagnosis.curve import Curve
-    from finetext.diagnosis.explain import ClassWords
-    from finetext.diagnosis.label_errors import Suspects
-    from finetext.diagnosis.losses import Errors
-    from finetext.diagnosis.slices import Slices
-    from finetext.diagnosis.text_map import TextMap
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def write_explore_page(exploration: Exploration, path: str | Path) -> Path:
         "class_plot": plots.class_bars(shares) if classes else "",
         "class_table": class_table(classes, rows),
         "lengths": lengths_shown(lengths),
-        "most_bars": plots.MOST_BARS,
+        "plots": plots,
     }
     return write_page(path, render_page("explore_page.html.j2", context))
 

@@ -37,32 +37,29 @@ def leaderboard_lines(
 ) -> list[str]:
     """Return the leaderboard as lines of at most 100 characters, then a legend."""
     title, compared = metric_title(metric), comparisons or {}
-    on_test = {name for entry in entries for name in entry.metrics.get("test", {})}
+    validation, test = ([e.metrics.get(of, {}) for e in entries] for of in ("validation", "test"))
+    on_test = {name for scores in test for name in scores}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
-    header = [("", ""), ("", "method"), (title, "validation"), (title, "test [95%]")]
-    header += [("p vs", "best")] if compared else []
-    header += [*(_ALSO[name] for name in also), ("time to", "train"), ("", "rows/s"), ("", "size")]
-    rows = []
-    for entry in entries:
-        validation, test = (entry.metrics.get(split, {}) for split in ("validation", "test"))
-        chosen, against = test.get(metric, _UNKNOWN), compared.get(entry.method)
-        rows.append(
-            [
-                "*" * (entry.method == best) + "+" * (entry.method == cheapest),
-                wording.short(entry.method, _WIDTH),
-                number(validation.get(metric, _UNKNOWN).value),
-                f"{number(chosen.value)} {ends(chosen)}".rstrip(),
-                *(["-" if against is None else p_value(against.p_value)] if compared else []),
-                *(number(test.get(name, _UNKNOWN).value) for name in also),
-                wording.duration(entry.seconds_to_train),
-                wording.speed(entry.rows_per_second),
-                wording.size(entry.bytes),
-            ]
-        )
-    table = [*map(list, zip(*header, strict=True)), *rows]
+    chosen = [scores.get(metric, _UNKNOWN) for scores in test]
+    against = [compared.get(entry.method) for entry in entries]
+    marks = ["*" * (e.method == best) + "+" * (e.method == cheapest) for e in entries]
+    columns = [
+        ["", "", *marks],
+        ["", "method", *(wording.short(entry.method, _WIDTH) for entry in entries)],
+        [title, "validation", *(number(of.get(metric, _UNKNOWN).value) for of in validation)],
+        [title, "test [95%]", *(f"{number(of.value)} {ends(of)}".rstrip() for of in chosen)],
+        ["p vs", "best", *("-" if of is None else p_value(of.p_value) for of in against)],
+        *([*_ALSO[n], *(number(of.get(n, _UNKNOWN).value) for of in test)] for n in also),
+        ["time to", "train", *(wording.duration(entry.seconds_to_train) for entry in entries)],
+        ["", "rows/s", *(wording.speed(entry.rows_per_second) for entry in entries)],
+        ["", "size", *(wording.size(entry.bytes) for entry in entries)],
+    ]
+    if not compared:
+        del columns[4]
+    table = [list(row) for row in zip(*columns, strict=True)]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH
-    longest = max(8, max(len(row[1]) for row in rows) - max(0, beyond))
-    for row in rows:
+    longest = max(8, max(len(row[1]) for row in table[2:]) - max(0, beyond))
+    for row in table[2:]:
         row[1] = without_middle(row[1], longest)
     return [
         *aligned(table, left=2),

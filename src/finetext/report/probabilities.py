@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.text import Text
 
-_MEASURES: Final = (
-    ("calibration error", "calibration_error", "mean distance between confidence and accuracy"),
-    ("Brier score", "brier_score", "mean squared error of the probabilities"),
-    ("log loss", "log_loss", "mean of -log of the probability of the truth"),
-)
 _LIMIT_MARK: Final = "┃"
 _LONGEST_NAME: Final = 32
 _SHORTEST_BAR: Final = 10
@@ -115,7 +110,6 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         "temperature": found.temperature if is_scaled else None,
         "panels": shown,
         "plot": plots.reliability_diagram(shown),
-        "measures": _MEASURES,
         "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
         "abstaining": curve and _abstaining(curve),
         "selective_plot": curve and plots.selective_curve(curve),

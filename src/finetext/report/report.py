@@ -10,7 +10,6 @@ from finetext.core import wording
 from finetext.core.registry import load, names
 from finetext.core.types import Score
 from finetext.core.wording import counted
-from finetext.diagnosis.data_checks import MOST_ROWS_NAMED
 from finetext.diagnosis.label_errors import Suspects
 from finetext.report import plots
 from finetext.report.curves import (
@@ -29,27 +28,8 @@ from finetext.report.rendering import metric_title, render_page
 from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 
-MOST_SUSPECTS: Final = 300
 _SEVERITIES: Final = ("error", "warning", "note")
-_TOPICS: Final = {
-    "findings": "Data checks",
-    "leaderboard": "Leaderboard",
-    "paid": "Encoder gain",
-    "failing": "Errors",
-    "suspects": "Label errors",
-    "trust": "Calibration",
-    "words": "Words",
-    "map": "Map",
-    "curve": "More labels",
-    "data": "Data",
-    "training": "Training",
-    "settings": "Settings",
-}
-
-_CALLED: Final = (
-    *(language_note, slices_sentence, plots.slice_differences),
-    *(words_shown, sentences, learning_curve_plot),
-)
+_CALLED: Final = (language_note, slices_sentence, words_shown, sentences, learning_curve_plot)
 """Functions that the sections of diagnoses call."""
 
 
@@ -80,9 +60,7 @@ def render(data: ReportData) -> str:
         "labels": labels,
         "multilabel": multilabel,
         "views": views,
-        "many_labels": len(labels) > plots.MOST_CELLS_WITH_NUMBERS,
-        "most_bars": plots.MOST_BARS,
-        "most_rows": MOST_ROWS_NAMED,
+        "plots": plots,
         "findings": sorted(data.findings, key=lambda of: _SEVERITIES.index(of.severity)),
         "metrics": [load("metrics", name) for name in metrics],
         "main_metric": load("metrics", data.metric),
@@ -98,38 +76,36 @@ def render(data: ReportData) -> str:
         "class_plot": plots.class_bars(shares),
         "class_table": class_table(by_label, {part: rows[part] for part in counts}),
         "lengths": lengths_shown(data.lengths),
-        "most_slices": plots.MOST_SLICES,
-        "most_suspects": MOST_SUSPECTS,
         **vars(found),
         "map": map_view(found.map, MOST_DOTS) if found.map and found.map.ids else None,
         **{each.__name__: each for each in _CALLED},
     }
     context["summary"] = summarize(data, context["trust"])
-    headlines = _headlines(data, context)
-    context["contents"] = [
-        (key, topic, headlines[key]) for key, topic in _TOPICS.items() if headlines[key]
-    ]
+    context["contents"] = _contents(data, context)
     return render_page("page.html.j2", context)
 
 
-def _headlines(data: ReportData, context: Mapping[str, Any]) -> dict[str, str]:
-    """The finding of each section; "" for those that the report does not have."""
+def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Key, topic and finding of each section that the report has."""
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
-    return {
-        "findings": findings_headline(data.findings),
-        "leaderboard": f"{data.best} is best on validation and reaches "
-        f"{metric_title(data.metric)} {_test_score(data)} on test",
-        "paid": gain_headline(data.paid) if data.paid else "",
-        "failing": context["views"][0]["headline"] if context["views"] else "Errors",
-        "suspects": _suspected(found.suspects) if found.suspects else "",
-        "trust": trusted["headline"] if trusted else "",
-        "words": words_headline(found.words) if found.words else "",
-        "map": text_map.headline if text_map else "",
-        "curve": curve_headline(found.curve) if found.curve else "",
-        "data": headline(data.rows, context["by_label"], context["multilabel"]),
-        "training": "; ".join(curves.headline for curves in context["training"]),
-        "settings": "The recipe and environment that repeat this run",
-    }
+    best = f"{data.best} is best on validation and reaches {metric_title(data.metric)}"
+    views, training = context["views"], context["training"]
+    balance = headline(data.rows, context["by_label"], context["multilabel"])
+    sections = [
+        ("findings", "Data checks", findings_headline(data.findings)),
+        ("leaderboard", "Leaderboard", f"{best} {_test_score(data)} on test"),
+        ("paid", "Encoder gain", gain_headline(data.paid) if data.paid else ""),
+        ("failing", "Errors", views[0]["headline"] if views else "Errors"),
+        ("suspects", "Label errors", _suspected(found.suspects) if found.suspects else ""),
+        ("trust", "Calibration", trusted["headline"] if trusted else ""),
+        ("words", "Words", words_headline(found.words) if found.words else ""),
+        ("map", "Map", text_map.headline if text_map else ""),
+        ("curve", "More labels", curve_headline(found.curve) if found.curve else ""),
+        ("data", "Data", balance),
+        ("training", "Training", "; ".join(curves.headline for curves in training)),
+        ("settings", "Settings", "The recipe and environment that repeat this run"),
+    ]
+    return [section for section in sections if section[-1]]
 
 
 def summarize(data: ReportData, trusted: Mapping[str, Any] | None) -> dict[str, list[str]]:

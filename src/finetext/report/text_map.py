@@ -105,9 +105,9 @@ def write_map_page(of: TextMap, path: Path) -> Path:
     return write_page(path, render_page("map_page.html.j2", context))
 
 
-def density(of: TextMap, key: str = "map") -> str:
+def density(of: TextMap) -> str:
     """Return a panel per label as SVG: its texts as hexagons, darker where there are more."""
-    return svg(key, _panel_size(of), lambda figure: _draw(figure, of, INK, SERIES[0]))
+    return svg("map", _panel_size(of), lambda figure: _draw(figure, of, INK, SERIES[0]))
 
 
 def write_density(of: TextMap, path: Path) -> Path:
