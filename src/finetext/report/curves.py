@@ -62,9 +62,8 @@ def curve_lines(curve: Curve) -> list[str]:
     lines = aligned(rows, left=0)
     if ahead:
         lines.insert(-len(ahead), "expected with more:")
-    title = metric_title(curve.metric)
-    legend = f"{title}; * best, + cheapest that is not significantly worse (paired test, 5%)"
-    return [*lines, legend, "", *sentences(curve)]
+    legend = "* best, + cheapest that is not significantly worse (paired test, 5%)"
+    return [*lines, f"{metric_title(curve.metric)}; {legend}", "", *sentences(curve)]
 
 
 def sentences(curve: Curve) -> list[str]:
@@ -109,11 +108,9 @@ def _outlook(curve: Curve, title: str) -> str:
             "to forecast how much they would gain."
         )
     if not any(expected.shown for expected in best.expected):
+        noisy = ". The curve is flat or too noisy: no gain from more labels could be shown"
         twice = next(expected for expected in best.expected if expected.times == 2)
-        return (
-            ". The curve is flat or too noisy: no gain from more labels could be shown (twice as "
-            f"many: {_gain(twice)})."
-        )
+        return f"{noisy} (twice as many: {_gain(twice)})."
     gains = (
         f"{_gain(each)} with {each.labels:,}{'' if each.shown else ' (not significant)'}"
         for each in best.expected
@@ -134,17 +131,12 @@ def curve_headline(curve: Curve) -> str:
         return f"More labels are worth it: the curve of {best.method} is still getting steeper"
     for each in best.expected:
         if each.times == 2 and each.shown:
-            title = metric_title(curve.metric)
-            return f"Twice as many labels should gain {_gain(each)} {title}"
+            return f"Twice as many labels should gain {_gain(each)} {metric_title(curve.metric)}"
     return "No gain from more labels could be shown"
 
 
 def write_curve(curve: Curve, folder: Path) -> None:
-    """Write `curve.json`, `curve.csv`, `curve.svg` and `curve.png`.
-
-    Raises:
-        RunError: one of them cannot be written.
-    """
+    """Write `curve.json`, `curve.csv`, `curve.svg` and `curve.png`, or raise a RunError."""
     try:
         write_json(folder / "curve.json", curve.to_json())
         write_text(folder / "curve.csv", table(curve))
@@ -188,8 +180,7 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
         labels, line = [place.labels for place in of.line], [place.score for place in of.line]
         band = ([score.low for score in line], [score.high for score in line])
         axes.fill_between(labels, *band, color=color, alpha=0.15, linewidth=0)
-        means = [score.value for score in line]
-        axes.plot(labels, means, color=color, linewidth=1.2, linestyle="--")
+        axes.plot(labels, [score.value for score in line], "--", color=color, linewidth=1.2)
     axes.set_xscale("log")
     ahead = [e.labels for e in curve.best.expected if e.times >= 2]
     ticks = [*curve.sizes[-8:], *ahead]

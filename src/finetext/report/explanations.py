@@ -91,13 +91,18 @@ def remarks(explanation: Explanation) -> list[str]:
         said.append(f"no word is evidence for {explanation.label}")
     else:
         words = counted(explanation.removed, "word")
-        top, random = (round(v, 3) + 0.0 for v in (explanation.lost_top, explanation.lost_random))
+        top, random = explanation.lost_top, explanation.lost_random
         said.append(
             f"check: without the {words} with the strongest evidence for it, {explanation.label} "
-            f"loses {top:.3f} of its probability; without {words} at random {random:.3f} (mean of "
-            "10 choices)"
+            f"loses {top:z.3f} of its probability; without {words} at random {random:z.3f} (mean "
+            "of 10 choices)"
         )
-        said += _verdict(explanation)
+        if top <= random and explanation.removed < len(explanation.words):
+            said.append(
+                "neither matters: the rest of the text is evidence for the same label"
+                if max(abs(top), abs(random)) < 0.01
+                else "do not trust these attributions: random words matter as much"
+            )
     if explanation.base is not None:
         change = explanation.score - explanation.base
         found = sum(word.attribution for word in explanation.words)
@@ -108,16 +113,6 @@ def remarks(explanation: Explanation) -> list[str]:
         beyond = counted(explanation.unread, "word")
         said.append(f"not read by the model: {beyond} beyond its context")
     return [*said, explanation.remark] if explanation.remark else said
-
-
-def _verdict(explanation: Explanation) -> list[str]:
-    """A warning about attributions whose top words are no better than random ones."""
-    top, random = explanation.lost_top, explanation.lost_random
-    if top > random or explanation.removed == len(explanation.words):
-        return []
-    if max(abs(top), abs(random)) < 0.01:
-        return ["neither matters: the rest of the text is evidence for the same label"]
-    return ["do not trust these attributions: random words matter as much"]
 
 
 def word_rows(row_id: str, of: Explanation) -> list[tuple[Any, ...]]:

@@ -29,6 +29,7 @@ from finetext.evaluation.calibration import Reliability
 from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.storage.files import put_in_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,6 @@ FORMATS: Final = (".png", ".svg")
 MOST_BARS: Final = 30
 MOST_SLICES: Final = 15
 MOST_CELLS_WITH_NUMBERS: Final = 20
-_MOST_TICKS: Final = 40
 _REM_PER_INCH: Final = 6.8
 INK: Final = "#010203"
 _GRID: Final = "#010204"
@@ -127,8 +127,6 @@ def write_picture(
     Raises:
         DataError: it is another format, or cannot be written.
     """
-    from finetext.storage.files import put_in_place
-
     check_picture(path)
     unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
     with _figure("picture", inches, LIGHT_INK, "#d5dae0", "white") as figure:
@@ -282,8 +280,9 @@ def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, 
                 ink = _ON_ACCENT if strengths[i, j] > 0.5 else INK
                 axes.text(j, i, str(counts[i, j]), color=ink, **number)
         axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
-        label_rows(axes, names if k <= _MOST_TICKS else [""] * k)
-        axes.set_xticks(range(k), [short(n, 16) if k <= _MOST_TICKS else "" for n in names])
+        shown = names if k <= 40 else [""] * k
+        label_rows(axes, shown)
+        axes.set_xticks(range(k), [short(name, 16) for name in shown])
         axes.tick_params(axis="x", rotation=90 if k > 6 else 30)
         axes.grid(False)
         axes.spines[["top", "right"]].set_visible(True)

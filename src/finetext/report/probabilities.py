@@ -242,22 +242,17 @@ def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list
     length = max(_SHORTEST_BAR, width - room - 10)
     lines = [Text.assemble("prediction: ", (short(bars.said, 200), "bold"))]
     for bar, name in zip(shown, names, strict=True):
+        filled = bar.probability * length
+        cells = list(("#" * round(filled) if is_plain else blocks(filled)).ljust(length))
+        if bar.limit is not None and bar.limit <= 1:
+            cells[min(length - 1, round(bar.limit * length))] = "|" if is_plain else _LIMIT_MARK
         style = "bold blue" if bar.is_given else "blue" if bar.is_in_set else "dim"
         label = (set_cell_size(name, room), "bold" if bar.is_given else "")
-        cells = (_cells(bar, length, is_plain), style)
-        lines.append(Text.assemble(label, "  ", cells, f" {bar.probability:6.4f}"))
+        drawn = ("".join(cells), style)
+        lines.append(Text.assemble(label, "  ", drawn, f" {bar.probability:6.4f}"))
     for note in (short(each, 1000) for each in bars.notes(most)):
         lines.append(Text(note.replace(_LIMIT_MARK, "|") if is_plain else note, "dim"))
     return lines
-
-
-def _cells(bar: Bar, length: int, is_plain: bool) -> str:
-    """A bar with the mark of its limit."""
-    filled = bar.probability * length
-    cells = list(("#" * round(filled) if is_plain else blocks(filled)).ljust(length))
-    if bar.limit is not None and bar.limit <= 1:
-        cells[min(length - 1, round(bar.limit * length))] = "|" if is_plain else _LIMIT_MARK
-    return "".join(cells)
 
 
 def write_bars(bars: Bars, path: Path, most: int) -> Path:

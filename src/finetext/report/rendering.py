@@ -13,6 +13,7 @@ from finetext.core import wording
 from finetext.core.errors import RunError
 from finetext.core.registry import load
 from finetext.core.types import Score
+from finetext.storage.files import write_text
 
 WIDTH: Final = 80
 Value = TypeVar("Value")
@@ -132,8 +133,6 @@ def write_page(path: str | Path, page: str) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    from finetext.storage.files import write_text
-
     try:
         write_text(Path(path), page)
     except OSError as error:

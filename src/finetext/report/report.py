@@ -110,10 +110,17 @@ def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, s
 
 def summarize(data: ReportData, trusted: Mapping[str, Any] | None) -> dict[str, list[str]]:
     """Return the first paragraphs as sentences: result, failing, data and advice."""
+    suspects = data.diagnoses.suspects
+    serious = [finding for finding in data.findings if finding.severity != "note"]
+    problems = [f"{findings_headline(serious)}."] if serious or suspects is None else []
+    if suspects is not None:
+        problems.append(f"{_suspected(suspects)}.")
+        if suspects.too_many:
+            problems.append(f"That is more than {suspects.method} can tell: most are hard texts.")
     return {
         "result": _result(data),
         "failing": _failing(data, trusted),
-        "data": _data(data),
+        "data": problems,
         "advice": _advice(data, trusted) or [f"Use {data.best}."],
     }
 
@@ -159,17 +166,6 @@ def _failing(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
     return [*lines, f"{trusted['headline']}."] if trusted is not None else lines
 
 
-def _data(data: ReportData) -> list[str]:
-    suspects = data.diagnoses.suspects
-    serious = [finding for finding in data.findings if finding.severity != "note"]
-    lines = [f"{findings_headline(serious)}."] if serious or suspects is None else []
-    if suspects is not None:
-        lines.append(f"{_suspected(suspects)}.")
-        if suspects.too_many:
-            lines.append(f"That is more than {suspects.method} can tell: most are hard texts.")
-    return lines
-
-
 def _suspected(suspects: Suspects) -> str:
     """How many labels look wrong."""
     wrong = len(suspects.suspects)
@@ -183,15 +179,13 @@ def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
     found, advice = data.diagnoses, []
     if any(finding.severity == "error" for finding in data.findings):
         advice.append("Fix the errors in the data first.")
-    if found.suspects is not None and found.suspects.too_many:
+    if found.suspects is not None and found.suspects.suspects:
         advice.append(
             "Read the first of the labels that look wrong; a better method finds those that are: "
             "finetext labels --method finetune."
-        )
-    elif found.suspects is not None and found.suspects.suspects:
-        advice.append(
-            "Read the labels that look wrong and correct those that are: better labels help every "
-            "method, and make the scores valid."
+            if found.suspects.too_many
+            else "Read the labels that look wrong and correct those that are: better labels help "
+            "every method, and make the scores valid."
         )
     if found.errors is not None and found.errors.confusions:
         worst = found.errors.confusions[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,10 +92,8 @@ def _legend(of: TextMap) -> list[tuple[str, int, int]]:
     counts = Counter(name for named in labels for name in named.split(BETWEEN_LABELS))
     given = (name for named in of.predictions for name in named.split(BETWEEN_LABELS))
     ranked = dict.fromkeys([*(name for name, _ in counts.most_common()), *given])
-    return [
-        (name, place if place <= COLORS else 0, counts[name])
-        for place, name in enumerate(ranked, 1)
-    ]
+    places = enumerate(ranked, 1)
+    return [(name, place if place <= COLORS else 0, counts[name]) for place, name in places]
 
 
 def write_map_page(of: TextMap, path: Path) -> Path:
@@ -114,8 +111,8 @@ def write_density(of: TextMap, path: Path) -> Path:
     """Write the picture as .svg, in the colors of its viewer, or as .png, which is light."""
     if path.suffix == ".svg":
         names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-        opening = re.compile(r"<svg([^>]*)>")
-        return write_page(path, opening.sub(rf"<svg {names}\1>{_STANDALONE}", density(of), count=1))
+        head, drawn = density(of).split(">", 1)
+        return write_page(path, f"{head.replace('<svg', f'<svg {names}')}>{_STANDALONE}{drawn}")
     colors = (LIGHT_INK, LIGHT_SERIES[0])
     return write_picture(path, lambda figure: _draw(figure, of, *colors), _panel_size(of))
 
