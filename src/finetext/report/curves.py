@@ -246,8 +246,7 @@ class Curves:
         groups = [
             ("loss", [*(name for name in self.series if name == _LOSS), *losses]),
             (others[0] if len(others) == 1 else "on validation rows", others),
-            (_RATE, [name for name in self.series if name.startswith(_RATE)]),
-            (_NORM, [name for name in self.series if name == _NORM]),
+            *((of, [name for name in self.series if name.startswith(of)]) for of in (_RATE, _NORM)),
         ]
         return [(title, names) for title, names in groups if names]
 
@@ -320,21 +319,20 @@ def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> 
         if not isinstance(step, int):
             continue
         if step < last:
-            since = step + 1 if "event" in line else step
+            since = step + ("event" in line)
             series = {n: {s: v for s, v in of.items() if s < since} for n, of in series.items()}
         last = step
         if "event" in line:
             events.append((step, str(line["event"])))
             continue
         evaluation, rates = line.get("evaluation"), line.get("learning_rate")
-        found = dict(evaluation) if isinstance(evaluation, Mapping) else {}
+        found = evaluation if isinstance(evaluation, Mapping) else {}
         measured |= dict.fromkeys(map(str, found))
         values = [(_LOSS, line.get("loss")), (_NORM, line.get("gradient_norm"))]
         rates = rates if isinstance(rates, list) else [rates]
-        if len(set(map(str, rates))) == 1:
-            values.append((_RATE, rates[0]))
-        else:
-            values += [(f"{_RATE} {place}", rate) for place, rate in enumerate(rates, start=1)]
+        alike = len(set(map(str, rates))) == 1
+        named = [(_RATE if alike else f"{_RATE} {n}", rate) for n, rate in enumerate(rates, 1)]
+        values += named[:1] if alike else named
         for name, value in (*values, *found.items()):
             if isinstance(value, int | float) and math.isfinite(value):
                 series.setdefault(str(name), {})[step] = float(value)

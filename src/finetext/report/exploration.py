@@ -41,15 +41,16 @@ def class_table(classes: Mapping[str, Mapping[str, int]], rows: Mapping[str, int
 def length_table(lengths: Lengths) -> Table:
     """Return percentiles, maximum and mean of the lengths of texts as a table."""
     caption = f"Percentiles of the number of {lengths.unit} per text."
+    header = ["class", "5%", "25%", "median", "75%", "95%", "most", "mean"]
     if lengths.context is not None:
         caption += f" The model reads {lengths.context:,} {lengths.unit}; the rest is cut."
-    header = ("class", "5%", "25%", "median", "75%", "95%", "most", "mean")
+        header.append("cut")
     rows = []
     for name, of in lengths.spreads.items():
         values = (of.low, of.quarter, of.median, of.three_quarters, of.high, of.most, of.mean)
-        cut = [] if lengths.context is None else [share(of.cut)]
-        rows.append((Cell(name), *(Cell(f"{value:,.0f}") for value in values), *cut))
-    return Table(caption, (*header, "cut") if lengths.context is not None else header, rows)
+        cells = (*(Cell(f"{value:,.0f}") for value in values), share(of.cut))
+        rows.append((Cell(name), *cells[: len(header) - 1]))
+    return Table(caption, header, rows)
 
 
 def show_exploration(exploration: Exploration, console: Console) -> None:

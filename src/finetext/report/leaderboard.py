@@ -175,11 +175,10 @@ def comparison_table(found: Several) -> dict[str, list[Any]]:
     """Return every pair as a row of a table; scores that are undefined are None."""
     rows = []
     for pair in found.pairs:
-        ends_of = ("value", "low", "high")
         a, b, difference = found.scores[pair.a], found.scores[pair.b], pair.comparison.difference
         values: dict[str, Any] = {"a": pair.a, "b": pair.b, "metric": found.metric}
-        values |= {f"a_{name}": getattr(a, name) for name in ends_of}
-        values |= {f"b_{name}": getattr(b, name) for name in ends_of}
+        values |= {"a_value": a.value, "a_low": a.low, "a_high": a.high}
+        values |= {"b_value": b.value, "b_low": b.low, "b_high": b.high}
         values |= {"difference": difference.value, "low": difference.low, "high": difference.high}
         values["p_value"] = pair.comparison.p_value
         for name in ("corrected", "smallest", "only_a", "only_b", "mcnemar"):

@@ -132,19 +132,16 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
         f"{compared.largest_difference:.2g}, and by {compared.mean_difference:.2g} on average"
     )
     sizes, speeds, times = compared.bytes, compared.rows_per_second, compared.milliseconds
+    scores = ((metric_title(name), of) for name, of in compared.scores.items())
     rows = [
         ("", "original", "export"),
-        *(
-            (metric_title(name), str(of.original), str(of.exported))
-            for name, of in compared.scores.items()
-        ),
+        *((title, str(of.original), str(of.exported)) for title, of in scores),
         ("size", size(int(sizes.original)), size(int(sizes.exported))),
         ("rows/s", speed(speeds.original), speed(speeds.exported)),
         ("one text", f"{times.original:.2g} ms", f"{times.exported:.2g} ms"),
     ]
     yield from ("", *(f"  {line}".rstrip() for line in aligned(rows, left=3)), "")
     for metric, of in compared.differences.items():
-        difference = score(of.difference, "+.3f")
-        title = metric_title(metric)
-        yield f"difference of {title}: {difference}, p {p_value(of.p_value)} ({of.test})"
+        difference = f"{metric_title(metric)}: {score(of.difference, '+.3f')}"
+        yield f"difference of {difference}, p {p_value(of.p_value)} ({of.test})"
     yield speed_in_words(compared)

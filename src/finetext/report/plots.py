@@ -122,11 +122,7 @@ def check_picture(path: Path) -> None:
 def write_picture(
     path: Path, draw: Callable[[Figure], None], inches: tuple[float, float] = (6.4, 4.0)
 ) -> Path:
-    """Draw a light picture as .png or .svg, completely or not at all.
-
-    Raises:
-        DataError: it is another format, or cannot be written.
-    """
+    """Draw a light picture as .png or .svg completely, or raise a DataError."""
     check_picture(path)
     unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
     with _figure("picture", inches, LIGHT_INK, "#d5dae0", "white") as figure:

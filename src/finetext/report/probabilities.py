@@ -94,12 +94,12 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
     shown = panels if is_scaled else [("not scaled", found.after)]
     bins = zip(*[of.bins for _, of in shown], strict=True)
     verdict = "well" if error < 0.03 else "poorly"
-    scaling = "The logits are not scaled."
-    if is_scaled and abs(before - error) < 0.005:
+    only = "" if before > error else "only "
+    scaling = f"Without temperature scaling the error would be {only}{100 * before:.1f} points."
+    if not is_scaled:
+        scaling = "The logits are not scaled."
+    elif abs(before - error) < 0.005:
         scaling = "Temperature scaling changed little."
-    elif is_scaled:
-        only = "" if before > error else "only "
-        scaling = f"Without temperature scaling the error would be {only}{100 * before:.1f} points."
     curve = None if predictions.scheme.multilabel else selective(predictions)
     return {
         "method": method,
@@ -219,16 +219,15 @@ class Bars:
     def to_json(self, shown: int | None = None) -> dict[str, Any]:
         """Return JSON values; a missing limit is None."""
         bars = self.bars[:shown]
-        values: dict[str, Any] = {
+        names = [bar.label for bar in self.bars if bar.is_in_set]
+        return {
             "text": self.text,
             "prediction": self.prediction,
             "abstains": self.abstains,
             "probabilities": {bar.label: bar.probability for bar in bars},
             "limits": {bar.label: bar.limit for bar in bars},
+            **({} if self.decision.set_from is None else {"set": names}),
         }
-        if self.decision.set_from is not None:
-            values["set"] = [bar.label for bar in self.bars if bar.is_in_set]
-        return values
 
 
 def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list[Text]:

@@ -128,11 +128,7 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
 
 
 def write_page(path: str | Path, page: str) -> Path:
-    """Write a page completely or not at all, and return its path.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write a page completely and return its path, or raise a RunError."""
     try:
         write_text(Path(path), page)
     except OSError as error:

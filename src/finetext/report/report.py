@@ -28,7 +28,6 @@ from finetext.report.rendering import metric_title, render_page
 from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 
-_SEVERITIES: Final = ("error", "warning", "note")
 _CALLED: Final = (language_note, slices_sentence, words_shown, sentences, learning_curve_plot)
 """Functions that the sections of diagnoses call."""
 
@@ -53,7 +52,7 @@ def render(data: ReportData) -> str:
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
     counts, rows = data.class_counts, data.rows
     by_label = {name: {part: of.get(name, 0) for part, of in counts.items()} for name in labels}
-    by_method = {entry.method: entry for entry in data.entries}
+    by_method, order = {entry.method: entry for entry in data.entries}, ("error", "warning", "note")
     shares = {p: {n: c / max(1, rows[p]) for n, c in of.items()} for p, of in counts.items()}
     context: dict[str, Any] = {
         "data": data,
@@ -61,7 +60,7 @@ def render(data: ReportData) -> str:
         "multilabel": multilabel,
         "views": views,
         "plots": plots,
-        "findings": sorted(data.findings, key=lambda of: _SEVERITIES.index(of.severity)),
+        "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         "metrics": [load("metrics", name) for name in metrics],
         "main_metric": load("metrics", data.metric),
         "board_plot": plots.leaderboard(data.entries, metrics),
@@ -204,13 +203,11 @@ def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
 
 def opened_sentence(openings: Sequence[Mapping[str, Any]]) -> str:
     """Return how often the test set was accessed, and by what."""
-    end = "Whatever is chosen after that is no longer tested by these rows."
-    if not openings:
-        return f"The test set was accessed once, for this leaderboard. {end}"
     by = sorted({str(each.get("by", "an unknown command")) for each in openings})
+    later = f"{len(openings) + 1} times: for this leaderboard, then by {', '.join(by)}"
     return (
-        f"The test set was accessed {len(openings) + 1} times: for this leaderboard, then by "
-        f"{', '.join(by)}. {end}"
+        f"The test set was accessed {later if openings else 'once, for this leaderboard'}. "
+        "Whatever is chosen after that is no longer tested by these rows."
     )
 
 

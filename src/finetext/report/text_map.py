@@ -77,11 +77,9 @@ def map_view(of: TextMap, most: int | None = None) -> MapView:
     down = np.round(_MARGIN + (y.max() - y) * scale, 1).tolist()
     colors = {name: color for name, color, _ in legend}
     wrong = [label != given for label, given in zip(labels, of.predictions, strict=True)]
-    dots = [
-        Dot(row, across[row], down[row], colors[labels[row].split(BETWEEN_LABELS)[0]], wrong[row])
-        for row in evenly(range(len(of.ids)), most or len(of.ids))
-    ]
-    dots.sort(key=lambda dot: dot.is_wrong)
+    first = [colors[label.split(BETWEEN_LABELS)[0]] for label in labels]
+    every = list(map(Dot, range(len(of.ids)), across, down, first, wrong))
+    dots = sorted(evenly(every, most or len(every)), key=lambda dot: dot.is_wrong)
     size = (WIDTH, round(float(np.ptp(y)) * scale + 2 * _MARGIN))
     return MapView(of, labels, legend, dots, size, sum(wrong))
 
@@ -152,8 +150,7 @@ def _hexagons(axes: Axes, x: Floats, y: Floats, color: str, strength: tuple[floa
 
     shape = (_HEXAGONS, max(2, round(_HEXAGONS / 3**0.5)))
     drawn: Any = axes.hexbin(x, y, gridsize=shape, extent=(0, 1, 0, 1), mincnt=1, linewidths=0)
-    counts = np.asarray(drawn.get_array(), dtype=np.float64)
-    low, high = strength
+    counts, (low, high) = np.asarray(drawn.get_array(), dtype=np.float64), strength
     shares = low + (high - low) * counts / counts.max(initial=1)
     drawn.set_array(None)
     drawn.set(facecolor=[to_rgba(color, share) for share in shares], edgecolor="none")
