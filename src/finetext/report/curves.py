@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from finetext.training.rate_finder import RateCurve
 
-_LONGEST_NAME: Final = 20
 COLUMNS: Final = (
     *("method", "labels", "kind", "score", "low", "high", "gain", "gain_low", "gain_high"),
     "seconds",
@@ -48,7 +47,7 @@ def curve_lines(curve: Curve) -> list[str]:
         value = "-" if score is None else number(score.value)
         return f"{f'{value} {interval}'.rstrip()} {mark:<2}"
 
-    rows = [["labels", *(short(of.method, _LONGEST_NAME) + "   " for of in curve.rungs)]]
+    rows = [["labels", *(short(of.method, 20) + "   " for of in curve.rungs)]]
     for i, at in enumerate(curve.choices):
         marks = [
             "*" * (of.method == at.best) + "+" * (of.method == at.cheapest) for of in curve.rungs
@@ -178,8 +177,8 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
         look |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4, "label": of.method}
         axes.errorbar([p.rows for p in of.points], [s.value for s in scores], bars, **look)
         labels, line = [place.labels for place in of.line], [place.score for place in of.line]
-        band = ([score.low for score in line], [score.high for score in line])
-        axes.fill_between(labels, *band, color=color, alpha=0.15, linewidth=0)
+        lows, highs = [score.low for score in line], [score.high for score in line]
+        axes.fill_between(labels, lows, highs, color=color, alpha=0.15, linewidth=0)
         axes.plot(labels, [score.value for score in line], "--", color=color, linewidth=1.2)
     axes.set_xscale("log")
     ahead = [e.labels for e in curve.best.expected if e.times >= 2]

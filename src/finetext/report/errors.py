@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -57,8 +57,8 @@ def show_scores(
 
 def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> dict[str, Any]:
     """Return the same as JSON values."""
-    metrics = {name: dataclasses.asdict(score) for name, score in scores.items()}
-    return {"metrics": metrics, "labels": [dataclasses.asdict(each) for each in classes]}
+    metrics = {name: asdict(score) for name, score in scores.items()}
+    return {"metrics": metrics, "labels": [asdict(each) for each in classes]}
 
 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
@@ -68,14 +68,11 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:30]
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
-    caption = (
-        f"Precision, recall and F1 of each label by {method} on test rows, with 95% confidence "
-        "intervals."
-    )
+    what = f"Precision, recall and F1 of each label by {method} on test rows"
     return {
         "method": method,
         "names": names,
-        "table": label_table(scores, caption),
+        "table": label_table(scores, f"{what}, with 95% confidence intervals."),
         "f1_plot": plots.label_f1(lowest),
         "counts": counts.tolist(),
         "heatmap": plots.confusion_heatmap(names, counts, totals, str(key)),
@@ -130,10 +127,8 @@ def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
             ", ".join(short(name, _LONGEST_LABEL) for name in names) or "no label"
             for names in (row.truth, row.prediction)
         )
-        said = (
-            f"{row.loss:6.2f}  truth {truth} {row.probability_of_truth:.3f}; prediction {given} "
-            f"{row.probability:.3f}"
-        )
+        said = f"{row.loss:6.2f}  truth {truth} {row.probability_of_truth:.3f}"
+        said += f"; prediction {given} {row.probability:.3f}"
         lines += [*wrapped(said, most=3, hang=_HANG), *_text_lines(row)]
     return lines
 
@@ -191,15 +186,12 @@ def slices_lines(found: Slices, name: str) -> list[str]:
 
 def language_note(found: Slices) -> str:
     """Return how languages were detected; "" if no slice is of a language."""
-    if found.languages_by == "py3langid":
-        return (
-            "Languages are detected by py3langid; short texts, and those below a probability of "
-            f'0.5, are "{NOT_SURE}".'
-        )
     if found.languages_by is None:
         return ""
-    return (
-        "Languages are detected by their script alone; to distinguish those of one script: "
+    return "Languages are detected by " + (
+        f'py3langid; short texts, and those below a probability of 0.5, are "{NOT_SURE}".'
+        if found.languages_by == "py3langid"
+        else "their script alone; to distinguish those of one script: "
         'pip install "finetext[language]".'
     )
 

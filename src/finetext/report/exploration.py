@@ -118,11 +118,9 @@ def show_tokens(look: TokenizedText, console: Console) -> None:
 
 def show_batch(look: ExampleBatch, console: Console) -> None:
     """Print a batch: for each row its label, its length and its tokens with the padding."""
-    rows, width = len(look.input_ids), len(look.input_ids[0])
-    console.print(
-        f"a batch of {rows} rows x {width} positions, {look.padding_share:.0%} of them padding "
-        "(dim; mask 0)"
-    )
+    width, padding = len(look.input_ids[0]), f"{look.padding_share:.0%} of them padding"
+    rows = f"a batch of {len(look.input_ids)} rows x {width} positions"
+    console.print(f"{rows}, {padding} (dim; mask 0)")
     half = _TOKENS_SHOWN // 2 if width > _TOKENS_SHOWN else width
     for number, row_id in enumerate(look.row_ids):
         mask, label = look.attention_mask[number], ""

@@ -23,7 +23,6 @@ _ALSO: Final = {
     "macro_f1": ("macro F1", "test"),
 }
 _WIDTH: Final = 100
-_LONGEST_NAME: Final = 50
 _PAIR: Final = "  {:<12}{:<20}{:>9}{:>12}{:>13}"
 _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
 
@@ -134,12 +133,11 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
     groups = "" if found.groups is None else f" in {counted(found.groups, 'group')}"
     best = "" if found.higher_is_better else "; lower is better"
     table = [
-        (without_middle(name, _LONGEST_NAME), number(of.value).rjust(len(title)), ends(of))
+        (without_middle(name, 50), number(of.value).rjust(len(title)), ends(of))
         for name, of in found.scores.items()
     ]
-    several = len(found.pairs) > 1
     corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
-    test = f"p: {found.pairs[0].comparison.test}{corrected if several else ''}"
+    test = f"p: {found.pairs[0].comparison.test}{corrected if len(found.pairs) > 1 else ''}"
     return [
         f"{counted(found.rows, row_of(part))}{groups}{best}",
         "",
@@ -160,14 +158,11 @@ def _pair_lines(found: Several, pair: Pair) -> list[str]:
     smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
     values = (p_value(pair.comparison.p_value), p_value(pair.corrected))
     mcnemar = "" if pair.mcnemar is None else f" (McNemar's exact test: p {p_value(pair.mcnemar)})"
-    alone = (
-        f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; in {pair.b} alone: "
-        f"{pair.only_b:,}{mcnemar}"
-    )
+    alone = f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; in {pair.b} alone: "
     return [
         *wrapped(f"{pair.a} minus {pair.b}: {found.verdict(pair)}", hang="  "),
         _PAIR.format(value, ends(difference, written), *values, smallest).rstrip(),
-        *wrapped(alone, indent="  ", hang="  "),
+        *wrapped(f"{alone}{pair.only_b:,}{mcnemar}", indent="  ", hang="  "),
     ]
 
 

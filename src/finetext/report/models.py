@@ -20,8 +20,6 @@ from finetext.storage.codec import from_json
 
 _MOST_LABELS: Final = 20
 _STATES: Final = {
-    "ok": "",
-    "unknown": "",
     "own": "not written by finetext",
     "changed": "CHANGED since it was written",
     "extra": "not part of the model",
@@ -110,7 +108,7 @@ def file_lines(about: About) -> list[str]:
     width = max((len(short(file.name, 60)) for file in about.files), default=0)
     lines = [
         f"{short(file.name, 60):<{width}}  {size(file.size):>9}  {file.sha256}  "
-        f"{_STATES[file.state]}".rstrip()
+        f"{_STATES.get(file.state, '')}".rstrip()
         for file in about.files
     ]
     lines += [f"{name}  MISSING" for name in about.checked.missing]

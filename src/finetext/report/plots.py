@@ -1,8 +1,4 @@
-"""Figures: SVG that takes its colors from the page, and pictures as .svg or .png files.
-
-Figures of a page are drawn in marker colors, which CSS variables replace; so one drawing is right
-on a light page, on a dark one and on paper.
-"""
+"""Figures in marker colors, which CSS variables of a page replace, and pictures as files."""
 
 from __future__ import annotations
 
@@ -34,7 +30,6 @@ from finetext.storage.files import put_in_place
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
 
 FORMATS: Final = (".png", ".svg")
 MOST_BARS: Final = 30
@@ -226,8 +221,7 @@ def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> 
             panel.set_title(metric.title + direction, loc="left")
             label_rows(panel, [entry.method for entry in entries])
 
-    lines = -(-len(metrics) // 2)
-    return svg("leaderboard", (6.8, lines * (0.85 + 0.24 * len(entries))), draw)
+    return svg("leaderboard", (6.8, -(-len(metrics) // 2) * (0.85 + 0.24 * len(entries))), draw)
 
 
 def label_f1(rows: Sequence[LabelScores]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from finetext.core.arrays import Floats
 from finetext.core.wording import counted, short
 from finetext.diagnosis.text_map import BETWEEN_LABELS, TextMap
 from finetext.report.plots import INK, LIGHT_INK, LIGHT_SERIES, SERIES, svg, write_picture
@@ -18,8 +19,6 @@ from finetext.report.rendering import evenly, render_page, write_page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from finetext.core.arrays import Floats
 
 COLORS: Final = 10
 MOST_DOTS: Final = 2000
