@@ -175,18 +175,15 @@ def test_many_methods_still_fit() -> None:
     assert max(map(len, shown[:6])) <= 150
 
 
-def test_a_gain_has_its_interval() -> None:
+def test_a_gain_has_its_interval_and_a_flat_curve_none_to_show() -> None:
     said = sentences(curve(of_method("probe", 0.6)))
     assert said[0].startswith("With 800 labels probe is best, macro F1 0.750; more labels should")
     assert "+0.040 [+0.020, +0.060] with 1,600" in said[0]
     assert said[1].endswith("probe with 100 to 800 labels.")
     assert "3 trainings per size, on 300 validation rows" in said[-1]
-
-
-def test_a_flat_curve_shows_no_gain() -> None:
-    said = sentences(curve(of_method("probe", 0.6, gain=0.01)))[0]
-    assert "flat or too noisy: no gain from more labels could be shown" in said
-    assert "twice as many: +0.010 [-0.010, +0.030]" in said
+    flat = sentences(curve(of_method("probe", 0.6, gain=0.01)))[0]
+    assert "flat or too noisy: no gain from more labels could be shown" in flat
+    assert "twice as many: +0.010 [-0.010, +0.030]" in flat
 
 
 def test_a_gain_that_is_not_significant_is_marked() -> None:
@@ -208,15 +205,13 @@ def test_a_steepening_curve_is_not_forecast() -> None:
     )
 
 
-def test_a_perfect_score_leaves_nothing_to_gain() -> None:
-    one = replace(of_method("probe", 0.6), outlook="perfect", expected=(), line=())
-    assert "more labels cannot improve it" in sentences(curve(one))[0]
-
-
-def test_too_few_points_and_a_crossing() -> None:
-    few = replace(of_method("probe", 0.6), outlook="too few", expected=(), line=())
-    one = replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),))
-    said = sentences(one)
+def test_other_outlooks_and_a_crossing() -> None:
+    perfect, few = (
+        replace(of_method("probe", 0.6), outlook=outlook, expected=(), line=())
+        for outlook in ("perfect", "too few")
+    )
+    assert "more labels cannot improve it" in sentences(curve(perfect))[0]
+    said = sentences(replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),)))
     assert "a forecast takes at least 4 sizes and 2 trainings each" in said[0]
     assert "probe overtakes tfidf at about 250 labels." in said
 
@@ -288,11 +283,12 @@ def test_a_loss_that_never_falls_can_be_drawn(tmp_path: Path) -> None:
     assert write_rate_curve(flat, tmp_path / "flat.png").stat().st_size > 1000
 
 
-def test_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
-        write_rate_curve(CURVE, tmp_path / "curve.gif")
-
-
-def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be written"):
-        write_rate_curve(CURVE, tmp_path / "missing" / "curve.png")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("curve.gif", r"must end in \.png or \.svg"), ("missing/curve.png", "cannot be written")],
+)
+def test_a_picture_that_cannot_be_written_is_reported(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        write_rate_curve(CURVE, tmp_path / name)
