@@ -93,10 +93,7 @@ def root(version: Version = False) -> None:
 
 
 def main(words: list[str] | None = None) -> None:
-    """Run a command.
-
-    A user's mistake prints one message and exits with status 2, a bug of finetext with 1.
-    """
+    """Run a command."""
     words = sys.argv[1:] if words is None else words
     try:
         with stopping(), whole_output():

@@ -23,12 +23,7 @@ from finetext.storage.locks import is_started
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """The options on methods; each goes to every method that has such a hyperparameter.
-
-    Attributes:
-        names: methods joined by commas, or None for those of the recipe or the whole ladder.
-        encoder: of methods that take the adapted encoder, what the adaptation starts from.
-    """
+    """The options on methods; each goes to every method that has such a hyperparameter."""
 
     names: str | None = None
     encoder: str | None = None
@@ -49,18 +44,7 @@ def asked_recipe(
     recipe: Path | None = None,
     **given: Any,
 ) -> Recipe:
-    """Return the recipe that the options of a command describe.
-
-    Args:
-        data: what to train on.
-        chosen: the shared options.
-        methods: the options on methods.
-        recipe: file to start from, by default the one of the shared options.
-        given: values outside the sections; None where an option was left out.
-
-    Raises:
-        FinetextError: as `recipe_values`; or the values make no recipe.
-    """
+    """Return the recipe that the options of a command describe."""
     parts = {"train": data, "validation": chosen.validation, "test": chosen.test}
     values = {
         "data": {"source": parts} | chosen.given(),
@@ -79,19 +63,7 @@ def recipe_values(
     methods: MethodOptions,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    """Return the values of a recipe file, or of a sample, overridden by the command line.
-
-    Args:
-        recipe: TOML file, or None.
-        given: values by section; None where an option was left out. The source maps each split
-            to its path.
-        methods: the options on methods.
-        settings: assignments `SECTION.NAME=VALUE`; a section may also be a method.
-
-    Raises:
-        RecipeError: no data are named, or an assignment has another form.
-        UnknownNameError: there is no such method.
-    """
+    """Return the values of a recipe file, or of a sample, overridden by the command line."""
     values = {} if recipe is None else read_toml(recipe)
     source = _source(given["data"]["source"], _table(values, "data").get("source"))
     if recipe is None and isinstance(source, str):
@@ -113,12 +85,7 @@ def recipe_values(
 
 
 def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None = None) -> Dataset:
-    """Read data with the options and assignments `data.NAME=VALUE`.
-
-    Raises:
-        RecipeError: an assignment has another form.
-        DataError: the data cannot be read; see `finetext.read`.
-    """
+    """Read data with the options and assignments `data.NAME=VALUE`."""
     from finetext.data.read import read
 
     return read(source, settings=read_settings(given, settings))
@@ -152,11 +119,7 @@ def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
 
 
 def recipe_of_run(folder: Path | None, is_needed: bool) -> Path | None:
-    """Return the recipe of the run to resume; None without a folder or a run in it.
-
-    Raises:
-        RunError: the folder holds no run, and it is needed since no data are named.
-    """
+    """Return the recipe of the run to resume; None without a folder or a run in it."""
     if folder is not None and is_started(folder):
         return folder / "recipe.toml"
     if folder is not None and is_needed:

@@ -307,11 +307,7 @@ def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) ->
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
-    """Count an access if the texts are test rows of the run that the model belongs to.
-
-    They are if half of them are, or half of the test rows are among them. They are compared by
-    their texts, as rows that are read again may have other ids.
-    """
+    """Count an access if the texts are test rows of the run that the model belongs to."""
     from finetext.models.hub import model_folder
     from finetext.runs.run import Run
 

@@ -139,10 +139,7 @@ def given(bundle: Any) -> dict[str, Any]:
 
 
 def as_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the function for typer, with an option for each field of the bundles it takes.
-
-    When it is interrupted, the message of the interrupt is printed, such as how to resume.
-    """
+    """Return the function for typer, with an option for each field of the bundles it takes."""
     parameters: list[inspect.Parameter] = []
     bundles: dict[str, type[Any]] = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():

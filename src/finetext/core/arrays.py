@@ -39,11 +39,7 @@ def probabilities_of(logits: Floats, multilabel: bool) -> Floats:
 
 
 def logits_of(probabilities: Floats, multilabel: bool) -> Floats:
-    """Logits that give (n, k) probabilities: their logarithms, or log odds when multi-label.
-
-    Where labels exclude each other, logits are known up to a constant for each row. Those of a
-    probability of 0 or 1 may be infinite.
-    """
+    """Logits that give (n, k) probabilities: their logarithms, or log odds when multi-label."""
     from scipy.special import logit
 
     if multilabel:

@@ -67,8 +67,8 @@ class Screen:
     @contextmanager
     def watching(self) -> Iterator[Screen]:
         """Show progress bars while the body runs, on a terminal or in a notebook."""
-        notebook = self.messages.is_jupyter and find_spec("ipywidgets") is not None
-        if self.quiet or not (self.messages.is_terminal or notebook):
+        has_bars = self.messages.is_terminal or find_spec("ipywidgets") is not None
+        if not (self.is_watched and has_bars):
             yield self
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -104,12 +104,7 @@ class Screen:
 
 
 def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:
-    """Return a value as JSON text; nan and infinity are null.
-
-    Args:
-        value: nested mappings and sequences.
-        plain: turns what JSON cannot express into something that it can.
-    """
+    """Return a value as JSON text; nan and infinity are null."""
     from finetext.core.arrays import finite
 
     return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
@@ -117,19 +112,11 @@ def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:
 
 @contextmanager
 def blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
-    """Turn an error of writing into a `DataError` that names what is written.
-
-    If `stream` is a standard stream, it is redirected to nowhere after the error, so that Python
-    does not fail again when it flushes it at exit.
-
-    Raises:
-        BrokenPipeError: nobody reads the stream any more, which is not worth a message.
-        DataError: it cannot be written.
-    """
+    """Turn an error of writing into a `DataError` that names what is written."""
     try:
         yield
     except OSError as error:
-        if stream is not None:
+        if stream is not None:  # it goes nowhere now, or Python would fail again at exit
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if isinstance(error, BrokenPipeError):
@@ -139,12 +126,7 @@ def blaming(what: str, stream: TextIO | None = None) -> Iterator[None]:
 
 @contextmanager
 def whole_output() -> Iterator[None]:
-    """Flush standard output when typer exits, which would otherwise hide that this fails.
-
-    Raises:
-        BrokenPipeError: nobody reads it any more.
-        DataError: it cannot be written, or its encoding lacks a character.
-    """
+    """Flush standard output when typer exits, which would otherwise hide that this fails."""
     try:
         yield
     except UnicodeEncodeError as error:
@@ -168,20 +150,21 @@ def whole_output() -> Iterator[None]:
 def stopping() -> Iterator[None]:
     """While the body runs, treat SIGTERM like Ctrl-C, and lose no Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    unraisable, sys.unraisablehook = sys.unraisablehook, _stop_again
+    unraisable = sys.unraisablehook
+
+    def stop_again(lost: sys.UnraisableHookArgs) -> None:
+        """Repeat a Ctrl-C that came while Python ran a finalizer, where it would be lost."""
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            Timer(0.1, interrupt_main).start()
+        else:
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = stop_again
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
         sys.unraisablehook = unraisable
-
-
-def _stop_again(lost: sys.UnraisableHookArgs) -> None:
-    """Repeat a Ctrl-C that came while Python ran a finalizer, where it would be lost."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        Timer(0.1, interrupt_main).start()
-    else:
-        sys.__unraisablehook__(lost)
 
 
 @contextmanager
@@ -204,8 +187,5 @@ def heard(listener: Listener | None) -> Iterator[Listener]:
         yield listener
         return
     screen = Screen()
-    if not screen.is_watched:
-        yield Listener()
-        return
     with screen.watching():
-        yield screen.listener
+        yield screen.listener if screen.is_watched else Listener()

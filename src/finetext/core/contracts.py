@@ -21,16 +21,7 @@ from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 
 
 def texts_of(given: Any) -> list[str]:
-    """Return texts as a list of strings.
-
-    Args:
-        given: a list, tuple, generator or other iterable of strings, a numpy array of one
-            dimension, or a column of pandas, polars, pyarrow or datasets.
-
-    Raises:
-        DataError: it is a single string, a table or unordered, or holds something else than
-            strings; the message gives the first position, counted from 0.
-    """
+    """Return texts as a list of strings."""
     if type(given) is list and set(map(type, given)) <= {str}:
         return given
     if isinstance(given, str | bytes):
@@ -40,7 +31,8 @@ def texts_of(given: Any) -> list[str]:
     values = _values(given)
     for place, value in enumerate(values):
         if not isinstance(value, str):
-            hint = ". Pass one column" if _is_nested(value) else ""
+            is_nested = isinstance(value, list | tuple) or hasattr(value, "__array__")
+            hint = ". Pass one column" if is_nested else ""
             raise DataError(f"text {place}, counted from 0, is {_shown(value)}, not a string{hint}")
     return [str(value) for value in values]
 
@@ -63,10 +55,6 @@ def _values(given: Any) -> list[Any]:
         raise DataError(f"texts must be a list of strings, not {_shown(given)}") from None
 
 
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, list | tuple) or hasattr(value, "__array__")
-
-
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
@@ -74,12 +62,10 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """Progress of a slow step.
+    """Progress of a slow step, in rows.
 
     Attributes:
         stage: what is being done, such as "finetune: epoch 1 of 2".
-        done: rows handled so far.
-        total: rows in all.
         values: figures worth showing, such as loss and metric.
     """
 
@@ -115,7 +101,6 @@ class FitContext:
     """What a method needs beside the data and its hyperparameters.
 
     Attributes:
-        seed: seed of every random choice.
         device: "auto", "cpu", "cuda", "cuda:1", "mps"; auto takes the best one available.
         metric: name of the metric by which the best checkpoint is chosen on validation rows.
         cache: folder for frozen encoder states, or None for no cache on disk.
@@ -154,15 +139,9 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
-        """Learn from `train`; `validation` may only choose between checkpoints.
+        """Return a classifier that learned from `train`, and predicts in the columns of its scheme.
 
-        Args:
-            train: labeled rows to learn from.
-            validation: labeled rows of the same scheme.
-            context: seed, device and listeners.
-
-        Returns:
-            a classifier that predicts in the columns of `train.scheme`.
+        `validation`, of the same scheme, may only choose between checkpoints.
         """
 
 
@@ -179,9 +158,8 @@ class Classifier(ABC):
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        for name in ("predict_proba", "logits"):
-            if name in cls.__dict__:
-                setattr(cls, name, _of_texts(cls.__dict__[name]))
+        for name in {"predict_proba", "logits"} & cls.__dict__.keys():
+            setattr(cls, name, _of_texts(cls.__dict__[name]))
 
     @property
     def number_format(self) -> Precision | None:
@@ -190,10 +168,7 @@ class Classifier(ABC):
 
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Return the probability of every class for every text.
-
-        Args:
-            texts: n texts of any length, including empty ones.
+        """Return the probability of every class for each of n texts of any length, even empty.
 
         Returns:
             (n, k) in the order of the texts and of `scheme.names`; rows sum to 1 unless the
@@ -201,25 +176,17 @@ class Classifier(ABC):
         """
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """Return what softmax, or the sigmoid when multi-label, turns into the probabilities.
+        """Return (n, k) logits that softmax, or the sigmoid when multi-label, takes to probabilities.
 
-        Args:
-            texts: n texts of any length.
-
-        Returns:
-            (n, k) in the order of the texts and of `scheme.names`; up to a constant for each row,
-            and infinite where a probability is 0 or 1, unless the model has logits of its own.
+        They are known up to a constant for each row, and infinite where a probability is 0 or 1,
+        unless the model has logits of its own.
         """
         return logits_of(self.predict_proba(texts), self.scheme.multilabel)
 
     def predict(self, texts: Sequence[str]) -> list[Any]:
         """Return the label of each text by the decision rule of the model.
 
-        Args:
-            texts: n texts of any length.
-
-        Returns:
-            n labels, None where the model abstains; n lists of labels when multi-label.
+        It is None where the model abstains, and a list of labels when multi-label.
         """
         return decided(self.scheme, self.decision, self.predict_proba(texts))
 
@@ -251,11 +218,7 @@ class Classifier(ABC):
         return replace(self, decision=decision)  # type: ignore[type-var]
 
     def with_precision(self, precision: Precision) -> Self:
-        """Return the classifier with another precision; most have only one.
-
-        Args:
-            precision: "fp32", "bf16", or "auto" for bf16 where the hardware is fast at it.
-        """
+        """Return the classifier with another precision, such as "bf16"; most have only one."""
         return self
 
     def __call__(self, text: str) -> dict[str, float]:
@@ -314,10 +277,6 @@ def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> l
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
     """Predict every row of a labeled data set.
 
-    Args:
-        classifier: any classifier.
-        dataset: labeled rows whose labels the classifier knows.
-
     Returns:
         predictions in the order of the rows, with the classifier's scheme and decision.
 
@@ -354,13 +313,7 @@ def encoder_of(method: Method) -> str | None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Receives what a run reports.
-
-    Attributes:
-        say: called with a line of text.
-        progress: called with each `ProgressEvent`.
-        finding: called with each `Finding` of reading, checking and training.
-    """
+    """Receives what a run reports: lines of text, progress, and findings."""
 
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[ProgressEvent], None] = silent

@@ -39,15 +39,7 @@ class Decision:
     aim: str = ""
 
     def labels(self, probabilities: Floats, multilabel: bool) -> Integers:
-        """Return the label or labels of each row, as if it never abstained.
-
-        Args:
-            probabilities: (n, k).
-            multilabel: whether a row can have several labels.
-
-        Returns:
-            (n,) columns, or (n, k) of 0 and 1 when multi-label.
-        """
+        """Return (n,) columns of labels, or (n, k) of 0 and 1, as if it never abstained."""
         limits = None if self.thresholds is None else np.array(self.thresholds)
         if multilabel:
             return (probabilities >= (0.5 if limits is None else limits)).astype(np.int64)
@@ -90,12 +82,7 @@ class Decision:
 
 
 def decision_in(described: Mapping[str, Any]) -> Decision:
-    """Return the decision rule in a file; format 1 has `thresholds` only.
-
-    Raises:
-        KeyError: there is neither.
-        TypeError, ValueError: a value has a wrong type.
-    """
+    """Return the decision rule in a file; format 1 has `thresholds` only."""
     if "decision" in described:
         return Decision.from_json(described["decision"])
     return Decision.from_json({"thresholds": described["thresholds"]})

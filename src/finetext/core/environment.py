@@ -29,10 +29,12 @@ def stated_watts(device: str) -> float | None:
     Read from Linux for processors (RAPL), from `nvidia-smi` for NVIDIA GPUs.
     """
     if device == "cpu":
-        packages = (p for p in POWER_LIMITS.glob("intel-rapl:*") if p.name.count(":") == 1)
-        limits = [_number_in(package / _LONG_TERM) for package in packages]
-        known = [limit for limit in limits if limit]
-        return sum(known) / 1e6 if known and len(known) == len(limits) else None
+        packages = [p for p in POWER_LIMITS.glob("intel-rapl:*") if p.name.count(":") == 1]
+        try:
+            limits = [float((package / _LONG_TERM).read_text("ascii")) for package in packages]
+        except (OSError, ValueError):
+            return None
+        return sum(limits) / 1e6 if limits and all(limits) else None
     if not device.startswith("cuda") or (program := shutil.which("nvidia-smi")) is None:
         return None
     asked = [program, "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
@@ -41,13 +43,6 @@ def stated_watts(device: str) -> float | None:
         said = subprocess.run([*asked, f"--id={number}"], capture_output=True, timeout=10)
         return float(said.stdout.splitlines()[0]) or None
     except (OSError, ValueError, IndexError, subprocess.SubprocessError):
-        return None
-
-
-def _number_in(path: Path) -> float | None:
-    try:
-        return float(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
         return None
 
 

@@ -1,16 +1,6 @@
-"""The exceptions of finetext, one small tree.
+"""The exceptions of finetext: each message says what is wrong, where, and what to do.
 
-    FinetextError
-    ├── DataError         the data cannot be read, or cannot be used as asked
-    │   └── UnlabelledError  they lack labels, or all have the same
-    ├── RecipeError       a setting is wrong or contradicts another one
-    ├── UnknownNameError  no method, model, metric or sample has that name
-    ├── MissingExtraError an optional package is not installed
-    ├── ModelError        a model or encoder folder cannot be loaded or saved
-    └── RunError          a run folder is missing, incomplete or in the way
-
-Each message says what is wrong, where (file, row, column) and what to do about it. The command
-line prints the message alone and exits with status 2.
+The command line prints the message alone and exits with status 2.
 """
 
 from __future__ import annotations
@@ -39,13 +29,7 @@ class UnknownNameError(FinetextError):
     """A name that is unknown; the message offers the nearest names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Compose the message.
-
-        Args:
-            kind: what was looked for, in the singular ("method", "model", "column").
-            name: the name that was given.
-            known: the names that exist.
-        """
+        """Compose the message."""
         names = sorted(known)
         super().__init__(f"there is no {kind} named {name!r}{nearest(name, names)}")
 
@@ -54,13 +38,7 @@ class MissingExtraError(FinetextError):
     """An optional package is not installed; the message gives the command that installs it."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
-        """Compose the message.
-
-        Args:
-            purpose: what cannot be done without it ("reading Excel files").
-            package: the package that is missing.
-            extra: the extra of finetext that brings it.
-        """
+        """Compose the message."""
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed; "
             f'run: pip install "finetext[{extra}]"'
@@ -80,8 +58,6 @@ def nearest(name: str, known: list[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     if close:
-        return "; did you mean " + " or ".join(repr(by_lower[match]) for match in close) + "?"
-    if known:
-        shown = ", ".join(known[:20])
-        return f"; there are: {shown}" + (" and more" if len(known) > 20 else "")
-    return ""
+        return f"; did you mean {' or '.join(repr(by_lower[match]) for match in close)}?"
+    more = " and more" if len(known) > 20 else ""
+    return f"; there are: {', '.join(known[:20])}{more}" if known else ""

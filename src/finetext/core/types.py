@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -153,15 +153,8 @@ class Dataset:
             raise DataError(
                 f"the data have no column {name!r}; there are: {', '.join(self.table.column_names)}"
             )
-        return list(self.table.data.column(name).to_pylist()) if self.plain else self._taken(name)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the rows lie in the table as they are, without a selection on top."""
-        return self.table._indices is None
-
-    def _taken(self, name: str) -> list[Any]:
-        return list(self.table[name])
+        is_whole = self.table._indices is None  # no selection on top of the stored rows
+        return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name])
 
     @cached_property
     def ids(self) -> list[str]:
@@ -210,17 +203,9 @@ class Dataset:
         return replace(self, table=self.table.select(list(map(int, rows))))
 
     def _repr_html_(self) -> str:
-        head = [dict(row) for row in self.table.select(range(min(len(self), 5)))]
-        columns = self.table.column_names
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(str(row[c])[:200])}</td>" for c in columns)
-            + "</tr>"
-            for row in head
-        )
-        titles = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-        caption = html.escape(self.description or f"{len(self):,} rows")
-        return f"<table><caption>{caption}</caption><tr>{titles}</tr>{body}</table>"
+        head = self.table.select(range(min(len(self), 5)))
+        rows = [[str(value)[:200] for value in row.values()] for row in head]
+        return _html_table(self.description or f"{len(self):,} rows", head.column_names, rows)
 
 
 @dataclass(frozen=True)
@@ -280,15 +265,18 @@ class Predictions:
 
     def _repr_html_(self) -> str:
         truths, given = (self.scheme.decode(part[:10]) for part in (self.targets, self.decisions))
-        rows = "".join(
-            f"<tr><td>{html.escape(self.ids[i])}</td><td>{html.escape(str(truths[i]))}</td>"
-            f"<td>{html.escape(str(given[i]))}</td><td>{self.probabilities[i].max():.3f}</td></tr>"
-            for i in range(min(10, len(self)))
-        )
-        return (
-            f"<table><caption>{len(self):,} predictions</caption><tr><th>id</th><th>truth</th>"
-            f"<th>prediction</th><th>highest probability</th></tr>{rows}</table>"
-        )
+        highest = [f"{row.max():.3f}" for row in self.probabilities[:10]]
+        rows = zip(self.ids[:10], truths, given, highest, strict=True)
+        columns = ("id", "truth", "prediction", "highest probability")
+        return _html_table(f"{len(self):,} predictions", columns, rows)
+
+
+def _html_table(caption: str, columns: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [
+        f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row)}</tr>"
+        for tag, row in (("th", columns), *(("td", row) for row in rows))
+    ]
+    return f"<table><caption>{html.escape(caption)}</caption>{''.join(lines)}</table>"
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,10 +69,7 @@ def short(text: str, longest: int = 24) -> str:
 
 
 def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str, str]:
-    """Return a text in two parts: what to show at once, and what on demand.
-
-    The first has at most `longest` characters, both together at most `most`.
-    """
+    """Return a text in two parts: what to show at once, and what on demand."""
     if len(text) <= longest * 1.2:
         return text, ""
     cut = text.rfind(" ", longest // 2, longest)
