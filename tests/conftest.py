@@ -139,18 +139,23 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def command(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """A function that runs a command of the command line, in this process and an empty folder."""
+    """A function that runs a command of the command line, in this process and an empty folder.
+
+    A status that is given must be the one it ends with; with 2, a message must be all it prints.
+    """
     from finetext.cli.app import main
 
-    def run(*words: object) -> Outcome:
+    def run(*words: object, status: int | None = None) -> Outcome:
         capsys.readouterr()
-        status = 0
+        ended = 0
         try:
             main([str(word) for word in words])
         except SystemExit as end:
-            status = int(end.code or 0)
+            ended = int(end.code or 0)
         seen = capsys.readouterr()
-        return Outcome(status, seen.out, seen.err)
+        assert status in (None, ended), seen.err
+        assert status != 2 or (seen.out == "" and "Traceback" not in seen.err)
+        return Outcome(ended, seen.out, seen.err)
 
     return run
 

@@ -168,8 +168,7 @@ def test_help_fits_a_screen_and_shows_an_example(
     command: Command, monkeypatch: pytest.MonkeyPatch, name: str, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    seen = command(name, "--help")
-    assert seen.status == 0
+    seen = command(name, "--help", status=0)
     assert len(seen.out.splitlines()) <= 42
     assert max(map(len, seen.out.splitlines())) <= columns
     assert f"Example: finetext {name}" in seen.out
@@ -223,23 +222,19 @@ def test_the_version(command: Command) -> None:
     ],
 )
 def test_a_wrong_command_is_one_message(command: Command, words: list[str], said: str) -> None:
-    seen = command(*words)
-    assert seen.status == 2
-    assert seen.out == ""
+    seen = command(*words, status=2)
     assert said in seen.err
     assert seen.err.count("Error: ") == 1
     assert "Traceback" not in seen.err
 
 
 def test_without_a_command_help_is_shown(command: Command) -> None:
-    seen = command()
-    assert seen.status == 2
+    seen = command(status=2)
     assert "Commands:" in seen.out + seen.err
 
 
 def test_models_are_listed_for_people_and_machines(command: Command) -> None:
-    seen = command("models")
-    assert "minilm  sentence-transformers/all-MiniLM-L6-v2" in seen.out
+    assert "minilm  sentence-transformers/all-MiniLM-L6-v2" in command("models").out
     first = json.loads(command("models", "--json").out)[0]
     assert first["alias"] == "minilm"
     facts = {"description", "parameters", "context", "languages", "tasks", "finetunable"}
@@ -257,9 +252,7 @@ def test_a_fault_of_ours_asks_for_a_report(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetext.report.models.models_json", broken(ZeroDivisionError("a\nb")))
-    seen = command("models", "--json")
-    assert seen.status == 1
-    assert seen.out == ""
+    seen = command("models", "--json", status=1)
     assert len(seen.err.splitlines()) == 1
     assert "ZeroDivisionError: a" in seen.err
     assert "--debug" in seen.err
@@ -268,9 +261,7 @@ def test_a_fault_of_ours_asks_for_a_report(
 
 
 def test_a_mistake_shows_its_traceback_with_debug_only(command: Command) -> None:
-    seen = command("explore", "nothere.csv")
-    assert seen.status == 2
-    assert seen.err.startswith("finetext: there is no file")
+    assert command("explore", "nothere.csv", status=2).err.startswith("finetext: there is no file")
     with pytest.raises(DataError, match="nothere"):
         command("explore", "nothere.csv", "--debug")
 
@@ -367,9 +358,7 @@ def test_bad_input(
         line = line.replace(name, str(place))
     if line.startswith("train") and "method" not in line and "--recipe" not in line:
         line += " --methods majority"
-    seen = command(*line.split())
-    assert seen.status == 2
-    assert seen.out == ""
+    seen = command(*line.split(), status=2)
     assert said in seen.err
     assert sum(text.startswith("finetext: ") for text in seen.err.splitlines()) == 1
     assert "Traceback" not in seen.err

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,12 @@ from finetext.data.read import read
 
 Command = Callable[..., Any]
 TEXT = "a fine and moving film"
-COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
 def test_explore_shows_classes_and_findings(
     command: Command, reviews: Path, tiny_encoder: Path
 ) -> None:
-    seen = command("explore", reviews, "--encoder", tiny_encoder)
-    assert seen.status == 0
+    seen = command("explore", reviews, "--encoder", tiny_encoder, status=0)
     assert "good" in seen.out
     assert "giveaway-tokens" in seen.out
     told = json.loads(command("explore", reviews, "--encoder", tiny_encoder, "--json").out)
@@ -62,8 +54,7 @@ def test_explore_looks_at_texts_without_labels(
     Path("same.csv").write_text("text,label\n" + "".join(f"{TEXT} {n},good\n" for n in range(30)))
     told = json.loads(command("explore", "same.csv", "--encoder", tiny_encoder, "--json").out)
     assert told["classes"] == {"good": {"all": 30}}
-    seen = command("explore", "blank.csv", "--label", "label", "--encoder", tiny_encoder)
-    assert seen.status == 2
+    seen = command("explore", "blank.csv", "--label", "label", "--encoder", tiny_encoder, status=2)
     assert "missing in 30 of 30 rows" in seen.err
 
 
@@ -99,8 +90,7 @@ def review(path: Path, words: dict[str, str]) -> None:
 
 
 def test_find_review_apply(command: Command, noisy: Path) -> None:
-    seen = command("label-errors", noisy, "--out", "suspects.csv")
-    assert seen.status == 0, seen.err
+    seen = command("label-errors", noisy, "--out", "suspects.csv", status=0)
     assert "2 of 60 rows look wrongly labeled (3.3%)." in seen.out
     assert "Most frequent: bad -> good (2)." in seen.out
     with Path("suspects.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -146,8 +136,7 @@ def test_as_json(command: Command, noisy: Path) -> None:
 
 def test_the_data_of_a_run(command: Command, finished: Path) -> None:
     shutil.copytree(finished, "run")
-    seen = command("label-errors", "run", "--method", "tfidf", "--out", "suspects.csv")
-    assert seen.status == 0, seen.err
+    seen = command("label-errors", "run", "--method", "tfidf", "--out", "suspects.csv", status=0)
     assert "0 of 60 rows look wrongly labeled" in seen.out
     kept = json.loads(Path("run/diagnosis/suspects.json").read_text("utf-8"))
     assert (kept["rows"], kept["suspects"]) == (60, [])
@@ -176,24 +165,21 @@ def test_the_data_of_a_run(command: Command, finished: Path) -> None:
 )
 def test_what_is_refused(command: Command, noisy: Path, words: list[str], message: str) -> None:
     before = sorted(Path().iterdir())
-    seen = command("label-errors", *([noisy] if words else []), *words)
-    assert seen.status == 2
+    seen = command("label-errors", *([noisy] if words else []), *words, status=2)
     assert message in seen.err
     assert "Traceback" not in seen.err
     assert sorted(Path().iterdir()) == before
 
 
 def test_a_run_needs_no_recipe(command: Command, finished: Path) -> None:
-    seen = command("label-errors", finished, "--recipe", finished / "recipe.toml")
-    assert seen.status == 2
+    seen = command("label-errors", finished, "--recipe", finished / "recipe.toml", status=2)
     assert "leave --recipe out" in seen.err
 
 
 def test_a_list_that_does_not_fit_writes_nothing(command: Command, noisy: Path) -> None:
     command("label-errors", noisy, "--out", "list.csv", "--quiet")
     review(Path("list.csv"), {"7": "goood", "30": "great"})
-    seen = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.csv")
-    assert seen.status == 2
+    seen = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.csv", status=2)
     assert "there is no label named 'goood'; did you mean 'good'?" in seen.err
     assert "there is no label named 'great'" in seen.err
     assert "--new-label NAME" in seen.err

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,12 @@ from finetext.runs.run import Run, accesses, stored_predictions
 
 Command = Callable[..., Any]
 TEXT = "a fine and moving film"
-COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
 def test_evaluate_measures_a_run_or_a_model(
     command: Command, finished: Path, reviews: Path
 ) -> None:
-    seen = command("evaluate", finished, reviews)
-    assert seen.status == 0
+    seen = command("evaluate", finished, reviews, status=0)
     assert "60 rows" in seen.out
     assert "macro F1" in seen.out
     assert "reviews.csv" in seen.err
@@ -69,8 +61,7 @@ def write(texts: Sequence[str]) -> str:
 @pytest.mark.parametrize("model", ["", "tfidf", "tfidf/model"])
 def test_evaluate_on_test_rows_is_an_access(command: Command, films: Path, model: str) -> None:
     rows = write(Run.open(films).texts())
-    seen = command("evaluate", films / model, rows)
-    assert seen.status == 0, seen.err
+    seen = command("evaluate", films / model, rows, status=0)
     assert "films has been accessed 2 times" in seen.err
     assert json.loads(command("evaluate", films / model, rows, "--json").out)["openings"] == 3
     assert {line["by"] for line in accesses(films)} == {"finetext evaluate"}
@@ -103,8 +94,7 @@ def test_a_table_that_does_not_say_its_part_has_rows(command: Command, films: Pa
     Path("mine.csv").write_text("\n".join(["id,truth,a,b", *lines]) + "\n")
     shutil.copy("mine.csv", "yours.csv")
     for words in (("errors",), ("errors", "--part", "test"), ("slices",), ("compare", "yours.csv")):
-        seen = command(words[0], "mine.csv", *words[1:])
-        assert seen.status == 0, seen.err
+        seen = command(words[0], "mine.csv", *words[1:], status=0)
         assert "40 rows" in seen.out or "on rows" in seen.out
         assert "validation" not in seen.out
         assert "test row" not in seen.out
@@ -132,16 +122,7 @@ def test_unfinished_run_says_how_to_resume(command: Command, films: Path) -> Non
         ("compare", films),
         ("report", films),
     ):
-        seen = command(*words)
-        assert seen.status == 2
-        assert f"{told}finetext train --resume --out films" in seen.err
-
-
-@pytest.fixture
-def run(workplace: Path, finished: Path) -> Path:
-    """A run folder to be written into."""
-    shutil.copytree(finished, workplace / "runs" / "films")
-    return Path("runs") / "films"
+        assert f"{told}finetext train --resume --out films" in command(*words, status=2).err
 
 
 @pytest.fixture
@@ -161,8 +142,7 @@ def table(run: Path) -> Path:
 
 
 def test_the_methods_of_a_run_are_compared(command: Command, run: Path) -> None:
-    seen = command("compare", run, "--metric", "log_loss")
-    assert seen.status == 0, seen.err
+    seen = command("compare", run, "--metric", "log_loss", status=0)
     assert "log loss  95% interval" in seen.out
     assert "majority minus tfidf: tfidf is better than majority" in seen.out
     assert "corrected" in seen.out
@@ -248,8 +228,7 @@ def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
 def test_mistakes_are_told_in_one_line(
     command: Command, run: Path, table: Path, words: list[str], message: str
 ) -> None:
-    seen = command("compare", *words)
-    assert seen.status == 2
+    seen = command("compare", *words, status=2)
     assert message in seen.err
     assert seen.out == ""
     assert len(seen.err.strip().splitlines()) == 1

@@ -22,13 +22,6 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def run(workplace: Path, finished: Path) -> Path:
-    """A run folder to be written into."""
-    shutil.copytree(finished, workplace / "runs" / "films")
-    return Path("runs") / "films"
-
-
-@pytest.fixture
 def table(workplace: Path) -> Path:
     """200 rows of two labels, many texts with "never" wrong, one text hostile to pages."""
     random = np.random.default_rng(0)
@@ -47,8 +40,7 @@ def table(workplace: Path) -> Path:
 
 def test_errors_are_shown_in_a_terminals_width(command: Command, run: Path, table: Path) -> None:
     for source in (run, run / "majority", table):
-        seen = command("errors", source)
-        assert seen.status == 0, seen.err
+        seen = command("errors", source, status=0)
         assert "Highest losses" in seen.out
         assert "Lowest losses" in seen.out
         assert max(map(len, seen.out.splitlines())) <= 80
@@ -77,8 +69,7 @@ def test_test_rows_are_counted_and_validation_rows_are_not(
 ) -> None:
     assert command(name, run).status == 0
     assert accesses(run) == []
-    seen = command(name, run, "--part", "test")
-    assert "has been accessed 2 times" in seen.err
+    assert "has been accessed 2 times" in command(name, run, "--part", "test").err
     assert json.loads(command(name, run, "--part", "test", "--json").out)["openings"] == 3
     assert [each["by"] for each in accesses(run)] == [f"finetext {name}"] * 2
 
@@ -88,17 +79,14 @@ def test_a_run_that_cannot_be_written_is_looked_at_all_the_same(
 ) -> None:
     shutil.rmtree(run / "diagnosis", ignore_errors=True)
     (run / "diagnosis").write_text("in the way")
-    seen = command("errors", run)
-    assert seen.status == 0
-    assert "not kept for the report" in seen.err
+    assert "not kept for the report" in command("errors", run, status=0).err
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_all_rows_are_written_by_loss(command: Command, table: Path, suffix: str) -> None:
     import pandas
 
-    seen = command("errors", table, "--out", f"errors.{suffix}")
-    assert f"table: errors.{suffix}" in seen.err
+    assert f"table: errors.{suffix}" in command("errors", table, "--out", f"errors.{suffix}").err
     read = {
         "csv": pandas.read_csv,
         "tsv": lambda path: pandas.read_csv(path, sep="\t"),
@@ -130,8 +118,7 @@ def test_several_labels_are_written_as_they_are_read_again(
 
 
 def test_the_page_has_the_texts_and_nothing_of_them_is_run(command: Command, table: Path) -> None:
-    seen = command("errors", table, "--page", "page.html", "--count", 200)
-    assert "page: page.html" in seen.err
+    assert "page: page.html" in command("errors", table, "--page", "page.html", "--count", 200).err
     page = Path("page.html").read_text()
     assert "I never liked it" in page
     assert HOSTILE not in page
@@ -142,8 +129,7 @@ def test_the_page_has_the_texts_and_nothing_of_them_is_run(command: Command, tab
 
 
 def test_slices_that_are_worse_are_named(command: Command, table: Path) -> None:
-    seen = command("slices", table, "--token", "never liked", "--out", "slices.csv")
-    assert seen.status == 0, seen.err
+    seen = command("slices", table, "--token", "never liked", "--out", "slices.csv", status=0)
     assert max(map(len, seen.out.splitlines())) <= 80
     named = [line for line in seen.out.splitlines() if line.startswith(("token", "label"))]
     assert {line.split("  ")[0] for line in named} >= {"token: never", "token: never liked"}
@@ -181,16 +167,11 @@ def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path
     years = "\n".join(f"r{row},a text of {row},{'old' if row % 5 else 'new'}" for row in range(200))
     Path("years.csv").write_text(f"nr,text,age\n{years}\n")
     words = ("slices", table, "--data", "years.csv", "--by", "age")
-    seen = command(*words, "--id", "nr")
-    assert seen.status == 0, seen.err
-    assert "age: new" in seen.out
-    seen = command(*words)
-    assert seen.status == 2
-    assert "--id" in seen.err
+    assert "age: new" in command(*words, "--id", "nr", status=0).out
+    assert "--id" in command(*words, status=2).err
     seen = command("slices", table, "--by", "age")
     assert "it is none of length, cut, group, label, language, token" in seen.err
-    seen = command("slices", run, "--by", "movie")
-    assert seen.status == 0, seen.err
+    command("slices", run, "--by", "movie", status=0)
     assert "has no column 'film'" in command("slices", run, "--by", "film").err
 
 
@@ -206,7 +187,6 @@ def test_what_is_wrong_is_said(command: Command, run: Path, table: Path) -> None
         (("errors", table, "--out", table), "exists"),
         (("errors", table, "--page", "no/page.html"), "no folder no"),
     ):
-        seen = command(*words)
-        assert seen.status == 2, words
+        seen = command(*words, status=2)
         assert message in seen.err
         assert seen.out == ""

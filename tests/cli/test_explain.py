@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -27,8 +28,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_a_text_is_shown_with_its_words_marked(command: Command, model: Path) -> None:
-    seen = command("explain", model, TEXT)
-    assert seen.status == 0
+    seen = command("explain", model, TEXT, status=0)
     assert "prediction: good" in seen.out
     assert "explained: good, probability 0." in seen.out
     assert "[+fine]" in seen.out
@@ -85,13 +85,7 @@ def test_a_page_has_the_words_highlighted(command: Command, model: Path, reviews
     assert Path("many.html").read_text().count("<article>") == 60
 
 
-def test_a_run_is_explained_by_its_validation_rows(
-    command: Command, finished: Path, tmp_path: Path
-) -> None:
-    import shutil
-
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
+def test_a_run_is_explained_by_its_validation_rows(command: Command, run: Path) -> None:
     told = json.loads(command("explain", run, "--classes", "--json").out)
     assert list(told["words"]) == ["bad", "good"]
     assert json.loads((run / "diagnosis" / "words.json").read_text()) == told
@@ -128,11 +122,22 @@ def test_the_words_of_each_label(command: Command, model: Path, reviews: Path) -
 def test_what_cannot_be_done_is_refused(
     command: Command, model: Path, words: tuple[str, ...], message: str
 ) -> None:
-    seen = command("explain", model, *words)
-    assert (seen.status, seen.out) == (2, "")
-    assert message in seen.err
+    assert message in command("explain", model, *words, status=2).err
     assert not list(Path().iterdir())
 
 
 def test_a_way_can_be_chosen(command: Command, model: Path) -> None:
     assert "by occlusion" in command("explain", model, TEXT, "--way", "occlusion").out
+
+
+@pytest.mark.parametrize("name", ["words.csv.gz", "words.tsv.gz", "words.jsonl.gz", "WORDS.CSV"])
+def test_a_table_has_the_format_of_its_name(
+    command: Command, model: Path, reviews: Path, name: str
+) -> None:
+    plain = name.lower().removesuffix(".gz")
+    for more in ([], ["--classes"]):
+        for path in (name, f"plain-{plain}"):
+            assert command("explain", model, reviews, "--out", path, *more).status == 0
+        written = Path(name).read_bytes()
+        content = gzip.decompress(written) if name.endswith(".gz") else written
+        assert content == Path(f"plain-{plain}").read_bytes()

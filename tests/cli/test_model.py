@@ -21,8 +21,7 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
     command: Command, finished: Path, reviews: Path
 ) -> None:
     words = ("--abstain", "probability=0.999", "--coverage", "0.8", "--out", "careful")
-    seen = command("decide", finished, "--method", "majority", *words)
-    assert seen.status == 0, seen.err
+    seen = command("decide", finished, "--method", "majority", *words, status=0)
     assert "least probability 0.999  good" in seen.out
     assert "decides 0.000 of the rows" in seen.out
     told = json.loads(command("decide", finished, "--method", "majority", *words, "--json").out)
@@ -72,8 +71,7 @@ def test_a_label_that_is_never_given_is_named(command: Command, finished: Path) 
 def test_the_model_of_the_run_stays_as_it_is(command: Command, finished: Path) -> None:
     model = finished / "tfidf" / "model"
     before = {path: path.read_bytes() for path in model.iterdir()}
-    seen = command("decide", finished, "--aim", "f1", "--out", model)
-    assert seen.status == 2
+    seen = command("decide", finished, "--aim", "f1", "--out", model, status=2)
     assert "another folder" in seen.err
     other = command("decide", finished / "majority", "--aim", "f1", "--out", model)
     assert other.status == 2
@@ -98,9 +96,7 @@ def test_the_model_of_the_run_stays_as_it_is(command: Command, finished: Path) -
 def test_what_makes_no_sense_is_refused(
     command: Command, finished: Path, words: tuple[str, ...], message: str
 ) -> None:
-    seen = command("decide", finished, *words, "--out", "new")
-    assert seen.status == 2
-    assert message in seen.err
+    assert message in command("decide", finished, *words, "--out", "new", status=2).err
     assert not Path("new").exists()
 
 

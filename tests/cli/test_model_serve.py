@@ -144,8 +144,7 @@ def test_it_says_where_it_is_and_how_to_ask(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("finetext.serving.server.make_server", lambda app, settings: Stopped())
-    seen = command("serve", finished, "--port", "0")
-    assert seen.status == 0
+    seen = command("serve", finished, "--port", "0", status=0)
     assert f"{finished} is at http://127.0.0.1:" in seen.out
     assert "curl http://127.0.0.1:" in seen.err
     assert "Authorization" not in seen.err
@@ -186,8 +185,7 @@ def test_what_cannot_be_is_said_in_one_line(command: Command, finished: Path) ->
             (("--max-texts", "5000"), "queue_texts"),
         ]
         for words, message in cases:
-            seen = command("serve", finished, *words)
-            assert (seen.status, seen.out) == (2, "")
+            seen = command("serve", finished, *words, status=2)
             assert message in seen.err
             assert seen.err.count("\n") == 1
     seen = command("serve", "no-such-folder", "--port", "0")
@@ -198,6 +196,4 @@ def test_without_the_extra_it_names_it(
     command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    seen = command("serve", finished)
-    assert seen.status == 2
-    assert 'pip install "finetext[serve]"' in seen.err
+    assert 'pip install "finetext[serve]"' in command("serve", finished, status=2).err

@@ -57,9 +57,7 @@ def test_predict_standard_input_line_by_line(
     assert [row["id"] for row in rows] == ["1", "2", "3"]
     assert "not UTF-8" in seen.err
     feed(monkeypatch, b"")
-    seen = command("predict", finished, "-")
-    assert (seen.status, seen.out) == (2, "")
-    assert "standard input is empty" in seen.err
+    assert "standard input is empty" in command("predict", finished, "-", status=2).err
 
 
 def test_a_file_or_standard_input_of_one_row_is_still_a_table(
@@ -133,8 +131,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(
         patched.setattr(Path, "open", refuse)
         patched.setattr(Path, "unlink", refuse)
         patched.setattr("finetext.runs.run.load", work)
-        seen = command("predict", finished, lines, "--out", "out.csv")
-    assert (seen.status, seen.out) == (2, "")
+        seen = command("predict", finished, lines, "--out", "out.csv", status=2)
     assert seen.err == "finetext: out.csv cannot be written: [Errno 30] Read-only file system\n"
 
 
@@ -155,8 +152,7 @@ def test_the_input_is_not_written_over(
 ) -> None:
     Path("in.csv").write_text("text\na fine film\n")
     Path("link.csv").symlink_to("in.csv")
-    seen = command("predict", finished, "in.csv", "--out", out)
-    assert (seen.status, seen.out) == (2, "")
+    seen = command("predict", finished, "in.csv", "--out", out, status=2)
     assert "is the input itself; write the predictions to another file" in seen.err
     assert Path("in.csv").read_text() == "text\na fine film\n"
 
@@ -195,8 +191,7 @@ def test_a_closed_standard_input(
     command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
-    seen = command("predict", finished, "-")
-    assert (seen.status, seen.out) == (2, "")
+    seen = command("predict", finished, "-", status=2)
     assert seen.err == "finetext: standard input is closed; give one text per line\n"
 
 
@@ -236,9 +231,7 @@ def test_a_standard_output_that_lacks_a_character_is_told(
 ) -> None:
     Path("in.csv").write_text("text\na café\n", encoding="utf-8")
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    seen = command("predict", finished, *words)
-    assert seen.status == 2
-    assert seen.err.endswith(
+    assert command("predict", finished, *words, status=2).err.endswith(
         "finetext: the encoding of standard output, ascii, has no '\\xe9'; set "
         "PYTHONIOENCODING=utf-8, or write a file with --out\n"
     )
@@ -260,8 +253,7 @@ def test_sigterm_is_told_and_leaves_nothing(
 
 
 def test_bars_figures_and_picture(command: Command, finished: Path) -> None:
-    seen = command("plot", finished, "a fine film", "--out", "bars.png")
-    assert seen.status == 0
+    seen = command("plot", finished, "a fine film", "--out", "bars.png", status=0)
     first, *bars = seen.out.splitlines()
     assert first == "prediction: good"
     assert [line.split()[0] for line in bars] == ["good", "bad"]
@@ -303,6 +295,4 @@ def test_standard_input_is_one_text(
 )
 def test_mistakes_are_told(command: Command, finished: Path, words: list[str], said: str) -> None:
     Path("in.txt").write_text("a fine film")
-    seen = command("plot", finished, *words)
-    assert (seen.status, seen.out) == (2, "")
-    assert said in seen.err
+    assert said in command("plot", finished, *words, status=2).err

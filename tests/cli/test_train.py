@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +14,6 @@ from finetext.core.errors import DataError
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
-TEXT = "a fine and moving film"
-COLUMNS = ["id", "text", "prediction", "probability", "probability:bad", "probability:good"]
 
 
 def metrics(run: Path) -> dict[str, Any]:
@@ -35,8 +31,7 @@ def splits(run: Path) -> dict[str, str]:
 def test_results_and_messages_go_their_ways(
     command: Command, workplace: Path, reviews: Path
 ) -> None:
-    seen = command("train", reviews, *QUICK)
-    assert seen.status == 0
+    seen = command("train", reviews, *QUICK, status=0)
     assert "macro F1" in seen.out
     assert seen.out.endswith("report: runs/reviews/report.html\n")
     assert "reviews.csv: comma-separated" in seen.err
@@ -88,12 +83,11 @@ def test_a_recipe_gives_the_same_again(
 
 
 def test_options_become_the_recipe(command: Command, workplace: Path, reviews: Path) -> None:
-    seen = command(
+    command(
         "train", reviews, "--text", "text", "--label", "label", "--group", "movie",
         *QUICK, "--set", "tfidf.longest_ngram=1", "--metric", "accuracy", "--seed", 5,
-        "--validation-size", "0.2", "--set", "split.strategy=random", "--out", "run",
+        "--validation-size", "0.2", "--set", "split.strategy=random", "--out", "run", status=0,
     )  # fmt: skip
-    assert seen.status == 0
     recipe = tomllib.loads((workplace / "run" / "recipe.toml").read_text())
     assert recipe["seed"] == 5
     assert recipe["metric"] == "accuracy"
@@ -134,18 +128,14 @@ def test_a_part_goes_over_that_of_the_recipe(
     command: Command, workplace: Path, reviews: Path
 ) -> None:
     Path("r.toml").write_text(f'[data]\nsource = "{reviews}"\n[methods.majority]\n')
-    seen = command("train", "--recipe", "r.toml", "--test", reviews, *QUICK)
-    assert "test 60 rows" in seen.err
+    assert "test 60 rows" in command("train", "--recipe", "r.toml", "--test", reviews, *QUICK).err
 
 
 def test_unlabelled_rows_can_be_dropped(command: Command, workplace: Path, reviews: Path) -> None:
     Path("gaps.csv").write_text(reviews.read_text() + "no label here at all,,x\n")
-    seen = command("train", "gaps.csv", *QUICK)
-    assert seen.status == 2
-    assert "line 62" in seen.err
+    assert "line 62" in command("train", "gaps.csv", *QUICK, status=2).err
     assert not Path("runs").exists()
-    seen = command("train", "gaps.csv", "--drop-unlabelled", *QUICK)
-    assert seen.status == 0
+    seen = command("train", "gaps.csv", "--drop-unlabelled", *QUICK, status=0)
     assert "warning: 1 row without a label is left out" in seen.err
 
 
@@ -154,8 +144,7 @@ def test_several_labels_go_through_the_whole_command(command: Command, workplace
     words = {"3": "sun and warmth", "14": "rain and cold", "3,14": "sun and rain together"}
     rows = [f'day {n} with {words[values[n % 3]]},"{values[n % 3]}"' for n in range(60)]
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
-    seen = command("train", "days.csv", *QUICK, "--out", "run")
-    assert seen.status == 0
+    seen = command("train", "days.csv", *QUICK, "--out", "run", status=0)
     assert "2 labels, several a row" in seen.err
     scores = metrics(workplace / "run")["tfidf"]["test"]
     assert {"macro_f1", "micro_f1", "samples_f1", "subset_accuracy"} <= set(scores)
@@ -176,9 +165,8 @@ def test_all_four_methods(
 ) -> None:
     seen = command(
         "train", reviews, "--encoder", tiny_encoder, "--max-length", 16, "--epochs", 1,
-        "--device", "cpu", "--out", "run",
+        "--device", "cpu", "--out", "run", status=0,
     )  # fmt: skip
-    assert seen.status == 0
     assert "finetune: " in seen.err
     assert list(metrics(workplace / "run")) == ["majority", "tfidf", "probe", "finetune"]
     for name in ("probe", "finetune"):
@@ -209,10 +197,6 @@ def test_finished_methods_outlast_one_that_fails(
     assert "what was finished before (majority) is in run" in seen.err
     assert list(metrics(Path("run"))) == ["majority"]
     assert command("show", "run").status == 0
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
 def test_show_prints_the_leaderboard(command: Command, finished: Path) -> None:

@@ -67,8 +67,7 @@ def learn(noisy: Path, **how: Any) -> Curve:
 
 
 def test_the_command_prints_a_table_and_sentences(command: Command, noisy: Path) -> None:
-    seen = command("learning-curve", noisy, *QUICK, "--steps", 4, "--seeds", 2)
-    assert seen.status == 0, seen.err
+    seen = command("learning-curve", noisy, *QUICK, "--steps", 4, "--seeds", 2, status=0)
     shown = seen.out.splitlines()
     assert shown[0].split() == ["labels", "majority", "tfidf"]
     assert [line.split()[0] for line in shown[1:5]] == ["25", "44", "79", "140"]
@@ -126,19 +125,8 @@ def test_all_methods_learn_from_the_same_shares_and_no_test_row(
 
 
 def test_groups_stay_whole(command: Command, noisy: Path) -> None:
-    seen = command(
-        "learning-curve",
-        noisy,
-        "--group",
-        "movie",
-        *QUICK,
-        "--sizes",
-        "20,40,80",
-        "--seeds",
-        2,
-        "--json",
-    )
-    assert seen.status == 0, seen.err
+    words = ("--group", "movie", *QUICK, "--sizes", "20,40,80", "--seeds", 2, "--json")
+    seen = command("learning-curve", noisy, *words, status=0)
     curve = from_json(Curve, json.loads(seen.out), "it")
     assert all(point.rows % 5 == 0 for of in curve.rungs for point in of.points)
     assert curve.rungs[0].points[0].score.n == 6
@@ -150,9 +138,8 @@ def test_a_method_that_trains_step_by_step(
     seen = command(
         "learning-curve", noisy, "--methods", "finetune", "--encoder", tiny_encoder,
         "--max-length", 16, "--epochs", 1, "--sizes", "8,24", "--seeds", 1, "--device",
-        "cpu", "--json",
+        "cpu", "--json", status=0,
     )  # fmt: skip
-    assert seen.status == 0, seen.err
     curve = from_json(Curve, json.loads(seen.out), "it")
     assert [of.method for of in curve.rungs] == ["majority", "tfidf", "finetune"]
     assert curve.of("finetune").points[-1].seconds > 0
@@ -162,8 +149,7 @@ def test_several_labels(command: Command, workplace: Path) -> None:
     words = ("sun and warmth,3", "rain and cold,14", 'sun and rain,"3,14"')
     rows = [f"day {n} with {words[n % 3]}" for n in range(90)]
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
-    seen = command("learning-curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json")
-    assert seen.status == 0, seen.err
+    seen = command("learning-curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json", status=0)
     assert from_json(Curve, json.loads(seen.out), "it").best.points[-1].score.value > 0.9
 
 
@@ -182,14 +168,12 @@ def test_stopped_curve_resumes_to_the_same_result(
     words = ("learning-curve", noisy, *QUICK, "--sizes", "8,16,32", "--seeds", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Tfidf, "fit", stopped)
-        seen = command(*words)
-    assert seen.status == 130
+        seen = command(*words, status=130)
     assert "tfidf on 32 rows, seed 0 was stopped. 9 of 12 trainings are kept in" in seen.err
     assert "runs/noisy-curve; to continue, run the same command with --resume" in seen.err
     text = Path("runs/noisy-curve", CURVE_LOG).read_text()
     Path("runs/noisy-curve", CURVE_LOG).write_text(text[: len(text) - 30])
-    seen = command(*words, "--resume")
-    assert seen.status == 0, seen.err
+    seen = command(*words, "--resume", status=0)
     assert "resuming the learning curve in runs/noisy-curve" in seen.err
     assert "8 of 12 trainings were done before" in seen.err
     resumed = from_json(Curve, json.loads(Path("runs/noisy-curve/curve.json").read_text()), "it")
@@ -235,13 +219,11 @@ def test_a_run_folder_is_no_data_but_its_recipe_has_some(
     command: Command, workplace: Path, finished: Path
 ) -> None:
     for verb in ("learning-curve", "train"):
-        seen = command(verb, finished)
-        assert seen.status == 2
+        seen = command(verb, finished, status=2)
         assert f"{finished} is a run folder, not data" in seen.err
         assert list(workplace.iterdir()) == []
     (advice,) = re.findall(r"--recipe \S+", seen.err)
-    seen = command("learning-curve", *advice.split(), "--sizes", "10,20", "--seeds", 1)
-    assert seen.status == 0, seen.err
+    seen = command("learning-curve", *advice.split(), "--sizes", "10,20", "--seeds", 1, status=0)
     assert seen.out.splitlines()[0].split() == ["labels", "majority", "tfidf"]
 
 
@@ -312,9 +294,7 @@ def test_data_handed_over_in_python(topics: Any, workplace: Path) -> None:
 def test_a_mistake_is_told_in_one_line(
     command: Command, noisy: Path, words: list[str], message: str
 ) -> None:
-    seen = command("learning-curve", noisy, "--quiet", *words)
-    assert seen.status == 2
-    assert seen.out == ""
+    seen = command("learning-curve", noisy, "--quiet", *words, status=2)
     assert message in seen.err
     assert len(seen.err.splitlines()) == 1
     assert not Path("runs").exists()

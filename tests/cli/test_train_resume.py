@@ -36,8 +36,7 @@ def test_the_same_command_resumes(
     command: Command, run: Path, reviews: Path, finished: Path, with_data: bool
 ) -> None:
     given = (reviews, *QUICK) if with_data else ()
-    seen = command("train", *given, "--resume", "--out", "run")
-    assert seen.status == 0
+    seen = command("train", *given, "--resume", "--out", "run", status=0)
     assert "resuming the run in run" in seen.err
     assert "majority was finished before" in seen.err
     assert "tfidf was finished before" not in seen.err
@@ -50,39 +49,33 @@ def test_the_same_command_resumes(
 
 
 def test_the_first_time_it_starts_a_run(command: Command, workplace: Path, reviews: Path) -> None:
-    seen = command("train", reviews, *QUICK, "--resume")
-    assert seen.status == 0
+    seen = command("train", reviews, *QUICK, "--resume", status=0)
     assert "no such run to resume, so a new one is started" in seen.err
     assert "report: runs/reviews/report.html" in seen.out
     (workplace / "runs/reviews/verdict.json").unlink()
-    seen = command("train", reviews, *QUICK, "--resume")
-    assert "resuming the run in runs/reviews" in seen.err
+    assert "resuming the run in runs/reviews" in command("train", reviews, *QUICK, "--resume").err
     assert not Path("runs/reviews-2").exists()
 
 
 def test_an_unfinished_run_is_not_overwritten(command: Command, run: Path, reviews: Path) -> None:
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
-    seen = command("train", reviews, *QUICK, "--out", "run")
-    assert seen.status == 2
+    seen = command("train", reviews, *QUICK, "--out", "run", status=2)
     assert "holds an unfinished run: resume it with --resume" in seen.err
-    seen = command("train", reviews, *QUICK, "--resume", "--out", "run", "--seed", 3)
-    assert seen.status == 2
+    seen = command("train", reviews, *QUICK, "--resume", "--out", "run", "--seed", 3, status=2)
     assert "other settings: seed was 0 and is 3" in seen.err
     assert "resume it: finetext train --resume --out run" in command("show", "run").err
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
 
 
 def test_a_folder_without_a_run_needs_data(command: Command, workplace: Path) -> None:
-    seen = command("train", "--resume", "--out", "nothing")
-    assert seen.status == 2
+    seen = command("train", "--resume", "--out", "nothing", status=2)
     assert "nothing holds no run to resume; name the data to start one" in seen.err
     assert "name the data to train on" in command("train", "--resume").err
 
 
 def test_two_runs_are_not_written_into_one_folder(command: Command, run: Path) -> None:
     with claimed(run):
-        seen = command("train", "--resume", "--out", "run")
-    assert seen.status == 2
+        seen = command("train", "--resume", "--out", "run", status=2)
     assert "another process is writing into run; wait until it ends" in seen.err
 
 
@@ -98,8 +91,7 @@ def test_a_stopped_run_says_how_to_resume(
             "finetext.methods.tfidf.Tfidf.fit", lambda *given: os.kill(os.getpid(), number)
         )
         silent = ("--quiet",) if quiet else ()
-        seen = command("train", reviews, *QUICK, *silent, "--out", "my run")
-    assert seen.status == 130
+        seen = command("train", reviews, *QUICK, *silent, "--out", "my run", status=130)
     assert seen.err.endswith(
         "what was finished before (majority) is in my run\n"
         "to resume: finetext train --resume --out 'my run'\nfinetext: stopped\n"
@@ -116,7 +108,7 @@ def test_a_stopped_run_says_how_to_resume(
     assert json.loads(command("show", "my run", "--json").out)["unfinished"] == []
 
 
-def test_a_stop_that_a_finaliser_swallows_is_repeated(
+def test_a_stop_swallowed_by_a_finalizer_is_repeated(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Closing:
@@ -129,8 +121,7 @@ def test_a_stop_that_a_finaliser_swallows_is_repeated(
             time.sleep(0.01)
 
     monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fit)
-    seen = command("train", reviews, *QUICK, "--out", "run")
-    assert seen.status == 130
+    seen = command("train", reviews, *QUICK, "--out", "run", status=130)
     assert "tfidf was stopped" in seen.err
     assert "ignored" not in seen.err
 
@@ -142,8 +133,7 @@ def test_a_method_that_fails_is_not_resumed(
         raise ModelError("tfidf: the loss is nan")
 
     monkeypatch.setattr("finetext.methods.tfidf.Tfidf.fit", fit)
-    seen = command("train", reviews, *QUICK, "--out", "run")
-    assert seen.status == 2
+    seen = command("train", reviews, *QUICK, "--out", "run", status=2)
     assert "finetext: tfidf failed: the loss is nan\n" in seen.err
     assert "start a new run in another folder" in seen.err
     for said in (seen.err, command("show", "run").out):
@@ -154,24 +144,20 @@ def test_a_method_that_fails_is_not_resumed(
 def test_only_what_is_given_is_compared_with_the_run(
     command: Command, workplace: Path, reviews: Path, run: Path
 ) -> None:
-    seen = command("train", reviews, "--resume", "--out", "run")
-    assert seen.status == 0
+    seen = command("train", reviews, "--resume", "--out", "run", status=0)
     assert "resuming the run in run" in seen.err
-    seen = command("train", reviews, "--resume", "--out", "run", "--test-size", 12)
-    assert seen.status == 2
+    seen = command("train", reviews, "--resume", "--out", "run", "--test-size", 12, status=2)
     assert "other settings: split.test was not set and is 12. Give the" in seen.err
 
 
-def test_stopped_before_anything_was_begun_there_is_nothing_to_go_on_with(
+def test_a_run_stopped_before_it_began_leaves_nothing_to_resume(
     command: Command, workplace: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*given: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("finetext.runs.resolve.check_material", stop)
-    seen = command("train", reviews, *QUICK)
-    assert seen.status == 130
-    assert "to resume" not in seen.err
+    assert "to resume" not in command("train", reviews, *QUICK, status=130).err
     assert list(workplace.iterdir()) == []
 
 
@@ -205,12 +191,11 @@ def test_scalars_go_to_tensorboard_and_curves_into_the_report(
     command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
 ) -> None:
     pytest.importorskip("tensorboard")
-    seen = command(
+    command(
         "train", reviews, "--methods", "tfidf,finetune", "--encoder", tiny_encoder,
         "--max-length", 16, "--epochs", 1, *QUICK[2:], "--track", "tensorboard",
-        "--device", "cpu", "--out", "run",
+        "--device", "cpu", "--out", "run", status=0,
     )  # fmt: skip
-    assert seen.status == 0
     assert list(Path("run/finetune").rglob("*tfevents*"))
     assert Run.open("run").training_log("finetune")[-1]["step"] > 0
     assert Run.open("run").training_log("tfidf") == []
@@ -235,7 +220,5 @@ def test_scalars_go_to_tensorboard_and_curves_into_the_report(
 def test_wrong_settings_are_named(
     command: Command, workplace: Path, reviews: Path, words: tuple[str, ...], said: str
 ) -> None:
-    seen = command("train", reviews, *words)
-    assert seen.status == 2
-    assert said in seen.err
+    assert said in command("train", reviews, *words, status=2).err
     assert list(workplace.iterdir()) == []

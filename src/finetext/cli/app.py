@@ -107,15 +107,12 @@ def main(words: list[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in words:
             raise
-        print(f"finetext: {_message(error)}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, _OF_USERS) else 1) from None
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, _OF_USERS):
-        return str(error)
-    first_line = f"{type(error).__name__}: {error}".split("\n")[0]
-    return (
-        f"{first_line} -- this is a bug in finetext: please report it with the output of the same "
-        "command with --debug"
-    )
+        message, is_bug = str(error), not isinstance(error, _OF_USERS)
+        if is_bug:
+            first_line = f"{type(error).__name__}: {error}".split("\n")[0]
+            message = (
+                f"{first_line} -- this is a bug in finetext: please report it with the output of "
+                "the same command with --debug"
+            )
+        print(f"finetext: {message}", file=sys.stderr)
+        raise SystemExit(1 if is_bug else 2) from None

@@ -7,13 +7,13 @@ import os
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
-from finetext.core.errors import RecipeError, RunError, UnknownNameError, UnlabelledError
+from finetext.core.errors import RecipeError, UnknownNameError, UnlabelledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset
 from finetext.data.sources import sample_recipe
@@ -52,6 +52,7 @@ def asked_recipe(
         "seed": chosen.seed,
         "device": chosen.device,
     }
+    methods = replace(methods, encoder=chosen.encoder, max_length=chosen.max_length)
     return Recipe.from_values(
         recipe_values(recipe or chosen.recipe, values | given, methods, chosen.settings)
     )
@@ -70,7 +71,12 @@ def recipe_values(
         values = sample_recipe(source)
     elif any(given["data"]["source"].values()):
         _table(values, "data").pop("content_hash", None)
-    _override(values, {**given, "data": {**given["data"], "source": source}})
+    for key, value in {**given, "data": {**given["data"], "source": source}}.items():
+        if isinstance(value, Mapping):
+            there = {name: of for name, of in value.items() if of is not None}
+            values[key] = _table(values, key) | there
+        elif value is not None:
+            values[key] = value
     known = _table(values, "methods") or {name: {} for name in LADDER}
     if (chosen := names(methods.names)) is not None:
         if not chosen:
@@ -78,29 +84,33 @@ def recipe_values(
         known = {name: known.get(name, {}) for name in chosen}
     values["methods"] = _with_options(known, methods)
     if methods.encoder not in (None, ADAPTED) and "adapt" in values:
-        values["adapt"] = {**_table(values, "adapt"), "encoder": methods.encoder}
+        values["adapt"] = _table(values, "adapt") | {"encoder": methods.encoder}
     for section, assignments in assigned(settings).items():
-        _assign(values, section, assignments)
+        method = section.removeprefix("methods.")
+        if not section:
+            values |= assignments
+        elif section in SECTIONS[:-1]:
+            values[section] = _table(values, section) | assignments
+        elif method in values["methods"]:
+            values["methods"][method] |= assignments
+        else:
+            known_sections = [*SECTIONS[:-1], *values["methods"]]
+            raise UnknownNameError("section in this run", method, known_sections)
     return values
-
-
-def read_data(source: str, given: Mapping[str, Any], settings: list[str] | None = None) -> Dataset:
-    """Read data with the options and assignments `data.NAME=VALUE`."""
-    from finetext.data.read import read
-
-    return read(source, settings=read_settings(given, settings))
 
 
 def read_with_or_without_labels(
     source: str, reading: Reading, settings: list[str] | None, known: Mapping[str, Any]
 ) -> Dataset:
     """Read data with their labels, with more settings; or as unlabeled text if they have none."""
+    from finetext.data.read import read
+
     try:
-        return read_data(source, {**known, **reading.given()}, settings)
+        return read(source, settings=read_settings({**known, **reading.given()}, settings))
     except UnlabelledError:
         if reading.label is not None:
             raise
-        return read_data(source, {"labelled": False} | reading.given(), settings)
+        return read(source, settings=read_settings({"labelled": False} | reading.given(), settings))
 
 
 def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:
@@ -116,15 +126,6 @@ def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
             raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
     return values
-
-
-def recipe_of_run(folder: Path | None, is_needed: bool) -> Path | None:
-    """Return the recipe of the run to resume; None without a folder or a run in it."""
-    if folder is not None and is_started(folder):
-        return folder / "recipe.toml"
-    if folder is not None and is_needed:
-        raise RunError(f"{folder} holds no run to resume; name the data to start one")
-    return None
 
 
 def run_folder_at(path: str | None) -> Path | None:
@@ -198,20 +199,6 @@ def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
     return parts if len(parts) > 1 else parts["train"]
 
 
-def _assign(values: dict[str, Any], section: str, assignments: Mapping[str, Any]) -> None:
-    if not section:
-        values |= assignments
-        return
-    if section in SECTIONS[:-1]:
-        values[section] = {**_table(values, section), **assignments}
-        return
-    name = section.removeprefix("methods.")
-    if name not in values["methods"]:
-        known = [*SECTIONS[:-1], *values["methods"]]
-        raise UnknownNameError("section in this run", name, known)
-    values["methods"][name] |= assignments
-
-
 def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str, Any]:
     """Return the methods, each with those of the given hyperparameters that it has."""
     given, used, values = options.given(), set(), {}
@@ -229,16 +216,6 @@ def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str,
     if idle := [f"--{key.replace('_', '-')}" for key in given if key not in used]:
         raise RecipeError(f"{idle[0]} applies to none of the methods: {', '.join(known)}")
     return values
-
-
-def _override(values: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Put the given values over those of a recipe, section by section."""
-    for key, value in given.items():
-        if isinstance(value, Mapping):
-            there = {name: of for name, of in value.items() if of is not None}
-            values[key] = {**_table(values, key), **there}
-        elif value is not None:
-            values[key] = value
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -84,20 +85,18 @@ def label_errors(
     folds: Annotated[int | None, option("NUMBER", "Cross-validation folds; 5.")] = None,
     out: options.TableOut = None,
     apply: Annotated[Path | None, option("FILE", "Correct DATA by this reviewed list.")] = None,
-    new_label: Annotated[
-        list[str] | None, option("NAME", "New label of the list; repeatable.")
-    ] = None,
+    new_label: Annotated[list[str] | None, option("NAME", "A new label; repeatable.")] = None,
     output: Output,
 ) -> None:
     """Find labels of DATA that look wrong, or correct them."""
     from finetext.cli import arguments
+    from finetext.runs.ablations import with_encoder
+    from finetext.runs.recipe import ADAPTED
 
+    of_method = (method, chosen.encoder, chosen.max_length, epochs, folds)
     if apply is None and new_label:
         raise RecipeError("--new-label goes with --apply")
-    if (
-        apply is not None
-        and (method, chosen.encoder, chosen.max_length, epochs, folds) != (None,) * 5
-    ):
+    if apply is not None and of_method != (None,) * 5:
         raise RecipeError("--apply trains nothing; leave out the options of the method")
     if apply is not None and out is None:
         raise RecipeError("--apply needs --out, the file for the corrected data")
@@ -108,94 +107,71 @@ def label_errors(
         raise RecipeError(f"--method {method}: name one method")
     method = method or "tfidf"
     path = run / "recipe.toml" if run else chosen.recipe
-    methods = arguments.MethodOptions(method, chosen.encoder, chosen.max_length, epochs)
+    methods = arguments.MethodOptions(method, epochs=epochs)
     asked = arguments.asked_recipe(None if run else data, chosen, methods, path)
-    if apply is None:
-        search = _Search(_with_adapted(asked, path), method, 5 if folds is None else folds, run)
-        _find(search, out, output)
-    else:
-        assert out is not None
+    if apply is not None and out is not None:
         _apply(asked, apply, new_label or [], out, output)
+        return
+    if path is not None and asked.adapt is not None:  # the adapted encoder is beside the recipe
+        adapted = with_encoder(asked, str(path.parent.absolute() / ADAPTED))
+        asked = replace(asked, methods=adapted, adapt=None)
+    _find(asked, method, 5 if folds is None else folds, run, out, output)
 
 
-@dataclass(frozen=True)
-class _Search:
-    """The data to search, the method and the folds; `run` is the run folder the data come from."""
-
-    recipe: Recipe
-    method: str
-    folds: int
-    run: Path | None
-
-
-def _with_adapted(asked: Recipe, path: Path | None) -> Recipe:
-    """Return the recipe with the encoder that the run adapted, which lies beside the recipe."""
-    from finetext.runs.ablations import with_encoder
-    from finetext.runs.recipe import ADAPTED
-
-    if path is None or asked.adapt is None:
-        return asked
-    return replace(
-        asked, methods=with_encoder(asked, str(path.parent.absolute() / ADAPTED)), adapt=None
-    )
-
-
-def _find(search: _Search, out: Path | None, output: Output) -> None:
-    """Search, show the first suspects, and write the list for a reviewer."""
+def _find(
+    asked: Recipe, method: str, folds: int, run: Path | None, out: Path | None, output: Output
+) -> None:
+    """Search, write the list for a reviewer, and show the first suspects."""
     from finetext.data.write import check_new
     from finetext.diagnosis.corrections import write_suspects
     from finetext.runs.fit import find_label_errors
     from finetext.runs.reporting import write_diagnosis
 
     if out is not None:
-        check_new(out, search.recipe.source)
+        check_new(out, asked.source)
     screen = output.screen()
     with screen.watching():
-        found = find_label_errors(
-            search.recipe, search.method, folds=search.folds, listener=screen.listener
-        )
-    if search.run is not None:
+        found = find_label_errors(asked, method, folds=folds, listener=screen.listener)
+    if run is not None:
         with suppress(RunError):  # a run folder may be read-only
-            write_diagnosis(search.run, "suspects", found)
+            write_diagnosis(run, "suspects", found)
     if out is not None:
         try:
             write_suspects(found, out)
         except DataError:
-            _show(found, None)
+            print("\n".join(_suspect_lines(found, None)))
             raise
-    if output.as_json:
-        screen.json(found.to_json() | {"out": out and str(out)})
-    else:
-        _show(found, out)
+    output.show(found.to_json() | {"out": out and str(out)}, _suspect_lines(found, out))
 
 
-def _show(found: Suspects, out: Path | None) -> None:
-    """Print the result in words, then the most suspicious labels."""
+def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
+    """Yield the result in words, then the most suspicious labels."""
+    from finetext.core.wording import short
+
     count = len(found.suspects)
-    share = f"{count / found.rows:.1%}"
     look = "looks" if count == 1 else "look"
-    print(f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({share}).")
+    share = f"{count / found.rows:.1%}"
+    yield f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({share})."
     if not count:
         return
     if found.too_many:
-        print(
+        yield (
             f"That many suggest that {found.method} has learned too little to tell wrong labels "
             "from hard texts: trust the first at most, or try a better --method."
         )
     most = [f"{what} ({times:,})" for what, times in found.mistakes[:_MISTAKES_SHOWN]]
-    print(f"Most frequent: {', '.join(most)}.")
-    print(f"\nThe first {min(count, _SHOWN)}, the most suspicious first:\n")
+    yield f"Most frequent: {', '.join(most)}."
+    yield f"\nThe first {min(count, _SHOWN)}, the most suspicious first:\n"
     for one in found.suspects[:_SHOWN]:
-        text = " ".join(one.text.split())
-        text = text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 3]}..."
-        print(
+        yield (
             f"{one.id}: {one.label} ({one.probability_of_label:.2f}) -> "
-            f"{one.suggested} ({one.probability_of_suggested:.2f})\n    {text}"
+            f"{one.suggested} ({one.probability_of_suggested:.2f})\n"
+            f"    {short(one.text, _TEXT_SHOWN)}"
         )
     if out is None:
-        print("\nTo review them: --out suspects.csv")
+        yield "\nTo review them: --out suspects.csv"
         return
-    print(
+    yield (
         f"\nAll are in {out}. In its column correct, write the right label, (drop) to remove the "
         "row, or (ok) or nothing to leave it as it is. Then run the same command on the same data "
         f"with --apply {out} --out corrected.csv"
@@ -211,24 +187,13 @@ def _apply(asked: Recipe, reviewed: Path, new_labels: list[str], out: Path, outp
     check_new(out, asked.source)
     done = apply_labels(asked.source, reviewed, read=asked.read, new_labels=new_labels)
     screen = output.screen()
-    for finding in done.dataset.findings:
-        screen.finding(finding)
+    screen.findings(done.dataset.findings)
     columns = write_dataset(done.dataset, out)
-    if output.as_json:
-        screen.json(
-            {
-                "out": str(out),
-                "rows": len(done.dataset),
-                "columns": columns,
-                "changed": done.changed,
-                "dropped": done.dropped,
-                "kept": done.kept,
-                "unreviewed": done.unreviewed,
-            }
-        )
-        return
-    print(
+    counts = {name: getattr(done, name) for name in ("changed", "dropped", "kept", "unreviewed")}
+    lines = [
         f"{counted(len(done.changed), 'label')} changed, {counted(len(done.dropped), 'row')} "
-        f"dropped, {done.kept:,} confirmed, {done.unreviewed:,} not reviewed and left as they are."
-    )
-    print(f"{out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}")
+        f"dropped, {done.kept:,} confirmed, {done.unreviewed:,} not reviewed and left as they are.",
+        f"{out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}",
+    ]
+    told = {"out": str(out), "rows": len(done.dataset), "columns": columns}
+    output.show(told | counts, lines)

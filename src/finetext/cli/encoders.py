@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
 from finetext.core.errors import RecipeError
+from finetext.core.settings import made
 
 if TYPE_CHECKING:
-    from finetext.pretraining.corpus import CorpusSettings
     from finetext.pretraining.learning import Adapted
 
-Corpus = Annotated[
-    list[str], argument("CORPUS", "Unlabeled text: as DATA, labels ignored; or a run folder.")
-]
 EncoderOut = Annotated[Path, option("FOLDER", "Folder of the encoder, new or empty.", "--out")]
 LearningRate = Annotated[float | None, option("RATE", "The highest; from the width by default.")]
 
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Which texts of the corpus are read."""
+    """Which texts are read, and where the encoder is written."""
 
+    corpus: Annotated[
+        list[str], argument("CORPUS", "Unlabeled text: as DATA, labels ignored; or a run folder.")
+    ]
+    out: EncoderOut
     text: options.Text = None
     validation: Annotated[str | None, option("DATA", "Held-out texts; from CORPUS by default.")] = (
         None
@@ -47,19 +50,6 @@ class Running:
     seed: options.Seed = None
     device: options.Device = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the arguments of `adapt` and `pretrain`."""
-        from finetext.cli.arguments import names
-
-        seconds = self.checkpoint_seconds
-        return {
-            "seed": self.seed or 0,
-            "device": self.device or "auto",
-            "resume": self.resume,
-            "track": tuple(names(self.track) or ()),
-            "checkpoint_seconds": 60.0 if seconds is None else seconds,
-        }
-
 
 @dataclass(frozen=True)
 class AdaptOptions:
@@ -73,6 +63,9 @@ class AdaptOptions:
     batch_size: Annotated[int | None, option("ROWS", "Rows of a step; 16 by default.")] = None
     learning_rate: LearningRate = None
     precision: options.Precision = None
+    settings: Annotated[
+        list[str] | None, option("KEY=VALUE", "Any hyperparameter: adapt.masked_share=0.2", "--set")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -89,99 +82,73 @@ class PretrainOptions:
     learning_rate: LearningRate = None
     evaluate_every: Annotated[int | None, option("STEPS", "Steps between evaluations.")] = None
     precision: options.Precision = None
-
-
-def adapt(
-    corpus: Corpus,
-    out: EncoderOut,
-    *,
-    reading: CorpusOptions,
-    chosen: AdaptOptions,
     settings: Annotated[
-        list[str] | None, option("KEY=VALUE", "Any hyperparameter: adapt.masked_share=0.2", "--set")
-    ] = None,
-    running: Running,
-    output: Output,
-) -> None:
+        list[str] | None, option("KEY=VALUE", "Any hyperparameter: pretrain.layers=4", "--set")
+    ] = None
+
+
+def adapt(*, corpus: CorpusOptions, chosen: AdaptOptions, running: Running, output: Output) -> None:
     """Adapt an encoder to unlabeled text."""
     from finetext.pretraining.adapt import Adaptation
-    from finetext.pretraining.adapt import adapt as make
+    from finetext.pretraining.adapt import adapt as learn
 
-    wanted, read = _hyperparameters("adapt", Adaptation, chosen, reading, settings)
-    screen = output.screen()
-    with screen.watching():
-        adapted = make(
-            tuple(corpus) if len(corpus) > 1 else corpus[0], out, wanted,
-            read=read, listener=screen.listener, **running.given(),
-        )  # fmt: skip
-    _show_encoder(adapted, output)
+    values, arguments = _arguments("adapt", corpus, chosen, running)
+    _show_encoder(partial(learn, settings=made("adapt", Adaptation, values), **arguments), output)
 
 
 def pretrain(
-    corpus: Corpus,
-    out: EncoderOut,
-    *,
-    reading: CorpusOptions,
-    chosen: PretrainOptions,
-    settings: Annotated[
-        list[str] | None, option("KEY=VALUE", "Any hyperparameter: pretrain.layers=4", "--set")
-    ] = None,
-    running: Running,
-    output: Output,
+    *, corpus: CorpusOptions, chosen: PretrainOptions, running: Running, output: Output
 ) -> None:
     """Pretrain an encoder from random weights on unlabeled text."""
     from finetext.pretraining.pretrain import Pretraining
-    from finetext.pretraining.pretrain import pretrain as make
+    from finetext.pretraining.pretrain import pretrain as learn
 
-    wanted, read = _hyperparameters("pretrain", Pretraining, chosen, reading, settings)
-    screen = output.screen()
-    with screen.watching():
-        pretrained = make(
-            tuple(corpus) if len(corpus) > 1 else corpus[0], out, wanted,
-            read=read, listener=screen.listener, **running.given(),
-        )  # fmt: skip
-    _show_encoder(pretrained, output)
+    values, arguments = _arguments("pretrain", corpus, chosen, running)
+    _show_encoder(
+        partial(learn, settings=made("pretrain", Pretraining, values), **arguments), output
+    )
 
 
-def _hyperparameters(
-    command: str,
-    kind: type[Any],
-    chosen: AdaptOptions | PretrainOptions,
-    corpus: CorpusOptions,
-    settings: list[str] | None,
-) -> tuple[Any, CorpusSettings]:
-    """Return the hyperparameters, and how to read, from options and assignments."""
-    from finetext.cli import arguments
-    from finetext.core.settings import made
+def _arguments(
+    command: str, corpus: CorpusOptions, chosen: AdaptOptions | PretrainOptions, running: Running
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the given hyperparameters, and the other arguments of `adapt` and `pretrain`."""
+    from finetext.cli.arguments import assigned, names, read_settings
     from finetext.pretraining.corpus import CorpusSettings
 
-    assigned = arguments.assigned(settings)
-    read = arguments.read_settings(Reading(corpus.text).given() | assigned.pop("data", {}))
-    values = options.given(chosen) | assigned.pop(command, {})
-    if assigned:
+    values = options.given(chosen)
+    sections = assigned(values.pop("settings", None))
+    read = read_settings(Reading(corpus.text).given() | sections.pop("data", {}))
+    values |= sections.pop(command, {})
+    if sections:
         raise RecipeError(f"--set: only {command}.NAME=VALUE and data.NAME=VALUE can be set here")
-    exclude = tuple(corpus.exclude or ())
-    settings_of_corpus = CorpusSettings(
-        read, corpus.validation, exclude=exclude, with_test=corpus.with_test
-    )
-    return made(command, kind, values), settings_of_corpus
+    excluded = tuple(corpus.exclude or ())
+    return values, {
+        "corpus": tuple(corpus.corpus) if len(corpus.corpus) > 1 else corpus.corpus[0],
+        "out": corpus.out,
+        "read": CorpusSettings(
+            read, corpus.validation, exclude=excluded, with_test=corpus.with_test
+        ),
+        **options.given(running),
+        "track": tuple(names(running.track) or ()),
+    }
 
 
-def _show_encoder(encoder: Adapted, output: Output) -> None:
-    """Print the scores on held-out text before and after, the seconds, and the folder."""
+def _show_encoder(learn: Callable[..., Adapted], output: Output) -> None:
+    """Train the encoder; print scores on held-out text before and after, seconds, and folder."""
+    screen = output.screen()
+    with screen.watching():
+        encoder = learn(listener=screen.listener)
     origin = encoder.origin
-    if output.as_json:
-        output.screen().json({"folder": str(encoder.folder), **asdict(origin)})
-        return
-    print(f"{'held-out text':<14}{'before':>12}{'after':>12}")
+    lines = [f"{'held-out text':<14}{'before':>12}{'after':>12}"]
     for name, form in (("loss", ",.3f"), ("accuracy", ",.3f"), ("perplexity", ",.1f")):
-        print(f"{name:<14}{origin.before[name]:>12{form}}{origin.after[name]:>12{form}}")
+        lines.append(f"{name:<14}{origin.before[name]:>12{form}}{origin.after[name]:>12{form}}")
     if origin.head_is_fresh and origin.kind == "adapted":
-        print(
+        lines.append(
             f"before, the language-model head had random weights: {origin.base} comes without one"
         )
-    print(f"{origin.seconds:,.0f} seconds")
-    print(f"encoder: {encoder.folder}")
+    lines += [f"{origin.seconds:,.0f} seconds", f"encoder: {encoder.folder}"]
+    output.show({"folder": str(encoder.folder), **asdict(origin)}, lines)
 
 
 def models(*, output: Output) -> None:
@@ -210,10 +177,7 @@ def generate(
     from finetext.pretraining.generate import generate as written
 
     texts = written(model, prompt, words, temperature, seed or 0, count, device or "auto")
-    if output.as_json:
-        output.screen().json({"prompt": prompt, "texts": texts})
-    else:
-        print("\n\n".join(texts))
+    output.show({"prompt": prompt, "texts": texts}, ["\n\n".join(texts)])
 
 
 def convert(
@@ -226,7 +190,6 @@ def convert(
     """Make an encoder folder from published AWD-LSTM weights."""
     from finetext.encoders.convert import convert as written
 
-    screen = output.screen()
     config = written(weights, vocabulary, out).config
     sizes = {
         "words": config.vocab_size,
@@ -234,8 +197,6 @@ def convert(
         "inner_size": config.inner_size,
         "layers": config.num_hidden_layers,
     }
-    if output.as_json:
-        screen.json({"encoder": str(out), **sizes})
-        return
-    screen.say(", ".join(f"{name.replace('_', ' ')} {size:,}" for name, size in sizes.items()))
-    print(out)
+    told = (f"{name.replace('_', ' ')} {size:,}" for name, size in sizes.items())
+    output.screen().say(", ".join(told))
+    output.show({"encoder": str(out), **sizes}, [str(out)])

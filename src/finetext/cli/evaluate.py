@@ -34,6 +34,7 @@ def evaluate(
     """Measure MODEL on the labeled rows of DATA."""
     from finetext.cli import arguments
     from finetext.core.contracts import predict
+    from finetext.data.read import read
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.report.errors import scores_json, show_scores
@@ -44,10 +45,9 @@ def evaluate(
     classifier = load(model, device, precision=precision, say=screen.say)
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    dataset = arguments.read_data(data, known | reading.given(), settings)
+    dataset = read(data, settings=arguments.read_settings(known | reading.given(), settings))
     screen.say(dataset.description)
-    for finding in dataset.findings:
-        screen.finding(finding)
+    screen.findings(dataset.findings)
     predictions = predict(classifier, dataset)
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
@@ -65,16 +65,10 @@ def compare(
     sources: Annotated[
         list[str], argument("SOURCE", "Runs, RUN/METHOD, tables of predictions; or one run.")
     ],
-    metric: Annotated[
-        str | None, option("NAME", "What is compared; the metric of the runs.")
-    ] = None,
-    method: Annotated[
-        str | None, option("NAME", "Method of each run; the best by default.")
-    ] = None,
+    metric: Annotated[str | None, option("NAME", "What is compared; the runs' metric.")] = None,
+    method: Annotated[str | None, option("NAME", "Method of each run; best by default.")] = None,
     part: Annotated[str, option("NAME", "Which rows: test (the default) or validation.")] = "test",
-    against: Annotated[
-        str | None, option("NAME", "Compare every other with this one only.")
-    ] = None,
+    against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,
     out: options.TableOut = None,
     seed: options.Seed = None,
     *,
@@ -92,8 +86,7 @@ def compare(
     screen = output.screen()
     sets = _predictions(sources, method, rows)
     for of in sets.values():
-        for finding in of.findings:
-            screen.finding(finding)
+        screen.findings(of.findings)
     metrics = {of.metric for of in sets.values() if of.run is not None}
     found = compare_all(
         {name: of.predictions for name, of in sets.items()},
@@ -110,13 +103,8 @@ def compare(
     }
     if out is not None:
         write_table(out, comparison_table(found))
-    if output.as_json:
-        told = {"part": shown, "openings": accesses, "out": out and str(out)}
-        screen.json(found.to_json() | told)
-        return
-    print("\n".join(comparison_lines(found, shown)))
-    if out is not None:
-        screen.say(f"table: {out}")
+    told = {"part": shown, "openings": accesses, "out": out and str(out)}
+    output.show(found.to_json() | told, comparison_lines(found, shown), table=out)
 
 
 def _predictions(sources: list[str], method: str | None, part: SplitName) -> dict[str, Predicted]:
@@ -179,6 +167,7 @@ def errors(
     from finetext.data.write import check_new, write_table
     from finetext.diagnosis.losses import find_errors, ranked
     from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
+    from finetext.runs.run import predicted_in
     from finetext.storage.files import check_place
 
     rows = _part(part)
@@ -187,7 +176,8 @@ def errors(
     if page is not None:
         check_place(page)
     screen = output.screen()
-    predicted = _open_rows(source, method, rows, screen)
+    predicted = predicted_in(source, method, rows)
+    screen.findings(predicted.findings)
     found = find_errors(predicted, count)
     accesses = _count_access(predicted.run, rows, "finetext errors", screen)
     _keep_for_report(predicted, rows, "errors", lambda: found, screen)
@@ -196,14 +186,8 @@ def errors(
         write_table(out, with_joined_labels(table) if out.suffix in (".csv", ".tsv") else table)
     if page is not None:
         write_errors_page(found, predicted.name, page)
-    if output.as_json:
-        written = {"out": out and str(out), "page": page and str(page)}
-        screen.json(found.to_json() | {"openings": accesses} | written)
-        return
-    print("\n".join(errors_lines(found, predicted.name)))
-    for what, path in (("table", out), ("page", page)):
-        if path is not None:
-            screen.say(f"{what}: {path}")
+    told = {"openings": accesses, "out": out and str(out), "page": page and str(page)}
+    output.show(found.to_json() | told, errors_lines(found, predicted.name), table=out, page=page)
 
 
 def slices(
@@ -214,13 +198,9 @@ def slices(
     token: Annotated[
         list[str] | None, option("TEXT", "Also a slice with this word or phrase; repeatable.")
     ] = None,
-    data: Annotated[
-        str | None, option("DATA", "Data with the columns of --by; those of the run.")
-    ] = None,
+    data: Annotated[str | None, option("DATA", "Data with the columns of --by; the run's.")] = None,
     id: options.RowId = None,
-    metric: Annotated[
-        str | None, option("NAME", "What is compared; accuracy or samples F1.")
-    ] = None,
+    metric: Annotated[str | None, option("NAME", "Metric; accuracy or samples F1.")] = None,
     method: options.OneMethod = None,
     part: JudgedPart = "validation",
     out: options.TableOut = None,
@@ -232,12 +212,14 @@ def slices(
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
     from finetext.report.errors import slices_lines, slices_table
+    from finetext.runs.run import predicted_in
 
     rows = _part(part)
     if out is not None:
         check_new(out)
     screen = output.screen()
-    predicted = _open_rows(source, method, rows, screen)
+    predicted = predicted_in(source, method, rows)
+    screen.findings(predicted.findings)
     kinds = None if by is None else [name for name in by if name in KINDS]
     names = [name.removeprefix(COLUMN) for name in by or () if name not in KINDS]
     columns = _columns(predicted, names, data, id) if names else {}
@@ -250,12 +232,8 @@ def slices(
         _keep_for_report(predicted, rows, "slices", whole, screen)
     if out is not None:
         write_table(out, slices_table(found))
-    if output.as_json:
-        screen.json(found.to_json() | {"openings": accesses, "out": out and str(out)})
-        return
-    print("\n".join(slices_lines(found, predicted.name)))
-    if out is not None:
-        screen.say(f"table: {out}")
+    told = {"openings": accesses, "out": out and str(out)}
+    output.show(found.to_json() | told, slices_lines(found, predicted.name), table=out)
 
 
 def _columns(
@@ -286,15 +264,6 @@ def _part(name: str) -> SplitName:
     return "test" if name == "test" else "validation"
 
 
-def _open_rows(source: str, method: str | None, part: SplitName, screen: Screen) -> Predicted:
-    from finetext.runs.run import predicted_in
-
-    predicted = predicted_in(source, method, part)
-    for finding in predicted.findings:
-        screen.finding(finding)
-    return predicted
-
-
 def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) -> int | None:
     """Count an access to the test rows of a run; return the number of accesses so far."""
     from finetext.runs.run import accesses_in_words, record_access
@@ -307,7 +276,10 @@ def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) ->
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
-    """Count an access if the texts are test rows of the run that the model belongs to."""
+    """Count an access if half of the texts are test rows of the model's run, or the reverse.
+
+    Texts are compared, as rows that are read again may have other ids.
+    """
     from finetext.models.hub import model_folder
     from finetext.runs.run import Run
 
@@ -333,11 +305,9 @@ def _keep_for_report(
     from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import Run
 
-    if predicted.run is None or part != "validation":
-        return
-    if predicted.method != Run.open(predicted.run).best:
-        return
-    try:
-        write_diagnosis(predicted.run, kind, find())
-    except RunError as error:  # the run folder may be read-only
-        screen.say(f"not kept for the report: {error}")
+    run = predicted.run
+    if run is not None and part == "validation" and predicted.method == Run.open(run).best:
+        try:
+            write_diagnosis(run, kind, find())
+        except RunError as error:  # the run folder may be read-only
+            screen.say(f"not kept for the report: {error}")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Sink = Callable[[str, Explanation], None]
 
 MOST_ON_A_PAGE: Final = 200
-_MAP_FILES: Final = ("map.html", "map.svg", "map.png", "map.json")
 
 
 def explain(
@@ -33,9 +32,7 @@ def explain(
     text: options.Text = None,
     id: options.RowId = None,
     settings: options.DataSettings = None,
-    label: Annotated[
-        str | None, option("NAME", "Explain this label, not the predicted one.")
-    ] = None,
+    label: Annotated[str | None, option("NAME", "Explain this, not the predicted label.")] = None,
     way: Annotated[str, option("NAME", "auto, gradients, exact or occlusion.")] = "auto",
     classes: Annotated[
         bool, flag("--classes", "Show the words that matter for each label instead.")
@@ -82,8 +79,7 @@ def explain(
                 for row, explanation in zip(chunk.ids, found, strict=True):
                     for write in sinks:
                         write(row, explanation)
-    for finding in texts.findings:
-        screen.finding(finding)
+    screen.findings(texts.findings)
 
 
 def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:
@@ -132,19 +128,25 @@ def _sinks(
 
 
 def _columns(names: Sequence[str], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    return dict(zip(names, map(list, columns), strict=True))
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 @contextmanager
 def _table(path: Path, screen: Screen) -> Iterator[Sink]:
     """Write a file with a row for each word."""
-    from finetext.data.write import write_table
     from finetext.report.explanations import WORD_COLUMNS, word_rows
 
     rows: list[tuple[Any, ...]] = []
     yield lambda row, of: rows.extend(word_rows(row, of))
-    write_table(path, _columns(WORD_COLUMNS, rows))
+    _write_words(path, WORD_COLUMNS, rows, screen)
+
+
+def _write_words(
+    path: Path, names: Sequence[str], rows: list[tuple[Any, ...]], screen: Screen
+) -> None:
+    from finetext.data.write import write_table
+
+    write_table(path, _columns(names, rows))
     screen.say(f"{len(rows):,} words: {path}")
 
 
@@ -178,14 +180,12 @@ def _class_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) 
 
 
 def _show_classes(words: ClassWords, out: Path | None, page: Path | None, output: Output) -> None:
-    from finetext.data.write import write_table
     from finetext.report.explanations import show_class_words, write_explain_page
 
     screen = output.screen()
     if out is not None:
         rows = [(label, *row) for label, of in words.words.items() for row in of]
-        write_table(out, _columns(("label", "word", "attribution", "texts"), rows))
-        screen.say(f"{len(rows):,} words: {out}")
+        _write_words(out, ("label", "word", "attribution", "texts"), rows, screen)
     if page is not None:
         write_explain_page(page, [], words)
         screen.say(f"page: {page}")
@@ -205,12 +205,8 @@ def map_texts(
     id: options.RowId = None,
     settings: options.DataSettings = None,
     method: options.OneMethod = None,
-    encoder: Annotated[
-        str | None, option("NAME", "Map the frozen states of this encoder instead.")
-    ] = None,
-    out: Annotated[
-        Path | None, option("FOLDER", "Folder of the map; diagnosis in the run.")
-    ] = None,
+    encoder: Annotated[str | None, option("NAME", "Map the frozen states of an encoder.")] = None,
+    out: Annotated[Path | None, option("FOLDER", "Folder of the map; RUN/diagnosis.")] = None,
     seed: options.Seed = None,
     device: options.Device = None,
     *,
@@ -245,19 +241,17 @@ def map_texts(
         found = replace(found, method=method or run.best)
     if found.rows > len(found.ids):
         screen.say(f"{len(found.ids):,} of {found.rows:,} texts are drawn, chosen at random")
-    _write_map(found, folder)
-    if output.as_json:
-        screen.json(found.to_json() | {"folder": str(folder)})
-    else:
-        print(f"map: {folder / _MAP_FILES[0]}")
-        print(f"pictures: {folder / _MAP_FILES[1]}, {folder / _MAP_FILES[2]}")
+    page, drawing, picture, _ = _write_map(found, folder)
+    lines = [f"map: {page}", f"pictures: {drawing}, {picture}"]
+    output.show(found.to_json() | {"folder": str(folder)}, lines)
 
 
-def _write_map(found: TextMap, folder: Path) -> None:
+def _write_map(found: TextMap, folder: Path) -> tuple[Path, ...]:
     from finetext.report.text_map import write_density, write_map_page
     from finetext.storage.files import write_json
 
-    page, drawing, picture, numbers = (folder / name for name in _MAP_FILES)
+    paths = tuple(folder / name for name in ("map.html", "map.svg", "map.png", "map.json"))
+    page, drawing, picture, numbers = paths
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(numbers, found.to_json())
@@ -266,3 +260,4 @@ def _write_map(found: TextMap, folder: Path) -> None:
     write_map_page(found, page)
     for path in (drawing, picture):
         write_density(found, path)
+    return paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
@@ -20,18 +20,12 @@ def decide(
     run: options.RunFolder,
     out: Annotated[Path, option("FOLDER", "Folder of the model, new or a model's.")],
     method: options.OneMethod = None,
-    aim: Annotated[
-        str | None, option("AIM", "f1, precision=0.95 or recall=0.9 of each label.")
-    ] = None,
-    costs: Annotated[
-        Path | None, option("FILE", "CSV with the cost of each error to minimize.")
-    ] = None,
+    aim: Annotated[str | None, option("AIM", "f1, precision=0.95, recall=0.9 per label.")] = None,
+    costs: Annotated[Path | None, option("FILE", "CSV of the cost of each error.")] = None,
     abstain: Annotated[
         str | None, option("RULE", "Abstain: accuracy=0.95, coverage=0.9 or probability=0.7.")
     ] = None,
-    coverage: Annotated[
-        float | None, option("SHARE", "Make prediction sets with this coverage.")
-    ] = None,
+    coverage: Annotated[float | None, option("SHARE", "Coverage of prediction sets.")] = None,
     *,
     output: Output,
 ) -> None:
@@ -39,36 +33,27 @@ def decide(
     from finetext.evaluation.deciding import Deciding, choose_decision
     from finetext.models.folder import provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
-    from finetext.runs.run import load, predicted_in
+    from finetext.runs.run import Run, load, predicted_in
 
     wanted = Deciding(aim, costs, abstain, coverage)
     predicted = predicted_in(run, method, "validation")
     if predicted.run is None or predicted.method is None:
         raise DataError(f"{run} is not a run folder or a method in one, so it holds no model")
     model = predicted.run / predicted.method / "model"
-    if out.resolve() == model.resolve() or _is_of_run(out.resolve()):
+    place = out.resolve()
+    if place == model.resolve() or (place.name == "model" and Run.is_at(place.parent.parent)):
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
     decision = choose_decision(predicted.predictions, wanted)
     classifier = load(model, "cpu").with_decision(decision)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
     decided = replace(predicted.predictions, decision=decision)
-    if output.as_json:
-        written = {"model": str(out), "decision": decision.to_json()}
-        output.screen().json(written | decided_json(decided))
-        return
-    print(f"{predicted.name}: {wanted.words or 'the likeliest label'}")
-    if lines := [*decided_lines(decided), *threshold_lines(decided)]:
-        print(f"on the {len(decided):,} validation rows that it was chosen on:")
-        print("\n".join(f"  {line}" for line in lines))
-    print(f"model: {out}")
-
-
-def _is_of_run(model: Path) -> bool:
-    """Return whether it is the model of a method in a run, which nothing may replace."""
-    from finetext.runs.run import Run
-
-    return model.name == "model" and Run.is_at(model.parent.parent)
+    lines = [f"{predicted.name}: {wanted.words or 'the likeliest label'}"]
+    if of_rows := [*decided_lines(decided), *threshold_lines(decided)]:
+        lines.append(f"on the {len(decided):,} validation rows that it was chosen on:")
+        lines += [f"  {line}" for line in of_rows]
+    told = {"model": str(out), "decision": decision.to_json()} | decided_json(decided)
+    output.show(told, [*lines, f"model: {out}"])
 
 
 def report(run: options.RunFolder, *, output: Output) -> None:
@@ -79,26 +64,17 @@ def report(run: options.RunFolder, *, output: Output) -> None:
 
     screen, damaged = output.screen(), list[Finding]()
     page = write(run, damaged.append)
-    for finding in damaged:
-        screen.finding(finding)
-    if output.as_json:
-        screen.json({"report": str(page), "findings": list(map(finding_to_json, damaged))})
-    else:
-        print(f"report: {page}")
+    screen.findings(damaged)
+    told = {"report": str(page), "findings": list(map(finding_to_json, damaged))}
+    output.show(told, [f"report: {page}"])
 
 
 def export(
     model: options.Model,
     format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
-    quantize: Annotated[
-        str | None, option("NAME", "int8: an ONNX graph of a quarter of the size.")
-    ] = None,
-    dimensions: Annotated[
-        int | None, option("NUMBER", "Of static embeddings; 256 by default.")
-    ] = None,
-    data: Annotated[
-        str | None, option("DATA", "Rows to compare on; validation rows of the run.")
-    ] = None,
+    quantize: Annotated[str | None, option("NAME", "int8: ONNX of a quarter of the size.")] = None,
+    dimensions: Annotated[int | None, option("NUMBER", "Of static embeddings; 256.")] = None,
+    data: Annotated[str | None, option("DATA", "Rows to compare on; the validation rows.")] = None,
     text: options.Text = None,
     label: options.Label = None,
     id: options.RowId = None,
@@ -106,12 +82,8 @@ def export(
     least_agreement: Annotated[
         float | None, option("SHARE", "Refuse less; onnx 0.99, int8 0.97, static 0.")
     ] = None,
-    force: Annotated[
-        bool, flag("--force", "Write it anyway, or without rows to compare on.")
-    ] = False,
-    out: Annotated[
-        Path | None, option("FOLDER", "onnx or static beside the model by default.")
-    ] = None,
+    force: Annotated[bool, flag("--force", "Write anyway, or without rows to compare.")] = False,
+    out: Annotated[Path | None, option("FOLDER", "onnx or static beside MODEL by default.")] = None,
     seed: options.Seed = None,
     *,
     output: Output,
@@ -138,13 +110,10 @@ def export(
             listener=screen.listener,
         )
     comparison = found.compared
-    if output.as_json:
-        told = {"folder": str(found.folder), "format": format}
-        screen.json(told | {"compared": None if comparison is None else comparison.to_json()})
-        return
-    if comparison is not None:
-        print("\n".join(comparison_lines(comparison)))
-    print(f"export: {found.folder}")
+    told = {"folder": str(found.folder), "format": format}
+    told_of_rows = {"compared": None if comparison is None else comparison.to_json()}
+    lines = [] if comparison is None else comparison_lines(comparison)
+    output.show(told | told_of_rows, [*lines, f"export: {found.folder}"])
 
 
 @dataclass(frozen=True)
@@ -190,6 +159,8 @@ def serve(
     output: Output,
 ) -> None:
     """Serve the predictions of MODEL over HTTP until Ctrl-C."""
+    import logging
+
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
     from finetext.runs.run import load
@@ -206,30 +177,21 @@ def serve(
     screen = output.screen()
 
     def ready(address: str) -> None:
-        if output.as_json:
-            screen.json({"address": address, "has_token": token is not None})
-        else:
-            print(f"{model} is at {address}")
-            screen.say(_how_to_ask(address, token is not None))
+        told = {"address": address, "has_token": token is not None}
+        output.show(told, [f"{model} is at {address}"])
+        screen.say(_how_to_ask(address, token is not None))
         sys.stdout.flush()
 
     with server.bound(host, port) as listening:
         classifier = load(model, device, precision=precision, say=screen.say)
-        _log_warnings(host if token is None and server.is_open_to_others(listening) else None)
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+        if token is None and server.is_open_to_others(listening):
+            logging.warning(
+                "anyone who reaches %s can use this model: there is no token; see --token-file",
+                host,
+            )
         server.answer(listening, classifier, about(model), token, made_limits, ready)
     screen.say("stopped; accepted requests were answered, or refused if they took too long")
-
-
-def _log_warnings(open_host: str | None) -> None:
-    """Log warnings and errors; warn of a host that others can reach without a token."""
-    import logging
-
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    if open_host is not None:
-        logging.warning(
-            "anyone who reaches %s can use this model: there is no token; see --token-file",
-            open_host,
-        )
 
 
 def _how_to_ask(address: str, has_token: bool) -> str:
@@ -249,11 +211,9 @@ def info(model: options.Model, *, output: Output) -> None:
     from finetext.report.models import file_lines, model_lines, score_lines
 
     about = look(model)
-    if output.as_json:
-        output.screen().json(about.to_json())
-    else:
-        parts = (model_lines(about), score_lines(about), file_lines(about))
-        print("\n\n".join("\n".join(lines) for part in parts if (lines := list(part))))
+    parts = (model_lines(about), score_lines(about), file_lines(about))
+    text = "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
+    output.show(about.to_json(), [text])
     if about.problem is not None:
         raise ModelError(about.problem)
 
@@ -273,8 +233,10 @@ def push(
     from finetext.models.upload import push as send
 
     screen = output.screen()
-    chosen: dict[str, Any] = {"private": private, "revision": revision, "message": message}
-    sent = send(model_folder(model), repository, say=screen.say, **chosen)
+    sent = send(
+        model_folder(model), repository, private=private, revision=revision, message=message,
+        say=screen.say,
+    )  # fmt: skip
     if sent.left_out:
         screen.say(f"left out, as it does not belong to the model: {', '.join(sent.left_out)}")
     if sent.removed:
@@ -284,19 +246,14 @@ def push(
             "README.md on the Hub was not written by finetext, or changed since, so it is kept; "
             "remove it there and push again for a new one"
         )
-    if output.as_json:
-        screen.json(asdict(sent))
-        return
     screen.say(f"{counted(len(sent.files), 'file')} of {model}, commit {sent.commit[:12]}")
-    print(sent.url)
+    output.show(asdict(sent), [sent.url])
 
 
 def pull(
     repository: HubName,
     out: Annotated[Path | None, option("FOLDER", "Folder of the model; NAME by default.")] = None,
-    revision: Annotated[
-        str | None, option("NAME", "Branch, tag or commit; main by default.")
-    ] = None,
+    revision: Annotated[str | None, option("NAME", "Branch, tag or commit; main.")] = None,
     *,
     output: Output,
 ) -> None:
@@ -310,8 +267,5 @@ def pull(
     about = look(folder)
     if about.kind == "foreign":
         screen.say(FOREIGN)
-    if output.as_json:
-        screen.json(about.to_json())
-        return
-    print(f"model: {folder}")
-    print(f"to use it: finetext predict {folder} TEXT")
+    lines = [f"model: {folder}", f"to use it: finetext predict {folder} TEXT"]
+    output.show(about.to_json(), lines)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
@@ -49,9 +49,6 @@ DataSettings = Annotated[
 Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; all by default.")]
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
-MaxLength = Annotated[
-    int | None, option("TOKENS", "Longest text; the encoder's context by default.")
-]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]
 Precision = Annotated[str | None, option("NAME", "auto, fp32 or bf16; auto by default.")]
 Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...")]
@@ -79,9 +76,7 @@ class Reading:
     )
     id: RowId = None
     label_names: Annotated[str | None, option("FILE", "File with the names of label ids.")] = None
-    drop_unlabelled: Annotated[
-        bool, flag("--drop-unlabelled", "Leave rows without a label out.")
-    ] = False
+    drop_unlabelled: Annotated[bool, flag("--drop-unlabelled", "Drop unlabeled rows.")] = False
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were given."""
@@ -98,7 +93,9 @@ class Training(Reading):
     validation: Annotated[str | None, option("DATA", "Ready-made validation rows, as DATA.")] = None
     test: Annotated[str | None, option("DATA", "Ready-made test rows, as DATA.")] = None
     encoder: Encoder = None
-    max_length: MaxLength = None
+    max_length: Annotated[int | None, option("TOKENS", "Longest text; the context by default.")] = (
+        None
+    )
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any key of a recipe: split.strategy=random", "--set")
     ] = None
@@ -132,6 +129,16 @@ class Output:
 
         return Screen(self.quiet or self.as_json)
 
+    def show(self, values: Any, lines: Iterable[str], **written: Path | None) -> None:
+        """Print a result, as JSON values or as lines; say which files were written."""
+        if self.as_json:
+            self.screen().json(values)
+        else:
+            print("\n".join(lines))
+        for what, path in written.items():
+            if path is not None:
+                self.screen().say(f"{what}: {path}")
+
 
 def given(bundle: Any) -> dict[str, Any]:
     """Return the options of a bundle that were given, by name."""
@@ -146,7 +153,15 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         if isinstance(bundle := parameter.annotation, type) and is_dataclass(bundle):
             bundles[name] = bundle
             hints = get_type_hints(bundle, include_extras=True)
-            parameters += [_parameter(field, hints[field.name]) for field in fields(bundle)]
+            parameters += [
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=inspect.Parameter.empty if field.default is MISSING else field.default,
+                    annotation=hints[field.name],
+                )
+                for field in fields(bundle)
+            ]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
@@ -161,10 +176,3 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
-
-
-def _parameter(field: Field[Any], annotation: Any) -> inspect.Parameter:
-    default = inspect.Parameter.empty if field.default is MISSING else field.default
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )

@@ -35,12 +35,8 @@ def predict(
     ] = None,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
-    set_aside: Annotated[
-        Path | None, option("FILE", "Write rejected rows here and continue.")
-    ] = None,
-    resume: Annotated[
-        bool, flag("--resume", "Resume the prediction that was stopped or killed.")
-    ] = False,
+    set_aside: Annotated[Path | None, option("FILE", "Write rejected rows here; continue.")] = None,
+    resume: Annotated[bool, flag("--resume", "Resume a prediction that was stopped.")] = False,
     precision: options.Precision = None,
     device: options.Device = None,
     *,

@@ -22,14 +22,10 @@ def train(
     methods: options.Methods = None,
     epochs: options.Epochs = None,
     precision: options.Precision = None,
-    metric: Annotated[
-        str | None, option("NAME", "Chooses on validation; macro_f1 by default.")
-    ] = None,
+    metric: Annotated[str | None, option("NAME", "Validation metric; macro_f1 by default.")] = None,
     out: options.RunOut = None,
     resume: options.Resume = False,
-    seeds: Annotated[
-        int | None, option("NUMBER", "Seeds to fit each method with; 1 by default.")
-    ] = None,
+    seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
     track: options.Track = None,
     checkpoint_seconds: options.CheckpointSeconds = None,
     output: Output,
@@ -37,15 +33,20 @@ def train(
     """Fit methods on DATA; write models and a report."""
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
+    from finetext.core.errors import RunError
     from finetext.runs.pipeline import train as fit_methods
+    from finetext.storage.locks import is_started
 
     recipe = None
-    if resume and chosen.recipe is None:
-        recipe = arguments.recipe_of_run(out, is_needed=data is None)
+    if resume and chosen.recipe is None and out is not None:
+        if is_started(out):
+            recipe = out / "recipe.toml"
+        elif data is None:
+            raise RunError(f"{out} holds no run to resume; name the data to start one")
     asked = arguments.asked_recipe(
         data,
         chosen,
-        MethodOptions(methods, chosen.encoder, chosen.max_length, epochs, precision),
+        MethodOptions(methods, epochs=epochs, precision=precision),
         recipe,
         metric=metric,
         seeds=seeds,
@@ -73,9 +74,7 @@ def demo(
 
 def show(
     run: options.RunFolder,
-    results: Annotated[
-        int | None, option("NUMBER", "Show that many predictions instead.", min=1)
-    ] = None,
+    results: Annotated[int | None, option("NUMBER", "Show this many predictions.", min=1)] = None,
     method: options.OneMethod = None,
     *,
     output: Output,
@@ -154,18 +153,17 @@ def learning_curve(
     from finetext.runs.learning_curve import CurveSettings, Place, grow
     from finetext.runs.recipe import BASELINES
 
-    names = ",".join(BASELINES) if methods is None and chosen.recipe is None else methods
-    options_of_methods = MethodOptions(names, chosen.encoder, chosen.max_length, epochs)
-    asked = arguments.asked_recipe(data, chosen, options_of_methods, metric=metric)
+    if methods is None and chosen.recipe is None:
+        methods = ",".join(BASELINES)
+    asked = arguments.asked_recipe(
+        data, chosen, MethodOptions(methods, epochs=epochs), metric=metric
+    )
     wanted = CurveSettings(arguments.row_counts("--sizes", sizes), steps, seeds)
     screen = output.screen()
     with screen.watching():
         folder, curve = grow(None, asked, wanted, Place(out, resume), screen.listener)
-    if output.as_json:
-        screen.json({"folder": str(folder)} | curve.to_json())
-        return
-    print("\n".join(curve_lines(curve)))
-    print(f"\npicture: {folder / 'curve.svg'}")
+    lines = [*curve_lines(curve), f"\npicture: {folder / 'curve.svg'}"]
+    output.show({"folder": str(folder)} | curve.to_json(), lines)
 
 
 def find_lr(
@@ -191,9 +189,7 @@ def find_lr(
     if out is not None:
         check_place(out)
         check_picture(out)
-    methods = MethodOptions(
-        "finetune" if chosen.recipe is None else None, chosen.encoder, chosen.max_length
-    )
+    methods = MethodOptions("finetune" if chosen.recipe is None else None)
     asked = arguments.asked_recipe(data, chosen, methods)
     name, method = finetune_method(asked)
     screen = output.screen()
@@ -204,19 +200,16 @@ def find_lr(
         try:
             write_rate_curve(curve, out)
         except DataError:
-            _show_rate(curve, name, None, screen, output.as_json)
+            _show_rate(curve, name, None, output)
             raise
-    _show_rate(curve, name, out, screen, output.as_json)
+    _show_rate(curve, name, out, output)
 
 
-def _show_rate(
-    curve: RateCurve, name: str, out: Path | None, screen: Screen, as_json: bool
-) -> None:
-    if as_json:
-        screen.json(asdict(curve) | {"rung": name, "picture": out and str(out)})
-        return
+def _show_rate(curve: RateCurve, name: str, out: Path | None, output: Output) -> None:
     rate = f"{curve.suggestion:.2g}"
-    print(f"learning rate: {rate} (a more cautious choice: {curve.valley:.2g})")
-    print(f"to train with it: finetext train ... --set {name}.learning_rate={rate}")
-    if out is not None:
-        print(f"picture: {out}")
+    lines = [
+        f"learning rate: {rate} (a more cautious choice: {curve.valley:.2g})",
+        f"to train with it: finetext train ... --set {name}.learning_rate={rate}",
+        *([] if out is None else [f"picture: {out}"]),
+    ]
+    output.show(asdict(curve) | {"rung": name, "picture": out and str(out)}, lines)

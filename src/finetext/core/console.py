@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from _thread import interrupt_main
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from threading import Timer
@@ -54,6 +54,11 @@ class Screen:
         if style := _STYLES.get(finding.severity):
             line = f"{finding.severity}: {finding.message}"
             self.messages.print(line, style=style, markup=False, soft_wrap=True)
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """Show several findings."""
+        for finding in findings:
+            self.finding(finding)
 
     def json(self, value: Any) -> None:
         """Print a result as JSON, alone on standard output; nan and infinity are null."""

@@ -176,7 +176,7 @@ class Classifier(ABC):
         """
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """Return (n, k) logits that softmax, or the sigmoid when multi-label, takes to probabilities.
+        """Return (n, k) logits, of which softmax or, when multi-label, the sigmoid is taken.
 
         They are known up to a constant for each row, and infinite where a probability is 0 or 1,
         unless the model has logits of its own.

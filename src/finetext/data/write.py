@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import gzip
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,18 +46,21 @@ def write_table(
     path: Path, columns: Mapping[str, Sequence[Any]], for_spreadsheets: bool = False
 ) -> None:
     """Write a new file beside its place and rename it, or leave nothing."""
-    table = {name: list(values) for name, values in columns.items()}
+    table = {column: list(values) for column, values in columns.items()}
+    name = path.name.lower()
+    form = Path(name.removesuffix(".gz")).suffix
     with blaming(str(path)), replaced_file(path) as beside:
         beside.chmod(0o644)
-        if path.suffix == ".parquet":
+        if form == ".parquet":
             import pyarrow
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(pyarrow.table(table), beside)
             return
-        is_json = path.suffix == ".jsonl"
-        text = _json_lines(table) if is_json else _delimited(table, path.suffix, True, "\r\n")
-        beside.write_bytes(encoded("\ufeff" + text if for_spreadsheets and not is_json else text))
+        is_json = form == ".jsonl"
+        text = _json_lines(table) if is_json else _delimited(table, form, True, "\r\n")
+        data = encoded("\ufeff" + text if for_spreadsheets and not is_json else text)
+        beside.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
 
 
 def text_of(table: Table, form: str, headed: bool) -> str:
