@@ -56,11 +56,6 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "pull jane/reviews --out reviews": pull,
 }
 """The commands in the order of the help, by an example of each."""
-_FORMER_NAMES: Final[dict[str, Callable[..., None]]] = {
-    "labels": label_errors,
-    "curve": learning_curve,
-}
-"""Names of version 0.1, which work for one more release."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,8 +67,9 @@ app = typer.Typer(
 for _example, _function in _COMMANDS.items():
     _name = _example.split()[0]
     app.command(_name, epilog=f"Example: finetext {_example}")(options.as_command(_function))
-for _name, _function in _FORMER_NAMES.items():
-    app.command(_name, hidden=True)(options.as_command(_function))
+# Names of version 0.1, which work for one more release.
+app.command("labels", hidden=True)(options.as_command(label_errors))
+app.command("curve", hidden=True)(options.as_command(learning_curve))
 
 
 def _show_version(asked: bool) -> None:
@@ -82,13 +78,13 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[
-    bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
-]
+_VERSION = typer.Option(
+    "--version", is_eager=True, callback=_show_version, help="Show the version."
+)
 
 
 @app.callback()
-def root(version: Version = False) -> None:
+def root(version: Annotated[bool, _VERSION] = False) -> None:
     """Turn a file of labeled text into a classifier that you can trust."""
 
 

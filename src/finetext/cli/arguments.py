@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from finetext.cli import options
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabelledError
@@ -33,8 +34,7 @@ class MethodOptions:
 
     def given(self) -> dict[str, Any]:
         """Return the hyperparameters that were given."""
-        values = dataclasses.asdict(self)
-        return {k: of for k, of in values.items() if k != "names" and of is not None}
+        return {name: of for name, of in options.given(self).items() if name != "names"}
 
 
 def asked_recipe(
@@ -141,11 +141,8 @@ def names(text: str | None) -> list[str] | None:
 def row_counts(name: str, text: str | None) -> tuple[int, ...] | None:
     """Return numbers of rows joined by commas, as the option `name` gives them."""
     counts = names(text)
-    for count in counts or ():
-        if not count.isdecimal():
-            raise RecipeError(
-                f"{name} {text}: {count!r} is not a number of rows; write 100,200,400"
-            )
+    if wrong := [count for count in counts or () if not count.isdecimal()]:
+        raise RecipeError(f"{name} {text}: {wrong[0]!r} is not a number of rows; write 100,200,400")
     return None if counts is None else tuple(map(int, counts))
 
 
@@ -199,9 +196,9 @@ def _source(given: Mapping[str, str | None], of_recipe: Any) -> Any:
     return parts if len(parts) > 1 else parts["train"]
 
 
-def _with_options(known: Mapping[str, Any], options: MethodOptions) -> dict[str, Any]:
+def _with_options(known: Mapping[str, Any], methods: MethodOptions) -> dict[str, Any]:
     """Return the methods, each with those of the given hyperparameters that it has."""
-    given, used, values = options.given(), set(), {}
+    given, used, values = methods.given(), set(), {}
     for name, of in known.items():
         if not isinstance(of, Mapping):
             values[name] = of

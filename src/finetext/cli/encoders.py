@@ -29,9 +29,7 @@ class CorpusOptions:
     ]
     out: EncoderOut
     text: options.Text = None
-    validation: Annotated[str | None, option("DATA", "Held-out texts; from CORPUS by default.")] = (
-        None
-    )
+    validation: Annotated[str | None, option("DATA", "Held-out texts; some of CORPUS.")] = None
     exclude: Annotated[
         list[str] | None, option("DATA", "Leave out texts that occur in DATA; repeatable.")
     ] = None
@@ -42,9 +40,7 @@ class CorpusOptions:
 class Running:
     """How training runs, without effect on its result but by the seed and the device."""
 
-    resume: Annotated[bool, flag("--resume", "Resume what was stopped or killed in FOLDER.")] = (
-        False
-    )
+    resume: Annotated[bool, flag("--resume", "Resume what was stopped in FOLDER.")] = False
     track: options.Track = None
     checkpoint_seconds: options.CheckpointSeconds = None
     seed: options.Seed = None
@@ -155,11 +151,10 @@ def models(*, output: Output) -> None:
     """List the encoders that have an alias."""
     from finetext.report.models import models_json, show_models
 
-    screen = output.screen()
     if output.as_json:
-        screen.json(models_json())
+        output.screen().json(models_json())
     else:
-        show_models(screen.out)
+        show_models(output.screen().out)
 
 
 def generate(

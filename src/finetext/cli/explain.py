@@ -16,7 +16,7 @@ from finetext.core.errors import RecipeError, RunError
 if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.data.rows import Texts
-    from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
+    from finetext.diagnosis.explain import ClassWords, Explanation
     from finetext.diagnosis.text_map import TextMap
 
     Sink = Callable[[str, Explanation], None]
@@ -34,9 +34,7 @@ def explain(
     settings: options.DataSettings = None,
     label: Annotated[str | None, option("NAME", "Explain this, not the predicted label.")] = None,
     way: Annotated[str, option("NAME", "auto, gradients, exact or occlusion.")] = "auto",
-    classes: Annotated[
-        bool, flag("--classes", "Show the words that matter for each label instead.")
-    ] = False,
+    classes: Annotated[bool, flag("--classes", "Show the important words of each label.")] = False,
     out: options.TableOut = None,
     page: Annotated[Path | None, option("FILE", "Write a page with highlighted words.")] = None,
     seed: options.Seed = None,
@@ -47,7 +45,13 @@ def explain(
     """Show which words decide, for a text or for each label."""
     from finetext.batch.files import check_output
     from finetext.cli import arguments
-    from finetext.diagnosis.explain import choose_explainer, explanations
+    from finetext.diagnosis.explain import (
+        EXACT,
+        MOST_TEXTS,
+        choose_explainer,
+        class_words,
+        explanations,
+    )  # fmt: skip
     from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import load
     from finetext.storage.files import check_place
@@ -64,7 +68,11 @@ def explain(
     if texts.description:
         screen.say(texts.description)
     if classes:
-        words = _class_words(explainer, texts, seed or 0, screen)
+        every = [text for chunk in texts.batches for text in chunk.texts]
+        if explainer.way != EXACT and len(every) > MOST_TEXTS:
+            screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
+        with screen.watching():
+            words = class_words(explainer, every, seed=seed or 0, progress=screen.progress)
         if source is None:
             with suppress(RunError):  # the run folder may be read-only
                 write_diagnosis(model, "words", words)
@@ -96,8 +104,10 @@ def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:
         )
     run = Run.open(model)
     ids = run.predictions(split="validation").ids
-    rows = Rows(ids, run.texts(split="validation"), 1.0)
-    return Texts(iter([rows]), description=f"the validation rows of {model}")
+    return Texts(
+        iter([Rows(ids, run.texts(split="validation"), 1.0)]),
+        description=f"the validation rows of {model}",
+    )
 
 
 def _sinks(
@@ -167,16 +177,6 @@ def _page(path: Path, screen: Screen) -> Iterator[Sink]:
     yield write
     write_explain_page(path, kept, total=total)
     screen.say(f"page: {path}")
-
-
-def _class_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) -> ClassWords:
-    from finetext.diagnosis.explain import EXACT, MOST_TEXTS, class_words
-
-    every = [text for chunk in texts.batches for text in chunk.texts]
-    if explainer.way != EXACT and len(every) > MOST_TEXTS:
-        screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
-    with screen.watching():
-        return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
 def _show_classes(words: ClassWords, out: Path | None, page: Path | None, output: Output) -> None:

@@ -110,10 +110,10 @@ def export(
             listener=screen.listener,
         )
     comparison = found.compared
-    told = {"folder": str(found.folder), "format": format}
-    told_of_rows = {"compared": None if comparison is None else comparison.to_json()}
+    compared = None if comparison is None else comparison.to_json()
     lines = [] if comparison is None else comparison_lines(comparison)
-    output.show(told | told_of_rows, [*lines, f"export: {found.folder}"])
+    told = {"folder": str(found.folder), "format": format, "compared": compared}
+    output.show(told, [*lines, f"export: {found.folder}"])
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,8 @@ class Limits:
 def serve(
     model: options.Model,
     *,
-    host: Annotated[
-        str, option("ADDRESS", "Where to listen; 127.0.0.1: only this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, option("NUMBER", "0 takes a free one.", min=0, max=65535)] = (8000),
+    host: Annotated[str, option("ADDRESS", "Where to listen; by default only here.")] = "127.0.0.1",
+    port: Annotated[int, option("NUMBER", "0 takes a free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None, option("FILE", "File with the token of clients; or $FINETEXT_TOKEN.")
     ] = None,
@@ -171,8 +169,7 @@ def serve(
     sections = arguments.assigned(settings)
     if others := sections.keys() - {"serve"}:
         raise RecipeError(f"--set {min(others)}: only serve.NAME=VALUE can be set here")
-    values = options.given(limits) | sections.get("serve", {})
-    made_limits = made("serve", ServeSettings, values)
+    made_limits = made("serve", ServeSettings, options.given(limits) | sections.get("serve", {}))
     token = server.find_token(token_file)
     screen = output.screen()
 

@@ -71,9 +71,7 @@ class Reading:
 
     text: Text = None
     label: Label = None
-    group: Annotated[str | None, option("COLUMN", "Column of groups that splits keep whole.")] = (
-        None
-    )
+    group: Annotated[str | None, option("COLUMN", "Groups that splits keep whole.")] = None
     id: RowId = None
     label_names: Annotated[str | None, option("FILE", "File with the names of label ids.")] = None
     drop_unlabelled: Annotated[bool, flag("--drop-unlabelled", "Drop unlabeled rows.")] = False
@@ -93,9 +91,7 @@ class Training(Reading):
     validation: Annotated[str | None, option("DATA", "Ready-made validation rows, as DATA.")] = None
     test: Annotated[str | None, option("DATA", "Ready-made test rows, as DATA.")] = None
     encoder: Encoder = None
-    max_length: Annotated[int | None, option("TOKENS", "Longest text; the context by default.")] = (
-        None
-    )
+    max_length: Annotated[int | None, option("TOKENS", "Longest text; the context.")] = None
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any key of a recipe: split.strategy=random", "--set")
     ] = None
@@ -108,11 +104,9 @@ class Training(Reading):
 class SplitTraining(Training):
     """The same, with the sizes of the splits: shares or counts of rows."""
 
-    train_size: Annotated[str | None, option("SIZE", "Rows of train: share or count.")] = None
-    validation_size: Annotated[
-        str | None, option("SIZE", "Rows of validation; 0.15 by default.")
-    ] = None
-    test_size: Annotated[str | None, option("SIZE", "Rows of test; 0.15 by default.")] = None
+    train_size: Annotated[str | None, option("SIZE", "Training rows: share or count.")] = None
+    validation_size: Annotated[str | None, option("SIZE", "Validation rows; default 0.15.")] = None
+    test_size: Annotated[str | None, option("SIZE", "Test rows; default 0.15.")] = None
 
 
 @dataclass(frozen=True)

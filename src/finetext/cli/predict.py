@@ -57,7 +57,7 @@ def predict(
             printer = (
                 stack.enter_context(json_printer(sys.stdout))
                 if output.as_json
-                else (table_printer(sys.stdout))
+                else table_printer(sys.stdout)
             )
             each = lambda _, table: printer(table)  # noqa: E731
         elif out is None:

@@ -194,8 +194,7 @@ def find_lr(
     name, method = finetune_method(asked)
     screen = output.screen()
     with screen.watching():
-        test = RangeTest(lowest, highest, steps)
-        curve = find(asked, method, test, listener=screen.listener)
+        curve = find(asked, method, RangeTest(lowest, highest, steps), listener=screen.listener)
     if out is not None:
         try:
             write_rate_curve(curve, out)

@@ -86,7 +86,6 @@ class Checkpoints:
     Attributes:
         folder: created with the first checkpoint.
         data: hash of the data and the split; a checkpoint of other data is refused.
-        every_seconds: seconds between two checkpoints.
         every_steps: steps between two checkpoints; None goes by the seconds alone.
     """
 
@@ -108,7 +107,6 @@ class FitContext:
         checkpoints: where training writes and finds checkpoints, or None.
         trackers: names of trackers that also get the scalars, such as "tensorboard"; their files
             are beside the log.
-        progress: called with each `ProgressEvent`.
         say: called with a line of text, such as a summary of the model.
         find: called with findings of the training, such as divergence.
     """
@@ -133,8 +131,7 @@ class Method(ABC):
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.
 
-        Args:
-            scheme: labels of the data, or None if they are not known yet.
+        The scheme is None if the labels of the data are not known yet.
         """
 
     @abstractmethod
@@ -222,11 +219,7 @@ class Classifier(ABC):
         return self
 
     def __call__(self, text: str) -> dict[str, float]:
-        """Return label to probability for one text, likeliest first.
-
-        Raises:
-            DataError: it is not a string.
-        """
+        """Return label to probability for one text, likeliest first."""
         if not isinstance(text, str):
             raise DataError(
                 f"call it with one text, not a {type(text).__name__}; predict_proba takes several"
@@ -241,11 +234,7 @@ class Classifier(ABC):
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
-        """Read a model folder, the best model of a run folder, or a model of the Hub.
-
-        Args:
-            folder: it, or "hub:owner/name" or "hub:owner/name@revision".
-            device: where a neural model predicts; see `FitContext.device`.
+        """Read a model folder, the best model of a run, or "hub:owner/name" with "@revision".
 
         Raises:
             ModelError: it is none of these, damaged, or cannot be fetched.
@@ -275,10 +264,7 @@ def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> l
 
 
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
-    """Predict every row of a labeled data set.
-
-    Returns:
-        predictions in the order of the rows, with the classifier's scheme and decision.
+    """Return predictions for every row, with the scheme and decision of the classifier.
 
     Raises:
         DataError: the data have no labels, or one that the classifier does not know.

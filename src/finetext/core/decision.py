@@ -68,10 +68,8 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """Return what is not at its default as JSON values."""
-        default = Decision()
-        return {
-            name: value for name, value in asdict(self).items() if value != getattr(default, name)
-        }
+        default = asdict(Decision())
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Decision:

@@ -30,8 +30,7 @@ class UnknownNameError(FinetextError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Compose the message."""
-        names = sorted(known)
-        super().__init__(f"there is no {kind} named {name!r}{nearest(name, names)}")
+        super().__init__(f"there is no {kind} named {name!r}{nearest(name, sorted(known))}")
 
 
 class MissingExtraError(FinetextError):

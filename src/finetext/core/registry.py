@@ -64,22 +64,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "giveaway-tokens": "finetext.diagnosis.checks:giveaway_tokens",
         "cut-texts": "finetext.diagnosis.checks:cut_texts",
     },
-    "storage": {
-        "save": "finetext.models.folder:save_model",
-        "load": "finetext.runs.run:load",
-    },
-    "samples": {
-        "bbc-news": "finetext.data.sources:bbc_news",
-    },
-}
-_SINGULAR: Final = {
-    "methods": "method",
-    "classifiers": "kind of classifier",
-    "exporters": "format of export",
-    "metrics": "metric",
-    "checks": "check",
-    "storage": "way to store models",
-    "samples": "sample",
+    "storage": {"save": "finetext.models.folder:save_model", "load": "finetext.runs.run:load"},
+    "samples": {"bbc-news": "finetext.data.sources:bbc_news"},
 }
 
 
@@ -96,13 +82,10 @@ def names(of: str) -> tuple[str, ...]:
 
 
 def load(of: str, name: str) -> Any:
-    """Import what `name` stands for in the table `of`, such as "methods" or "metrics".
-
-    Raises:
-        UnknownNameError: the table has no such name; the message offers the nearest.
-    """
+    """Import what `name` stands for in the table `of`; an UnknownNameError offers the nearest."""
     known = table(of)
     if name not in known:
-        raise UnknownNameError(_SINGULAR[of], name, known)
+        special = {"classifiers": "kind of classifier", "exporters": "format of export"}
+        raise UnknownNameError(special.get(of, of.removesuffix("s")), name, known)
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)

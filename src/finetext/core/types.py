@@ -1,8 +1,4 @@
-"""The types that every layer shares: frozen, and without input or output.
-
-A text goes from a `Dataset` through `Splits` to `Predictions`; a `Score` or a `Finding` says
-something about them. `LabelScheme` fixes the column order of every probability matrix.
-"""
+"""The types that every layer shares: frozen, and without input or output."""
 
 from __future__ import annotations
 
@@ -53,13 +49,7 @@ class LabelScheme:
         return {name: column for column, name in enumerate(self.names)}
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
-        """Return labels as numbers.
-
-        Args:
-            labels: n names, or n lists of names in a multi-label scheme.
-
-        Returns:
-            (n,) columns, or an (n, k) matrix of 0 and 1 in a multi-label scheme.
+        """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
 
         Raises:
             DataError: a label is not in the scheme.
@@ -89,7 +79,6 @@ class Finding:
     Attributes:
         severity: "error" ends a run; "warning" and "note" go into the report.
         code: a stable name, such as "near-duplicates".
-        message: what is wrong, where, and what to do.
         rows: ids of the affected rows, the first hundred at most.
     """
 
@@ -101,14 +90,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Score:
-    """A number with its 95% confidence interval.
-
-    Attributes:
-        value: the metric on all rows.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        n: number of rows it was measured on.
-    """
+    """A number with its 95% confidence interval, measured on n rows."""
 
     value: Number
     low: Number
@@ -144,11 +126,7 @@ class Dataset:
         return iter(self.table)
 
     def column(self, name: str) -> list[Any]:
-        """The values of a column in row order.
-
-        Raises:
-            DataError: there is no such column.
-        """
+        """The values of a column in row order; raises a DataError if there is none."""
         if name not in self.table.column_names:
             raise DataError(
                 f"the data have no column {name!r}; there are: {', '.join(self.table.column_names)}"
@@ -178,11 +156,7 @@ class Dataset:
 
     @cached_property
     def targets(self) -> Integers:
-        """The encoded labels, (n,) or (n, k) when multi-label.
-
-        Raises:
-            DataError: the data have no labels.
-        """
+        """The encoded labels, (n,) or (n, k) when multi-label; a DataError without labels."""
         if self.scheme is None:
             raise DataError("the data have no labels; name their column with --label")
         return self.scheme.encode(self.labels)
@@ -285,11 +259,9 @@ class Predicted:
 
     Attributes:
         name: "reviews/finetune", or the name of the file.
-        predictions: ids, targets and probabilities.
         texts: n texts; None if a table has none.
         metric: that of the run; macro F1 for a table.
-        run: the run folder; None for a table.
-        method: its name; None for a table.
+        run: the run folder; None for a table, as is the method.
         findings: of reading a table.
         part: the split of the rows; None for a table that does not say.
     """
