@@ -75,14 +75,12 @@ def compare(
     output: Output,
 ) -> None:
     """Compare methods, runs or tables of predictions."""
-    from finetext.data.write import check_new, write_table
+    from finetext.data.write import write_table
     from finetext.evaluation.several import compare_all
     from finetext.report.leaderboard import comparison_lines, comparison_table
     from finetext.runs.run import USUAL_METRIC
 
-    rows = _part(part)
-    if out is not None:
-        check_new(out)
+    rows = _checked(part, out)
     screen = output.screen()
     sets = _predictions(sources, method, rows)
     for of in sets.values():
@@ -164,15 +162,13 @@ def errors(
     output: Output,
 ) -> None:
     """Show the highest and lowest losses, and the confusions."""
-    from finetext.data.write import check_new, write_table
+    from finetext.data.write import write_table
     from finetext.diagnosis.losses import find_errors, ranked
     from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
     from finetext.runs.run import predicted_in
     from finetext.storage.files import check_place
 
-    rows = _part(part)
-    if out is not None:
-        check_new(out)
+    rows = _checked(part, out)
     if page is not None:
         check_place(page)
     screen = output.screen()
@@ -208,15 +204,13 @@ def slices(
     output: Output,
 ) -> None:
     """Find groups of rows with significantly worse scores."""
-    from finetext.data.write import check_new, write_table
+    from finetext.data.write import write_table
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
     from finetext.report.errors import slices_lines, slices_table
     from finetext.runs.run import predicted_in
 
-    rows = _part(part)
-    if out is not None:
-        check_new(out)
+    rows = _checked(part, out)
     screen = output.screen()
     predicted = predicted_in(source, method, rows)
     screen.findings(predicted.findings)
@@ -258,10 +252,15 @@ def _columns(
     return source_columns(source, names, predicted.predictions.ids, settings)
 
 
-def _part(name: str) -> SplitName:
-    if name not in ("validation", "test"):
-        raise RecipeError(f"--part {name}: it must be validation or test")
-    return "test" if name == "test" else "validation"
+def _checked(part: str, out: Path | None) -> SplitName:
+    """Return the split, after a check of its name and of the table to write."""
+    from finetext.data.write import check_new
+
+    if part not in ("validation", "test"):
+        raise RecipeError(f"--part {part}: it must be validation or test")
+    if out is not None:
+        check_new(out)
+    return cast("SplitName", part)
 
 
 def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) -> int | None:

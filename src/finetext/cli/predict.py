@@ -189,5 +189,5 @@ def _text(source: str) -> str:
             f"{source} is a file, and this shows one text; for what is in a file: "
             f"finetext plot MODEL - < {source}"
         )
-    what = "a folder" if exists(source) else "an address"
-    raise DataError(f"{source} is {what}, and this shows one text")
+    kind = "a folder" if exists(source) else "an address"
+    raise DataError(f"{source} is {kind}, and this shows one text")

@@ -97,12 +97,7 @@ def show(
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
-    from finetext.report.leaderboard import (
-        gain_lines,
-        leaderboard_lines,
-        seed_lines,
-        show_leaderboard,
-    )
+    from finetext.report import leaderboard as board
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
     from finetext.storage.codec import finding_to_json, to_json
@@ -120,9 +115,9 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "findings": list(map(finding_to_json, run.findings)),
         })  # fmt: skip
         return
-    board = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
-    show_leaderboard(leaderboard_lines(*board), screen.out)
-    for line in (*seed_lines(run.leaderboard, run.metric), *gain_lines(run.paid)):
+    facts = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
+    board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
+    for line in (*board.seed_lines(run.leaderboard, run.metric), *board.gain_lines(run.paid)):
         print(line)
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
