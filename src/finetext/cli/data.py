@@ -150,8 +150,7 @@ def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
 
     count = len(found.suspects)
     look = "looks" if count == 1 else "look"
-    share = f"{count / found.rows:.1%}"
-    yield f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({share})."
+    yield f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({count / found.rows:.1%})."
     if not count:
         return
     if found.too_many:
