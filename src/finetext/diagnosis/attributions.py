@@ -7,8 +7,7 @@ Exact contributions of a logistic regression on TF-IDF, integrated gradients of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,8 +39,7 @@ _LEAST_GAP: Final = 0.01
 class Attributions:
     """The n words of a text, the (n,) values they add to its score, and the score without them.
 
-    Base and values sum to the score; for occlusion, each value is the difference of leaving out
-    one word, and there is no base.
+    Base and values sum to the score. Occlusion has no base: a value is the loss without one word.
     """
 
     words: Sequence[Span]
@@ -82,14 +80,13 @@ def contributions(
 def _contributions_by_word(
     classifier: TfidfClassifier, text: str, features: tuple[Integers, Floats], weights: Floats
 ) -> tuple[list[Span], Floats]:
-    """Return the words of a text and what its n-grams, by columns and values, add to each.
-
-    The value times the (d, k) weight of each n-gram is divided equally among its occurrences and
-    their tokens, and summed over the tokens of each word.
-    """
-    tokens = _tokens(text)
-    places = [place for _, place in tokens]
-    found = _ngrams(classifier, [token for token, _ in tokens])
+    """Return the words of a text and what its n-grams, by columns and values, add to each."""
+    lowered, origin = text.lower(), list(range(len(text)))
+    if len(lowered) != len(text):
+        origin = [place for place, letter in enumerate(text) for _ in letter.lower()]
+    matches = list(_TOKEN.finditer(lowered))
+    places = [(origin[match.start()], origin[match.end() - 1] + 1) for match in matches]
+    found = _ngrams(classifier, [match[0] for match in matches])
     starts, stops, columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
     _, at, occurrences = np.unique(columns, return_inverse=True, return_counts=True)
     values = features[1][np.argsort(features[0])] / occurrences
@@ -106,8 +103,7 @@ def _contributions_by_word(
 def _margins(classifier: TfidfClassifier) -> Floats:
     """Return the (k, k) matrix from logits to the scores that are explained.
 
-    The score of a label is its logit minus the mean of the others: with two labels their
-    difference, the log-odds. In a multi-label scheme it is the logit.
+    The score of a label is its logit minus the mean of the others; if multi-label, its logit.
     """
     labels = len(classifier.scheme)
     if classifier.scheme.multilabel or labels < 2:
@@ -126,18 +122,6 @@ def _ngrams(classifier: TfidfClassifier, tokens: list[str]) -> list[tuple[int, i
     ]
 
 
-def _tokens(text: str) -> list[tuple[str, Span]]:
-    """Return the tokens in lower case, with their spans in the text as it is."""
-    lowered = text.lower()
-    origin = list(range(len(text)))
-    if len(lowered) != len(text):
-        origin = [place for place, letter in enumerate(text) for _ in letter.lower()]
-    return [
-        (match[0], (origin[match.start()], origin[match.end() - 1] + 1))
-        for match in _TOKEN.finditer(lowered)
-    ]
-
-
 def lacks_gradients(classifier: Classifier) -> str:
     """Return why integrated gradients cannot explain a classifier; "" if they can."""
     import torch
@@ -149,7 +133,8 @@ def lacks_gradients(classifier: Classifier) -> str:
         return f"the tokenizer of {name} does not map its tokens to characters"
     inputs, shapes = _inputs(classifier, "a text"), []
     embedding = classifier.model.get_input_embeddings()
-    with torch.inference_mode(), hooked(embedding, lambda _, output: shapes.append(output.shape)):
+    seen = embedding.register_forward_hook(lambda _, given, output: shapes.append(output.shape))
+    with torch.inference_mode(), seen:
         classifier.model(**inputs)
     if len(shapes) != 1:
         return f"{name} embeds a text {len(shapes)} times"
@@ -157,12 +142,7 @@ def lacks_gradients(classifier: Classifier) -> str:
 
 
 def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attributions:
-    """Return integrated gradients of the log-odds of a label, summed over each word's tokens.
-
-    The path goes from the text with all tokens masked to the text itself, in the space of the word
-    embeddings; special tokens, positions and the attention mask stay as they are. Raises a
-    MissingExtraError if captum is not installed.
-    """
+    """Return integrated gradients of the log-odds of a label, summed over each word's tokens."""
     import torch
 
     model, inputs = classifier.model.eval(), _inputs(classifier, text)
@@ -171,7 +151,7 @@ def integrate(classifier: TransformerClassifier, text: str, column: int) -> Attr
     multilabel = classifier.scheme.multilabel
 
     def score(embedded: Any, *given: Any) -> Any:
-        with hooked(layer, lambda given, output: embedded):
+        with layer.register_forward_hook(lambda _, given, output: embedded):
             logits = model(**dict(zip(names, given, strict=True))).logits.float()
         own = logits[:, column]
         others = torch.cat([logits[:, :column], logits[:, column + 1 :]], dim=1)
@@ -241,13 +221,3 @@ def _masked(classifier: TransformerClassifier, text: str, ids: Any) -> tuple[Any
             token = text[start:end]
             places[number] = start + len(token) - len(token.lstrip()), end
     return masked, places
-
-
-@contextmanager
-def hooked(layer: Any, hook: Callable[[Any, Any], Any]) -> Iterator[None]:
-    """Call a function with each input and output of a layer; what it returns is the new output."""
-    handle = layer.register_forward_hook(lambda module, given, output: hook(given, output))
-    try:
-        yield
-    finally:
-        handle.remove()

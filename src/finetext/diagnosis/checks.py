@@ -303,11 +303,7 @@ def few_groups(material: Material) -> list[Finding]:
 
 
 def giveaway_tokens(material: Material) -> list[Finding]:
-    """Return tokens that occur in one class and hardly anywhere else.
-
-    A giveaway occurs in 20 rows or more, 98% of which have the class, and in a fifth or more of
-    the rows of the class; its error rate is at most a tenth of that of always predicting the class.
-    """
+    """Return tokens that occur in one class and hardly anywhere else."""
     if (scheme := material.scheme) is None or not len(material):
         return []
     presence, vocabulary = material.tokens.presence, material.tokens.vocabulary

@@ -32,13 +32,9 @@ _Decision = Word | tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """A data set with a reviewer's decisions applied.
+    """A data set with a reviewer's decisions applied: ids of rows changed and dropped, and counts.
 
-    Attributes:
-        changed: ids of the rows with another label.
-        dropped: ids of the rows that were removed.
-        kept: number of rows whose label the reviewer confirmed.
-        unreviewed: number of listed rows without a decision, which stay as they are.
+    `kept` rows have a confirmed label; `unreviewed` rows are listed without a decision.
     """
 
     dataset: Dataset
@@ -81,9 +77,6 @@ def apply_labels(
         read: how to read the data; the same settings as for the list.
         new_labels: labels that no row has yet, and that the list may use.
 
-    Returns:
-        the corrected data and a summary; nothing is written.
-
     Raises:
         DataError: the file is not such a list, or does not match the data: an unknown id, another
             text or label, a label that does not exist, two decisions on one row. The message names
@@ -116,11 +109,7 @@ def apply_labels(
 
 
 def write_dataset(dataset: Dataset, path: Path) -> tuple[str, ...]:
-    """Write all rows in order, and return the names of the columns.
-
-    Several labels of a row are a list in JSON lines and Parquet, and joined in CSV and TSV. A row
-    without a group has none in the file either. Raises a DataError if it cannot be written.
-    """
+    """Write all rows in order, and return the names of the columns."""
     known = ("id", "text", "label", "group", "split")
     names = [name for name in known if name in dataset.table.column_names]
     columns = {name: dataset.column(name) for name in names}

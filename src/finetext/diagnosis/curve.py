@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import Dataset, Score
 from finetext.core.wording import counted
 from finetext.evaluation.compare import Comparison
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 
 FEWEST_ROWS: Final = 25
 FEWEST_OF_A_CLASS: Final = 2
@@ -26,9 +26,7 @@ RATIO: Final = 2.0
 class NestedShares:
     """The training rows in an order of which every beginning is a stratified share.
 
-    It has two rows of each class as soon as there is room. The units of the order are rows, or
-    whole groups; `ends` are the rows in the first unit, in the first two, ... In a multi-label
-    scheme the rarest label of a row counts as its class.
+    Its units are rows or whole groups; `ends` are the rows in the first unit, in the first two, ...
     """
 
     dataset: Dataset
@@ -38,7 +36,11 @@ class NestedShares:
     @classmethod
     def of(cls, dataset: Dataset, seed: int) -> NestedShares:
         """Draw an order; seeds differ in all shares but that of all rows."""
-        classes, unit = _classes(dataset), _units(dataset)
+        groups = dataset.groups
+        unit = np.arange(len(dataset))
+        if groups is not None:
+            unit = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1]
+        classes = _classes(dataset)
         units = int(unit.max()) + 1
         drawn = np.random.default_rng(seed).permutation(units)
         counts = np.zeros((units, int(classes.max()) + 1), dtype=np.int64)
@@ -80,14 +82,6 @@ def _classes(dataset: Dataset) -> Integers:
     return np.unique(targets, return_inverse=True)[1]
 
 
-def _units(dataset: Dataset) -> Integers:
-    """Return the (n,) unit of each row: itself, or its group."""
-    groups = dataset.groups
-    if groups is None:
-        return np.arange(len(dataset))
-    return np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1]
-
-
 def least_rows(dataset: Dataset) -> int:
     """Return the smallest share that has two rows of each class, and four groups or more."""
     groups = dataset.groups
@@ -96,11 +90,7 @@ def least_rows(dataset: Dataset) -> int:
 
 
 def default_sizes(dataset: Dataset, steps: int) -> tuple[int, ...]:
-    """Return the sizes of `steps` shares in equal ratios, up to all training rows.
-
-    Each is twice the one before, or less where that would begin below 25 rows, or a quarter of
-    them if that is fewer, or below `least_rows`. Two shares must fit, or a DataError is raised.
-    """
+    """Return the sizes of `steps` shares in equal ratios, up to all training rows."""
     rows = len(dataset)
     low = max(min(FEWEST_ROWS, rows // 4), least_rows(dataset))
     if rows < 2 * low:
@@ -133,11 +123,7 @@ Outlook = Literal["told", "perfect", "steepening", "too few"]
 
 @dataclass(frozen=True)
 class Point:
-    """The score of a method trained on a share of `labels` rows, a mean over the trainings.
-
-    Its interval covers the randomness of validation rows, of the choice of the share, and of
-    training. `rows` are those used, others than asked for if by group.
-    """
+    """The score of a method trained on a share of `labels` rows, a mean over the trainings."""
 
     labels: int
     rows: float
@@ -203,10 +189,7 @@ class MethodCurve:
 
 @dataclass(frozen=True)
 class Choice:
-    """The best method with so many labels, and the cheapest that is not significantly worse.
-
-    Comparisons are differences from the best, paired over trainings and rows.
-    """
+    """The best method with so many labels, and the cheapest that is not significantly worse."""
 
     labels: int
     best: str
@@ -224,12 +207,10 @@ class Crossing:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Jsonable):
     """The learning curves of several methods on the same shares, and a choice for each size.
 
     Attributes:
-        measured_rows: rows of the part, "validation".
-        training_rows: number of rows to train on in all.
         trainings: trainings of each method with each size, each on another share.
         rungs: one curve for each method.
     """
@@ -252,7 +233,3 @@ class Curve:
     def best(self) -> MethodCurve:
         """The curve of the method that is best with the most labels."""
         return self.of(self.choices[-1].best)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values; undefined numbers become None."""
-        return cast("dict[str, Any]", to_json(self))

@@ -131,11 +131,8 @@ def check(
 ) -> list[Finding]:
     """Return everything that is wrong with the data, findings of reading included, worst first.
 
-    Args:
-        data: rows, or splits; only splits can be checked for leakage.
-        encoder: alias, Hub name or folder of the encoder that is to read the texts; by default
-            tokens are not counted.
-        max_length: tokens that it reads of a text; its whole context by default.
+    Only splits can be checked for leakage. Tokens are counted for an `encoder` (alias, Hub name or
+    folder) that reads `max_length` of each text, its whole context by default.
 
     Raises:
         ModelError: the encoder's tokenizer cannot be loaded.
@@ -161,17 +158,7 @@ def counting_tokens(
     inputs: Iterable[tuple[str, int | None]],
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[Material]:
-    """Yield the material with tokens, which are counted in a thread while other checks run.
-
-    Texts are tokenized once for each encoder, and not at all for one that has no tokenizer before
-    it is trained.
-
-    Args:
-        material: the rows.
-        inputs: encoders (alias, Hub name or folder), each with the tokens that it reads of a text,
-            None for its whole context.
-        progress: called with the number of texts done.
-    """
+    """Yield the material with tokens, which are counted in a thread while other checks run."""
     inputs = [(name, most) for encoder, most in inputs if (name := original(encoder)) is not None]
     if not inputs:
         yield material

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast, get_args, overload
+from typing import Final, Literal, cast, get_args, overload
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from finetext.encoders.words import Span, seen_span, without, word_spans
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 
 AttributionMethod = Literal["auto", "gradients", "exact", "occlusion"]
 GRADIENTS: Final = "integrated gradients"
@@ -94,7 +94,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Jsonable):
     """Why a text gets a label, or does not.
 
     Attributes:
@@ -126,13 +126,9 @@ class Explanation:
     removed: int
     remark: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
-
 
 @dataclass(frozen=True)
-class ClassWords:
+class ClassWords(Jsonable):
     """The words that speak for each label, strongest first.
 
     Attributes:
@@ -145,10 +141,6 @@ class ClassWords:
     way: str
     texts: int
     words: Mapping[str, tuple[tuple[str, float, int], ...]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
 
 
 @overload
@@ -270,30 +262,20 @@ def class_words(
     For TF-IDF these are the contributions to every label, of all texts. Otherwise they are the
     attributions of the label that each text gets, of at most 500 texts drawn at random.
 
-    Args:
-        classifier: any classifier, or an `Explainer`, whose attribution method is then used.
-        texts: n texts, such as those of the training rows.
-        way: attribution method; for this and for what is raised see `finetext.explain`.
-        count: most words of a label, 20 by default.
-        seed: seed of the choice of texts.
-        progress: called with the number of texts done.
-
-    Returns:
-        for each label the words with the highest mean attribution above 0 among those that occur
-        in three texts or more.
+    The words of a label are the `count` with the highest mean attribution above 0 among those that
+    occur in three texts or more. For the attribution method and errors see `finetext.explain`.
     """
-    explainer = classifier
-    if not isinstance(explainer, Explainer):
-        explainer = choose_explainer(explainer, way)
-    classifier, is_exact = explainer.classifier, explainer.way == EXACT
-    if not is_exact and len(texts) > MOST_TEXTS:
+    explainer = (
+        classifier if isinstance(classifier, Explainer) else choose_explainer(classifier, way)
+    )
+    classifier = explainer.classifier
+    if explainer.way != EXACT and len(texts) > MOST_TEXTS:
         drawn = np.random.default_rng(seed).choice(len(texts), MOST_TEXTS, replace=False)
         texts = [texts[row] for row in sorted(drawn)]
     found: dict[str, dict[str, list[float]]] = {
         name: defaultdict(list) for name in classifier.scheme.names
     }
-    attributed = (_all_labels if is_exact else _predicted_label)(explainer, texts)
-    for number, (text, spans, by_label) in enumerate(attributed, start=1):
+    for number, (text, spans, by_label) in enumerate(_attributed(explainer, texts), start=1):
         for label, values in by_label.items():
             sums: dict[str, float] = defaultdict(float)
             for (first, stop), value in zip(spans, values.tolist(), strict=True):
@@ -309,13 +291,16 @@ def class_words(
     return ClassWords(classifier.kind, explainer.way, len(texts), words)
 
 
-_ByLabel = Iterator[tuple[str, Sequence[Span], dict[str, Floats]]]
-"""For each text what the classifier reads of it, its words, and their attributions by label."""
-
-
-def _predicted_label(explainer: Explainer, texts: Sequence[str]) -> _ByLabel:
-    """Attribute the label that each text gets, the most probable in a multi-label scheme."""
-    classifier = explainer.classifier
+def _attributed(
+    explainer: Explainer, texts: Sequence[str]
+) -> Iterator[tuple[str, Sequence[Span], dict[str, Floats]]]:
+    """Yield what the classifier reads of each text, its words, and their attributions by label."""
+    classifier, names = explainer.classifier, explainer.classifier.scheme.names
+    if explainer.way == EXACT:
+        exact = contributions(cast(TfidfClassifier, classifier), texts)
+        for text, (words, values) in zip(texts, exact, strict=True):
+            yield text, words, dict(zip(names, values.T, strict=True))
+        return
     probabilities = classifier.predict_proba(texts)
     columns = probabilities.argmax(axis=1)
     if not classifier.scheme.multilabel:
@@ -323,10 +308,4 @@ def _predicted_label(explainer: Explainer, texts: Sequence[str]) -> _ByLabel:
     for text, column in zip(texts, columns.tolist(), strict=True):
         read = text[slice(*explainer.read(text))]
         found = explainer.attribute(read, column)
-        yield read, found.words, {classifier.scheme.names[column]: found.values}
-
-
-def _all_labels(explainer: Explainer, texts: Sequence[str]) -> _ByLabel:
-    classifier = cast(TfidfClassifier, explainer.classifier)
-    for text, (words, values) in zip(texts, contributions(classifier, texts), strict=True):
-        yield text, words, dict(zip(classifier.scheme.names, values.T, strict=True))
+        yield read, found.words, {names[column]: found.values}

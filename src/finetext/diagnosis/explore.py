@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenize
 
@@ -26,8 +26,7 @@ _QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 class Spread:
     """The distribution of the lengths of some texts, as a box plot shows it.
 
-    Low and high are the 5th and 95th percentiles; `cut` is the share of the texts that are longer
-    than the context.
+    Low and high are the 5th and 95th percentiles; `cut` is the share that exceeds the context.
     """
 
     rows: int
@@ -44,10 +43,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of texts in "words", or in "word pieces" for the tokens of an encoder.
-
-    The spreads are of "all rows" first, then of each class that has rows.
-    """
+    """Lengths of texts in "words", or in "word pieces" for the tokens of an encoder."""
 
     unit: str
     spreads: Mapping[str, Spread]
@@ -56,7 +52,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Exploration:
+class Exploration(Jsonable):
     """What `explore` found.
 
     Attributes:
@@ -76,10 +72,6 @@ class Exploration:
     encoder: str | None
     findings: tuple[Finding, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
-
 
 def explore(
     data: Dataset | Splits,
@@ -88,14 +80,8 @@ def explore(
 ) -> Exploration:
     """Count classes and lengths, and run all checks.
 
-    Args:
-        data: rows, with ready-made parts or without, or splits.
-        encoder: alias, Hub name or folder of the encoder whose tokens and context count; by
-            default tokens are left out.
-        progress: called with the progress of slow steps.
-
-    Raises:
-        ModelError: the encoder's tokenizer cannot be loaded.
+    The encoder (alias, Hub name or folder) is the one whose tokens and context count; by default
+    tokens are left out. Raises a ModelError if its tokenizer cannot be loaded.
     """
     inputs = [] if encoder is None else [(encoder, None)]
     with counting_tokens(Material.of(data), inputs, progress) as material:
@@ -134,26 +120,18 @@ def _spreads(
     found = {ALL: lengths}
     for column, name in enumerate(material.scheme.names if material.scheme else ()):
         found[name] = lengths[material.indicators[:, column] == 1]
-    return {name: _spread(own, context) for name, own in found.items() if len(own)}
-
-
-def _spread(lengths: Integers, context: int | None) -> Spread:
-    least, low, quarter, median, third, high, most = np.quantile(lengths, _QUANTILES).tolist()
-    cut = None if context is None else float((lengths > context).mean())
-    mean = float(lengths.mean())
-    return Spread(len(lengths), mean, least, low, quarter, median, third, high, most, cut)
+    spreads = {}
+    for name, own in ((name, own) for name, own in found.items() if len(own)):
+        cut = None if context is None else float((own > context).mean())
+        least, low, quarter, median, third, high, most = np.quantile(own, _QUANTILES).tolist()
+        mean, rows = float(own.mean()), len(own)
+        spreads[name] = Spread(rows, mean, least, low, quarter, median, third, high, most, cut)
+    return spreads
 
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """One text as a tokenizer divides it, without truncation.
-
-    Attributes:
-        label: its label, or labels joined by " + ", or None.
-        pieces: the tokens, special ones included, with their `ids`.
-        special: whether each token was added by the tokenizer.
-        context: tokens that the model reads.
-    """
+    """One text as a tokenizer divides it, without truncation."""
 
     id: str
     text: str
@@ -168,11 +146,7 @@ class TokenizedText:
 
 @dataclass(frozen=True)
 class ExampleBatch:
-    """A batch of b rows padded to length m, as a model reads it.
-
-    Several labels are joined by " + "; targets are a class number, or 0 and 1 for each class.
-    `input_ids`, `pieces` (the tokens) and `attention_mask` are b lists of length m.
-    """
+    """A batch of b rows padded to length m, as a model reads it."""
 
     row_ids: tuple[str, ...]
     labels: tuple[str, ...] | None
@@ -184,11 +158,7 @@ class ExampleBatch:
 
 
 def tokenized_text(dataset: Dataset, row: int, tokenizer: Any, context: int) -> TokenizedText:
-    """Tokenize the text of one row, counted from 1, with a transformers tokenizer.
-
-    Raises:
-        DataError: there is no such row.
-    """
+    """Tokenize the text of one row, counted from 1, with a transformers tokenizer."""
     if not 1 <= row <= len(dataset):
         raise DataError(f"there is no row {row}; the data have the rows 1 to {len(dataset):,}")
     text = dataset.texts[row - 1]
@@ -205,14 +175,7 @@ def tokenized_text(dataset: Dataset, row: int, tokenizer: Any, context: int) -> 
 def example_batch(
     dataset: Dataset, tokenizer: Any, context: int, size: int = 8, seed: int = 0
 ) -> ExampleBatch:
-    """Make a batch as training does: rows of similar length, in random order.
-
-    It is drawn from all rows before any split, so no run uses this batch. Of large data, 2,000
-    random rows stand for all. The tokenizer needs a padding token; `context` truncates.
-
-    Raises:
-        DataError: there are no rows, or the size is below 1.
-    """
+    """Make a batch as training does: rows of similar length, in random order."""
     if not len(dataset) or size < 1:
         raise DataError(f"cannot make a batch of {size} rows out of {len(dataset):,}")
     order = np.random.default_rng(seed).permutation(len(dataset))[:MOST_ROWS_SAMPLED]

@@ -66,10 +66,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a training: method, rows of the share, score, and seconds.
-
-    The replicates are the metric on resamples of the validation rows, the same for all trainings.
-    """
+    """The result of a training: method, rows of the share, score, and seconds."""
 
     rung: str
     rows: int
@@ -120,8 +117,7 @@ def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve
 class Series:
     """The (m, s) scores of a method, or differences of two, on m shares in s trainings.
 
-    The shares have (m,) rows, and are (m,) shares of all training rows. Replicates are (m,
-    resamples) means over trainings on each resample of the validation rows.
+    Rows and share (of all rows) are (m,); replicates (m, resamples) are means over trainings.
     """
 
     rows: Floats
@@ -158,9 +154,8 @@ class Series:
     def training_variance(self) -> Floats:
         """(m,) variance of each mean by the choice of the share and by training.
 
-        It is taken to fall as 1/rows, and pooled over the shares. Shares of different seeds
-        overlap, so their scores are more alike than those of fresh rows; the correction is that
-        for finite populations. With one training it cannot be estimated, and is 0.
+        It falls as 1/rows and is pooled over the shares, with the correction for finite
+        populations, since shares overlap; 0 with one training.
         """
         trainings = self.scores.shape[1]
         if trainings < 2:
@@ -212,9 +207,7 @@ class Series:
 class PowerLaws:
     """Power laws as now + slope * (1 - times ** -rate) / rate, in multiples of the labels now.
 
-    All (d,): `now` is the score with the labels now, `slope` the gain per unit of the logarithm of
-    labels now, not negative; where the rate is negative, the slope grows. `misfit` is chi-square,
-    `first` the first point that was fitted on.
+    All (d,). The slope, the gain per logarithm of labels now, is 0 or more; misfit is chi-square.
     """
 
     now: Floats
@@ -230,10 +223,7 @@ class PowerLaws:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """The law that fits best, and a law and the last point for each draw of the points' noise.
-
-    `steepening` is the share of the draws in which each doubling brings more than the one before.
-    """
+    """The law that fits best, and a law and the last point for each draw of the points' noise."""
 
     best: PowerLaws
     draws: PowerLaws
@@ -277,15 +267,10 @@ def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Fore
 def fit(
     times: Floats, scores: Floats, weights: Floats, rates: Floats, highest: float, first: int = 0
 ) -> PowerLaws:
-    """Return the best law for each draw of the (draws, m) scores.
+    """Return the best law for each draw of the (draws, m) scores at (m,) multiples of the labels.
 
-    Args:
-        times: (m,) labels of the points, in multiples of those of the last.
-        scores: (draws, m).
-        weights: (m,) one over the variance of each point.
-        rates: the grid of rates.
-        highest: limit of the laws with a positive rate.
-        first: number of the smallest points to leave out.
+    Weights are one over the variance of each point; `highest` limits the laws with a positive rate;
+    the `first` smallest points are left out.
     """
     times, scores, weights = times[first:], scores[:, first:], weights[first:]
     x = _box_cox(times, rates)
@@ -358,26 +343,20 @@ def _choices(
     for position, labels in enumerate(of.sizes):
         means = {name: of.sign * float(one.value[position]) for name, one in series.items()}
         best = max(means, key=lambda name: means[name])
-        compared = {
-            name: _comparison(one.minus(series[best]), position, of)
-            for name, one in series.items()
-            if name != best
-        }
+        compared = {}
+        for name, lead in ((n, one.minus(series[best])) for n, one in series.items() if n != best):
+            compared[name] = Comparison(
+                of.metric.name,
+                lead.intervals(of.units, proportion=False)[position],
+                float(lead.p_values()[position]),
+                "Student's t, paired over trainings and rows",
+                of.rows,
+                float(lead.standard_error[position]),
+            )
         higher = of.metric.higher_is_better
         good = [name for name in series if name == best or not compared[name].worse(higher)]
         cheapest = min(good, key=lambda name: sum(fit.seconds for fit in fits[name][position]))
         yield Choice(labels, best, cheapest, compared)
-
-
-def _comparison(difference: Series, position: int, of: Measured) -> Comparison:
-    return Comparison(
-        of.metric.name,
-        difference.intervals(of.units, proportion=False)[position],
-        float(difference.p_values()[position]),
-        "Student's t, paired over trainings and rows",
-        of.rows,
-        float(difference.standard_error[position]),
-    )
 
 
 def _crossings(series: Mapping[str, Series], of: Measured) -> list[Crossing]:

@@ -11,11 +11,10 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from finetext.data.label_cells import written
 from finetext.data.split import grouped, held_out, iterative
 from finetext.encoders.catalogue import resolve
 from finetext.storage.cache import kept
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 
 MOST_CREDIBLE: Final = 0.2
 """Share of suspect rows above which the method is in doubt, not the labels. In the test sets that
@@ -60,7 +59,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Suspects:
+class Suspects(Jsonable):
     """The rows of a data set whose labels look wrong, the most suspicious first."""
 
     method: str
@@ -84,25 +83,19 @@ class Suspects:
             counts.update(parts or [f"{one.label} -> {one.suggested}"])
         return counts.most_common()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
-
 
 def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContext) -> Predictions:
-    """Return predictions of all rows in order, each by a model trained on the other folds.
-
-    Of the rows to train on, a tenth is held out for methods that choose a checkpoint. The
-    predictions of a method with an encoder are cached by fold, so an interrupted run resumes. For
-    what is raised see `fold_of_rows`.
-    """
+    """Return predictions of all rows in order, each by a model trained on the other folds."""
     parts = fold_of_rows(dataset, folds, context.seed)
     assert dataset.scheme is not None
     probabilities = np.zeros((len(dataset), len(dataset.scheme)))
     for fold in range(folds):
         stage = f"fold {fold + 1} of {folds}"
         context.progress(ProgressEvent(stage, fold, folds))
-        listen = partial(_with_stage, stage, context.progress)
+
+        def listen(event: ProgressEvent, stage: str = stage) -> None:
+            context.progress(replace(event, stage=f"{stage}, {event.stage}"))
+
         of_fold = replace(context, progress=listen, log=None, checkpoints=None)
         probabilities[parts == fold] = _predict_fold(dataset, method, parts, fold, of_fold)
     context.progress(ProgressEvent("folds", folds, folds))
@@ -116,12 +109,7 @@ def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContex
 
 
 def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
-    """Return the (n,) fold of each row, from 0: stratified, and no group in two folds.
-
-    Unlike `finetext.folds` it accepts classes with fewer rows than folds, since a misspelled label
-    makes such a class, and ignores ready-made parts. Raises a RecipeError for fewer than 2 folds,
-    a DataError for fewer rows or groups than folds, and for fewer than 2 labels.
-    """
+    """Return the (n,) fold of each row, from 0: stratified, and no group in two folds."""
     if folds < 2:
         raise RecipeError(f"cannot make {counted(folds, 'fold')}; ask for 2 or more")
     targets, groups = dataset.targets, dataset.groups
@@ -141,10 +129,6 @@ def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
     if len(np.unique(parts)) < folds:
         raise DataError(f"the groups are too uneven for {folds} folds; ask for fewer folds")
     return parts
-
-
-def _with_stage(stage: str, listen: Callable[[ProgressEvent], None], event: ProgressEvent) -> None:
-    listen(replace(event, stage=f"{stage}, {event.stage}"))
 
 
 def _predict_fold(
@@ -180,19 +164,15 @@ def suspects_in(predictions: Predictions, texts: Sequence[str]) -> tuple[Suspect
     rows = np.flatnonzero(wrong if wrong.ndim == 1 else wrong.any(axis=1))
     ranked = rows[np.argsort(quality[rows], kind="stable")].tolist()
     return tuple(
-        replace(_suspect(predictions, row, wrong, texts[row]), quality=float(quality[row]))
-        for row in ranked
+        _suspect(predictions, row, wrong, texts[row], float(quality[row])) for row in ranked
     )
 
 
 def label_quality(predictions: Predictions) -> tuple[Floats, Booleans]:
     """Return (n,) label qualities from 0 to 1, and whether labels look wrong, (n,) or (n, k).
 
-    The quality of a label is the probability that the model gives it. In a multi-label scheme each
-    label is judged by itself, given or not given, and the worst counts for the row. Confident
-    learning estimates how many look wrong. With one label a row these are the rows of the lowest
-    quality; with several, those it counts as confidently mistaken: the best of cleanlab's rules on
-    planted errors, in BBC News and emotion for one label, in GoEmotions for several.
+    The quality of a label is its probability; the worst label of a row counts. The rules are the
+    best of cleanlab's on planted errors in BBC News and emotion, or GoEmotions for several labels.
     """
     targets = predictions.targets
     probabilities = np.clip(predictions.probabilities, 0.0, 1.0)
@@ -218,14 +198,15 @@ def _issues(targets: Integers, probabilities: Floats, filter_by: str) -> Boolean
     return np.asarray(found, dtype=np.bool_)
 
 
-def _suspect(predictions: Predictions, row: int, wrong: Booleans, text: str) -> Suspect:
-    """Return a row with what is suggested for it; its quality is left out."""
+def _suspect(
+    predictions: Predictions, row: int, wrong: Booleans, text: str, quality: float
+) -> Suspect:
     scheme, probabilities = predictions.scheme, predictions.probabilities[row]
     one, names = predictions.ids[row], scheme.names
     if not scheme.multilabel:
         given, likeliest = int(predictions.targets[row]), int(probabilities.argmax())
         of_given, of_likeliest = float(probabilities[given]), float(probabilities[likeliest])
-        return Suspect(one, text, names[given], names[likeliest], of_given, of_likeliest, 0.0)
+        return Suspect(one, text, names[given], names[likeliest], of_given, of_likeliest, quality)
     has, suspect = predictions.targets[row] == 1, wrong[row]
     right = float(np.where(has, probabilities, 1.0 - probabilities)[suspect].min())
     as_given, as_suggested, missing, surplus = (
@@ -233,4 +214,4 @@ def _suspect(predictions: Predictions, row: int, wrong: Booleans, text: str) -> 
         for flags in (has, has ^ suspect, ~has & suspect, has & suspect)
     )
     label, suggested = written(as_given, scheme), written(as_suggested, scheme)
-    return Suspect(one, text, label, suggested, right, 1.0 - right, 0.0, missing, surplus)
+    return Suspect(one, text, label, suggested, right, 1.0 - right, quality, missing, surplus)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import Predicted, Predictions
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 
 EXAMPLES: Final = 3
 
@@ -21,9 +21,7 @@ EXAMPLES: Final = 3
 class RowLoss:
     """One row with its text ("" if unknown), prediction and loss.
 
-    The probability of several labels is that of the least probable; of none, one minus that of the
-    most probable label. The loss is minus the natural logarithm of the probability of the truth;
-    in a multi-label scheme the mean over all labels.
+    Of several labels the lowest probability counts; of none, one minus the highest of any label.
     """
 
     id: str
@@ -50,13 +48,12 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Errors:
+class Errors(Jsonable):
     """Where a classifier is wrong, on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:
         wrong: number of rows that get another label, or not exactly their labels.
-        highest: the rows with the highest loss, highest first.
-        lowest: the rows with the lowest loss, lowest first.
+        highest: the rows with the highest loss, highest first; `lowest` likewise.
         confusions: the most frequent first.
     """
 
@@ -68,20 +65,12 @@ class Errors:
     lowest: tuple[RowLoss, ...]
     confusions: tuple[Confusion, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
-
 
 def find_errors(predicted: Predicted, count: int = 20) -> Errors:
     """Return the rows with the highest and lowest losses, and the most frequent confusions.
 
-    Args:
-        predicted: predictions of the rows of one part, as `open_predicted` returns them.
-        count: rows with high losses, with low losses, and confusions, at most.
-
-    Raises:
-        DataError: there are no rows, or `count` is below 1.
+    There are at most `count` of each. Raises a DataError if there are no rows, or `count` is below
+    1.
     """
     predictions = predicted.predictions
     if not len(predictions) or count < 1:
@@ -97,29 +86,16 @@ def find_errors(predicted: Predicted, count: int = 20) -> Errors:
         part=predicted.part,
         rows=len(predictions),
         wrong=int(wrong.sum()),
-        highest=_rows(predicted, _lowest(-losses, count), losses),
-        lowest=_rows(predicted, _lowest(losses, count), losses),
+        highest=_rows(predicted, np.argsort(-losses, kind="stable")[:count], losses),
+        lowest=_rows(predicted, np.argsort(losses, kind="stable")[:count], losses),
         confusions=_confusions(predicted, losses, count),
     )
 
 
 def ranked(predicted: Predicted) -> dict[str, list[Any]]:
-    """Return all rows from the highest loss to the lowest, as columns.
-
-    The columns are the attributes of `RowLoss`; a truth or prediction is a label, or a list of
-    labels in a multi-label scheme.
-    """
+    """Return all rows from the highest loss to the lowest, as columns."""
     losses = row_losses(predicted.predictions)
     return _table(predicted, np.argsort(-losses, kind="stable"), losses)
-
-
-def _lowest(values: Floats, count: int) -> Integers:
-    """Return the rows of the `count` lowest values, lowest first, equal ones in row order."""
-    if count >= len(values):
-        return np.argsort(values, kind="stable")
-    limit = np.partition(values, count - 1)[count - 1]
-    rows = np.flatnonzero(values <= limit)
-    return rows[np.argsort(values[rows], kind="stable")][:count]
 
 
 def _rows(predicted: Predicted, rows: Integers, losses: Floats) -> tuple[RowLoss, ...]:
@@ -166,7 +142,8 @@ def _confusions(predicted: Predicted, losses: Floats, count: int) -> tuple[Confu
             break
         rows = _confused(predictions, truth, given)
         share = len(rows) / int(support[truth])
-        examples = _rows(predicted, rows[_lowest(-losses[rows], EXAMPLES)], losses)
+        highest = np.argsort(-losses[rows], kind="stable")[:EXAMPLES]
+        examples = _rows(predicted, rows[highest], losses)
         found.append(Confusion(names[truth], names[given], len(rows), share, examples))
     return tuple(found)
 

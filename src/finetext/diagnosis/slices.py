@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, cast, final
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 
@@ -21,9 +21,15 @@ from finetext.diagnosis.slicing import (
 )
 from finetext.evaluation.compare import SIGNIFICANT
 from finetext.evaluation.intervals import interval, percentiles, resample, widened
-from finetext.evaluation.metrics import CountMetric, Resampling, applicable, metric_for, ratio
+from finetext.evaluation.metrics import (
+    CountMetric,
+    Resampling,
+    applicable,
+    mean_of_rows,
+    metric_for,
+)
 from finetext.evaluation.several import holm
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 
 MEANS: Final = ("accuracy", "samples_f1", "subset_accuracy", "log_loss")
 """Metrics that are a mean over rows, so that a slice's value does not depend on its labels."""
@@ -51,7 +57,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Slices:
+class Slices(Jsonable):
     """All slices that were tested on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:
@@ -66,10 +72,6 @@ class Slices:
     looked_at: int
     slices: tuple[Slice, ...]
     languages_by: LanguageIdentifier | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values; undefined ends of intervals become None."""
-        return cast("dict[str, Any]", to_json(self))
 
 
 def find_slices(
@@ -86,7 +88,7 @@ def find_slices(
     identified by py3langid, or by script where that is not installed.
 
     Args:
-        predicted: predictions of the rows of one part, as `open_predicted` returns them.
+        predicted: predictions of the rows of one part.
         by: slices out of "length", "cut" (texts longer than what the model reads, for methods of a
             run that have an encoder), "group", "label", "language" and "token"; by default all
             that are possible.
@@ -116,7 +118,7 @@ def find_slices(
         part=predicted.part,
         metric=chosen.name,
         looked_at=len(found),
-        slices=_ranked(found, _performances(predictions, chosen, found), chosen.higher_is_better),
+        slices=_compared(predictions, chosen, found),
         languages_by=language_identifier() if of_languages else None,
     )
 
@@ -138,33 +140,27 @@ class SlicePerformance(NamedTuple):
     p_value: float
 
 
-def _performances(
+def _compared(
     predictions: Predictions, metric: CountMetric, found: Sequence[Candidate]
-) -> list[SlicePerformance]:
-    """Compare each slice with the rest; for slices by group, rows are the units."""
+) -> tuple[Slice, ...]:
+    """Return the slices with corrected p-values, the most significantly worse first.
+
+    Units are groups where there are any, but rows for slices by group.
+    """
     performances: dict[int, SlicePerformance] = {}
     for by_group in {each.kind == "group" for each in found}:
         some = [each for each in found if (each.kind == "group") == by_group]
         rows = replace(predictions, groups=None) if by_group else predictions
         compared = SliceComparison(rows, metric).of([each.rows for each in some])
         performances.update(zip(map(id, some), compared, strict=True))
-    return [performances[id(each)] for each in found]
-
-
-def _ranked(
-    found: Sequence[Candidate], performances: Sequence[SlicePerformance], higher_is_better: bool
-) -> tuple[Slice, ...]:
-    """Return the slices with corrected p-values, the most significantly worse first."""
     ranked = []
-    p_values = holm([each.p_value for each in performances])
-    for candidate, performance, p_value in zip(found, performances, p_values, strict=True):
-        score, difference, raw = performance
-        behind = difference.value < 0 if higher_is_better else difference.value > 0
+    p_values = holm([performances[id(each)].p_value for each in found])
+    for each, p_value in zip(found, p_values, strict=True):
+        score, difference, raw = performances[id(each)]
+        behind = difference.value < 0 if metric.higher_is_better else difference.value > 0
         worse = behind and p_value < SIGNIFICANT
-        evidence = (False, raw) if behind else (True, -raw)
-        rows = len(candidate.rows)
-        slice_ = Slice(candidate.kind, candidate.name, rows, score, difference, p_value, worse)
-        ranked.append((evidence, slice_))
+        slice_ = Slice(each.kind, each.name, len(each.rows), score, difference, p_value, worse)
+        ranked.append(((False, raw) if behind else (True, -raw), slice_))
     return tuple(slice_ for _, slice_ in sorted(ranked, key=lambda pair: pair[0]))
 
 
@@ -225,7 +221,7 @@ def _tallied(predictions: Predictions, metric: CountMetric) -> tuple[Floats, Cou
     tally = metric.tally(predictions, Resampling(np.arange(n), np.zeros((0, n), dtype=np.uint8)))
     if metric.name in MEANS:
         values = metric.value(tally)
-        mean = replace(metric, value=lambda sums: ratio(sums[..., 1], sums[..., 0]))
+        mean = replace(metric, value=mean_of_rows)
         return np.stack([np.ones(n), values], axis=1), mean, values
     total = tally.sum(axis=0)
     value = metric.value(total)

@@ -51,10 +51,9 @@ def language_identifier() -> LanguageIdentifier:
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
-    """Return the language of each text, by its first 1,000 characters.
+    """Return the language of each text, by its first 1,000 characters: ISO 639 or "not sure".
 
-    These are ISO 639 codes such as "en", or "not sure"; without py3langid the script of most
-    letters, such as "Latin script"; "no letters" for a text without any.
+    Without py3langid it is the script of most letters; "no letters" for a text without any.
     """
     identify = _script
     if language_identifier() == "py3langid":

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,13 +14,12 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.types import Dataset, LabelScheme
-from finetext.diagnosis.attributions import hooked
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.storage.codec import to_json
+from finetext.storage.codec import Jsonable
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
 from finetext.training.tokens import TokenTable, tokenize
@@ -36,7 +35,7 @@ BETWEEN_LABELS: Final = " + "
 
 
 @dataclass(frozen=True)
-class TextMap:
+class TextMap(Jsonable):
     """The n texts of a map with their places from the left and from below, 0 to 1.
 
     Attributes:
@@ -57,10 +56,6 @@ class TextMap:
     y: tuple[float, ...]
     rows: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return cast("dict[str, Any]", to_json(self))
-
 
 def text_map(
     classifier: Classifier,
@@ -71,15 +66,8 @@ def text_map(
 ) -> TextMap:
     """Lay texts out by a classifier's states (UMAP; McInnes, Healy and Melville 2018).
 
-    Args:
-        classifier: any classifier.
-        dataset: texts, with or without labels; of more than 5,000, as many are drawn at random.
-        encoder: see `states_of`.
-        seed: seed of the choice of rows and of the layout.
-        progress: called with the progress of slow steps.
-
-    Returns:
-        the places, the same for the same seed on the same machine.
+    Of more than 5,000 texts, with or without labels, as many are drawn at random. The places are
+    the same for the same seed on the same machine. For `encoder` see `states_of`.
 
     Raises:
         DataError: there are fewer than 5 texts, or a label that the classifier does not know.
@@ -143,12 +131,9 @@ def states_of(
 ) -> States:
     """Return the states of texts.
 
-    Of a transformer these are the inputs of the layer that returns its logits; of a probe the
-    states of its frozen encoder; of TF-IDF its features; of any other classifier the frozen states
-    of `minilm`, or of `encoder` (alias, Hub name or folder) if it is given.
-
-    Raises:
-        ModelError: the encoder cannot be loaded.
+    Of a transformer these are the inputs of the layer that returns its logits, of a probe the
+    frozen states, of TF-IDF its features; of any other classifier, or with an `encoder` (alias, Hub
+    name or folder), the frozen states of that or of `minilm`.
     """
     context = FitContext(progress=progress)
     match classifier if encoder is None else None:
@@ -195,7 +180,8 @@ def _inputs_of_last_layer(
 
     with torch.inference_mode(), ExitStack() as stack:
         for layer in layers[-1:]:
-            stack.enter_context(hooked(layer, lambda given, out: read.append((given[0], out))))
+            hook = layer.register_forward_hook(lambda _, given, out: read.append((given[0], out)))
+            stack.enter_context(hook)
         for rows in prediction_batches(table.lengths, positions_a_batch(model.device)):
             in_parts(forward, rows)
     return np.array([found[row] for row in range(len(table))], dtype=np.float64)

@@ -93,10 +93,8 @@ def fit_temperature(predictions: Predictions) -> float:
 
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
     """Return the predictions with their logits divided by a temperature."""
-    several = predictions.scheme.multilabel
-    return replace(
-        predictions, probabilities=tempered(predictions.probabilities, several, temperature)
-    )
+    several, likely = predictions.scheme.multilabel, predictions.probabilities
+    return replace(predictions, probabilities=tempered(likely, several, temperature))
 
 
 def tempered(probabilities: Floats, multilabel: bool, temperature: float) -> Floats:
@@ -113,20 +111,14 @@ def calibration(predictions: Predictions) -> Calibration:
 
 def reliability(predictions: Predictions) -> Reliability:
     """See `Reliability`."""
-    sums = _in_bins(predictions, whole(len(predictions)))[0].reshape(BINS, 3)
-    edges = np.linspace(0, 1, BINS + 1)
-    bins = tuple(
-        Bin(
-            float(edges[i]),
-            float(edges[i + 1]),
-            sums[i, 1] / sums[i, 0] if sums[i, 0] else math.nan,
-            sums[i, 2] / sums[i, 0] if sums[i, 0] else math.nan,
-            int(sums[i, 0]),
-        )
-        for i in range(BINS)
-    )
+    sums = _in_bins(predictions, whole(len(predictions))).reshape(BINS, 3).tolist()
+    edges = np.linspace(0, 1, BINS + 1).tolist()
+    bins = []
+    for low, high, (rows, sure, right) in zip(edges, edges[1:], sums, strict=False):
+        sure, right = (sure / rows, right / rows) if rows else (math.nan, math.nan)
+        bins.append(Bin(low, high, sure, right, int(rows)))
     metrics = (calibration_error, brier_score, log_loss)
-    return Reliability(bins, *(metric(predictions) for metric in metrics))
+    return Reliability(tuple(bins), *(metric(predictions) for metric in metrics))
 
 
 def confidence(predictions: Predictions) -> tuple[Floats, Booleans]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Number
+from finetext.core.arrays import Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.intervals import percentiles, resample
@@ -57,12 +57,9 @@ def compare(
     Args:
         a: predictions of the first classifier.
         b: predictions of the second, for the same rows in the same order.
-        metric: name of the metric.
+        metric: name of the metric; a positive difference means that it is higher for `a`.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples, and of permutations.
-
-    Returns:
-        the comparison; a positive difference means that the metric is higher for `a`.
 
     Raises:
         DataError: the two are not about the same rows, or there are none.
@@ -80,7 +77,8 @@ def compare(
     else:
         unit = "rows" if a.groups is None else "groups"
         test, p_value = f"paired permutation of {unit}", _permutation(chosen, a, b, draws, seed)
-    error = _standard_error(differences, draws.units)
+    defined = differences[np.isfinite(differences)]
+    error = float(defined.std(ddof=1)) if len(defined) > 1 and draws.units > 1 else None
     return Comparison(metric, Score(value, low, high, len(a)), p_value, test, len(a), error)
 
 
@@ -134,11 +132,6 @@ def _permutation(
         return 1.0
     as_large = int((differences >= observed - 1e-12).sum())
     return (as_large + 1) / (len(differences) + 1)
-
-
-def _standard_error(differences: Floats, units: int) -> float | None:
-    defined = differences[np.isfinite(differences)]
-    return float(defined.std(ddof=1)) if len(defined) > 1 and units > 1 else None
 
 
 def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:

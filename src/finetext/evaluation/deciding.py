@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -144,12 +143,10 @@ def _with_aim(chosen: Decision, validation: Predictions, wanted: Deciding) -> De
     if wanted.costs is not None:
         return replace(chosen, costs=read_costs(wanted.costs, scheme))
     if scheme.multilabel:
-        several: dict[str, Callable[[], tuple[float, ...]]] = {
-            "f1": lambda: choose_thresholds(likely, targets),
-            "precision": lambda: for_precision(likely, targets, share),
-            "recall": lambda: for_recall(likely, targets, share),
-        }
-        return replace(chosen, thresholds=several[name]())
+        if name == "f1":
+            return replace(chosen, thresholds=choose_thresholds(likely, targets))
+        reach = for_precision if name == "precision" else for_recall
+        return replace(chosen, thresholds=reach(likely, targets, share))
     if name == "f1":
         return replace(chosen, thresholds=weights_for_macro_f1(likely, targets))
     if name == "precision":

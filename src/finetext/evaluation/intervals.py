@@ -11,14 +11,7 @@ import numpy as np
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.metrics import (
-    Counts,
-    Metric,
-    Resampling,
-    applicable,
-    count,
-    metric_for,
-)
+from finetext.evaluation.metrics import Counts, Metric, Resampling, applicable, count, metric_for
 
 MOST_UNITS: Final = 10_000
 _TAIL: Final = 0.025
@@ -79,9 +72,6 @@ def evaluate(
         resamples: number of bootstrap resamples.
         metrics: names of metrics; by default all that apply to the label scheme.
 
-    Returns:
-        metric name to score.
-
     Raises:
         DataError: there are no rows.
         UnknownNameError: there is no metric of that name.
@@ -124,16 +114,11 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
         low, high = widened(low, high, int(min(rests_on[column], draws.units)))
         return Score(float(value), low, high, len(predictions))
 
-    return [
-        LabelScores(
-            name,
-            score("precision", column),
-            score("recall", column),
-            score("f1", column),
-            int(whole.true[column]),
-        )
-        for column, name in enumerate(predictions.scheme.names)
-    ]
+    found = []
+    for column, name in enumerate(predictions.scheme.names):
+        precision, recall, f1 = (score(part, column) for part in ("precision", "recall", "f1"))
+        found.append(LabelScores(name, precision, recall, f1, int(whole.true[column])))
+    return found
 
 
 def interval(
@@ -149,7 +134,13 @@ def interval(
     least = 1 / (len(replicates) + 1)
     bias = ndtri(np.clip(below, least, 1 - least))
     shifted = bias + ndtri(np.array([_TAIL, 1 - _TAIL]))
-    levels = ndtr(bias + shifted / (1 - _acceleration(leave_one_out) * shifted))
+    acceleration = 0.0
+    if leave_one_out is not None:
+        left = leave_one_out[np.isfinite(leave_one_out)]
+        away = left.mean() - left if len(left) else left
+        spread = float((away**2).sum())
+        acceleration = float((away**3).sum()) / (6 * spread**1.5) if spread > 1e-20 else 0.0
+    levels = ndtr(bias + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(replicates, levels)
     return min(float(low), value), max(float(high), value)
 
@@ -164,15 +155,6 @@ def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
         return _UNKNOWN
     low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
-
-
-def _acceleration(leave_one_out: Floats | None) -> float:
-    if leave_one_out is None:
-        return 0.0
-    left = leave_one_out[np.isfinite(leave_one_out)]
-    away = left.mean() - left if len(left) else left
-    spread = float((away**2).sum())
-    return float((away**3).sum()) / (6 * spread**1.5) if spread > 1e-20 else 0.0
 
 
 def widened(low: float, high: float, units: int) -> tuple[float, float]:

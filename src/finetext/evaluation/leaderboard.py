@@ -15,24 +15,20 @@ from finetext.core.arrays import Number
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.evaluation.compare import SIGNIFICANT, Comparison
-from finetext.storage.codec import from_json, to_json
+from finetext.storage.codec import Jsonable, from_json, to_json
 
 
 @dataclass(frozen=True)
-class SeedScores:
+class SeedScores(Jsonable):
     """Scores of a method with one seed: "validation" and "test" to metric name to value."""
 
     seed: int
     metrics: Mapping[str, Mapping[str, Number]]
     seconds_to_train: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values; what is undefined is null."""
-        return dict(to_json(self))
-
 
 @dataclass(frozen=True)
-class LeaderboardEntry:
+class LeaderboardEntry(Jsonable):
     """Scores and cost of one method.
 
     Attributes:
@@ -52,10 +48,6 @@ class LeaderboardEntry:
     bytes: int
     model: str
     seeds: tuple[SeedScores, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values; a score that is undefined is null."""
-        return dict(to_json(self))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LeaderboardEntry:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.decision import Decision
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
@@ -211,26 +210,21 @@ def _in_label_order(wanted: Predictions, given: Predictions, names: tuple[str, s
             + _only_in(names, ours, theirs, "label")
         )
     order = [given.scheme.index[name] for name in ours]
-    if given.scheme.multilabel:
-        targets = given.targets[:, order]
-    else:
-        targets = np.argsort(order)[given.targets]
+    old = given.decision
+    decision = replace(
+        old,
+        thresholds=old.thresholds and tuple(old.thresholds[i] for i in order),
+        costs=old.costs and tuple(tuple(old.costs[i][j] for j in order) for i in order),
+        least=old.least and tuple(old.least[i] for i in order),
+    )
     return replace(
         given,
         scheme=wanted.scheme,
-        targets=targets,
+        targets=given.targets[:, order]
+        if given.targets.ndim == 2
+        else np.argsort(order)[given.targets],
         probabilities=given.probabilities[:, order],
-        decision=_reordered(given.decision, order),
-    )
-
-
-def _reordered(decision: Decision, order: Sequence[int]) -> Decision:
-    thresholds, costs, least = decision.thresholds, decision.costs, decision.least
-    return replace(
-        decision,
-        thresholds=None if thresholds is None else tuple(thresholds[i] for i in order),
-        costs=None if costs is None else tuple(tuple(costs[i][j] for j in order) for i in order),
-        least=None if least is None else tuple(least[i] for i in order),
+        decision=decision,
     )
 
 

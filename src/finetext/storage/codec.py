@@ -22,6 +22,14 @@ def to_json(value: Any) -> Any:
     return finite(_adapter(type(value)).dump_python(value, mode="python", warnings=False))
 
 
+class Jsonable:
+    """A result with a JSON form."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; undefined numbers become None."""
+        return dict(to_json(self))
+
+
 def from_json(
     kind: type[Value], values: Any, what: str, error: type[FinetextError] = RunError
 ) -> Value:
