@@ -45,11 +45,15 @@ def listed(dataset: Dataset, rows: list[int]) -> Suspects:
 
 def reviewed(path: Path, words: dict[str, str]) -> Path:
     """The list with words of a reviewer by id."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     for row in rows:
         row["correct"] = words.get(row["id"], "")
     return rewritten(path, rows)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def rewritten(path: Path, rows: list[dict[str, str]], **how: Any) -> Path:
@@ -158,8 +162,7 @@ def test_formats_of_spreadsheets_are_read(
     texts = ["déjà vu; or, so", "two\nlines, here", 'a "quote"', "=1+1"]
     dataset = make_dataset(texts, ["a", "b", "a", "b"])
     write_suspects(listed(dataset, [0, 1, 2, 3]), tmp_path / "list.csv")
-    with (tmp_path / "list.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = [{"note": "", **row} for row in csv.DictReader(file)]
+    rows = [{"note": "", **row} for row in rows_of(tmp_path / "list.csv")]
     for row in rows:
         row["text"] = row["text"].replace("\n", "\r\n")
         row["correct"] = {"row0": "b", "row2": "drop"}.get(row["id"], "")
@@ -192,8 +195,7 @@ def test_a_list_that_does_not_match_is_rejected(
 ) -> None:
     path = tmp_path / "list.csv"
     write_suspects(listed(topics, [0, 1]), path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     rows[0]["correct"] = "food"
     rows[1][column] = value
     with pytest.raises(DataError, match="does not match the data") as caught:
@@ -204,8 +206,7 @@ def test_a_list_that_does_not_match_is_rejected(
 def test_two_decisions_on_one_row_are_rejected(topics: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     write_suspects(listed(topics, [5, 6]), path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first, second = csv.DictReader(file)
+    first, second = rows_of(path)
     twice = [first | {"correct": "food"}, second, first | {"correct": "drop"}]
     with pytest.raises(DataError, match="row 4: the id 'row5' has another decision in row 2"):
         apply_labels(topics, rewritten(path, twice))

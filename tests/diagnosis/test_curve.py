@@ -112,7 +112,7 @@ def test_sizes_double_up_to_all_rows() -> None:
     assert default_sizes(data, 4) == (200, 400, 800, 1600)
 
 
-def test_the_smallest_size_has_enough_rows() -> None:
+def test_the_smallest_size_has_enough_rows_or_there_is_no_curve() -> None:
     sizes = default_sizes(make(list("ab") * 100), 6)
     assert (sizes[0], sizes[-1], len(sizes)) == (25, 200, 6)
     assert default_sizes(make(list("ab") * 20), 3) == (10, 20, 40)
@@ -120,9 +120,6 @@ def test_the_smallest_size_has_enough_rows() -> None:
     assert default_sizes(several, 6)[0] == 60
     grouped = make(list("ab") * 100, [f"g{n // 20}" for n in range(200)])
     assert least_rows(grouped) == 80
-
-
-def test_too_few_rows_are_rejected() -> None:
     with pytest.raises(DataError, match="6 training rows are too few for a learning curve"):
         default_sizes(make(list("ab") * 3), 6)
 
@@ -131,12 +128,11 @@ def test_too_few_rows_are_rejected() -> None:
     ("sizes", "message"),
     [((10, 50), "50 rows is asked for, but there are 40"), ((3, 20), "3 rows is too small")],
 )
-def test_impossible_sizes_are_rejected(sizes: tuple[int, ...], message: str) -> None:
+def test_impossible_sizes_are_rejected_and_others_sorted(
+    sizes: tuple[int, ...], message: str
+) -> None:
     with pytest.raises(RecipeError, match=message):
         checked_sizes(make(list("ab") * 20), sizes)
-
-
-def test_sizes_are_sorted_and_unique() -> None:
     assert checked_sizes(make(list("ab") * 20), (20, 10, 20)) == (10, 20)
 
 

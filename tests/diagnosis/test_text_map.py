@@ -99,12 +99,9 @@ def test_many_texts_are_sampled_and_long_ones_truncated(
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_several_labels_are_joined_and_unlabeled_texts_have_no_truth(
-    mixed_topics: Dataset,
-) -> None:
-    classifier = Tfidf(inverse_regularisation=1.0, longest_ngram=1).fit(
-        mixed_topics, mixed_topics, CPU
-    )
+def test_several_labels_are_joined_and_no_truth_is_empty(mixed_topics: Dataset) -> None:
+    tfidf = Tfidf(inverse_regularisation=1.0, longest_ngram=1)
+    classifier = tfidf.fit(mixed_topics, mixed_topics, CPU)
     found = text_map(classifier, mixed_topics)
     assert "no label" in found.truths
     assert "food + sport" in found.truths

@@ -1,3 +1,5 @@
+"""Decision rules reach their aims on unseen rows; prediction sets keep their coverage."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -44,15 +46,11 @@ def decided(wanted: Deciding, several: bool = False) -> Predictions:
     return replace(simulated(6_000, 2, several), decision=decision)
 
 
-def test_by_default_the_likeliest_label_is_given() -> None:
-    kept = replace(
-        simulated(100, 1), decision=Decision(temperature=1.7, thresholds=(1.0, 2.0, 3.0))
-    )
+def test_the_default_is_the_likeliest_label_or_thresholds_for_f1() -> None:
+    given = Decision(temperature=1.7, thresholds=(1.0, 2.0, 3.0))
+    kept = replace(simulated(100, 1), decision=given)
     assert choose_decision(kept, Deciding()) == Decision(temperature=1.7)
     assert choose_decision(simulated(0, 1), Deciding(aim="f1")).thresholds is None
-
-
-def test_multi_label_rows_get_thresholds_for_f1_by_default() -> None:
     assert choose_decision(simulated(100, 1, True), Deciding()).thresholds is not None
 
 
@@ -90,10 +88,8 @@ def test_abstaining_reaches_its_share() -> None:
     assert right[kept].mean() == pytest.approx(0.9, abs=0.02)
     by_coverage = decided(Deciding(abstain="coverage=0.7"))
     assert (~by_coverage.abstained).mean() == pytest.approx(0.7, abs=0.03)
-    by_probability = decided(Deciding(abstain="probability=0.6"))
-    np.testing.assert_array_equal(
-        by_probability.abstained, by_probability.probabilities.max(axis=1) < 0.6
-    )
+    found = decided(Deciding(abstain="probability=0.6"))
+    np.testing.assert_array_equal(found.abstained, found.probabilities.max(axis=1) < 0.6)
 
 
 def test_an_aim_out_of_reach_abstains_from_every_row() -> None:
@@ -128,7 +124,7 @@ def test_costs_are_read_from_a_file(tmp_path: Path) -> None:
         {"coverage": 0.0}, {"aim": "f1", "costs": Path("costs.csv")},
     ],
 )  # fmt: skip
-def test_invalid_settings_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="decide"):
         Deciding(**wrong)
 
@@ -142,7 +138,7 @@ def test_invalid_settings_are_refused(wrong: dict[str, Any]) -> None:
         (Deciding(aim="precision=0.9", abstain="coverage=0.5"), False),
     ],
 )
-def test_an_aim_that_does_not_fit_the_labels_is_refused(wanted: Deciding, several: bool) -> None:
+def test_an_aim_that_does_not_fit_the_labels_is_rejected(wanted: Deciding, several: bool) -> None:
     with pytest.raises(RecipeError, match="decide"):
         choose_decision(simulated(10, 1, several), wanted)
 
@@ -179,11 +175,6 @@ def test_many_rows_give_at_most_100_points() -> None:
     assert coverages[-1] == 1 / 5_000
 
 
-def test_abstention_needs_rows_of_one_label() -> None:
-    with pytest.raises(DataError, match="one label"):
-        selective(rows([], []))
-
-
 def drawn(rows: int, seed: int, several: bool = False) -> Predictions:
     """Predictions of a poor model: the truth has little to do with its probabilities."""
     random = np.random.default_rng(seed)
@@ -213,7 +204,9 @@ def test_too_few_rows_put_every_label_into_the_set() -> None:
     assert set_from(drawn(9, 0), 0.9) > 0.0
 
 
-def test_without_rows_or_without_a_coverage_there_are_no_sets() -> None:
+def test_without_rows_or_a_coverage_nothing_can_be_computed() -> None:
+    with pytest.raises(DataError, match="one label"):
+        selective(rows([], []))
     with pytest.raises(DataError, match="validation rows"):
         set_from(drawn(0, 0), 0.9)
     with pytest.raises(DataError, match="coverage"):
@@ -222,7 +215,6 @@ def test_without_rows_or_without_a_coverage_there_are_no_sets() -> None:
 
 def test_a_row_without_labels_is_always_covered() -> None:
     scheme = LabelScheme(("a", "b"), multilabel=True)
-    predictions = Predictions(
-        ("1", "2"), np.array([[0, 0], [1, 1]]), np.array([[0.1, 0.2], [0.9, 0.3]]), scheme
-    )
+    targets, likely = np.array([[0, 0], [1, 1]]), np.array([[0.1, 0.2], [0.9, 0.3]])
+    predictions = Predictions(("1", "2"), targets, likely, scheme)
     assert least_of_truth(predictions).tolist() == [1.0, 0.3]

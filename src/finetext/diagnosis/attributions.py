@@ -86,7 +86,13 @@ def _contributions_by_word(
         origin = [place for place, letter in enumerate(text) for _ in letter.lower()]
     matches = list(_TOKEN.finditer(lowered))
     places = [(origin[match.start()], origin[match.end() - 1] + 1) for match in matches]
-    found = _ngrams(classifier, [match[0] for match in matches])
+    tokens, known = [match[0] for match in matches], classifier.vectorizer.vocabulary_
+    found = [
+        (start, start + length, int(known[ngram]))
+        for length in range(1, classifier.vectorizer.ngram_range[1] + 1)
+        for start in range(len(tokens) - length + 1)
+        if (ngram := " ".join(tokens[start : start + length])) in known
+    ]
     starts, stops, columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
     _, at, occurrences = np.unique(columns, return_inverse=True, return_counts=True)
     values = features[1][np.argsort(features[0])] / occurrences
@@ -109,17 +115,6 @@ def _margins(classifier: TfidfClassifier) -> Floats:
     if classifier.scheme.multilabel or labels < 2:
         return np.eye(labels)
     return (np.eye(labels) * labels - 1) / (labels - 1)
-
-
-def _ngrams(classifier: TfidfClassifier, tokens: list[str]) -> list[tuple[int, int, int]]:
-    """Return first token, end token and column of every occurrence of a known n-gram."""
-    columns = classifier.vectorizer.vocabulary_
-    return [
-        (start, start + length, int(columns[ngram]))
-        for length in range(1, classifier.vectorizer.ngram_range[1] + 1)
-        for start in range(len(tokens) - length + 1)
-        if (ngram := " ".join(tokens[start : start + length])) in columns
-    ]
 
 
 def lacks_gradients(classifier: Classifier) -> str:

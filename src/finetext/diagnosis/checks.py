@@ -201,11 +201,11 @@ def _later(material: Material, numbers: Integers, rows: Integers) -> Integers:
 def _duplicates(material: Material, code: str, what: str, rows: Integers) -> list[Finding]:
     if not len(rows):
         return []
-    counts = np.bincount(material.part[rows], minlength=len(material.parts))
-    pairs = zip(material.parts, counts, strict=True)
-    where = ", ".join(f"{name} {count:,}" for (name, _), count in pairs if count)
-    if len(material.parts) == 1:
-        where = f"{len(rows) / len(material):.1%} of all"
+    where = f"{len(rows) / len(material):.1%} of all"
+    if len(material.parts) > 1:
+        counts = np.bincount(material.part[rows], minlength=len(material.parts))
+        pairs = zip(material.parts, counts, strict=True)
+        where = ", ".join(f"{name} {count:,}" for (name, _), count in pairs if count)
     message = (
         f"{what}: {counted(len(rows), 'row')} ({where}), such as "
         f"{short(material.texts[rows[0]], 60)!r}. Keep one of each, or they count several times in "
@@ -217,22 +217,18 @@ def _duplicates(material: Material, code: str, what: str, rows: Integers) -> lis
 
 def leakage(material: Material) -> list[Finding]:
     """Return texts that occur word for word in two parts."""
-    found = list(_shared(material, material.copies))
+    found = _overlaps(_shared(material, material.copies))
     advice = "Remove these rows from one of the two, or scores are too high."
-    return _leakage(material, "leakage", "The same text in two parts", _overlaps(found), advice)
+    return _leakage(material, "leakage", "The same text in two parts", found, advice)
 
 
 def near_leakage(material: Material) -> list[Finding]:
     """Return texts that occur in two parts with a few words changed."""
     exact = {pair: rows for pair, _, rows in _shared(material, material.copies)}
-    near = (
-        (pair, np.setdiff1d(rows, exact.get(pair, rows[:0])))
-        for pair, _, rows in _shared(material, material.clusters)
-    )
     found = [
-        (f"{counted(len(rows), 'row')} of {other} like one of {one}", rows)
-        for (one, other), rows in near
-        if len(rows)
+        (f"{counted(len(rows), 'row')} of {pair[1]} like one of {pair[0]}", rows)
+        for pair, _, near in _shared(material, material.clusters)
+        if len(rows := np.setdiff1d(near, exact.get(pair, near[:0])))
     ]
     advice = "Review them, and remove copies from one of the two."
     return _leakage(material, "near-leakage", "Nearly the same text in two parts", found, advice)
@@ -290,8 +286,7 @@ def few_groups(material: Material) -> list[Finding]:
     """Return whether test has too few groups for intervals, which are drawn by group."""
     if material.groups is None:
         return []
-    tests = [rows.groups or () for part, rows in material.parts if part == "test"]
-    groups = {group for of in tests for group in of}
+    groups = {g for part, rows in material.parts if part == "test" for g in rows.groups or ()}
     if not 0 < len(groups) < FEWEST_GROUPS:
         return []
     effect = "have no interval" if len(groups) == 1 else "have an interval that is too narrow"

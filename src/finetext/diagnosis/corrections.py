@@ -47,13 +47,13 @@ class Corrected:
 def write_suspects(suspects: Suspects, path: Path) -> None:
     """Write the list with an empty column `correct`; raise a DataError if the file exists."""
     check_new(path)
-    rows = suspects.suspects
+    numbers = ("probability_of_label", "probability_of_suggested", "quality")
     columns: dict[str, list[Any]] = {
-        name: [getattr(one, name) for one in rows] for name in ("id", "text", "label", "suggested")
+        name: [getattr(one, name) for one in suspects.suspects]
+        for name in ("id", "text", "label", "suggested", *numbers)
     }
-    for name in ("probability_of_label", "probability_of_suggested", "quality"):
-        columns[name] = [round(getattr(one, name), 6) for one in rows]
-    columns["correct"] = [""] * len(rows)
+    columns |= {name: [round(value, 6) for value in columns[name]] for name in numbers}
+    columns["correct"] = [""] * len(suspects.suspects)
     write_table(path, columns, for_spreadsheets=True)
 
 
@@ -79,8 +79,7 @@ def apply_labels(
 
     Raises:
         DataError: the file is not such a list, or does not match the data: an unknown id, another
-            text or label, a label that does not exist, two decisions on one row. The message names
-            the rows of the list.
+            text or label, a label that does not exist, two decisions on one row.
     """
     dataset = read_data(what, settings=read)
     if dataset.scheme is None:

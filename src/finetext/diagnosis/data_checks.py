@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -182,22 +182,16 @@ def count_tokens(
 ) -> Integers:
     """Return the (n,) numbers of tokens of n texts, special ones included, without truncation."""
     lengths = np.zeros(len(texts), dtype=np.int64)
-    count = _counter(tokenizer)
+    slow = partial(tokenizer, truncation=False, verbose=False)
+    if tokenizer.is_fast:  # a copy, so that the settings of the tokenizer stay as they are
+        from tokenizers import Tokenizer
+
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_truncation()
+        backend.no_padding()
     for part in batches_of(len(texts), _BATCH):
-        lengths[part] = count(list(texts[part]))
+        some = list(texts[part])
+        found = backend.encode_batch_fast(some) if tokenizer.is_fast else slow(some)["input_ids"]
+        lengths[part] = [len(each) for each in found]
         progress(ProgressEvent("counting tokens", part.stop, len(texts)))
     return lengths
-
-
-def _counter(tokenizer: Any) -> Callable[[list[str]], list[int]]:
-    """Return a function from texts to lengths that leaves the tokenizer's settings alone."""
-    if not tokenizer.is_fast:
-        return lambda texts: [
-            len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        ]
-    from tokenizers import Tokenizer
-
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.no_truncation()
-    backend.no_padding()
-    return lambda texts: [len(encoding) for encoding in backend.encode_batch_fast(texts)]

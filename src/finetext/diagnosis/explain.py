@@ -100,8 +100,7 @@ class Explanation(Jsonable):
     Attributes:
         predicted: the labels that the text gets.
         way: "integrated gradients", "exact contributions" or "occlusion".
-        words: the words that the model reads, in order.
-        unread: number of words that the model truncates.
+        words: the words that the model reads; `unread` is the number of those that it truncates.
         score: what is explained: the log-odds of the label. For exact contributions with more
             than two labels, its logit minus the mean of the others.
         base: the score without any word, so that base and attributions sum to the score; None for
@@ -131,10 +130,8 @@ class Explanation(Jsonable):
 class ClassWords(Jsonable):
     """The words that speak for each label, strongest first.
 
-    Attributes:
-        method: kind of the classifier, such as "tfidf".
-        words: label to its words in lower case, each with its mean attribution over the texts in
-            which it occurs, where all of its occurrences count together, and their number.
+    `words` are label to its words in lower case, each with its mean attribution over the texts in
+    which it occurs, where all of its occurrences count together, and their number.
     """
 
     method: str
@@ -218,10 +215,9 @@ def explanations(
             column = scheme.index[own]
             start, end = explainer.read(text)
             found = explainer.attribute(text[start:end], column)
-            places = ((first + start, stop + start) for first, stop in found.words)
             words = tuple(
-                Word(text[first:stop], first, stop, float(value))
-                for (first, stop), value in zip(places, found.values, strict=True)
+                Word(text[start + first : start + stop], start + first, start + stop, value)
+                for (first, stop), value in zip(found.words, found.values.tolist(), strict=True)
             )
             predicted = tuple(labels) if scheme.multilabel else (labels,)
             unread = len(word_spans(text[:start])) + len(word_spans(text[end:]))

@@ -60,7 +60,6 @@ class Exploration(Jsonable):
         classes: class to part to rows, in the order of the scheme; empty for unlabeled text.
         words: words per text, divided at spaces.
         pieces: tokens per text, special ones included, or None without an encoder.
-        findings: what the checks found, worst first.
     """
 
     description: str

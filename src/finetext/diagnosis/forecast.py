@@ -106,10 +106,9 @@ def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve
     series = {name: Series.of(of, measured.training_rows) for name, of in fits.items()}
     trainings = next(iter(series.values())).scores.shape[1]
     rungs = tuple(_method_curve(name, series[name], fits[name], measured) for name in fits)
-    choices = tuple(_choices(series, fits, measured))
     return Curve(
         measured.metric.name, "validation", measured.rows, measured.training_rows, measured.sizes,
-        trainings, rungs, choices, tuple(_crossings(series, measured)),
+        trainings, rungs, tuple(_choices(series, fits, measured)), _crossings(series, measured),
     )  # fmt: skip
 
 
@@ -286,11 +285,9 @@ def fit(
     now = np.where(over, highest - held * room, now)
     away = scores[:, None, :] - now[:, :, None] - slope[:, :, None] * x
     misfit = away**2 @ weights
-    row, column = np.arange(len(scores)), misfit.argmin(axis=1)
+    best = np.arange(len(scores)), misfit.argmin(axis=1)
     firsts = np.full(len(scores), first)
-    return PowerLaws(
-        now[row, column], slope[row, column], rates[column], misfit[row, column], firsts
-    )
+    return PowerLaws(now[best], slope[best], rates[best[1]], misfit[best], firsts)
 
 
 def _box_cox(times: Floats, rates: Floats) -> Floats:
@@ -324,16 +321,14 @@ def _method_curve(name: str, series: Series, fits: FitsBySize, of: Measured) -> 
         LinePoint(times * float(series.rows[-1]), found.score(times, of))
         for times in np.geomspace(1, TIMES[-1], _LINE_POINTS).tolist()
     )
-    expected = tuple(_expectation(found, times, series, of) for times in TIMES)
-    return MethodCurve(name, points, "told", law, expected, tuple(line))
-
-
-def _expectation(found: Forecast, times: float, series: Series, of: Measured) -> Expectation:
-    score = found.score(times, of)
-    gain = np.minimum(found.draws.now + found.draws.gain(times), of.highest) - found.now
-    expected = _score(of.sign * gain, score.value - float(series.value[-1]), of.units)
-    shown = bool(np.quantile(gain, _TAIL) >= SHOWN)
-    return Expectation(times, round(times * series.rows[-1]), score, expected, shown)
+    expected = []
+    for times in TIMES:
+        score = found.score(times, of)
+        drawn = np.minimum(found.draws.now + found.draws.gain(times), of.highest) - found.now
+        gain = _score(of.sign * drawn, score.value - float(series.value[-1]), of.units)
+        shown = bool(np.quantile(drawn, _TAIL) >= SHOWN)
+        expected.append(Expectation(times, round(times * series.rows[-1]), score, gain, shown))
+    return MethodCurve(name, points, "told", law, tuple(expected), tuple(line))
 
 
 def _choices(
@@ -359,7 +354,7 @@ def _choices(
         yield Choice(labels, best, cheapest, compared)
 
 
-def _crossings(series: Mapping[str, Series], of: Measured) -> list[Crossing]:
+def _crossings(series: Mapping[str, Series], of: Measured) -> tuple[Crossing, ...]:
     """Return where a method that is significantly ahead falls significantly behind."""
     found = []
     for before, after in permutations(series, 2):
@@ -375,4 +370,4 @@ def _crossings(series: Mapping[str, Series], of: Measured) -> list[Crossing]:
         logs = np.log(lead.rows)
         labels = round(float(np.exp(logs[i] + share * (logs[i + 1] - logs[i]))))
         found.append(Crossing(before, after, labels))
-    return sorted(found, key=lambda crossing: crossing.labels)
+    return tuple(sorted(found, key=lambda crossing: crossing.labels))

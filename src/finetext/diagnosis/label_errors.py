@@ -43,8 +43,7 @@ class Suspect:
         probability_of_label: out-of-fold. In a multi-label scheme: the lowest probability, among
             the labels that look wrong, that giving or not giving the label is right.
         quality: from 0 to 1, the lowest of all rows first.
-        missing: labels that it lacks; multi-label only.
-        surplus: labels that it should not have; multi-label only.
+        missing: labels that it lacks; `surplus`: labels that it should not have; multi-label only.
     """
 
     id: str

@@ -9,7 +9,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError
-from finetext.core.types import Predicted, Predictions
+from finetext.core.types import Predicted
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
 from finetext.storage.codec import Jsonable
@@ -130,8 +130,8 @@ def _probability(probabilities: Floats, labels: Integers) -> Floats:
 
 
 def _confusions(predicted: Predicted, losses: Floats, count: int) -> tuple[Confusion, ...]:
-    predictions, targets = predicted.predictions, predicted.predictions.targets
-    names = predictions.scheme.names
+    predictions, names = predicted.predictions, predicted.predictions.scheme.names
+    targets, decisions = predictions.targets, predictions.decisions
     support = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets)
     pairs = confusion(predictions)
     np.fill_diagonal(pairs, 0)
@@ -140,18 +140,14 @@ def _confusions(predicted: Predicted, losses: Floats, count: int) -> tuple[Confu
     for truth, given in zip(*np.divmod(order, len(names)), strict=True):
         if not pairs[truth, given]:
             break
-        rows = _confused(predictions, truth, given)
+        if targets.ndim == 1:
+            both = (targets == truth) & (decisions == given)
+        else:
+            both = (targets[:, truth] == 1) & (decisions[:, truth] == 0)
+            both &= (decisions[:, given] == 1) & (targets[:, given] == 0)
+        rows = np.flatnonzero(both)
         share = len(rows) / int(support[truth])
         highest = np.argsort(-losses[rows], kind="stable")[:EXAMPLES]
         examples = _rows(predicted, rows[highest], losses)
         found.append(Confusion(names[truth], names[given], len(rows), share, examples))
     return tuple(found)
-
-
-def _confused(predictions: Predictions, truth: int, given: int) -> Integers:
-    """Return the rows where the label `truth` is missed and `given` is predicted wrongly."""
-    targets, decisions = predictions.targets, predictions.decisions
-    if not predictions.scheme.multilabel:
-        return np.flatnonzero((targets == truth) & (decisions == given))
-    missed = (targets[:, truth] == 1) & (decisions[:, truth] == 0)
-    return np.flatnonzero(missed & (decisions[:, given] == 1) & (targets[:, given] == 0))

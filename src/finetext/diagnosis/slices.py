@@ -83,9 +83,9 @@ def find_slices(
 ) -> Slices:
     """Compare many slices with the other rows, and return where they are worse.
 
-    A slice has at least ten rows and at least ten other rows. Lengths and numbers are divided into
-    quarters; of tokens, groups and values the 300 most frequent are tested. Languages are
-    identified by py3langid, or by script where that is not installed.
+    A slice and the rest have ten rows or more. Lengths and numbers are divided into quarters; of
+    tokens, groups and values the 300 most frequent are tested. Languages are identified by
+    py3langid, or by script where that is not installed.
 
     Args:
         predicted: predictions of the rows of one part.
@@ -93,8 +93,7 @@ def find_slices(
             run that have an encoder), "group", "label", "language" and "token"; by default all
             that are possible.
         metric: what to compare. By default that of the run if it is a mean over rows, else
-            accuracy, or samples F1 in a multi-label scheme: the macro F1 of a slice depends on
-            which labels happen to be in it.
+            accuracy, or samples F1 in a multi-label scheme.
         tokens: words, signs or phrases to test besides the frequent ones.
         columns: name of a further column to its values, one for each row; see
             `finetext.data.read.source_columns`.
@@ -149,10 +148,10 @@ def _compared(
     """
     performances: dict[int, SlicePerformance] = {}
     for by_group in {each.kind == "group" for each in found}:
-        some = [each for each in found if (each.kind == "group") == by_group]
+        some = {id(each): each.rows for each in found if (each.kind == "group") == by_group}
         rows = replace(predictions, groups=None) if by_group else predictions
-        compared = SliceComparison(rows, metric).of([each.rows for each in some])
-        performances.update(zip(map(id, some), compared, strict=True))
+        compared = SliceComparison(rows, metric).of(list(some.values()))
+        performances |= dict(zip(some, compared, strict=True))
     ranked = []
     p_values = holm([performances[id(each)].p_value for each in found])
     for each, p_value in zip(found, p_values, strict=True):

@@ -242,30 +242,24 @@ KINDS: Final[dict[str, Callable[[Predicted], Iterator[Candidate]]]] = {
 def applicable_kinds(predicted: Predicted) -> tuple[str, ...]:
     """Return the names in `KINDS` that are possible with what is known of the rows."""
     lacking = set() if predicted.texts is not None else {"length", "cut", "language", "token"}
-    if input_limit(predicted) is None:
-        lacking.add("cut")
-    if predicted.predictions.groups is None:
-        lacking.add("group")
+    lacking |= {"cut"} if input_limit(predicted) is None else set()
+    lacking |= {"group"} if predicted.predictions.groups is None else set()
     return tuple(kind for kind in KINDS if kind not in lacking)
 
 
 def _by_values(kind: str, values: Sequence[Any]) -> Iterator[Candidate]:
     """Numbers of many values in quarters, anything else by value."""
     texts = [ABSENT if value is None else value.strip() for value in as_strings(values)]
-    numbers = {text: _number(text) for text in set(texts) - {ABSENT}}
-    if None in numbers.values() or len(numbers) <= len(QUARTILES) + 1:
+    numbers = {}
+    with suppress(ValueError):
+        numbers = {text: float(text) for text in set(texts) - {ABSENT}}
+    if not np.isfinite(list(numbers.values())).all() or len(numbers) <= len(QUARTILES) + 1:
         yield from _categories(kind, texts)
         return
     known = np.array([numbers.get(text, np.nan) for text in texts], dtype=np.float64)
     for name, rows in _quarters(known):
         yield Candidate(kind, name, rows)
     yield Candidate(kind, ABSENT, np.flatnonzero(np.isnan(known)))
-
-
-def _number(text: str) -> float | None:
-    with suppress(ValueError):
-        return value if np.isfinite(value := float(text)) else None
-    return None
 
 
 def _quarters(values: Floats) -> Iterator[tuple[str, Integers]]:

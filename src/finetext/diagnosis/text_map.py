@@ -42,7 +42,6 @@ class TextMap(Jsonable):
         source: which states were laid out.
         texts: the first 200 characters of each text.
         truths: true labels, several joined by " + ", "no label" for none; empty if unknown.
-        predictions: predicted labels, likewise.
         rows: how many texts these were drawn from.
     """
 
@@ -201,9 +200,7 @@ def layout(states: States, seed: int) -> Floats:
         from umap import UMAP
 
         known = (neighbors, distances.astype(np.float32))
-        umap = UMAP(
-            n_neighbors=count, metric=metric, precomputed_knn=known, random_state=seed, n_jobs=1
-        )
+        umap = UMAP(count, metric=metric, precomputed_knn=known, random_state=seed, n_jobs=1)
         places = np.nan_to_num(np.asarray(umap.fit_transform(states.vectors), dtype=np.float64))
     places -= places.min(axis=0)
     size = places.max(axis=0)

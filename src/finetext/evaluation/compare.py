@@ -24,8 +24,7 @@ class Comparison:
 
     Attributes:
         difference: metric of the first minus metric of the second, with its 95% interval.
-        p_value: two-sided.
-        test: the test that gave the p-value.
+        test: the test that gave the two-sided p-value.
         n: number of rows.
         standard_error: by the paired bootstrap; None where it is undefined, as with one group.
     """

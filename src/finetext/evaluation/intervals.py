@@ -11,7 +11,7 @@ import numpy as np
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.metrics import Counts, Metric, Resampling, applicable, count, metric_for
+from finetext.evaluation.metrics import Counts, Resampling, applicable, count, metric_for
 
 MOST_UNITS: Final = 10_000
 _TAIL: Final = 0.025
@@ -81,18 +81,16 @@ def evaluate(
     chosen = applicable(scheme) if metrics is None else tuple(metrics)
     found = {name: metric_for(name, scheme) for name in chosen}
     draws = resample(predictions, resamples, seed)
-    return {name: _score(metric, predictions, draws) for name, metric in found.items()}
-
-
-def _score(metric: Metric, predictions: Predictions, draws: Resampling) -> Score:
-    value = metric(predictions)
-    if draws.units < 2:
-        return Score(value, *_UNKNOWN, len(predictions))
-    replicates = metric.replicates(predictions, draws)
-    low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
-    if metric.proportion:
-        low, high = widened(low, high, draws.units)
-    return Score(value, low, high, len(predictions))
+    scores = {}
+    for name, metric in found.items():
+        value, (low, high) = metric(predictions), _UNKNOWN
+        if draws.units > 1:
+            replicates = metric.replicates(predictions, draws)
+            low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
+            if metric.proportion:
+                low, high = widened(low, high, draws.units)
+        scores[name] = Score(value, low, high, len(predictions))
+    return scores
 
 
 def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> list[LabelScores]:
@@ -169,12 +167,10 @@ def widened(low: float, high: float, units: int) -> tuple[float, float]:
 
 
 def confusion(predictions: Predictions) -> Integers:
-    """Return the confusion matrix.
+    """Return the confusion matrix: (k, k) counts, truth in rows and prediction in columns.
 
-    Returns:
-        (k, k) counts, truth in rows and prediction in columns. In multi-label data the diagonal
-        counts the rows where a label is rightly given, and row i, column j those where i is missed
-        and j is given wrongly.
+    In multi-label data the diagonal counts the rows where a label is rightly given, and row i,
+    column j those where i is missed and j is given wrongly.
     """
     k = len(predictions.scheme)
     targets, decisions = predictions.targets, predictions.decisions

@@ -32,7 +32,6 @@ class LeaderboardEntry(Jsonable):
     """Scores and cost of one method.
 
     Attributes:
-        method: name of the method.
         metrics: "validation" and "test" to metric name to score.
         seconds_to_train: wall time of fitting, over all attempts if it was resumed.
         rows_per_second: throughput on the test rows.

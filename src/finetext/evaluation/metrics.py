@@ -56,23 +56,19 @@ def whole(rows: int) -> Resampling:
     return Resampling(np.zeros(rows, dtype=np.int64), np.ones((1, 1), dtype=np.uint8))
 
 
-def any_scheme(scheme: LabelScheme) -> bool:
-    """Whether a metric for any data applies."""
+def _any_scheme(scheme: LabelScheme) -> bool:
     return True
 
 
-def one_label(scheme: LabelScheme) -> bool:
-    """Whether a metric for rows with exactly one label applies."""
+def _one_label(scheme: LabelScheme) -> bool:
     return not scheme.multilabel
 
 
-def several_labels(scheme: LabelScheme) -> bool:
-    """Whether a metric for multi-label rows applies."""
+def _several_labels(scheme: LabelScheme) -> bool:
     return scheme.multilabel
 
 
-def two_classes(scheme: LabelScheme) -> bool:
-    """Whether a metric for rows with one of two labels applies."""
+def _two_classes(scheme: LabelScheme) -> bool:
     return not scheme.multilabel and len(scheme) == 2
 
 
@@ -287,41 +283,43 @@ def loss(
     value: Callable[[Floats], Floats] = mean_of_rows,
 ) -> CountMetric:
     """Return a metric of probabilities for any data; lower is better."""
-    return CountMetric(name, title, any_scheme, False, False, tally=tally, value=value)
+    return CountMetric(name, title, _any_scheme, False, False, tally=tally, value=value)
 
 
-accuracy = _counted("accuracy", "accuracy", one_label, lambda c: ratio(c.exact, c.rows))
+accuracy = _counted("accuracy", "accuracy", _one_label, lambda c: ratio(c.exact, c.rows))
 """Share of rows that are right."""
 subset_accuracy = _counted(
-    "subset_accuracy", "subset accuracy", several_labels, lambda c: ratio(c.exact, c.rows)
+    "subset_accuracy", "subset accuracy", _several_labels, lambda c: ratio(c.exact, c.rows)
 )
 """Share of rows whose labels are all right."""
 balanced_accuracy = _counted(
-    "balanced_accuracy", "balanced accuracy", one_label, lambda c: mean_of_defined(c.recall)
+    "balanced_accuracy", "balanced accuracy", _one_label, lambda c: mean_of_defined(c.recall)
 )
 """Mean recall of the classes that occur."""
-macro_f1 = _counted("macro_f1", "macro F1", any_scheme, lambda c: mean_of_defined(c.f1))
+macro_f1 = _counted("macro_f1", "macro F1", _any_scheme, lambda c: mean_of_defined(c.f1))
 """Mean F1 of the labels that occur in truth or prediction."""
 weighted_f1 = _counted(
     "weighted_f1",
     "weighted F1",
-    any_scheme,
+    _any_scheme,
     lambda c: ratio((np.nan_to_num(c.f1) * c.true).sum(-1), c.true.sum(-1)),
 )
 """Mean F1 of the labels, weighted by the number of rows that have them."""
 micro_f1 = _counted(
     "micro_f1",
     "micro F1",
-    any_scheme,
+    _any_scheme,
     lambda c: ratio(2 * c.hits.sum(-1), c.given.sum(-1) + c.true.sum(-1)),
 )
 """F1 of all decisions together; equal to accuracy when each row has one label."""
-binary_f1 = _counted("binary_f1", "F1 of the second class", two_classes, lambda c: c.f1[..., 1])
+binary_f1 = _counted("binary_f1", "F1 of the second class", _two_classes, lambda c: c.f1[..., 1])
 """F1 of the positive class: the second in the scheme, so of `neg`, `pos` it is `pos`."""
-samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
+samples_f1 = _counted(
+    "samples_f1", "samples F1", _several_labels, lambda c: ratio(c.row_f1, c.rows)
+)
 """Mean over rows of the F1 of a row's labels; 1 for a row that has none and is given none."""
 mean_average_precision = MeanAveragePrecision(
-    "mean_average_precision", "mean average precision", several_labels
+    "mean_average_precision", "mean average precision", _several_labels
 )
 log_loss = loss("log_loss", "log loss", lambda of, resampling: resampling.total(row_losses(of)))
 """Mean of -log of the probability of the truth; lower is better."""

@@ -30,8 +30,7 @@ class Pair:
         corrected: the p-value, corrected for the number of comparisons by `holm`.
         smallest: see `smallest_difference`; None where it is undefined, or where there are too
             few rows or groups to detect any difference (`can_show`).
-        only_a: rows that only the first has right.
-        only_b: rows that only the second has right.
+        only_a: rows that only the first has right; `only_b` likewise.
         mcnemar: p-value of McNemar's exact test on these two; None with groups, where it does not
             hold.
     """
@@ -51,7 +50,6 @@ class Several:
     """Sets of predictions of the same rows, compared pair by pair.
 
     Attributes:
-        metric: name of the metric.
         groups: number of groups, drawn as a whole; None where there are none.
         scores: name to the metric with its 95% interval, in the order given.
         pairs: every pair, or every other set against one.
@@ -137,11 +135,10 @@ def compare_all(
     enough = can_show(groups or len(some), len(names))
     pairs = []
     for (a, b), comparison, p_value in zip(names, found, corrected, strict=True):
-        only_a, only_b = discordant(aligned[a], aligned[b])
-        exact = mcnemar(only_a, only_b) if some.groups is None else None
-        error = comparison.standard_error if enough else None
-        smallest = smallest_difference(error, len(names))
-        pairs.append(Pair(a, b, comparison, p_value, smallest, only_a, only_b, exact))
+        only = discordant(aligned[a], aligned[b])
+        exact = mcnemar(*only) if some.groups is None else None
+        smallest = smallest_difference(comparison.standard_error, len(names)) if enough else None
+        pairs.append(Pair(a, b, comparison, p_value, smallest, *only, exact))
     scores = {name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()}
     return Several(metric, higher, len(some), groups, scores, tuple(pairs))
 

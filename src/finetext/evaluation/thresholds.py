@@ -70,12 +70,9 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
 def choose_thresholds(
     probabilities: Floats, targets: Integers, prior_positives: float = PRIOR_POSITIVES
 ) -> tuple[float, ...]:
-    """Return a threshold for each label that gives a high F1, chosen on validation rows.
+    """Return a threshold for each label that gives a high F1, chosen on (n, k) validation rows.
 
-    Args:
-        probabilities: (n, k) of validation rows.
-        targets: (n, k) of 0 and 1.
-        prior_positives: strength of the pull, in positive rows.
+    That of a rare label is pulled to one shared by all, as by `prior_positives` rows.
     """
     if probabilities.shape != targets.shape or targets.size == 0:
         raise DataError(
