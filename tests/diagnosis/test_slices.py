@@ -11,11 +11,11 @@ import pytest
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import LabelScheme, Predicted, Predictions
 from finetext.diagnosis.slices import (
-    SliceComparison,
     Slices,
-    SliceTest,
+    compare_slices,
     find_slices,
     metric_of_slices,
+    slice_p_values,
 )
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
@@ -34,7 +34,7 @@ def test_binary_values_are_tested_exactly() -> None:
     from scipy.stats import fisher_exact
 
     values = np.repeat([1.0, 0.0, 1.0, 0.0], [5, 7, 80, 8])
-    (p_value,) = SliceTest(values).p_values([np.arange(12)])
+    (p_value,) = slice_p_values(values, [np.arange(12)])
     one_sided = fisher_exact([[5, 7], [80, 8]], alternative="less").pvalue
     assert p_value == pytest.approx(2 * one_sided)
 
@@ -51,25 +51,25 @@ def test_other_values_agree_with_random_subsets(size: int) -> None:
         rows = min(subsets, key=lambda rows: abs(values[rows].mean() - wanted))
         mean = values[rows].mean()
         exact = 2 * min((means <= mean).mean(), (means >= mean).mean())
-        assert SliceTest(values).p_values([rows])[0] == pytest.approx(exact, abs=0.02)
+        assert slice_p_values(values, [rows])[0] == pytest.approx(exact, abs=0.02)
 
 
 def test_equal_values_and_no_slices_are_not_significant() -> None:
-    assert SliceTest(np.ones(50)).p_values([np.arange(10)]).tolist() == [1.0]
-    assert SliceTest(np.ones(50)).p_values([]).tolist() == []
+    assert slice_p_values(np.ones(50), [np.arange(10)]).tolist() == [1.0]
+    assert slice_p_values(np.ones(50), []).tolist() == []
 
 
 def test_rows_of_a_group_count_as_less_evidence() -> None:
     group = np.repeat(np.arange(40), 10)
     values = (group % 4 != 0).astype(float)
     rows = np.flatnonzero(np.isin(group, (0, 4, 8)))
-    by_row, by_group = (SliceTest(values, unit).p_values([rows])[0] for unit in (None, group))
+    by_row, by_group = (slice_p_values(values, [rows], unit)[0] for unit in (None, group))
     assert by_row < 1e-9
     assert 0.001 < by_group < 0.5
     group = np.repeat(np.arange(20), 20)
     values = np.ones(400)
     values[:20] = values[::7] = 0
-    assert SliceTest(values, group).p_values([np.arange(20)])[0] > 0.05
+    assert slice_p_values(values, [np.arange(20)], group)[0] > 0.05
 
 
 def predictions(several: bool = False, groups: int = 0) -> Predictions:
@@ -106,7 +106,7 @@ def test_scores_are_those_of_the_slice_alone(metric: str, several: bool, groups:
     whole = predictions(several, groups)
     rows = np.flatnonzero(np.random.default_rng(1).random(len(whole)) < 0.3)
     rest = np.setdiff1d(np.arange(len(whole)), rows)
-    (found,) = SliceComparison(whole, metric_of_slices(whole.scheme, metric, "")).of([rows])
+    (found,) = compare_slices(whole, metric_of_slices(whole.scheme, metric, ""), [rows])
     alone = evaluate(select(whole, rows), metrics=[metric])[metric]
     assert found.score.value == pytest.approx(alone.value)
     assert found.score.n == len(rows)
@@ -119,14 +119,13 @@ def test_scores_are_those_of_the_slice_alone(metric: str, several: bool, groups:
 
 def test_a_slice_of_one_group_has_no_interval_but_one_without_errors_has() -> None:
     whole = predictions(groups=10)
-    comparison = SliceComparison(whole, metric_of_slices(whole.scheme, None, ""))
-    (found,) = comparison.of([np.arange(0, 400, 10)])
+    metric = metric_of_slices(whole.scheme, None, "")
+    (found,) = compare_slices(whole, metric, [np.arange(0, 400, 10)])
     assert np.isnan([found.score.low, found.score.high, found.difference.low]).all()
     assert not np.isnan(found.difference.value)
     whole = predictions()
     right = np.flatnonzero(whole.decisions == whole.targets)[:20]
-    comparison = SliceComparison(whole, metric_of_slices(whole.scheme, "accuracy", ""))
-    (found,) = comparison.of([right])
+    (found,) = compare_slices(whole, metric, [right])
     assert found.score.high == 1
     assert 0.75 < found.score.low < 0.9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,7 @@ def _compared(
     for by_group in {each.kind == "group" for each in found}:
         some = {id(each): each.rows for each in found if (each.kind == "group") == by_group}
         rows = replace(predictions, groups=None) if by_group else predictions
-        compared = SliceComparison(rows, metric).of(list(some.values()))
+        compared = compare_slices(rows, metric, list(some.values()))
         performances |= dict(zip(some, compared, strict=True))
     ranked = []
     p_values = holm([performances[id(each)].p_value for each in found])
@@ -163,55 +163,43 @@ def _compared(
     return tuple(slice_ for _, slice_ in sorted(ranked, key=lambda pair: pair[0]))
 
 
-@final
-class SliceComparison:
-    """Compares slices with the other rows.
+def compare_slices(
+    predictions: Predictions, metric: CountMetric, slices: Sequence[Integers], seed: int = 0
+) -> list[SlicePerformance]:
+    """Compare slices, each given by the positions of its rows: two or more, but not all.
 
     The score has the interval of `evaluate`, the difference a percentile bootstrap interval; where
-    there are groups, whole groups are drawn. The p-value is that of `SliceTest` on the value of
-    each row where the metric is a mean over rows, else on its pseudo-value (Tukey 1958, the
-    jackknife).
+    there are groups, whole groups are drawn. The p-value is that of the value of each row where the
+    metric is a mean over rows, else of its pseudo-value (Tukey 1958, the jackknife).
     """
+    tally, metric, values = _tallied(predictions, metric)
+    draws = resample(predictions, _RESAMPLES, seed)
+    weights = np.ascontiguousarray(draws.weights.T, dtype=np.float32)
 
-    def __init__(self, predictions: Predictions, metric: CountMetric, seed: int = 0) -> None:
-        """Prepare what all slices of two rows or more share."""
-        self._tally, self._metric, values = _tallied(predictions, metric)
-        draws = resample(predictions, _RESAMPLES, seed)
-        self._unit, self._units = draws.unit, draws.units
-        self._weights = np.ascontiguousarray(draws.weights.T, dtype=np.float32)
-        of_units = _sums(draws.unit, self._tally, draws.units)
-        self._total = of_units.sum(axis=0)
-        self._resampled = self._resample(np.arange(draws.units), of_units)
-        self._test = SliceTest(values, None if predictions.groups is None else draws.unit)
+    def resampled(units: Integers, of_units: Floats) -> Floats:
+        """Return the (resamples, m) sums over some units in every resample."""
+        return np.asarray(weights[units].T @ of_units.astype(np.float32), dtype=np.float64)
 
-    def of(self, slices: Sequence[Integers]) -> list[SlicePerformance]:
-        """Compare slices, each given by the positions of its rows: some, but not all."""
-        p_values = self._test.p_values(slices)
-        return [
-            SlicePerformance(*self._scores(rows), float(p_value))
-            for rows, p_value in zip(slices, p_values, strict=True)
-        ]
-
-    def _scores(self, rows: Integers) -> tuple[Score, Score]:
-        """Return the metric on a slice, and the difference to the rest."""
-        touched, unit = np.unique(self._unit[rows], return_inverse=True)
-        of_units = _sums(unit, self._tally[rows], len(touched))
-        own, resampled = of_units.sum(axis=0), self._resample(touched, of_units)
-        value, rest = (float(self._metric.value(sums)) for sums in (own, self._total - own))
+    of_all = _sums(draws.unit, tally, draws.units)
+    total, total_resampled = of_all.sum(axis=0), resampled(np.arange(draws.units), of_all)
+    p_values = slice_p_values(values, slices, None if predictions.groups is None else draws.unit)
+    found = []
+    for rows, p_value in zip(slices, p_values.tolist(), strict=True):
+        touched, unit = np.unique(draws.unit[rows], return_inverse=True)
+        of_units = _sums(unit, tally[rows], len(touched))
+        own = of_units.sum(axis=0)
+        value, rest = (float(metric.value(sums)) for sums in (own, total - own))
         ends = gap = (float("nan"), float("nan"))
         if len(touched) > 1:
-            replicates = self._metric.value(resampled)
-            ends = interval(value, replicates, self._metric.value(own - of_units))
-            if self._metric.proportion:
+            some = resampled(touched, of_units)
+            replicates = metric.value(some)
+            ends = interval(value, replicates, metric.value(own - of_units))
+            if metric.proportion:
                 ends = widened(*ends, len(touched))
-            of_rest = self._metric.value(self._resampled - resampled)
-            gap = percentiles(replicates - of_rest, self._units)
-        m = len(rows)
-        return Score(value, *ends, m), Score(value - rest, *gap, m)
-
-    def _resample(self, units: Integers, of_units: Floats) -> Floats:
-        """Return the (resamples, m) sums over some units in every resample."""
-        return np.asarray(self._weights[units].T @ of_units.astype(np.float32), dtype=np.float64)
+            gap = percentiles(replicates - metric.value(total_resampled - some), draws.units)
+        score, difference = Score(value, *ends, len(rows)), Score(value - rest, *gap, len(rows))
+        found.append(SlicePerformance(score, difference, p_value))
+    return found
 
 
 def _tallied(predictions: Predictions, metric: CountMetric) -> tuple[Floats, CountMetric, Floats]:
@@ -235,64 +223,49 @@ def _sums(unit: Integers, values: Floats, units: int) -> Floats:
     return np.stack([np.bincount(unit, of, units) for of in values.T], axis=1)
 
 
-@final
-class SliceTest:
-    """Tests the mean of a slice's values against that of the other rows.
+def slice_p_values(
+    values: Floats, slices: Sequence[Integers], unit: Integers | None = None
+) -> Floats:
+    """Test the mean of the (n,) values on each slice against that on the other rows, two-sided.
 
     Values of 0 and 1 are tested by Fisher's exact test, on the hypergeometric distribution. For
     other values, the mean over all subsets of the size of the slice is taken to follow Pearson's
     type III distribution with the same mean, variance and skewness (Mielke and Berry, Permutation
     Methods, 2007).
 
-    Rows of a group are alike. So numbers of rows are divided by the design effect, the factor by
-    which groups widen the variance of the difference (Rao and Scott, A simple method for the
-    analysis of clustered binary data, Biometrics 1992); it is 1 at least.
+    Rows of a group, numbered by the (n,) `unit`, are alike. So numbers of rows are divided by the
+    design effect, the factor by which groups widen the variance of the difference (Rao and Scott, A
+    simple method for the analysis of clustered binary data, Biometrics 1992); it is 1 at least.
     """
+    from scipy.stats import hypergeom, pearson3
 
-    def __init__(self, values: Floats, unit: Integers | None = None) -> None:
-        """Prepare the (n,) values of three rows or more, and the (n,) group of each if any."""
-        self._values, self._unit = values, unit
-        self._away = values - values.mean()
-        self._variance = float((self._away**2).mean())
-        self._binary = bool(np.isin(values, (0, 1)).all())
-        units = 0 if unit is None else int(unit.max()) + 1
-        self._of_units = np.zeros(0) if unit is None else np.bincount(unit, self._away, units)
-
-    def p_values(self, slices: Sequence[Integers]) -> Floats:
-        """Return the (slices,) two-sided p-values: twice the smaller tail, 1 at most."""
-        if self._variance < 1e-24 or not slices:
-            return np.ones(len(slices))
-        sizes = np.array([len(rows) for rows in slices], dtype=np.float64)
-        sums = np.array([self._values[rows].sum() for rows in slices])
-        effects = np.array([self._design_effect(rows) for rows in slices])
-        tails = self._exact if self._binary else self._by_moments
-        return np.asarray(np.minimum(1, 2 * np.minimum(*tails(sizes, sums, effects))))
-
-    def _design_effect(self, rows: Integers) -> float:
-        if self._unit is None:
-            return 1.0
-        m, rest, units = len(rows), len(self._values) - len(rows), len(self._of_units)
-        inside = np.bincount(self._unit[rows], self._away[rows], units)
-        difference = inside / m - (self._of_units - inside) / rest
-        between = float((difference**2).sum()) * units / max(units - 1, 1)
-        return max(1.0, between / (self._variance * (1 / m + 1 / rest)))
-
-    def _exact(self, sizes: Floats, sums: Floats, effects: Floats) -> tuple[Floats, Floats]:
-        from scipy.stats import hypergeom
-
-        others, others_right = len(self._values) - sizes, self._values.sum() - sums
-        cells = (sums, sizes - sums, others_right, others - others_right)
+    n, away = len(values), values - values.mean()
+    variance = float((away**2).mean())
+    if variance < 1e-24 or not slices:
+        return np.ones(len(slices))
+    sizes = np.array([len(rows) for rows in slices], dtype=np.float64)
+    sums = np.array([values[rows].sum() for rows in slices])
+    rests, effects = n - sizes, np.ones(len(slices))
+    if unit is not None:
+        units = int(unit.max()) + 1
+        of_units = np.bincount(unit, away, units)
+        for number, rows in enumerate(slices):
+            m, rest = len(rows), n - len(rows)
+            inside = np.bincount(unit[rows], away[rows], units)
+            difference = inside / m - (of_units - inside) / rest
+            between = float((difference**2).sum()) * units / max(units - 1, 1)
+            effects[number] = max(1.0, between / (variance * (1 / m + 1 / rest)))
+    if np.isin(values, (0, 1)).all():
+        others_right = values.sum() - sums
+        cells = (sums, sizes - sums, others_right, rests - others_right)
         right, wrong, right_beside, wrong_beside = (np.rint(cell / effects) for cell in cells)
         all_right, drawn = right + right_beside, right + wrong
         table = (drawn + right_beside + wrong_beside, all_right, drawn)
-        return hypergeom.cdf(right, *table), hypergeom.sf(right - 1, *table)
-
-    def _by_moments(self, sizes: Floats, sums: Floats, effects: Floats) -> tuple[Floats, Floats]:
-        from scipy.stats import pearson3
-
-        n, rests = len(self._values), len(self._values) - sizes
-        spread = np.sqrt(self._variance / sizes * rests / (n - 1) * effects)
-        skewness = float((self._away**3).mean()) / self._variance**1.5
+        tails = hypergeom.cdf(right, *table), hypergeom.sf(right - 1, *table)
+    else:
+        spread = np.sqrt(variance / sizes * rests / (n - 1) * effects)
+        skewness = float((away**3).mean()) / variance**1.5
         of_mean = skewness * (n - 2 * sizes) / (n - 2) * np.sqrt((n - 1) / sizes / rests * effects)
-        seen = (sums / sizes - self._values.mean()) / spread
-        return pearson3.cdf(seen, of_mean), pearson3.sf(seen, of_mean)
+        seen = (sums / sizes - values.mean()) / spread
+        tails = pearson3.cdf(seen, of_mean), pearson3.sf(seen, of_mean)
+    return np.asarray(np.minimum(1, 2 * np.minimum(*tails)))
