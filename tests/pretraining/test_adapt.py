@@ -166,13 +166,14 @@ def test_finished_encoder_is_returned_as_it_is(settings: Adaptation, usual: Adap
     assert said[-1] == f"the encoder in {out} is finished already"
     assert weights(out) == before
     assert not (out / ".training").exists()
-    for other in ({"epochs": 7}, {"learning_rate": None}):
-        with pytest.raises(RecipeError, match=f"{next(iter(other))} was"):
-            adapt(TEXTS, out, replace(settings, **other), resume=True, listener=Listener())
-    with pytest.raises(RecipeError, match="corpus changed"):
-        adapt(TEXTS[1:], out, settings, resume=True, listener=Listener())
-    with pytest.raises(RecipeError, match="seed was 0 and is 1"):
-        adapt(TEXTS, out, settings, seed=1, resume=True, listener=Listener())
+    for texts, other, seed, message in (
+        (TEXTS, {"epochs": 7}, 0, "epochs was"),
+        (TEXTS, {"learning_rate": None}, 0, "learning_rate was"),
+        (TEXTS[1:], {}, 0, "corpus changed"),
+        (TEXTS, {}, 1, "seed was 0 and is 1"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            adapt(texts, out, replace(settings, **other), seed=seed, resume=True)  # type: ignore[arg-type]
     with pytest.raises(RunError, match="holds a finished encoder"):
         adapt(TEXTS, out, settings, listener=Listener())
 
@@ -260,23 +261,17 @@ def test_full_disk_can_be_resumed_from(
 
 def test_invalid_settings_leave_nothing(settings: Adaptation, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    for wrong in (
-        {"encoder": "no-such"},
-        {"epochs": 0},
-        {"max_length": 5_000},
-        {"masked_share": 0.0},
-        {"masked_share": 1.0},
-        {"schedule": "square"},
-    ):
-        with pytest.raises(FinetextError):
-            adapt(TEXTS, out, replace(settings, **wrong), listener=Listener())
+    wrong = {"encoder": ["no-such"], "epochs": [0], "max_length": [5_000], "schedule": ["square"]}
+    for name, values in (wrong | {"masked_share": [0.0, 1.0]}).items():
+        for value in values:
+            with pytest.raises(FinetextError):
+                adapt(TEXTS, out, replace(settings, **{name: value}), listener=Listener())
     for seconds in (-1.0, 0.0, float("nan")):
         with pytest.raises(FinetextError, match="checkpoint_seconds"):
             adapt(TEXTS, out, settings, checkpoint_seconds=seconds, listener=Listener())
-    with pytest.raises(FinetextError, match="at least two texts"):
-        adapt(["one"], out, settings, listener=Listener())
-    with pytest.raises(FinetextError, match="finds no word"):
-        adapt(["\u200b", "\u200b\u200b"], out, settings, listener=Listener())
+    for texts, message in ((["one"], "at least two"), (["\u200b", "\u200b\u200b"], "no word")):
+        with pytest.raises(FinetextError, match=message):
+            adapt(texts, out, settings, listener=Listener())
     assert not out.parent.exists()
 
 
@@ -352,15 +347,8 @@ def test_the_command(
     seen = command(*words, *more)
     assert seen.status == 0, seen.err
     assert "left out: 9 that occur in test rows" in seen.err
-    for name in (
-        "loss",
-        "accuracy",
-        "perplexity",
-        "seconds",
-        "encoder: mine",
-        "head had random weights",
-    ):
-        assert name in seen.out
+    shown = ("loss", "accuracy", "perplexity", "seconds", "encoder: mine")
+    assert all(name in seen.out for name in (*shown, "head had random weights"))
     origin = read_origin("mine")
     assert origin is not None
     assert origin.settings["masked_share"] == 0.3

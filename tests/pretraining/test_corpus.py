@@ -1,4 +1,4 @@
-"""What is in a corpus, and what is left out of it."""
+"""What is in a corpus, and which texts it leaves out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def everything(corpus: Corpus) -> set[str]:
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Path:
+def labeled(tmp_path: Path) -> Path:
     """60 rows with a label each, two of them with the same text."""
     rows = [f"film {number} was seen,{CLASSES[number % 3]}" for number in range(58)]
     rows += ["film 0  was seen,good", "film 1 was seen,bad"]
@@ -241,10 +241,10 @@ def test_a_ready_made_test_part_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_labelled_data_lose_the_test_rows_that_train_would_have(labelled: Path, seed: int) -> None:
-    dataset = finetext.read(labelled)
+def test_labeled_data_lose_the_test_rows_that_train_would_have(labeled: Path, seed: int) -> None:
+    dataset = finetext.read(labeled)
     parts = finetext.split(dataset, seed=seed)
-    corpus = read_corpus(labelled, seed=seed)
+    corpus = read_corpus(labeled, seed=seed)
     test = {" ".join(text.split()) for text in parts.test.texts}
     kept = [text for text in dataset.texts if " ".join(text.split()) not in test]
     assert everything(corpus) <= set(kept)
@@ -252,9 +252,9 @@ def test_labelled_data_lose_the_test_rows_that_train_would_have(labelled: Path, 
     assert corpus.excluded["test"] == len(dataset) - len(kept)
 
 
-def test_rows_without_a_label_stay_and_the_test_rows_of_the_others_go(labelled: Path) -> None:
-    rows = labelled.read_text() + "".join(f"unseen {number},\n" for number in range(20))
-    path = labelled.with_name("some.csv")
+def test_rows_without_a_label_stay_and_the_test_rows_of_the_others_go(labeled: Path) -> None:
+    rows = labeled.read_text() + "".join(f"unseen {number},\n" for number in range(20))
+    path = labeled.with_name("some.csv")
     path.write_text(rows)
     test = finetext.split(finetext.read(path, settings=ReadSettings(drop_unlabelled=True))).test
     found = everything(read_corpus(path))
@@ -292,11 +292,11 @@ def test_a_run_of_changed_data_is_refused(
         read_corpus(workplace / "run")
 
 
-def test_texts_of_other_data_are_excluded(labelled: Path) -> None:
+def test_texts_of_other_data_are_excluded(labeled: Path) -> None:
     texts = [*LINES, "film  3 was seen", "film 4 was seen"]
-    corpus = read_corpus(texts, CorpusSettings(exclude=(labelled, LINES[:3])))
+    corpus = read_corpus(texts, CorpusSettings(exclude=(labeled, LINES[:3])))
     assert everything(corpus) == set(LINES[3:])
-    assert corpus.excluded == {f"that occur in {labelled}": 2, "that occur in texts": 3}
+    assert corpus.excluded == {f"that occur in {labeled}": 2, "that occur in texts": 3}
 
 
 def test_test_rows_known_from_elsewhere_are_left_out() -> None:

@@ -40,13 +40,16 @@ def test_an_origin_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format_version": 1, "kind": "adapted"}'])
-def test_a_damaged_origin_is_told(tmp_path: Path, text: str) -> None:
+def test_damaged_records_are_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "origin.json").write_text(text)
     with pytest.raises(ModelError, match=r"origin\.json is damaged"):
         read_origin(tmp_path)
+    (tmp_path / "corpus.npy").write_text(text)
+    with pytest.raises(ModelError, match=r"corpus\.npy is damaged"):
+        texts_in_corpus(tmp_path, ["one"])
 
 
-def test_the_origin_of_a_newer_version_is_told(tmp_path: Path) -> None:
+def test_origin_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     write_origin(tmp_path, ORIGIN)
     values = json.loads((tmp_path / "origin.json").read_text())
     (tmp_path / "origin.json").write_text(json.dumps(values | {"format_version": 9, "more": 1}))
@@ -61,9 +64,3 @@ def test_texts_of_the_corpus_are_counted_spaces_aside(tmp_path: Path) -> None:
     kept = np.load(tmp_path / "corpus.npy", allow_pickle=False)
     assert kept.dtype == np.uint64
     assert kept.tolist() == sorted(set(text_hashes(["one two", "three", "\ud800"]).tolist()))
-
-
-def test_a_damaged_record_of_the_corpus_is_told(tmp_path: Path) -> None:
-    (tmp_path / "corpus.npy").write_bytes(b"nothing of the kind")
-    with pytest.raises(ModelError, match=r"corpus\.npy is damaged"):
-        texts_in_corpus(tmp_path, ["one"])

@@ -93,10 +93,8 @@ def write_origin(folder: Path, origin: Origin) -> None:
 def text_hashes(texts: Iterable[str]) -> Hashes:
     """Return the (n,) hashes of texts whose white space does not count."""
     raw = (" ".join(text.split()).encode("utf-8", "surrogatepass") for text in texts)
-    return np.array(
-        [int.from_bytes(blake2b(of, digest_size=8).digest(), "little") for of in raw],
-        dtype=np.uint64,
-    )
+    digests = b"".join(blake2b(of, digest_size=8).digest() for of in raw)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def write_corpus_hashes(folder: Path, texts: Iterable[str]) -> None:

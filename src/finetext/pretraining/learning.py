@@ -92,12 +92,7 @@ class LanguageModel:
 
 @dataclass(frozen=True)
 class Adapted:
-    """An encoder that was made.
-
-    Attributes:
-        folder: what `--encoder` and `Finetune(encoder=...)` take.
-        origin: how it was made, and its figures on held-out text.
-    """
+    """An encoder that was made: the folder that `--encoder` takes, and how it was made."""
 
     folder: Path
     origin: Origin
@@ -117,10 +112,7 @@ def make_from(
     resume: bool,
     listener: Listener | None,
 ) -> Adapted:
-    """Check what can be checked, read the corpus and train on it; raises as `adapt`.
-
-    The folder is that of the checkpoints of the context.
-    """
+    """Check what can be checked, read the corpus, and train in the folder of the checkpoints."""
     kept = context.checkpoints
     assert kept is not None
     if not kept.every_seconds > 0:
@@ -161,11 +153,7 @@ def make_encoder(
     context: FitContext,
     resume: bool = False,
 ) -> Adapted:
-    """Train a language model and write an encoder folder, whole or not at all.
-
-    An unfinished encoder with the same settings is resumed, or a finished one returned as it is,
-    if `resume` is true.
-    """
+    """Train a language model and write its folder, whole or not at all; or resume or return it."""
     import torch
 
     asked = _asked(asdict(settings), corpus.described(), context.seed)  # type: ignore[call-overload]
@@ -214,8 +202,7 @@ def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) ->
     """Return what determines an encoder, in the types of JSON; precision may change."""
     known = {"seed": seed, "corpus": corpus["content_hash"], "in_order": corpus["in_order"]}
     asked = {name: of for name, of in settings.items() if name != "precision"} | known
-    plain: dict[str, Any] = json.loads(json.dumps(asked))
-    return plain
+    return dict(json.loads(json.dumps(asked)))
 
 
 def _finished(out: Path, asked: Mapping[str, Any], context: FitContext) -> Adapted:
