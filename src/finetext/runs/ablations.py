@@ -7,7 +7,7 @@ pretrained from those. It is a method like any other, so it can have an ablation
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -25,24 +25,13 @@ from finetext.runs.recipe import ADAPTED, Recipe
 _SUFFIXES: Final[Mapping[str, str]] = {"adapted": "unadapted", "pretrained": "random"}
 
 
-@dataclass(frozen=True)
-class Parent:
-    """How an encoder was made, and from which; that is `random:FOLDER` for random weights."""
-
-    kind: Kind
-    encoder: str
-
-
 def uses_adapted(recipe: Recipe) -> bool:
     """Return whether a method takes the encoder that the run adapts."""
     return ADAPTED in map(encoder_of, recipe.methods.values())
 
 
 def with_encoder(recipe: Recipe, adapted: str | None = None) -> dict[str, Method]:
-    """Return the methods with an encoder that can be loaded in the place of "adapted".
-
-    That is the folder `adapted`, or the encoder to adapt: tokenizer and context are the same.
-    """
+    """Return the methods with an encoder that can be loaded in the place of "adapted"."""
     place = adapted or (recipe.adapt.encoder if recipe.adapt is not None else ADAPTED)
     return {
         name: _with(method, place) if encoder_of(method) == ADAPTED else method
@@ -51,29 +40,27 @@ def with_encoder(recipe: Recipe, adapted: str | None = None) -> dict[str, Method
 
 
 def with_ablation_baselines(recipe: Recipe) -> tuple[dict[str, Method], list[Finding]]:
-    """Return the methods, each followed by the ablation baseline that it needs and lacks.
-
-    There is a finding on each ablation baseline that cannot be fitted.
-    """
+    """Return the methods, each followed by the ablation baseline that it needs and lacks."""
     methods, findings = dict[str, Method](), list[Finding]()
     waiting, known = list(recipe.methods.items()), dict(recipe.methods)
     while waiting:
         name, method = waiting.pop(0)
         methods[name] = method
         parent = _parent(method, recipe)
-        if parent is None or _baseline_in(known, method, parent) is not None:
+        if parent is None or _baseline_in(known, method, parent[1]) is not None:
             continue
-        baseline = _with(method, parent.encoder)
+        kind, encoder = parent
+        baseline = _with(method, encoder)
         if (reason := _refusal(method, baseline)) is not None:
-            begin = f"The gain of {NOUNS[parent.kind]} for {name} cannot be measured:"
-            if parent.kind == "pretrained":
+            begin = f"The gain of {NOUNS[kind]} for {name} cannot be measured:"
+            if kind == "pretrained":
                 message = f"{begin} {method.name} does not take random weights."
                 findings.append(Finding("note", "no-twin", message))
             else:
                 message = f"{begin} the encoder before cannot be used: {reason}"
                 findings.append(Finding("warning", "no-twin", message))
             continue
-        begin = f"{name}-{_SUFFIXES[parent.kind]}"
+        begin = f"{name}-{_SUFFIXES[kind]}"
         names = (begin if number == 1 else f"{begin}-{number}" for number in count(1))
         free = next(of for of in names if of not in known)
         known[free] = baseline
@@ -85,9 +72,9 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
     """Return method to its ablation baseline, for the methods that have one."""
     found = {}
     for name, method in recipe.methods.items():
-        parent = _parent(method, recipe)
-        baseline = None if parent is None else _baseline_in(recipe.methods, method, parent)
-        if baseline is not None:
+        if (parent := _parent(method, recipe)) is None:
+            continue
+        if (baseline := _baseline_in(recipe.methods, method, parent[1])) is not None:
             found[name] = baseline
     return found
 
@@ -98,27 +85,17 @@ def encoder_gains(
     on_test: Mapping[str, Predictions],
     before: Mapping[str, float],
 ) -> tuple[EncoderGain, ...]:
-    """Return the comparison of each finished method with its ablation baseline on test rows.
-
-    `before` is what `seconds_before` returns.
-    """
+    """Return the comparison of each finished method with its ablation baseline on test rows."""
     gains = []
     for name, baseline in ablation_baselines(recipe).items():
         if name not in entries or baseline not in entries:
             continue
         parent = _parent(recipe.methods[name], recipe)
         assert parent is not None
-        gains.append(
-            EncoderGain(
-                method=name,
-                beside=baseline,
-                kind=parent.kind,
-                comparison=compare(on_test[name], on_test[baseline], recipe.metric, recipe.seed),
-                seconds=entries[name].seconds_to_train,
-                seconds_beside=entries[baseline].seconds_to_train,
-                seconds_before=before[name] - before[baseline],
-            )
-        )
+        compared = compare(on_test[name], on_test[baseline], recipe.metric, recipe.seed)
+        own, other = (entries[of].seconds_to_train for of in (name, baseline))
+        extra = before[name] - before[baseline]
+        gains.append(EncoderGain(name, baseline, parent[0], compared, own, other, extra))
     return tuple(gains)
 
 
@@ -153,34 +130,31 @@ def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
 
 
 def origin_of(encoder: str) -> Origin | None:
-    """Return how the encoder in a folder was made; None for an alias, a Hub name, other folders.
-
-    Raises a ModelError if the record is damaged.
-    """
+    """Return how the encoder in a folder was made; None for an alias, a Hub name, other folders."""
     return None if is_alias(encoder) else read_origin(Path(encoder).expanduser())
 
 
-def _parent(method: Method, recipe: Recipe) -> Parent | None:
+def _parent(method: Method, recipe: Recipe) -> tuple[Kind, str] | None:
+    """Return how an encoder was made, and from which, or `random:FOLDER` for random weights."""
     encoder = encoder_of(method)
     if encoder == ADAPTED:
         assert recipe.adapt is not None
-        return Parent("adapted", recipe.adapt.encoder)
+        return "adapted", recipe.adapt.encoder
     origin = None if encoder is None else origin_of(encoder)
     if origin is None:
         return None
-    return Parent(origin.kind, origin.base if origin.kind == "adapted" else f"{PREFIX}{encoder}")
+    return origin.kind, origin.base if origin.kind == "adapted" else f"{PREFIX}{encoder}"
 
 
-def _baseline_in(methods: Mapping[str, Method], method: Method, parent: Parent) -> str | None:
+def _baseline_in(methods: Mapping[str, Method], method: Method, parent: str) -> str | None:
     """Return the name of the ablation baseline of a method, or None."""
-    baseline = _with(method, parent.encoder)
-    if baseline == method:  # the encoder replaced the one it was made from
+    if _with(method, parent) == method:  # the encoder replaced the one it was made from
         return None
     for name, other in methods.items():
         encoder = encoder_of(other)
         if encoder is None or type(other) is not type(method):
             continue
-        is_same = encoder == parent.encoder or _place(encoder) == _place(parent.encoder)
+        is_same = encoder == parent or _place(encoder) == _place(parent)
         if _with(other, "") == _with(method, "") and is_same:
             return name
     return None

@@ -45,13 +45,10 @@ class FitLog:
         for step in self._log.steps:
             with suppress(ValueError, KeyError, TypeError):
                 training = Training(step["method"], step["labels"], step["seed"])
-                self._fits[training] = Fit(
-                    str(step["rung"]),
-                    int(step["rows"]),
-                    _number(step["score"]),
-                    tuple(map(_number, step["replicates"])),
-                    float(step["seconds"]),
-                )
+                rows, seconds = int(step["rows"]), float(step["seconds"])
+                score, *replicates = map(_number, (step["score"], *step["replicates"]))
+                fit = Fit(str(step["rung"]), rows, score, tuple(replicates), seconds)
+                self._fits[training] = fit
 
     def get(self, training: Training) -> Fit | None:
         """Return the result of a training, or None if it is still to be done."""
@@ -87,15 +84,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Growing:
-    """What is to be trained.
-
-    Attributes:
-        recipe: the methods, metric, seed and device.
-        splits: the frozen rows; those of test are not used.
-        sizes: labels of each share, rising.
-        trainings: how many times each method is trained on each size.
-        listener: receives progress.
-    """
+    """What is to be trained."""
 
     recipe: Recipe
     splits: Splits
@@ -104,12 +93,7 @@ class Growing:
     listener: Listener
 
     def fits(self, log: FitLog) -> dict[str, list[list[Fit]]]:
-        """Return the results of each method for each size; what the log has is not done again.
-
-        Raises:
-            RunError: a training failed; the message says how to resume.
-            KeyboardInterrupt: it was stopped; the message says how to resume.
-        """
+        """Return the results of each method for each size; what the log has is not done again."""
         tasks = list(self._tasks())
         clock = _Clock(tasks, log)
         title = metric_for(self.recipe.metric, self.splits.scheme).title
@@ -124,7 +108,13 @@ class Growing:
                 try:
                     fit = self._fit(task, share, f"{clock.done + 1} of {len(tasks)}")
                 except (FinetextError, KeyboardInterrupt) as error:
-                    raise _with_advice(error, task, clock) from error
+                    kept = (
+                        f"{clock.done} of {len(tasks)} trainings are kept in {log.folder}; "
+                        f"{HOW_TO_RESUME}"
+                    )
+                    if isinstance(error, KeyboardInterrupt):
+                        raise KeyboardInterrupt(f"{task} was stopped. {kept}") from error
+                    raise RunError(f"{task} failed: {error}. {kept}") from error
                 log.add(task.training, fit)
                 self.listener.say(
                     f"{task}: {title} {fit.score:.3f} in {duration(fit.seconds)} "
@@ -171,10 +161,7 @@ class Growing:
 
 @dataclass
 class _Clock:
-    """How many trainings are done, and how long the others will take.
-
-    A method is taken to need as long for each row as in its latest training.
-    """
+    """How many trainings are done, and how long the others will take."""
 
     tasks: list[Task]
     log: FitLog
@@ -193,14 +180,3 @@ class _Clock:
             return told
         seconds = sum(self.pace[other.name] * other.training.labels for other in left)
         return f"{told}, about {duration(seconds)} to go"
-
-
-def _with_advice(error: BaseException, task: Task, clock: _Clock) -> BaseException:
-    """Return the same error with a message that says what is kept and how to resume."""
-    kept = (
-        f"{clock.done} of {len(clock.tasks)} trainings are kept in {clock.log.folder}; "
-        f"{HOW_TO_RESUME}"
-    )
-    if isinstance(error, KeyboardInterrupt):
-        return KeyboardInterrupt(f"{task} was stopped. {kept}")
-    return RunError(f"{task} failed: {error}. {kept}")

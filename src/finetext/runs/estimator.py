@@ -35,7 +35,6 @@ class Targets:
     Attributes:
         form: "single" for one label a row; several as a "matrix" of 0 and 1, or as "lists".
         classes: (k,) the labels, sorted; column numbers for a matrix.
-        names: the k names that finetext gives them.
         columns: (n,) columns, or (n, k) of 0 and 1; empty for a loaded model.
     """
 
@@ -51,9 +50,14 @@ class Targets:
             raise ValueError(
                 "requires y to be passed, but the target y is None: give one label for each text"
             )
-        values = _values(y)
-        if not hasattr(values, "__len__") or len(values) != rows:
-            count = len(values) if hasattr(values, "__len__") else "no"
+        values = y
+        for method in ("toarray", "to_numpy"):  # a sparse matrix, a data frame or series
+            values = getattr(values, method)() if hasattr(values, method) else values
+        is_array = isinstance(values, list | tuple) or hasattr(values, "__array__")
+        if hasattr(values, "__iter__") and not is_array:
+            values = list(values)
+        count = len(values) if hasattr(values, "__len__") else "no"
+        if count != rows:
             raise ValueError(f"there are {rows} texts and {count} labels; each text needs one")
         if not rows:
             raise ValueError("there are no texts to learn from: 0 rows, at least 2 are needed")
@@ -130,12 +134,10 @@ class Targets:
         default = {"form": "lists" if scheme.multilabel else "single", "kind": "O"}
         known = {**default, **known} if isinstance(known, Mapping) else default
         classes = np.array(scheme.names, dtype=object)
+        makers: Any = {"b": "True".__eq__, "i": int, "u": int, "f": float}
         try:
-            if known["kind"] == "b":
-                classes = classes == "True"
-            elif known["kind"] in "iuf":
-                number = float if known["kind"] == "f" else int
-                classes = np.array([number(name) for name in scheme.names])
+            if known["kind"] in makers:
+                classes = np.array([makers[known["kind"]](name) for name in scheme.names])
         except (TypeError, ValueError) as error:
             raise ModelError(f"the labels of the model are not of their type: {error}") from None
         return cls(known["form"], classes, tuple(scheme.names), np.zeros(0, dtype=np.int64))
@@ -144,15 +146,6 @@ class Targets:
 def name_lists(rows: Iterable[Any]) -> list[list[str]]:
     """Return lists, tuples or sets of names as lists of strings."""
     return [[str(name) for name in (sorted(row) if isinstance(row, set) else row)] for row in rows]
-
-
-def _values(y: Any) -> Any:
-    for method in ("toarray", "to_numpy"):  # a sparse matrix, a data frame or series
-        if hasattr(y, method):
-            return getattr(y, method)()
-    if isinstance(y, list | tuple) or hasattr(y, "__array__"):
-        return y
-    return list(y) if hasattr(y, "__iter__") else y
 
 
 def _are_lists(values: Any) -> bool:
@@ -235,17 +228,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X and y do not fit together, or a parameter is invalid.
         """
-        from finetext.runs.fit import fit_rows
+        from finetext.runs.fit import fit_rows, watched
+        from finetext.runs.recipe import Recipe, ladder
 
         texts = _texts(X)
         targets, method, seed = Targets.of(y, len(texts)), self._method(), self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
         try:
-            self.classifier_ = fit_rows(
-                targets.dataset(texts), method, seed=int(seed), device=self.device,
-                held_out_size=self.validation_size or 0, is_shown=self.verbose,
-            )  # fmt: skip
+            recipe = Recipe(methods=ladder([method]), seed=int(seed), device=self.device)
+            rows, size = targets.dataset(texts), self.validation_size or 0
+            with watched(None, quiet=not self.verbose) as hears:
+                self.classifier_ = fit_rows(rows, method, recipe, hears, size)
         except DataError as error:
             raise ValueError(str(error)) from error
         self._targets, self.classes_ = targets, targets.classes
@@ -329,7 +323,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         kind = {"transformer": "finetune"}.get(classifier.kind, classifier.kind)
         known = [made_by.get("method"), kind]
         method = next((name for name in known if name in registry.names("methods")), "finetune")
-        estimator = cls(method, device=device, **_changed(made_by, method))
+        given, recorded = dict[str, Any](), made_by.get("hyperparameters")
+        if isinstance(recorded, Mapping):
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in recorded.items()}
+            for field in dataclasses.fields(registry.load("methods", method)):
+                if values.get(field.name, field.default) != field.default:
+                    given[field.name] = values[field.name]
+        estimator = cls(method, device=device, **given)
         estimator.classifier_ = classifier
         estimator._targets = Targets.loaded(made_by.get("sklearn"), classifier.scheme)
         estimator.classes_ = estimator._targets.classes
@@ -376,16 +376,6 @@ def _hyperparameters(method: Any) -> tuple[str, ...] | None:
     elif not isinstance(method, Method):
         return None
     return tuple(field.name for field in dataclasses.fields(method))
-
-
-def _changed(made_by: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Return the recorded hyperparameters that are not the defaults of the method."""
-    recorded = made_by.get("hyperparameters")
-    if not isinstance(recorded, Mapping):
-        return {}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in recorded.items()}
-    fields = dataclasses.fields(registry.load("methods", method))
-    return {f.name: values[f.name] for f in fields if values.get(f.name, f.default) != f.default}
 
 
 def _texts(given: Any) -> list[str]:

@@ -66,14 +66,6 @@ class Origin:
             return f"{self.run.folder.resolve().name}/{self.method}"
         return self.classifier.kind if self.model is None else self.model.resolve().name
 
-    @property
-    def where(self) -> str:
-        """What the rows are, for the model card: no folder of this machine."""
-        if self.data is None:
-            return "validation rows of the run"
-        is_named = isinstance(self.data, str | Path)
-        return f"rows of {Path(self.data).name}" if is_named else "rows that were given"
-
     @cached_property
     def recipe(self) -> Recipe:
         """Data, seed and decision rule of the run; the defaults without one."""
@@ -199,10 +191,9 @@ class ExportTerms:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if self.least_agreement is not None and not 0 <= self.least_agreement <= 1:
-            raise RecipeError(
-                f"the least agreement is a share from 0 to 1, not {self.least_agreement:g}"
-            )
+        least = self.least_agreement
+        if least is not None and not 0 <= least <= 1:
+            raise RecipeError(f"the least agreement is a share from 0 to 1, not {least:g}")
 
 
 def export(
@@ -262,8 +253,19 @@ def export(
         work = Path(temporary)
         new = exporter.make(origin.original, work)
         found = _compared(origin, new)
-        if found is not None:
-            _refuse_disagreement(found, exporter, terms, origin)
+        least = terms.least_agreement
+        least = exporter.least_agreement if least is None else least
+        if found is not None and found.agreement < least:
+            message = (
+                f"the export predicts the same labels as {origin.name} on {found.agreement:.2%} of "
+                f"{found.rows:,} {found.where}, less than the required {least:.2%}"
+            )
+            if not terms.force:
+                raise ModelError(
+                    f"{message}; nothing was written: --force keeps it, --least-agreement requires "
+                    "less"
+                )
+            origin.say(f"{message}; it is kept because of --force")
         _save(new.classifier, place, origin, found, work)
     return Exported(place, load_model(place, "cpu"), found)
 
@@ -295,34 +297,18 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
         models = [origin.model or save_model(origin.classifier, Path(temporary) / "original")]
         models.append(save_model(new.classifier, Path(temporary) / "export"))
         sizes = bytes_of(models[0]), bytes_of(models[1])
-    return compare_export(origin.original, new.classifier, rows, sizes, origin.where, new.remark)
-
-
-def _refuse_disagreement(
-    found: Compared, exporter: Exporter, terms: ExportTerms, origin: Origin
-) -> None:
-    """Refuse an export that agrees too little, or say so if it is forced."""
-    given = terms.least_agreement
-    least = exporter.least_agreement if given is None else given
-    if found.agreement >= least:
-        return
-    message = (
-        f"the export predicts the same labels as {origin.name} on {found.agreement:.2%} of "
-        f"{found.rows:,} {found.where}, less than the required {least:.2%}"
-    )
-    if not terms.force:
-        raise ModelError(
-            f"{message}; nothing was written: --force keeps it, --least-agreement requires less"
-        )
-    origin.say(f"{message}; it is kept because of --force")
+    where, data = "validation rows of the run", origin.data  # no folder of this machine
+    if data is not None:
+        named = isinstance(data, str | Path)
+        where = f"rows of {Path(data).name}" if named else "rows that were given"
+    return compare_export(origin.original, new.classifier, rows, sizes, where, new.remark)
 
 
 def _save(
     classifier: Classifier, place: Path, origin: Origin, found: Compared | None, work: Path
 ) -> None:
     """Write the model folder with the comparison, whole or not at all."""
-    known: dict[str, Any] = {}
-    record: dict[str, Any] = {}
+    known, record = dict[str, Any](), dict[str, Any]()
     if origin.model is not None and (origin.model / DESCRIPTION).is_file():
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}

@@ -12,7 +12,7 @@ from finetext.core.errors import FinetextError, MissingExtraError, RunError
 from finetext.core.types import Finding, Predicted
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.leaderboard import over_seeds
-from finetext.evaluation.metrics import Metric, metric_for
+from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
@@ -33,24 +33,18 @@ def finish(started: Started, fitted: Fitted) -> Run:
     """Evaluate and diagnose the run, and write model cards, report, leaderboard and verdict."""
     run, splits, recipe = evaluated(started, fitted), started.run.splits, started.recipe
     if "tfidf" in fitted:
+        name = f"{run.folder.name}/{run.best}"
+        predictions = fitted[run.best].predictions["validation"]
+        texts = tuple(splits.validation.texts)
         best = Predicted(
-            name=f"{run.folder.name}/{run.best}",
-            predictions=fitted[run.best].predictions["validation"],
-            texts=tuple(splits.validation.texts),
-            metric=recipe.metric,
-            run=run.folder,
-            method=run.best,
-            part="validation",
+            name, predictions, texts, recipe.metric, run.folder, run.best, part="validation"
         )
         diagnose(started, best, run.folder / fitted["tfidf"].entry.model)
     return _written(started, fitted, run)
 
 
 def finish_without(started: Started, fitted: Fitted, error: BaseException) -> str:
-    """Keep what was finished before a run failed or was stopped, without a report if stopped.
-
-    Returns what happened, where the finished methods are, and how to resume.
-    """
+    """Keep what was finished before a run failed or was stopped, without a report if stopped."""
     is_stopped, is_final = isinstance(error, KeyboardInterrupt), _would_fail_again(error)
     happened = f"{_at(started, fitted)} {_reason(started, error)}"
     lines, names = [happened], ", ".join(fitted)
@@ -77,7 +71,15 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     """
     recipe, folder = started.recipe, started.folder
     metric = metric_for(recipe.metric, started.run.splits.scheme)
-    best = max(fitted, key=lambda name: _goodness(fitted[name], metric))
+
+    def goodness(name: str) -> float:
+        """Return the metric on validation rows, as a mean over seeds; higher is better."""
+        over = over_seeds(fitted[name].entry, metric.name, "validation")
+        if over is None or math.isnan(over[0]):
+            return metric.goodness(fitted[name].predictions["validation"])
+        return over[0] if metric.higher_is_better else -over[0]
+
+    best = max(fitted, key=goodness)
     on_test = {name: one.predictions["test"] for name, one in fitted.items()}
     entries = {name: one.entry for name, one in fitted.items()}
     before = seconds_before(recipe, folder / ADAPTED)
@@ -85,16 +87,10 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     cheapest, comparisons = cheapest_not_worse(on_test, cost, best, recipe.metric, recipe.seed)
     noticed = [*unfinished, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
+    board, lacking = tuple(entries.values()), _unfinished(started, fitted)
+    gains = encoder_gains(recipe, entries, on_test, before)
     return Run(
-        folder,
-        tuple(entries.values()),
-        best,
-        cheapest,
-        recipe.metric,
-        comparisons,
-        unfinished=_unfinished(started, fitted),
-        findings=tuple(noticed),
-        paid=encoder_gains(recipe, entries, on_test, before),
+        folder, board, best, cheapest, recipe.metric, comparisons, lacking, tuple(noticed), gains
     )
 
 
@@ -124,14 +120,6 @@ def _unfinished(started: Started, fitted: Fitted) -> tuple[str, ...]:
         for name in started.recipe.methods
         if name not in fitted or len(fitted[name].entry.seeds) != seeds
     )
-
-
-def _goodness(fitted: FittedMethod, metric: Metric) -> float:
-    """Return the metric on validation rows, as a mean over seeds; higher is better."""
-    over = over_seeds(fitted.entry, metric.name, "validation")
-    if over is None or math.isnan(over[0]):
-        return metric.goodness(fitted.predictions["validation"])
-    return over[0] if metric.higher_is_better else -over[0]
 
 
 def _at(started: Started, fitted: Fitted) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,63 +70,39 @@ def fit(
         UnknownNameError: there is no method of that name.
     """
     recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
-    name = method if isinstance(method, str) else method.name
     check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     dataset = read_data((texts, labels), settings=ReadSettings(multilabel=several))
-    check_possible(recipe, dataset.scheme)
-    with _watched(listener) as hears:
-        for finding in dataset.findings:
-            hears.finding(finding)
-        return _fitted(dataset, recipe, name, hears)
+    with watched(listener) as hears:
+        return fit_rows(dataset, method, recipe, hears)
 
 
 def fit_rows(
     dataset: Dataset,
-    method: Method,
-    *,
-    seed: int = 0,
-    device: str = "auto",
+    method: str | Method,
+    recipe: Recipe,
+    hears: Listener,
     held_out_size: float = HELD_OUT,
-    is_shown: bool = True,
 ) -> Classifier:
-    """Train one method on labeled rows, as `fit` does; raises the same.
-
-    Args:
-        dataset: labeled rows.
-        method: with its hyperparameters.
-        seed: see `fit`.
-        device: see `fit`.
-        held_out_size: rows to hold out, as a share or a count; a tenth by default.
-        is_shown: whether a progress bar is shown, on a terminal or in a notebook.
-    """
-    recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
+    """Train a method of a recipe on labeled rows, as `fit` does; raises the same."""
     check_possible(recipe, dataset.scheme)
-    with _watched(None, quiet=not is_shown) as hears:
-        return _fitted(dataset, recipe, method.name, hears, held_out_size)
+    for finding in dataset.findings:
+        hears.finding(finding)
+    train, validation = held_out(dataset, recipe.seed, held_out_size)
+    name = method if isinstance(method, str) else method.name
+    classifier = recipe.methods[name].fit(train, validation, context_for(recipe, hears))
+    # On the rows that it was trained on, a classifier is overconfident.
+    return classifier if validation is train else calibrated(classifier, validation)[0]
 
 
 @contextmanager
-def _watched(listener: Listener | None, quiet: bool = False) -> Iterator[Listener]:
+def watched(listener: Listener | None, quiet: bool = False) -> Iterator[Listener]:
     """Yield the listener, or one that shows progress only."""
     screen = Screen(quiet)
-    if listener is not None:
-        yield listener
-        return
-    with screen.watching():
-        yield Listener(progress=screen.progress)
-
-
-def _fitted(
-    dataset: Dataset, recipe: Recipe, name: str, hears: Listener, size: float = HELD_OUT
-) -> Classifier:
-    train, validation = held_out(dataset, recipe.seed, size)
-    classifier = recipe.methods[name].fit(train, validation, context_for(recipe, hears))
-    if validation is train:  # on which the classifier is overconfident
-        return classifier
-    return calibrated(classifier, validation)[0]
+    with screen.watching() if listener is None else nullcontext():
+        yield listener or Listener(progress=screen.progress)
 
 
 def find_label_errors(
@@ -171,8 +147,7 @@ def find_label_errors(
     check_possible(recipe, dataset.scheme)
     with heard(listener) as hears:
         hears.say(dataset.description)
-        changed = data_changed(recipe, dataset)
-        for finding in [*dataset.findings, *([] if changed is None else [changed])]:
+        for finding in [*dataset.findings, *data_changed(recipe, dataset)]:
             hears.finding(finding)
         start = time.perf_counter()
         context = context_for(recipe, hears)
@@ -205,10 +180,7 @@ class RangeTest:
                 "learning rate must be below the highest"
             )
         if self.steps < FEWEST_STEPS:
-            raise RecipeError(
-                f"the range test has {self.steps} steps; use at least {FEWEST_STEPS}, better "
-                "about 100"
-            )
+            raise RecipeError(f"the range test has {self.steps} steps; use at least {FEWEST_STEPS}")
 
 
 def find_lr(
@@ -255,7 +227,7 @@ def find_lr(
     recipe = recipe_for(what, read=read, split=split, seed=seed)
     method = method or finetune_method(recipe)[1]
     recipe = replace(recipe, adapt=None, track=(), methods=ladder([method]))
-    with _watched(listener) as hears:
+    with watched(listener) as hears:
         dataset, splits = read_and_split(recipe, what, hears)
         for finding in dataset.findings:
             hears.finding(finding)
@@ -263,11 +235,7 @@ def find_lr(
 
 
 def finetune_method(recipe: Recipe) -> tuple[str, Finetune]:
-    """Return the first method of a recipe that is fine-tuned, with its name.
-
-    Raises:
-        RecipeError: there is none, or its encoder is one that the run adapts itself.
-    """
+    """Return the first method of a recipe that is fine-tuned, with its name."""
     for name, method in recipe.methods.items():
         if isinstance(method, Finetune):
             if method.encoder == ADAPTED:
@@ -289,8 +257,8 @@ def _range_test(
     batches = -(-len(train) // method.batch_size)
     if batches < FEWEST_BATCHES:
         message = (
-            f"{len(train)} training rows make {batches} {'batch' if batches == 1 else 'batches'} "
-            f"of {method.batch_size}, which the test sees again and again. The loss falls because "
+            f"{len(train)} training rows make {batches} batch{'es' if batches > 1 else ''} of "
+            f"{method.batch_size}, which the test sees again and again. The loss falls because "
             "they are memorized, and the suggestion may be too high; use more rows or smaller "
             "batches (finetune.batch_size)"
         )
@@ -298,9 +266,8 @@ def _range_test(
     with method.begun(train, context) as classifier:
         # Nothing is measured on validation rows, so any will do.
         task = method.task(classifier, train, train.select([0]), context)
-        context.say(
-            f"range test on {len(train):,} training rows, in batches of {method.batch_size}"
-        )
+        size = method.batch_size
+        context.say(f"range test on {len(train):,} training rows, in batches of {size}")
         with vocabulary_in_use(classifier.model, task.tables) as tables:
             return find_learning_rate(
                 classifier.model, replace(task.with_tables(tables), name="find-lr"), method,

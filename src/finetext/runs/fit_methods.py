@@ -106,8 +106,9 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
     """Fit a method on train, calibrate it on validation, predict test once, and write all."""
     place, seed, splits = started.folder / name, started.context.seed, started.run.splits
     with _attempt(place, started.context) as attempts:
-        classifier, predictions, seconds, test_seconds = _fit(name, method, started, attempts)
-        write_predictions(place / "predictions.parquet", predictions, _texts(started, predictions))
+        classifier, predictions, seconds, test_seconds = _fit(
+            name, method, started, attempts, place
+        )
         test = predictions["test"]
         scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
         write_json(place / "scores.json", scores)
@@ -126,23 +127,21 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
             bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
             model=f"{name}/model",
         )
-        found = to_json(attempts.findings)
-        written = {"entry": to_json(entry), "findings": found, "files": _sizes(place)}
-        write_json(place / ENTRY, written)
+        found, sizes = to_json(attempts.findings), _sizes(place)
+        write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
     return FittedMethod(entry, predictions, attempts.findings)
 
 
 def finished_method(name: str, folder: Path) -> FittedMethod | None:
-    """Return a method that was finished before, or None if it is to be fitted, or fitted again.
-
-    It is fitted again if a file is missing or has another size than when it was written.
-    """
+    """Return a method that was finished before, or None if it is to be fitted, or fitted again."""
     place = folder / name
     try:
         values = json.loads((place / ENTRY).read_text("utf-8"))
-        later = [file for file in values["files"] if Path(file).name in _WRITTEN_LATER]
-        wanted = {file: size for file, size in values["files"].items() if file not in later}
-        if not wanted.items() <= _sizes(place).items():
+        sizes = values["files"].items()
+        if (
+            not {of for of in sizes if Path(of[0]).name not in _WRITTEN_LATER}
+            <= _sizes(place).items()
+        ):
             return None
         read_description(place / "model")
         entry = from_json(LeaderboardEntry, values["entry"], ENTRY)
@@ -163,11 +162,7 @@ def finished_method(name: str, folder: Path) -> FittedMethod | None:
 def fit_seeds(
     fitted: Mapping[str, FittedMethod], methods: Mapping[str, Method], started: Started
 ) -> dict[str, FittedMethod]:
-    """Fit the methods with the further seeds of the recipe, and return them with all scores.
-
-    All methods are fitted with the second seed, then with the third, and so on. The predictions
-    are written to `METHOD/seed-NUMBER`, and no model; what was finished before is read.
-    """
+    """Fit the methods with the further seeds of the recipe, and return them with all scores."""
     first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
     if started.recipe.seeds == 1:
         return dict(fitted)
@@ -202,8 +197,8 @@ def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
         findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
         return from_json(SeedScores, values, ENTRY), findings
     with _attempt(place, started.context) as attempts:
-        _, predictions, seconds, _ = _fit(_with_seeds(name, [seed]), method, started, attempts)
-        write_predictions(place / "predictions.parquet", predictions, _texts(started, predictions))
+        shown = _with_seeds(name, [seed])
+        _, predictions, seconds, _ = _fit(shown, method, started, attempts, place)
         scores = SeedScores(seed, _values(predictions), seconds)
         write_json(place / ENTRY, to_json(scores) | {"findings": to_json(attempts.findings)})
     return scores, attempts.findings
@@ -243,10 +238,23 @@ def _attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
 
 
 def _fit(
-    name: str, method: Method, started: Started, attempts: Attempts
+    name: str, method: Method, started: Started, attempts: Attempts, place: Path
 ) -> tuple[Classifier, dict[SplitName, Predictions], float, float]:
-    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test."""
-    splits, context = started.run.splits, _named(attempts.context(), method.name, name)
+    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test.
+
+    The predictions are written to a file. A method speaks under the name it has in the run.
+    """
+    splits, context = started.run.splits, attempts.context()
+    say, find, own = context.say, context.find, f"{method.name}:"
+
+    def named(line: str) -> str:
+        return name + line.removeprefix(method.name) if line.startswith(own) else line
+
+    context = replace(
+        context,
+        say=lambda line: say(named(line)),
+        find=lambda finding: find(replace(finding, message=named(finding.message))),
+    )
     try:
         classifier = method.fit(splits.train, splits.validation, context)
     except BaseException:
@@ -257,27 +265,13 @@ def _fit(
     start = time.perf_counter()
     on_test = predict(classifier, splits.test)
     test_seconds = time.perf_counter() - start
-    return classifier, {"validation": on_validation, "test": on_test}, seconds, test_seconds
-
-
-def _named(context: FitContext, method: str, name: str) -> FitContext:
-    """Return a context in which what a method says of itself has the name it has in the run."""
-
-    def own(line: str) -> str:
-        return name + line.removeprefix(method) if line.startswith(f"{method}:") else line
-
-    return replace(
-        context,
-        say=lambda line: context.say(own(line)),
-        find=lambda finding: context.find(replace(finding, message=own(finding.message))),
-    )
-
-
-def _texts(
-    started: Started, predictions: Mapping[SplitName, Predictions]
-) -> dict[SplitName, list[str]]:
-    parts = started.run.splits.items()
-    return {name: part.texts for name, part in parts if name in predictions}
+    predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
+    texts: dict[SplitName, list[str]] = {
+        "validation": splits.validation.texts,
+        "test": splits.test.texts,
+    }
+    write_predictions(place / "predictions.parquet", predictions, texts)
+    return classifier, predictions, seconds, test_seconds
 
 
 def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:

@@ -88,10 +88,7 @@ def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:
-    """Return versions, processor, number of cores, device and threads, and seed.
-
-    Without a method that has an encoder, all runs on the CPU, and torch is not loaded.
-    """
+    """Return versions, processor, number of cores, device and threads, and seed."""
     arithmetic: dict[str, Any] = {"device": "cpu"}
     if any(hasattr(method, "encoder") for method in recipe.methods.values()):
         import torch
@@ -121,10 +118,7 @@ def _version(package: str) -> str | None:
 def record_models(
     folder: Path, recipe: Recipe, fitted: Mapping[str, FittedMethod], noticed: Sequence[Finding]
 ) -> None:
-    """Write scores, data and costs of each method into its model folder, and on its card.
-
-    A model folder can leave its run, so neither texts nor folders of the machine are recorded.
-    """
+    """Write scores, data and costs of each method into its model folder, and on its card."""
     described = json.loads((folder / "data.json").read_text("utf-8"))
     environment = json.loads((folder / "environment.json").read_text("utf-8"))
     before, diagnoses = seconds_before(recipe, folder / ADAPTED), read_diagnoses(folder)
@@ -132,6 +126,7 @@ def record_models(
     known = [(of["code"], of["severity"]) for of in described["findings"]]
     known += [(finding.code, finding.severity) for finding in noticed]
     codes = dict(Counter(code for code, severity in known if severity != "note"))
+    # A model folder can leave its run, so neither texts nor folders of the machine are recorded.
     for name, one in fitted.items():
         encoder = encoder_of(recipe.methods[name])
         others = {of: fitted[of] for of in BASELINES if of in fitted and of != name}
@@ -152,19 +147,17 @@ def record_models(
             record["slices"] = looked | {"worse": worse}
         if diagnoses.suspects is not None:
             record["suspects"] = len(diagnoses.suspects.suspects)
-        machine = _machine(environment, encoder is not None)
-        costs = _costs(one, before[name], machine)
-        record |= {"machine": machine, "costs": costs}
+        names = ("processor", "cores", "threads", "python")
+        machine = {of: environment[of] for of in names if environment.get(of)}
+        device = environment.get("device") if encoder else None  # others use the CPU alone
+        packages = {of: number for of, number in environment.get("packages", {}).items() if number}
+        machine |= {"device": device or "cpu", "packages": packages}
+        record |= {"machine": machine, "costs": _costs(one, before[name], machine)}
         write_record(folder / one.entry.model, finite(record))
 
 
 def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
-    """Return the published encoder that an encoder comes from.
-
-    Returns:
-        "model" (name on the Hub) or "name" (of a folder), "licence" and "languages" where known,
-        and "kind": "adapted", "pretrained" or "random" if the weights are not as published.
-    """
+    """Return the published encoder that an encoder comes from, as the model card shows it."""
     base: dict[str, Any] = {}
     if encoder == ADAPTED and recipe.adapt is not None:
         base["kind"], encoder = "adapted", recipe.adapt.encoder
@@ -198,15 +191,6 @@ def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:
     if first.startswith("hub:"):
         return known | {"hub": "/".join(first.removeprefix("hub:").split("/")[:2])}
     return known | {"name": re.split(r"[\\/]", first.partition("?")[0].rstrip("\\/"))[-1]}
-
-
-def _machine(environment: Mapping[str, Any], has_encoder: bool) -> dict[str, Any]:
-    """Return the machine; only methods with an encoder use another device than the CPU."""
-    names = ("processor", "cores", "threads", "python")
-    known = {name: environment[name] for name in names if environment.get(name)}
-    device = environment.get("device") if has_encoder else "cpu"
-    packages = {n: of for n, of in environment.get("packages", {}).items() if of}
-    return known | {"device": device or "cpu", "packages": packages}
 
 
 def _costs(fitted: FittedMethod, before: float, machine: Mapping[str, Any]) -> dict[str, Any]:

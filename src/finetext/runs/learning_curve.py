@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.console import heard
-from finetext.core.contracts import Listener, Method, encoder_of, hyperparameters
+from finetext.core.contracts import Listener, encoder_of, hyperparameters
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, ReadSettings, SplitSettings, made
 from finetext.core.types import Dataset, Splits
-from finetext.data.sources import sample_recipe
 from finetext.diagnosis.curve import Curve, checked_sizes, default_sizes
 from finetext.diagnosis.forecast import Measured, curve_from_fits
 from finetext.evaluation.metrics import metric_for
 from finetext.runs.curve_fits import FitLog, Growing
-from finetext.runs.recipe import ADAPTED, BASELINES, Recipe, ladder
-from finetext.runs.resolve import Methods, check_data, data_changed, read_and_split, run_name
+from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
+from finetext.runs.resolve import (
+    Methods,
+    check_data,
+    data_changed,
+    read_and_split,
+    recipe_for,
+    run_name,
+)
 from finetext.storage.locks import (
     CURVE_LOG,
     Held,
@@ -108,13 +114,11 @@ def learning_curve(
             holds those that were finished before.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    recipe = _recipe(what, methods)
-    recipe = replace(
-        recipe,
-        read=read or recipe.read,
-        split=split or recipe.split,
-        seed=recipe.seed if seed is None else seed,
-    )
+    if methods is None and not isinstance(what, Recipe):
+        methods = BASELINES
+    recipe = recipe_for(what, methods, read, split, seed)
+    if isinstance(what, Mapping):  # several files, none of which names the folder
+        recipe = replace(recipe, source=None)
     with heard(listener) as hears:
         place = Place(None if out is None else Path(out), resume)
         return grow(what, recipe, settings or CurveSettings(), place, hears)[1]
@@ -132,7 +136,13 @@ class Place:
         if self.out is None:
             check_writable(Path("runs"))
         else:
-            check_folder(self.out, self.resume, _held)
+            check_folder(
+                self.out,
+                self.resume,
+                lambda folder: (
+                    ("a learning curve", True) if read_header(folder / CURVE_LOG) else None
+                ),
+            )
 
     @contextmanager
     def claimed(self, name: str, header: Mapping[str, Any], hears: Listener) -> Iterator[Path]:
@@ -179,8 +189,7 @@ def grow(
     recipe = replace(recipe, adapt=None, track=())
     place.check()
     dataset, splits = read_and_split(recipe, what, hears)
-    changed = data_changed(recipe, dataset)
-    check_data(recipe, splits, hears, [] if changed is None else [changed])
+    check_data(recipe, splits, hears, data_changed(recipe, dataset))
     measured = _measured(recipe, settings, splits)
     hears.say(
         f"{measured.rows:,} validation rows to measure on; {len(splits.test):,} test rows stay "
@@ -196,31 +205,10 @@ def grow(
         return folder, curve
 
 
-def _recipe(what: Any, methods: Methods | None) -> Recipe:
-    """Return the recipe with the methods that are named."""
-    if isinstance(what, Recipe):
-        if what.source is None:
-            raise RecipeError("the recipe names no data; give it a source, or pass the data")
-        recipe = what
-    else:
-        values = sample_recipe(what) if isinstance(what, str) else {}
-        # Only what has a name of its own gives that to the folder.
-        source = str(what) if isinstance(what, str | Path) else None
-        recipe = replace(Recipe.from_values(values), source=source)
-        methods = BASELINES if methods is None else methods
-    if methods is None:
-        return recipe
-    listed: Sequence[Any] = [methods] if isinstance(methods, str | Method) else list(methods)
-    chosen = methods if isinstance(methods, Mapping) else ladder(listed, recipe.methods)
-    return replace(recipe, methods=chosen)
-
-
 def _measured(recipe: Recipe, settings: CurveSettings, splits: Splits) -> Measured:
     train, validation = splits.train, splits.validation
-    if settings.sizes is None:
-        sizes = default_sizes(train, settings.steps)
-    else:
-        sizes = checked_sizes(train, settings.sizes)
+    asked = settings.sizes
+    sizes = checked_sizes(train, asked) if asked else default_sizes(train, settings.steps)
     groups = validation.groups
     units = len(validation) if groups is None else len(set(groups))
     metric = metric_for(recipe.metric, splits.scheme)

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 def write_predictions(
     path: Path, by_split: Mapping[SplitName, Predictions], texts: Mapping[SplitName, list[str]]
 ) -> None:
-    """Write the predictions of several splits into one Parquet file.
-
-    Columns: `id`, `split`, `text`, `truth` and `prediction` (a label, or a list of labels),
-    `group` where there are any, and `probability:LABEL` for each label. The label scheme and the
-    decision rule are in the metadata of the file.
-    """
+    """Write the predictions of several splits into one Parquet file."""
     parts = by_split.items()
     first = next(iter(by_split.values()))
     columns: dict[str, Any] = {
@@ -50,11 +45,7 @@ def write_predictions(
 
 
 def read_predictions(path: Path, split: SplitName) -> Predictions:
-    """Return the predictions of one split out of what `write_predictions` wrote.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
+    """Return the predictions of one split out of what `write_predictions` wrote."""
     table = read_rows(path, split)
     described = json.loads(table.schema.metadata[b"finetext"])
     scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])

@@ -77,11 +77,7 @@ SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """Return the values in a TOML file, with absolute paths of the files that lie beside it.
-
-    Raises:
-        RecipeError: the file is missing, or is not TOML.
-    """
+    """Return the values in a TOML file, with absolute paths of the files that lie beside it."""
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -107,14 +103,7 @@ def _found_beside(folder: Path, source: Any) -> Any:
 
 @dataclass(frozen=True)
 class Adapting:
-    """The section `[adapt]`: the encoder that a run adapts before it fits its methods.
-
-    Attributes:
-        settings: the encoder to start from, and the hyperparameters.
-        corpus: file, folder or data set of unlabeled text, or several; None (the default) takes
-            the texts of the training rows.
-        content_hash: hash of the corpus of an earlier run, or None; a change is reported.
-    """
+    """The section `[adapt]`; without a corpus the encoder adapts to the texts of training rows."""
 
     settings: Adaptation
     corpus: str | tuple[str, ...] | None = None
@@ -216,10 +205,12 @@ class Recipe:
         refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
         data = dict(_section(values, "data"))
         top |= {name: data.pop(name, None) for name in ("source", "content_hash")}
-        methods = {
-            name: _method(name, _section(_section(values, "methods"), name))
-            for name in _section(values, "methods")
-        }
+        methods = {}
+        for name in (sections := _section(values, "methods")):
+            settings = dict(_section(sections, name))
+            if (kind := settings.pop("method", name)) not in registry.names("methods"):
+                raise UnknownNameError("method", str(kind), registry.names("methods"))
+            methods[name] = made(f"[methods.{name}]", registry.load("methods", kind), settings)
         top |= {
             "read": made("[data]", ReadSettings, data),
             "split": made("[split]", SplitSettings, _section(values, "split")),
@@ -243,10 +234,7 @@ class Recipe:
             kind = {} if name == type(method).name else {"method": type(method).name}
             methods[name] = kind | hyperparameters(method)
         values: dict[str, Any] = {
-            "seed": self.seed,
-            "seeds": self.seeds,
-            "device": self.device,
-            "metric": self.metric,
+            **{name: getattr(self, name) for name in TOP if name not in KNOBS},
             **{name: of for name, of in _changed(self).items() if name in KNOBS},
             "data": {"source": self.source, "content_hash": self.content_hash}
             | _changed(self.read),
@@ -262,16 +250,7 @@ class Recipe:
 def ladder(
     methods: Iterable[str | Method], known: Mapping[str, Method] | None = None
 ) -> dict[str, Method]:
-    """Return methods by name; those of one kind are numbered: `finetune`, `finetune-2`, ...
-
-    Args:
-        methods: methods, and names of methods.
-        known: what a name stands for; any other name is the method of that name with its default
-            hyperparameters.
-
-    Raises:
-        UnknownNameError: there is no method of that name.
-    """
+    """Return methods by name; those of one kind are numbered: `finetune`, `finetune-2`, ..."""
     known, found = known or {}, dict[str, Method]()
     for given in methods:
         if not isinstance(given, str):
@@ -285,15 +264,6 @@ def ladder(
             name = f"{method.name}-{number}"
         found[name] = method
     return found
-
-
-def _method(name: str, values: Mapping[str, Any]) -> Method:
-    settings = dict(values)
-    kind = settings.pop("method", name)
-    if kind not in registry.names("methods"):
-        raise UnknownNameError("method", str(kind), registry.names("methods"))
-    method: Method = made(f"[methods.{name}]", registry.load("methods", kind), settings)
-    return method
 
 
 def _adapting(section: Mapping[str, Any]) -> Adapting:

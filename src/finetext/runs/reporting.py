@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Dataset, Finding, Predicted, Splits
+from finetext.core.types import Finding, Predicted
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
@@ -83,8 +83,7 @@ def read_diagnoses(run: Path) -> Diagnoses:
 def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
     """Find errors, slices, words and label errors, as far as that is quick, and keep them.
 
-    Errors and slices are those of validation rows by the best method, so that nothing is chosen by
-    test rows. Label errors are looked for in all rows, out-of-fold, with TF-IDF.
+    Errors and slices are those of validation rows, so that nothing is chosen by test rows.
     """
     from finetext.diagnosis.explain import class_words
     from finetext.diagnosis.losses import find_errors
@@ -110,9 +109,15 @@ def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
 
 def _suspects(model: Path, started: Started) -> Any:
     """Return the labels of all rows that look wrong to TF-IDF; None for too many rows."""
+    import datasets
+
     from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
 
-    rows, classifier = _all_rows(started.run.splits), load_model(model, "cpu")
+    splits, columns = started.run.splits, ("id", "text", "label", "group")
+    parts = [part.table for _, part in splits.items() if len(part)]
+    shared = [name for name in columns if all(name in part.column_names for part in parts)]
+    table = datasets.concatenate_datasets([part.select_columns(shared) for part in parts])
+    rows, classifier = replace(splits.train, table=table), load_model(model, "cpu")
     if len(rows) > MOST_ROWS or not isinstance(classifier, TfidfClassifier):
         return None
     start = time.perf_counter()
@@ -121,23 +126,8 @@ def _suspects(model: Path, started: Started) -> Any:
     return Suspects("tfidf", FOLDS, len(rows), suspects, time.perf_counter() - start)
 
 
-def _all_rows(splits: Splits) -> Dataset:
-    """Return the rows of all splits as one data set."""
-    import datasets
-
-    parts = [part.table for _, part in splits.items() if len(part)]
-    columns = ("id", "text", "label", "group")
-    shared = [name for name in columns if all(name in part.column_names for part in parts)]
-    table = datasets.concatenate_datasets([part.select_columns(shared) for part in parts])
-    return replace(splits.train, table=table)
-
-
 def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
-    """Write `report.html` of a finished run again, with all diagnoses made since.
-
-    `find` is called with a finding on each diagnosis that cannot be read, which the report has in
-    its place. Raises a RunError if the run is unfinished or damaged, or cannot be written.
-    """
+    """Write `report.html` of a finished run again, with all diagnoses made since."""
     opened = Run.open(run)
     data = report_data(opened)
     for finding in data.diagnoses.damaged:

@@ -41,17 +41,7 @@ DATA_COPY: Final = "data.parquet"
 
 @dataclass(frozen=True, eq=False)
 class ResolvedRun:
-    """All that a run depends on. Nothing changes it afterwards.
-
-    Attributes:
-        recipe: as `recipe.toml` has it: with absolute paths, ablation baselines, and the hashes of
-            data, corpus and costs. Data passed in Python are read from a copy in the run folder.
-        dataset: all rows.
-        splits: the same rows, frozen in three splits.
-        corpus: the texts to adapt an encoder to, or None.
-        name: the name of the run folder, after the source.
-        findings: what was noticed on the way.
-    """
+    """All that a run depends on, with the recipe as `recipe.toml` has it: paths are absolute."""
 
     recipe: Recipe
     dataset: Dataset
@@ -68,10 +58,7 @@ def recipe_for(
     split: SplitSettings | None = None,
     seed: int | None = None,
 ) -> Recipe:
-    """Return the recipe that is given, that of a sample or the default one, with other settings.
-
-    A name among the methods stands for the method that the recipe has under it, if it has one.
-    """
+    """Return the recipe that is given, that of a sample or the default one, with other settings."""
     if isinstance(what, Recipe):
         if what.source is None:
             raise RecipeError("the recipe names no data; give it a source, or pass the data")
@@ -90,10 +77,7 @@ def recipe_for(
 
 
 def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
-    """Refuse a device, tracker, encoder or setting that cannot be used, before any training.
-
-    Settings are checked against the labels once the scheme is known.
-    """
+    """Refuse a device, tracker, encoder or setting that cannot be used, before any training."""
     check_installed(recipe.track)
     if recipe.device not in ("auto", "cpu"):
         choose_device(recipe.device)
@@ -118,10 +102,7 @@ def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset,
 
 
 def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
-    """Return all that a run depends on: data, splits, corpus, methods, paths and hashes.
-
-    `what` are the data if the recipe has no source.
-    """
+    """Return all that a run depends on: data, splits, corpus, methods, paths and hashes."""
     recipe = _with_absolute_paths(recipe)
     methods, findings = with_ablation_baselines(recipe)
     recipe = replace(recipe, methods=methods)
@@ -132,35 +113,28 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     corpus, noticed = _corpus(recipe, splits)
     findings += noticed
     decide = recipe.decide.with_hash(splits.scheme)
-    if decide.costs is not None and recipe.decide.content_hash not in (None, decide.content_hash):
-        message = (
-            f"the costs in {decide.costs} have changed since this recipe was last run, so labels "
-            "are decided differently"
-        )
-        findings.append(Finding("warning", "costs-changed", message))
-    findings += seen_test_rows(recipe, splits.test)
-    if (changed := data_changed(recipe, dataset)) is not None:
-        findings.append(changed)
-    adapt = recipe.adapt
-    if adapt is not None and corpus is not None:
-        adapt = replace(adapt, content_hash=corpus.content_hash)
-    source, read = recipe.source, recipe.read
-    if source is None:
-        source, read = DATA_COPY, _reading_of_copy(dataset)
-    resolved = replace(
-        recipe, source=source, read=read, adapt=adapt, decide=decide,
-        content_hash=dataset.content_hash,
-    )  # fmt: skip
+    if decide.costs is not None:
+        hashes = recipe.decide.content_hash, decide.content_hash
+        costs, effect = f"costs in {decide.costs} have", ", so labels are decided differently"
+        findings += _changed("costs-changed", costs, hashes, effect)
+    findings += seen_test_rows(recipe, splits.test) + data_changed(recipe, dataset)
+    resolved = replace(recipe, decide=decide, content_hash=dataset.content_hash)
+    if recipe.adapt is not None and corpus is not None:
+        adapt = replace(recipe.adapt, content_hash=corpus.content_hash)
+        resolved = replace(resolved, adapt=adapt)
+    if recipe.source is None:
+        group = "group" if "group" in dataset.table.column_names else None
+        names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
+        read = ReadSettings(text="text", label="label", group=group, id="id")
+        read = replace(read, label_names=names, multilabel=several)
+        resolved = replace(resolved, source=DATA_COPY, read=read)
     return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
 
 
 def check_data(
     recipe: Recipe, splits: Splits, hears: Listener, noticed: Sequence[Finding] = ()
 ) -> tuple[list[Finding], Sequence[Lengths]]:
-    """Check the data; return all findings, those noticed before first, and the lengths of texts.
-
-    Raises a DataError if a finding is an error.
-    """
+    """Check the data; return all findings, those noticed before first, and the lengths of texts."""
     with counting_tokens(Material.of(splits), model_inputs(recipe), hears.progress) as material:
         findings = [*noticed, *check_material(material)]
         lengths = length_tables(material)
@@ -171,19 +145,21 @@ def check_data(
     return findings, lengths
 
 
-def data_changed(recipe: Recipe, dataset: Dataset) -> Finding | None:
+def data_changed(recipe: Recipe, dataset: Dataset) -> list[Finding]:
     """Return a warning if the data are not those that the recipe was last run on."""
-    if recipe.content_hash in (None, dataset.content_hash):
-        return None
-    message = "the data have changed since this recipe was last run, so the results will differ"
-    return Finding("warning", "data-changed", message)
+    hashes = recipe.content_hash, dataset.content_hash
+    return _changed("data-changed", "data have", hashes, ", so the results will differ")
+
+
+def _changed(code: str, what: str, hashes: tuple[str | None, ...], effect: str) -> list[Finding]:
+    if hashes[0] in (None, hashes[1]):
+        return []
+    message = f"the {what} changed since this recipe was last run{effect}"
+    return [Finding("warning", code, message)]
 
 
 def model_inputs(recipe: Recipe) -> list[tuple[str, int | None]]:
-    """Return the encoders of the methods, and where each method truncates a text.
-
-    Ablation baselines have the tokenizer of their method, so they are left out.
-    """
+    """Return the encoders of the methods, and where each method truncates a text."""
     left_out = set(ablation_baselines(recipe).values())
     return [
         (encoder, getattr(method, "max_length", None))
@@ -222,23 +198,9 @@ def _corpus(recipe: Recipe, splits: Splits) -> tuple[Corpus | None, list[Finding
     settings = CorpusSettings(ReadSettings(labelled=False), test=tuple(splits.test.texts))
     corpus = read_corpus(adapt.corpus or splits.train.texts, settings, recipe.seed)
     findings = [Finding("note", "corpus", f"Adapting: {corpus.summary()}."), *corpus.findings]
-    if adapt.content_hash not in (None, corpus.content_hash):
-        message = "the corpus has changed since this recipe was last run: results will differ"
-        findings.append(Finding("warning", "corpus-changed", message))
+    hashes = adapt.content_hash, corpus.content_hash
+    findings += _changed("corpus-changed", "corpus has", hashes, ": results will differ")
     return corpus, findings
-
-
-def _reading_of_copy(dataset: Dataset) -> ReadSettings:
-    """Return how to read the data from their copy in the run folder."""
-    scheme = dataset.scheme
-    return ReadSettings(
-        text="text",
-        label="label",
-        group="group" if "group" in dataset.table.column_names else None,
-        id="id",
-        label_names=None if scheme is None else {name: name for name in scheme.names},
-        multilabel=None if scheme is None else scheme.multilabel,
-    )
 
 
 def _source(what: Any) -> Any:
@@ -273,8 +235,6 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
 
 def _absolute_encoder(encoder: str) -> str:
     """Return the absolute path of an encoder in a folder, also after `random:`."""
-    prefix = PREFIX if encoder.startswith(PREFIX) else ""
-    name = encoder.removeprefix(prefix)
-    if is_alias(name) or preset_of(encoder):
-        return encoder
-    return prefix + absolute(name)
+    name = encoder.removeprefix(PREFIX)
+    is_published = is_alias(name) or preset_of(encoder)
+    return encoder if is_published else encoder.removesuffix(name) + absolute(name)

@@ -22,7 +22,6 @@ from finetext.storage.resume import check_same, differences
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
 _HASHES: Final = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
-_OR_ELSE: Final = "to resume, or start a new run in another folder"
 
 
 def held(folder: Path) -> Held:
@@ -38,17 +37,16 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
 
     Its findings and the order of its methods are those of its start; settings that change no
     result are those that are asked for.
-
-    Raises:
-        RecipeError: it has other settings.
-        RunError: it has other data or another split, or the folder is damaged.
     """
+    import pyarrow.parquet
+
     try:
         values = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
         recipe = _as_written(values, asked.recipe)
         described = json.loads((folder / "data.json").read_text("utf-8"))
         findings = tuple(map(finding_from_json, described["findings"]))
-        same_split = _split_in(folder) == split_columns(asked.splits)
+        table = pyarrow.parquet.read_table(folder / "splits.parquet")
+        same_split = table.to_pydict() == split_columns(asked.splits)
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
     except _UNREADABLE as error:
         raise RunError(
@@ -61,21 +59,18 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     compared = [_without(of, "data.", "adapt.corpus") for of in (was, now)]
     check_same(f"the run in {folder}", compared[0], compared[1])
     adapt, costs, scheme = asked.recipe.adapt, asked.recipe.decide, asked.splits.scheme
+    other = read = ""
     if adapt is not None and values["adapt"].get("content_hash") != adapt.content_hash:
-        raise RunError(
-            f"the corpus to adapt to is not the one that the run in {folder} started with. Put "
-            f"that back {_OR_ELSE}"
-        )
-    if values.get("decide", {}).get("content_hash") not in (None, costs.content_hash):
-        raise RunError(
-            f"the costs in {costs.costs} are not the ones that the run in {folder} started with. "
-            f"Put those back {_OR_ELSE}"
-        )
-    if known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
+        other = "the corpus to adapt to is not the one"
+    elif values.get("decide", {}).get("content_hash") not in (None, costs.content_hash):
+        other = f"the costs in {costs.costs} are not the ones"
+    elif known != (asked.dataset.content_hash, scheme.names, scheme.multilabel):
+        other = "the data are not the ones"
         read = "; ".join(line for line in differences(was, now) if line.startswith("data."))
+    if other:
         raise RunError(
-            f"the data are not the ones that the run in {folder} started with"
-            f"{f' ({read})' if read else ''}. Put those back {_OR_ELSE}"
+            f"{other} that the run in {folder} started with{f' ({read})' if read else ''}. Put "
+            "the original back to resume, or start a new run in another folder"
         )
     if not same_split:
         raise RunError(
@@ -86,11 +81,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
 
 
 def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | None:
-    """Return the folder of the run to resume: `out`, or among `runs/NAME`, `runs/NAME-2`, ...
-
-    It is the newest unfinished run that is the one asked for, else the newest finished one, or
-    None if there is none.
-    """
+    """Return the folder of the run to resume: `out`, or among `runs/NAME`, `runs/NAME-2`, ..."""
     found, others = ([out] if out is not None and is_started(out) else []), list[str]()
     for folder in _newest_first(asked.name) if out is None else ():
         try:
@@ -115,24 +106,12 @@ def _newest_first(name: str) -> list[Path]:
 
 
 def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:
-    """Return the recipe that is asked for, with data and order of methods as a run has them.
-
-    Its methods need no name in the registry, since they are those that were handed over.
-    """
+    """Return the recipe that is asked for, with data and order of methods as a run has them."""
     data = Recipe.from_values({"data": values["data"]})
     there = {name: of for name in values["methods"] if (of := asked.methods.get(name)) is not None}
     return replace(
         asked, source=data.source, read=data.read, content_hash=data.content_hash, methods=there
     )
-
-
-def _split_in(folder: Path) -> dict[str, list[str]]:
-    import pyarrow.parquet
-
-    columns: dict[str, list[str]] = pyarrow.parquet.read_table(
-        folder / "splits.parquet"
-    ).to_pydict()
-    return columns
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:

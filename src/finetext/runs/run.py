@@ -38,10 +38,7 @@ _THIS_PROGRAM: Final = secrets.token_hex(8)
 
 
 def record_access(run: Path, by: str, program: str | None = None) -> int:
-    """Record an access to the test rows, if the run folder can be written.
-
-    Returns the number of accesses, this one and the run's own evaluation included.
-    """
+    """Record an access to the test rows where possible; return their number, with the run's own."""
     before = len(accesses(run))
     line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
     if program is not None:
@@ -106,10 +103,8 @@ class Run:
         path = folder / "leaderboard.json"
         if not cls.is_at(folder):
             if is_started(folder):
-                raise RunError(
-                    f"the run in {folder} is unfinished: it has no {path.name} yet; resume it: "
-                    f"{resume_command(folder)}"
-                )
+                begin = f"the run in {folder} is unfinished: it has no {path.name} yet"
+                raise RunError(f"{begin}; resume it: {resume_command(folder)}")
             raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
         try:
             entries = json.loads(path.read_text("utf-8"))
@@ -235,10 +230,7 @@ def resume_command(folder: Path) -> str:
 
 
 def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
-    """Return the run folder and the method of a path, which may be a method's folder or model.
-
-    The method is None for the run folder itself; a path that is in no finished run gives None.
-    """
+    """Return the run folder and the method of a path, which may be a method's folder or model."""
     folder = Path(os.path.abspath(folder))
     if Run.is_at(folder):
         return folder, None
@@ -278,9 +270,8 @@ def load(
     if device not in (None, "auto", "cpu"):
         choose_device(str(device))
     wanted = None if precision is None else check_precision(precision)
-    found = Run.open(folder).classifier if is_run(folder) else None
-    device = device or "auto"
-    classifier = load_model(folder, device) if found is None else found(device=device)
+    run, device = Run.open(folder) if is_run(folder) else None, device or "auto"
+    classifier = load_model(folder, device) if run is None else run.classifier(device=device)
     if warning := warning_of(folder):
         say(warning)
     return classifier if wanted is None else classifier.with_precision(wanted)
@@ -332,10 +323,8 @@ def predicted_in(
         if method is not None:
             raise DataError(f"{source} is a table, not a run: leave out the method {method}")
         table = read_predicted_table(path, part)
-        return Predicted(
-            path.name, table.predictions, table.texts, USUAL_METRIC, findings=table.findings,
-            part=table.part,
-        )  # fmt: skip
+        known = (table.predictions, table.texts, USUAL_METRIC)
+        return Predicted(path.name, *known, findings=table.findings, part=table.part)
     run = Run.open(path)
     method = method or run.best
     predictions = stored_predictions(run, method, part)
@@ -343,12 +332,5 @@ def predicted_in(
         raise DataError(
             f"{path} has no predictions of {part} rows; a run keeps those of validation and test"
         )
-    return Predicted(
-        name=f"{path.resolve().name}/{method}",
-        predictions=predictions,
-        texts=tuple(run.texts(method, part)),
-        metric=run.metric,
-        run=path,
-        method=method,
-        part=part,
-    )
+    name, texts = f"{path.resolve().name}/{method}", tuple(run.texts(method, part))
+    return Predicted(name, predictions, texts, run.metric, path, method, part=part)
