@@ -17,7 +17,7 @@ from finetext import Finetune, Listener, Probe, Recipe, Run, Tfidf
 from finetext.core.contracts import ProgressEvent
 from finetext.core.errors import FinetextError, ModelError, RecipeError, RunError
 from finetext.pretraining.adapt import Adaptation
-from finetext.pretraining.folder import read_origin, texts_in_corpus
+from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
 from finetext.runs.recipe import ADAPTED, Adapting
 
 QUICK = Tfidf(inverse_regularisation=1.0)
@@ -40,13 +40,16 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return finetext.train(recipe, out=folder, listener=Listener())
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def short_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report of nothing, which takes no time."""
+    """Leave the report empty, which takes no time."""
     monkeypatch.setattr("finetext.report.report.render", lambda data: "")
 
 
-pytestmark = pytest.mark.usefixtures("short_report")
+def origin_in(run: Run) -> Origin:
+    origin = read_origin(run.folder / ADAPTED)
+    assert origin is not None
+    return origin
 
 
 def same(one: Run, other: Run) -> bool:
@@ -58,9 +61,8 @@ def same(one: Run, other: Run) -> bool:
     )
 
 
-def test_rungs_take_what_was_adapted(run: Run, tiny_encoder: Path) -> None:
-    origin = read_origin(run.folder / ADAPTED)
-    assert origin is not None
+def test_methods_use_the_adapted_encoder(run: Run, tiny_encoder: Path) -> None:
+    origin = origin_in(run)
     assert (origin.kind, origin.base) == ("adapted", str(tiny_encoder))
     model = json.loads((run.folder / "finetune/model/finetext.json").read_text())
     assert model["provenance"]["hyperparameters"]["encoder"] == str(run.folder / ADAPTED)
@@ -72,10 +74,8 @@ def test_rungs_take_what_was_adapted(run: Run, tiny_encoder: Path) -> None:
 
 
 def test_test_rows_are_not_in_the_corpus(run: Run) -> None:
-    place = run.folder / ADAPTED
-    origin = read_origin(place)
-    assert origin is not None
-    assert texts_in_corpus(place, run.texts("tfidf", "test")) == 0
+    origin = origin_in(run)
+    assert texts_in_corpus(run.folder / ADAPTED, run.texts("tfidf", "test")) == 0
     assert origin.corpus["excluded"]["test"] >= len(run.texts("tfidf", "test"))
     assert origin.corpus["with_test"] is False
     described = json.loads((run.folder / "data.json").read_text())
@@ -83,7 +83,7 @@ def test_test_rows_are_not_in_the_corpus(run: Run) -> None:
     assert "that occur in test rows" in note
 
 
-def test_the_report_tells_of_the_adaptation(run: Run) -> None:
+def test_report_has_the_adaptation(run: Run) -> None:
     (note,) = (of.message for of in run.findings if of.code == "adapted")
     assert "perplexity on held-out text" in note
     page = run.report.read_text()
@@ -91,7 +91,7 @@ def test_the_report_tells_of_the_adaptation(run: Run) -> None:
     assert 'id="paid"' in page
 
 
-def test_the_recipe_of_the_run_gives_it_again(run: Run, tmp_path: Path) -> None:
+def test_recipe_of_the_run_repeats_it(run: Run, tmp_path: Path) -> None:
     recipe = Recipe.from_file(run.folder / "recipe.toml")
     assert recipe.adapt is not None
     assert recipe.adapt.content_hash is not None
@@ -103,20 +103,19 @@ def test_the_recipe_of_the_run_gives_it_again(run: Run, tmp_path: Path) -> None:
     assert "corpus-changed" not in heard
 
 
-def test_without_a_corpus_it_is_the_training_rows(recipe: Recipe, run: Run, tmp_path: Path) -> None:
+def test_default_corpus_is_the_training_rows(recipe: Recipe, run: Run, tmp_path: Path) -> None:
     assert recipe.adapt is not None
     alone = replace(recipe, adapt=replace(recipe.adapt, corpus=None), methods={
         "probe": Probe(ADAPTED, max_length=16)
     })  # fmt: skip
     found = finetext.train(alone, out=tmp_path / "run", listener=Listener())
-    origin = read_origin(found.folder / ADAPTED)
-    assert origin is not None
+    origin = origin_in(found)
     assert origin.corpus["documents"] + origin.corpus["held_out"] == 42
     assert [pair.beside for pair in found.paid] == ["probe-unadapted"]
 
 
 @pytest.mark.parametrize("stage", ["adapt", "finetune"])
-def test_resumed_after_a_stop_at_another_place(
+def test_moved_run_is_resumed_after_a_stop(
     recipe: Recipe, run: Run, tmp_path: Path, stage: str
 ) -> None:
     def stop(event: ProgressEvent) -> None:
@@ -138,7 +137,7 @@ def test_resumed_after_a_stop_at_another_place(
     assert not (folder / ADAPTED / ".training").exists()
 
 
-def test_a_failure_is_told_as_that_of_the_adaptation(
+def test_failed_adaptation_is_reported(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: Any, **named: Any) -> None:
@@ -169,7 +168,7 @@ def test_not_resumed_with_another_corpus(
     assert same(moved, run)
 
 
-def test_a_corpus_that_changed_is_told(recipe: Recipe, tmp_path: Path) -> None:
+def test_changed_corpus_is_reported(recipe: Recipe, tmp_path: Path) -> None:
     assert recipe.adapt is not None
     other = replace(recipe, adapt=replace(recipe.adapt, content_hash="of another"))
     codes: list[str] = []
@@ -186,7 +185,7 @@ def test_a_corpus_that_changed_is_told(recipe: Recipe, tmp_path: Path) -> None:
     assert "corpus-changed" in codes
 
 
-def test_nothing_is_adapted_without_a_method_that_needs_it(recipe: Recipe, tmp_path: Path) -> None:
+def test_unused_adaptation_is_skipped(recipe: Recipe, tmp_path: Path) -> None:
     found: list[str] = []
     run = finetext.train(
         replace(recipe, methods={"tfidf": QUICK}), out=tmp_path / "run",
@@ -196,7 +195,7 @@ def test_nothing_is_adapted_without_a_method_that_needs_it(recipe: Recipe, tmp_p
     assert "adapt-unused" in found
 
 
-def test_mistakes_are_told_before_anything_is_written(
+def test_errors_are_raised_before_anything_is_written(
     recipe: Recipe, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     assert recipe.adapt is not None
@@ -211,7 +210,7 @@ def test_mistakes_are_told_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_line_can_change_the_section(
+def test_command_line_changes_the_section(
     command: Callable[..., Any], reviews: Path, tiny_encoder: Path
 ) -> None:
     Path("mine.toml").write_text(

@@ -26,21 +26,16 @@ def find(what: Any, method: Finetune, **how: Any) -> Any:
     return finetext.find_lr(what, method, TEST, listener=Listener(), **how)
 
 
-def test_the_suggestion_is_one_of_the_rates(reviews: Path, method: Finetune) -> None:
-    curve = find(reviews, method)
+def test_curve_of_a_seed(reviews: Path, method: Finetune) -> None:
+    curve = find(reviews, method, seed=3)
     assert curve.rates[0] == pytest.approx(1e-6)
     assert 10 <= len(curve.rates) == len(curve.losses) <= 20
-    assert curve.suggestion in curve.rates
-    assert curve.valley in curve.rates
+    assert {curve.suggestion, curve.valley} <= set(curve.rates)
+    assert find(reviews, method, seed=3) == curve != find(reviews, method, seed=4)
+    assert list(Path.cwd().iterdir()) == []
 
 
-def test_the_same_seed_gives_the_same_curve(reviews: Path, method: Finetune) -> None:
-    one, two = (find(reviews, method, seed=3) for _ in range(2))
-    assert one == two
-    assert find(reviews, method, seed=4) != one
-
-
-def test_only_the_training_rows_count(
+def test_only_training_rows_are_used(
     reviews: Path, method: Finetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.data.split import split
@@ -58,29 +53,20 @@ def test_only_the_training_rows_count(
     assert seen == [set(split(finetext.read(reviews), divided, 7).train.texts)]
 
 
-def test_texts_and_labels_will_do(topics: Any, method: Finetune) -> None:
+def test_texts_and_labels_as_data(topics: Any, method: Finetune) -> None:
     several = [[label] for label in topics.labels]
     for labels in (topics.labels, several):
         assert find((topics.texts, labels), method).suggestion > 0
 
 
-def test_nothing_is_written(reviews: Path, method: Finetune) -> None:
-    find(reviews, method)
-    assert list(Path.cwd().iterdir()) == []
-
-
-def test_few_rows_are_warned_of(topics: Any, method: Finetune) -> None:
+def test_only_few_rows_raise_a_warning(reviews: Path, topics: Any, method: Finetune) -> None:
     found: list[Any] = []
-    data = (topics.texts, topics.labels)
-    finetext.find_lr(data, method, TEST, listener=Listener(finding=found.append))
+    listener = Listener(finding=found.append)
+    finetext.find_lr(reviews, method, TEST, listener=listener)
+    assert found == []
+    finetext.find_lr((topics.texts, topics.labels), method, TEST, listener=listener)
     assert [finding.code for finding in found] == ["few-rows"]
     assert "19 training rows make 5 batches of 4" in found[0].message
-
-
-def test_enough_rows_are_not(reviews: Path, method: Finetune) -> None:
-    found: list[Any] = []
-    finetext.find_lr(reviews, method, TEST, listener=Listener(finding=found.append))
-    assert found == []
 
 
 @pytest.mark.parametrize(
@@ -92,17 +78,17 @@ def test_enough_rows_are_not(reviews: Path, method: Finetune) -> None:
         (RangeTest(steps=2.5), "the range test: steps = 2.5"),  # type: ignore[arg-type]
     ],
 )
-def test_a_test_of_no_use_is_refused(reviews: Path, test: RangeTest, message: str) -> None:
+def test_invalid_range_is_refused(reviews: Path, test: RangeTest, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         finetext.find_lr(reviews, Finetune(), test)
 
 
-def test_data_that_cannot_be_divided_are_refused(method: Finetune) -> None:
+def test_data_too_few_to_split_are_refused(method: Finetune) -> None:
     with pytest.raises(DataError, match="rows"):
         find((["a film", "a book", "a play"], ["x", "y", "z"]), method)
 
 
-def test_a_recipe_says_what_is_fine_tuned(reviews: Path, method: Finetune) -> None:
+def test_recipe_gives_the_method_and_the_seed(reviews: Path, method: Finetune) -> None:
     recipe = Recipe(source=str(reviews), methods=ladder([method]), seed=3)
     assert finetune_method(recipe) == ("finetune", method)
     curve = finetext.find_lr(recipe, test=TEST, listener=Listener())
@@ -126,7 +112,7 @@ def test_recipe_without_a_learning_rate_is_refused(values: dict[str, Any], messa
         finetext.find_lr(Recipe.from_values(values))
 
 
-def test_concat_pooling_has_a_rate_too(reviews: Path, tiny_encoder: Path, workplace: Path) -> None:
+def test_concat_pooling(reviews: Path, tiny_encoder: Path, workplace: Path) -> None:
     method = Finetune(encoder=str(tiny_encoder), batch_size=4, head="concat", discriminative=2.6)
     assert find(reviews, method).suggestion > 0
 
@@ -135,7 +121,7 @@ Command = Callable[..., Any]
 FAST = ("--lowest", "1e-6", "--steps", "20", "--set", "finetune.batch_size=4")
 
 
-def test_the_command_prints_a_number_and_how_to_use_it(
+def test_command_prints_the_rate_and_the_option(
     command: Command, reviews: Path, tiny_encoder: Path
 ) -> None:
     seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--out", "curve.png")
@@ -154,7 +140,7 @@ def test_the_command_prints_a_number_and_how_to_use_it(
     assert f"learning rate {rate}" in trained.err
 
 
-def test_the_command_gives_the_curve_as_json(
+def test_command_prints_the_curve_as_json(
     command: Command, reviews: Path, tiny_encoder: Path
 ) -> None:
     import json
@@ -190,9 +176,10 @@ def test_command_takes_the_method_of_a_recipe(
         (["--device", "tpu"], "not a device"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_command_reports_an_error_in_one_line(
     command: Command, reviews: Path, words: list[str], message: str
 ) -> None:
+    assert "name the data" in command("find-lr").err
     seen = command("find-lr", reviews, *words)
     assert seen.status == 2
     assert seen.out == ""
@@ -200,7 +187,7 @@ def test_a_mistake_is_told_in_one_line(
     assert len(seen.err.splitlines()) == 1
 
 
-def test_the_number_is_told_where_the_picture_cannot_be_written(
+def test_command_prints_the_rate_if_the_picture_cannot_be_written(
     command: Command, reviews: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(curve: Any, path: Path) -> None:
@@ -212,9 +199,3 @@ def test_the_number_is_told_where_the_picture_cannot_be_written(
     assert "learning rate: " in seen.out
     assert "picture" not in seen.out
     assert "the disk is full" in seen.err
-
-
-def test_no_data_are_told_of(command: Command) -> None:
-    seen = command("find-lr")
-    assert seen.status == 2
-    assert "name the data" in seen.err

@@ -32,18 +32,18 @@ def empty_folder(workplace: Path) -> Any:
 
 
 @pytest.mark.parametrize("labels", [LABELS, np.array(LABELS)])
-def test_texts_and_labels_in_a_classifier_out(labels: Any) -> None:
+def test_classifier_from_texts_and_labels(labels: Any) -> None:
     classifier = fit(TEXTS, labels, QUICK)
     answer = classifier("a dull and empty film")
     assert list(answer) == ["bad", "good"]
     assert sum(answer.values()) == pytest.approx(1.0)
 
 
-def test_a_name_stands_for_a_method_with_its_defaults() -> None:
+def test_name_of_a_method_gives_its_defaults() -> None:
     assert fit(TEXTS, LABELS, "majority")("x") == fit(TEXTS, LABELS, Majority())("x")
 
 
-def test_numbers_are_labels_too() -> None:
+def test_numbers_as_labels() -> None:
     classifier = fit(TEXTS, [int(label == "good") for label in LABELS], QUICK)
     assert max(classifier("a fine and moving film")) == "1"
 
@@ -53,7 +53,7 @@ def test_joined_names_are_one_label_unless_they_are_lists() -> None:
     assert fit(TEXTS, joined, QUICK).scheme.names == ("arts,film", "film,arts")
 
 
-def test_several_labels_get_thresholds() -> None:
+def test_multilabel_has_thresholds() -> None:
     labels = [["film", label] if n % 5 else [] for n, label in enumerate(LABELS)]
     classifier = fit(TEXTS, labels, QUICK)
     assert classifier.scheme.multilabel
@@ -61,7 +61,7 @@ def test_several_labels_get_thresholds() -> None:
     assert len(classifier.decision.thresholds or ()) == 3
 
 
-def test_rows_that_were_learned_from_calibrate_nothing() -> None:
+def test_training_rows_do_not_calibrate() -> None:
     classifier = fit(["a fine film", "a dull film"], ["good", "bad"], QUICK)
     assert classifier.decision == Decision()
 
@@ -80,7 +80,7 @@ def test_fine_tuning_a_tiny_encoder(tiny_encoder: Path) -> None:
     assert lines[0].startswith("finetune: ")
 
 
-def test_nobody_listens_off_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_off_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     fit(TEXTS, LABELS, QUICK)
     assert capfd.readouterr() == ("", "")
 
@@ -102,7 +102,7 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
 
 
 @pytest.mark.parametrize(("texts", "labels", "given", "kind", "said"), WRONG)
-def test_mistakes(
+def test_errors(
     texts: Any, labels: Any, given: dict[str, Any], kind: type[FinetextError], said: str
 ) -> None:
     with pytest.raises(kind, match=re.escape(said)):
@@ -125,7 +125,7 @@ def test_a_tenth_is_held_out_with_a_row_of_each_class(labels: list[str], seed: i
         assert len(held) == max(len(often), round(0.1 * len(labels)))
 
 
-def test_rare_labels_of_several_are_learned_from() -> None:
+def test_rare_labels_stay_in_training() -> None:
     labels = [["often", "once"] if n == 7 else (["often"] if n % 2 else ["too"]) for n in range(30)]
     for seed in range(5):
         train, held = held_out(read(([f"text {n}" for n in range(30)], labels)), seed)

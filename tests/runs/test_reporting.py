@@ -22,24 +22,22 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("noisy")
     words = {"good": ["fine", "moving", "bright"], "bad": ["dull", "empty", "slow"]}
     rows = [
-        (
-            f"a {words[label][n % 3]} film, the {words[label][n // 3 % 3]} one, {n}",
-            label,
-        )
+        (f"a {words[label][n % 3]} film, the {words[label][n // 3 % 3]} one, {n}", label)
         for n, label in enumerate(["good", "bad"] * 100)
     ]
     for n in (10, 51, 92, 133, 174):
         rows[n] = (rows[n][0], "bad" if rows[n][1] == "good" else "good")
-    finetext.train(
-        ([text for text, _ in rows], [label for _, label in rows]),
-        ["tfidf"],
-        out=folder / "run",
-        listener=finetext.Listener(),
-    )
+    data = ([text for text, _ in rows], [label for _, label in rows])
+    finetext.train(data, ["tfidf"], out=folder / "run", listener=finetext.Listener())
     return folder / "run"
 
 
-def test_a_run_is_looked_through_when_it_is_finished(noisy: Path) -> None:
+@pytest.fixture
+def copy(noisy: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(noisy, tmp_path / "a run")
+
+
+def test_finished_run_is_diagnosed(noisy: Path) -> None:
     found = read_diagnoses(noisy)
     assert found.errors is not None
     assert found.errors.part == "validation"
@@ -53,7 +51,7 @@ def test_a_run_is_looked_through_when_it_is_finished(noisy: Path) -> None:
     assert found.curve is None
 
 
-def test_the_report_is_written_anew_from_the_folder_alone(
+def test_report_is_written_from_the_folder_alone(
     noisy: Path, tmp_path: Path, command: Command
 ) -> None:
     run = tmp_path / "moved"
@@ -81,11 +79,8 @@ AGAIN = {
 
 @pytest.mark.parametrize("name", list(AGAIN))
 @pytest.mark.parametrize("broken", ["", "{}", "[1]", '{"x": ', "\0"])
-def test_what_is_damaged_is_left_out_and_named(
-    noisy: Path, tmp_path: Path, name: str, broken: str
-) -> None:
-    run = tmp_path / "a run"
-    shutil.copytree(noisy, run)
+def test_damaged_diagnosis_is_reported(copy: Path, name: str, broken: str) -> None:
+    run = copy
     (run / FOLDER / f"{name}.json").write_text(broken)
     found = read_diagnoses(run)
     assert getattr(found, name) is None
@@ -97,20 +92,15 @@ def test_what_is_damaged_is_left_out_and_named(
     assert again.format(f"'{run}'") in finding.message
 
 
-def test_a_value_of_another_type_is_a_damage_too(noisy: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(noisy, run)
-    path = run / FOLDER / "slices.json"
+def test_value_of_another_type_is_reported(copy: Path) -> None:
+    path = copy / FOLDER / "slices.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"looked_at": "many"}))
-    (finding,) = read_diagnoses(run).damaged
+    (finding,) = read_diagnoses(copy).damaged
     assert "slices.json is damaged (it cannot be read: looked_at: " in finding.message
 
 
-def test_a_damaged_file_does_not_stop_the_report(
-    noisy: Path, tmp_path: Path, command: Command
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(noisy, run)
+def test_report_leaves_out_a_damaged_diagnosis(copy: Path, command: Command) -> None:
+    run = copy
     (run / FOLDER / "words.json").write_text("{")
     seen = command("report", run)
     assert seen.status == 0
@@ -126,17 +116,15 @@ def test_a_damaged_file_does_not_stop_the_report(
     assert 'id="words"' in (run / "report.html").read_text()
 
 
-def test_a_damaged_run_has_no_report(noisy: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(noisy, run)
-    (run / "data.json").write_text("{}")
+def test_damaged_run_has_no_report(copy: Path, tmp_path: Path) -> None:
+    (copy / "data.json").write_text("{}")
     with pytest.raises(RunError, match="damaged"):
-        report(run)
+        report(copy)
     with pytest.raises(RunError, match="not the folder"):
         report(tmp_path)
 
 
-def test_too_few_rows_to_look_at_spoil_nothing(finished: Path) -> None:
+def test_run_with_few_rows_is_diagnosed(finished: Path) -> None:
     found = read_diagnoses(finished)
     assert found.slices is None or not found.slices.slices
     assert found.errors is not None
