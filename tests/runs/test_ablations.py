@@ -74,11 +74,13 @@ def test_baseline_of_a_pretrained_encoder(own: Make) -> None:
     assert "probe does not take random weights" in findings[0].message
 
 
-def test_baselines_of_an_adapted_pretrained_encoder(own: Make) -> None:
+def test_baselines_of_an_adapted_pretrained_encoder(own: Make, tmp_path: Path) -> None:
     folder = own("adapted", base=own("pretrained", "pretrained", ""))
     recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
     assert names(recipe) == ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
     assert with_baselines(recipe)[0] == recipe
+    assert [seconds_before(recipe, tmp_path)[name] for name in names(recipe)] == [1200, 600, 0]
+    assert model_inputs(recipe) == [(str(folder), 16)]  # baselines are not tokenized again
 
 
 def test_existing_baseline_is_used(own: Make, tiny_encoder: Path) -> None:
@@ -98,31 +100,21 @@ def test_plain_encoders_need_no_baseline(tiny_encoder: Path) -> None:
     assert with_baselines(recipe) == (recipe, [])
 
 
-def test_missing_base_is_reported(own: Make, tmp_path: Path) -> None:
-    recipe = recipe_of(finetune=tune(own("adapted", base=tmp_path / "gone")))
+@pytest.mark.parametrize(
+    ("base", "said"), [("gone", "gone"), ("adapted", "adapted replaced it in the same folder")]
+)
+def test_missing_or_replaced_base_is_reported(
+    own: Make, tmp_path: Path, base: str, said: str
+) -> None:
+    folder = own("adapted", base=tmp_path / base)
+    recipe = recipe_of(finetune=tune(folder))
     found, (finding,) = with_baselines(recipe)
     assert found == recipe
     assert (finding.severity, finding.code) == ("warning", "no-twin")
     assert "The gain of adaptation for finetune cannot be measured" in finding.message
-    assert "gone" in finding.message
-
-
-def test_replaced_base_is_reported(own: Make, tmp_path: Path) -> None:
-    folder = own("adapted", base=tmp_path / "adapted")
-    recipe = recipe_of(finetune=tune(folder))
-    found, (finding,) = with_baselines(recipe)
-    assert found == recipe
-    assert finding.code == "no-twin"
-    assert f"{folder} replaced it in the same folder" in finding.message
+    assert said in finding.message
     assert seconds_before(recipe, tmp_path)["finetune"] == 600
     assert model_inputs(recipe) == [(str(folder), 16)]
-
-
-def test_cost_includes_the_encoders_before(own: Make, tmp_path: Path) -> None:
-    folder = own("adapted", base=own("pretrained", "pretrained", ""))
-    recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
-    seconds = [seconds_before(recipe, tmp_path)[name] for name in names(recipe)]
-    assert seconds == [1200, 600, 0]
 
 
 def test_seen_test_rows_with_a_home_folder(
@@ -131,12 +123,6 @@ def test_seen_test_rows_with_a_home_folder(
     monkeypatch.setenv("HOME", str(own("adapted", texts=topics.texts[:3]).parent))
     (finding,) = seen_test_rows(recipe_of(finetune=tune("~/adapted")), topics)
     assert "3 test rows" in finding.message
-
-
-def test_baselines_are_not_tokenized_again(own: Make) -> None:
-    folder = own("adapted", base=own("pretrained", "pretrained", ""))
-    recipe, _ = with_baselines(recipe_of(finetune=tune(folder)))
-    assert model_inputs(recipe) == [(str(folder), 16)]
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +162,10 @@ def test_run_reports_the_gain(run: Run) -> None:
     assert 'id="paid"' in run.report.read_text()
 
 
-def test_cost_of_the_methods_of_a_run(run: Run) -> None:
+def test_recipe_of_a_run_gives_the_same_methods_and_costs(run: Run) -> None:
     recipe = Recipe.from_file(run.folder / "recipe.toml")
+    assert names(recipe) == ["finetune", "finetune-unadapted"]
+    assert with_baselines(recipe) == (recipe, [])
     expected = {"majority": 0, "tfidf": 0, "finetune": 600, "finetune-unadapted": 0}
     assert seconds_before(recipe, run.folder / "adapted") == expected
 
@@ -206,12 +194,6 @@ def test_damaged_origin_is_reported_before_anything_is_written(
     with pytest.raises(ModelError, match=r"origin\.json is damaged"):
         finetext.train(reviews, tune(folder), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_recipe_of_a_run_gives_the_same_methods(run: Run) -> None:
-    recipe = Recipe.from_file(run.folder / "recipe.toml")
-    assert names(recipe) == ["finetune", "finetune-unadapted"]
-    assert with_baselines(recipe) == (recipe, [])
 
 
 def test_run_is_resumed_with_its_baseline(run: Run, reviews: Path, tmp_path: Path) -> None:

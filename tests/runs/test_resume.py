@@ -132,19 +132,16 @@ def test_only_what_is_missing_is_done(reviews: Path, whole: Run, folder: Path) -
     assert scores(run) == scores(whole)
     assert run.findings == whole.findings == (NOTICED, NOTICED)
     assert "training was odd" in run.report.read_text()
-    names = set(content(folder))
-    assert names == set(content(whole.folder))
+    assert set(content(folder)) == set(content(whole.folder))
 
 
 def test_finished_run_is_left_as_it_is(reviews: Path, whole: Run) -> None:
-    run = whole
-    before, lines = content(run.folder), list[str]()
-    again = finetext.train(
-        reviews, METHODS, out=run.folder, resume=True, listener=Listener(lines.append)
-    )
-    assert again == run
-    assert lines[-1] == f"the run in {run.folder} is finished already"
-    assert content(run.folder) == before
+    folder, lines = whole.folder, list[str]()
+    before = content(folder)
+    listener = Listener(lines.append)
+    assert finetext.train(reviews, METHODS, out=folder, resume=True, listener=listener) == whole
+    assert lines[-1] == f"the run in {folder} is finished already"
+    assert content(folder) == before
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,12 @@ def finish(started: Started, fitted: Fitted) -> Run:
 def finish_without(started: Started, fitted: Fitted, error: BaseException) -> str:
     """Keep what was finished before a run failed or was stopped, without a report if stopped."""
     is_stopped, is_final = isinstance(error, KeyboardInterrupt), _would_fail_again(error)
-    happened = f"{_at(started, fitted)} {_reason(started, error)}"
+    missing = [name for name in started.recipe.methods if name not in fitted]
+    more = "a further seed" if _unfinished(started, fitted) else "the report"
+    step = missing[0] if missing else more
+    if not fitted and uses_adapted(started.recipe) and not is_finished(Path(started.adapted)):
+        step = "the adaptation"
+    happened = f"{step} {_reason(started, error)}"
     lines, names = [happened], ", ".join(fitted)
     if fitted and _unfinished(started, fitted):
         message = f"{happened}; the leaderboard has only what was finished before: {names}"
@@ -120,15 +125,6 @@ def _unfinished(started: Started, fitted: Fitted) -> tuple[str, ...]:
         for name in started.recipe.methods
         if name not in fitted or len(fitted[name].entry.seeds) != seeds
     )
-
-
-def _at(started: Started, fitted: Fitted) -> str:
-    """Return the step that ended early: adapting, a method, a further seed, or the report."""
-    if not fitted and uses_adapted(started.recipe) and not is_finished(Path(started.adapted)):
-        return "the adaptation"
-    missing = [name for name in started.recipe.methods if name not in fitted]
-    more = "a further seed" if _unfinished(started, fitted) else "the report"
-    return missing[0] if missing else more
 
 
 def _reason(started: Started, error: BaseException) -> str:

@@ -266,10 +266,7 @@ def _fit(
     on_test = predict(classifier, splits.test)
     test_seconds = time.perf_counter() - start
     predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-    texts: dict[SplitName, list[str]] = {
-        "validation": splits.validation.texts,
-        "test": splits.test.texts,
-    }
+    texts = {part: of.texts for part, of in splits.items() if part in predictions}
     write_predictions(place / "predictions.parquet", predictions, texts)
     return classifier, predictions, seconds, test_seconds
 

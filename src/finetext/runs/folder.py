@@ -174,13 +174,11 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
         source = resolve(encoder)
     except FinetextError:
         return base
-    if source.entry is not None:
-        known = source.entry
+    if (known := source.entry) is not None:
         about = {"licence": known.licence, "languages": known.languages}
         return base | {"model": known.source} | about
-    if Path(encoder).expanduser().is_dir():
-        return base | {"name": Path(encoder).expanduser().resolve().name}
-    return base | {"model": encoder}
+    place = Path(encoder).expanduser()
+    return base | ({"name": place.resolve().name} if place.is_dir() else {"model": encoder})
 
 
 def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,14 +159,9 @@ class Place:
         """Return the folder asked for, or the newest with the same data and settings."""
         if self.out is not None:
             return self.out if (self.out / CURVE_LOG).is_file() else None
-        newest = None
-        for number in count(1):
-            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-            if not folder.is_dir():
-                break
-            if header.items() <= (read_header(folder / CURVE_LOG) or {}).items():
-                newest = folder
-        return newest
+        folders = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in count(1))
+        there = [(of, read_header(of / CURVE_LOG) or {}) for of in takewhile(Path.is_dir, folders)]
+        return next((of for of, known in there[::-1] if header.items() <= known.items()), None)
 
 
 def _held(folder: Path) -> Held:

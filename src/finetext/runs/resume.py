@@ -83,7 +83,10 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
 def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | None:
     """Return the folder of the run to resume: `out`, or among `runs/NAME`, `runs/NAME-2`, ..."""
     found, others = ([out] if out is not None and is_started(out) else []), list[str]()
-    for folder in _newest_first(asked.name) if out is None else ():
+    numbered = re.compile(rf"{re.escape(asked.name)}(-\d+)?")
+    folders = Path("runs").iterdir() if out is None and Path("runs").is_dir() else iter(())
+    there = [of for of in folders if numbered.fullmatch(of.name) and is_started(of)]
+    for folder in sorted(there, key=lambda of: -(of / "recipe.toml").stat().st_mtime_ns):
         try:
             begun(folder, asked)
         except FinetextError as error:
@@ -96,13 +99,6 @@ def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | N
     for line in [*others, "there is no such run to resume, so a new one is started"]:
         hears.say(line)
     return None
-
-
-def _newest_first(name: str) -> list[Path]:
-    numbered = re.compile(rf"{re.escape(name)}(-\d+)?")
-    folders = Path("runs").iterdir() if Path("runs").is_dir() else iter(())
-    found = [folder for folder in folders if numbered.fullmatch(folder.name) and is_started(folder)]
-    return sorted(found, key=lambda of: (of / "recipe.toml").stat().st_mtime_ns, reverse=True)
 
 
 def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:
