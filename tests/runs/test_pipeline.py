@@ -148,14 +148,14 @@ def test_errors_leave_no_files(workplace: Path, reviews: Path) -> None:
     texts = [f"number {n} of a {'fine' if n % 3 else 'dull'} kind" for n in range(60)]
     several = (texts, [["1", "0"] if n % 3 else ["2"] for n in range(60)])
     wrong: list[tuple[Any, Any, str]] = [
-        (alike, None, ""),
+        (alike, None, "one class only"),
         (reviews, "tfdif", "did you mean 'tfidf'"),
         (reviews, [finetext.Probe(encoder="minlim")], "did you mean 'minilm'"),
         (Recipe(source=str(reviews), device="tpu"), None, "'tpu' is not a device"),
         (Recipe(source=str(reviews), metric="samples_f1"), None, "samples_f1"),
         (Recipe(), None, "names no data"),
         (workplace / "nothere.csv", None, "nothere.csv"),
-        ([], None, ""),
+        ([], None, "rows|data|texts"),
         (several, [finetext.Finetune(resample="over")], "resample needs one label per text"),
     ]
     for source, methods, said in wrong:
