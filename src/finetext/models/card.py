@@ -53,7 +53,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 
 def model_card(described: Mapping[str, Any], name: str = "") -> str:
-    """Return the text of `README.md`: Markdown after a YAML block of metadata."""
+    """Return the text of `README.md` for the content of `finetext.json` and a name on the Hub."""
     record, made = described.get("record", {}), described.get("provenance", {})
     costs, decision = record.get("costs", {}), described.get("decision", {})
     energy = costs.get("energy")
@@ -150,8 +150,7 @@ def grams_of_carbon(energy: Mapping[str, Any]) -> float:
 
 def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the block of https://huggingface.co/docs/hub/model-cards-co2 if energy is known."""
-    energy = record.get("costs", {}).get("energy")
-    if not energy:
+    if not (energy := record.get("costs", {}).get("energy")):
         return {}
     source = "upper bound: time x stated power limit, world average of power stations"
     block = {"emissions": float(f"{grams_of_carbon(energy):.3g}"), "source": source}
@@ -173,8 +172,7 @@ def _results(record: Mapping[str, Any]) -> list[Any]:
         value, low, high = (score.get(key) for key in ("value", "low", "high"))
         if value is None or not math.isfinite(value):
             continue
-        known = low is not None and high is not None
-        interval = f", 95% interval {low:.3f} to {high:.3f}" if known else ""
+        interval = "" if None in (low, high) else f", 95% interval {low:.3f} to {high:.3f}"
         found.append(
             EvalResult(
                 task_type=TASK,
@@ -203,8 +201,7 @@ def _interval(score: Mapping[str, Any] | None) -> str:
     value, low, high = ((score or {}).get(of) for of in ("value", "low", "high"))
     if value is None or not math.isfinite(value):
         return "-"
-    ends = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-    return f"{value:.3f}{ends}"
+    return f"{value:.3f}" + ("" if None in (low, high) else f" ({low:.3f} to {high:.3f})")
 
 
 def escaped(value: Any) -> str:
@@ -276,11 +273,10 @@ def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
     elif limits := decision.get("thresholds"):
         between = f"between {min(limits):.3g} and {max(limits):.3g}"
         rule = (
-            f"Each label is predicted from its own threshold, {between}"
-            if multilabel
-            else "The label with the highest ratio of probability to threshold "
-            f"({between}) is predicted"
+            f"The label with the highest ratio of probability to threshold ({between}) is predicted"
         )
+        if multilabel:
+            rule = f"Each label is predicted from its own threshold, {between}"
         said = [f"{rule}{aim}; the thresholds are in `finetext.json`."]
     elif multilabel:
         said = ["Each label is predicted from a probability of 0.5."]
@@ -288,10 +284,8 @@ def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
         said = ["The most probable label is predicted."]
     if least := decision.get("least"):
         ends = f" to {max(least):.3g}, by label" if max(least) > min(least) else ""
-        said.append(
-            f"It abstains: a text gets no label if that is less probable than {min(least):.3g}"
-            f"{ends}{aim}."
-        )
+        limit = f"{min(least):.3g}{ends}{aim}"
+        said.append(f"It abstains: a text gets no label if that is less probable than {limit}.")
     if decision.get("set_from") is not None and decision.get("coverage") is not None:
         said.append(
             f"Prediction sets hold every label from a probability of {decision['set_from']:.3g}; "

@@ -183,12 +183,8 @@ def compare_export(
 ) -> Compared:
     """Predict the same rows with both classifiers, in alternating parts and one text at a time.
 
-    Of more than 2,000 rows, which need no labels, as many are sampled. `sizes` are the bytes of the
-    files of each, and `where` says what the rows are.
-
-    Raises:
-        DataError: there are no rows, or one has a label that the model does not know.
-        ModelError: one of the two predicts something that is not a number.
+    Rows need no labels; `sizes` are the bytes of both. Raises a DataError without rows or for an
+    unknown label, and a ModelError if one of the two predicts something that is not a number.
     """
     if not len(rows):
         raise DataError(f"there are no rows to compare on ({where})")
@@ -231,13 +227,12 @@ def bytes_of(folder: Path) -> int:
 
 
 def _predicts_in_bf16(classifier: Classifier) -> bool:
-    if classifier.number_format is None:
-        return False
     import torch
 
     from finetext.training.precision import choose_precision
 
-    return choose_precision(classifier.number_format, torch.device("cpu")) == "bf16"
+    chosen = classifier.number_format
+    return chosen is not None and choose_precision(chosen, torch.device("cpu")) == "bf16"
 
 
 def _predict_in_turns(
@@ -318,11 +313,9 @@ def _machine() -> dict[str, Any]:
 def speed_in_words(compared: Compared) -> str:
     """Return a sentence on how fast the export is on this machine."""
     speed, latency = compared.rows_per_second, compared.milliseconds
+    batched, alone = speed.exported / speed.original, latency.original / max(latency.exported, 1e-9)
     parts = []
-    for what, factor in (
-        ("in batches", speed.exported / speed.original),
-        ("for one text", latency.original / max(latency.exported, 1e-9)),
-    ):
+    for what, factor in (("in batches", batched), ("for one text", alone)):
         if abs(factor - 1) <= _SAME_SPEED:
             parts.append(f"as fast {what}")
         elif factor > 1:

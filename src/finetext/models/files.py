@@ -31,7 +31,7 @@ _SEAL: Final = "sha256"
 
 @dataclass(frozen=True)
 class Checked:
-    """The files of a model folder, compared with those that it should have."""
+    """The files of a model folder compared with its list; early finetext 0.1 wrote no list."""
 
     is_known: bool
     missing: tuple[str, ...] = ()
@@ -180,13 +180,13 @@ def pickles_in(folder: Path) -> Iterator[str]:
 
 
 def holds_pickle(path: Path) -> bool:
-    """Return whether a file is or contains a pickle, judged by its content. Raises an OSError."""
+    """Return whether a file is or contains a pickle, also compressed; raises an OSError."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
         try:
             if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
-                    return any(_is_pickle_in(archive, member) for member in archive.infolist())
+                    return any(_is_pickle(archive.open(member)) for member in archive.infolist())
         except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error):
             return b".pkl" in head
         if head[257:262] != b"ustar":
@@ -197,11 +197,6 @@ def holds_pickle(path: Path) -> bool:
             return any(part is not None and _is_pickle(part) for part in parts)
     except (tarfile.TarError, EOFError):
         return b"pickle" in path.name.encode()
-
-
-def _is_pickle_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    with archive.open(member) as file:
-        return _is_pickle(file)
 
 
 def _is_pickle(file: IO[bytes], is_cut: bool = False) -> bool:

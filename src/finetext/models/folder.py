@@ -46,7 +46,10 @@ def save_model(
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder whole or not at all, and return it; raises a ModelError."""
+    """Write a model folder whole or not at all, and return it; raises a ModelError.
+
+    A model folder there is replaced, except for a handwritten model card.
+    """
     from safetensors import SafetensorError
 
     from finetext.core import __version__
@@ -77,7 +80,7 @@ def save_model(
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Return the classifier in a model folder, or in one that transformers saved."""
+    """Return the classifier in a model folder or one of transformers; raises a ModelError."""
     from safetensors import SafetensorError
 
     if is_foreign(folder):
@@ -134,8 +137,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
-        like = looks_like(folder)
-        reason += f"; it is {like}" if like else ""
+        reason += f"; it is {like}" if (like := looks_like(folder)) else ""
         raise ModelError(f"{folder} is not a finetext model: it {reason}")
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -185,22 +187,22 @@ def looks_like(folder: Path) -> str:
         return "the folder of a run that is not finished"
     if (folder / "origin.json").is_file():
         return "an encoder that finetext adapted or pretrained: train on it with --encoder"
-    config = _config(folder)
-    if config is None:
-        return ""
-    if _is_classifier(config):
+    if is_foreign(folder):
         return "a text classifier of transformers"
+    if _config(folder) is None:
+        return ""
     return "a transformers model but no text classifier; train on it with --encoder"
 
 
 def is_foreign(folder: Path) -> bool:
     """Return whether a folder holds a text classifier of transformers, not written by finetext."""
     config = None if (folder / DESCRIPTION).is_file() else _config(folder)
-    return config is not None and _is_classifier(config)
+    architectures = (config or {}).get("architectures") or ()
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
 
 def load_foreign(folder: Path, device: str) -> TransformerClassifier:
-    """Return a text classifier of transformers with the labels of its configuration."""
+    """Return a text classifier of transformers; raises a ModelError, also for any pickle."""
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
     from finetext.methods.finetune import TransformerClassifier
@@ -216,7 +218,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
 
 
 def scheme_of(folder: Path) -> LabelScheme:
-    """Return the labels in the configuration of a classifier of transformers."""
+    """Return the labels in a configuration of transformers; raises a ModelError."""
     config = _config(folder) or {}
     try:
         names = {int(key): str(name) for key, name in (config.get("id2label") or _UNNAMED).items()}
@@ -236,8 +238,3 @@ def _config(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return config if isinstance(config, dict) and "model_type" in config else None
-
-
-def _is_classifier(config: dict[str, Any]) -> bool:
-    architectures = config.get("architectures") or ()
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures)

@@ -58,7 +58,7 @@ class Repository:
 
 
 def model_folder(model: str | Path) -> Path:
-    """Return the folder of a model argument."""
+    """Return the folder of a path, a method in a run, or "hub:owner/name"; raises a ModelError."""
     text = model.as_posix() if isinstance(model, Path) else str(model)
     if text.startswith(PREFIX):
         return fetched(Repository.parse(text))

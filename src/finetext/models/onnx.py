@@ -37,7 +37,7 @@ _CUDA: Final = "CUDAExecutionProvider"
 
 @dataclass(frozen=True, eq=False)
 class OnnxClassifier(Classifier):
-    """A classifier that runs an ONNX graph."""
+    """A classifier that runs an ONNX graph; `padding` is id, token type and side."""
 
     kind: ClassVar[str] = "onnx"
     scheme: LabelScheme
@@ -100,7 +100,11 @@ class OnnxClassifier(Classifier):
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         temperature = float(about.pop("temperature", 1.0))
         session = _open_session(folder / GRAPH, device)
-        tokenizer, padding = _open_tokenizer(folder / TOKENIZER)
+        tokenizer = open_tokenizer(folder / TOKENIZER)
+        if (pad := tokenizer.padding) is None:
+            raise ValueError(f"{TOKENIZER} does not say how to pad")
+        tokenizer.no_padding()
+        padding = pad["pad_id"], pad["pad_type_id"], pad["direction"]
         outputs = {of.name: of.shape for of in session.get_outputs()}
         if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
             raise ValueError(f"{GRAPH} returns {outputs}, not logits of {len(scheme)} labels")
@@ -136,16 +140,11 @@ def _open_session(graph: Path, device: str) -> Any:
         raise ValueError(f"{graph.name}: {error}") from None
 
 
-def _open_tokenizer(path: Path) -> tuple[Any, tuple[int, int, str]]:
-    """Return the tokenizer without padding, and the padding; raises a ValueError."""
+def open_tokenizer(path: Path) -> Any:
+    """Return the tokenizer in a file; raises a ValueError."""
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare exceptions
         raise ValueError(f"{path.name}: {error}") from None
-    padding = tokenizer.padding
-    if padding is None:
-        raise ValueError(f"{path.name} does not say how to pad")
-    tokenizer.no_padding()
-    return tokenizer, (padding["pad_id"], padding["pad_type_id"], padding["direction"])

@@ -31,11 +31,7 @@ _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A 
 
 @dataclass(frozen=True)
 class OnnxExporter(Exporter):
-    """A graph from token ids to logits, with its tokenizer.
-
-    Attributes:
-        quantize: "int8" for 8-bit weights and matrix products; None (the default) for float32.
-    """
+    """A graph from token ids to logits, in float32 unless `quantize` is "int8" (8-bit weights)."""
 
     name: ClassVar[str] = "onnx"
     quantize: Literal["int8"] | None = None
@@ -84,10 +80,8 @@ class OnnxExporter(Exporter):
 def quantize(graph: Path, quantized: Path) -> None:
     """Write a float32 graph as one with 8-bit weights and integer matrix products.
 
-    Activations are quantized dynamically, weights once, with a scale for each channel. Weights use
-    7 bits: without VNNI, x86 processors add two products of 8-bit numbers in 16 bits, which
-    overflows if weights use all 8 (onnxruntime, "Quantize ONNX models"), and predictions must not
-    depend on the processor.
+    Weights use 7 bits, so that predictions do not depend on the processor: without VNNI, x86 adds
+    two 8-bit products in 16 bits, which overflows (onnxruntime, "Quantize ONNX models").
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic

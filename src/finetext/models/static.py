@@ -24,11 +24,11 @@ from finetext.core.settings import Count
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.models.exporters import Exporter, Made, Original, check_exportable, tokenizer_of
+from finetext.models.onnx import TOKENIZER, open_tokenizer
 from finetext.training.tokens import encodable
 
 VECTORS: Final = "model.safetensors"
 HEAD: Final = "head.safetensors"
-TOKENIZER: Final = "tokenizer.json"
 ABOUT: Final = "static.json"
 COMPARISON: Final = "export.json"
 _BATCH: Final = 256
@@ -62,11 +62,7 @@ class StaticEmbeddings:
 class StaticClassifier(Classifier):
     """Logistic regression on static embeddings.
 
-    Attributes:
-        mean: (d,) mean of the training states.
-        scale: (d,) standard deviation of the training states.
-        about: what it was made from.
-        compared: how it compares with the original; empty if unknown.
+    `mean` and `scale` are mean and standard deviation of the training states, (d,).
     """
 
     kind: ClassVar[str] = "static"
@@ -119,17 +115,13 @@ class StaticClassifier(Classifier):
     ) -> Self:
         """Read what `save_weights` wrote; raises OSError, ValueError or KeyError."""
         from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
 
         head, extra = LinearHead.load(folder / HEAD, scheme)
         vectors = load_file(folder / VECTORS)["embeddings"]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         path = folder / COMPARISON
         compared = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        try:
-            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        except Exception as error:  # tokenizers raises bare exceptions
-            raise ValueError(f"{TOKENIZER}: {error}") from None
+        tokenizer = open_tokenizer(folder / TOKENIZER)
         embeddings = StaticEmbeddings(tokenizer, vectors, about.pop("unknown"))
         if len(vectors) < tokenizer.get_vocab_size():
             raise ValueError(f"{VECTORS} has fewer vectors than {TOKENIZER} has tokens")
@@ -145,11 +137,7 @@ class StaticClassifier(Classifier):
 
 @dataclass(frozen=True)
 class StaticExporter(Exporter):
-    """Vectors distilled from the encoder, and a logistic regression on their means.
-
-    Vectors have 256 `dimensions` by default, at most the width of the encoder. The head is fitted
-    on training rows; temperature and decision rule are chosen on validation rows.
-    """
+    """Vectors of 256 `dimensions` by default, and a logistic regression on their means."""
 
     name: ClassVar[str] = "static"
     dimensions: Count = 256
@@ -211,8 +199,7 @@ def distilled(
     """Return a vector for every token in the vocabulary of an encoder.
 
     Each is the mean state of the token alone, projected on the first principal components and
-    weighted: next to nothing for the most frequent token, 1 for the rarest. Raises a ModelError if
-    the tokenizer puts special tokens inside a text.
+    weighted: next to nothing for the most frequent token, 1 for the rarest.
     """
     from tokenizers import Tokenizer
 

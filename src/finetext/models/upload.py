@@ -93,10 +93,7 @@ def push(
 
 @contextmanager
 def staged(model: str | Path | Classifier, name: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Yield a temporary folder that holds exactly what is to be sent, and the files left out.
-
-    Its card is for the name on the Hub, unless it is handwritten.
-    """
+    """Yield a temporary folder that holds exactly what is to be sent, and the files left out."""
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
         place = Path(temporary)
         source = model.save(place / "saved") if isinstance(model, Classifier) else Path(model)

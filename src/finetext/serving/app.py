@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPBearer
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -45,16 +45,11 @@ def make_app(
     service = Service(model, settings, about or {})
     has_names = bool(settings.hosts) or (is_local and not token)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with service.batcher.running():
-            yield
-
     app = FastAPI(
         title="finetext", version=__version__, docs_url=None, redoc_url=None,
-        description="Texts in, labels and probabilities out.", lifespan=lifespan,
+        description="Texts in, labels and probabilities out.", redirect_slashes=False,
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
-        redirect_slashes=False,
+        lifespan=lambda app: service.batcher.running(),
     )  # fmt: skip
     app.router.route_class = StrictRoute
     add_addresses(app, service, [401] * bool(token), [403] * has_names)
@@ -166,7 +161,9 @@ class Service:
 
     async def measured(self) -> Response:
         """Return the metrics."""
-        return Response(self.metrics.text(), headers={"content-type": middleware.CONTENT_TYPE})
+        return Response(
+            generate_latest(self.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST}
+        )
 
     def _texts(self, inputs: str | list[str]) -> list[str]:
         """Return the texts of a request; raises a Refusal if they are too many or too long."""

@@ -18,7 +18,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from finetext.core.settings import ServeSettings
 from finetext.serving.requests import ClientGone, Refusal
@@ -27,28 +26,24 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-_LOCAL: Final = "localhost"
-_LONGEST: Final = 60
-
-
 def check_host(hosts: Collection[str], scope: Scope) -> None:
     """Refuse host names that are not the server's (DNS rebinding).
 
     `localhost` and IP addresses are always known, unlike to Starlette's `TrustedHostMiddleware`.
     """
-    known = {name.lower().rstrip(".") for name in hosts} | {"", _LOCAL}
+    known = {name.lower().rstrip(".") for name in hosts} | {"", "localhost"}
     for name, value in scope["headers"]:
         if name != b"host":
             continue
         text = value.decode("latin-1").strip().lower()  # such as localhost:8000 or [::1]:8000
         host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
         host = host.rstrip(".")
-        if host in known or host.endswith(f".{_LOCAL}"):
+        if host in known or host.endswith(".localhost"):
             continue
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            message = f"this server does not answer to the host {host[:_LONGEST]!r}. Its owner "
+            message = f"this server does not answer to the host {host[:60]!r}. Its owner "
             raise Refusal(403, f"{message}can add it to serve.hosts, or set a token") from None
 
 
@@ -67,7 +62,6 @@ def check_token(token: str, scope: Scope) -> None:
         raise Refusal(401, "this needs the header Authorization: Bearer TOKEN", challenge)
 
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -89,11 +83,9 @@ class Metrics:
         )  # fmt: skip
         self.active = Gauge("finetext_requests_active", "Requests being answered.", registry=mine)
         self._texts = Counter("finetext_texts", "Texts that were predicted.", registry=mine)
-        self._batches = Histogram(
-            "finetext_batch_texts", "Texts in a batch.", buckets=_SIZES, registry=mine
-        )
-        what = "Time of the model for a batch."
-        self._model = Histogram("finetext_batch_seconds", what, buckets=_SECONDS, registry=mine)
+        size, time = "Texts in a batch.", "Time of the model for a batch."
+        self._batches = Histogram("finetext_batch_texts", size, buckets=_SIZES, registry=mine)
+        self._model = Histogram("finetext_batch_seconds", time, buckets=_SECONDS, registry=mine)
         queue = Gauge("finetext_queue_texts", "Texts that wait for the model.", registry=mine)
         queue.set_function(waiting)
         ProcessCollector(registry=mine)
@@ -108,10 +100,6 @@ class Metrics:
         self._texts.inc(texts)
         self._batches.observe(texts)
         self._model.observe(seconds)
-
-    def text(self) -> bytes:
-        """Return all metrics in the text format of Prometheus."""
-        return generate_latest(self.registry)
 
 
 LOG: Final = logging.getLogger("finetext.serving")

@@ -42,12 +42,8 @@ def about(model: str | Path) -> dict[str, Any]:
     place = folder
     if run is not None and method is None:
         method, place = run.best, best_model(folder)
-    told: dict[str, Any] = {
-        "name": folder.name if run is None else f"{run.folder.name}/{method}",
-        "provenance": {},
-        "run": None,
-        "card": None,
-    }
+    name = folder.name if run is None else f"{run.folder.name}/{method}"
+    told: dict[str, Any] = {"name": name, "provenance": {}, "run": None, "card": None}
     with suppress(FinetextError):
         told["provenance"] = without_path(provenance(place))
     with suppress(OSError):
@@ -147,10 +143,6 @@ class ServedModel:
     """A classifier as the server uses it, from one thread."""
 
     classifier: Classifier
-
-    def warm_up(self) -> None:
-        """Predict once, so that the first client does not wait and a broken model fails now."""
-        self.scores([Ask("What a film!"), Ask("What a film!", logits=True)])
 
     def scores(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""

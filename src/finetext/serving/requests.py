@@ -22,8 +22,7 @@ class Refusal(HTTPException):
 
     def answer(self) -> Response:
         """Return the refusal as JSON."""
-        body = error_body(self.detail)
-        headers = dict(self.headers or {})
+        headers, body = dict(self.headers or {}), error_body(self.detail)
         return Response(body, self.status_code, headers, media_type="application/json")
 
 
@@ -91,12 +90,8 @@ _WORDS: Final = {
     "list_type": "must be a list",
     "int_type": "must be a whole number",
     "nul": "holds a NUL character, as binary data and texts read as UTF-16 do",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
 }
-_OF_UNIONS: Final = frozenset({"text", "texts"})
-_LONGEST_NAME: Final = 60
 _ADDRESSES: Final = {
     404: "there is nothing at this path; GET /docs lists all paths",
     405: "this path takes other methods; see the header Allow",
@@ -162,6 +157,6 @@ def _place(location: Sequence[str | int]) -> str:
     for part in location[1:]:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif part not in _OF_UNIONS:
-            place += f".{part[:_LONGEST_NAME]}"
+        elif part not in ("text", "texts"):  # of the union of both
+            place += f".{part[:60]}"
     return place.removeprefix(".") or "the body"

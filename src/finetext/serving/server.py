@@ -76,11 +76,12 @@ def answer(
 ) -> None:
     """Answer on a bound socket; see `serve`."""
     from finetext.serving.app import make_app
+    from finetext.serving.batching import Ask
     from finetext.serving.model import ServedModel
 
     settings = settings or ServeSettings()
     served = ServedModel(classifier)
-    served.warm_up()
+    served.scores([Ask("Warm-up."), Ask("Warm-up.", logits=True)])  # a broken model fails now
     is_local = not is_open_to_others(listening)
     server = make_server(make_app(served, settings, token, about, is_local), settings)
     try:
@@ -152,9 +153,8 @@ def _unbound(host: str, port: int, error: OSError) -> str:
 def address(listening: socket.socket) -> str:
     """Return the URL of a bound socket, as this machine reaches it."""
     place, port = _ip(listening), listening.getsockname()[1]
-    if place.version == 4:
-        return f"http://{'127.0.0.1' if place.is_unspecified else place}:{port}"
-    return f"http://[{'::1' if place.is_unspecified else place}]:{port}"
+    local, form = ("127.0.0.1", "http://{}:{}") if place.version == 4 else ("::1", "http://[{}]:{}")
+    return form.format(local if place.is_unspecified else place, port)
 
 
 def is_open_to_others(listening: socket.socket) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def opened(browser: Browser, serving: Callable[..., str]) -> Iterator[Open]:
-    """A function that serves a classifier and opens its page, in which nothing may go wrong."""
+    """Return a function that serves a classifier and opens its page; unexpected errors fail."""
     pages: list[tuple[Page, list[str], set[str], str]] = []
 
     def open_page(

@@ -1,4 +1,4 @@
-"""A classifier that goes by two words, and hands that use the page of its server."""
+"""A classifier with two keywords, and helpers that drive the page of its server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCORE = {"value": 0.91, "low": 0.88, "high": 0.94, "n": 400}
 
 @dataclass(frozen=True, eq=False)
 class Films(Toy):
-    """Goes by two words."""
+    """Score a text by the words good and bad."""
 
     scheme: LabelScheme = field(default_factory=lambda: LabelScheme(("no", "yes", "0")))
 
@@ -40,7 +40,7 @@ class Films(Toy):
 
 
 def with_run(route: Route) -> None:
-    """What the server tells of the model, with a run and a card."""
+    """Add a run and a model card to the answer of /info."""
     answer = route.fetch()
     if not answer.ok:
         route.fulfill(response=answer)
@@ -64,7 +64,7 @@ def with_run(route: Route) -> None:
 
 
 def classify(page: Page, text: str) -> str:
-    """Type a text, send it, and give what the page says of it."""
+    """Classify a text and return the shown verdict."""
     page.get_by_label("Your text").fill(text)
     page.get_by_role("button", name="Classify").click()
     page.locator("#text-result").wait_for()
@@ -79,7 +79,7 @@ def give(page: Page, name: str, content: str | bytes) -> None:
 
 
 def downloaded(page: Page) -> list[list[str]]:
-    """The rows of the file that the page gives back."""
+    """Return the rows of the downloaded file."""
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").click()
     return rows_of(Path(waiting.value.path()))

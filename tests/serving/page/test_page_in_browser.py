@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Route
 
 
-def test_a_text_gets_bars_a_decision_and_its_words(opened: Open) -> None:
+def test_a_text_is_classified_and_explained(opened: Open) -> None:
     page = opened()
     page.get_by_label("Your text").fill("😀 a good film, not bad")
     page.get_by_label("Your text").press("Control+Enter")
@@ -42,8 +42,8 @@ def test_abstention_sets_and_many_labels(opened: Open) -> None:
     page = opened(Films(decision=decision))
     assert classify(page, "good and bad") == "No label: the model abstains"
     why = page.locator("#verdict-why").inner_text()
-    assert "the nearest to it has 60.0%" in why
-    assert "Prediction set, which has what is true for 90.0% of texts" in why
+    assert "the closest has 60.0%" in why
+    assert "Prediction set, which contains the true label for 90.0% of texts" in why
     assert why.endswith(": yes, no.")
     names = tuple(f"label {number}" for number in range(14))
 
@@ -57,38 +57,34 @@ def test_abstention_sets_and_many_labels(opened: Open) -> None:
     assert visible.count() == 10
     page.get_by_role("button", name="Show all 14 labels").click()
     assert visible.count() == 14
-    page.get_by_role("button", name="Show the 10 likeliest").click()
+    page.get_by_role("button", name="Show the 10 most probable").click()
     assert visible.count() == 10
 
 
-def test_a_text_waits_for_what_the_server_says_of_itself(opened: Open) -> None:
+def test_classification_waits_for_the_model_information(opened: Open) -> None:
     page = opened(Films(decision=Decision(set_from=0.3, coverage=0.9)))
     waiting: list[Route] = []
     page.route("**/info", lambda route: waiting.append(route))
     page.reload()
     page.get_by_label("Your text").fill("good")
     page.get_by_role("button", name="Classify").click()
-    page.locator("#verdict").filter(has_text="Asking").wait_for()
+    page.locator("#verdict").filter(has_text="Classifying").wait_for()
     waiting[0].continue_()
     page.locator("#verdict-why").filter(has_text="for 90.0% of texts").wait_for()
 
 
-def test_several_labels_or_none(opened: Open) -> None:
+def test_multilabel_predictions_can_be_empty(opened: Open) -> None:
     page = opened(Films(scheme=LabelScheme(("no", "yes", "0"), multilabel=True)))
     assert classify(page, "good") == "yes"
     assert classify(page, "good and bad, x") == "yes"
-    page = opened(
-        Films(
-            scheme=LabelScheme(("no", "yes", "0"), multilabel=True),
-            decision=Decision(thresholds=(0.95, 0.95, 0.95)),
-        )
-    )
+    decision = Decision(thresholds=(0.95, 0.95, 0.95))
+    page = opened(Films(scheme=LabelScheme(("no", "yes", "0"), multilabel=True), decision=decision))
     assert classify(page, "good") == "No label"
     why = page.locator("#verdict-why").inner_text()
-    assert why == "No label reaches its threshold; the likeliest, yes, has 90.0%."
+    assert why == "No label reaches its threshold; the most probable, yes, has 90.0%."
 
 
-def test_markup_stays_text(opened: Open) -> None:
+def test_markup_is_shown_as_text(opened: Open) -> None:
     page = opened()
     text = "<script>alert(1)</script><img src=x onerror=alert(2)> good"
     assert classify(page, text).startswith("yes")
@@ -100,12 +96,12 @@ def test_markup_stays_text(opened: Open) -> None:
     assert page.locator("main script, main img").count() == 0
 
 
-def test_what_goes_wrong_is_said(opened: Open) -> None:
+def test_errors_are_shown(opened: Open) -> None:
     page = opened(expected=["422", "500", "ERR_FAILED"], text_characters=30)
     failure = page.locator("#text-failure")
     page.get_by_role("button", name="Classify").click()
-    assert failure.inner_text() == "There is no text yet: type or paste one."
-    for text, said in (("x" * 31, "at most 30"), ("a text that breaks it", "met a fault")):
+    assert failure.inner_text() == "There is no text: type or paste one."
+    for text, said in (("x" * 31, "at most 30"), ("a text that breaks it", "internal error")):
         page.get_by_label("Your text").fill(text)
         page.get_by_role("button", name="Classify").click()
         failure.filter(has_text=said).wait_for()
@@ -115,7 +111,7 @@ def test_what_goes_wrong_is_said(opened: Open) -> None:
     assert failure.get_attribute("role") == "alert"
 
 
-def test_tabs_go_by_keyboard_and_the_model_is_told(opened: Open) -> None:
+def test_tabs_work_by_keyboard_and_the_model_tab_shows_scores_and_card(opened: Open) -> None:
     page = opened()
     page.get_by_role("tab", name="Text").focus()
     page.keyboard.press("ArrowLeft")
@@ -124,13 +120,7 @@ def test_tabs_go_by_keyboard_and_the_model_is_told(opened: Open) -> None:
     assert page.get_by_role("tab", name="Model").get_attribute("aria-selected") == "true"
     assert page.locator("[role=tab][tabindex='-1']").count() == 2
     told = model.inner_text()
-    for part in (
-        "films/tfidf",
-        "0.910",
-        "0.880 to 0.940",
-        "finetune",
-        "two <script>alert(1)</script>",
-    ):
+    for part in ("films/tfidf", "0.910", "0.880 to 0.940", "finetune", "two <script>alert(1)"):
         assert part in told
     assert "license: mit" not in told
     links = [link.get_attribute("href") for link in model.get_by_role("link").all()]
@@ -154,11 +144,8 @@ def test_a_phone_needs_no_sideways_scrolling(opened: Open, dark: bool) -> None:
     page.locator("#words").wait_for()
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not page.evaluate(wide)
-    give(
-        page,
-        "wide.csv",
-        ",".join(["text", *map(str, range(40))]) + "\n" + ",".join(["x" * 90] * 41),
-    )
+    names = ",".join(["text", *map(str, range(40))])
+    give(page, "wide.csv", names + "\n" + ",".join(["x" * 90] * 41))
     page.get_by_role("button", name="Predict").click()
     page.locator("#table-result").wait_for()
     assert not page.evaluate(wide)
@@ -168,18 +155,18 @@ def test_a_phone_needs_no_sideways_scrolling(opened: Open, dark: bool) -> None:
     assert (background == "rgb(21, 24, 28)") == dark
 
 
-def test_the_token_is_asked_for_and_kept_in_the_tab(opened: Open) -> None:
+def test_the_token_dialog_keeps_the_token_for_the_tab(opened: Open) -> None:
     page = opened(token="open-sesame", expected=["401"])
-    dialog = page.get_by_role("dialog", name="This server wants a token")
+    dialog = page.get_by_role("dialog", name="This server requires a token")
     dialog.wait_for()
     page.keyboard.press("Escape")
-    page.locator("#start-failure").filter(has_text="have its token").wait_for()
+    page.locator("#start-failure").filter(has_text="requires a token").wait_for()
     page.get_by_role("button", name="Try again").click()
     page.get_by_label("Token", exact=True).fill("wrong")
     page.keyboard.press("Enter")
-    dialog.filter(has_text="does not take that token").wait_for()
+    dialog.filter(has_text="rejects that token").wait_for()
     page.get_by_label("Token", exact=True).fill("open-sesame")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.locator("#what").filter(has_text="films/tfidf: no, yes, 0").wait_for()
     assert classify(page, "good").startswith("yes")
     page.reload()

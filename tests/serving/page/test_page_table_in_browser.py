@@ -18,12 +18,12 @@ TRICKY = (
 )
 
 
-def test_tricky_rows_come_back_with_predictions(opened: Open) -> None:
+def test_quoted_multiline_and_uneven_rows_keep_their_fields(opened: Open) -> None:
     page = opened(request_texts=2)
     give(page, "films.csv", TRICKY)
     page.locator("#table-told").filter(has_text="films.csv: 4 rows, 3 columns.").wait_for()
-    assert page.get_by_label("Column of the texts").input_value() == "1"
-    assert page.get_by_label("Fields are divided by").input_value() == ";"
+    assert page.get_by_label("Text column").input_value() == "1"
+    assert page.get_by_label("Delimiter").input_value() == ";"
     assert page.get_by_label("The first row holds").is_checked()
     assert "1 row with another number of fields" in page.locator("#table-remarks").inner_text()
     page.get_by_role("button", name="Predict 4 rows").click()
@@ -59,19 +59,19 @@ def test_tricky_rows_come_back_with_predictions(opened: Open) -> None:
         ("e.csv", "n,text\n1,süß\n".encode("latin-1"), ",", "1", ["süß"]),
     ],
 )  # fmt: skip
-def test_files_are_recognised(
+def test_delimiter_encoding_and_text_column_are_detected(
     opened: Open, name: str, content: str | bytes, delimiter: str, column: str, texts: list[str]
 ) -> None:
     page = opened()
     give(page, name, content)
     page.locator("#preview").wait_for()
-    assert page.get_by_label("Fields are divided by").input_value() == delimiter
-    assert page.get_by_label("Column of the texts").input_value() == column
+    assert page.get_by_label("Delimiter").input_value() == delimiter
+    assert page.get_by_label("Text column").input_value() == column
     assert cells(page, "preview", "td.chosen") == texts
     assert ("Windows-1252" in page.locator("#table-remarks").inner_text()) == (name == "e.csv")
 
 
-def test_a_bad_row_ends_nothing_and_taken_names_are_kept(opened: Open) -> None:
+def test_rejected_rows_get_a_problem_and_clashing_columns_a_prefix(opened: Open) -> None:
     page = opened(expected=["500"], text_characters=40)
     long = "x" * 41
     give(page, "f.csv", f"prediction,text\na,good\nb,{long}\nc,a text that breaks it\nd,bad\n")
@@ -80,12 +80,12 @@ def test_a_bad_row_ends_nothing_and_taken_names_are_kept(opened: Open) -> None:
     names, *rows = downloaded(page)
     assert names[:3] == ["input:prediction", "text", "prediction"]
     assert [row[2] for row in rows] == ["yes", "", "", "no"]
-    assert rows[1][-1] == "the text has 41 characters; the server takes 40"
-    assert "met a fault" in rows[2][-1]
+    assert rows[1][-1] == "the text has 41 characters; the limit is 40"
+    assert "internal error" in rows[2][-1]
     assert "/secret" not in str(rows)
 
 
-def test_work_waits_is_cancelled_and_goes_on(opened: Open) -> None:
+def test_prediction_retries_can_be_cancelled_and_resumed(opened: Open) -> None:
     page = opened(replace(Films(), seconds=0.05), expected=["429", "ERR_FAILED"], request_texts=1)
     trouble = ["busy"]
 
@@ -103,7 +103,7 @@ def test_work_waits_is_cancelled_and_goes_on(opened: Open) -> None:
     give(page, "g.csv", "id,text\n" + "".join(f"{number},good {number}\n" for number in range(60)))
     page.get_by_role("button", name="Predict 60 rows").click()
     told = page.locator("#progress-told")
-    told.filter(has_text="The server is busy: going on in 1 s").wait_for()
+    told.filter(has_text="The server is busy: retrying in 1 s").wait_for()
     told.filter(has_text="rows/s").wait_for()
     page.get_by_role("button", name="Cancel").click()
     button = page.get_by_role("button", name="Download the")
@@ -111,10 +111,10 @@ def test_work_waits_is_cancelled_and_goes_on(opened: Open) -> None:
     part = downloaded(page)
     assert 1 < len(part) < 61
     trouble.append("gone")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     failure = page.locator("#work-failure").filter(has_text="cannot be reached")
-    failure.filter(has_text="What is done is kept").wait_for()
-    page.get_by_role("button", name="Go on").click()
+    failure.filter(has_text="The finished rows are kept").wait_for()
+    page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Download", exact=True).wait_for()
     rows = downloaded(page)
     assert [row[0] for row in rows[1:]] == [str(number) for number in range(60)]
@@ -138,6 +138,6 @@ def test_a_file_can_be_dropped(opened: Open) -> None:
     )
     page.locator("#table-told").filter(has_text="dropped.csv: 1 row, 2 columns.").wait_for()
     give(page, "x.xlsx", b"PK\x03\x04\0\0\0\0")
-    page.locator("#table-failure").filter(has_text="no CSV or TSV").wait_for()
+    page.locator("#table-failure").filter(has_text="not a CSV or TSV").wait_for()
     give(page, "empty.csv", b"")
     page.locator("#table-failure").filter(has_text="This file is empty.").wait_for()

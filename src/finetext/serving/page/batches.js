@@ -1,4 +1,4 @@
-// Many texts through the server, some at a time, in their order.
+// Predictions for many texts, in batches and in order.
 
 import { ask, Failure } from "./talk.js";
 
@@ -11,10 +11,10 @@ const ABOUT_THE_TEXTS = new Set([408, 413, 422, 500, 504]);
 const ENCODER = new TextEncoder();
 
 /**
- * Fill `results` up to the length of `texts` with what the server decides, or `{ problem }`.
+ * Extend `results` to the length of `texts` with decisions of the server, or `{ problem }`.
  *
- * `keep` says what is kept of a decision. What is there already is kept, so that work that was stopped goes on. A text that the server
- * refuses ends nothing, unless it refuses ten one after the other.
+ * `keep` selects the fields of a decision to store. Existing results stay, so stopped work can be
+ * resumed. A text that the server rejects is recorded; ten in a row end the work.
  */
 export async function predictAll(texts, results, limits, { signal, onProgress, onWait, keep }) {
   let size = Math.min(FIRST_SIZE, limits.request_texts);
@@ -55,7 +55,7 @@ function problemOf(text, limits) {
   if (text.length <= limits.text_characters) return "";
   const length = [...text].length;
   return length > limits.text_characters
-    ? `the text has ${length} characters; the server takes ${limits.text_characters}`
+    ? `the text has ${length} characters; the limit is ${limits.text_characters}`
     : "";
 }
 

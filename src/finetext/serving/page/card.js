@@ -1,4 +1,4 @@
-// A model card, from the Markdown that cards are written in; whatever else there is stays text.
+// A model card from Markdown; unknown markup stays text.
 
 import { head, make } from "./dom.js";
 
@@ -9,7 +9,7 @@ const ITEM = /^\s*(?:[-*+]|(\d+)[.)])\s+(.*)$/;
 const ROW = /^\s*\|(.*)\|\s*$/;
 const RULE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
 
-/** Elements of a card, its block of metadata left out; headings are two levels lower. */
+/** Elements of a card without its metadata; headings are two levels lower. */
 export function cardElements(markdown) {
   const lines = markdown.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, "").replace(/<!--[\s\S]*?-->/g, "").split(/\r?\n/);
   const elements = [];

@@ -1,4 +1,4 @@
-// Delimited text to rows and back, and guesses at how it is written.
+// Delimited text to rows and back, and detection of its format.
 
 const SAMPLE = 256 * 1024;
 const LONGEST_QUOTED = 1_000_000;
@@ -7,7 +7,7 @@ const TEXT_NAMES = ["text", "texts", "sentence", "review", "comment", "content",
 const NUMBER = /^\s*[-+]?(\d+([.,]\d+)*|\.\d+)([eE][-+]?\d+)?\s*%?\s*$/;
 const FORMULA = /^[=+\-@\t\r]/;
 
-/** The text of a file, and the encoding that it is in; not UTF-8 nor marked means Windows-1252. */
+/** The text of a file and its encoding: Windows-1252 if it is not UTF-8 and has no mark. */
 export function decode(bytes) {
   const [first, second] = bytes;
   if (first === 0xff && second === 0xfe) return { text: new TextDecoder("utf-16le").decode(bytes), encoding: "UTF-16" };
@@ -20,7 +20,7 @@ export function decode(bytes) {
 }
 
 /**
- * The rows of a text, lists of fields; lines without anything are left out.
+ * The rows of a text, lists of fields; empty lines are skipped.
  *
  * A field in quotes may hold delimiters, line breaks, and doubled quotes for quotes. A quote that
  * begins a field and is not closed right before the next delimiter is a quote like any other.
@@ -102,7 +102,7 @@ export function guessHeader(rows) {
   });
 }
 
-/** The column that is likeliest to hold the texts: by its name, else that with the longest fields. */
+/** The most likely text column: by its name, else the one with the longest fields. */
 export function guessColumn(names, rows) {
   const known = TEXT_NAMES.map((name) => names.findIndex((own) => own.trim().toLowerCase() === name));
   const named = known.find((column) => column >= 0);
@@ -112,10 +112,10 @@ export function guessColumn(names, rows) {
   return sizes.indexOf(Math.max(...sizes));
 }
 
-/** Whether a spreadsheet could take a field for a formula. */
+/** Whether a spreadsheet could read a field as a formula. */
 export const isFormula = (field) => FORMULA.test(field) && !NUMBER.test(field);
 
-/** Rows as CSV; `forSpreadsheet` puts ' before what looks like a formula, and a mark of UTF-8 first. */
+/** Rows as CSV; `forSpreadsheet` adds a byte order mark, and ' before what looks like a formula. */
 export function write(rows, forSpreadsheet) {
   const lines = rows.map((row) => row.map((field) => quoted(field, forSpreadsheet)).join(","));
   return `${forSpreadsheet ? "\ufeff" : ""}${lines.join("\r\n")}\r\n`;

@@ -1,4 +1,4 @@
-// Small helpers. What is shown is always set as text, so nothing of it is ever read as HTML.
+// Small helpers. All content is set as text, never as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -32,7 +32,7 @@ export const rough = (number) => ROUGH.format(number);
 /** "1 row", "2 rows". */
 export const count = (number, what) => `${whole(number)} ${what}${number === 1 ? "" : "s"}`;
 
-/** A probability for people; nothing but 0 and 1 is rounded to them. */
+/** A probability as a percentage; only 0 and 1 are shown as 0% and 100%. */
 export function percent(share) {
   if (share > 0 && share < 0.001) return "< 0.1%";
   if (share < 1 && share > 0.999) return "> 99.9%";

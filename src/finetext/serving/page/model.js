@@ -1,4 +1,4 @@
-// What the model is, how good it is, and its card.
+// The model: facts, scores and card.
 
 import { cardElements } from "./card.js";
 import { byId, head, make, percent, rough, whole } from "./dom.js";
@@ -17,9 +17,9 @@ export function showModel(info) {
 function facts(info) {
   const pairs = [
     ["Name", info.name], ["Kind", info.kind], [`Labels (${whole(info.labels.length)})`, info.labels.join(", ")],
-    ["Decision", decision(info)], ["Words by", info.way], ["Numbers", info.precision],
+    ["Decision", decision(info)], ["Explanations", info.way], ["Number format", info.precision],
     ["Served by", `finetext ${info.finetext_version}`],
-    ["At once", `${whole(info.limits.request_texts)} texts of up to ${whole(info.limits.text_characters)} characters`],
+    ["Request limit", `${whole(info.limits.request_texts)} texts of up to ${whole(info.limits.text_characters)} characters`],
   ];
   const list = make("dl", "");
   for (const [name, value] of pairs) if (value) list.append(make("dt", "", name), make("dd", "", value));
@@ -28,16 +28,16 @@ function facts(info) {
 
 function decision({ decision: rule, multilabel, abstains, coverage }) {
   const parts = [];
-  if (multilabel) parts.push(rule.thresholds ? "every label from its own threshold on" : "every label from 50% on");
-  else if (rule.costs) parts.push("the label of the least expected cost");
-  else parts.push(rule.thresholds ? "the label of the highest probability for its threshold" : "the likeliest label");
-  if (abstains) parts.push("none where it is not probable enough");
-  if (coverage) parts.push(`with a prediction set that has what is true for ${percent(coverage)} of texts`);
+  if (multilabel) parts.push(rule.thresholds ? "every label from its own threshold" : "every label from 50%");
+  else if (rule.costs) parts.push("the label with the least expected cost");
+  else parts.push(rule.thresholds ? "the label with the highest ratio of probability to threshold" : "the most probable label");
+  if (abstains) parts.push("no label if that is not probable enough");
+  if (coverage) parts.push(`with a prediction set that contains the true label for ${percent(coverage)} of texts`);
   return `${parts.join("; ")}${rule.aim ? ` (${rule.aim})` : ""}`;
 }
 
 function scores(run) {
-  if (!run) return [make("p", "soft", "It is not in the folder of a run, so there are no scores but those of its card.")];
+  if (!run) return [make("p", "soft", "The model is not part of a run folder; its model card may have scores.")];
   const served = run.leaderboard.find((entry) => entry.method === run.method);
   const parts = [make("h2", "", "Scores")];
   if (served) parts.push(ownScores(served));
@@ -45,7 +45,7 @@ function scores(run) {
   return parts;
 }
 
-/** Test rows where there are, as nothing was chosen on them. */
+/** Prefer test rows: nothing was chosen on them. */
 const partOf = (entry) => ["test", "validation"].find((part) => entry.metrics[part]) ?? Object.keys(entry.metrics)[0];
 
 const figure = (value) => (value === null || value === undefined ? "not defined" : value.toFixed(3));

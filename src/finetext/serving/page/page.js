@@ -1,4 +1,4 @@
-// The page: its tabs, the token, and what the server says of the model when it opens.
+// The page: its tabs, the token dialog, and the model information that it loads first.
 
 import { byId, tell, whole } from "./dom.js";
 import { showModel } from "./model.js";
@@ -60,7 +60,7 @@ function setUpTabs() {
 function tokenFromDialog(wasRefused) {
   const dialog = byId("token-dialog");
   const [field, told] = [byId("token"), byId("token-told")];
-  told.textContent = wasRefused ? "The server does not take that token. Try another." : "Whoever runs it can give you one.";
+  told.textContent = wasRefused ? "The server rejects that token. Try another." : "Ask the administrator of the server for it.";
   field.value = "";
   dialog.returnValue = "";
   dialog.showModal();
@@ -70,7 +70,7 @@ function tokenFromDialog(wasRefused) {
       event.preventDefault();
       const token = field.value.trim();
       if (TOKEN.test(token)) dialog.close(token);
-      else told.textContent = "A token is one line of letters, digits and signs, without spaces.";
+      else told.textContent = "A token is one line of letters, digits and punctuation, without spaces.";
     };
     byId("token-cancel").onclick = () => dialog.close("");
     dialog.onclose = () => {

@@ -1,4 +1,4 @@
-// A file of texts: read here, predicted row by row, given back with all its columns.
+// A file of texts: read in the browser, predicted, and offered with all its columns.
 
 import { predictAll } from "./batches.js";
 import { decode, guess, guessColumn, guessHeader, isFormula, parse, write } from "./csv.js";
@@ -21,7 +21,7 @@ let table = null;
 let results = [];
 let work = null;
 
-/** `howToGet` promises what the server says of itself, or null where it says nothing. */
+/** `howToGet` resolves to the answer of /info, or to null if it failed. */
 export function setUpTable(howToGet) {
   getInfo = howToGet;
   byId("file").addEventListener("change", (event) => load(event.target.files[0]));
@@ -67,7 +67,7 @@ async function load(chosen) {
     }
     const { text, encoding } = decode(new Uint8Array(await chosen.arrayBuffer()));
     if (/^(PK\x03\x04|%PDF|PAR1|\x1f\x8b)/.test(text) || text.slice(0, 4096).includes("\0\0")) {
-      throw new Error("This is no CSV or TSV but a file of another kind. Save it as CSV, or use “finetext predict”.");
+      throw new Error("This is not a CSV or TSV file. Save it as CSV, or use “finetext predict”.");
     }
     if (!text.trim()) throw new Error("This file is empty.");
     file = { name: chosen.name, text, encoding };
@@ -77,7 +77,7 @@ async function load(chosen) {
     byId("table-read").hidden = false;
     read({ header: null });
   } catch (error) {
-    const reason = error instanceof DOMException ? "It cannot be read: was it moved or changed? Choose it again." : error.message;
+    const reason = error instanceof DOMException ? "It cannot be read. If it was moved or changed, choose it again." : error.message;
     tell(byId("table-failure"), `${chosen.name}: ${reason}`);
   }
 }
@@ -103,9 +103,9 @@ function read({ header }) {
 
 function showRemarks() {
   const remarks = [];
-  if (file.encoding === "Windows-1252") remarks.push("It is not in UTF-8, and was read as Windows-1252: look whether the letters are right.");
-  if (file.text.includes("\ufffd")) remarks.push("Some characters of it cannot be read, and stand as \ufffd.");
-  if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: look whether the delimiter is right. Nothing of them is lost.`);
+  if (file.encoding === "Windows-1252") remarks.push("The file is not UTF-8 and was read as Windows-1252: check the letters.");
+  if (file.text.includes("\ufffd")) remarks.push("Some characters cannot be read and are shown as \ufffd.");
+  if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: check the delimiter. All fields are kept.`);
   byId("table-remarks").replaceChildren(...remarks.map((remark) => make("li", "", remark)));
 }
 
@@ -126,7 +126,7 @@ async function predict() {
   info = await getInfo();
   if (work) return;
   if (!info) {
-    tell(byId("work-failure"), "The server has not said yet what it takes: see the message above.");
+    tell(byId("work-failure"), "The model information is not loaded: see the message above.");
     return;
   }
   const column = Number(byId("column").value);
@@ -140,7 +140,7 @@ async function predict() {
   try {
     await predictAll(texts, results, info.limits, { signal: work.signal, keep: keptOf(info), ...progress });
   } catch (error) {
-    if (!isCancelled(error)) tell(byId("work-failure"), `${error.message} What is done is kept: you can go on, or download it.`);
+    if (!isCancelled(error)) tell(byId("work-failure"), `${error.message} The finished rows are kept: resume, or download them.`);
   } finally {
     work = null;
     showState();
@@ -170,7 +170,7 @@ function progressOf(total, before) {
     told = Math.max(told, step);
   };
   const onWait = (seconds) => {
-    byId("progress-told").textContent = seconds ? `The server is busy: going on in ${seconds} s` : "Going on";
+    byId("progress-told").textContent = seconds ? `The server is busy: retrying in ${seconds} s` : "Retrying";
   };
   return { onProgress, onWait };
 }
@@ -185,7 +185,7 @@ function showState() {
   const isDone = results.length === total;
   for (const id of CONTROLS) byId(id).disabled = work !== null;
   byId("predict").hidden = work !== null || isDone;
-  byId("predict").textContent = results.length ? "Go on" : `Predict ${count(total, "row")}`;
+  byId("predict").textContent = results.length ? "Resume" : `Predict ${count(total, "row")}`;
   byId("cancel").hidden = work === null;
   byId("work").hidden = work === null && !results.length;
   byId("table-result").hidden = work !== null || !results.length;
@@ -203,10 +203,10 @@ function showResult(isDone) {
   if (rest.length) shown.push([`${whole(rest.length)} others`, rest.reduce((sum, [, times]) => sum + times, 0)]);
   const rows = shown.map(([name, times]) => barRow(name, times / results.length, whole(times), [], true));
   byId("counts").tBodies[0].replaceChildren(...rows);
-  byId("download").textContent = isDone ? "Download" : `Download the ${count(results.length, "row")} that are done`;
+  byId("download").textContent = isDone ? "Download" : `Download the finished ${count(results.length, "row")}`;
   const formulas = table.rows.slice(0, results.length).flat().filter(isFormula).length;
   const field = formulas === 1 ? "1 field of this file begins" : `${whole(formulas)} fields of this file begin`;
-  tell(byId("formulas"), formulas ? `${field} like a formula, which a spreadsheet would run. Without this mark everything stays as it is.` : "");
+  tell(byId("formulas"), formulas ? `${field} like a formula, which a spreadsheet would run. Without this option the fields stay unchanged.` : "");
 }
 
 function nameOf(result) {

@@ -1,4 +1,4 @@
-// Requests to the server: the token, waiting while it is busy, and failures in words for people.
+// Requests to the server: the token, retries while it is busy, and error messages.
 
 const KEY = "finetext-token";
 const BUSY = new Set([429, 503]);
@@ -10,7 +10,7 @@ let requestSeconds = 30;
 let askForToken = async () => null;
 let asking = null;
 
-/** Why a request came to nothing; `status` is 0 where there was no answer. */
+/** Why a request failed; `status` is 0 without an answer. */
 export class Failure extends Error {
   constructor(status, message) {
     super(message);
@@ -22,7 +22,7 @@ export const isCancelled = (error) => error.name === "AbortError";
 export const hasToken = () => sessionStorage.getItem(KEY) !== null;
 export const forgetToken = () => sessionStorage.removeItem(KEY);
 
-/** Say how a token is asked for: a function of whether one was refused that gives it or null. */
+/** Set how to ask for a token: a function of whether one was rejected that returns it or null. */
 export function onTokenWanted(how) {
   askForToken = how;
 }
@@ -32,10 +32,10 @@ export function setRequestSeconds(seconds) {
 }
 
 /**
- * The answer of the server, from JSON.
+ * Return the JSON answer of the server.
  *
- * Asks for a token where one is wanted, and waits as long as Retry-After says where the server is
- * busy; `onWait` gets the seconds that are left.
+ * Asks for a token if one is required, and retries after the time in Retry-After if the server is
+ * busy; `onWait` gets the remaining seconds.
  */
 export async function ask(path, value, { signal, onWait = () => {} } = {}) {
   for (let tries = 1; ; ) {
@@ -78,7 +78,7 @@ async function readJson(answer, signal) {
     return await answer.json();
   } catch {
     signal?.throwIfAborted();
-    throw new Failure(0, "The answer broke off, or came from something that is not finetext. Try again.");
+    throw new Failure(0, "The answer is incomplete or not from finetext. Try again.");
   }
 }
 
@@ -97,7 +97,7 @@ async function replaceToken(refused) {
     asking = null;
   });
   const token = await asking;
-  if (token === null) throw new Failure(401, "This server answers only to those who have its token.");
+  if (token === null) throw new Failure(401, "This server requires a token.");
   sessionStorage.setItem(KEY, token);
 }
 
@@ -118,13 +118,13 @@ async function pause(seconds, signal, onWait) {
 function inWords(status, said) {
   const reason = said ? `: ${said}.` : ".";
   const messages = {
-    0: "The server cannot be reached. Is it still running, and is there a network? Then try again.",
-    408: "The text came to the server too slowly. Try again.",
-    413: `This is too much for the server at once${reason}`,
-    422: `The server does not take this${reason}`,
-    429: "The server has too much to do. Try again in a while.",
-    500: `The server met a fault${reason} Whoever runs it should look into its log.`,
-    503: `The server is full or about to stop${reason} Try again in a while.`,
+    0: "The server cannot be reached. Check that it is running and that the network works, then try again.",
+    408: "The upload took too long. Try again.",
+    413: `The request is too large${reason}`,
+    422: `The server rejects the request${reason}`,
+    429: "The server is busy. Try again later.",
+    500: `The server has an internal error${reason} Its log has the details.`,
+    503: `The server is full or stopping${reason} Try again later.`,
     504: "The server took too long. Try again, or with less text.",
   };
   return messages[status] ?? `The server answered with status ${status}${reason}`;

@@ -11,7 +11,7 @@ let info = null;
 let text = "";
 let asked = new AbortController();
 
-/** `getInfo` promises what the server says of itself, or null where it says nothing. */
+/** `getInfo` resolves to the answer of /info, or to null if it failed. */
 export function setUpText(getInfo) {
   byId("text-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -41,11 +41,11 @@ async function classify(getInfo) {
   text = given.toWellFormed ? given.toWellFormed() : given;
   tell(byId("text-failure"), "");
   if (!text.trim()) {
-    tell(byId("text-failure"), "There is no text yet: type or paste one.");
+    tell(byId("text-failure"), "There is no text: type or paste one.");
     byId("text").focus();
     return;
   }
-  byId("verdict").textContent = "Asking …";
+  byId("verdict").textContent = "Classifying …";
   byId("text-result").hidden = true;
   try {
     info = await getInfo();
@@ -61,7 +61,7 @@ async function classify(getInfo) {
 }
 
 const waiting = (id) => (seconds) => {
-  byId(id).textContent = seconds ? `The server is busy: asking again in ${seconds} s` : "Asking …";
+  byId(id).textContent = seconds ? `The server is busy: retrying in ${seconds} s` : "Waiting for the server …";
 };
 
 function showDecision(decided) {
@@ -92,14 +92,14 @@ function reasons(decided, given, ranked) {
   const told = [];
   const [likeliest, highest] = ranked[0];
   if (decided.prediction === null) {
-    told.push(`No label is probable enough; the nearest to it has ${percent(decided.probability)}.`);
+    told.push(`No label is probable enough; the closest has ${percent(decided.probability)}.`);
   } else if (!given.length) {
-    told.push(`No label reaches its threshold; the likeliest, ${likeliest}, has ${percent(highest)}.`);
+    told.push(`No label reaches its threshold; the most probable, ${likeliest}, has ${percent(highest)}.`);
   } else if (!Array.isArray(decided.prediction) && given[0] !== likeliest) {
-    told.push("Not the likeliest label: the model goes by thresholds or costs that were chosen for it.");
+    told.push("This is not the most probable label: the decision rule uses thresholds or costs.");
   }
   if (decided.set) {
-    const share = info?.coverage ? `, which has what is true for ${percent(info.coverage)} of texts like those it was set on` : "";
+    const share = info?.coverage ? `, which contains the true label for ${percent(info.coverage)} of texts like the validation rows` : "";
     told.push(`Prediction set${share}: ${decided.set.join(", ") || "empty"}.`);
   }
   return told;
@@ -112,7 +112,7 @@ function showLabels(all) {
   });
   const button = byId("all-labels");
   button.hidden = rows.length <= SHOWN_LABELS;
-  button.textContent = all ? `Show the ${SHOWN_LABELS} likeliest` : `Show all ${whole(rows.length)} labels`;
+  button.textContent = all ? `Show the ${SHOWN_LABELS} most probable` : `Show all ${whole(rows.length)} labels`;
   button.setAttribute("aria-expanded", String(all));
 }
 
@@ -121,17 +121,17 @@ async function explain(label, signal) {
   const most = info?.limits.explained_characters ?? Infinity;
   byId("words").hidden = true;
   if ([...text].length > most) {
-    status.textContent = `This is done for texts of at most ${whole(most)} characters.`;
+    status.textContent = `Only texts of at most ${whole(most)} characters are explained.`;
     return;
   }
-  status.textContent = "Looking for them …";
+  status.textContent = "Explaining …";
   try {
     const question = label === undefined ? { inputs: text } : { inputs: text, label };
     const told = await ask("explain", question, { signal, onWait: waiting("words-status") });
     byId("why").value = told.label;
     showWords(told);
   } catch (error) {
-    if (!isCancelled(error)) status.textContent = `The words were not found. ${error.message}`;
+    if (!isCancelled(error)) status.textContent = `The explanation failed. ${error.message}`;
   }
 }
 
@@ -180,7 +180,7 @@ function how(told) {
   const parts = [`Found by ${told.way}.`];
   if (told.lost_top !== null && told.lost_random !== null && told.removed) {
     const fall = `Without the ${told.removed > 1 ? `${told.removed} strongest words` : "strongest word"}`;
-    parts.push(`${fall} the probability falls by ${points(told.lost_top)}, without as many at random by ${points(told.lost_random)}.`);
+    parts.push(`${fall} the probability falls by ${points(told.lost_top)}; without as many random words, by ${points(told.lost_random)}.`);
   }
   if (told.unread) parts.push(`The model does not read the last ${count(told.unread, "word")}.`);
   if (told.remark) parts.push(`${told.remark[0].toUpperCase()}${told.remark.slice(1)}.`);
