@@ -45,7 +45,7 @@ def fine_tuned(
     return finetext.train(topics, {"mine": method}, out=place, listener=finetext.Listener()).folder
 
 
-def test_a_run_writes_a_card_for_each_rung(finished: Path) -> None:
+def test_a_run_writes_a_card_for_each_method(finished: Path) -> None:
     run = finetext.Run.open(finished)
     for entry in run.leaderboard:
         card = (finished / entry.model / "README.md").read_text()
@@ -72,7 +72,7 @@ def test_a_run_writes_a_card_for_each_rung(finished: Path) -> None:
     assert re.search(r"Training took [\d.]+ ", best)
 
 
-def test_it_quotes_no_text_and_no_path(finished: Path, reviews: Path) -> None:
+def test_the_card_quotes_no_text_and_no_path(finished: Path, reviews: Path) -> None:
     texts = [line.split(",")[0] for line in reviews.read_text().splitlines()[1:]]
     for model in finished.glob("*/model"):
         for name in ("README.md", "finetext.json"):
@@ -82,7 +82,7 @@ def test_it_quotes_no_text_and_no_path(finished: Path, reviews: Path) -> None:
             assert str(finished.parent) not in said
 
 
-def test_what_is_not_known_is_not_said(tfidf: TfidfClassifier, tmp_path: Path) -> None:
+def test_unknown_facts_are_left_out(tfidf: TfidfClassifier, tmp_path: Path) -> None:
     card = (tfidf.save(tmp_path / "m") / "README.md").read_text()
     assert is_ours(card)
     assert set(block(card)) == {"library_name", "pipeline_tag", "tags"}
@@ -91,7 +91,7 @@ def test_what_is_not_known_is_not_said(tfidf: TfidfClassifier, tmp_path: Path) -
     assert "Energy and carbon were not measured" in card
 
 
-def test_names_of_any_kind_are_shown_as_they_are(topics: Dataset, tmp_path: Path) -> None:
+def test_unusual_names_are_shown_unchanged(topics: Dataset, tmp_path: Path) -> None:
     labels = dict(zip(topics.scheme.names, ODD, strict=False))  # type: ignore[union-attr]
     texts = [row["text"] for row in topics]
     frame = {"text": texts, "label": [labels[row["label"]] for row in topics]}
@@ -143,16 +143,17 @@ def test_markdown_is_escaped(text: Any, shown: str) -> None:
         (r"C:\Users\jane\mine", "mine"),
         (r"\\server\share\mine", "mine"),
         ("~/mine", "mine"),
+        ("./encoders/mine", "mine"),
         ("minilm", "minilm"),
         ("BAAI/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
         (3, 3),
     ],
 )
-def test_of_a_path_only_its_end_is_told(value: Any, shown: Any) -> None:
+def test_paths_are_cut_to_their_last_part(value: Any, shown: Any) -> None:
     assert without_path(value) == shown
 
 
-def test_the_licence_is_that_of_the_base_model() -> None:
+def test_the_license_is_that_of_the_base_model() -> None:
     recipe = Recipe.from_values({"methods": {"majority": {}}})
     base = base_of("minilm", recipe)
     card = model_card(described(classifier="transformer", record={"base": base}), "jane/x")
@@ -189,12 +190,12 @@ def test_a_data_set_of_the_hub_is_linked() -> None:
         ({"set_from": 0.1, "coverage": 0.9}, False, "contain the true label for 90%"),
     ],
 )
-def test_the_rule_of_decision_is_told(decision: dict[str, Any], several: bool, said: str) -> None:
+def test_the_decision_rule_is_described(decision: dict[str, Any], several: bool, said: str) -> None:
     card = model_card(described(decision=decision, multilabel=several))
     assert said in card
 
 
-def test_energy_is_told_only_where_watts_are_known(
+def test_energy_is_shown_only_if_watts_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.core import environment
@@ -248,9 +249,7 @@ def test_the_snippets_of_the_card_run(
     assert "base_model" not in found
 
 
-def test_a_folder_of_ones_own_is_named_without_its_path(
-    fine_tuned: Path, tiny_encoder: Path
-) -> None:
+def test_a_local_encoder_is_named_without_its_path(fine_tuned: Path, tiny_encoder: Path) -> None:
     card = (fine_tuned / "mine" / "model" / "README.md").read_text()
     assert tiny_encoder.name in card
     assert str(tiny_encoder.parent) not in card
@@ -262,7 +261,7 @@ def test_a_folder_of_ones_own_is_named_without_its_path(
             assert str(tiny_encoder) not in path.read_text()
 
 
-def test_a_new_rule_of_decision_has_no_scores(command: Callable[..., Any], finished: Path) -> None:
+def test_a_new_decision_rule_has_no_scores(command: Callable[..., Any], finished: Path) -> None:
     assert command("decide", finished, "--aim", "f1", "--out", "new").status == 0
     card = Path("new/README.md").read_text()
     assert "No scores were recorded" in card

@@ -68,7 +68,7 @@ def _module(name: str) -> Any:
     return sys.modules[__name__] if name == __name__ else importlib.import_module(name)
 
 
-def test_the_export_stands_beside_the_model(finished: Path, tmp_path: Path) -> None:
+def test_the_export_is_written_beside_the_model(finished: Path, tmp_path: Path) -> None:
     import shutil
 
     run = shutil.copytree(finished, tmp_path / "run")
@@ -82,7 +82,7 @@ def test_the_export_stands_beside_the_model(finished: Path, tmp_path: Path) -> N
         shutil.rmtree(found.folder)
 
 
-def test_validation_rows_are_compared_and_never_test_rows(finished: Path) -> None:
+def test_comparison_uses_validation_rows_never_test_rows(finished: Path) -> None:
     origin = open_origin(finished)
     assert origin.rows is not None
     run = finetext.Run.open(finished)
@@ -92,7 +92,7 @@ def test_validation_rows_are_compared_and_never_test_rows(finished: Path) -> Non
     assert not train & {*run.predictions().ids, *origin.rows.ids}
 
 
-def test_other_data_or_a_changed_file_have_no_training_rows(
+def test_changed_data_cannot_provide_training_rows(
     finished: Path, reviews: Path, tmp_path: Path
 ) -> None:
     import shutil
@@ -106,7 +106,7 @@ def test_other_data_or_a_changed_file_have_no_training_rows(
         open_origin(run).training_rows()
 
 
-def test_too_little_agreement_is_refused_and_leaves_nothing(finished: Path, tmp_path: Path) -> None:
+def test_low_agreement_is_refused_and_writes_nothing(finished: Path, tmp_path: Path) -> None:
     place = tmp_path / "new" / "export"
     with pytest.raises(
         ModelError, match=r"same labels as finished/tfidf on \d+\.\d+% of 9"
@@ -116,7 +116,9 @@ def test_too_little_agreement_is_refused_and_leaves_nothing(finished: Path, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_force_keeps_it_and_says_so(command: Command, finished: Path, tmp_path: Path) -> None:
+def test_force_writes_an_export_with_low_agreement(
+    command: Command, finished: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "export"
     words = ("export", finished, "--format", "silly", "--out", place)
     assert command(*words).status == 2
@@ -130,7 +132,7 @@ def test_force_keeps_it_and_says_so(command: Command, finished: Path, tmp_path: 
     assert command(*words[:-1], tmp_path / "less", "--least-agreement", "0.1").status == 0
 
 
-def test_without_rows_it_needs_data_or_force(
+def test_an_export_without_rows_needs_data_or_force(
     command: Command, finished: Path, reviews: Path, tmp_path: Path
 ) -> None:
     import shutil
@@ -168,7 +170,7 @@ def test_a_classifier_is_exported_with_rows_and_a_folder(finished: Path, tmp_pat
     assert found.compared.rows == 2
 
 
-def test_something_else_is_never_replaced(finished: Path, tmp_path: Path) -> None:
+def test_other_folders_are_never_replaced(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     for place in (tmp_path / "thesis", finished / "tfidf" / "model"):
@@ -190,7 +192,7 @@ def test_something_else_is_never_replaced(finished: Path, tmp_path: Path) -> Non
         (("--format", "static"), "needs no export to static embeddings"),
     ],
 )
-def test_what_cannot_be_done_is_refused(
+def test_impossible_exports_are_refused(
     command: Command, finished: Path, words: tuple[str, ...], message: str
 ) -> None:
     seen = command("export", finished, *words, "--out", "export")
@@ -199,14 +201,14 @@ def test_what_cannot_be_done_is_refused(
     assert not list(Path().iterdir())
 
 
-def test_a_rung_that_is_not_there_is_refused(finished: Path) -> None:
+def test_an_unknown_method_is_refused(finished: Path) -> None:
     with pytest.raises(ModelError, match="no model or run folder"):
         finetext.export(finished / "finetune", "same")
     assert place_in_run(finished / "tfidf") == (finished, "tfidf")
     assert place_in_run(finished.parent) is None
 
 
-def test_a_missing_rung_in_the_leaderboard_is_unknown(finished: Path, tmp_path: Path) -> None:
+def test_a_method_missing_from_the_leaderboard_is_unknown(finished: Path, tmp_path: Path) -> None:
     import shutil
 
     run = shutil.copytree(finished, tmp_path / "run")
@@ -215,7 +217,7 @@ def test_a_missing_rung_in_the_leaderboard_is_unknown(finished: Path, tmp_path: 
         finetext.export(run / "other", "same")
 
 
-def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
+def test_python_tokenizers_cannot_be_exported(finished: Path) -> None:
     from finetext.encoders.word_tokenizer import WordTokenizer
     from finetext.methods.finetune import TransformerClassifier
 
@@ -227,7 +229,7 @@ def test_a_tokenizer_in_python_cannot_go_along(finished: Path) -> None:
         OnnxExporter().check(Original(classifier))
 
 
-def test_abstaining_in_one_of_them_is_no_agreement(finished: Path) -> None:
+def test_abstaining_in_only_one_model_is_disagreement(finished: Path) -> None:
     from finetext.models.exporters import compare_export
 
     origin = open_origin(finished)
@@ -251,7 +253,7 @@ class Broken(Same):
         return Made(MajorityClassifier(scheme, decision, np.full(len(scheme), np.nan)))
 
 
-def test_what_is_not_a_number_never_agrees(
+def test_nan_predictions_are_refused(
     mixed_topics: finetext.Dataset, finished: Path, tmp_path: Path
 ) -> None:
     method = finetext.Tfidf(inverse_regularisation=1.0)
@@ -266,7 +268,7 @@ def test_what_is_not_a_number_never_agrees(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_rows_cannot_be_compared(finished: Path) -> None:
+def test_comparing_needs_rows(finished: Path) -> None:
     from finetext.models.exporters import compare_export
 
     origin = open_origin(finished)
@@ -277,7 +279,7 @@ def test_no_rows_cannot_be_compared(finished: Path) -> None:
         )
 
 
-def test_several_labels_agree_where_all_of_them_do(
+def test_multilabel_rows_agree_if_all_labels_do(
     mixed_topics: finetext.Dataset, tmp_path: Path
 ) -> None:
     method = finetext.Tfidf(inverse_regularisation=1.0)
@@ -297,7 +299,7 @@ def test_several_labels_agree_where_all_of_them_do(
         ((100.0, 101.0), (10.0, 20.0), "as fast in batches and only 0.50 times as fast for one"),
     ],
 )
-def test_which_is_faster_is_said_in_words(
+def test_speed_is_described_in_words(
     rows: tuple[float, float], milliseconds: tuple[float, float], words: str, finished: Path
 ) -> None:
     from finetext.models.exporters import Both, compare_export, speed_in_words

@@ -39,7 +39,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_what_was_written_is_as_it_was(folder: Path) -> None:
+def test_unchanged_files_pass_the_check(folder: Path) -> None:
     found = checked(folder, read_description(folder))
     assert found.is_known
     assert found.is_sound
@@ -56,7 +56,7 @@ def test_what_was_written_is_as_it_was(folder: Path) -> None:
     }
 
 
-def test_another_size_or_a_missing_file_is_refused_when_it_is_loaded(folder: Path) -> None:
+def test_loading_refuses_missing_or_resized_files(folder: Path) -> None:
     path = folder / "vocabulary.json"
     path.write_text(path.read_text() + " ")
     with pytest.raises(
@@ -80,13 +80,13 @@ def test_every_change_is_named(folder: Path) -> None:
     assert {file.state for file in about.files} == {"ok", "changed", "extra"}
 
 
-def test_a_file_that_does_not_belong_is_no_damage(folder: Path) -> None:
+def test_extra_files_are_no_damage(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     assert info(folder).problem is None
     load_model(folder)
 
 
-def test_a_card_may_be_changed_and_stays(folder: Path, tfidf: TfidfClassifier) -> None:
+def test_a_handwritten_card_is_kept(folder: Path, tfidf: TfidfClassifier) -> None:
     card = folder / "README.md"
     card.write_text(card.read_text().replace("# A text", "# My text"))
     assert info(folder).problem is None
@@ -126,14 +126,14 @@ def test_folders_without_hashes_still_load(folder: Path) -> None:
         "all",
     ],
 )
-def test_a_list_of_files_that_is_none_is_damage(folder: Path, files: Any) -> None:
+def test_an_invalid_file_list_is_damage(folder: Path, files: Any) -> None:
     change(folder, files=files)
     for look in (load_model, info):
         with pytest.raises(ModelError, match="damaged"):
             look(folder)
 
 
-def test_a_pickle_is_refused_by_its_name(folder: Path) -> None:
+def test_pickles_are_refused_by_name(folder: Path) -> None:
     (folder / "optimizer.safetensors").write_bytes(pickle.dumps({"a": [1, 2]}))
     with pytest.raises(ModelError, match=r"holds a pickle.*optimizer\.safetensors"):
         finetext.load(folder)
@@ -251,7 +251,7 @@ HARMLESS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_a_pickle_is_found(tmp_path: Path, name: str) -> None:
+def test_pickles_are_detected(tmp_path: Path, name: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(PICKLES[name]())
     assert holds_pickle(path)
@@ -260,7 +260,7 @@ def test_a_pickle_is_found(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_nothing_else_is_taken_for_one(tmp_path: Path, name: str) -> None:
+def test_other_files_are_no_pickles(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.bin").write_bytes(HARMLESS[name]())
     assert not holds_pickle(tmp_path / "a.bin")
     refuse_pickles(tmp_path)
@@ -272,7 +272,7 @@ def test_nothing_else_is_taken_for_one(tmp_path: Path, name: str) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_any_data_of_any_protocol_are_found(tmp_path: Path, data: Any, protocol: int) -> None:
+def test_pickles_of_any_protocol_are_detected(tmp_path: Path, data: Any, protocol: int) -> None:
     (tmp_path / "a").write_bytes(pickle.dumps({"data": data}, protocol))
     assert holds_pickle(tmp_path / "a")
 
@@ -283,12 +283,12 @@ def test_any_data_of_any_protocol_are_found(tmp_path: Path, data: Any, protocol:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_texts_are_none(tmp_path: Path, text: str) -> None:
+def test_texts_are_no_pickles(tmp_path: Path, text: str) -> None:
     (tmp_path / "a").write_bytes(text.encode("utf-8", "replace"))
     assert not holds_pickle(tmp_path / "a")
 
 
-def test_the_files_of_folders_below_are_named_and_counted(tmp_path: Path) -> None:
+def test_files_in_subfolders_are_listed(tmp_path: Path) -> None:
     (tmp_path / "encoder").mkdir()
     for number in range(7):
         (tmp_path / "encoder" / f"{number}.bin").write_bytes(pickle.dumps(VALUE))

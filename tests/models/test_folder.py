@@ -30,7 +30,7 @@ def rewrite(folder: Path, **values: Any) -> None:
     (folder / "finetext.json").write_text(json.dumps(described | values))
 
 
-def test_it_says_what_it_holds(tmp_path: Path) -> None:
+def test_the_description_lists_the_content(tmp_path: Path) -> None:
     folder = save_model(
         classifier().with_decision(Decision(thresholds=(0.5, 0.25))), tmp_path / "new" / "m"
     )
@@ -54,7 +54,7 @@ def test_a_model_is_replaced_as_a_whole(tmp_path: Path, tfidf: TfidfClassifier) 
 @pytest.mark.parametrize(
     "error", [OSError("disk full"), RuntimeError("a bug"), KeyboardInterrupt()]
 )
-def test_a_failing_save_leaves_what_was_there(
+def test_a_failed_save_keeps_the_old_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     folder = save_model(classifier(), tmp_path / "m")
@@ -72,9 +72,7 @@ def test_a_failing_save_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_a_failing_swap_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_swap_keeps_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     folder = save_model(classifier(), tmp_path / "m")
@@ -93,7 +91,7 @@ def test_a_failing_swap_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
+def test_other_folders_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     (tmp_path / "file").write_text("a file")
@@ -105,7 +103,7 @@ def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
         save_model(classifier(), tmp_path / "file" / "model")
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_other_folders_are_refused_as_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         load_model(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=r"has no finetext\.json"):
@@ -167,22 +165,20 @@ def test_damaged_weights_are_refused(
         load_model(folder)
 
 
-def test_labels_that_are_not_those_of_the_weights_are_refused(
-    tmp_path: Path, tfidf: TfidfClassifier
-) -> None:
+def test_labels_must_match_the_weights(tmp_path: Path, tfidf: TfidfClassifier) -> None:
     folder = save_model(tfidf, tmp_path / "m")
     rewrite(folder, labels=["a", "b"])
     with pytest.raises(ModelError, match=r"damaged: model\.safetensors has 3 outputs for 2 labels"):
         load_model(folder)
 
 
-def test_how_it_was_made_is_recorded(tmp_path: Path) -> None:
+def test_the_provenance_is_recorded(tmp_path: Path) -> None:
     folder = save_model(classifier(), tmp_path / "m", {"method": "mine", "seed": 3})
     provenance = json.loads((folder / "finetext.json").read_text())["provenance"]
     assert {"method": "mine", "seed": 3}.items() <= provenance.items()
 
 
-def test_a_text_that_cannot_be_put_in_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):
         write_text(tmp_path / "taken", "text")
@@ -213,7 +209,7 @@ def configure(folder: Path, **values: Any) -> None:
     (folder / "config.json").write_text(json.dumps(config | values))
 
 
-def test_it_predicts_as_transformers_does(theirs: Path) -> None:
+def test_foreign_models_predict_as_in_transformers(theirs: Path) -> None:
     from transformers import pipeline
 
     loaded = finetext.load(theirs, device="cpu")
@@ -224,14 +220,14 @@ def test_it_predicts_as_transformers_does(theirs: Path) -> None:
         assert loaded(text) == pytest.approx(said, abs=1e-5)
 
 
-def test_several_labels_are_taken_from_its_configuration(theirs: Path) -> None:
+def test_multilabel_is_read_from_the_configuration(theirs: Path) -> None:
     configure(theirs, problem_type="multi_label_classification")
     loaded = finetext.load(theirs, device="cpu")
     assert loaded.scheme.multilabel
     assert not np.allclose(loaded.predict_proba(TEXTS).sum(axis=1), 1)
 
 
-def test_the_command_says_that_it_is_foreign(theirs: Path, command: Callable[..., Any]) -> None:
+def test_predict_warns_about_foreign_models(theirs: Path, command: Callable[..., Any]) -> None:
     seen = command("predict", theirs, "a text", "--json")
     assert seen.status == 0
     seen = command("predict", theirs, "a text")
@@ -255,9 +251,7 @@ def test_the_command_says_that_it_is_foreign(theirs: Path, command: Callable[...
         ({"id2label": ["a", "b"]}, "are unusable"),
     ],
 )
-def test_labels_that_are_none_are_refused(
-    theirs: Path, values: dict[str, Any], message: str
-) -> None:
+def test_unusable_labels_are_refused(theirs: Path, values: dict[str, Any], message: str) -> None:
     configure(theirs, **values)
     with pytest.raises(ModelError, match=message):
         finetext.load(theirs)

@@ -25,7 +25,7 @@ from finetext.models.upload import push
 TEXTS = ["the team won", "a loan", "soup and bread", ""]
 
 
-def test_what_is_sent_comes_back(hub: Hub, folder: Path, tfidf: TfidfClassifier) -> None:
+def test_a_pushed_model_can_be_pulled(hub: Hub, folder: Path, tfidf: TfidfClassifier) -> None:
     sent = push(folder, "jane/topics", message="the first")
     assert sent.url == f"{hub.url}/jane/topics"
     assert sent.commit == hub.repos["jane/topics"].branches["main"]
@@ -37,9 +37,7 @@ def test_what_is_sent_comes_back(hub: Hub, folder: Path, tfidf: TfidfClassifier)
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), tfidf.predict_proba(TEXTS))
 
 
-def test_by_its_name_a_model_is_loaded_from_the_cache(
-    hub: Hub, folder: Path, tfidf: TfidfClassifier
-) -> None:
+def test_hub_names_load_from_the_cache(hub: Hub, folder: Path, tfidf: TfidfClassifier) -> None:
     push(folder, "jane/topics")
     loaded = finetext.load("hub:jane/topics")
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), tfidf.predict_proba(TEXTS))
@@ -76,7 +74,9 @@ def test_branches_and_commits_can_be_named(hub: Hub, folder: Path) -> None:
         finetext.load("hub:jane/topics@v9")
 
 
-def test_private_means_private(hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_repositories_stay_private(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     push(folder, "jane/secret", private=True)
     assert hub.repos["jane/secret"].private
     push(folder, "jane/secret", private=True)
@@ -115,7 +115,7 @@ def test_pickles_are_never_fetched(hub: Hub, folder: Path) -> None:
     assert not [path for _, path in hub.asked if path.endswith(".pkl")]
 
 
-def test_what_is_not_as_it_was_written_is_not_taken(hub: Hub, folder: Path) -> None:
+def test_changed_models_are_not_fetched(hub: Hub, folder: Path) -> None:
     push(folder, "jane/topics")
     files = hub.files("jane/topics")
     hub.put("jane/topics", {**files, "vocabulary.json": files["vocabulary.json"][:-1] + b" "})
@@ -131,7 +131,7 @@ def test_what_is_not_as_it_was_written_is_not_taken(hub: Hub, folder: Path) -> N
     assert not (folder.parent / "back").exists()
 
 
-def test_other_models_of_the_hub_are_taken_without_their_pickles(
+def test_foreign_models_are_fetched_without_pickles(
     hub: Hub, tiny_encoder: Path, folder: Path
 ) -> None:
     from transformers import AutoModelForSequenceClassification
@@ -152,7 +152,7 @@ def test_other_models_of_the_hub_are_taken_without_their_pickles(
         pull("them/data", folder.parent / "data")
 
 
-def test_a_folder_with_something_in_it_is_not_overwritten(
+def test_pull_does_not_overwrite_other_files(
     hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(folder, "jane/topics")
@@ -170,7 +170,7 @@ def test_a_folder_with_something_in_it_is_not_overwritten(
 
 
 @pytest.mark.parametrize("text", ["hub:", "hub:jane", "hub:jane/", "hub:/x", "hub:jane/x@"])
-def test_a_name_that_is_none_is_refused(text: str) -> None:
+def test_invalid_names_are_refused(text: str) -> None:
     with pytest.raises(ModelError, match="write it as USER/NAME"):
         model_folder(Path(text))
 

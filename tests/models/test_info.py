@@ -24,7 +24,7 @@ Command = Callable[..., Any]
 ODD = {"format_version": 2, "labels": ["a", "b"], "multilabel": False, "decision": {}, "record": 1}
 
 
-def test_info_says_what_a_model_is_and_how_good(command: Command, finished: Path) -> None:
+def test_info_shows_model_and_scores(command: Command, finished: Path) -> None:
     seen = command("info", finished)
     assert (seen.status, seen.err) == (0, "")
     facts = dict(line.split("  ", 1) for line in seen.out.splitlines() if "  " in line)
@@ -38,7 +38,7 @@ def test_info_says_what_a_model_is_and_how_good(command: Command, finished: Path
     assert seen.out.splitlines()[-1].endswith("unchanged")
 
 
-def test_info_as_json_is_all_that_is_known(command: Command, finished: Path) -> None:
+def test_info_as_json_has_all_facts(command: Command, finished: Path) -> None:
     seen = command("info", finished / "majority" / "model", "--json")
     told = json.loads(seen.out)
     assert told["problem"] is None
@@ -61,7 +61,7 @@ def test_info_as_json_is_all_that_is_known(command: Command, finished: Path) -> 
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_info_refuses_what_is_not_to_be_used(
+def test_info_reports_unusable_models(
     command: Command,
     tfidf: TfidfClassifier,
     harm: Callable[[Path], Any],
@@ -77,7 +77,7 @@ def test_info_refuses_what_is_not_to_be_used(
         assert word in json.loads(seen.out)["problem"]
 
 
-def test_info_of_odd_names_stays_in_its_lines(command: Command) -> None:
+def test_info_escapes_unusual_names(command: Command) -> None:
     names = ("a\nb", "\x1b[31mred", "x" * 300)
     MajorityClassifier(LabelScheme(names), Decision(), np.array([0.2, 0.3, 0.5])).save("m")
     seen = command("info", "m")
@@ -92,7 +92,7 @@ def test_info_of_odd_names_stays_in_its_lines(command: Command) -> None:
         assert max(map(len, seen.out.splitlines())) < 250
 
 
-def test_what_was_changed_by_hand_is_said_when_it_is_used(command: Command, finished: Path) -> None:
+def test_changed_descriptions_cause_a_warning(command: Command, finished: Path) -> None:
     assert command("predict", finished, "a fine film").err == ""
     path = finished / "tfidf" / "model" / "finetext.json"
     described = json.loads(path.read_text())
@@ -103,7 +103,9 @@ def test_what_was_changed_by_hand_is_said_when_it_is_used(command: Command, fini
         assert "was changed since finetext wrote it" in seen.err
 
 
-def test_there_and_back(command: Command, hub: Hub, tfidf: TfidfClassifier) -> None:
+def test_push_and_pull_by_command_keep_the_model(
+    command: Command, hub: Hub, tfidf: TfidfClassifier
+) -> None:
     tfidf.save("m")
     Path("m/notes.txt").write_text("mine")
     sent = command("push", "m", "jane/topics", "--message", "the first")
@@ -136,7 +138,7 @@ def test_there_and_back(command: Command, hub: Hub, tfidf: TfidfClassifier) -> N
         (("info", "hub:jane/nowhere"), "there is no such model"),
     ],
 )
-def test_what_goes_wrong_is_one_message(
+def test_errors_are_one_message(
     command: Command, hub: Hub, tfidf: TfidfClassifier, words: tuple[str, ...], message: str
 ) -> None:
     tfidf.save("m")

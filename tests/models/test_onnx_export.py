@@ -55,14 +55,14 @@ def test_labels_and_probabilities_are_those_of_the_original(
     assert np.ptp(wanted[:, 0]) > 0.2
 
 
-def test_a_text_alone_is_as_among_others(exported: Classifier, texts: list[str]) -> None:
+def test_predictions_do_not_depend_on_the_batch(exported: Classifier, texts: list[str]) -> None:
     alone = np.concatenate([exported.predict_proba([text]) for text in texts])
     np.testing.assert_allclose(exported.predict_proba(texts), alone, atol=1e-5)
     assert exported.predict_proba([]).shape == (0, 3)
     assert exported.logits([]).shape == (0, 3)
 
 
-def test_the_decision_is_obeyed(exported: Classifier, texts: list[str]) -> None:
+def test_the_decision_rule_applies(exported: Classifier, texts: list[str]) -> None:
     assert set(exported.with_decision(Decision(least=(2.0,) * 3)).predict(texts)) == {None}
 
 
@@ -83,7 +83,7 @@ def test_the_temperature_divides_the_logits_and_is_saved(
     np.testing.assert_allclose(said, cooled.predict_proba(["soup"]), atol=1e-6)
 
 
-def test_the_folder_says_what_it_is(onnx_model: Path, exported: Classifier) -> None:
+def test_the_folder_describes_the_export(onnx_model: Path, exported: Classifier) -> None:
     described = json.loads((onnx_model / "finetext.json").read_text(encoding="utf-8"))
     assert described["classifier"] == "onnx"
     assert described["provenance"]["made_from"] == "run/finetune"
@@ -142,7 +142,7 @@ for words in (["predict", folder, "fresh bread"], ["predict", folder, "rows.csv"
     assert any("by occlusion" in line for line in lines)
 
 
-def test_the_card_has_a_program_that_takes_onnxruntime_tokenizers_and_numpy_alone(
+def test_the_program_in_the_card_needs_onnxruntime_tokenizers_and_numpy_only(
     onnx_model: Path, original: Classifier, snippet_of: Callable[[Path], str], without: Without
 ) -> None:
     texts = ["fresh bread", "a late goal " * 60, ""]
@@ -169,7 +169,7 @@ def test_a_device_that_onnxruntime_lacks_is_refused(onnx_model: Path) -> None:
         load_model(onnx_model, "mps")
 
 
-def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(
+def test_the_graph_of_a_probe_includes_pooling_and_head(
     encoder_run: Path, tmp_path: Path, texts: list[str]
 ) -> None:
     found = finetext.export(encoder_run / "probe", "onnx", tmp_path / "probe")
@@ -181,7 +181,7 @@ def test_a_probe_has_pooling_standardisation_and_head_in_its_graph(
     assert found.compared.agreement == 1
 
 
-def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
+def test_quantizing_a_large_graph_removes_the_float32_weights(
     onnx_model: Path, original: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.models.exporters import Original
@@ -204,7 +204,7 @@ def test_the_weights_of_a_large_graph_in_float32_do_not_stay_beside_the_8_bits(
     }  # fmt: skip
 
 
-def test_eight_bits_are_smaller_and_nearly_as_good(onnx_model: Path, tmp_path: Path) -> None:
+def test_int8_predictions_are_close_to_float32(onnx_model: Path, tmp_path: Path) -> None:
     import onnx
 
     from finetext.models.onnx_export import quantize

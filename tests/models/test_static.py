@@ -26,7 +26,7 @@ def exported(static_model: Path) -> Classifier:
     return finetext.load(static_model)
 
 
-def test_it_learns_what_the_original_knows(
+def test_static_predictions_are_accurate(
     exported: Classifier, topic_rows: tuple[list[str], list[str]]
 ) -> None:
     texts, labels = topic_rows
@@ -34,7 +34,7 @@ def test_it_learns_what_the_original_knows(
     assert np.mean(right) > 0.9
 
 
-def test_any_text_has_probabilities_of_its_own(exported: Classifier) -> None:
+def test_unusual_texts_get_valid_probabilities(exported: Classifier) -> None:
     texts = ["fresh bread", *ODD_TEXTS]
     probabilities = exported.predict_proba(texts)
     assert np.isfinite(probabilities).all()
@@ -54,7 +54,7 @@ def test_decision_and_temperature_are_kept(exported: Classifier, tmp_path: Path)
     assert (tmp_path / "m" / "export.json").is_file()
 
 
-def test_its_cost_is_stated_with_an_interval(static_model: Path) -> None:
+def test_the_loss_has_an_interval(static_model: Path) -> None:
     compared = json.loads((static_model / "export.json").read_text(encoding="utf-8"))
     assert compared["rows"] > 5
     assert "chosen on these rows" in compared["remark"]
@@ -65,7 +65,7 @@ def test_its_cost_is_stated_with_an_interval(static_model: Path) -> None:
     assert described["provenance"]["dimensions"] == 32
 
 
-def test_the_card_has_a_program_that_takes_safetensors_tokenizers_and_numpy_alone(
+def test_the_program_in_the_card_needs_safetensors_tokenizers_and_numpy_only(
     static_model: Path,
     exported: Classifier,
     snippet_of: Callable[[Path], str],
@@ -78,7 +78,7 @@ def test_the_card_has_a_program_that_takes_safetensors_tokenizers_and_numpy_alon
     np.testing.assert_allclose(said, exported.predict_proba(texts), atol=1e-9)
 
 
-def test_a_model_without_a_run_learns_from_a_labelled_table(
+def test_a_model_without_a_run_needs_a_labeled_table(
     encoder_run: Path, topic_rows: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
     model = encoder_run / "probe" / "model"

@@ -40,7 +40,7 @@ def test_the_card_names_the_model_and_is_checked_by_the_hub(hub: Hub, folder: Pa
     assert "hub:jane" not in (folder / "README.md").read_text()
 
 
-def test_only_what_belongs_to_the_model_goes(hub: Hub, folder: Path) -> None:
+def test_only_model_files_are_uploaded(hub: Hub, folder: Path) -> None:
     for name in ("texts.csv", "log.jsonl", ".env", "events.out", "state/weights.safetensors"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("secret")
@@ -52,7 +52,7 @@ def test_only_what_belongs_to_the_model_goes(hub: Hub, folder: Path) -> None:
     assert b"secret" not in b"".join(hub.files("jane/topics").values())
 
 
-def test_no_path_of_the_machine_goes(hub: Hub, tfidf: TfidfClassifier, tmp_path: Path) -> None:
+def test_no_local_path_is_uploaded(hub: Hub, tfidf: TfidfClassifier, tmp_path: Path) -> None:
     from finetext.models.folder import save_model
 
     made = {"method": "probe", "hyperparameters": {"encoder": str(tmp_path / "encoders" / "mine")}}
@@ -64,7 +64,7 @@ def test_no_path_of_the_machine_goes(hub: Hub, tfidf: TfidfClassifier, tmp_path:
     assert finetext.info(fetched(Repository("jane/topics"))).problem is None
 
 
-def test_a_model_in_the_place_of_another_leaves_nothing_of_it(hub: Hub, folder: Path) -> None:
+def test_pushing_over_a_model_removes_its_files(hub: Hub, folder: Path) -> None:
     push(folder, "jane/topics")
     hub.put("jane/topics", {**hub.files("jane/topics"), "LICENSE": b"as you like"})
     other = MajorityClassifier(LabelScheme(("a", "b")), Decision(), np.array([0.25, 0.75]))
@@ -76,7 +76,7 @@ def test_a_model_in_the_place_of_another_leaves_nothing_of_it(hub: Hub, folder: 
     assert finetext.load("hub:jane/topics")("x") == {"b": 0.75, "a": 0.25}
 
 
-def test_files_of_others_are_not_written_over(hub: Hub, folder: Path) -> None:
+def test_files_of_other_models_are_not_overwritten(hub: Hub, folder: Path) -> None:
     theirs = {"config.json": b"{}", "model.safetensors": b"theirs", "README.md": b"a card"}
     hub.repos["jane/bert"] = Repo()
     hub.repos["jane/bert"].commit("main", theirs)
@@ -89,7 +89,7 @@ def test_files_of_others_are_not_written_over(hub: Hub, folder: Path) -> None:
     assert hub.files("jane/new")["LICENSE"] == b"MIT"
 
 
-def test_a_card_that_was_written_by_hand_stays(hub: Hub, folder: Path) -> None:
+def test_a_handwritten_card_on_the_hub_stays(hub: Hub, folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n")
     assert push(folder, "jane/topics").card == "own"
     assert hub.files("jane/topics")["README.md"] == b"---\nlicense: mit\n---\n# Mine\n"
@@ -98,7 +98,7 @@ def test_a_card_that_was_written_by_hand_stays(hub: Hub, folder: Path) -> None:
     assert hub.files("jane/topics")["README.md"] == b"---\nlicense: mit\n---\n# Mine\n"
 
 
-def test_a_run_stands_for_its_best_model(hub: Hub, finished: Path) -> None:
+def test_pushing_a_run_sends_its_best_model(hub: Hub, finished: Path) -> None:
     push(finished, "jane/reviews")
     described = json.loads(hub.files("jane/reviews")["finetext.json"])
     assert described["classifier"] == "tfidf"
@@ -106,7 +106,7 @@ def test_a_run_stands_for_its_best_model(hub: Hub, finished: Path) -> None:
     assert "with its 95% interval" in hub.files("jane/reviews")["README.md"].decode()
 
 
-def test_an_old_folder_without_hashes_is_sent_with_them(hub: Hub, folder: Path) -> None:
+def test_hashes_are_added_to_old_folders(hub: Hub, folder: Path) -> None:
     described = read_description(folder)
     del described["files"], described["sha256"]
     (folder / "finetext.json").write_text(json.dumps(described))
@@ -116,7 +116,7 @@ def test_an_old_folder_without_hashes_is_sent_with_them(hub: Hub, folder: Path) 
     assert json.loads(hub.files("jane/topics")["finetext.json"])["files"]
 
 
-def test_nothing_changed_or_with_a_pickle_is_sent(hub: Hub, folder: Path) -> None:
+def test_changed_models_and_pickles_are_not_sent(hub: Hub, folder: Path) -> None:
     path = folder / "vocabulary.json"
     before = path.read_bytes()
     path.write_bytes(before[:-1] + b" ")
@@ -146,7 +146,7 @@ def test_nothing_changed_or_with_a_pickle_is_sent(hub: Hub, folder: Path) -> Non
         (TOKEN, "jane/topics@", "write it as USER/NAME"),
     ],
 )
-def test_what_may_not_be_sent_is_explained(
+def test_refused_uploads_are_explained(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, name: str, message: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
@@ -180,7 +180,7 @@ def test_a_commit_that_fails_is_explained(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_upload_that_breaks_off_goes_on_where_it_was(
+def test_interrupted_uploads_resume(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.faults = lambda method, path: "hang up" if method == "PUT" else None

@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_model_best_first(make_client: Make, path: str) 
         assert row[0]["score"] >= row[1]["score"]
 
 
-def test_one_text_is_a_list_of_one(make_client: Make) -> None:
+def test_single_text_returns_a_list_with_one_item(make_client: Make) -> None:
     one, several = make_client().all([("POST", "/", {"inputs": of}, {}) for of in ("abc", ["abc"])])
     assert one.json == several.json
     assert len(one.json) == 1
@@ -59,14 +59,16 @@ def test_one_text_is_a_list_of_one(make_client: Make) -> None:
         ("sigmoid", 1 / (1 + 1 / np.array([0.5, 0.3, 0.2]))),
     ],
 )
-def test_functions_to_apply(make_client: Make, function: str | None, expected: Any) -> None:
+def test_scores_apply_the_requested_function(
+    make_client: Make, function: str | None, expected: Any
+) -> None:
     parameters = {"function_to_apply": function}
     [row] = make_client(three())("POST", "/", {"inputs": "x", "parameters": parameters}).json
     assert [one["label"] for one in row] == ["b", "c", "a"]
     assert [one["score"] for one in row] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_model_of_several_labels_applies_the_sigmoid(make_client: Make) -> None:
+def test_multilabel_models_apply_the_sigmoid(make_client: Make) -> None:
     client = make_client(three(multilabel=True))
     asked = [{"inputs": "x", "parameters": {"function_to_apply": of}} for of in (None, "sigmoid")]
     usual, same = client.all([("POST", "/", value, {}) for value in asked])
@@ -78,7 +80,7 @@ def test_a_model_of_several_labels_applies_the_sigmoid(make_client: Make) -> Non
     assert scores == pytest.approx(odds / odds.sum(), abs=1e-12)
 
 
-def test_logits_that_are_infinite_are_large_numbers(make_client: Make) -> None:
+def test_infinite_logits_are_clipped(make_client: Make) -> None:
     class Sure(Fixed):
         row = (0.0, 1.0, 0.0)
 
@@ -91,7 +93,7 @@ def test_logits_that_are_infinite_are_large_numbers(make_client: Make) -> None:
 @pytest.mark.parametrize(
     ("top", "count"), [(1, 1), (2, 2), (2.0, 2), (3, 3), (10**30, 3), (None, 3)]
 )
-def test_top_k(make_client: Make, top: float | None, count: int) -> None:
+def test_top_k_limits_the_labels(make_client: Make, top: float | None, count: int) -> None:
     asked = {"inputs": "x", "parameters": {"top_k": top}}
     [row] = make_client(three())("POST", "/", asked).json
     assert [one["label"] for one in row] == ["b", "c", "a"][:count]
@@ -129,7 +131,7 @@ def test_decisions_obey_thresholds_abstention_and_sets(make_client: Make) -> Non
     assert (told["prediction"], told["probability"]) == (["a", "c"], 0.5)
 
 
-def test_names_of_labels_are_written_as_json(make_client: Make) -> None:
+def test_label_names_are_escaped_as_json(make_client: Make) -> None:
     names = ('say "no"\\', "line\nbreak", "\u2028ü🙂")
     client = make_client(Fixed(scheme=LabelScheme(names), decision=Decision(set_from=0.1)))
     [row] = client("POST", "/", {"inputs": "x"}).json
@@ -140,7 +142,7 @@ def test_names_of_labels_are_written_as_json(make_client: Make) -> None:
 
 
 @pytest.mark.parametrize("path", ["/predict", "/decide"])
-def test_a_very_long_answer_is_written_beside_the_loop(
+def test_large_answers_are_written_in_another_thread(
     make_client: Make, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     from finetext.serving import app
@@ -159,7 +161,7 @@ def test_a_very_long_answer_is_written_beside_the_loop(
     assert [thread == threading.get_ident() for thread in threads] == [True, False]
 
 
-def test_head_is_get_and_every_method_of_an_address_is_told(make_client: Make) -> None:
+def test_head_works_like_get_and_405_lists_the_methods(make_client: Make) -> None:
     client = make_client(token="x")
     for path in ("/", "/health", "/docs", "/page/page.js"):
         assert client("HEAD", path).status == 200
@@ -174,7 +176,7 @@ def test_head_is_get_and_every_method_of_an_address_is_told(make_client: Make) -
         assert answer.headers["allow"] == methods
 
 
-def test_an_address_with_a_slash_too_many_is_none(make_client: Make) -> None:
+def test_trailing_slashes_are_not_found(make_client: Make) -> None:
     headers = {"host": "elsewhere.example"}
     for method, path in (("POST", "/predict/"), ("GET", "/info/"), ("GET", "/page")):
         answer = make_client()(method, path, headers=headers)
@@ -200,7 +202,7 @@ def test_explanations_say_which_words_mattered(make_client: Make) -> None:
     assert "yes" in message
 
 
-def test_long_texts_are_not_explained(make_client: Make) -> None:
+def test_too_long_texts_are_not_explained(make_client: Make) -> None:
     client = make_client(explained_characters=10)
     assert client("POST", "/explain", {"inputs": "x" * 10}).status == 200
     assert "11 characters" in error_of(client("POST", "/explain", {"inputs": "x" * 11}), 422)
@@ -235,7 +237,7 @@ def test_info_health_and_metrics(make_client: Make) -> None:
         assert line in text.splitlines()
 
 
-def test_health_says_when_the_model_is_stuck(make_client: Make, toy: Toy) -> None:
+def test_health_is_503_while_the_model_is_stuck(make_client: Make, toy: Toy) -> None:
     client = make_client(request_seconds=0.05)
 
     async def stuck() -> list[Answer]:

@@ -90,7 +90,7 @@ def test_every_text_gets_its_own_answer() -> None:
     assert len(work.batches) < len(requests)
 
 
-def test_what_comes_first_goes_first() -> None:
+def test_texts_are_predicted_in_order_of_arrival() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -107,7 +107,7 @@ def test_what_comes_first_goes_first() -> None:
     assert [len(batch) for batch in work.batches] == [1, 13, 13, 13]
 
 
-def test_a_batch_has_no_more_tokens_than_allowed_but_for_one_long_text() -> None:
+def test_batches_respect_the_token_limit_unless_one_text_exceeds_it() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -125,7 +125,7 @@ def test_a_batch_has_no_more_tokens_than_allowed_but_for_one_long_text() -> None
     assert work.batches == expected
 
 
-def test_who_hangs_up_is_not_predicted() -> None:
+def test_texts_of_a_disconnected_client_are_not_predicted() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -145,7 +145,7 @@ def test_who_hangs_up_is_not_predicted() -> None:
     assert work.seen == ["1", "4"]
 
 
-def test_nothing_is_kept_of_who_hung_up_while_the_model_is_busy() -> None:
+def test_cancelled_requests_are_freed_while_the_model_is_busy() -> None:
     class Asks(list[Ask]):
         """A list that can be watched."""
 
@@ -170,7 +170,7 @@ def test_nothing_is_kept_of_who_hung_up_while_the_model_is_busy() -> None:
     within(body, work)
 
 
-def test_half_of_a_request_that_hung_up_is_dropped() -> None:
+def test_the_rest_of_a_cancelled_request_is_dropped() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -186,7 +186,7 @@ def test_half_of_a_request_that_hung_up_is_dropped() -> None:
     assert work.batches == [["0", "1", "2", "3"], ["9"]]
 
 
-def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+def test_a_full_queue_is_refused_with_retry_after() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -208,7 +208,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
     assert work.seen == list("01234")
 
 
-def test_a_fault_concerns_only_the_request_that_makes_it() -> None:
+def test_an_error_fails_only_its_own_request() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> list[Any]:
@@ -225,7 +225,7 @@ def test_a_fault_concerns_only_the_request_that_makes_it() -> None:
     assert isinstance(fault, ValueError)
 
 
-def test_a_lone_client_does_not_wait_and_several_do() -> None:
+def test_batches_wait_for_more_texts_only_after_shared_batches() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> tuple[float, float]:
@@ -253,7 +253,7 @@ def test_a_full_batch_does_not_wait() -> None:
     within(body, work, batch_milliseconds=60_000.0, batch_texts=2)
 
 
-def test_slow_jobs_go_after_texts_and_are_few() -> None:
+def test_jobs_run_after_texts_and_their_queue_is_limited() -> None:
     work = Recorder()
 
     async def body(batcher: Batcher) -> None:
@@ -274,7 +274,7 @@ def test_slow_jobs_go_after_texts_and_are_few() -> None:
     within(body, work, queue_explanations=2)
 
 
-def test_a_slow_job_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_run_between_batches_after_their_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "PATIENCE", 0.0)
     order: list[str] = []
 
@@ -293,7 +293,7 @@ def test_a_slow_job_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
     assert second - first == 2
 
 
-def test_a_job_of_a_client_that_hung_up_is_not_done() -> None:
+def test_cancelled_jobs_do_not_run() -> None:
     work, done = Recorder(), []
 
     async def body(batcher: Batcher) -> None:
@@ -312,7 +312,7 @@ def test_a_job_of_a_client_that_hung_up_is_not_done() -> None:
     assert done == [2]
 
 
-def test_a_fault_in_a_job_reaches_who_asked() -> None:
+def test_an_error_in_a_job_reaches_its_caller() -> None:
     async def body(batcher: Batcher) -> None:
         def fail() -> None:
             raise ValueError("no")
@@ -324,7 +324,7 @@ def test_a_fault_in_a_job_reaches_who_asked() -> None:
     within(body, Recorder())
 
 
-def test_it_is_working_until_it_is_stuck_or_stopped() -> None:
+def test_is_working_is_false_while_stuck_or_stopped() -> None:
     work = Recorder()
 
     async def run() -> None:
@@ -352,7 +352,7 @@ def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_work_is_done_in_its_order_and_faults_are_handed_on() -> None:
+def test_the_model_thread_keeps_order_and_passes_errors_on() -> None:
     thread, done = ModelThread(), []
     first = [thread.submit(lambda number=number: done.append(number)) for number in range(5)]
     fault = thread.submit(lambda: 1 / 0)
@@ -365,7 +365,7 @@ def test_work_is_done_in_its_order_and_faults_are_handed_on() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(-1.0, 4), (3600.0, 0)])
-def test_freed_memory_is_given_back_now_and_then(
+def test_freed_memory_is_returned_periodically(
     monkeypatch: pytest.MonkeyPatch, trims: list[int], seconds: float, times: int
 ) -> None:
     monkeypatch.setattr(batching, "TRIM_SECONDS", seconds)
@@ -378,7 +378,7 @@ def test_freed_memory_is_given_back_now_and_then(
     thread.shutdown()
 
 
-def test_all_that_is_free_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_returned_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     library = SimpleNamespace(malloc_trim=asked.append)
     monkeypatch.setattr(batching.ctypes, "CDLL", lambda name: library)
@@ -387,7 +387,7 @@ def test_all_that_is_free_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
-def test_other_systems_keep_their_memory(
+def test_systems_without_malloc_trim_are_ignored(
     monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
 ) -> None:
     def missing(name: None) -> None:

@@ -18,7 +18,7 @@ from finetext.core.settings import ServeSettings
 Make = Callable[..., Client]
 
 
-def test_limits_on_texts(make_client: Make) -> None:
+def test_limits_on_number_and_length_of_texts(make_client: Make) -> None:
     client = make_client(request_texts=3, text_characters=10)
     assert client("POST", "/predict", {"inputs": ["x" * 10] * 3}).status == 200
     too_many = client("POST", "/decide", {"inputs": ["x"] * 4})
@@ -31,7 +31,7 @@ def test_limits_on_texts(make_client: Make) -> None:
     ("body", "told"),
     [(b" " * 300, "300"), ([b" " * 60] * 5, None), (b"", str(10**12)), ([b" "] * 300, None)],
 )
-def test_a_body_that_is_too_large(
+def test_a_too_large_body_is_413(
     make_client: Make, body: bytes | list[bytes], told: str | None
 ) -> None:
     headers = {} if told is None else {"content-length": told}
@@ -43,7 +43,7 @@ def test_a_body_that_is_too_large(
     assert client("POST", "/predict", body=pieces).status == 200
 
 
-def test_a_body_is_refused_before_it_is_sent_to_who_asks_first(make_client: Make) -> None:
+def test_expect_continue_is_refused_before_the_body(make_client: Make) -> None:
     headers = {"content-length": "300", "expect": "100-continue"}
 
     async def receive() -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_a_body_is_refused_before_it_is_sent_to_who_asks_first(make_client: Make
     error_of(answer, 413)
 
 
-def test_bodies_in_memory_have_a_limit_together(make_client: Make, toy: Toy) -> None:
+def test_all_bodies_together_have_a_memory_limit(make_client: Make, toy: Toy) -> None:
     toy.free.clear()
     client = make_client(request_bytes=100, held_bytes=250)
     body = json.dumps({"inputs": "x"}).encode().ljust(90)
@@ -96,7 +96,7 @@ def test_a_full_queue_is_429(make_client: Make, toy: Toy) -> None:
     assert int(third.headers["retry-after"]) >= 1
 
 
-def test_a_client_that_hangs_up_is_dropped(make_client: Make, toy: Toy) -> None:
+def test_a_disconnected_client_gets_no_answer(make_client: Make, toy: Toy) -> None:
     client = make_client()
     toy.free.clear()
 
@@ -126,7 +126,7 @@ def test_a_client_that_hangs_up_is_dropped(make_client: Make, toy: Toy) -> None:
     assert 'status="499"} 1.0' in client("GET", "/metrics").body.decode()
 
 
-def test_a_body_that_trickles_in_is_cut_off(make_client: Make) -> None:
+def test_a_slow_body_is_408(make_client: Make) -> None:
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0.02)
         return {"type": "http.request", "body": b" ", "more_body": True}
@@ -137,7 +137,7 @@ def test_a_body_that_trickles_in_is_cut_off(make_client: Make) -> None:
 
 
 @pytest.mark.parametrize("text", ["a text that breaks it", "a text without a number"])
-def test_a_fault_tells_an_id_and_nothing_else(
+def test_an_internal_error_shows_only_an_id(
     make_client: Make, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     with caplog.at_level(logging.ERROR, logger="finetext.serving"):
@@ -150,14 +150,14 @@ def test_a_fault_tells_an_id_and_nothing_else(
     assert "secret" not in message
 
 
-def test_one_bad_text_does_not_harm_the_requests_beside_it(make_client: Make) -> None:
+def test_a_failing_text_does_not_affect_other_requests(make_client: Make) -> None:
     texts = ["one", "a text that breaks it", "two", "a text without a number", "three"]
     answers = make_client().all([("POST", "/", {"inputs": text}, {}) for text in texts])
     assert [answer.status for answer in answers] == [200, 500, 200, 500, 200]
     assert {"label": "yes", "score": toy_probability("three")} in answers[4].json[0]
 
 
-def test_the_token_guards_everything_about_the_model(make_client: Make, toy: Toy) -> None:
+def test_every_path_about_the_model_needs_the_token(make_client: Make, toy: Toy) -> None:
     client = make_client(token="s3cret")
     asked = {"inputs": "x"}
     for headers in (
@@ -184,7 +184,7 @@ def test_the_token_guards_everything_about_the_model(make_client: Make, toy: Toy
     assert client("GET", "/health").status == 200
 
 
-def test_a_body_is_not_read_of_who_has_no_token(make_client: Make) -> None:
+def test_bodies_without_a_token_are_not_read(make_client: Make) -> None:
     async def receive() -> dict[str, Any]:
         raise AssertionError("the body was read")
 
@@ -192,7 +192,7 @@ def test_a_body_is_not_read_of_who_has_no_token(make_client: Make) -> None:
     error_of(answer, 401)
 
 
-def test_every_answer_forbids_guessing_and_keeping(make_client: Make) -> None:
+def test_every_answer_has_the_security_headers(make_client: Make) -> None:
     for answer in make_client().all(
         [("GET", "/info", None, {}), ("POST", "/", None, {}), ("GET", "/nothing", None, {})]
     ):
@@ -225,7 +225,7 @@ def status(client: Client, host: str) -> int:
     return client("POST", "/predict", {"inputs": "x"}, headers={"host": host}).status
 
 
-def test_for_this_machine_alone_there_are_numbers_and_localhost() -> None:
+def test_local_servers_accept_ip_addresses_and_localhost() -> None:
     client = client_of(is_local=True)
     assert {status(client, host) for host in LOCAL} == {200}
     assert {status(client, host) for host in STRANGE} == {403}
@@ -237,7 +237,7 @@ def test_for_this_machine_alone_there_are_numbers_and_localhost() -> None:
         assert "serve.hosts" in message
 
 
-def test_names_that_are_given_are_known_and_others_are_not() -> None:
+def test_only_configured_host_names_are_accepted() -> None:
     for is_local in (True, False):
         client = client_of(is_local, hosts=("Texts.Example.org",))
         assert status(client, "texts.example.org:443") == 200
@@ -248,12 +248,12 @@ def test_names_that_are_given_are_known_and_others_are_not() -> None:
     assert status(client, "texts.example.org") == 401
 
 
-def test_with_a_token_or_for_others_any_name_will_do() -> None:
+def test_with_a_token_or_on_the_network_any_host_is_accepted() -> None:
     assert status(client_of(is_local=True, token="s3cret"), "evil.example") == 401
     assert status(client_of(is_local=False), "evil.example") == 200
 
 
-def test_the_names_are_not_told_and_the_status_is_described() -> None:
+def test_host_names_stay_secret_and_403_is_documented() -> None:
     client = client_of(True, hosts=("texts.example.org",))
     assert b"example" not in client("GET", "/info").body
     for path, operations in client("GET", "/openapi.json").json["paths"].items():

@@ -68,14 +68,14 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: body[:40].decode("latin-1"))
-def test_bad_bodies_are_refused_in_one_form(usual: Client, body: bytes) -> None:
+def test_invalid_bodies_are_refused_with_a_reason(usual: Client, body: bytes) -> None:
     status, words = BAD_BODIES[body]
     message = error_of(usual("POST", "/predict", body=body), status)
     assert words in message
     assert len(message) < 600
 
 
-def test_json_is_read_without_looking_for_cycles() -> None:
+def test_parsing_json_runs_without_garbage_collection() -> None:
     from finetext.serving.requests import Refusal, parse
 
     looked: list[str] = []
@@ -97,7 +97,7 @@ def test_json_is_read_without_looking_for_cycles() -> None:
         assert gc.isenabled()
 
 
-def test_a_list_of_wrong_texts_is_left_at_the_first() -> None:
+def test_validation_stops_at_the_first_wrong_text() -> None:
     from pydantic import ValidationError
 
     from finetext.serving.schemas import Classification
@@ -107,7 +107,7 @@ def test_a_list_of_wrong_texts_is_left_at_the_first() -> None:
     assert refused.value.error_count() == 1
 
 
-def test_odd_texts_are_texts(make_client: Make, toy: Toy) -> None:
+def test_unusual_texts_are_accepted(make_client: Make, toy: Toy) -> None:
     answer = make_client()("POST", "/predict", {"inputs": GOOD_TEXTS})
     assert answer.status == 200
     assert toy.seen == GOOD_TEXTS
@@ -126,11 +126,11 @@ def test_odd_texts_are_texts(make_client: Make, toy: Toy) -> None:
         {"content-encoding": "gzip"},
     ],
 )
-def test_what_is_not_said_to_be_json_is_refused(usual: Client, headers: dict[str, str]) -> None:
+def test_other_content_types_are_415(usual: Client, headers: dict[str, str]) -> None:
     error_of(usual("POST", "/predict", {"inputs": "x"}, headers=headers), 415)
 
 
-def test_what_is_said_to_be_json_is_taken(make_client: Make) -> None:
+def test_json_content_types_are_accepted(make_client: Make) -> None:
     for kind in ("application/json", "Application/JSON; charset=utf-8", "application/ld+json"):
         answer = make_client()("POST", "/", {"inputs": "x"}, headers={"content-type": kind})
         assert answer.status == 200

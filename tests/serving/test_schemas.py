@@ -30,7 +30,9 @@ READ = ("/info", "/health", "/health/live", "/metrics")
     [("POST", path, mode) for path in POSTED for mode in ("positive", "negative")]
     + [("GET", path, "positive") for path in READ],
 )
-def test_answers_are_as_described(described: Any, method: str, path: str, mode: str) -> None:
+def test_answers_match_the_openapi_document(
+    described: Any, method: str, path: str, mode: str
+) -> None:
     generation = schemathesis.GenerationMode(mode)
     cases = described[path][method].as_strategy(generation_mode=generation)
 
@@ -48,7 +50,7 @@ def test_answers_are_as_described(described: Any, method: str, path: str, mode: 
     check()
 
 
-def test_the_document_has_the_limits_and_all_errors(described: Any) -> None:
+def test_the_openapi_document_has_limits_and_errors(described: Any) -> None:
     document = described.raw_schema
     shapes = document["components"]["schemas"]
     text, texts = shapes["Classification"]["properties"]["inputs"]["oneOf"]

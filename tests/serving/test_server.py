@@ -73,7 +73,7 @@ def still_answers(address: str) -> bool:
     return ask(address, {"inputs": "hello"})[0] == 200
 
 
-def test_the_client_of_hugging_face(serving: Serving) -> None:
+def test_the_hugging_face_client_works(serving: Serving) -> None:
     huggingface_hub = pytest.importorskip("huggingface_hub")
     client = huggingface_hub.InferenceClient(serving())
     found = client.text_classification("abc")
@@ -89,7 +89,7 @@ def test_the_client_of_hugging_face(serving: Serving) -> None:
         client.text_classification("a\0b")
 
 
-def test_the_client_of_hugging_face_with_a_token(serving: Serving) -> None:
+def test_the_hugging_face_client_works_with_a_token(serving: Serving) -> None:
     huggingface_hub = pytest.importorskip("huggingface_hub")
     address = serving(token="s3cret")
     right = huggingface_hub.InferenceClient(address, token="s3cret")
@@ -128,7 +128,7 @@ def test_many_clients_get_their_own_answers(serving: Serving, toy: Toy) -> None:
         b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
     ],
 )
-def test_who_sends_no_more_is_cut_off_and_holds_nobody_up(serving: Serving, sent: bytes) -> None:
+def test_stalled_clients_are_disconnected_and_block_nobody(serving: Serving, sent: bytes) -> None:
     address = serving(arrival_seconds=0.5)
     with closing(connected(address)) as made:
         made.sendall(sent)
@@ -144,7 +144,7 @@ def test_who_sends_no_more_is_cut_off_and_holds_nobody_up(serving: Serving, sent
 
 
 @pytest.mark.parametrize("head", [b"GET /", b"POST / HTTP/1.1\r\ncontent-length: 90\r\n\r\n"])
-def test_who_trickles_is_cut_off(serving: Serving, head: bytes) -> None:
+def test_slow_clients_are_disconnected(serving: Serving, head: bytes) -> None:
     address = serving(arrival_seconds=0.5)
     with closing(connected(address)) as made:
         made.sendall(head)
@@ -176,7 +176,7 @@ def test_an_idle_connection_is_closed(serving: Serving) -> None:
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_not_http_gets_an_error_in_the_one_form(serving: Serving, sent: bytes) -> None:
+def test_invalid_http_gets_a_json_error(serving: Serving, sent: bytes) -> None:
     address = serving()
     with closing(connected(address)) as made:
         made.sendall(sent)
@@ -201,7 +201,7 @@ def test_a_large_body_gets_its_answer_before_the_connection_ends(serving: Servin
     assert still_answers(address)
 
 
-def test_who_does_not_read_the_answer_is_cut_off(serving: Serving) -> None:
+def test_clients_that_do_not_read_are_disconnected(serving: Serving) -> None:
     names = tuple(f"{'label' * 60} {number}" for number in range(2))
     address = serving(Toy(scheme=LabelScheme(names)), arrival_seconds=0.5, request_texts=512)
     with closing(socket.socket()) as made:
@@ -227,7 +227,7 @@ def _takes(made: socket.socket, data: bytes) -> bool:
     return True
 
 
-def test_who_hangs_up_is_not_predicted(serving: Serving, toy: Toy) -> None:
+def test_texts_of_a_disconnected_client_are_not_predicted(serving: Serving, toy: Toy) -> None:
     address = serving()
     toy.free.clear()
     first = connected(address)
@@ -245,7 +245,7 @@ def test_who_hangs_up_is_not_predicted(serving: Serving, toy: Toy) -> None:
     assert toy.seen == ["first", "hello"]
 
 
-def test_too_many_connections_are_told_so(serving: Serving) -> None:
+def test_too_many_connections_are_503(serving: Serving) -> None:
     address = serving(connections=3)
     held = [connected(address) for _ in range(3)]
     time.sleep(0.2)
@@ -271,7 +271,7 @@ def test_head_has_no_body(serving: Serving) -> None:
     assert data.count(b"HTTP/1.1 200") == 2
 
 
-def test_of_two_servers_that_start_at_once_one_says_that_the_port_is_taken(toy: Toy) -> None:
+def test_the_second_server_on_a_port_reports_it_as_taken(toy: Toy) -> None:
     from finetext.core.errors import RecipeError
     from finetext.serving.server import answer, bound
 
@@ -317,7 +317,7 @@ def test_a_process_with_a_stuck_model_ends_in_time() -> None:
             process.kill()
 
 
-def test_requests_one_after_another_without_waiting(serving: Serving) -> None:
+def test_pipelined_requests_are_answered_in_order(serving: Serving) -> None:
     with closing(connected(serving())) as made:
         texts = [f"text {number}" for number in range(5)]
         made.sendall(b"".join(request({"inputs": text}, "/decide") for text in texts))
@@ -328,7 +328,7 @@ def test_requests_one_after_another_without_waiting(serving: Serving) -> None:
         assert order == sorted(order)
 
 
-def test_stopping_finishes_what_was_accepted(serving: Serving, toy: Toy) -> None:
+def test_stopping_finishes_accepted_requests(serving: Serving, toy: Toy) -> None:
     address = serving(batch_texts=2)
     toy.free.clear()
     clients = [connected(address) for _ in range(6)]
