@@ -105,10 +105,10 @@ def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve
     """Return the learning curve of all trainings, given by method."""
     series = {name: Series.of(of, measured.training_rows) for name, of in fits.items()}
     trainings = next(iter(series.values())).scores.shape[1]
-    rungs = tuple(_method_curve(name, series[name], fits[name], measured) for name in fits)
+    curves = tuple(_method_curve(name, series[name], fits[name], measured) for name in fits)
     return Curve(
         measured.metric.name, "validation", measured.rows, measured.training_rows, measured.sizes,
-        trainings, rungs, tuple(_choices(series, fits, measured)), _crossings(series, measured),
+        trainings, curves, tuple(_choices(series, fits, measured)), _crossings(series, measured),
     )  # fmt: skip
 
 

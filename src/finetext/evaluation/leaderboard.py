@@ -35,8 +35,7 @@ class LeaderboardEntry(Jsonable):
         metrics: "validation" and "test" to metric name to score.
         seconds_to_train: wall time of fitting, over all attempts if it was resumed.
         rows_per_second: throughput on the test rows.
-        bytes: size of the model folder.
-        model: the model folder, relative to the run folder.
+        bytes: size of `model`, the model folder, relative to the run folder.
         seeds: scores with each seed, the first included, if there were several.
     """
 
