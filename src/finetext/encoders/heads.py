@@ -32,22 +32,16 @@ NEARLY_CONSTANT: Final = 0.01
 
 
 def summary_token(config: Any) -> Literal["first", "last"]:
-    """Return which token's state sums a text up, by the configuration of an encoder.
-
-    A model pretrained on masked tokens sees the whole text from its first token; any other has
-    seen all of it at the last one only.
-    """
+    """Return which token's state sums a text up, by the configuration of an encoder."""
     from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
+    # A model of masked tokens sees the whole text from its first token, others at the last one.
     masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
     return "first" if masked and not getattr(config, "is_decoder", False) else "last"
 
 
 class ConcatPooledConfig(PreTrainedConfig):
-    """Configuration of an encoder with concat pooling.
-
-    Attributes of the encoder, such as `hidden_size`, are those of its own configuration.
-    """
+    """Configuration of an encoder with concat pooling."""
 
     model_type = MODEL_TYPE
     sub_configs = {"encoder": AutoConfig}  # noqa: RUF012 (required by transformers)
@@ -165,8 +159,7 @@ class ConcatPooledForSequenceClassification(ConcatPooledPreTrained):
     ) -> SequenceClassifierOutput:
         """Return (n, k) logits of (n, length) tokens, padded on either side.
 
-        The mask has at least one 1 a row; labels, for a mean loss, are (n,) columns, or (n, k) of
-        0.0 and 1.0. `inputs` are any other inputs of the encoder, such as `inputs_embeds`.
+        Labels, for a mean loss, are (n,) columns, or (n, k) of 0.0 and 1.0.
         """
         if attention_mask is not None and self._needs_position_ids:
             inputs.setdefault("position_ids", (attention_mask.cumsum(1) - 1).clamp(min=0))
@@ -187,7 +180,7 @@ def concat_pooled(
 ) -> Tensor:
     """Return (n, 3 * width): the state of one token, the maximum and the mean over all tokens.
 
-    States are (n, length, width); padding, where the (n, length) mask is 0, has no influence.
+    States are (n, length, width), the mask is (n, length).
     """
     is_token = attention_mask.to(torch.bool)
     positions = is_token.cumsum(1)
@@ -254,10 +247,9 @@ def standardize(model: nn.Module, predict: Callable[[], Any]) -> None:
 def with_temperature(
     model: Any, labels: int, temperature: float, inputs: Mapping[str, Any]
 ) -> Any | None:
-    """Return a model whose logits are divided by a temperature, or None if that is impossible.
+    """Return a model whose logits are divided by a temperature; None without a linear last layer.
 
-    The model is not changed and shares all weights but those of its last layer, which must be
-    linear; `inputs` are the tokens of a text that the model can read.
+    It shares all other weights with the model, which is not changed.
     """
     name = _output_layer(model, labels, inputs)
     if name is None:

@@ -26,11 +26,7 @@ STREAMED: Final = "awd_lstm"
 
 
 def objective_of(encoder: str) -> Objective:
-    """Return what a language model of this encoder predicts: masked tokens or the next one.
-
-    Raises:
-        ModelError: its architecture has no language model of either type.
-    """
+    """Return what a language model of this encoder predicts: masked tokens or the next one."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -53,15 +49,7 @@ def objective_of(encoder: str) -> Objective:
 def load_for_language_model(
     encoder: str, tokenizer: Any, dropout_multiplier: float = 0.0
 ) -> tuple[Any, bool]:
-    """Return an encoder with its language-model head, in fp32, and whether that head is new.
-
-    A checkpoint without such a head gets a new one: its output layer is tied to the token
-    embeddings, and the layers before it start as the identity. After 64 steps on film reviews,
-    MiniLM has a perplexity of 136 this way, and of 178 with a random layer.
-
-    Raises:
-        ModelError: it cannot be loaded, or has no language model.
-    """
+    """Return an encoder with its language-model head, in fp32, and whether that head is new."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     masked = objective_of(encoder) == "masked"
@@ -96,15 +84,7 @@ def _initialize_head(model: Any, new: set[str]) -> None:
 
 
 def initialize_output_bias(model: Any, counts: Integers) -> None:
-    """Set the bias of a new output layer, if it has one, to the log frequencies of tokens.
-
-    The first steps can then learn more than frequencies: after 64 of them on film reviews, MiniLM
-    with a random head has a perplexity of 178 instead of 224.
-
-    Args:
-        model: a language model.
-        counts: (v,) occurrences of each token; one is added to each.
-    """
+    """Set the bias of a new output layer, if it has one, to the log frequencies of (v,) counts."""
     import torch
 
     output = model.get_output_embeddings()
@@ -116,11 +96,7 @@ def initialize_output_bias(model: Any, counts: Integers) -> None:
 
 
 def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = "") -> None:
-    """Write model and tokenizer into an existing empty folder.
-
-    The dropout probabilities and the pooling layer, which a language model lacks, are those of
-    `base`, the encoder it was loaded from.
-    """
+    """Write model and tokenizer into an existing empty folder."""
     weights = model.state_dict()
     if base:
         restore_dropout(model, base)

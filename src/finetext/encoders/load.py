@@ -18,15 +18,7 @@ MOST_MISSING: Final = 0.1
 
 
 def load_tokenizer(encoder: str) -> Any:
-    """Return the tokenizer of an encoder, with a padding token.
-
-    A tokenizer without one pads with its end-of-text token, or gets a new token `[PAD]`, for which
-    the loaders below extend the embedding.
-
-    Raises:
-        ModelError: it cannot be loaded, or has no vocabulary: transformers returns such a one for a
-            folder without tokenizer files.
-    """
+    """Return the tokenizer of an encoder, with a padding token."""
     from transformers import AutoTokenizer
 
     with loading(encoder) as path, quiet():
@@ -45,11 +37,7 @@ def load_tokenizer(encoder: str) -> Any:
 
 
 def longest_input(encoder: str, max_length: int | None) -> int:
-    """Return the number of tokens to truncate texts to: `max_length`, or the encoder's context.
-
-    Raises:
-        RecipeError: `max_length` is above the context, or below 4.
-    """
+    """Return the number of tokens to truncate texts to: `max_length`, or the encoder's context."""
     context = context_of(resolve(encoder).path)
     if max_length is None:
         return context
@@ -67,15 +55,7 @@ def load_for_classification(
     dropout_multiplier: float,
     head: Literal["standard", "concat"] = "standard",
 ) -> Any:
-    """Return an encoder with a new classification head for the labels of a scheme.
-
-    The tokenizer is prepared for the model, and every dropout probability of the configuration is
-    multiplied. The head "standard" is that of the architecture, "concat" is concat pooling (see
-    `finetext.encoders.heads`), which finetext's own architectures always have.
-
-    Raises:
-        ModelError: concat pooling is requested for an encoder-decoder, or the weights do not fit.
-    """
+    """Return an encoder with a new classification head for the labels of a scheme."""
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     with loading(encoder) as path, quiet():
@@ -126,11 +106,7 @@ def problem_type(scheme: LabelScheme) -> str:
 
 
 def load_classifier(folder: str, scheme: LabelScheme) -> Any:
-    """Return a model with its trained classification head from a folder.
-
-    Raises:
-        ModelError: weights are missing or of another shape, or there is not one output per label.
-    """
+    """Return a model with its trained classification head from a folder."""
     from transformers import AutoModelForSequenceClassification
 
     model, report = load_weights(AutoModelForSequenceClassification, folder)
@@ -146,10 +122,7 @@ def load_classifier(folder: str, scheme: LabelScheme) -> Any:
 
 
 def load_encoder(encoder: str, tokenizer: Any) -> Any:
-    """Return the bare encoder in evaluation mode, without a classification head.
-
-    Weights that the checkpoint lacks, often those of a pooling layer, are the same each time.
-    """
+    """Return the bare encoder in evaluation mode, without a classification head."""
     import torch
     from transformers import AutoModel
 
@@ -213,12 +186,9 @@ def extend_embedding(model: Any, tokenizer: Any) -> None:
 
 
 def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
-    """Set the padding side and the inputs of a tokenizer to suit a model in evaluation mode.
-
-    Padding is on the right: on the left, a head that reads the first token and positions counted
-    from the left, as in GPT-2, would see it, so that the probabilities of a text would depend on
-    its batch. Only a head that reads the last position, such as XLNet's, has padding on the left.
-    """
+    """Set the padding side and the inputs of a tokenizer to suit a model in evaluation mode."""
+    # On the left, a head that reads the first token, and positions counted from the left, as in
+    # GPT-2, would see the padding. Only heads that read the last position, as in XLNet, need it.
     reads_last = getattr(model.base_model.config, "summary_type", None) == "last"
     _set_saved(tokenizer, "padding_side", "left" if reads_last else "right")
     drop_unused_token_types(tokenizer, model)
@@ -227,8 +197,7 @@ def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
 def drop_unused_token_types(tokenizer: Any, model: Any) -> None:
     """Keep token type ids only for a model in evaluation mode that uses them.
 
-    A model such as GPT-2 treats them as tokens: with type 0 everywhere it would add the embedding
-    of token 0 to each token, unlike in pretraining.
+    GPT-2 treats them as tokens: type 0 would add the embedding of token 0 to each token.
     """
     if TOKEN_TYPES in tokenizer.model_input_names and not _uses_types(model.base_model, tokenizer):
         names = [name for name in tokenizer.model_input_names if name != TOKEN_TYPES]

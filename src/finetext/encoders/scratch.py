@@ -47,9 +47,8 @@ def train_subword_tokenizer(
     bytes of words, as in GPT-2 and RoBERTa, so that no character is unknown. Unigram (Kudo 2018)
     splits a word in the most probable way, as in ALBERT and T5.
 
-    The size of the vocabulary includes the five special tokens; `say` is called if the texts give
-    fewer. With `lower_case`, WordPiece strips accents, too. The fast transformers tokenizer puts
-    texts between `[CLS]` and `[SEP]`, and `AutoTokenizer` loads what it saves.
+    The size includes the five special tokens; `say` is called if the texts give fewer. With
+    `lower_case`, WordPiece strips accents, too.
 
     Raises:
         DataError: there is no text.
@@ -189,10 +188,7 @@ def train_tokenizer(
     kind: TokenizerKind = "wordpiece",
     lower_case: bool = True,
 ) -> Any:
-    """Return a tokenizer for an encoder of these sizes, trained on n texts.
-
-    The last two arguments are those of `train_subword_tokenizer`; AWD-LSTM has words instead.
-    """
+    """Return a tokenizer for an encoder of these sizes, trained on n texts."""
     if sizes.architecture == "awd-lstm":
         from finetext.encoders.word_tokenizer import train_word_tokenizer
 
@@ -204,13 +200,7 @@ def train_tokenizer(
 def initialized(
     encoder: str, texts: Sequence[str], seed: int, say: Callable[[str], None] = lambda line: None
 ) -> Iterator[str]:
-    """Yield where to load an encoder from; for `random:...` a folder that exists in the body.
-
-    Raises:
-        UnknownNameError: there is no such preset or encoder.
-        ModelError: the encoder of that name cannot be loaded.
-        DataError: the tokenizer cannot be trained on the texts.
-    """
+    """Yield where to load an encoder from; for `random:...` a folder that exists in the body."""
     from transformers import AutoConfig, AutoModel
 
     from finetext.encoders.auto import loading
@@ -261,11 +251,7 @@ def check_sizes(sizes: Preset) -> None:
 
 
 def configuration(sizes: Preset, tokenizer: Any) -> Any:
-    """Return the `PretrainedConfig` of an encoder of these sizes for a tokenizer.
-
-    Raises:
-        RecipeError: the width does not divide into heads.
-    """
+    """Return the `PretrainedConfig` of an encoder of these sizes for a tokenizer."""
     from transformers import AutoConfig
 
     check_sizes(sizes)

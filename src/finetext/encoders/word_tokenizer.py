@@ -44,11 +44,7 @@ _QUOTES: Final = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 
 
 class WordTokenizer(PreTrainedTokenizerFast):
-    """Splits texts by the rules of `marked`, then looks words up.
-
-    The vocabulary lies in `tokenizer.json`. It presents itself as a slow tokenizer, as that file
-    alone lacks the rules.
-    """
+    """Splits texts by the rules of `marked`, then looks words up; `tokenizer.json` has no rules."""
 
     model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 (required by transformers)
 
@@ -95,10 +91,7 @@ class WordTokenizer(PreTrainedTokenizerFast):
 def train_word_tokenizer(
     texts: Iterable[str], size: int = 60_000, minimum_frequency: int = 3
 ) -> WordTokenizer:
-    """Return a tokenizer of the most frequent words.
-
-    Its ids are those of the markers, then of the words by falling frequency, then alphabetically.
-    """
+    """Return a tokenizer of the most frequent words."""
     counts = Counter(word for text in texts for word in marked(text).split(" ") if word)
     for marker in MARKERS:
         counts.pop(marker, None)
@@ -110,10 +103,8 @@ def train_word_tokenizer(
 def marked(text: str) -> str:
     """Return a text as words and markers separated by single spaces.
 
-    HTML breaks become spaces and entities their characters (also those that lost their ampersand),
-    signs that WikiText separates are joined, and typographic quotation marks become plain ones.
-    Punctuation is split off, and so are the English endings n't, 's, 're, 've, 'll, 'd and 'm. A
-    marker in the text itself is an unknown word.
+    HTML and WikiText are cleaned; punctuation and the English endings n't, 's, 're, 've, 'll, 'd
+    and 'm are split off. A marker in the text itself is an unknown word.
     """
     raw = _RAW.findall(_clean(text))
     if any(map(eq, raw, raw[1:])):
@@ -191,11 +182,7 @@ def _lower(word: str) -> Iterator[str]:
 
 
 def readable(tokens: Sequence[str]) -> str:
-    """Return the text of tokens, from left to right: more tokens never change what came before.
-
-    Capitals and repetitions are restored, and punctuation joins its word. A marker at the end is
-    ignored.
-    """
+    """Return the text of tokens, from left to right: more tokens never change what came before."""
     text, joined = "", True
     open_quotes: set[str] = set()
     remaining = iter(tokens)

@@ -29,11 +29,7 @@ UNSPACED: Final = re.compile(
 
 
 def word_spans(text: str, cuts: Collection[int] | None = None) -> list[Span]:
-    """Return the words and signs of a text in order.
-
-    A word is a run of letters, digits and their marks, with apostrophes inside; a run of the same
-    sign is one. In scripts without spaces between words, each character is one.
-    """
+    """Return the words and runs of equal signs of a text; without spaces, each character is one."""
     if text.isascii():
         return [found.span() for found in _ASCII.finditer(text)]
     spans: list[Span] = []
@@ -77,8 +73,7 @@ def _extends(character: str) -> bool:
 def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
     """Return (n,) or (n, k): the values of m spans, (m,) or (m, k), summed over n words.
 
-    A span that overlaps several words is divided equally among them, one in no word counts for the
-    next word, or else for the last; so the total stays the same, unless there are no words.
+    A span over several words is divided equally; one in no word counts for the next, else the last.
     """
     sums = np.zeros((len(words), *values.shape[1:]))
     starts, ends = [start for start, _ in words], [end for _, end in words]

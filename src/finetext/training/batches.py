@@ -20,13 +20,7 @@ _LIMITS: Final = (
 
 
 def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-    """Return all rows once, in random batches of texts of similar length.
-
-    The rows are shuffled, sorted by length inside mega-batches of fifty batches, cut into
-    batches, and the batches are shuffled. Batches of about as many tokens, with more rows where
-    they are short, were no faster and learned worse: see `benchmarks/LOG.md`. The last batch of a
-    mega-batch may be smaller; every epoch has another order.
-    """
+    """Return all rows once, in random batches of texts of similar length."""
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
     together = batch_size * BATCHES_SORTED_TOGETHER
@@ -54,11 +48,7 @@ def prediction_batches(lengths: Integers, most_positions: int) -> Iterator[Integ
 
 
 def resampled(targets: Integers, how: str, seed: int) -> Integers:
-    """Return row numbers after over- or undersampling to equally large classes.
-
-    "over" keeps all rows and repeats some of the smaller classes up to the size of the largest,
-    "under" drops rows down to the size of the smallest.
-    """
+    """Return row numbers after over- or undersampling to equally large classes."""
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(targets == c) for c in np.unique(targets)]
     sizes = [len(rows) for rows in members]

@@ -63,10 +63,7 @@ def same_random_states(device: Any) -> Iterator[None]:
 
 
 class BestWeights:
-    """A copy in memory of the weights with the highest score so far; the earliest among equals.
-
-    `patience` is the number of evaluations without improvement after which training should stop.
-    """
+    """A copy in memory of the weights with the highest score so far; the earliest among equals."""
 
     def __init__(self, patience: int | None) -> None:
         """Start without weights."""
@@ -135,10 +132,7 @@ class CheckpointFile:
         return waited >= max(self._every.every_seconds, self._cost / LARGEST_SHARE_OF_TIME)
 
     def choice(self, make: Callable[[], Choice]) -> Choice:
-        """Return the choice made when this training started; make and keep it if it starts now.
-
-        It changes the last bits of the result, so it is written before the first step.
-        """
+        """Return the choice made when this training started; make and keep it if it starts now."""
         path = self._folder / CHOICE
         try:
             return Choice(**json.loads(path.read_text(encoding="utf-8")))

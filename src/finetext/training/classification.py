@@ -58,11 +58,7 @@ def only_first_token(model: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ClassificationTask:
-    """Labeled training rows, and validation rows on which `metric` chooses the best weights.
-
-    Targets are (n,) columns of the scheme, or (n, k) of 0 and 1 when multi-label. Label smoothing
-    is the share of the target spread over all classes; (k,) class weights count in the loss.
-    """
+    """Labeled training rows, and validation rows on which `metric` chooses the best weights."""
 
     tokens: TokenTable
     targets: Integers
@@ -169,11 +165,10 @@ class ClassificationTask:
 
 
 def collapse_of(predictions: Predictions) -> str:
-    """Return how predictions fail to distinguish texts; "" if they do.
+    """Return how predictions fail to distinguish texts; "" if they do not fail.
 
-    They fail if all decisions are the same, though the targets are not, and the log loss is no
-    better than that of the class frequencies. A model that only prefers the largest of very uneven
-    classes has a lower loss, and passes. When multi-label, only non-finite predictions fail.
+    They fail if all decisions are the same and the log loss is no better than that of the class
+    frequencies: a model that only prefers the largest of very uneven classes has a lower one.
     """
     scheme, targets = predictions.scheme, predictions.targets
     if not np.isfinite(predictions.probabilities).all():
@@ -217,11 +212,7 @@ def predict_logits(
 
 
 def balanced_weights(targets: Integers, scheme: LabelScheme) -> Floats:
-    """Return (k,) weights in inverse proportion to the frequency of each label.
-
-    Single-label: rows / (classes x rows of the class), so that they average to 1 over the rows.
-    Multi-label: rows without the label per row with it, at most 100, as the weight of positives.
-    """
+    """Return (k,) weights in inverse proportion to the frequency of each label."""
     if scheme.multilabel:
         positives = np.maximum(targets.sum(axis=0), 1)
         return np.asarray(np.clip((len(targets) - positives) / positives, 1.0, 100.0), np.float64)

@@ -33,21 +33,10 @@ def train_model(
     stages: Sequence[Stage],
     context: FitContext,
 ) -> Choice:
-    """Train a model in place; it ends with the weights that were best on validation.
+    """Train an fp32 model in place; it ends with the weights that were best on validation.
 
-    Training resumes from a checkpoint in `context.checkpoints`: bit-identically on a CPU, while
-    some GPU kernels sum in varying order. A training that diverges is restarted once, from the best
-    weights so far, in fp32 and with a tenth of the learning rate.
-
-    Args:
-        model: a `torch.nn.Module` in fp32.
-        task: batches, loss and evaluation.
-        settings: batch size, schedule, decay, clipping, evaluation and precision.
-        stages: one after the other, each with its own cycle of the schedule.
-        context: seed, device, checkpoints and listeners.
-
-    Returns:
-        number format, attention implementation and threads of the training.
+    It resumes from a checkpoint bit-identically on a CPU; some GPU kernels sum in varying order. If
+    training diverges, it restarts once, in fp32 and with a tenth of the learning rate.
 
     Raises:
         ModelError: training diverged twice, or the checkpoint is of another training.

@@ -9,9 +9,8 @@ from typing import Any, Literal
 def layer_groups(model: Any) -> list[list[str]]:
     """Return the names of all parameters in layer groups, as ULMFiT unfreezes them.
 
-    The first group is everything below the layers, the embeddings; each layer is a group; the last
-    is everything above: pooling, normalization after the last layer, head. An output layer that is
-    tied to the embeddings takes them into the last group. A model without layers is one group.
+    The embeddings are the first group, each layer is one, and what is above the layers is the last,
+    with embeddings that are tied to the output. A model without layers is one group.
     """
     import torch
 

@@ -97,7 +97,7 @@ def _cosine(start: float, end: float, way: float) -> float:
 class Stage:
     """Epochs with their own learning-rate cycle, up to `learning_rate` in the top layer group.
 
-    Only the top `groups` layer groups are trained, the others are frozen; None trains all.
+    Only the top `groups` layer groups are trained; None trains all.
     """
 
     epochs: int
@@ -109,8 +109,7 @@ class Stage:
 class Evaluation:
     """A score that chooses the best weights (higher is better), and figures to show by name.
 
-    `collapse` is a clause if the model does not distinguish texts, such as that all predictions are
-    of one class; "" if it does.
+    `collapse` says how the model fails to distinguish texts; "" if it does not fail.
     """
 
     score: float
@@ -135,7 +134,7 @@ class Task(Protocol):
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
         """Return tensors for the rows, `input_ids` of shape (rows, longest) among them.
 
-        Random choices come from torch's CPU generator, whose state is in the checkpoint.
+        Draw random choices from torch's CPU generator, whose state is in the checkpoint.
         """
 
     def weight(self, rows: Integers) -> float:

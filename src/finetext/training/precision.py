@@ -45,11 +45,7 @@ class Choice:
 
 
 def choose_device(name: str) -> Any:
-    """Return the `torch.device` of a name; "auto" is CUDA, else MPS, else the CPU.
-
-    Raises:
-        RecipeError: the name is not a device, or the machine does not have it.
-    """
+    """Return the `torch.device` of a name; "auto" is CUDA, else MPS, else the CPU."""
     import torch
 
     has_mps = torch.backends.mps.is_available()
@@ -105,10 +101,7 @@ def reading_copy(model: Any, precision: Precision) -> Any:
 
 @contextmanager
 def with_cheap_dropout(model: Any) -> Iterator[None]:
-    """Replace every `torch.nn.Dropout` of a model on a CPU by `cheap_dropout` in the body.
-
-    Dropout by `torch.nn.functional.dropout`, as inside attention, stays.
-    """
+    """Replace every `torch.nn.Dropout` of a model on a CPU by `cheap_dropout` in the body."""
     import torch
 
     replaced = {
@@ -129,11 +122,7 @@ def with_cheap_dropout(model: Any) -> Iterator[None]:
 
 
 def cheap_dropout(p: float) -> Any:
-    """Return a module like `torch.nn.Dropout(p)` that draws one random byte per value.
-
-    The share dropped is `p` rounded to a 256th, and kept values are scaled by exactly that share,
-    so the mean is preserved. `torch.manual_seed` determines which values are dropped.
-    """
+    """Return a module like `torch.nn.Dropout(p)` that draws one random byte per value."""
     return _dropout_class()(p)
 
 
@@ -200,11 +189,7 @@ def applied(choice: Choice, model: Any) -> Iterator[None]:
 def fastest_choice(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
 ) -> Choice:
-    """Return the fastest choice on this machine, measured or remembered in the cache folder.
-
-    Without a cache, for less than a hundred steps, and if other programs disturb the measurement,
-    it is the default. The model, which is on the device of the training, is not changed.
-    """
+    """Return the fastest choice on this machine, measured or remembered in the cache folder."""
     default = default_choice(model, precision, next(model.parameters()).device)
     can_choose = hasattr(model, "set_attn_implementation")
     if cache is None or not can_choose or len(batches) < FEWEST_STEPS:

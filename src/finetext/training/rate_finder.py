@@ -59,11 +59,6 @@ def find_learning_rate(
     lowest one. The middle of the longest interval of falling loss, which fastai calls the valley,
     includes the flat beginning and is several times lower: too low for a pretrained encoder that
     is trained for a few epochs.
-
-    Nothing is written, and the schedule of the settings is ignored.
-
-    Raises:
-        ModelError: the loss was not finite within the first ten steps.
     """
     context = replace(context, checkpoints=None, log=None, trackers=())
     batches: list[Integers] = []

@@ -34,12 +34,7 @@ def check_names(trackers: Iterable[str]) -> None:
 
 
 def check_installed(trackers: Iterable[str]) -> None:
-    """Raise an error for a tracker whose package is missing, before any work is done.
-
-    Raises:
-        MissingExtraError: an extra of finetext installs it.
-        RecipeError: it is another package.
-    """
+    """Raise an error for a tracker whose package is missing, before any work is done."""
     for name in trackers:
         if find_spec(name) is not None:
             continue
@@ -52,12 +47,7 @@ def check_installed(trackers: Iterable[str]) -> None:
 
 
 class Record:
-    """Where a training stands, and its log.
-
-    `log.jsonl` gets a line every five seconds, at least two hundred over the training, and one for
-    each evaluation and each event; so do the trackers. Numbers that are not finite become null.
-    The listener to progress is called in every step.
-    """
+    """Where a training stands, and its log: a line at least every 5 seconds, and for each event."""
 
     def __init__(
         self,

@@ -84,11 +84,7 @@ class Training:
     def start(
         cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext
     ) -> Iterator[Self]:
-        """Yield a training that is ready for its first step, or resumed from a checkpoint.
-
-        Raises:
-            ModelError: the checkpoint is of other data, settings or versions.
-        """
+        """Yield a training that is ready for its first step, or resumed from a checkpoint."""
         model.to(accelerator.device)
         file, snapshot = _open_checkpoint(model, plan, context)
 
@@ -153,11 +149,7 @@ class Training:
         self.record.event(f"memory ran out: batches are processed in {self.parts} parts")
 
     def restart(self, reason: str) -> None:
-        """Continue from the best weights, in fp32 and with a smaller learning rate; once only.
-
-        Raises:
-            ModelError: it is the second time, and no weights were evaluated.
-        """
+        """Continue from the best weights, in fp32 and with a smaller learning rate; once only."""
         best, record = self.best, self.record
         if self._factor < 1.0:
             if not best.weights:
@@ -262,11 +254,7 @@ class Training:
 
 
 def make_accelerator(context: FitContext) -> Any:
-    """Return an `Accelerator` with the device and the trackers of one training.
-
-    Raises:
-        RecipeError: the device does not exist, or several processes were started.
-    """
+    """Return an `Accelerator` with the device and the trackers of one training."""
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -288,11 +276,7 @@ def make_accelerator(context: FitContext) -> Any:
 
 
 def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
-    """Return the number of parts in which the largest batch fits into memory.
-
-    This is an estimate, from what the longest row keeps for the backward pass. If it is too low,
-    the loop doubles the parts when memory runs out.
-    """
+    """Return an estimate of the number of parts in which the largest batch fits into memory."""
     device = next(model.parameters()).device
     lengths = task.lengths
     longest = int(lengths.argmax())

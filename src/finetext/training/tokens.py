@@ -22,13 +22,10 @@ TEXTS_AT_A_TIME: Final = 2_000
 
 @dataclass(frozen=True, eq=False)
 class TokenTable:
-    """The token ids of n texts, end to end.
+    """The token ids of n texts, end to end: text i is `ids[starts[i] : starts[i + 1]]`.
 
-    Attributes:
-        ids: all ids one after another, int32.
-        kinds: token type ids of the same shape, or None if the model needs none.
-        starts: (n + 1,) where each text begins in `ids`; the last is the end.
-        padding: id, token type and side ("left" or "right") of padding.
+    `starts` is (n + 1,); `kinds` are token type ids, or None if the model needs none; `padding` is
+    the id, the token type and the side ("left" or "right") of padding.
     """
 
     ids: np.ndarray[Any, Any]
@@ -79,11 +76,7 @@ class TokenTable:
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
 ) -> TokenTable:
-    """Tokenize texts, truncated to `max_length` tokens, special tokens included.
-
-    A text without tokens becomes a padding token that is attended to. `cache` is a folder in which
-    the tokens are looked up and stored.
-    """
+    """Tokenize texts, truncated to `max_length` tokens, special tokens included."""
     padding = (tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side)
     key = "" if cache is None else _key(tokenizer, texts, max_length)
     arrays = kept(cache, "tokens", key, lambda: _tokens(tokenizer, texts, max_length))
@@ -136,10 +129,7 @@ def encodable(text: str) -> str:
 
 @contextmanager
 def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list[TokenTable]]:
-    """Reduce the embedding of a model to the tokens of the tables; yield these with new ids.
-
-    Nothing is changed if the embedding is shared with another part, or is more than a table.
-    """
+    """Reduce the embedding of a model to the tokens of the tables; yield these with new ids."""
     import torch
 
     whole = model.get_input_embeddings()
