@@ -214,7 +214,7 @@ def timed(four_threads: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             return seconds.get(choice, 99.0)
 
         monkeypatch.setattr(choices, "_seconds", take)
-        monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.0)
+        monkeypatch.setattr(choices, "_share_of_others", lambda before: 0.0)
         return measured
 
     return pretend
@@ -336,14 +336,14 @@ def test_a_disturbed_measurement_is_discarded(
     model: Any, timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed({DEFAULT: 1.0, EAGER: 0.5})
-    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.3)
+    monkeypatch.setattr(choices, "_share_of_others", lambda before: 0.3)
     assert chosen(model, tmp_path) == DEFAULT
     assert not (tmp_path / "choices.json").exists()
-    monkeypatch.setattr(choices.OtherWork, "share", lambda self: 0.05)
+    monkeypatch.setattr(choices, "_share_of_others", lambda before: 0.05)
     assert chosen(model, tmp_path) == EAGER
 
 
 def test_the_work_of_others_is_a_share_of_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([(100.0, 50.0, 10.0), (107.0, 53.0, 15.0)])
-    monkeypatch.setattr(choices.OtherWork, "_seconds", staticmethod(lambda: next(seconds)))
-    assert choices.OtherWork().share() == pytest.approx((7 - 5) / (7 + 3))
+    monkeypatch.setattr(choices, "_cpu_seconds", lambda: next(seconds))
+    assert choices._share_of_others(choices._cpu_seconds()) == pytest.approx((7 - 5) / (7 + 3))

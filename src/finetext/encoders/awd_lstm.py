@@ -245,7 +245,7 @@ class AwdLstmForCausalLM(AwdLstmPreTrained):
         state: State | None = None,
         labels: Tensor | None = None,
     ) -> AwdLstmCausalOutput:
-        """Return logits of the next words; (b, t) labels are shifted by one here; -100 is ignored."""
+        """Return logits of the next words; (b, t) labels are shifted by one here, -100 ignored."""
         found = self.model(input_ids, attention_mask, state)
         raw = found.last_hidden_state
         dropped = variational_dropout(raw, self.output_dropout, self.training)

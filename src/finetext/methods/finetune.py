@@ -40,7 +40,6 @@ from finetext.encoders.load import (
 from finetext.encoders.scratch import initialized
 from finetext.training.batches import resampled
 from finetext.training.classification import ClassificationTask, predict_logits
-from finetext.training.loop import train_model
 from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
 from finetext.training.precision import choose_device, reading_copy
 from finetext.training.tokens import tokenize, vocabulary_in_use
@@ -150,6 +149,8 @@ class Finetune(Method):
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """Train on `train` and keep the weights that are best on `validation`."""
+        from finetext.training.loop import train_model
+
         train = self.resampled(train, context.seed)
         with self.begun(train, context) as classifier:
             model = classifier.model

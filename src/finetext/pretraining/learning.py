@@ -48,7 +48,6 @@ from finetext.pretraining.packing import (
 from finetext.storage.files import is_full
 from finetext.storage.locks import check_folder
 from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_same
-from finetext.training.loop import train_model
 from finetext.training.plan import Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
@@ -225,6 +224,8 @@ def _learn(
     context: FitContext,
 ) -> tuple[dict[str, float], dict[str, float], int]:
     """Measure, train, and measure again; returns both figures, and the tokens of an epoch."""
+    from finetext.training.loop import train_model
+
     model, name, rate = language.model, language.name, language.learning_rate
     task, tokens = _task(language, corpus, settings, context)
     parameters = sum(of.numel() for of in model.parameters())

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -52,26 +52,15 @@ def set_random_states(states: Mapping[str, Any], device: Any) -> None:
         torch.mps.set_rng_state(states["random/mps"])
 
 
-@contextmanager
-def same_random_states(device: Any) -> Iterator[None]:
-    """Restore the random generators to their states before the body."""
-    before = random_states(device)
-    try:
-        yield
-    finally:
-        set_random_states(before, device)
-
-
+@dataclass(eq=False)
 class BestWeights:
     """A copy in memory of the weights with the highest score so far; the earliest among equals."""
 
-    def __init__(self, patience: int | None) -> None:
-        """Start without weights."""
-        self._patience = patience
-        self.weights: dict[str, Any] = {}
-        self.score = float("-inf")
-        self.step = 0
-        self.since = 0
+    patience: int | None
+    weights: dict[str, Any] = field(default_factory=dict)
+    score: float = float("-inf")
+    step: int = 0
+    since: int = 0
 
     def offer(self, score: float, step: int, weights: Mapping[str, Any]) -> None:
         """Copy the weights of a step if `score` is the highest."""
@@ -88,7 +77,7 @@ class BestWeights:
     @property
     def is_stale(self) -> bool:
         """Whether patience has run out; it starts with the first finite score."""
-        return self.is_good and self._patience is not None and self.since >= self._patience
+        return self.is_good and self.patience is not None and self.since >= self.patience
 
 
 @dataclass(frozen=True, eq=False)

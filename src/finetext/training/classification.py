@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -23,14 +23,10 @@ from finetext.training.batches import (
 from finetext.training.plan import Evaluation
 from finetext.training.tokens import TokenTable
 
-HEADS_ON_THE_FIRST_TOKEN: Final = frozenset({
-    "BertForSequenceClassification",
-    "CamembertForSequenceClassification",
-    "ElectraForSequenceClassification",
-    "RobertaForSequenceClassification",
-    "XLMRobertaForSequenceClassification",
-    "XLMRobertaXLForSequenceClassification",
-})  # fmt: skip
+HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
+    f"{name}ForSequenceClassification"
+    for name in ("Bert", "Camembert", "Electra", "Roberta", "XLMRoberta", "XLMRobertaXL")
+)
 """Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
 LEARNED_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which a model learned something."""
@@ -68,7 +64,7 @@ class ClassificationTask:
     metric: str
     label_smoothing: float = 0.0
     class_weights: Floats | None = None
-    name: str = field(default="finetune")
+    name: str = "finetune"
 
     @classmethod
     def prepare(

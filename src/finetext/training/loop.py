@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
@@ -66,14 +67,14 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
     for rows in training.plan.steps[record.step :]:
         _refuse_collapse(training)
         training.enter_stage()
-        if training.best.is_stale and training.is_last_stage:
+        is_last_stage = training.plan.stage_of(record.step) == len(training.plan.stages) - 1
+        if training.best.is_stale and is_last_stage:
             record.event(f"stopped early at step {record.step} of {record.steps}")
             return
         mean_loss, gradient_norm = make_step(training, task, settings, rows)
-        if not math.isfinite(mean_loss):
-            raise Diverged(f"the training loss became {mean_loss} at step {record.step}")
-        if not math.isfinite(gradient_norm):
-            raise Diverged(f"the gradient became {gradient_norm} at step {record.step}")
+        for what, value in (("training loss", mean_loss), ("gradient", gradient_norm)):
+            if not math.isfinite(value):
+                raise Diverged(f"the {what} became {value} at step {record.step}")
         _evaluate_if_due(training, task, settings)
         training.save_if_due()
     _refuse_collapse(training)
@@ -83,8 +84,6 @@ def make_step(
     training: Training, task: Task, settings: Hyperparameters, rows: Integers
 ) -> tuple[float, float]:
     """One step of the optimizer: the mean loss of the batch and the norm of its gradient."""
-    import torch
-
     training.model.train()
     loss = _gradients(training, task, rows)
     with uninterrupted():
@@ -101,22 +100,20 @@ def _gradients(training: Training, task: Task, rows: Integers) -> Any:
     while True:
         parts = np.array_split(rows, min(training.parts, len(rows)))
         try:
-            return sum(_gradients_of_part(training, task, part, rows) for part in parts)
+            losses = []
+            for part in parts:
+                share = 1.0 if len(parts) == 1 else task.weight(part) / task.weight(rows)
+                batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
+                loss = task.loss(training.model, batch) * share
+                training.accelerator.backward(loss)
+                losses.append(loss.detach())
+            return sum(losses)
         except (RuntimeError, MemoryError) as error:
             if len(parts) == len(rows) or not is_out_of_memory(error):
                 raise
         training.optimizer.forget_gradients()
         give_back()
         training.use_smaller_parts()
-
-
-def _gradients_of_part(training: Training, task: Task, part: Integers, rows: Integers) -> Any:
-    """The share of a part in the mean loss of a batch, with its gradients."""
-    share = 1.0 if len(part) == len(rows) else task.weight(part) / task.weight(rows)
-    batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
-    loss = task.loss(training.model, batch) * share
-    training.accelerator.backward(loss)
-    return loss.detach()
 
 
 def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import torch
+
 
 def layer_groups(model: Any) -> list[list[str]]:
     """Return the names of all parameters in layer groups, as ULMFiT unfreezes them.
@@ -12,8 +14,6 @@ def layer_groups(model: Any) -> list[list[str]]:
     The embeddings are the first group, each layer is one, and what is above the layers is the last,
     with embeddings that are tied to the output. A model without layers is one group.
     """
-    import torch
-
     find = getattr(model, "get_output_embeddings", None)
     output_layer = find() if find is not None else None
     output = set() if output_layer is None else {id(of) for of in output_layer.parameters()}
@@ -36,8 +36,6 @@ def layer_groups(model: Any) -> list[list[str]]:
 
 def _layer_prefixes(model: Any) -> list[str]:
     """Prefixes of the layers' parameters, in order; empty if the model has no layers."""
-    import torch
-
     base = getattr(model, "base_model", model)
     prefix = next((f"{name}." for name, of in model.named_modules() if of is base and name), "")
     lists = [
@@ -68,8 +66,6 @@ class Optimizer:
         groups: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Take over the weights of a model."""
-        import torch
-
         self._weights = dict(model.named_parameters())
         self._masters = dict(self._weights)
         if precision == "bf16":
@@ -83,12 +79,9 @@ class Optimizer:
         parts: list[dict[str, Any]] = []
         for group in self._groups:
             weights = [self._masters[name] for name in group]
-            matrices, vectors = (
-                [w for w in weights if w.ndim > 1],
-                [w for w in weights if w.ndim <= 1],
-            )
-            parts.append({"params": matrices, "weight_decay": weight_decay})
-            parts.append({"params": vectors, "weight_decay": 0.0})
+            for is_matrix, decay in ((True, weight_decay), (False, 0.0)):
+                params = [weight for weight in weights if (weight.ndim > 1) == is_matrix]
+                parts.append({"params": params, "weight_decay": decay})
         trained = [weight for part in parts for weight in part["params"]]
         self._fused = all(weight.device.type in ("cpu", "cuda") for weight in trained)
         self.adamw = torch.optim.AdamW(parts, lr=learning_rate, fused=self._fused)
@@ -107,8 +100,6 @@ class Optimizer:
 
     def step(self, largest_gradient: float) -> Any:
         """Clip the gradients to a norm, update the weights and drop the gradients."""
-        import torch
-
         for weight, master in self._copied():
             master.grad = None if weight.grad is None else weight.grad.float()
         norm = torch.nn.utils.clip_grad_norm_(self._masters.values(), largest_gradient)
@@ -144,8 +135,6 @@ class Optimizer:
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Replace the weights, by name, and forget the moments."""
-        import torch
-
         with torch.no_grad():
             for name, master in self._masters.items():
                 master.copy_(weights[name])
@@ -168,8 +157,6 @@ class Optimizer:
         return [(weight, master) for weight, master in pairs if weight is not master]
 
     def _copy_back(self) -> None:
-        import torch
-
         with torch.no_grad():
             for weight, master in self._copied():
                 weight.copy_(master)
@@ -177,8 +164,6 @@ class Optimizer:
 
 def cast_weights(model: Any, precision: Literal["fp32", "bf16"]) -> None:
     """Convert the weights of a model; buffers stay, as positions lose too much in bf16."""
-    import torch
-
     wanted = torch.bfloat16 if precision == "bf16" else torch.float32
     for weight in model.parameters():
         if weight.dtype != wanted and weight.is_floating_point():

@@ -42,14 +42,11 @@ def learning_rate_for(rate: float, hidden_size: int) -> float:
 def schedule(name: ScheduleName, warmup_share: float | None = None) -> Schedule:
     """Return a schedule by name.
 
-    Args:
-        name: "linear" rises and falls in straight lines, at a momentum of 0.9. "one-cycle" rises
-            and falls along cosines (Smith 2018, "A disciplined approach to neural network
-            hyper-parameters"), "slanted-triangular" rises shortly and falls long in straight
-            lines (Howard and Ruder 2018, equation 3); in both, momentum falls from 0.95 to 0.85
-            during warm-up, and rises again afterwards.
-        warmup_share: share of the steps with a rising learning rate; None for 0.06, for 0.25 as in
-            fastai, and for 0.1 as in the ULMFiT paper.
+    "linear" rises and falls in straight lines, at a momentum of 0.9. "one-cycle" rises and falls
+    along cosines (Smith 2018, "A disciplined approach to neural network hyper-parameters"),
+    "slanted-triangular" in straight lines (Howard and Ruder 2018, equation 3); in both, momentum
+    falls from 0.95 to 0.85 during warm-up and rises again. The default warm-up of one-cycle is that
+    of fastai, and the one of slanted-triangular that of the ULMFiT paper.
     """
     shape, usual_share = {
         "linear": (_linear, 0.06),

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
@@ -23,13 +23,13 @@ from finetext.core.environment import processor_name
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Precision
 from finetext.storage.files import write_json
-from finetext.training.optimizer import Optimizer, cast_weights
 from finetext.training.plan import Task
 
 BYTE_VALUES: Final = 256
 FEWEST_STEPS: Final = 100
 REPEATS: Final = 3
 MOST_POSITIONS: Final = 1_024
+FLASH: Final = "flash_attention_2"
 MOST_OTHER_WORK: Final = 0.1
 WORTH_A_CHANGE: Final = 0.95
 """A candidate must take at most this share of the time of the default."""
@@ -94,6 +94,8 @@ def reading_copy(model: Any, precision: Precision) -> Any:
     """Return the model for prediction: itself in fp32, or a copy in bf16."""
     if choose_precision(precision, model.device) == "fp32":
         return model
+    from finetext.training.optimizer import cast_weights
+
     copied = copy.deepcopy(model)
     cast_weights(copied, "bf16")
     return copied
@@ -104,13 +106,12 @@ def with_cheap_dropout(model: Any) -> Iterator[None]:
     """Replace every `torch.nn.Dropout` of a model on a CPU by `cheap_dropout` in the body."""
     import torch
 
+    is_cpu = next(model.parameters()).device.type == "cpu"
     replaced = {
-        name: module
-        for name, module in model.named_modules(remove_duplicate=False)
-        if name and type(module) is torch.nn.Dropout and 0 < _dropped(module.p) < BYTE_VALUES
+        name: of
+        for name, of in model.named_modules(remove_duplicate=False)
+        if is_cpu and name and type(of) is torch.nn.Dropout and 0 < round(of.p * BYTE_VALUES) < 256
     }
-    if next(model.parameters()).device.type != "cpu":
-        replaced = {}
     for name, module in replaced.items():
         model.set_submodule(name, cheap_dropout(module.p).train(module.training))
     try:
@@ -121,35 +122,25 @@ def with_cheap_dropout(model: Any) -> Iterator[None]:
             model.set_submodule(name, module)
 
 
-def cheap_dropout(p: float) -> Any:
-    """Return a module like `torch.nn.Dropout(p)` that draws one random byte per value."""
-    return _dropout_class()(p)
-
-
-def _dropped(p: float) -> int:
-    """The number of byte values that drop, for a share of `p`."""
-    return round(p * BYTE_VALUES)
-
-
-@cache
-def _dropout_class() -> Any:
+def cheap_dropout(share: float) -> Any:
+    """Return a module like `torch.nn.Dropout(share)` that draws one random byte per value."""
     import torch
 
+    dropped = round(share * BYTE_VALUES)
+    scale = BYTE_VALUES / (BYTE_VALUES - dropped)
+
     class CheapDropout(torch.nn.Module):
-        def __init__(self, p: float) -> None:
-            super().__init__()
-            self.p = p
+        p = share
 
         def forward(self, values: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return values
-            dropped, count = _dropped(self.p), values.numel()
+            count = values.numel()
             words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
             level = words.view(torch.uint8)[:count].view(values.shape)
-            scale = BYTE_VALUES / (BYTE_VALUES - dropped)
             return values * (level >= dropped).to(values.dtype).mul_(scale)
 
-    return CheapDropout
+    return CheapDropout()
 
 
 def default_choice(model: Any, precision: Precision, device: Any) -> Choice:
@@ -158,12 +149,6 @@ def default_choice(model: Any, precision: Precision, device: Any) -> Choice:
 
     attention = getattr(getattr(model, "config", None), "_attn_implementation", None) or ""
     return Choice(choose_precision(precision, device), attention, torch.get_num_threads())
-
-
-def in_fp32(choice: Choice) -> Choice:
-    """Return the choice with fp32 arithmetic, and SDPA in place of flash attention."""
-    attention = "sdpa" if choice.attention.startswith("flash") else choice.attention
-    return replace(choice, precision="fp32", attention=attention)
 
 
 def use(choice: Choice, model: Any) -> None:
@@ -199,9 +184,9 @@ def fastest_choice(
     key = _key(model, task, batches, precision, default)
     if key in known:
         return known[key]
-    others = OtherWork()
+    before = _cpu_seconds()
     choice = _measure(model, task, batches, precision, default)
-    if others.share() > MOST_OTHER_WORK:
+    if _share_of_others(before) > MOST_OTHER_WORK:
         return default
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,43 +197,42 @@ def fastest_choice(
     return choice
 
 
-class OtherWork:
-    """The CPU time of other programs from now on."""
+def _cpu_seconds() -> tuple[float, float, float]:
+    """CPU seconds of all programs, idle, and of this process, over all cores."""
+    import psutil
 
-    def __init__(self) -> None:
-        """Start measuring."""
-        self._start = self._seconds()
+    times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    work = times.user + times.system + getattr(times, "nice", 0.0)
+    return work, times.idle + getattr(times, "iowait", 0.0), own.user + own.system
 
-    def share(self) -> float:
-        """Return their share of the CPU time so far, over all cores."""
-        all_work, idle, own = (
-            now - then for now, then in zip(self._seconds(), self._start, strict=True)
-        )
-        return max(0.0, all_work - own) / max(all_work + idle, 1e-9)
 
-    @staticmethod
-    def _seconds() -> tuple[float, float, float]:
-        """CPU seconds of all programs, idle, and of this process."""
-        import psutil
-
-        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        work = times.user + times.system + getattr(times, "nice", 0.0)
-        return work, times.idle + getattr(times, "iowait", 0.0), own.user + own.system
+def _share_of_others(before: tuple[float, float, float]) -> float:
+    """The share of other programs in the CPU time since `before`."""
+    work, idle, own = (now - then for now, then in zip(_cpu_seconds(), before, strict=True))
+    return max(0.0, work - own) / max(work + idle, 1e-9)
 
 
 def _measure(
     model: Any, task: Task, batches: Sequence[Integers], precision: Precision, default: Choice
 ) -> Choice:
     """The fastest of the candidates on the batch of median size."""
+    from transformers.utils.import_utils import is_flash_attn_2_available
+
     lengths = task.lengths
     by_size = sorted(batches, key=lambda rows: len(rows) * int(lengths[rows].max()))
     rows = by_size[len(by_size) // 2]
     rows = rows[: max(1, MOST_POSITIONS // int(lengths[rows].max()))]
     best, seconds = default, WORTH_A_CHANGE * _seconds(model, task, rows, default)
-    for candidate in _candidates(precision, default):
-        taken = _seconds(model, task, rows, candidate)
-        if taken < seconds:
-            best, seconds = candidate, taken
+    formats = {default.precision, "fp32"} if precision == "auto" else {default.precision}
+    for number_format, attention in product(sorted(formats), ("eager", "sdpa", FLASH)):
+        candidate = replace(default, precision=number_format, attention=attention)
+        is_possible = attention != FLASH or (
+            number_format == "bf16" and is_flash_attn_2_available()
+        )
+        if candidate != default and is_possible:
+            taken = _seconds(model, task, rows, candidate)
+            if taken < seconds:
+                best, seconds = candidate, taken
     device = next(model.parameters()).device
     if device.type == "cpu" and default.threads > 1 and "OMP_NUM_THREADS" not in os.environ:
         fewer = replace(best, threads=default.threads // 2)
@@ -257,23 +241,11 @@ def _measure(
     return best
 
 
-def _candidates(precision: Precision, default: Choice) -> list[Choice]:
-    """Other number formats and attention implementations than the default."""
-    from transformers.utils.import_utils import is_flash_attn_2_available
-
-    formats = {default.precision, "fp32"} if precision == "auto" else {default.precision}
-    found = []
-    for number_format in sorted(formats):
-        names = ["eager", "sdpa"]
-        if number_format == "bf16" and is_flash_attn_2_available():
-            names.append("flash_attention_2")
-        found += [replace(default, precision=number_format, attention=name) for name in names]
-    return [candidate for candidate in found if candidate != default]
-
-
 def _seconds(model: Any, task: Task, rows: Integers, choice: Choice) -> float:
     """The shortest time of a step; infinite if the model does not support the choice."""
     import torch
+
+    from finetext.training.optimizer import Optimizer
 
     device = next(model.parameters()).device
     threads = torch.get_num_threads()

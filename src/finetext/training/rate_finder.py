@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, count
+from itertools import chain, combinations, count, islice
 from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
 from finetext.training.loop import make_step
@@ -61,13 +60,10 @@ def find_learning_rate(
     is trained for a few epochs.
     """
     context = replace(context, checkpoints=None, log=None, trackers=())
-    batches: list[Integers] = []
-    for epoch in count():
-        batches += task.batches(settings.batch_size, context.seed, epoch)
-        if len(batches) >= steps:
-            break
+    epochs = (task.batches(settings.batch_size, context.seed, epoch) for epoch in count())
+    batches = list(islice(chain.from_iterable(epochs), steps))
     schedule = exponential(lowest / highest)
-    plan = Plan(task.name, [batches[:steps]], [Stage(1, highest)], schedule, settings)
+    plan = Plan(task.name, [batches], [Stage(1, highest)], schedule, settings)
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0

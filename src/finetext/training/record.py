@@ -24,6 +24,11 @@ SECONDS_BETWEEN_LINES: Final = 5.0
 LINES: Final = 200
 MEMORY: Final = 0.98
 """Share of the running mean loss in the next one."""
+SAVED: Final = {
+    "step": "step", "evaluated_at": "evaluated_at", "collapse": "collapse",
+    "rows": "_rows", "loss": "_loss", "shown": "_shown",
+}  # fmt: skip
+"""Attributes of a record by their name in a checkpoint."""
 
 
 def check_names(trackers: Iterable[str]) -> None:
@@ -107,7 +112,7 @@ class Record:
         self.evaluated_at, self.collapse = self.step, collapse
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
-        self._track(figures, self.step)
+        self._track(dict(figures), self.step)
         self._last_step = time.monotonic()
 
     def log(self, event: str) -> None:
@@ -144,20 +149,12 @@ class Record:
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs, as JSON values."""
-        return {
-            "step": self.step,
-            "evaluated_at": self.evaluated_at,
-            "collapse": self.collapse,
-            "rows": self._rows,
-            "loss": self._loss,
-            "shown": self._shown,
-        }
+        return {name: getattr(self, attribute) for name, attribute in SAVED.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
-        self.step, self.evaluated_at = state["step"], state["evaluated_at"]
-        self.collapse = state["collapse"]
-        self._rows, self._loss, self._shown = state["rows"], state["loss"], state["shown"]
+        for name, attribute in SAVED.items():
+            setattr(self, attribute, state[name])
         self._last_line = time.monotonic()
         self._restart_clock()
 

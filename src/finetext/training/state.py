@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Final, Self
+
+import torch
 
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
@@ -19,17 +22,16 @@ from finetext.training.checkpoint import (
     Snapshot,
     fingerprint,
     random_states,
-    same_random_states,
     set_random_states,
 )
 from finetext.training.optimizer import Optimizer, layer_groups
 from finetext.training.plan import Plan, Task
 from finetext.training.precision import (
+    FLASH,
     Choice,
     applied,
     choose_device,
     fastest_choice,
-    in_fp32,
     use,
     with_cheap_dropout,
 )
@@ -63,9 +65,8 @@ class Training:
         self.choice = choice
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
-        self.record = Record(
-            plan.name, [len(epoch) for epoch in plan.batches], plan.total_rows, context, self._track
-        )
+        steps = [len(epoch) for epoch in plan.batches]
+        self.record = Record(plan.name, steps, plan.total_rows, context, accelerator.log)
         everything = [name for name, _ in model.named_parameters()]
         self.groups = [everything] if plan.is_flat else layer_groups(model)
         self.optimizer = self._new_optimizer()
@@ -87,11 +88,8 @@ class Training:
         """Yield a training that is ready for its first step, or resumed from a checkpoint."""
         model.to(accelerator.device)
         file, snapshot = _open_checkpoint(model, plan, context)
-
-        def measure() -> Choice:
-            precision = plan.settings.precision
-            return fastest_choice(model, task, plan.steps, precision, context.cache)
-
+        precision = plan.settings.precision
+        measure = partial(fastest_choice, model, task, plan.steps, precision, context.cache)
         if snapshot is not None:
             choice = Choice(**snapshot.facts["choice"])
         else:
@@ -137,11 +135,6 @@ class Training:
                 f"learn, learning rate {stage.learning_rate * self._factor:.2g}"
             )
 
-    @property
-    def is_last_stage(self) -> bool:
-        """Whether the next step belongs to the last stage."""
-        return self.plan.stage_of(self.record.step) == len(self.plan.stages) - 1
-
     def use_smaller_parts(self) -> None:
         """Split batches into twice as many parts from now on; the mean loss is the same."""
         self.parts *= 2
@@ -167,7 +160,8 @@ class Training:
         step = best.step if best.is_good else 0
         best.since = 0
         self._factor = RESTART_FACTOR
-        self.choice = in_fp32(self.choice)
+        attention = "sdpa" if self.choice.attention == FLASH else self.choice.attention
+        self.choice = replace(self.choice, precision="fp32", attention=attention)
         use(self.choice, self.bare)
         self.optimizer.release()
         self.optimizer = self._new_optimizer()
@@ -243,10 +237,6 @@ class Training:
         rates = self.plan.rates(self.record.step, len(self.groups))
         return [self._factor * rate for rate in rates]
 
-    def _track(self, values: Mapping[str, float], step: int) -> None:
-        if self._context.trackers:
-            self.accelerator.log(dict(values), step=step)
-
     def warn(self, message: str) -> None:
         """Log a message, and report it as a finding."""
         self.record.log(message)
@@ -255,7 +245,6 @@ class Training:
 
 def make_accelerator(context: FitContext) -> Any:
     """Return an `Accelerator` with the device and the trackers of one training."""
-    import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -281,8 +270,9 @@ def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
     lengths = task.lengths
     longest = int(lengths.argmax())
     batch = {name: of.to(device) for name, of in task.batch([longest]).items()}
-    with same_random_states(device):
-        a_row = activation_bytes(model, lambda: task.loss(model, batch))
+    before = random_states(device)
+    a_row = activation_bytes(model, lambda: task.loss(model, batch))
+    set_random_states(before, device)
     a_token = a_row / max(1, int(lengths[longest]))
     most = max(len(rows) * int(lengths[rows].max()) for rows in steps)
     weights = sum(weight.numel() * BYTES_OF_A_TRAINED_WEIGHT for weight in model.parameters())
