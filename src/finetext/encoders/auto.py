@@ -62,17 +62,6 @@ def register() -> None:
     transformers.AutoTokenizer.register(recurrent, tokenizer_class=WordTokenizer, exist_ok=True)
 
 
-def _register_for(path: str) -> None:
-    """Register them if the folder holds one of them, or is yet to be downloaded: it is slow."""
-    try:
-        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
-        is_own = config["model_type"] in OWN_MODEL_TYPES
-    except (OSError, ValueError, KeyError, TypeError):
-        is_own = not Path(path).is_dir()
-    if is_own:
-        register()
-
-
 @contextmanager
 def loading(name: str) -> Iterator[str]:
     """Turn the errors of `from_pretrained` into one plain `ModelError`."""
@@ -86,7 +75,13 @@ def loading(name: str) -> Iterator[str]:
         )
     if not source.on_machine and not hub_answers():
         raise ModelError(_unreachable(source))
-    _register_for(source.path)
+    try:
+        config = json.loads((Path(source.path) / "config.json").read_text(encoding="utf-8"))
+        is_own = config["model_type"] in OWN_MODEL_TYPES
+    except (OSError, ValueError, KeyError, TypeError):
+        is_own = not Path(source.path).is_dir()  # yet to be downloaded
+    if is_own:  # it is slow
+        register()
     try:
         yield source.path
     except (OSError, ImportError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

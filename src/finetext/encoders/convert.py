@@ -14,13 +14,17 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
 
 from finetext.core.errors import ModelError
+from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
+from finetext.encoders.load import quiet
+from finetext.encoders.word_tokenizer import SPECIAL, WordTokenizer
 from finetext.storage.files import replaced_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _LAYER: Final = re.compile(
     r"(?:0\.)?rnns\.(\d+)\.(?:module\.)?(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_raw)?"
@@ -40,12 +44,6 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
     Raises:
         ModelError: a file cannot be read or has another layout, or the folder cannot be written.
     """
-    from safetensors import SafetensorError
-
-    from finetext.encoders.awd_lstm import AwdLstmForCausalLM
-    from finetext.encoders.load import quiet
-    from finetext.encoders.word_tokenizer import WordTokenizer
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} exists and is not empty; choose another folder")
     words = read_words(vocabulary)
@@ -71,8 +69,6 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name, in fp32 on the CPU; no code in it is run."""
-    import torch
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, on pickles that it did not write
@@ -86,11 +82,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from None
     if isinstance(found, Mapping) and isinstance(found.get("model"), Mapping):
         found = found["model"]
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{path} holds no weights by name; needed is {_LAYOUT}")
-    tensors = {str(k): of.float() for k, of in found.items() if isinstance(of, torch.Tensor)}
+    items = found.items() if isinstance(found, Mapping) else ()
+    tensors = {str(name): of.float() for name, of in items if isinstance(of, Tensor)}
     if not tensors:
-        raise ModelError(f"{path} holds no weights; needed is {_LAYOUT}")
+        raise ModelError(f"{path} holds no weights by name; needed is {_LAYOUT}")
     return tensors
 
 
@@ -129,8 +124,6 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _renamed(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters of the encoder and the bias of the output layer, in finetext's names."""
-    import torch
-
     parameters: dict[str, Tensor] = {}
     for name, tensor in sorted(tensors.items()):  # raw weights sort after those with dropout
         if found := _LAYER.fullmatch(name):
@@ -146,10 +139,6 @@ def _renamed(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _with_special(words: list[str], parameters: dict[str, Tensor]) -> list[str]:
     """The words and those that the tokenizer needs, which get a mean row in `parameters`."""
-    import torch
-
-    from finetext.encoders.word_tokenizer import SPECIAL
-
     absent = [word for word in SPECIAL if word not in words]
     for name in ("model.embedding.weight", "lm_head.bias"):
         mean = parameters[name].mean(0, keepdim=True)
@@ -159,10 +148,6 @@ def _with_special(words: list[str], parameters: dict[str, Tensor]) -> list[str]:
 
 def _config(path: Path, parameters: Mapping[str, Tensor], tokenizer: Any) -> Any:
     """The configuration that fits the shapes; a ModelError if none does."""
-    import torch
-
-    from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
-
     rows, width = parameters["model.embedding.weight"].shape
     first = parameters.get("model.layers.0.weight_hh")
     layers = [int(name.split(".")[2]) for name in parameters if ".layers." in name]

@@ -79,18 +79,15 @@ class ConcatPooledConfig(PreTrainedConfig):
             self.encoder._attn_implementation = value
 
 
-def _delegated(name: str) -> property:
-    """An attribute that is stored in the encoder's configuration."""
-    return property(
-        attrgetter(f"encoder.{name}"), lambda config, value: setattr(config.encoder, name, value)
-    )
-
-
 for _name in (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     *("vocab_size", "max_position_embeddings", "pad_token_id"),
-):
-    setattr(ConcatPooledConfig, _name, _delegated(_name))
+):  # stored in the encoder's configuration
+
+    def _set(config: Any, value: Any, name: str = _name) -> None:
+        setattr(config.encoder, name, value)
+
+    setattr(ConcatPooledConfig, _name, property(attrgetter(f"encoder.{_name}"), _set))
 
 
 class ConcatPooledPreTrained(PreTrainedModel):

@@ -96,29 +96,27 @@ def initialize_output_bias(model: Any, counts: Integers) -> None:
 
 
 def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = "") -> None:
-    """Write model and tokenizer into an existing empty folder."""
+    """Write model and tokenizer into an existing empty folder.
+
+    Dropout and the pooling layer, which a language model lacks, are those of `base`, its encoder.
+    """
+    import torch
+    from transformers import AutoModel
+
     weights = model.state_dict()
     if base:
         restore_dropout(model, base)
-        weights |= _pooling_weights(model, base)
+        with torch.random.fork_rng(devices=[]):
+            whole, report = load_weights(AutoModel, base)
+        known = {*model.base_model.state_dict(), *report["missing_keys"]}
+        weights |= {
+            f"{model.base_model_prefix}.{name}": weight
+            for name, weight in whole.state_dict().items()
+            if name.startswith("pooler.") and name not in known
+        }
     if tokenizer.is_fast:
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
     with quiet():
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
-
-
-def _pooling_weights(model: Any, base: str) -> dict[str, Any]:
-    """The weights of the encoder's pooling layer, by their name in the model."""
-    import torch
-    from transformers import AutoModel
-
-    with torch.random.fork_rng(devices=[]):
-        whole, report = load_weights(AutoModel, base)
-    known = set(model.base_model.state_dict())
-    return {
-        f"{model.base_model_prefix}.{name}": weight
-        for name, weight in whole.state_dict().items()
-        if name.startswith("pooler.") and name not in known and name not in report["missing_keys"]
-    }

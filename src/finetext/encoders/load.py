@@ -58,6 +58,8 @@ def load_for_classification(
     """Return an encoder with a new classification head for the labels of a scheme."""
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+    from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledForSequenceClassification
+
     with loading(encoder) as path, quiet():
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     is_concat = head == "concat" and config.model_type not in OWN_MODEL_TYPES
@@ -71,26 +73,18 @@ def load_for_classification(
     )  # fmt: skip
     refuse_random_weights(encoder, model.base_model, report)
     if is_concat:
-        model = _with_concat_pooling(encoder, model, scheme, dropout_multiplier)
+        if model.config.is_encoder_decoder:
+            raise ModelError(
+                f'{encoder} has an encoder and a decoder; head = "concat" is for models with only '
+                "one of them"
+            )
+        config = ConcatPooledConfig(encoder=model.config)
+        config.head_dropout = min(config.head_dropout * dropout_multiplier, 1.0)
+        _set_labels(config, scheme)
+        model = ConcatPooledForSequenceClassification(config, model)
     extend_embedding(model, tokenizer)
     prepare_tokenizer(tokenizer, model)
     return model
-
-
-def _with_concat_pooling(
-    encoder: str, model: Any, scheme: LabelScheme, dropout_multiplier: float
-) -> Any:
-    from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledForSequenceClassification
-
-    if model.config.is_encoder_decoder:
-        raise ModelError(
-            f'{encoder} has an encoder and a decoder; head = "concat" is for models with only one '
-            "of them"
-        )
-    config = ConcatPooledConfig(encoder=model.config)
-    config.head_dropout = min(config.head_dropout * dropout_multiplier, 1.0)
-    _set_labels(config, scheme)
-    return ConcatPooledForSequenceClassification(config, model)
 
 
 def _set_labels(config: Any, scheme: LabelScheme) -> None:

@@ -142,15 +142,9 @@ def _unigram(texts: Sequence[str], size: int, lower_case: bool) -> Any:
         if "not large enough" not in str(error):
             raise
         normal, split = tokenizer.normalizer.normalize_str, tokenizer.pre_tokenizer.pre_tokenize_str
-        characters = {c for text in texts for word, _ in split(normal(text)) for c in word}
-        least = f"{len(characters) + len(SPECIAL) + 1:,} or more, or for bpe"
+        found = {c for text in texts for word, _ in split(normal(text)) for c in word}
+        least = f"{len(found) + len(SPECIAL) + 1:,} or more, or for bpe"
         raise RecipeError(_TOO_FEW.format(size, least)) from None
-    tokenizer.model = models.Unigram(_sorted_unigram(tokenizer), unk_id=SPECIAL.index("[UNK]"))
-    return _with_special_tokens(tokenizer)
-
-
-def _sorted_unigram(tokenizer: Any) -> list[tuple[str, float]]:
-    """The tokens of Unigram and their log probabilities, most probable first."""
     # The trainer visits words and characters in random order, so between processes the last digits
     # of sums differ, and the order of the characters with the lowest probabilities, added last.
     tokens = json.loads(tokenizer.to_str())["model"]["vocab"]
@@ -160,7 +154,9 @@ def _sorted_unigram(tokenizer: Any) -> list[tuple[str, float]]:
     rare = [character for character in characters if learned[character] <= highest]
     learned |= zip(rare, sorted((learned[c] for c in rare), reverse=True), strict=True)
     ranked = sorted(learned.items(), key=lambda token: (-token[1], token[0]))
-    return [*((token, 0.0) for token in SPECIAL), *ranked]
+    vocabulary = [*((token, 0.0) for token in SPECIAL), *ranked]
+    tokenizer.model = models.Unigram(vocabulary, unk_id=SPECIAL.index("[UNK]"))
+    return _with_special_tokens(tokenizer)
 
 
 def _with_special_tokens(tokenizer: Any) -> Any:

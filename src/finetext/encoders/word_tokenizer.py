@@ -205,7 +205,11 @@ def _next_item(tokens: Iterator[str]) -> str | None:
     token = next(tokens, None)
     if token is None or token in SPECIAL or token not in MARKERS:
         return token
-    count = _count(next(tokens, None)) if token in {REPEATED, REPEATED_WORD} else 1
+    count = 1
+    if token in {REPEATED, REPEATED_WORD}:
+        number = next(tokens, None) or ""
+        is_number = number.isascii() and number.isdigit()
+        count = min(int(number), _MOST_REPETITIONS) if is_number else _FEWEST_REPETITIONS
     word = _next_item(tokens)
     if word is None:
         return None
@@ -214,9 +218,3 @@ def _next_item(tokens: Iterator[str]) -> str | None:
     if token == CAPITALIZED:
         return word[:1].upper() + word[1:]
     return (" " if token == REPEATED_WORD else "").join([word] * count)
-
-
-def _count(token: str | None) -> int:
-    """The number of repetitions; three if the token is not a number."""
-    is_number = token is not None and token.isascii() and token.isdigit()
-    return min(int(token or 3), _MOST_REPETITIONS) if is_number else 3

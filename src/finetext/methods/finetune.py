@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -39,7 +39,11 @@ from finetext.encoders.load import (
 )
 from finetext.encoders.scratch import initialized
 from finetext.training.batches import resampled
-from finetext.training.classification import ClassificationTask, predict_logits
+from finetext.training.classification import (
+    ClassificationTask,
+    balanced_weights,
+    predict_logits,
+)
 from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
 from finetext.training.precision import choose_device, reading_copy
 from finetext.training.tokens import tokenize, vocabulary_in_use
@@ -188,13 +192,16 @@ class Finetune(Method):
         context: FitContext,
     ) -> ClassificationTask:
         """Return the task of the training loop."""
-        return ClassificationTask.prepare(
-            partial(
-                tokenize, classifier.tokenizer,
-                max_length=classifier.max_length, cache=context.cache,
-            ),
-            train, validation, context.metric,
-            class_weights=self.class_weights, label_smoothing=self.label_smoothing,
+        assert train.scheme is not None
+        is_balanced = self.class_weights == "balanced"
+        weights = balanced_weights(train.targets, train.scheme) if is_balanced else None
+        tokens, validation_tokens = (
+            tokenize(classifier.tokenizer, of.texts, classifier.max_length, context.cache)
+            for of in (train, validation)
+        )
+        return ClassificationTask(
+            tokens, train.targets, train.scheme, validation_tokens, validation, context.metric,
+            self.label_smoothing, weights,
         )  # fmt: skip
 
     def _untrained(

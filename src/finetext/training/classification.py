@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -65,27 +65,6 @@ class ClassificationTask:
     label_smoothing: float = 0.0
     class_weights: Floats | None = None
     name: str = "finetune"
-
-    @classmethod
-    def prepare(
-        cls,
-        tokenize: Callable[[Sequence[str]], TokenTable],
-        train: Dataset,
-        validation: Dataset,
-        metric: str,
-        *,
-        class_weights: Literal["none", "balanced"],
-        label_smoothing: float,
-    ) -> Self:
-        """Tokenize both data sets and weight the classes."""
-        assert train.scheme is not None
-        weights = None
-        if class_weights == "balanced":
-            weights = balanced_weights(train.targets, train.scheme)
-        return cls(
-            tokenize(train.texts), train.targets, train.scheme, tokenize(validation.texts),
-            validation, metric, label_smoothing, weights,
-        )  # fmt: skip
 
     @property
     def tables(self) -> list[TokenTable]:

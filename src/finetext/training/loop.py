@@ -76,7 +76,7 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
             if not math.isfinite(value):
                 raise Diverged(f"the {what} became {value} at step {record.step}")
         _evaluate_if_due(training, task, settings)
-        training.save_if_due()
+        training.save(only_if_due=True)
     _refuse_collapse(training)
 
 

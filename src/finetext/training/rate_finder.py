@@ -53,11 +53,9 @@ def find_learning_rate(
     """Train a few steps at growing learning rates, then restore the model.
 
     The learning rate grows by a constant factor per step (Smith 2017, "Cyclical learning rates for
-    training neural networks", section 3.3). The test ends early when the loss is four times the
-    lowest one, or not finite. The suggestion is where the loss falls fastest on its way to the
-    lowest one. The middle of the longest interval of falling loss, which fastai calls the valley,
-    includes the flat beginning and is several times lower: too low for a pretrained encoder that
-    is trained for a few epochs.
+    training neural networks", section 3.3), until the loss is four times the lowest one, or not
+    finite. The valley, as fastai calls it, includes the flat beginning: it is several times lower
+    than the suggestion, too low for a pretrained encoder that is trained for a few epochs.
     """
     context = replace(context, checkpoints=None, log=None, trackers=())
     epochs = (task.batches(settings.batch_size, context.seed, epoch) for epoch in count())

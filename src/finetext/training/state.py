@@ -169,15 +169,12 @@ class Training:
         record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.warn(f"{reason}; restarted from step {step} in fp32 with a tenth of the learning rate")
 
-    def save_if_due(self) -> None:
-        """Write a checkpoint if it is time."""
-        if self._file is not None and self._file.is_due(self.record.step):
-            self.save()
-
-    def save(self) -> None:
+    def save(self, only_if_due: bool = False) -> None:
         """Write a checkpoint after the first step of a sound training; warn if that fails."""
         record = self.record
         if self._file is None or record.step == 0 or not record.is_sound:
+            return
+        if only_if_due and not self._file.is_due(record.step):
             return
         snapshot = Snapshot(
             tensors=self.optimizer.state()

@@ -147,13 +147,10 @@ def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list
     reduced.weight = torch.nn.Parameter(whole.weight.detach()[rows], whole.weight.requires_grad)
     model.set_input_embeddings(reduced)
     try:
+        paddings = [(int(new_ids[table.padding[0]]), *table.padding[1:]) for table in tables]
         yield [
-            replace(
-                table,
-                ids=new_ids[table.ids],
-                padding=(int(new_ids[table.padding[0]]), *table.padding[1:]),
-            )
-            for table in tables
+            replace(table, ids=new_ids[table.ids], padding=padding)
+            for table, padding in zip(tables, paddings, strict=True)
         ]
     finally:
         with torch.no_grad():
