@@ -146,18 +146,14 @@ def _marked_word(raw: str) -> str:
     if raw in MARKERS:
         return UNKNOWN
     if not (raw[-1].isalnum() or raw[-1] == "_"):
-        return " ".join(_signs(raw))
+        runs = ((sign, len(list(group))) for sign, group in groupby(raw))
+        return " ".join(
+            f"{REPEATED} {count} {sign}" if count >= _FEWEST_REPETITIONS else " ".join(sign * count)
+            for sign, count in runs
+        )
     ending = _CONTRACTION.search(raw)
     parts = [raw] if ending is None else [raw[: ending.start()], ending[0]]
     return " ".join(token for part in parts for token in _letters(part))
-
-
-def _signs(raw: str) -> Iterator[str]:
-    """Each sign of a run of punctuation."""
-    for sign, group in groupby(raw):
-        count = sum(1 for _ in group)
-        is_run = count >= _FEWEST_REPETITIONS
-        yield from [f"{REPEATED} {count} {sign}"] if is_run else [sign] * count
 
 
 def _letters(word: str) -> Iterator[str]:

@@ -87,7 +87,15 @@ class Training:
     ) -> Iterator[Self]:
         """Yield a training that is ready for its first step, or resumed from a checkpoint."""
         model.to(accelerator.device)
-        file, snapshot = _open_checkpoint(model, plan, context)
+        file = snapshot = None
+        if context.checkpoints is not None:
+            rest = {"seed": context.seed, "metric": context.metric, "encoder": fingerprint(model)}
+            file = CheckpointFile(context.checkpoints, plan.identity() | rest)
+            try:
+                snapshot = file.read()
+            except DamagedCheckpointError as error:
+                message = f"{plan.name}: {error}; training starts from the beginning"
+                context.find(Finding("warning", "damaged-checkpoint", message))
         precision = plan.settings.precision
         measure = partial(fastest_choice, model, task, plan.steps, precision, context.cache)
         if snapshot is not None:
@@ -285,19 +293,3 @@ def _buffers(model: Any) -> dict[str, Any]:
     """What a model saves beside its weights, such as the statistics of `Standardized`."""
     weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     return {name: of for name, of in model.state_dict().items() if name not in weights}
-
-
-def _open_checkpoint(
-    model: Any, plan: Plan, context: FitContext
-) -> tuple[CheckpointFile | None, Snapshot | None]:
-    """The file for checkpoints, and the last one, if there is one that can be read."""
-    if context.checkpoints is None:
-        return None, None
-    rest = {"seed": context.seed, "metric": context.metric, "encoder": fingerprint(model)}
-    file = CheckpointFile(context.checkpoints, plan.identity() | rest)
-    try:
-        return file, file.read()
-    except DamagedCheckpointError as error:
-        message = f"{plan.name}: {error}; training starts from the beginning"
-        context.find(Finding("warning", "damaged-checkpoint", message))
-        return file, None
