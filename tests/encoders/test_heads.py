@@ -37,14 +37,14 @@ from finetext.training.classification import only_first_token
 from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 SCHEME = LabelScheme(("food", "money", "sport"))
-
-
 SMALL = {
     "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 24, "max_position_embeddings": 40,
 }  # fmt: skip
-
-
+GPT2 = {
+    "vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40,
+    "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
+}  # fmt: skip
 ENCODERS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "BERT": ("Bert", SMALL, "first", "right"),
     "DistilBERT": (
@@ -64,21 +64,9 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], str, str]] = {
                  "eos_token_id": 3},
         "first", "right",
     ),
-    "GPT-2": (
-        "GPT2",
-        {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40,
-         "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0},
-        "last", "right",
-    ),
-    "GPT-2 padded left": (
-        "GPT2",
-        {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40,
-         "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0},
-        "last", "left",
-    ),
+    "GPT-2": ("GPT2", GPT2, "last", "right"),
+    "GPT-2 padded left": ("GPT2", GPT2, "last", "left"),
 }  # fmt: skip
-
-
 LENGTHS = (9, 4, 1)
 
 
@@ -149,17 +137,12 @@ def test_a_text_in_training_does_not_depend_on_the_rest_of_its_batch(kind: str, 
     torch.testing.assert_close(model(**two).logits[:1], model(**inputs).logits, atol=1e-6, rtol=0)
 
 
-def test_every_weight_learns(kind: str, model: Any) -> None:
+def test_every_weight_learns_from_the_loss_of_the_labels(kind: str, model: Any) -> None:
     labels = torch.tensor([0, 1, 2])
-    model(**batch(kind), labels=labels).loss.backward()
-    assert [name for name, of in model.named_parameters() if of.grad is None] == []
-
-
-def test_the_loss_is_that_of_the_labels(kind: str, model: Any) -> None:
-    inputs = batch(kind)
-    labels = torch.tensor([0, 1, 2])
-    found = model(**inputs, labels=labels)
+    found = model(**batch(kind), labels=labels)
     assert torch.equal(found.loss, nn.functional.cross_entropy(found.logits, labels))
+    found.loss.backward()
+    assert [name for name, of in model.named_parameters() if of.grad is None] == []
 
 
 def test_the_encoder_is_passed_through(kind: str, model: Any) -> None:

@@ -25,8 +25,6 @@ from finetext.encoders.load import (
 from finetext.training.checkpoint import fingerprint
 
 SCHEME = LabelScheme(("a", "b", "c"))
-
-
 SOURCES = sorted(Path(finetext.__file__).parent.rglob("*.py"))
 
 
@@ -156,8 +154,6 @@ def test_loading_and_saving_print_nothing(
 
 
 WITH_TYPES = ["input_ids", "token_type_ids", "attention_mask"]
-
-
 WITHOUT_TYPES = ["input_ids", "attention_mask"]
 
 

@@ -129,8 +129,6 @@ def test_the_seed_chooses_the_rows(how: str) -> None:
 
 
 CANNOT = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-
-
 ERRORS = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CANNOT), MemoryError()]
 
 

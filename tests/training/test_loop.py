@@ -160,8 +160,6 @@ def test_it_works_in_a_thread() -> None:
 
 
 AGAIN = "in fp32 with a tenth of the learning rate"
-
-
 ALIKE = "all 9 validation rows are predicted as 'a'"
 
 
@@ -260,13 +258,6 @@ def test_a_collapse_after_few_steps_is_only_a_warning(heard: Heard) -> None:
     assert len(task.weights) == 4
 
 
-def test_patience_does_not_hide_a_collapse(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "MANY_STEPS", 20)
-    task = Line(collapses=dict.fromkeys(range(1, 5), ALIKE))
-    trained(task, Settings(patience=2), **heard.context)
-    heard.check(f"{ALIKE} at step 20; restarted from step 0 {AGAIN}")
-
-
 def test_a_run_stopped_during_a_collapse_restarts_when_resumed(
     heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,12 +291,13 @@ def test_a_temporary_collapse_is_not_reported(heard: Heard) -> None:
     assert heard.said == []
 
 
+@pytest.mark.parametrize("patience", [None, 2])
 def test_a_collapse_after_many_steps_restarts_training(
-    heard: Heard, monkeypatch: pytest.MonkeyPatch
+    heard: Heard, patience: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MANY_STEPS", 20)
     task = Line(collapses=dict.fromkeys(range(1, 5), ALIKE))
-    weight = trained(task, **heard.context)
+    weight = trained(task, Settings(patience=patience), **heard.context)
     heard.check(f"{ALIKE} at step 20; restarted from step 0 {AGAIN}")
     assert len(task.weights) == 8
     assert weight == task.weights[7]

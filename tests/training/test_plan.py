@@ -148,8 +148,6 @@ def test_wider_encoders_learn_in_smaller_steps() -> None:
 
 
 GRADUAL = [Stage(1, 0.1, 1), Stage(1, 0.05, 2), Stage(2, 0.02)]
-
-
 LAYERS = Settings(discriminative=2.6, schedule="one-cycle", evaluate_every=3)
 
 

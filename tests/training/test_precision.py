@@ -15,7 +15,6 @@ from toys import Curve
 
 from finetext.core.arrays import Integers
 from finetext.core.errors import RecipeError
-from finetext.training import precision
 from finetext.training import precision as choices
 from finetext.training.precision import (
     Choice,
@@ -60,7 +59,7 @@ def test_an_explicit_precision_is_used() -> None:
 def test_auto_is_bf16_where_that_is_fast(
     monkeypatch: pytest.MonkeyPatch, fast: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "_processor_has_bf16", lambda: fast)
+    monkeypatch.setattr(choices, "_processor_has_bf16", lambda: fast)
     assert choose_precision("auto", torch.device("cpu")) == expected
     assert choose_precision("auto", torch.device("mps")) == "fp32"
 
@@ -144,14 +143,8 @@ def test_the_modules_of_a_model_are_restored() -> None:
     assert list(model.named_modules(remove_duplicate=False)) == before
 
 
-def test_a_transformer_learns_with_it_as_with_the_usual() -> None:
-    from transformers import BertConfig, BertForSequenceClassification
-
-    config = BertConfig(
-        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=8, max_position_embeddings=16,
-    )  # fmt: skip
-    model = BertForSequenceClassification(config).train()
+def test_a_transformer_learns_with_it_as_with_the_usual(model: Any) -> None:
+    model.train()
     ids = torch.arange(12).reshape(2, 6)
     names = list(model.state_dict())
     with with_cheap_dropout(model):
@@ -165,14 +158,8 @@ def test_a_transformer_learns_with_it_as_with_the_usual() -> None:
 
 
 LONG = [np.arange(4)] * choices.FEWEST_STEPS
-
-
 SHORT = LONG[1:]
-
-
 DEFAULT = Choice("fp32", "sdpa", 4)
-
-
 EAGER = Choice("fp32", "eager", 4)
 
 

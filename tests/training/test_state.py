@@ -23,14 +23,8 @@ from finetext.training.checkpoint import BestWeights
 from finetext.training.optimizer import Optimizer
 
 PLAIN = Settings()
-
-
 OFTEN = Settings(evaluate_every=2)
-
-
 PATIENT = Settings(evaluate_every=2, patience=2)
-
-
 BF16 = Settings(precision="bf16")
 
 
@@ -117,30 +111,21 @@ WAYS = pytest.mark.parametrize(
 
 
 @WAYS
-def test_stopped_in_any_step(
-    settings: Settings, dropout: float, whole: Callable[..., Whole], folders: Callable[[], Folder]
-) -> None:
+@pytest.mark.parametrize("place", ["losses", "evaluations"])
+def test_stopped_in_any_step_or_evaluation(
+    settings: Settings, dropout: float, place: str, whole: Callable[..., Whole],
+    folders: Callable[[], Folder],
+) -> None:  # fmt: skip
     expected = whole(settings, dropout)
     assert expected.losses > 5
-    for number in range(1, expected.losses + 1):
-        folder = folders()
-        stopped(Curve(on_loss=at(number, interrupt)), settings, dropout, **folder.context)
+    for number in range(1, getattr(expected, place) + 1):
+        folder, stop = folders(), at(number, interrupt)
+        task = Curve(on_loss=stop) if place == "losses" else Curve(on_evaluation=stop)
+        stopped(task, settings, dropout, **folder.context)
         assert same(fitted(Curve(), settings, dropout, **folder.context), expected.weights)
         folder.check_like(expected.folder)
         resumed = [event for _, event in folder.logged("event") if event.startswith("resumed")]
-        assert len(resumed) == (number > 2)
-
-
-@WAYS
-def test_stopped_in_any_evaluation(
-    settings: Settings, dropout: float, whole: Callable[..., Whole], folders: Callable[[], Folder]
-) -> None:
-    expected = whole(settings, dropout)
-    for number in range(1, expected.evaluations + 1):
-        folder = folders()
-        stopped(Curve(on_evaluation=at(number, interrupt)), settings, dropout, **folder.context)
-        assert same(fitted(Curve(), settings, dropout, **folder.context), expected.weights)
-        folder.check_like(expected.folder)
+        assert place == "evaluations" or len(resumed) == (number > 2)
 
 
 @WAYS

@@ -137,17 +137,11 @@ def test_a_real_tokenizer_adds_special_tokens_within_the_limit(tiny_encoder: Any
 
 
 SIZE = 90
-
-
 SMALL = {
     "vocab_size": SIZE, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 16, "max_position_embeddings": 40,
 }  # fmt: skip
-
-
 GPT = {"vocab_size": SIZE, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
-
-
 CONFIGS: dict[str, tuple[str, dict[str, Any], tuple[int, int, str]]] = {
     "Bert": ("Bert", SMALL, (0, 0, "right")),
     "Roberta": (

@@ -185,11 +185,7 @@ class AwdLstmModel(AwdLstmPreTrained):
 
         The mask is ignored: padding on the right changes nothing to its left.
         """
-        values = self.embedding(input_ids)
-        if self.training and self.dropouts["embedding"]:  # a dropped word is 0 wherever it occurs
-            ones = values.new_ones(self.embedding.num_embeddings)
-            kept = functional.dropout(ones, self.dropouts["embedding"])
-            values = values * kept[input_ids].unsqueeze(-1)
+        values = self._embed(input_ids)
         final = []
         for number, layer in enumerate(self.layers):
             share = self.dropouts["hidden" if number else "input"]
@@ -197,6 +193,15 @@ class AwdLstmModel(AwdLstmPreTrained):
             values, reached = layer(values, None if state is None else state[number], bptt)
             final.append(reached)
         return AwdLstmOutput(last_hidden_state=values, state=tuple(final))
+
+    def _embed(self, input_ids: Tensor) -> Tensor:
+        """(b, t, embedding size); a dropped word is 0 wherever it occurs in the batch."""
+        values: Tensor = self.embedding(input_ids)
+        if self.training and self.dropouts["embedding"]:
+            ones = values.new_ones(self.embedding.num_embeddings)
+            kept = functional.dropout(ones, self.dropouts["embedding"])
+            values = values * kept[input_ids].unsqueeze(-1)
+        return values
 
 
 class AwdLstmForCausalLM(AwdLstmPreTrained):
