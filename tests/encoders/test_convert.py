@@ -21,11 +21,7 @@ from finetext.encoders.language_models import load_for_language_model
 from finetext.encoders.load import load_tokenizer
 
 WORDS = ["xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj"]
-
-
 WORDS += ["the", "film", "is", "good", "xxfake", "xxfake", "xxfake"]
-
-
 WIDTH, INNER, LAYERS = 4, 6, 3
 
 

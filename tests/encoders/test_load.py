@@ -178,9 +178,8 @@ def small(kind: str, vocabulary: int) -> Any:
     }
     usual = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
              "intermediate_size": 64, "max_position_embeddings": 40}  # fmt: skip
-    sizes = names.get(kind, usual) | (
-        {"embedding_size": 32} if kind in ("albert", "electra") else {}
-    )
+    embedding = {"embedding_size": 32} if kind in ("albert", "electra") else {}
+    sizes = names.get(kind, usual) | embedding
     config = AutoConfig.for_model(kind, vocab_size=vocabulary, pad_token_id=1, **sizes)
     return AutoModel.from_config(config).eval()
 
@@ -201,10 +200,8 @@ def test_other_models_get_no_token_types(typed_tokenizer: Any, tmp_path: Path, k
 
 
 def test_concat_pooling_uses_the_token_types_of_its_encoder(typed_tokenizer: Any) -> None:
-    pooled = ConcatPooledModel(
-        ConcatPooledConfig(small("gpt2", len(typed_tokenizer)).config)
-    ).eval()
-    prepare_tokenizer(typed_tokenizer, pooled)
+    config = ConcatPooledConfig(small("gpt2", len(typed_tokenizer)).config)
+    prepare_tokenizer(typed_tokenizer, ConcatPooledModel(config).eval())
     assert typed_tokenizer.model_input_names == WITHOUT_TYPES
     assert typed_tokenizer.padding_side == "right"
 

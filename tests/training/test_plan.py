@@ -67,9 +67,6 @@ def test_there_is_one_group_unless_rates_or_stages_differ() -> None:
     assert plan([Stage(2, 0.1)]).is_flat
     assert not plan([Stage(2, 0.1)], discriminative=2.6).is_flat
     assert not plan(STAGES).is_flat
-
-
-def test_rows_are_counted_over_all_epochs() -> None:
     assert plan(STAGES).total_rows == 4 * 3 * 2
 
 
@@ -116,11 +113,7 @@ def test_slanted_triangular_is_that_of_the_paper() -> None:
     assert found[cut].momentum == pytest.approx(0.85)
 
 
-@given(
-    name=st.sampled_from(NAMES),
-    steps=st.integers(1, 300),
-    share=st.none() | st.floats(0, 1),
-)
+@given(st.sampled_from(NAMES), st.integers(1, 300), st.none() | st.floats(0, 1))
 def test_the_rate_rises_once_and_falls_once_and_the_momentum_goes_against_it(
     name: ScheduleName, steps: int, share: float | None
 ) -> None:
@@ -188,10 +181,7 @@ class Stream(Curve):
 
 
 def tower(
-    task: Curve,
-    stages: Sequence[Stage],
-    settings: Settings = LAYERS,
-    **context: Any,
+    task: Curve, stages: Sequence[Stage], settings: Settings = LAYERS, **context: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The weights before and after a training."""
     with torch.random.fork_rng(devices=[]):

@@ -257,17 +257,12 @@ def test_the_embedding_is_restored_after_an_error(
     assert torch.equal(logits(model, tables[0]), before)
 
 
-def test_no_random_numbers_are_drawn() -> None:
+def test_no_random_numbers_are_drawn_and_a_frozen_embedding_stays_frozen() -> None:
     model, *tables = build("Bert")
+    model.get_input_embeddings().weight.requires_grad_(False)
     before = torch.get_rng_state()
     with vocabulary_in_use(model, tables):
         assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_frozen_embedding_stays_frozen() -> None:
-    model, *tables = build("Bert")
-    model.get_input_embeddings().weight.requires_grad_(False)
-    with vocabulary_in_use(model, tables):
         assert not model.get_input_embeddings().weight.requires_grad
 
 
@@ -287,11 +282,8 @@ def test_a_shared_or_special_embedding_is_unchanged() -> None:
         assert model.get_input_embeddings() is whole
         assert same == tables
 
-    class Special(torch.nn.Embedding):
-        pass
-
     model, *tables = build("Bert")
-    special = Special(SIZE, 16)
+    special = type("Special", (torch.nn.Embedding,), {})(SIZE, 16)
     model.set_input_embeddings(special)
     with vocabulary_in_use(model, tables) as same:
         assert model.get_input_embeddings() is special
