@@ -76,10 +76,10 @@ def test_the_loss_of_one_label_is_cross_entropy(
 def test_the_loss_of_several_labels_is_binary_cross_entropy(
     topics: Dataset, smoothing: float, weights: list[float] | None
 ) -> None:
-    targets = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1]])
+    targets = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]])
     made = task(SEVERAL, targets, topics, label_smoothing=smoothing,
                 class_weights=None if weights is None else np.array(weights))  # fmt: skip
-    towards_a_half = targets * (1 - smoothing) + smoothing / 2
+    towards_a_half = torch.tensor(targets, dtype=torch.float32) * (1 - smoothing) + smoothing / 2
     expected = nn.BCEWithLogitsLoss(pos_weight=None if weights is None else torch.tensor(weights))(
         LOGITS, towards_a_half
     )
