@@ -36,7 +36,6 @@ _ID_NAMES: Final = (
 _SPLIT_NAMES: Final = ("split", "partition", "subset")
 KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + _ID_NAMES + _SPLIT_NAMES)
 _SAMPLE: Final = 2000
-_ENOUGH_TO_JUDGE: Final = 20
 _INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
 _NUMBER: Final = re.compile(r"\s*[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?\s*")
 
@@ -70,7 +69,11 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
 
     first = free(*labels, group, id_column)
     text = named(batch, settings.text) if settings.text else _find_text(batch, first)
-    id_column = id_column or _find_id(batch, free(*labels, group, text))
+    if id_column is None and (found := by_name(_ID_NAMES, free(*labels, group, text))):
+        # A column called id is taken, one with a similar name if its values are complete and differ
+        values = batch.columns[found] if plain_name(found) != "id" else []
+        unique = None not in values and len(set(map(str, values))) == len(values)
+        id_column = found if unique else None
     split = by_name(_SPLIT_NAMES, free(*labels, group, id_column, text))
     words = {str(value).strip().lower() for value in batch.columns[split]} if split else set()
     if not {"train"} < {SPLIT_WORDS.get(word) for word in words}:
@@ -131,14 +134,6 @@ def _mean_length(values: Sequence[Any]) -> float:
     return sum(map(len, strings)) / len(strings) if spaced or len(strings) < 20 else 0.0
 
 
-def _find_id(batch: Batch, free: Sequence[str]) -> str | None:
-    """The column called id, or one with a similar name whose values are complete and differ."""
-    found = by_name(_ID_NAMES, free)
-    values = batch.columns[found] if found and plain_name(found) != "id" else []
-    unique = None not in values and len(set(map(str, values))) == len(values)
-    return found if unique else None
-
-
 def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
     known = settings.classes if settings.multilabel else None
     if known and all(name in free and _is_indicator(batch.columns[name]) for name in known):
@@ -193,7 +188,7 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
         kind = "numbers" if isinstance(odd, int | float) else f"values of type {type(odd).__name__}"
     elif sum(map(is_number, strings)) > 0.9 * len(strings):
         kind = "numbers"
-    elif len(strings) >= _ENOUGH_TO_JUDGE and _identifiers(strings):
+    elif len(strings) >= 20 and _identifiers(strings):
         kind = "identifiers"
     if kind:
         raise DataError(f"{shown} {kind}, not texts (for example {example!r}){others}")

@@ -12,8 +12,8 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
@@ -126,7 +126,6 @@ def parse_delimited(
     form = _Form(name, delimiter, quoted, rows.records[0], reject)
     rows = _even(rows, text, 1, form)
     headed, names = headed_names(rows.records, settings)
-    more = partial(_more_rows, replace(form, names=names))
     cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
     doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
     kept = (
@@ -138,9 +137,9 @@ def parse_delimited(
     shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
     if '"' in text and not rows.quoted:
         shown += ", quotes taken as they are"
+    more = partial(_more_rows, replace(form, names=names))
     proceed = more if rows.settled and not _returns_end_lines(text) else None
-    columns = _columns(names, rows.records[headed:])
-    lines = rows.lines[headed:]
+    columns, lines = _columns(names, rows.records[headed:]), rows.lines[headed:]
     return Batch(name, columns, shown, lines, findings=findings, rest=rows.rest, proceed=proceed)
 
 
@@ -152,11 +151,9 @@ def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
     """Further records of a table, read as those before."""
     if not form.quoted or '"' not in text:
         rows = _unquoted(text, form.delimiter, first)
-    elif form.reject is not None:
-        rows = _quoted_or_rejected(text, form.delimiter, last, first, form.reject)
     else:
         try:
-            rows = _quoted(text, form.delimiter, last, first)
+            rows = _quoted(text, form.delimiter, last, first, form.reject)
         except csv.Error as error:
             raise DataError(f"{form.name}, {error}") from None
     rows = _even(rows.without_blank(len(form.names)), text, first, form)
@@ -177,7 +174,7 @@ def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject |
         if (rows := plain()).consistency == 1.0:
             return rows
         if reject is not None:
-            return _quoted_or_rejected(text, delimiter, whole, 1, reject).without_blank()
+            return _quoted(text, delimiter, whole, reject=reject).without_blank()
         raise DataError(f"{name}, {error}") from None
     if delimiter != "\t" or (rows := plain()).consistency < 1.0:
         return quoted
@@ -229,20 +226,10 @@ def _unquoted(text: str, delimiter: str, first: int = 1) -> _Records:
     return _Records(list(found.values()), list(found), False, blank)
 
 
-def _quoted(text: str, delimiter: str, complete: bool = True, first: int = 1) -> _Records:
-    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over."""
-
-    def refuse(bad: BadRow) -> None:
-        advice = "a quote inside a quoted field must be doubled"
-        raise csv.Error(f"line {bad.line}: {bad.reason}; {advice}")
-
-    return _quoted_or_rejected(text, delimiter, complete, first, refuse)
-
-
-def _quoted_or_rejected(
-    text: str, delimiter: str, complete: bool, first: int, reject: Reject
+def _quoted(
+    text: str, delimiter: str, complete: bool, first: int = 1, reject: Reject | None = None
 ) -> _Records:
-    """Read records as `_quoted` does, but reject those with broken quotes."""
+    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over."""
     mark = ""
     # Some writers leave returns inside a line unquoted, and the csv module would end a row there.
     if _RETURN.search(text) and (first > 1 or not _returns_end_lines(text)):
@@ -252,7 +239,8 @@ def _quoted_or_rejected(
     records: list[list[str]] = []
     places: list[int] = []
     blank, start, rest = 0, 0, ""
-    with _long_fields():
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # else 131,072 characters
+    try:
         while start < len(lines):
             further = map(lines.__getitem__, range(start, len(lines)))
             reader = csv.reader(further, delimiter=delimiter, strict=True)
@@ -275,7 +263,13 @@ def _quoted_or_rejected(
                 start = ends[1] if ends[:1] == [at + 1] and len(ends) > 1 else at + 1
                 content = "".join(lines[at:start]).rstrip("\r\n")
                 content = content.replace(mark, "\r") if mark else content
-                reject(BadRow(first + at, f"the quotes are not well-formed ({error})", content))
+                reason = f"the quotes are not well-formed ({error})"
+                if reject is None:
+                    advice = "a quote inside a quoted field must be doubled"
+                    raise csv.Error(f"line {first + at}: {reason}; {advice}") from None
+                reject(BadRow(first + at, reason, content))
+    finally:
+        csv.field_size_limit(limit)
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
     return _Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
@@ -285,13 +279,3 @@ def _returns_end_lines(text: str) -> bool:
     """Whether there are as many carriage returns that stand alone as line feeds."""
     alone = len(_RETURN.findall(text)) if "\r" in text else 0
     return alone > 0 and alone >= text.count("\n")
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Lift the csv module's limit of 131,072 characters per field for a while."""
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)

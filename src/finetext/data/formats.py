@@ -27,13 +27,9 @@ _JSON_LINES: Final = {".jsonl", ".ndjson"}
 TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *_JSON_LINES, ".json", ".parquet", ".txt"}
 TEXT_A_LINE: Final = "one text a line"
 LABEL_TAKEN_OFF: Final = "label-taken-off"
-"""Code of the note that lines of a corpus are read without their labels."""
 WHOLE_LINES: Final = "whole-lines"
-"""Code of the warning that lines of a corpus are taken whole though they may have labels."""
 _FASTTEXT: Final = "__label__"
 _SAMPLE: Final = 1 << 18
-_LABELS_SHOWN: Final = 60
-"""Characters of labels that a message shows."""
 _MOST_LABELS: Final = 200
 _EDGES: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
 """Separator, the side of the label, and the fewest rows per label on average."""
@@ -172,7 +168,7 @@ def _without_labels(batch: Batch) -> Batch:
 
 def _shown(labels: Sequence[str]) -> str:
     known = dict.fromkeys(label.strip() for label in labels)
-    return shorten(", ".join(map(repr, known)), _LABELS_SHOWN, placeholder=" ...")
+    return shorten(", ".join(map(repr, known)), 60, placeholder=" ...")
 
 
 def _are_labels(values: Sequence[str], rows_each: int = 3) -> bool:
@@ -189,10 +185,7 @@ def _could_label(value: str) -> bool:
 def _numbered_lines(
     text: str, name: str, first: int = 1
 ) -> tuple[dict[int, str], tuple[Finding, ...]]:
-    """The lines that are not blank by their numbers from `first`, and a note on those that are.
-
-    Only a line feed ends a line, or a carriage return in a file without line feeds.
-    """
+    """The lines that are not blank by their numbers from `first`, and a note on those that are."""
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
     lines = enumerate(text.split("\n"), start=first)

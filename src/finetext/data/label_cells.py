@@ -81,13 +81,9 @@ def split_cell(cell: str, joiner: str | None) -> list[str]:
 
 
 def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
-    """Return the delimiter that joins several labels, if the parts are a small set that recombines.
+    """Return the delimiter that joins several labels, if `sure` or the parts recombine.
 
     "Arts, Culture" stays one label if neither Arts nor Culture occurs in another value.
-
-    Args:
-        names: label values as read.
-        sure: whether the user states that rows have several labels.
     """
     counts = Counter(names)
     for joiner in _JOINERS:
@@ -154,11 +150,7 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
-    """Return what a reviewer wrote: a word, or labels in the order of the scheme.
-
-    A label name is always that label. The words `ok` (also a blank cell), `drop` and, if rows can
-    have several labels, `none` can be in parentheses, and must be if a label has that name.
-    """
+    """Return what a reviewer wrote: a word, or labels in the order of the scheme."""
     for name in (cell, cell.strip()):
         if name in scheme.index:
             return (name,)

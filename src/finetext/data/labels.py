@@ -51,7 +51,7 @@ def name_labels(
     elif classes is not None:
         names, origin = dict(_numbered(classes)), "the class names of the data"
     else:
-        names, origin = _names_beside(rows, source.beside)
+        names, origin = _names_beside(_used(rows), source.beside)
         details += [f"names from {origin}"] if names else []
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
@@ -152,17 +152,14 @@ def _names_from(source: Any, folder: Path | None) -> tuple[dict[str, str], str]:
         return {str(key): str(value) for key, value in source.items()}, "the given mapping"
     if not isinstance(source, str | Path):
         return dict(_numbered(source)), "the given names"
-    path = Path(source)
-    if not path.is_file() and folder is not None:
-        path = folder / path
-    if not path.is_file():
-        raise DataError(f"there is no file of label names {str(source)!r}")
-    return _parse_names(file_at(path)), path.name
+    for path in (Path(source), *([folder / source] if folder else [])):
+        if path.is_file():
+            return _parse_names(file_at(path)), path.name
+    raise DataError(f"there is no file of label names {str(source)!r}")
 
 
-def _names_beside(rows: Labels, files: Sequence[File]) -> tuple[dict[str, str], str]:
+def _names_beside(used: set[str], files: Sequence[File]) -> tuple[dict[str, str], str]:
     """The names in a file beside the data, if the labels are ids that it has names for."""
-    used = _used(rows)
     for file in files if used and all(label.isdecimal() for label in used) else ():
         with suppress(DataError):
             names = _parse_names(file)
@@ -199,10 +196,7 @@ def _parse_names(file: File) -> dict[str, str]:
 
 
 def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Labels, list[str]]:
-    """The labels with names in place of ids, and all names in their order.
-
-    Name to id is turned around, and a list counts from 1 if the labels need that.
-    """
+    """The labels with names in place of ids, and all names in their order."""
     used, known = _used(rows), list(names)
     if all(value.isdecimal() for value in names.values()) and not _are_numbers(names):
         names = {value: name for name, value in names.items()}

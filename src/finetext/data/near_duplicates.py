@@ -49,8 +49,7 @@ class Tokens:
         """(n, v) sparse matrix of 0 and 1: which text has which token."""
         from scipy.sparse import csr_matrix
 
-        ones = np.ones(len(self.flat), dtype=np.int32)
-        shape = (len(self), len(self.vocabulary))
+        ones, shape = np.ones(len(self.flat), dtype=np.int32), (len(self), len(self.vocabulary))
         matrix = csr_matrix((ones, self.flat, self.starts), shape=shape)
         matrix.sum_duplicates()
         matrix.data[:] = 1

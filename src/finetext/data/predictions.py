@@ -16,7 +16,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.data.columns import TEXT_NAMES, by_name, is_number
 from finetext.data.formats import parse_table
-from finetext.data.label_cells import Cell, Names, as_strings, cells_of, labels_in, parts_of
+from finetext.data.label_cells import Names, as_strings, cells_of, labels_in, parts_of
 from finetext.data.rows import SPLIT_WORDS, Batch
 from finetext.data.sources import file_at, gunzipped
 
@@ -37,24 +37,17 @@ class PredictedTable:
 
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
-    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like.
-
-    Columns: `id`; `truth` or `label`; a probability for each label, named `probability:LABEL` or
-    by the label alone; optionally `text`, `group`, `split` and `prediction`, which sets the
-    thresholds if rows can have several labels: a list, or names joined by commas.
-    """
+    """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like."""
     table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
     truth = _truth_column(table)
     known_part = part if "split" in table.columns else None
     table = _rows_of_part(table, part)
-    truths = cells_of(table.columns[truth])
-    columns = _probability_columns(table, truths)
+    columns = _probability_columns(table, truth)
     _refuse_repeated(table, columns.values())
-    rows, several = _labels(table, truth, truths, tuple(columns))
+    rows, several = _labels(table, truth, tuple(columns))
     given, several_given = None, False
     if "prediction" in table.columns:
-        cells = cells_of(table.columns["prediction"])
-        given, several_given = _labels(table, "prediction", cells, tuple(columns))
+        given, several_given = _labels(table, "prediction", tuple(columns))
     scheme = LabelScheme(tuple(columns), several or several_given)
     if not scheme.multilabel and (empty := [row for row, names in enumerate(rows) if not names]):
         raise DataError(
@@ -107,11 +100,9 @@ def _rows_of_part(table: Batch, part: SplitName) -> Batch:
     return replace(table, columns=columns, lines=lines)
 
 
-def _labels(
-    table: Batch, column: str, cells: Sequence[Cell], known: Names
-) -> tuple[list[Names], bool]:
+def _labels(table: Batch, column: str, known: Names) -> tuple[list[Names], bool]:
     """The labels in each cell of a column, and whether some cell is a list or holds several."""
-    labels = set(known)
+    labels, cells = set(known), cells_of(table.columns[column])
     found = {cell: labels_in(cell, labels) for cell in set(cells)}
     odd = next((row for row, cell in enumerate(cells) if found[cell] is None), None)
     if odd is not None:
@@ -125,11 +116,11 @@ def _labels(
     return [found[cell] or () for cell in cells], several
 
 
-def _probability_columns(table: Batch, truths: Sequence[Cell]) -> dict[str, str]:
+def _probability_columns(table: Batch, truth: str) -> dict[str, str]:
     """Label to the column of its probabilities, in the order of the table."""
     if named := {n.removeprefix(PREFIX): n for n in table.columns if n.startswith(PREFIX)}:
         return named
-    known = {name for cell in set(truths) for name in parts_of(cell)}
+    known = {name for cell in set(cells_of(table.columns[truth])) for name in parts_of(cell)}
     others = {name: of for name, of in table.columns.items() if name not in _ABOUT_ROWS}
     found = [n for n, of in others.items() if n in known or any(map(_is_number, of[:100]))]
     if not found:
@@ -146,10 +137,9 @@ def _refuse_repeated(table: Batch, probabilities: Collection[str]) -> None:
     for number, name in enumerate(columns, start=1):
         first = name.removesuffix(f" ({number})")  # as `column_names` marks a repeated name
         if first in columns[: number - 1] and (first in _ABOUT_ROWS or name in probabilities):
-            places = f"columns {columns.index(first) + 1} and {number}"
             raise DataError(
-                f"{table.name}: the column {first!r} occurs twice ({places}); remove one of them, "
-                "or rename it"
+                f"{table.name}: the column {first!r} occurs twice (columns "
+                f"{columns.index(first) + 1} and {number}); remove one of them, or rename it"
             )
 
 

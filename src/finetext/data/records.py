@@ -236,13 +236,18 @@ def source_from_splits(source: Mapping[str, Any], title: str) -> Source:
 def read_hub(name: str) -> Source:
     """Read a data set of the Hub: "owner/name", "owner/name/config", "name" or "name/config"."""
     import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     first, _, rest = name.partition("/")
     second, _, config = rest.partition("/")
     ways = [(f"{first}/{second}" if second else first, config or None)]
     if second and not config:
         ways.append((first, second))
-    if not any(_cached(path) for path, _ in ways) and not hub_answers():
+    caches = (datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE)
+    places = [place for place in map(Path, caches) if place.is_dir()]
+    fetched = [folder.name.lower() for place in places for folder in place.iterdir()]
+    endings = tuple(path.rpartition("/")[2].lower() for path, _ in ways)
+    if not any(name.endswith(endings) for name in fetched) and not hub_answers():
         raise DataError(
             f"cannot read {name!r}: it is not on this machine and the Hugging Face Hub cannot be "
             "reached; check the network, or give a file you have"
@@ -262,17 +267,6 @@ def read_hub(name: str) -> Source:
             first_line = str(error).strip().partition("\n")[0]
             reason = reason or f"{type(error).__name__}: {first_line}"[:300]
     raise DataError(f"cannot read {name!r} from the Hub: {reason}")
-
-
-def _cached(path: str) -> bool:
-    """Whether a data set with this name, of whatever owner, was fetched before."""
-    import datasets
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    ending = path.rpartition("/")[2].lower()
-    places = [Path(place) for place in (datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE)]
-    folders = [folder for place in places if place.is_dir() for folder in place.iterdir()]
-    return any(folder.name.lower().endswith(ending) for folder in folders)
 
 
 def hub_answers() -> bool:

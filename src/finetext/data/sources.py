@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
-from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
@@ -29,7 +28,6 @@ from finetext.core.wording import counted
 from finetext.data.rows import File
 
 _LITTER: Final = {"thumbs.db", "desktop.ini", "__macosx"}
-_TIMEOUT: Final = 60.0
 
 
 def file_at(path: Path, inner: PurePosixPath | None = None) -> File:
@@ -54,13 +52,11 @@ def files_below(folder: Path) -> list[File]:
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {error.strerror}")
 
-    found = []
-    for place, _, names in os.walk(folder, onerror=refuse):
-        for path in (Path(place, name) for name in names):
-            inner = PurePosixPath(path.relative_to(folder).as_posix())
-            if not _is_litter(inner):
-                found.append(file_at(path, inner))
-    return sorted(found, key=lambda file: file.path.parts)
+    walked = os.walk(folder, onerror=refuse)
+    paths = [Path(place, name) for place, _, names in walked for name in names]
+    files = [file_at(p, PurePosixPath(p.relative_to(folder).as_posix())) for p in paths]
+    kept = (file for file in files if not _is_litter(file.path))
+    return sorted(kept, key=lambda file: file.path.parts)
 
 
 def _is_litter(path: PurePosixPath) -> bool:
@@ -71,11 +67,10 @@ def _is_litter(path: PurePosixPath) -> bool:
 def download(url: str) -> File:
     """Return the file at an http or https address."""
     try:
-        with urlopen(url, timeout=_TIMEOUT) as response:
+        with urlopen(url, timeout=60.0) as response:
             data: bytes = response.read()
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DataError(f"cannot fetch {url}: {reason}") from None
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        raise DataError(f"cannot fetch {url}: {getattr(error, 'reason', None) or error}") from None
     name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
     return File(url, PurePosixPath(name), lambda: data)
 

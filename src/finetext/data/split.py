@@ -1,10 +1,8 @@
 """Train, validation and test rows, frozen once so that every method sees the same rows.
 
-The splits depend on the rows, their order, the settings and the seed alone, so they are the same on
-every machine. Within a split the rows keep the order of the data.
-
-Rows with one label each are split by exact quotas per class, rows with several labels by iterative
-stratification, and rows with groups by greedy placement of whole groups.
+The splits depend on the rows, their order, the settings and the seed alone. Within a split the rows
+keep the order of the data. Rows with one label each are split by exact quotas per class, rows with
+several labels by iterative stratification, and rows with groups by greedy placement of groups.
 """
 
 from __future__ import annotations
@@ -123,8 +121,7 @@ def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Datas
     cut = iterative if several else _stratified
     parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
     held = free[parts == 1]
-    rest = np.setdiff1d(np.arange(len(targets)), held)
-    return dataset.select(rest), dataset.select(held)
+    return dataset.select(np.setdiff1d(np.arange(len(targets)), held)), dataset.select(held)
 
 
 @dataclass(frozen=True)
@@ -151,9 +148,8 @@ class _Cutter:
         return rows
 
     def _assign(self, pool: Integers, counts: Mapping[str, int]) -> Integers:
-        generator = np.random.default_rng(self.seed)
-        sizes = list(counts.values())
-        by_label = self.strategy == "stratified"
+        generator, sizes = np.random.default_rng(self.seed), list(counts.values())
+        by_label, groups = self.strategy == "stratified", None
         if self.grouped and len(counts) > 1:
             names = self.dataset.groups or []
             groups = [str(names[row]) for row in pool]
@@ -162,12 +158,11 @@ class _Cutter:
                     f"{counted(different, 'group')} cannot fill {_and(counts)}, which may share "
                     "none; give more groups, or split without them"
                 )
-            targets = self._indicators(pool) if by_label else np.zeros((len(pool), 0), np.int64)
-            if by_label:
-                self._check_classes(targets, counts, groups)
-            return grouped(targets, groups, sizes, generator)
+        indicators = self._indicators(pool) if by_label else np.zeros((len(pool), 0), np.int64)
         if by_label:
-            self._check_classes(self._indicators(pool), counts)
+            self._check_classes(indicators, counts, groups)
+        if groups is not None:
+            return grouped(indicators, groups, sizes, generator)
         targets = self.dataset.targets[pool] if by_label else np.zeros(len(pool), np.int64)
         return (iterative if targets.ndim == 2 else _stratified)(targets, sizes, generator)
 
@@ -231,8 +226,9 @@ def _count(size: Size, rows: int) -> int:
     """The number of rows that a size stands for, out of so many."""
     count = int(size * rows + 0.5) if isinstance(size, float) else size
     if count > rows:
-        there = counted(rows, "row")
-        raise RecipeError(f"{count:,} rows are requested of a split that has {there}")
+        raise RecipeError(
+            f"{count:,} rows are requested of a split that has {counted(rows, 'row')}"
+        )
     return count
 
 
@@ -330,10 +326,7 @@ def iterative(targets: Integers, sizes: Sequence[int], generator: np.random.Gene
 def grouped(
     targets: Integers, groups: Sequence[str], sizes: Sequence[int], generator: np.random.Generator
 ) -> Integers:
-    """Return the split of each row, (n,), or -1; no group is in two, each class near its share.
-
-    The targets are (n, k) of 0 and 1, with k = 0 to consider sizes alone.
-    """
+    """Return the split of each row, (n,), or -1; no group is in two, each class near its share."""
     names, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     rows = np.ones((len(targets), max(targets.shape[1], 1)), dtype=np.int64)
     columns = np.hstack([targets, rows])
