@@ -1,8 +1,7 @@
 """Text tables: fields separated by a comma, a tab or the like, with or without quotes and header.
 
-`sniff` settles delimiter and quoting, `parse_delimited` reads. Quotes follow RFC 4180 strictly:
-text after a closing quote means that the file does not quote, and then a quote is a character
-like any other. So a text that merely begins with a quote never swallows the lines after it.
+Quotes follow RFC 4180 strictly: text after a closing quote means that the file does not quote. So a
+text that merely begins with a quote never swallows the lines after it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Labels in cells: one notation for values that hold one label or several.
 
-A label is written as it is. For review, several labels are joined by the first of `, `, `; ` and
-` | ` whose sign occurs in no label; if each sign occurs in some label, they are a JSON list. No
-label at all is `(none)`. In predictions several labels are joined by commas, or are a JSON list if
-one of them has a comma. When read, a cell can hold a list as Python or JSON writes it, or labels
-joined by a comma, bar or semicolon.
+For review, several labels are joined by the first of `, `, `; ` and ` | ` whose sign occurs in no
+label, or are a JSON list if there is none. In predictions they are joined by commas, or are a JSON
+list if one has a comma. When read, a cell can also hold a list as Python writes it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Near-duplicates: texts that are the same but for a few words.
 
-Two texts are compared by the pairs of words that follow each other; their likeness is the Jaccard
-index, the pairs in both over the pairs in either. MinHash signatures and locality-sensitive
-hashing (Broder 1997; Indyk and Motwani 1998; library datasketch) find candidates, whose likeness
-is then computed exactly.
+The likeness of two texts is the Jaccard index of their word pairs. MinHash signatures and
+locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998; library datasketch) find
+candidates, whose likeness is then computed exactly.
 """
 
 from __future__ import annotations
@@ -90,9 +89,8 @@ Shingles = npt.NDArray[np.uint32]
 def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
     """Return clusters of texts that are nearly the same: (n,) position of the first text of each.
 
-    Each text joins the first earlier text that is similar enough, so a cluster of n copies costs n
-    comparisons. Case, punctuation and spaces are ignored. Texts of fewer than five words are left
-    alone, since short answers are naturally alike.
+    Each text joins the first earlier text that is similar enough; texts of fewer than five words
+    are left alone, since short answers are naturally alike.
     """
     from datasketch import MinHash, MinHashLSH
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import datasets
 
 __all__ = ["ReadSettings", "read"]
-_HUB: Final = "hub:"
 _ROWS_SHOWN: Final = 100
 Place = tuple[int, int]
 """Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
@@ -81,8 +80,7 @@ def source_columns(
     opened = open_source(source, settings)
     dataset, places = assemble(opened, settings)
     rows = dict(zip(dataset.ids, places, strict=True))
-    absent = [one for one in ids if one not in rows]
-    if absent:
+    if absent := [one for one in ids if one not in rows]:
         more = f", nor {len(absent) - 1:,} more" if len(absent) > 1 else ""
         raise DataError(
             f"{opened.title} has no row {absent[0]!r}{more}, of {counted(len(ids), 'row')}: name "
@@ -125,8 +123,8 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
 
 
 def _open_named(source: str, settings: ReadSettings) -> Source:
-    if source.startswith(_HUB):
-        return read_hub(source.removeprefix(_HUB))
+    if source.startswith("hub:"):
+        return read_hub(source.removeprefix("hub:"))
     if source.lower().startswith(("http://", "https://")):
         return read_file(download(source), settings)
     path = Path(source).expanduser()
@@ -141,11 +139,9 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
         raise DataError(f"there is no file, folder or sample {source!r}{offer}")
     path = path if exists else Path(registry.load("samples", source)())
     if path.is_dir():
-        opened = read_tree(files_below(path), path.resolve().name, settings)
-        return replace(opened, folder=path)
-    beside_files = [file_at(other) for other in path.resolve().parent.iterdir()]
-    opened = read_file(file_at(path), settings, label_name_files(beside_files))
-    return replace(opened, folder=path.parent)
+        return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
+    near = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
+    return replace(read_file(file_at(path), settings, near), folder=path.parent)
 
 
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:

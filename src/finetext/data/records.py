@@ -127,7 +127,7 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
 
 def _width(row: Sequence[object]) -> int:
     """The number of cells up to the last that is not blank."""
-    full = [n for n, cell in enumerate(row, 1) if cell is not None and str(cell).strip()]
+    full = (n for n, cell in enumerate(row, 1) if cell is not None and str(cell).strip())
     return max(full, default=0)
 
 

@@ -129,9 +129,7 @@ class Rows:
     """Some rows to predict.
 
     Attributes:
-        ids: (m,) the id of each row.
-        texts: (m,) the text of each.
-        columns: column of the source to its (m,) values; empty unless requested.
+        columns: column of the source to its values, (m,) as ids and texts; empty unless requested.
     """
 
     ids: Sequence[str]
@@ -192,9 +190,6 @@ def broken_characters(count: int) -> list[Finding]:
     return [Finding("warning", "broken-characters", message)] if count else []
 
 
-_PLACES_SHOWN: Final = 5
-
-
 @final
 @dataclass
 class TextWatch:
@@ -213,14 +208,14 @@ class TextWatch:
                 raise DataError(f"{batch.name}, {place}: the text is {what}, not a string")
             if missing_text(value):
                 self.missing += 1
-                self.places += [place] if self.missing <= _PLACES_SHOWN else []
+                self.places += [place] if self.missing <= 5 else []
         self.rows += len(values)
         self.name = batch.name
 
     @property
     def findings(self) -> list[Finding]:
         """A warning if any text was missing."""
-        more = ", ..." if self.missing > _PLACES_SHOWN else ""
+        more = ", ..." if self.missing > 5 else ""
         message = (
             f"{self.name}: the text is missing in {counted(self.missing, 'row')} "
             f"({', '.join(self.places)}{more}), read as the empty text"

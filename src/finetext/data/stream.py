@@ -1,9 +1,7 @@
 """Ids and texts of a file or of standard input, some rows at a time.
 
-`open_stream` returns the rows that `read` would, without holding a large file: form, delimiter,
-quoting, header and columns are decided on its beginning, and a later row that does not fit is an
-error. Where only the whole file can decide, it is read whole. If rows have ids of their own, the
-file is read once before, to verify that these differ.
+Form, delimiter, quoting, header and columns of a large file are decided on its beginning, and a
+later row that does not fit is an error. Where only the whole file can decide, it is read whole.
 """
 
 from __future__ import annotations
@@ -50,7 +48,6 @@ from finetext.data.rows import (
 from finetext.data.sources import Decoder
 
 ROWS: Final = 20_000
-"""Rows in a batch: enough to sort by length, and little memory."""
 BYTES: Final = 1 << 23
 """Bytes read at a time; a file of no more is read whole."""
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
@@ -58,7 +55,6 @@ _ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
 _VARIED: Final = ("JSON lines", "fastText lines")
 _Batches = Iterator[tuple[Batch, float]]
-"""Batches, each with the share of the source that has been read."""
 _Reader = Callable[..., _Batches]
 """Takes the columns needed (none for all), and lists for findings and for bad rows."""
 
@@ -177,14 +173,11 @@ class _TextFile:
     is_small: bool
 
     def batches(
-        self,
-        _: Sequence[str],
-        findings: list[Finding] | None = None,
-        bad: list[BadRow] | None = None,
+        self, _: Any, findings: list[Finding] | None = None, bad: list[BadRow] | None = None
     ) -> _Batches:
         """See `_batches_of`; no batch if only the whole file can say how to read it."""
-        name = str(self.path)
-        decoder = Decoder(name, self.settings.encoding, lenient=self.rejects)
+        name, suffix, settings = str(self.path), self.suffix, self.settings
+        decoder = Decoder(name, settings.encoding, lenient=self.rejects)
         reject = ([] if bad is None else bad).append if self.rejects else None
         rest, line, batch = "", 1, None
         with _opened(self.path) as (file, share):
@@ -195,11 +188,9 @@ class _TextFile:
                 text = rest + piece
                 if batch is None:
                     try:
-                        batch = parse_text(
-                            text, name, self.suffix, self.settings, self.is_small, reject
-                        )
+                        batch = parse_text(text, name, suffix, settings, self.is_small, reject)
                     except DataError:
-                        if self.suffix != ".json":  # the beginning alone says little of JSON
+                        if suffix != ".json":  # the beginning alone says little of JSON
                             raise
                         return
                     proceed = batch.proceed
@@ -255,11 +246,7 @@ def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
 
 
 def _rows(
-    batches: _Reader,
-    chosen: Chosen,
-    findings: list[Finding],
-    names: Collection[str],
-    rejects: bool,
+    batches: _Reader, chosen: Chosen, findings: list[Finding], names: Collection[str], rejects: bool
 ) -> Iterator[Rows]:
     done, changed, watch = 0, 0, TextWatch()
     needed = () if names else tuple(name for name in (chosen.text, chosen.id) if name)

@@ -125,6 +125,4 @@ def _cell(value: Any) -> Any:
     """A value in a cell: nested ones and truth values as JSON."""
     if isinstance(value, bool | list | tuple | Mapping):
         return json.dumps(finite(value), ensure_ascii=False, default=plain)
-    if value is None or isinstance(value, str | int | float):
-        return value
-    return plain(value)
+    return value if value is None or isinstance(value, str | int | float) else plain(value)
