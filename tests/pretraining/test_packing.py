@@ -113,8 +113,8 @@ def test_rows_are_never_too_long_and_never_two_that_would_fit_into_one(sizes: li
 
 def test_a_batch_has_segments_and_positions_that_begin_anew(packed: PackedTexts) -> None:
     row = int(np.diff(packed.rows).argmax())
-    layout = packed.layout([row, 0])
-    batch = packed.batch(layout, packed.ids[layout.places])
+    places, there = packed.layout([row, 0])
+    batch = packed.batch((places, there), packed.ids[places])
     first, end = packed.rows[row], packed.rows[row + 1]
     sizes = np.diff(packed.chunks)[first:end].tolist()
     assert len(sizes) > 1
@@ -133,7 +133,7 @@ def test_rows_of_one_chunk_need_no_segments(packed: PackedTexts) -> None:
     alone = packed.alone()
     layout = alone.layout([0, 1])
     assert len(alone) == len(packed.chunks) - 1
-    assert set(alone.batch(layout, alone.ids[layout.places])) == {"input_ids", "attention_mask"}
+    assert set(alone.batch(layout, alone.ids[layout[0]])) == {"input_ids", "attention_mask"}
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -190,7 +190,7 @@ def test_a_model_with_local_attention_is_tried_on_the_longest_chunk(tiny_encoder
 def test_a_row_of_one_chunk_among_others_has_a_block_too(packed: PackedTexts) -> None:
     rows = np.flatnonzero(np.diff(packed.rows) == 1)[:1]
     layout = packed.layout(rows)
-    assert packed.batch(layout, packed.ids[layout.places])["segments"].unique().numel() == 1
+    assert packed.batch(layout, packed.ids[layout[0]])["segments"].unique().numel() == 1
 
 
 def test_special_tokens_that_a_text_spells_out_are_no_words(tiny_encoder: Path) -> None:

@@ -1,8 +1,7 @@
 """Calibration of probabilities: temperature scaling, reliability and calibration error.
 
-For rows of one label the confidence is the probability of the likeliest label, and it is right
-when that is the true one. For multi-label rows every probability of every label counts, and it is
-right when the row has the label.
+The confidence of a row with one label is the probability of the likeliest label, right when that is
+the true one. In multi-label rows every probability counts, right when the row has the label.
 """
 
 from __future__ import annotations
@@ -71,12 +70,10 @@ class Calibration:
 
 
 def fit_temperature(predictions: Predictions) -> float:
-    """Return the temperature with the lowest log loss, to be fitted on validation rows.
+    """Return the temperature with the lowest log loss; 1 without rows.
 
-    Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2. Half the squared
-    logarithm of the temperature is added to the summed loss, a prior for 1 worth one row, so that
-    a few rows that are all right do not make a model infinitely confident. The temperature lies
-    between 0.05 and 20; without rows it is 1.
+    Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2, with a prior for 1
+    worth one row, so that a few rows that are all right make no model infinitely confident.
     """
     from scipy.optimize import minimize_scalar
 

@@ -168,10 +168,9 @@ def _least(predictions: Predictions, rule: str, share: float) -> float:
 def set_from(predictions: Predictions, coverage: float) -> float:
     """Return the probability from which a label belongs to the prediction set of a row.
 
-    Of new, exchangeable rows at least the share `coverage` has all of its true labels in the set,
-    whatever the model (Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with
-    bounded error levels, JASA 2019). That holds for rows by which neither the model nor its
-    checkpoint was chosen; validation rows nearly qualify.
+    Of new, exchangeable rows at least the share `coverage` has all of its true labels in the set
+    (Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers with bounded error levels,
+    JASA 2019), if the model was not chosen by the given rows; validation rows nearly qualify.
     """
     if not len(predictions):
         raise DataError("prediction sets need validation rows, and there are none")
@@ -190,8 +189,7 @@ def least_of_truth(predictions: Predictions) -> Floats:
 
 def covered(predictions: Predictions) -> Booleans:
     """Return which rows, (n,), have all of their true labels in the prediction set."""
-    limit = predictions.decision.set_from
-    if limit is None:
+    if (limit := predictions.decision.set_from) is None:
         raise DataError("the model makes no prediction sets; choose a coverage first")
     return np.asarray(least_of_truth(predictions) >= limit)
 

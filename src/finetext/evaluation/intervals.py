@@ -77,9 +77,8 @@ def evaluate(
         UnknownNameError: there is no metric of that name.
         RecipeError: a metric does not apply to the label scheme.
     """
-    scheme = predictions.scheme
-    chosen = applicable(scheme) if metrics is None else tuple(metrics)
-    found = {name: metric_for(name, scheme) for name in chosen}
+    chosen = applicable(predictions.scheme) if metrics is None else metrics
+    found = {name: metric_for(name, predictions.scheme) for name in chosen}
     draws = resample(predictions, resamples, seed)
     scores = {}
     for name, metric in found.items():
@@ -144,10 +143,7 @@ def interval(
 
 
 def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
-    """Return the bootstrap percentile 95% interval, for differences: bias correction harms there.
-
-    It is nan for fewer than two units (rows or groups drawn from).
-    """
+    """Return the bootstrap percentile 95% interval, for differences; nan for fewer than 2 units."""
     defined = replicates[np.isfinite(replicates)]
     if len(defined) == 0 or units < 2:
         return _UNKNOWN
@@ -156,10 +152,7 @@ def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
 
 
 def widened(low: float, high: float, units: int) -> tuple[float, float]:
-    """Widen the interval of a proportion of exactly 0 or 1, which no resample can move.
-
-    The far end is the exact binomial bound for 0 or all of `units` (Clopper and Pearson 1934).
-    """
+    """Widen the interval of a proportion of 0 or 1 to the exact one (Clopper and Pearson 1934)."""
     if units and low == high and low in (0.0, 1.0):
         edge = _TAIL ** (1 / units)
         return (0.0, 1 - edge) if low == 0.0 else (edge, 1.0)

@@ -71,10 +71,7 @@ def over_seeds(
 
 
 def flips(entries: Sequence[LeaderboardEntry], metric: str, higher_is_better: bool) -> list[Flip]:
-    """Return the pairs of methods whose order on test rows depends on the seed, most often first.
-
-    Methods with one seed are left out.
-    """
+    """Return pairs of methods whose order on test rows depends on the seed, most often first."""
     found = []
     for one, other in combinations([entry for entry in entries if len(entry.seeds) > 1], 2):
         a, b = (np.array([of.metrics["test"][metric] for of in e.seeds]) for e in (one, other))

@@ -24,9 +24,8 @@ from finetext.core.types import LabelScheme, Predictions
 class Resampling:
     """The unit of each row, (n,), and how often each resample draws each unit, (resamples, units).
 
-    A unit is drawn as a whole: a row, a group of rows, or, when there are more than 10,000 of
-    these, a random block of them. Blocks keep the variance and bound the work: with 10,000 of them
-    the width of an interval is off by less than one percent.
+    A unit is drawn as a whole: a row, a group of rows, or, if there are more than 10,000, a random
+    block of these, which changes the width of an interval by less than one percent.
     """
 
     unit: Integers
@@ -139,11 +138,8 @@ class MeanAveragePrecision(Metric):
 
     def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
         """See `Metric.replicates`."""
-        scores, truths = predictions.probabilities, predictions.targets
-        of_labels = [
-            _average_precision(scores[:, label], truths[:, label], resampling)
-            for label in range(len(predictions.scheme))
-        ]
+        columns = zip(predictions.probabilities.T, predictions.targets.T, strict=True)
+        of_labels = [_average_precision(scores, truth, resampling) for scores, truth in columns]
         return mean_of_defined(np.stack(of_labels, axis=-1))
 
     def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:

@@ -146,8 +146,7 @@ def compare_all(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values so that the chance of any false positive is at most 5%.
 
-    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
-    Statistics, 1979.
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat., 1979.
     """
     given = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(given)
@@ -165,9 +164,8 @@ def can_show(units: int, comparisons: int = 1) -> bool:
 def smallest_difference(standard_error: float | None, comparisons: int = 1) -> float | None:
     """Return the minimum detectable difference, without sign, at a power of 80%.
 
-    For one comparison this is (1.96 + 0.84) standard errors: a two-sided test at 5% (Bloom,
-    Minimum detectable effects, Evaluation Review, 1995). For m of them the level is 5% / m, at
-    which a corrected test detects the first. None where the standard error is zero or undefined.
+    Two-sided at 5% / comparisons (Bloom, Minimum detectable effects, Evaluation Review, 1995).
+    None where the standard error is zero or undefined.
     """
     from scipy.special import ndtri
 
@@ -214,14 +212,10 @@ def _in_label_order(wanted: Predictions, given: Predictions, names: tuple[str, s
         costs=old.costs and tuple(tuple(old.costs[i][j] for j in order) for i in order),
         least=old.least and tuple(old.least[i] for i in order),
     )
+    likely, targets = given.probabilities[:, order], given.targets
+    targets = targets[:, order] if targets.ndim == 2 else np.argsort(order)[targets]
     return replace(
-        given,
-        scheme=wanted.scheme,
-        targets=given.targets[:, order]
-        if given.targets.ndim == 2
-        else np.argsort(order)[given.targets],
-        probabilities=given.probabilities[:, order],
-        decision=decision,
+        given, scheme=wanted.scheme, targets=targets, probabilities=likely, decision=decision
     )
 
 

@@ -70,10 +70,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
 def choose_thresholds(
     probabilities: Floats, targets: Integers, prior_positives: float = PRIOR_POSITIVES
 ) -> tuple[float, ...]:
-    """Return a threshold for each label that gives a high F1, chosen on (n, k) validation rows.
-
-    That of a rare label is pulled to one shared by all, as by `prior_positives` rows.
-    """
+    """Return thresholds for a high F1 on (n, k) rows; those of rare labels tend to a shared one."""
     if probabilities.shape != targets.shape or targets.size == 0:
         raise DataError(
             "thresholds need multi-label validation rows: got probabilities of shape "
@@ -106,26 +103,18 @@ def best_threshold(scores: Floats, truth: Integers) -> float:
 
 
 def for_precision(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """Return the lowest threshold of each label that reaches a precision on (n, k) validation rows.
-
-    Where it is out of reach, the threshold is above 1, so that the label is never given.
-    """
+    """Return the lowest thresholds that reach a precision on (n, k) rows; above 1 if none does."""
     columns = zip(probabilities.T, targets.T, strict=True)
     return tuple(lowest_for_precision(scores, truth, share) for scores, truth in columns)
 
 
 def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """Return the highest threshold of each label that reaches a recall on (n, k) validation rows.
-
-    It is 0.5 for a label without positive rows.
-    """
-
-    def highest(scores: Floats, truth: Integers) -> float:
-        found = np.sort(scores[truth == 1])[::-1]
-        wanted = math.ceil(share * len(found) - _ROUNDING)
-        return float(found[wanted - 1]) if len(found) else 0.5
-
-    return tuple(highest(p, t) for p, t in zip(probabilities.T, targets.T, strict=True))
+    """Return the highest thresholds that reach a recall on (n, k) rows; 0.5 without positives."""
+    of_labels = zip(probabilities.T, targets.T, strict=True)
+    positives = [np.sort(scores[truth == 1])[::-1] for scores, truth in of_labels]
+    wanted = [math.ceil(share * len(found) - _ROUNDING) - 1 for found in positives]
+    pairs = zip(positives, wanted, strict=True)
+    return tuple(float(found[last]) if len(found) else 0.5 for found, last in pairs)
 
 
 def least_for_precision(

@@ -235,13 +235,8 @@ class Finetune(Method):
         rate = self.learning_rate or suitable
         if self.unfreeze == "none":
             return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
-        return [
-            Stage(epochs, rate * factor, groups)
-            for epochs, factor, groups in zip(
-                self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True
-            )
-            if epochs
-        ]
+        stages = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
+        return [Stage(epochs, rate * factor, groups) for epochs, factor, groups in stages if epochs]
 
     def resampled(self, train: Dataset, seed: int) -> Dataset:
         """Return the rows to train on, over- or undersampled as `resample` says."""
@@ -253,13 +248,7 @@ class Finetune(Method):
 
 @dataclass(frozen=True, eq=False)
 class TransformerClassifier(Classifier):
-    """A transformers model with a classification head of k outputs, and its tokenizer.
-
-    Attributes:
-        max_length: tokens to truncate texts to.
-        precision: of prediction; "auto" (the default) is bf16 where the hardware is fast at it.
-        trained_with: precision, attention and threads of its training, where known.
-    """
+    """A transformers model with a head of k outputs, its tokenizer, and how it was trained."""
 
     kind: ClassVar[str] = "transformer"
     scheme: LabelScheme

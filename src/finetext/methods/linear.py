@@ -69,16 +69,7 @@ def fit_head(
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> LinearHead:
-    """Fit a logistic regression; one per label when the scheme is multi-label.
-
-    Args:
-        features: (n, d) dense or sparse.
-        targets: (n,) columns, or (n, k) of 0 and 1.
-        scheme: names of the k columns.
-        inverse_regularisation: C, or None to choose it as `choose_regularization` does.
-        context: seed and metric.
-        groups: the group of each row, which `choose_regularization` keeps together, or None.
-    """
+    """Fit (n, d) features to (n,) columns or (n, k) of 0 and 1; a C of None is chosen by folds."""
     chosen = inverse_regularisation
     if chosen is None:
         chosen, _ = choose_regularization(features, targets, scheme, CANDIDATES, context, groups)
@@ -94,11 +85,7 @@ def choose_regularization(
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> tuple[float, float]:
-    """Return the C with the best metric in three folds of 10,000 rows at most, and that metric.
-
-    Candidates are in rising order, and the smallest of equals is chosen. With three groups or
-    more, each stays in one fold. For the other arguments see `fit_head`.
-    """
+    """Return the first C of the best metric in folds that keep groups together, and that metric."""
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
     folds = _folds(targets, scheme, None if groups is None else np.asarray(groups)[order])

@@ -1,11 +1,8 @@
 """TF-IDF features of a known vocabulary, computed on blocks of texts with numpy.
 
-The values equal those of scikit-learn's `TfidfVectorizer.transform`, without a Python object per
-word: words are found by character class, hashed, and looked up in tables; an n-gram is its first
-n - 1 words, already looked up, and one more word.
-
-A word is a 64-bit hash (Karp and Rabin 1987, modulo 2**64): the probability that an unknown word
-is taken for one of the vocabulary is about the size of the vocabulary over 2**64.
+The values equal those of scikit-learn's `TfidfVectorizer.transform`. Words are hashed to 64 bits
+(Karp and Rabin 1987, modulo 2**64) and looked up in tables; an n-gram is its first n - 1 words,
+already looked up, and one more word.
 """
 
 from __future__ import annotations
@@ -30,18 +27,10 @@ _Places = npt.NDArray[np.int32]
 
 @final
 class NgramFeatures:
-    """Texts to TF-IDF features: sublinear term frequency, rows of unit length.
-
-    Tokens are runs of word characters and single punctuation characters, lowercased.
-    """
+    """Texts to TF-IDF features: sublinear term frequency, rows of unit length."""
 
     def __init__(self, terms: Sequence[str], idf: Floats) -> None:
-        """Build the tables.
-
-        Args:
-            terms: d n-grams in column order, their tokens joined by single spaces.
-            idf: (d,) inverse document frequency of each.
-        """
+        """Build the tables of d n-grams in column order, tokens joined by spaces; `idf` is (d,)."""
         self._idf = 1.0 * idf
         self._bits = len(idf).bit_length()
         words = dict.fromkeys(word for term in terms for word in term.split(" "))
@@ -59,7 +48,9 @@ class NgramFeatures:
                 code = node * self._width + number
                 node = nodes[depth].setdefault(code, len(nodes[depth]))
             columns[len(more)][node] = column
-        self._words = _Table(_hashes_of(list(numbers)))
+        stops = np.cumsum([len(word) for word in numbers], dtype=np.int64)
+        starts = np.append(0, stops)[: len(stops)]
+        self._words = _Table(_hashes(_codes("".join(numbers)), starts, stops))
         self._longer = [_Table(np.fromiter(own, np.uint64, len(own))) for own in nodes[1:]]
         self._columns = [
             np.array([*(own.get(node, -1) for node in range(len(known))), -1], dtype=np.int32)
@@ -95,12 +86,7 @@ class NgramFeatures:
         return csr_matrix((values, columns, starts), shape=(len(texts), len(self._idf)))
 
     def _occurrences(self, words: _Places, bounds: Integers) -> Integers:
-        """Return one number per occurring n-gram: its column in the lower bits, its row above.
-
-        Args:
-            words: (t,) number of each word, -1 if it is in no n-gram.
-            bounds: (m + 1,) the first word of each row.
-        """
+        """Return row << bits | column of each n-gram of (t,) words; bounds (m + 1,) start rows."""
         counts = np.diff(bounds)
         small = len(counts) << self._bits < 1 << 31
         first = np.arange(len(counts)) << self._bits
@@ -171,12 +157,6 @@ def _tokens(texts: Sequence[str]) -> tuple[_Hashes, Integers]:
     return _hashes(codes, starts, stops), np.searchsorted(starts, begins)
 
 
-def _hashes_of(words: Sequence[str]) -> _Hashes:
-    lengths = np.array([len(word) for word in words])
-    stops = np.cumsum(lengths)
-    return _hashes(_codes("".join(words)), stops - lengths, stops)
-
-
 def _codes(text: str) -> npt.NDArray[np.uint32]:
     """Return the code point of each character."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -203,12 +183,8 @@ def _powers(bits: int) -> tuple[_Hashes, _Hashes]:
 @cache
 def _kinds(bits: int) -> npt.NDArray[np.uint8]:
     """Return the class of each character below `2**bits`: space, word or other."""
-    characters = map(chr, range(min(1 << bits, sys.maxunicode + 1)))
-    return np.array(
-        [
-            _WORD if character.isalnum() or character == "_"
-            else _SPACE if character.isspace() else _SIGN
-            for character in characters
-        ],
-        dtype=np.uint8,
-    )  # fmt: skip
+    classes = (
+        _WORD if each.isalnum() or each == "_" else _SPACE if each.isspace() else _SIGN
+        for each in map(chr, range(min(1 << bits, sys.maxunicode + 1)))
+    )
+    return np.fromiter(classes, np.uint8)

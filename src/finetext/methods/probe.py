@@ -55,13 +55,9 @@ class Probe(Method):
         assert train.scheme is not None
         device = choose_device(context.device)
         tokenizer = load_tokenizer(self.encoder)
-        encoder = FrozenEncoder(
-            load_encoder(self.encoder, tokenizer).to(device),
-            tokenizer,
-            longest_input(self.encoder, self.max_length),
-            device,
-            self.precision,
-        )
+        model = load_encoder(self.encoder, tokenizer).to(device)
+        length = longest_input(self.encoder, self.max_length)
+        encoder = FrozenEncoder(model, tokenizer, length, device, self.precision)
         states = encoder.states(train.texts, context)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         standardized, chosen = (states - mean) / scale, self.inverse_regularisation
@@ -116,11 +112,9 @@ class ProbeClassifier(Classifier):
         """Read what `save_weights` wrote."""
         where = choose_device(device)
         path = str(folder / "encoder")
-        max_length = json.loads((folder / "probe.json").read_text())["max_length"]
+        length = json.loads((folder / "probe.json").read_text())["max_length"]
         tokenizer = load_tokenizer(path)
-        encoder = FrozenEncoder(
-            load_encoder(path, tokenizer).to(where), tokenizer, max_length, where
-        )
+        encoder = FrozenEncoder(load_encoder(path, tokenizer).to(where), tokenizer, length, where)
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)
         return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -62,12 +63,12 @@ class Tfidf(Method):
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
         """Return a fitted vectorizer and its (n, d) features, of rarer n-grams if need be."""
         vectorizer = _vectorizer(length)
-        vectorizer.set_params(min_df=self.minimum_documents, max_features=self.most_features)
-        try:
-            return vectorizer, vectorizer.fit_transform(texts)
-        except ValueError:
-            vectorizer.set_params(min_df=1, vocabulary=None)
-            return vectorizer, _fit_any(vectorizer, texts)
+        vectorizer.set_params(max_features=self.most_features)
+        for documents in (self.minimum_documents, 1):
+            with suppress(ValueError):  # no n-gram occurs in so many texts
+                return vectorizer, vectorizer.set_params(min_df=documents).fit_transform(texts)
+        vectorizer.set_params(vocabulary={"": 0})  # there is no token in any text
+        return vectorizer, vectorizer.fit_transform(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +121,8 @@ class TfidfClassifier(Classifier):
         described = json.loads((folder / "vocabulary.json").read_text())
         head, extra = LinearHead.load(folder / "model.safetensors", scheme)
         vectorizer = _vectorizer(described["longest_ngram"])
-        vectorizer.set_params(
-            vocabulary={term: column for column, term in enumerate(described["vocabulary"])}
-        )
+        terms = described["vocabulary"]
+        vectorizer.set_params(vocabulary={term: column for column, term in enumerate(terms)})
         vectorizer.idf_ = extra["idf"]
         return cls(scheme, decision, vectorizer, head)
 
@@ -140,12 +140,3 @@ def _vectorizer(longest_ngram: int) -> Any:
     return TfidfVectorizer(
         ngram_range=(1, longest_ngram), sublinear_tf=True, token_pattern=TOKENS, dtype=np.float64
     )
-
-
-def _fit_any(vectorizer: Any, texts: Sequence[str]) -> Any:
-    """Fit on texts in which no n-gram is frequent enough, or without any token."""
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError:
-        vectorizer.set_params(vocabulary={"": 0})
-        return vectorizer.fit_transform(texts)

@@ -1,8 +1,7 @@
 """The folder of an encoder: what it says of its origin, and the place in which it is made.
 
-During training everything is in `.training` inside the folder, except for `log.jsonl`. At the end
-the files of the encoder are moved to their place, `config.json` last: without it no folder counts
-as an encoder.
+Training works in `.training` inside the folder and writes `log.jsonl` beside it. At the end the
+files of the encoder are moved to their place, `config.json` last: it makes the folder an encoder.
 """
 
 from __future__ import annotations

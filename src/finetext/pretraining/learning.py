@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -69,10 +69,7 @@ class LanguageSettings(Hyperparameters, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A model in fp32, with its language-model head, that is about to be trained.
-
-    `kind`, `base` and `head_is_fresh` are those of `Origin`; `max_length` is in tokens.
-    """
+    """A model in fp32, with its language-model head, that is about to be trained."""
 
     kind: Literal["adapted", "pretrained"]
     base: str
@@ -157,7 +154,14 @@ def make_encoder(
 
     asked = _asked(asdict(settings), corpus.described(), context.seed)  # type: ignore[call-overload]
     if resume and is_finished(out):
-        return _finished(out, asked, context)
+        origin = read_origin(out)
+        if origin is None:
+            raise RunError(f"{out} has no record of how its encoder was made")
+        was = _asked(origin.settings, origin.corpus, origin.seed)
+        check_same(f"the encoder in {out}", was, asked)
+        shutil.rmtree(out / STATE, ignore_errors=True)  # still there after a kill at the very end
+        context.say(f"the encoder in {out} is finished already")
+        return Adapted(out, origin)
     with workplace(out, resume, asked) as place:
         if context.checkpoints is not None:  # a checkpoint of another corpus is refused
             kept = replace(context.checkpoints, data=corpus.content_hash)
@@ -202,18 +206,6 @@ def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) ->
     known = {"seed": seed, "corpus": corpus["content_hash"], "in_order": corpus["in_order"]}
     asked = {name: of for name, of in settings.items() if name != "precision"} | known
     return dict(json.loads(json.dumps(asked)))
-
-
-def _finished(out: Path, asked: Mapping[str, Any], context: FitContext) -> Adapted:
-    """Return the finished encoder in a folder; raises a RecipeError if it has other settings."""
-    origin = read_origin(out)
-    if origin is None:
-        raise RunError(f"{out} has no record of how its encoder was made")
-    was = _asked(origin.settings, origin.corpus, origin.seed)
-    check_same(f"the encoder in {out}", was, asked)
-    shutil.rmtree(out / STATE, ignore_errors=True)  # still there after a kill at the very end
-    context.say(f"the encoder in {out} is finished already")
-    return Adapted(out, origin)
 
 
 def _learn(
@@ -264,9 +256,15 @@ def _task(
     named: dict[str, Any] = {"name": language.name, "seed": context.seed}
     config = language.model.config
     if config.model_type == STREAMED:
-        documents, others = (
-            _token_ids(language.tokenizer, texts) for texts in (corpus.texts, corpus.held_out)
-        )
+        with quiet():
+            documents, others = (
+                [
+                    np.asarray(ids, dtype=np.int32)
+                    for part in batches_of(len(texts), TEXTS_AT_A_TIME)
+                    for ids in language.tokenizer(texts[part])["input_ids"]
+                ]
+                for texts in (corpus.texts, corpus.held_out)
+            )
         stream = StreamTask(
             documents, others, streams=settings.batch_size, epochs=settings.epochs,
             bptt=config.bptt, shuffle=not corpus.in_order, **named,
@@ -281,16 +279,6 @@ def _task(
         return CausalTask(packed, held_out, **named), len(packed.ids)
     share = settings.masked_share
     return MaskedTask.of(language.tokenizer, packed, held_out, share, **named), len(packed.ids)
-
-
-def _token_ids(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
-    """Return all token ids of each text."""
-    with quiet():
-        return [
-            np.asarray(ids, dtype=np.int32)
-            for part in batches_of(len(texts), TEXTS_AT_A_TIME)
-            for ids in tokenizer(texts[part])["input_ids"]
-        ]
 
 
 def _packed(

@@ -1,10 +1,8 @@
 """Masked and causal language modeling as tasks of the training loop.
 
-A recurrent model reads contiguous streams instead of rows, and carries its state. All documents
-are one text, shuffled each epoch or in the order of the corpus, cut into as many streams as the
-batch has rows. A step reads a window of all streams from the state that the previous step left;
-gradients stop at the border. Windows vary in length, so that borders differ between epochs
-(Merity, Keskar and Socher 2018, section 5).
+A recurrent model reads all documents as one text, cut into as many streams as the batch has rows.
+A step reads a window of each from the state that the previous step left; gradients stop there.
+Windows vary in length, so that borders differ (Merity, Keskar and Socher 2018, section 5).
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -39,14 +37,8 @@ SHORTEST: Final = 5
 EVALUATED_STREAMS: Final = 8
 WINDOWS_A_STREAM: Final = 10
 """Windows per stream; a shorter text gets fewer streams."""
-
-
-class Questions(NamedTuple):
-    """For (m,) places, what the model sees, whether it is asked there, and the right token."""
-
-    ids: Integers
-    asked: Any
-    answers: Integers
+Questions = tuple[Integers, Any, Integers]
+"""For (m,) places, what the model sees, whether it is asked there, and the right token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +102,13 @@ class RowsTask(ABC):
     def _batch(self, texts: PackedTexts, rows: Any, fixed: Any = None) -> dict[str, Any]:
         import torch
 
-        layout = texts.layout(rows)
+        places, there = texts.layout(rows)
         if fixed is None:
-            ids, asked, answers = self.questions(texts, layout.places)
+            ids, asked, answers = self.questions(texts, places)
         else:
-            ids, asked, answers = (part[layout.places] for part in fixed)
-        return texts.batch(layout, ids) | {
-            "places": torch.from_numpy(np.flatnonzero(layout.there)[asked]),
+            ids, asked, answers = (part[places] for part in fixed)
+        return texts.batch((places, there), ids) | {
+            "places": torch.from_numpy(np.flatnonzero(there)[asked]),
             "answers": torch.from_numpy(answers[asked]),
         }
 
@@ -165,11 +157,11 @@ class MaskedTask(RowsTask):
         seen = np.where(asked & (fate < REPLACED_BY_MASK), self.mask, ids)
         at_random = asked & (fate >= 1 - REPLACED_AT_RANDOM)
         seen[at_random] = self.ordinary[drawn[at_random]]
-        return Questions(seen, asked, ids)
+        return seen, asked, ids
 
     def weight(self, rows: Integers) -> float:
         """Return the number of tokens that are not special."""
-        return float((self.texts.words[self.texts.layout(rows).places] != SPECIAL).sum())
+        return float((self.texts.words[self.texts.layout(rows)[0]] != SPECIAL).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +175,7 @@ class CausalTask(RowsTask):
         ids = texts.ids.astype(np.int64)
         asked = texts.chunks[texts.chunk_of[places] + 1] > places + 1
         answers = np.where(asked, ids[np.minimum(places + 1, len(ids) - 1)], 0)
-        return Questions(ids[places], asked, answers)
+        return ids[places], asked, answers
 
     def weight(self, rows: Integers) -> float:
         """Return the number of tokens without the last of each chunk."""
@@ -197,8 +189,8 @@ class StreamTask:
 
     def __init__(
         self,
-        documents: Sequence[Integers],
-        held_out: Sequence[Integers],
+        documents: Sequence[np.ndarray[Any, Any]],
+        held_out: Sequence[np.ndarray[Any, Any]],
         *,
         streams: int,
         epochs: int,
@@ -221,6 +213,8 @@ class StreamTask:
         self._sizes = np.concatenate(windows)
         self._starts = np.concatenate([np.cumsum(sizes) - sizes for sizes in windows])
         self._read: tuple[int, Any] = (-1, None)
+        self._window: Any
+        self._left: list[Any]
         self.load_state({})
 
     @property
@@ -241,7 +235,14 @@ class StreamTask:
         window, streams = int(rows[0]) // self.streams, rows % self.streams
         epoch = int(np.searchsorted(self._first, window, side="right")) - 1
         start, size = int(self._starts[window]), int(self._sizes[window])
-        text = self._streams(epoch)[streams, start : start + size + 1]
+        if self._read[0] != epoch:
+            documents = self.documents
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
+                documents = [documents[row] for row in order]
+            whole = np.concatenate(documents).astype(np.int64)[: self._length * self.streams]
+            self._read = (epoch, whole.reshape(self.streams, -1))
+        text = self._read[1][streams, start : start + size + 1]
         return {
             "input_ids": torch.from_numpy(text[:, :-1]),
             "answers": torch.from_numpy(text[:, 1:]),
@@ -255,14 +256,22 @@ class StreamTask:
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the mean cross-entropy with both activation regularizers of the configuration."""
+        import torch
         from torch.nn import functional
 
         streams, window = batch["streams"], int(batch["windows"][0])
         dtype = next(model.parameters()).dtype
-        entered = [of.to(dtype) for of in self._entered(streams, window)]
+        last = self._window.to(streams.device)[streams]
+        continues = ((last == window - 1) & (window not in self._first))[None, :, None]
+        left = [of.to(streams.device)[:, streams] for of in self._left]
+        entered = [torch.where(continues, of, 0.0).to(dtype) for of in left]  # zeros after a gap
         layers = tuple(zip(entered[::2], entered[1::2], strict=True)) or None
         found = model(input_ids=batch["input_ids"], state=layers)
-        self._leave(streams, window, [of.detach() for layer in found.state for of in layer])
+        after = [of.detach() for layer in found.state for of in layer]
+        known = self._left or [of.new_zeros(1, self.streams, of.shape[-1]) for of in after]
+        pairs = zip(known, after, strict=True)
+        self._left = [of.to(value).index_copy(1, streams, value) for of, value in pairs]
+        self._window = self._window.to(streams.device).index_fill(0, streams, window)
         answers = batch["answers"].flatten()
         loss = functional.cross_entropy(found.logits.float().flatten(0, 1), answers)
         config = getattr(model, "module", model).config
@@ -301,33 +310,6 @@ class StreamTask:
 
         self._window = tensors.get("window", torch.full((self.streams,), -2))
         self._left = [tensors[f"left/{number}"] for number in range(len(tensors) - 1)]
-
-    def _entered(self, streams: Any, window: int) -> list[Any]:
-        """Return the states in which streams enter a window; zeros in a new epoch or a gap."""
-        import torch
-
-        last = self._window.to(streams.device)[streams]
-        continues = ((last == window - 1) & (window not in self._first))[None, :, None]
-        left = [of.to(streams.device)[:, streams] for of in self._left]
-        return [torch.where(continues, of, 0.0) for of in left]
-
-    def _leave(self, streams: Any, window: int, after: list[Any]) -> None:
-        """Keep the states in which streams left a window."""
-        known = self._left or [of.new_zeros(1, self.streams, of.shape[-1]) for of in after]
-        pairs = zip(known, after, strict=True)
-        self._left = [of.to(value).index_copy(1, streams, value) for of, value in pairs]
-        self._window = self._window.to(streams.device).index_fill(0, streams, window)
-
-    def _streams(self, epoch: int) -> Any:
-        """Return the (streams, length) tokens of an epoch."""
-        if self._read[0] != epoch:
-            documents = self.documents
-            if self.shuffle:
-                order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
-                documents = [documents[row] for row in order]
-            text = np.concatenate(documents).astype(np.int64)[: self._length * self.streams]
-            self._read = (epoch, text.reshape(self.streams, -1))
-        return self._read[1]
 
     def _windows(self, epoch: int) -> Integers:
         """Return the lengths of the windows of an epoch."""

@@ -1,7 +1,6 @@
 """Packing: several chunks of text share a row, and attention keeps them apart.
 
-Attention has a block for each chunk, and positions start anew (Krell et al. 2021, "Efficient
-sequence packing without cross-contamination").
+Source: Krell et al. 2021, "Efficient sequence packing without cross-contamination".
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -28,11 +27,8 @@ TOLERANCE: Final = 1e-3
 """Largest difference between the states of a chunk in a row and of the chunk alone."""
 
 
-class Layout(NamedTuple):
-    """The (m,) positions of tokens in the flat arrays, and (rows, longest) where they are."""
-
-    places: Integers
-    there: Any
+Layout = tuple[Integers, Any]
+"""The (m,) positions of tokens in the flat arrays, and (rows, longest) where they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +67,10 @@ class PackedTexts:
         lengths = self.lengths[rows]
         begins = self.chunks[self.rows[rows]] - np.cumsum(lengths) + lengths
         places = np.repeat(begins, lengths) + np.arange(int(lengths.sum()))
-        return Layout(places, np.arange(int(lengths.max())) < lengths[:, None])
+        return places, np.arange(int(lengths.max())) < lengths[:, None]
 
     def batch(self, layout: Layout, ids: Integers) -> dict[str, Any]:
-        """Return (rows, longest) tensors with (m,) `ids` in the places, padded on the right.
-
-        They are `input_ids` and `attention_mask`; if some row of the table has several chunks,
-        also `segments`, the number of the chunk from 1, and `position_ids`.
-        """
+        """Return (rows, longest) tensors with (m,) `ids` in the places, padded on the right."""
         places, there = layout
         tensors = {
             "input_ids": _filled(there, ids, self.padding),
@@ -129,10 +121,7 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
 
 
 def block_mask(segments: Any, causal: bool, dtype: Any) -> Any:
-    """Return the (rows, 1, longest, longest) additive mask that keeps chunks apart.
-
-    `segments` is (rows, longest), the chunk of each token.
-    """
+    """Return the (rows, 1, longest, longest) additive mask that keeps chunks apart."""
     import torch
 
     seen = segments[:, None, :, None] == segments[:, None, None, :]
@@ -180,8 +169,8 @@ def reads_ahead(model: Any, texts: PackedTexts) -> bool:
 def _is_kept_apart(model: Any, texts: PackedTexts, rows: Integers, causal: bool) -> bool:
     import torch
 
-    layout = texts.layout(rows)
-    batch = texts.batch(layout, texts.ids[layout.places])
+    places, there = texts.layout(rows)
+    batch = texts.batch((places, there), texts.ids[places])
     batch = {name: of.to(model.device) for name, of in batch.items()}
     chunks = [c for row in rows for c in range(texts.rows[row], texts.rows[row + 1])]
     alone = [_states(model, texts.ids[texts.chunks[c] : texts.chunks[c + 1]]) for c in chunks]
@@ -190,7 +179,7 @@ def _is_kept_apart(model: Any, texts: PackedTexts, rows: Integers, causal: bool)
             together = model.base_model(**model_inputs(model, batch, causal)).last_hidden_state
     except (TypeError, ValueError, RuntimeError, IndexError):
         return False
-    return _alike(together[torch.from_numpy(layout.there)][None], torch.cat(alone, dim=1))
+    return _alike(together[torch.from_numpy(there)][None], torch.cat(alone, dim=1))
 
 
 def _states(model: Any, ids: Any) -> Any:
