@@ -1,7 +1,6 @@
 """The model card: what `finetext.json` says, for people and for the Hugging Face Hub.
 
-The card holds nothing that the file does not, so it can be rewritten whenever that changes. Its
-last line has a hash of the rest, which shows whether people changed it: such a card is kept.
+Its last line has a hash of the rest, which shows whether people changed it: such a card is kept.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ _ON_THE_HUB: Final = {
     **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "binary_f1", "samples_f1"), "f1"),
 }
 """What the Hub calls the metrics that it knows; others keep our names."""
-_LANGUAGES: Final = {"English": "en"}
 _OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm")
 """Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
@@ -121,8 +119,16 @@ def metadata(described: Mapping[str, Any], title: str) -> str:
     record = described.get("record", {})
     base, hub = record.get("base", {}), record.get("data", {}).get("hub")
     results = _results(record)
+    carbon: dict[str, Any] = {}  # see https://huggingface.co/docs/hub/model-cards-co2
+    if energy := record.get("costs", {}).get("energy"):
+        source = "upper bound: time x stated power limit, world average of power stations"
+        block = {"emissions": float(f"{grams_of_carbon(energy):.3g}"), "source": source}
+        processor = record.get("machine", {}).get("processor")
+        if processor is not None and energy["part"] == "processor":
+            block["hardware_used"] = processor
+        carbon["co2_eq_emissions"] = block
     data = ModelCardData(
-        language=_LANGUAGES.get(str(base.get("languages"))),
+        language="en" if base.get("languages") == "English" else None,
         license=str(base["licence"]).lower() if base.get("licence") else None,
         library_name="transformers" if _is_for_transformers(described) else "finetext",
         pipeline_tag=TASK,
@@ -132,7 +138,7 @@ def metadata(described: Mapping[str, Any], title: str) -> str:
         metrics=sorted({result.metric_type for result in results}) or None,
         eval_results=results or None,
         model_name=_one_line(title) if results else None,
-        **_carbon(record),
+        **carbon,
     )
     return str(data.to_yaml())
 
@@ -146,18 +152,6 @@ def _is_for_transformers(described: Mapping[str, Any]) -> bool:
 def grams_of_carbon(energy: Mapping[str, Any]) -> float:
     """Return the grams of CO2 for the most energy that training can have used."""
     return float(energy["watt_hours"]) * GRAMS_PER_WATT_HOUR
-
-
-def _carbon(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the block of https://huggingface.co/docs/hub/model-cards-co2 if energy is known."""
-    if not (energy := record.get("costs", {}).get("energy")):
-        return {}
-    source = "upper bound: time x stated power limit, world average of power stations"
-    block = {"emissions": float(f"{grams_of_carbon(energy):.3g}"), "source": source}
-    processor = record.get("machine", {}).get("processor")
-    if processor is not None and energy["part"] == "processor":
-        block["hardware_used"] = processor
-    return {"co2_eq_emissions": block}
 
 
 def _results(record: Mapping[str, Any]) -> list[Any]:
@@ -197,7 +191,6 @@ def _metric_title(metric: str) -> str:
 
 
 def _interval(score: Mapping[str, Any] | None) -> str:
-    """Return a score with its interval, or a dash if it is undefined."""
     value, low, high = ((score or {}).get(of) for of in ("value", "low", "high"))
     if value is None or not math.isfinite(value):
         return "-"
@@ -215,7 +208,6 @@ def escaped(value: Any) -> str:
 
 
 def _settings(described: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return method, seed, hyperparameters and versions, without local paths."""
     known = described.get("provenance", {})
     settings = {
         "method": known.get("method"),
@@ -266,17 +258,14 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
 
 
 def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
-    """Return sentences on the parts of the decision rule."""
     aim = f" ({escaped(decision['aim'])})" if decision.get("aim") else ""
     if decision.get("costs"):
         said = [f"The label with the least expected cost is predicted{aim}."]
     elif limits := decision.get("thresholds"):
-        between = f"between {min(limits):.3g} and {max(limits):.3g}"
-        rule = (
-            f"The label with the highest ratio of probability to threshold ({between}) is predicted"
-        )
+        rule = "The label with the highest ratio of probability to threshold ({}) is predicted"
         if multilabel:
-            rule = f"Each label is predicted from its own threshold, {between}"
+            rule = "Each label is predicted from its own threshold, {}"
+        rule = rule.format(f"between {min(limits):.3g} and {max(limits):.3g}")
         said = [f"{rule}{aim}; the thresholds are in `finetext.json`."]
     elif multilabel:
         said = ["Each label is predicted from a probability of 0.5."]

@@ -45,11 +45,7 @@ class HeadRows:
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A classifier to export, and what exporters may need beside it.
-
-    `name` is what the model card calls it, and `metric` chooses hyperparameters and is compared
-    beside accuracy. `head_rows` returns rows to fit a new head on; it is None without any.
-    """
+    """A classifier to export, its name in the model card, and what exporters may need beside it."""
 
     classifier: Classifier
     name: str = ""
@@ -140,17 +136,10 @@ class BothScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How an export compares with its original.
+    """How an export compares with its original on rows that both predicted.
 
-    Attributes:
-        where: what the rows are that both predicted.
-        agreement: share of the rows on which both predict the same label or labels, or abstain.
-        largest_difference: of any probability on any row.
-        mean_difference: mean absolute difference of the probabilities.
-        number_format: that of the original when its speed was measured.
-        milliseconds: median latency of one text.
-        scores: by metric; none without labels.
-        differences: by metric, export minus original.
+    `agreement` is the share on which both predict the same labels or abstain, `milliseconds` the
+    median latency of one text, and `differences` are export minus original, by metric.
     """
 
     rows: int
@@ -169,8 +158,7 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
+        return dict(to_json(self))
 
 
 def compare_export(
@@ -181,11 +169,7 @@ def compare_export(
     where: str,
     remark: str = "",
 ) -> Compared:
-    """Predict the same rows with both classifiers, in alternating parts and one text at a time.
-
-    Rows need no labels; `sizes` are the bytes of both. Raises a DataError without rows or for an
-    unknown label, and a ModelError if one of the two predicts something that is not a number.
-    """
+    """Predict the same rows with both classifiers, in alternating parts and one text at a time."""
     if not len(rows):
         raise DataError(f"there are no rows to compare on ({where})")
     if len(rows) > MOST_ROWS:
@@ -255,7 +239,6 @@ def _predict_in_turns(
 
 
 def _latency(pair: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
-    """Return the median milliseconds of each for one text, in turns."""
     seconds: list[list[float]] = [[], []]
     for row in np.linspace(0, len(texts) - 1, _SINGLE_TEXTS).astype(int):
         for turn, classifier in enumerate(pair):
@@ -296,7 +279,6 @@ def _score(
 
 
 def _machine() -> dict[str, Any]:
-    """Return what speed depends on."""
     import torch
 
     packages = {}

@@ -1,8 +1,7 @@
 """The model folder: everything that prediction needs, without pickle.
 
-`finetext.json` holds the kind of classifier, the labels, the decision rule and the format version,
-and lists the files with their hashes. The weights lie beside it, and `README.md` is the model card.
-Text classifiers as transformers saves them can be loaded too.
+`finetext.json` holds classifier, labels, decision rule, format version, and the files with their
+hashes. Text classifiers as transformers saves them can be loaded too.
 """
 
 from __future__ import annotations
@@ -46,10 +45,7 @@ def save_model(
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder whole or not at all, and return it; raises a ModelError.
-
-    A model folder there is replaced, except for a handwritten model card.
-    """
+    """Write a model folder whole or not at all; a handwritten card stays. Raises a ModelError."""
     from safetensors import SafetensorError
 
     from finetext.core import __version__

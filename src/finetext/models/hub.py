@@ -1,7 +1,6 @@
-"""Models on the Hugging Face Hub: their names, fetching them, and what goes wrong on the way.
+"""Models on the Hugging Face Hub: names, fetching without any pickle, and errors in words.
 
-The client is `huggingface_hub`, with its settings for token, address and cache (HF_TOKEN,
-HF_ENDPOINT, HF_HUB_CACHE). Only files that belong to a model are fetched, and never a pickle.
+The client is `huggingface_hub`, which reads HF_TOKEN, HF_ENDPOINT and HF_HUB_CACHE.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from finetext.core.errors import FinetextError, ModelError
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
@@ -68,11 +67,7 @@ def model_folder(model: str | Path) -> Path:
 
 
 def fetched(repository: Repository) -> Path:
-    """Return the folder in the cache with the files of a model; without a network as it is there.
-
-    Of a finetext model, the files that `finetext.json` lists are fetched and their hashes checked;
-    of any other repository, safetensors, tokenizer and configuration. Raises a ModelError.
-    """
+    """Return the cached folder of a model, fetched if there is a network; raises a ModelError."""
     with explained(repository.name, repository.revision), without_noise():
         try:
             folder = _fetch(repository)
@@ -106,11 +101,10 @@ def _fetch(repository: Repository, from_cache: bool = False) -> Path:
         revision, ignored = description.parent.name, [*_NEVER]
         if (listed := names_of(read_description(description.parent))) is not None:
             wanted = [glob.escape(file) for file in (*listed, DESCRIPTION, CARD)]
-    folder = snapshot_download(
+    return Path(snapshot_download(
         name, revision=revision, allow_patterns=wanted, ignore_patterns=ignored,
         local_files_only=from_cache,
-    )  # fmt: skip
-    return Path(folder)
+    ))  # fmt: skip
 
 
 def pull(repository: str, out: str | Path | None = None, revision: str | None = None) -> Path:
@@ -166,8 +160,7 @@ _OF_STATUS: Final = {
     "({endpoint}/settings/tokens), and a name that begins with your user name or an organization "
     "of yours",
     404: "the Hub does not know it, or the token may not see it; check the name",
-    409: "somebody else is changing it at this moment",
-    412: "somebody else is changing it at this moment",
+    **dict.fromkeys((409, 412), "somebody else is changing it at this moment"),
     429: "the Hub had too many requests from this address; wait some minutes",
 }
 _MAY_PASS: Final = {409, 412, 429, 500, 502, 503, 504}
@@ -228,20 +221,16 @@ def _is_network(error: BaseException) -> bool:
 @contextmanager
 def without_noise() -> Iterator[None]:
     """Keep the client from logging, and from showing progress bars outside a terminal."""
-    from huggingface_hub.utils import logging as log
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from huggingface_hub import utils as exported
 
-    verbosity, hidden = log.get_verbosity(), are_progress_bars_disabled()
-    log.set_verbosity(logging.ERROR)
+    utils: Any = exported  # at run time it has the functions of its modules
+    verbosity, hidden = utils.logging.get_verbosity(), utils.are_progress_bars_disabled()
+    utils.logging.set_verbosity(logging.ERROR)
     if not sys.stderr.isatty():
-        disable_progress_bars()
+        utils.disable_progress_bars()
     try:
         yield
     finally:
-        log.set_verbosity(verbosity)
+        utils.logging.set_verbosity(verbosity)
         if not hidden:
-            enable_progress_bars()
+            utils.enable_progress_bars()

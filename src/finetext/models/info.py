@@ -18,8 +18,7 @@ from finetext.models.hub import model_folder
 class File:
     """A file of a folder, with its relative name and its size in bytes.
 
-    `state` is "ok", "changed", "extra", "pickle", "own" for a handwritten model card, or "unknown"
-    if the folder does not list its files.
+    `state`: "ok", "changed", "extra", "pickle", "own" (handwritten card) or "unknown" (no list).
     """
 
     name: str

@@ -1,7 +1,6 @@
 """A classifier as an ONNX graph: it predicts with onnxruntime, tokenizers and NumPy alone.
 
-`model.onnx` maps token ids to logits, with the temperature applied; `tokenizer.json` truncates and
-pads as the original did; `onnx.json` says what the two were made from.
+`tokenizer.json` truncates and pads as the original did; `onnx.json` says what it was made from.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ class OnnxClassifier(Classifier):
         logits = np.zeros((len(table), len(self.scheme)))
         for rows in prediction_batches(table.lengths, MOST_POSITIONS):
             arrays = table.arrays(rows)
-            given = {name: arrays[name] for name in names}
-            logits[rows] = self.session.run([LOGITS], given)[0]
+            logits[rows] = self.session.run([LOGITS], {name: arrays[name] for name in names})[0]
         return np.asarray(logits / self.temperature)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
@@ -117,10 +115,7 @@ class OnnxClassifier(Classifier):
 
 
 def _open_session(graph: Path, device: str) -> Any:
-    """Return a session with as many threads as OMP_NUM_THREADS says, else as onnxruntime chooses.
-
-    The device is "cpu", "cuda" (if onnxruntime is built for it), or "auto" for the best of them.
-    """
+    """Return a session on "cpu", "cuda" or "auto", with OMP_NUM_THREADS threads if that is set."""
     try:
         import onnxruntime
     except ModuleNotFoundError:

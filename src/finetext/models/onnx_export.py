@@ -23,6 +23,7 @@ from finetext.encoders.load import problem_type
 from finetext.methods.probe import ProbeClassifier
 from finetext.models.exporters import Exporter, Made, Original, check_exportable
 from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
+from finetext.storage.files import write_json
 from finetext.training.classification import only_first_token
 from finetext.training.tokens import tokenize
 
@@ -78,16 +79,13 @@ class OnnxExporter(Exporter):
 
 
 def quantize(graph: Path, quantized: Path) -> None:
-    """Write a float32 graph as one with 8-bit weights and integer matrix products.
-
-    Weights use 7 bits, so that predictions do not depend on the processor: without VNNI, x86 adds
-    two 8-bit products in 16 bits, which overflows (onnxruntime, "Quantize ONNX models").
-    """
+    """Write a float32 graph as one with 8-bit weights and integer matrix products."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(str(graph))
     del model.graph.value_info[:]  # recorded shapes are wrong for transposed matrices
+    # reduce_range: without VNNI, x86 overflows on sums of 8-bit products ("Quantize ONNX models")
     with _quietly():  # onnxruntime advises what torch has done already
         quantize_dynamic(
             model, str(quantized), per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
@@ -136,8 +134,7 @@ class Exportable:
         config.problem_type = problem_type(scheme)
         values = json.loads(config.to_json_string(use_diff=True))
         values.pop("_name_or_path", None)
-        text = json.dumps(values, indent=2, ensure_ascii=False)
-        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        write_json(folder / "config.json", values)
 
     def write_graph(self, folder: Path) -> None:
         """Write `model.onnx`, for any number of texts of any length; raises a ModelError."""
@@ -226,7 +223,6 @@ class _ProbeHead(nn.Module):
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Silence warnings and what is logged below an error."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,8 +1,7 @@
 """Static embeddings: a classifier on a table of token vectors, and its export from an encoder.
 
 A text is the mean of the vectors of its tokens, scaled to length 1 (model2vec: Tulkens and van
-Dongen 2024). Order and context are lost, but tokenizers and NumPy suffice to predict, far faster
-than the encoder that the vectors come from.
+Dongen 2024); tokenizers and NumPy suffice to predict.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.models.exporters import Exporter, Made, Original, check_exportable, tokenizer_of
 from finetext.models.onnx import TOKENIZER, open_tokenizer
+from finetext.storage.files import write_json
 from finetext.training.tokens import encodable
 
 VECTORS: Final = "model.safetensors"
@@ -60,10 +60,7 @@ class StaticEmbeddings:
 
 @dataclass(frozen=True, eq=False)
 class StaticClassifier(Classifier):
-    """Logistic regression on static embeddings.
-
-    `mean` and `scale` are mean and standard deviation of the training states, (d,).
-    """
+    """Logistic regression on static embeddings, standardized by `mean` and `scale`, both (d,)."""
 
     kind: ClassVar[str] = "static"
     scheme: LabelScheme
@@ -103,11 +100,9 @@ class StaticClassifier(Classifier):
             "embedding_dtype": str(vectors.dtype),
         }
         about = {**self.about, "unknown": self.embeddings.unknown}
-        files = {"config.json": config, ABOUT: about, COMPARISON: self.compared}
-        for name, values in files.items():
+        for name, values in (("config.json", config), (ABOUT, about), (COMPARISON, self.compared)):
             if values:
-                text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-                (folder / name).write_text(text, encoding="utf-8")
+                write_json(folder / name, values)
 
     @classmethod
     def load_weights(
@@ -165,13 +160,12 @@ class StaticExporter(Exporter):
         original.say("distilling the encoder")
         classifier: Any = original.classifier
         is_probe = classifier.kind == "probe"
-        encoder = classifier.encoder.model if is_probe else classifier.model.base_model
-        tokenizer = tokenizer_of(classifier)
-        embeddings = distilled(encoder, tokenizer, self.dimensions, original.progress)
+        model = classifier.encoder.model if is_probe else classifier.model.base_model
+        embeddings = distilled(model, tokenizer_of(classifier), self.dimensions, original.progress)
         original.say(f"fitting the head on {len(rows.train):,} rows")
         fitted = _fit(embeddings, rows.train, original)
-        classifier, _ = calibrated(fitted, rows.validation, original.decide)
-        return Made(classifier, rows.compared, rows.remark)
+        made, _ = calibrated(fitted, rows.validation, original.decide)
+        return Made(made, rows.compared, rows.remark)
 
 
 def _fit(embeddings: StaticEmbeddings, train: Dataset, original: Original) -> StaticClassifier:
@@ -231,8 +225,7 @@ def _states(
     found = []
     with torch.inference_mode():
         for part in batches_of(len(tokens), _BATCH):
-            rows = [[*before, int(token), *after] for token in tokens[part]]
-            ids = torch.tensor(rows)
+            ids = torch.tensor([[*before, int(token), *after] for token in tokens[part]])
             states = reader(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
             found.append(states.mean(1).numpy())
             progress(ProgressEvent("distilling", part.stop, len(tokens)))

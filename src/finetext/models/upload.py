@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pushed:
-    """An upload to the Hub.
+    """An upload to the Hub; `removed` are files that only the model there before had.
 
-    Attributes:
-        url: the page of the model.
-        left_out: files of the folder that do not belong to the model and were not sent.
-        removed: files of the model that was there before, which this one does not have.
-        card: "new", "own" if the folder has a handwritten card, or "kept" if the Hub has one.
+    `card` is "own" if the folder has a handwritten card, "kept" if the Hub has one, else "new".
     """
 
     url: str
@@ -135,7 +131,6 @@ def _fill(folder: Path, source: Path, described: Mapping[str, Any], name: str) -
 
 
 def _create(api: HfApi, target: Repository, private: bool) -> str:
-    """Create repository and branch where they are missing, and return the URL of the page."""
     url = str(api.create_repo(target.name, private=private or None, exist_ok=True))
     if private and not api.repo_info(target.name).private:
         raise ModelError(
@@ -150,7 +145,6 @@ def _create(api: HfApi, target: Repository, private: bool) -> str:
 def _send(
     api: HfApi, folder: Path, target: Repository, message: str | None, say: Callable[[str], None]
 ) -> Pushed:
-    """Send the files in one commit that removes those of the model that was there before."""
     files, kind = [*listed(folder), DESCRIPTION, CARD], read_description(folder)["classifier"]
     card = "own" if folders.is_handwritten(folder / CARD) else "new"
     there = set(api.list_repo_files(target.name, revision=target.revision))

@@ -138,7 +138,7 @@ class Service:
     async def info(self) -> Response:
         """Return what the model is, its origin, its scores, and the limits of the server."""
         scheme, decision = self._classifier.scheme, self._classifier.decision
-        told = {
+        return _json({
             "name": "", "provenance": {}, "run": None, "card": None, **self._about,
             "finetext_version": __version__, "kind": self._classifier.kind,
             "labels": list(scheme.names), "multilabel": scheme.multilabel,
@@ -146,8 +146,7 @@ class Service:
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.explainer.way,
             "limits": {name: of for name, of in asdict(self._settings).items() if name != "hosts"},
-        }  # fmt: skip
-        return _json(told)
+        })  # fmt: skip
 
     async def health(self) -> Response:
         """Return 200 if texts are accepted, 503 while the model is stuck."""

@@ -1,8 +1,7 @@
 """Dynamic batching: requests that arrive together share batches of the one model thread.
 
-Texts wait in order of arrival. Whenever the model is free it gets as many as the limits allow; if
-the previous batch had several requests, it waits a few milliseconds for more. Slow jobs, such as
-explanations, run when no text waits, or when they have waited for long.
+Whenever the model is free it gets as many texts as the limits allow, waiting a few milliseconds for
+more if requests overlap. Slow jobs run when no text waits, or when they have waited for long.
 """
 
 from __future__ import annotations
@@ -115,11 +114,7 @@ class Batcher:
         settings: ServeSettings,
         watch: Callable[[int, float], None] = lambda texts, seconds: None,
     ) -> None:
-        """Create it; it works within `running`.
-
-        `work` returns (n, k) numbers for n texts, in one thread; `tokens` estimates the tokens of a
-        text; `watch` gets the number of texts of each batch and the seconds it took.
-        """
+        """Create it; `work` returns (n, k) numbers, `watch` gets texts and seconds of a batch."""
         self._work, self._count, self._settings, self._watch = work, tokens, settings, watch
         self._requests: deque[_Request] = deque()
         self._jobs: deque[_Job] = deque()
@@ -161,8 +156,7 @@ class Batcher:
     async def predict(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) numbers of the texts; if cancelled, texts in no batch are not predicted."""
         if self._texts + len(asks) > self._settings.queue_texts:
-            expected = math.ceil(self._texts * self._seconds_a_text)
-            seconds = min(_LONGEST_RETRY, max(1, expected))
+            seconds = min(_LONGEST_RETRY, max(1, math.ceil(self._texts * self._seconds_a_text)))
             raise _busy(f"{self._texts:,} texts are waiting already", seconds)
         tokens = [self._count(ask.text) for ask in asks]
         loop = asyncio.get_running_loop()

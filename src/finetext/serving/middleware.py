@@ -1,8 +1,4 @@
-"""The middleware: who may ask, how much, for how long, and how a fault is answered.
-
-`Monitor` counts each request, checks host and token, and turns every fault into an answer;
-`BodyLimit` inside it reads the body within its limits and bounds the time.
-"""
+"""The middleware: who may ask, how much, for how long, and how a fault is answered."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
@@ -27,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def check_host(hosts: Collection[str], scope: Scope) -> None:
-    """Refuse host names that are not the server's (DNS rebinding).
-
-    `localhost` and IP addresses are always known, unlike to Starlette's `TrustedHostMiddleware`.
-    """
+    """Refuse hosts that are not the server's (DNS rebinding); IP addresses are always known."""
     known = {name.lower().rstrip(".") for name in hosts} | {"", "localhost"}
     for name, value in scope["headers"]:
         if name != b"host":
@@ -105,8 +99,7 @@ class Metrics:
 LOG: Final = logging.getLogger("finetext.serving")
 HUNG_UP: Final = 499
 STILL_READ: Final = 16 * 2**20
-"""Bytes of a body that is too large that are still read: many clients send everything before they
-read the answer."""
+"""Bytes still read of a body that is too large: many clients read the answer only after sending."""
 _CLOSE: Final = {"connection": "close"}
 _OPEN: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
 """Paths that need no token; none says anything about the model."""
@@ -124,23 +117,19 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 
 
 @final
+@dataclass(eq=False)
 class Monitor:
-    """Counts and times requests, and checks them; a fault becomes an answer without details."""
+    """Counts, times and checks requests; a fault becomes an answer without details."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        metrics: Metrics,
-        paths: Collection[str],
-        checks: Sequence[Callable[[Scope], None]],
-    ) -> None:
-        """Wrap `app`, whose paths are `paths`; a check raises a Refusal."""
-        self._app, self._metrics, self._paths, self._checks = app, metrics, paths, checks
+    app: ASGIApp
+    metrics: Metrics
+    paths: Collection[str]
+    checks: Sequence[Callable[[Scope], None]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whatever happens, unless the client is gone."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         if scope["method"] == "HEAD":  # the protocol drops the body of the answer
             scope = {**scope, "method": "GET"}
@@ -155,11 +144,11 @@ class Monitor:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        self._metrics.active.inc()
+        self.metrics.active.inc()
         try:
-            for check in self._checks:
+            for check in self.checks:
                 check(scope)
-            await self._app(scope, receive, tell)
+            await self.app(scope, receive, tell)
         except ClientGone:
             pass
         except (Exception, asyncio.CancelledError) as error:
@@ -167,10 +156,10 @@ class Monitor:
                 raise
             await _refusal_of(error, scope).answer()(scope, receive, tell)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
+            path = scope["path"] if scope["path"] in self.paths else "other"
             path = _FOLDER if scope["path"].startswith(_FOLDER) else path
-            self._metrics.active.dec()
-            self._metrics.answered(path, status, perf_counter() - started)
+            self.metrics.active.dec()
+            self.metrics.answered(path, status, perf_counter() - started)
 
 
 def _refusal_of(error: BaseException, scope: Scope) -> Refusal:

@@ -1,7 +1,6 @@
 """The served model: what it is, its predictions, and their JSON.
 
-The JSON is written directly: by way of dictionaries, hundreds of texts with a thousand labels each
-would block the server for seconds.
+JSON is written directly: dictionaries of a thousand labels a text would block for seconds.
 """
 
 from __future__ import annotations
@@ -49,13 +48,9 @@ def about(model: str | Path) -> dict[str, Any]:
     with suppress(OSError):
         told["card"] = (place / CARD).read_text("utf-8", errors="replace")[:LONGEST_CARD]
     if run is not None:
-        told["run"] = {
-            "name": run.folder.name,
-            "method": method,
-            "metric": run.metric,
-            "best": run.best,
-            "leaderboard": [without_path(entry.to_json()) for entry in run.leaderboard],
-        }
+        leaderboard = [without_path(entry.to_json()) for entry in run.leaderboard]
+        told["run"] = {"name": run.folder.name, "method": method, "metric": run.metric}
+        told["run"] |= {"best": run.best, "leaderboard": leaderboard}
     return dict(finite(told))
 
 
@@ -121,7 +116,6 @@ def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
 def _listed(
     heads: Sequence[str], row: Sequence[float], columns: Sequence[int], end: str = ""
 ) -> str:
-    """Join the numbers of a row in the order of `columns`, each after its head."""
     return ",".join([f"{heads[column]}{row[column]!r}{end}" for column in columns])
 
 
@@ -132,10 +126,6 @@ def _json(value: Any) -> str:
 def _check(rows: Floats) -> None:
     if not np.isfinite(rows).all():
         raise ValueError("the model returned something that is not a number")
-
-
-BYTES_A_TOKEN: Final = 3
-_NO_LIMIT: Final = 10**9
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +146,13 @@ class ServedModel:
 
     def tokens(self, text: str) -> int:
         """Estimate the tokens of a text: one for every three bytes."""
-        return min(self._longest, len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 2)
+        return min(self._longest, len(text.encode("utf-8", "replace")) // 3 + 2)
 
     @cached_property
     def _longest(self) -> int:
-        """The longest input of the classifier in tokens, as far as it says so."""
         longest: int | None = getattr(self.classifier, "max_length", None)
         cut = getattr(getattr(self.classifier, "tokenizer", None), "truncation", None)
-        return longest or (cut["max_length"] if isinstance(cut, dict) else _NO_LIMIT)
+        return longest or (cut["max_length"] if isinstance(cut, dict) else 10**9)
 
     def explain(self, text: str, label: str | None) -> Explanation:
         """Return which words of a text mattered; raises an UnknownNameError for the label."""

@@ -1,8 +1,7 @@
 """HTTP/1.1 by uvicorn, with an end to clients that hold a connection and do nothing with it.
 
-uvicorn limits neither the time in which the head of a request arrives nor that in which a client
-reads its answer, and its `limit_concurrency` refuses in plain text: all three come before or after
-the app.
+uvicorn limits neither the time to send the head of a request nor that to read the answer, and its
+`limit_concurrency` refuses in plain text.
 """
 
 from __future__ import annotations

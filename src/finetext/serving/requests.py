@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn, cast
 
 from fastapi.exceptions import RequestValidationError
@@ -134,7 +134,13 @@ async def validation_refusal(request: Request, error: Exception) -> Response:
     """Return what is wrong with a body of the wrong shape."""
     first = cast(RequestValidationError, error).errors()[0]
     what = _WORDS.get(first["type"]) or f"is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    return Refusal(422, f"{_place(first['loc'])} {what}").answer()
+    place = ""
+    for part in first["loc"][1:]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif part not in ("text", "texts"):  # of the union of both
+            place += f".{part[:60]}"
+    return Refusal(422, f"{place.removeprefix('.') or 'the body'} {what}").answer()
 
 
 async def http_refusal(request: Request, error: Exception) -> Response:
@@ -149,14 +155,3 @@ async def http_refusal(request: Request, error: Exception) -> Response:
                 found |= getattr(route, "methods", set())
         headers["Allow"] = ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
     return Refusal(raised.status_code, message, headers).answer()
-
-
-def _place(location: Sequence[str | int]) -> str:
-    """Return a place in the body as one writes it, such as inputs[3]."""
-    place = ""
-    for part in location[1:]:
-        if isinstance(part, int):
-            place += f"[{part}]"
-        elif part not in ("text", "texts"):  # of the union of both
-            place += f".{part[:60]}"
-    return place.removeprefix(".") or "the body"

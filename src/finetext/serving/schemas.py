@@ -211,12 +211,11 @@ def document_of(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield a schema and all schemas inside it."""
     if isinstance(schema, dict):
         yield schema
-    for value in schema.values() if isinstance(schema, dict) else schema:
-        if isinstance(value, dict | list):
-            yield from _parts(value)
+        schema = [*schema.values()]
+    for value in schema if isinstance(schema, list) else ():
+        yield from _parts(value)
 
 
 async def documents_page(request: Request) -> Response:

@@ -169,8 +169,8 @@ def _ip(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Addre
 def find_token(path: Path | None) -> str | None:
     """The token in a file, or else in the environment variable FINETEXT_TOKEN; None without."""
     if path is None:
-        given, where = os.environ.get(TOKEN), TOKEN
-        return None if given is None else check_token(given.strip(), where)
+        given = os.environ.get(TOKEN)
+        return None if given is None else check_token(given.strip(), TOKEN)
     where = f"--token-file {path}"
     try:
         return check_token(path.read_text(encoding="utf-8").strip(), where)
