@@ -93,7 +93,11 @@ class _Lines:
 
     def parse(self, reject: Reject | None = None) -> Batch:
         """The form that fits all lines, if there is one; only then bad rows are rejected."""
-        has_fields, delimiter, settings = self._has_fields(), self.delimiter, self.settings
+        delimiter, settings = self.delimiter, self.settings
+        cells = self.text.lstrip().split("\n", 1)[0].split(delimiter or "\n")
+        headed = looks_headed([[cell.strip().strip('"') for cell in cells]], settings.columns)
+        stated = settings.header is not None or bool(settings.columns)
+        has_fields = (headed and len(cells) > 1) or stated
         if settings.whole_lines and not has_fields:
             return self._parse_whole_lines()
         if not settings.labelled and (delimiter is None or (delimiter == "," and not has_fields)):
@@ -117,13 +121,6 @@ class _Lines:
 
     def _fields(self, delimiter: str, reject: Reject | None = None) -> Batch:
         return parse_delimited(self.text, self.name, delimiter, self.settings, self.whole, reject)
-
-    def _has_fields(self) -> bool:
-        """Whether the user, or a header of known names, states that lines are fields."""
-        cells = self.text.lstrip().split("\n", 1)[0].split(self.delimiter or "\n")
-        asked = self.settings.columns
-        headed = looks_headed([[cell.strip().strip('"') for cell in cells]], asked)
-        return (headed and len(cells) > 1) or self.settings.header is not None or bool(asked)
 
     def _parse_whole_lines(self) -> Batch:
         """Read lines as texts, unless a tab in each of them parts few different values from it."""
