@@ -54,7 +54,7 @@ class Part(ABC):
     def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
         """Open a file that this process alone writes, beside what a link leads to.
 
-        With `lasting`, it gets the name by which a later process finds it, and a lock. If another
+        With `lasting` it gets a lock, and the name by which a later process finds it; if another
         process holds that, it gets another name, or `is_needed` raises a DataError.
         """
         self.shown, self.place = shown, Path(os.path.realpath(shown))

@@ -236,8 +236,7 @@ class Output:
 def opened(files: Files) -> Iterator[Output]:
     """Open the files of one prediction; they get their names when the body ends without error.
 
-    Otherwise those of a prediction that took longer than some seconds are kept to be resumed.
-    Raises a DataError, or a KeyboardInterrupt that says how to resume.
+    Otherwise those of a longer prediction are kept, and the error raised says how to resume it.
     """
     files.check()
     output = Output(files)

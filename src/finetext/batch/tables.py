@@ -126,12 +126,7 @@ def predictions(
 
 
 def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = None) -> Table:
-    """Return the table of the predictions of m rows.
-
-    After the columns of the input, or `id` and `text`: `prediction` (label names when multi-label;
-    None where the classifier abstains), `set` (likeliest first), `probability` (of the predicted
-    label; of the likeliest when multi-label), `label_1`, `probability_1`, ..., `probability:LABEL`.
-    """
+    """Return the table of the predictions of m rows."""
     layout = layout or Layout()
     scheme, decision = classifier.scheme, classifier.decision
     texts = list(rows.texts)

@@ -222,14 +222,7 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Curves:
-    """The training of one method.
-
-    Attributes:
-        key: makes its figure unique in the page.
-        series: name to step to value, in the order to show.
-        is_measured: names of the series that were measured on validation rows.
-        events: step and event, in the order of the log.
-    """
+    """The training of one method; `series` is name to step to value, `events` are of a step."""
 
     method: str
     key: int
@@ -304,11 +297,7 @@ class Curves:
 
 
 def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> Curves | None:
-    """Return the curves in the lines of a `log.jsonl`, or None if it has none.
-
-    Of a step written twice, because training was resumed or tried again, the later line counts.
-    Unknown lines, and values that are not finite, are left out.
-    """
+    """Return the curves of a log, or None if it has none; the later line of a step counts."""
     series: dict[str, dict[int, float]] = {}
     measured: dict[str, None] = {}
     events: list[tuple[int, str]] = []

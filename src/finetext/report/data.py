@@ -20,10 +20,7 @@ from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 
 @dataclass(frozen=True)
 class Diagnoses:
-    """The diagnoses of a run; None for those that were not made, or whose file is `damaged`.
-
-    `openings` are the test-set accesses after the run's own, each with "when" and "by".
-    """
+    """The diagnoses of a run; None for those that were not made, or whose file is `damaged`."""
 
     errors: Errors | None = None
     slices: Slices | None = None
@@ -37,21 +34,10 @@ class Diagnoses:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report says.
+    """All that the report says; `class_counts` is split to label to rows.
 
-    Attributes:
-        rows: split to number of rows.
-        class_counts: split to label to number of rows that have it.
-        lengths: of the texts of each label in words, then in tokens of each encoder.
-        entries: the leaderboard, in the order to show.
-        predictions: method to predictions on the test rows.
-        comparisons: method to its paired difference from the best; none for the best itself.
-        best: the method that is best on validation.
-        cheapest: the cheapest method that is not significantly worse on test.
-        recipe: as TOML text.
-        seed: of the intervals of each label.
-        logs: method to the lines of its training log.
-        paid: methods with an adapted or pretrained encoder, with their ablation baselines.
+    `comparisons` are paired differences from `best`, the best on validation; `cheapest` is not
+    significantly worse on test. `seed` is that of the intervals of each label.
     """
 
     title: str

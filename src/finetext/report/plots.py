@@ -251,10 +251,7 @@ def slice_differences(slices: Sequence[Slice]) -> str:
 
 
 def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
-    """A square per pair of k labels, stronger for a larger share of the rows of the true label.
-
-    Counts are (k, k), truth in rows; totals are (k,) rows that have each label.
-    """
+    """A square per pair of labels by share of the true label; counts are (k, k), totals (k,)."""
     from matplotlib.patches import Rectangle
 
     k = len(names)

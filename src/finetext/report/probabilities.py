@@ -29,11 +29,7 @@ _SHORTEST_BAR: Final = 10
 
 
 def decided_json(predictions: Predictions) -> dict[str, Any]:
-    """Return the effect of abstention, prediction sets and costs, where the rule has them.
-
-    "decided" and "covered" are shares of rows: with a label, and with all true labels in their
-    set; "accuracy" is on decided rows, "set_size" mean labels, "cost" the mean cost per row.
-    """
+    """Return the effect of abstention, prediction sets and costs, where the rule has them."""
     found: dict[str, Any] = {}
     decision, given = predictions.decision, predictions.decisions
     if decision.least is not None:

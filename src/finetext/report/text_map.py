@@ -46,10 +46,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class MapView:
-    """A map as a page shows it, with the true labels, or predictions where those are unknown.
-
-    The legend has each label with its color and number of texts, the most frequent first.
-    """
+    """A map as a page shows it, with the true labels, or predictions where those are unknown."""
 
     map: TextMap
     labels: Sequence[str]

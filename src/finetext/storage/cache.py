@@ -21,10 +21,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Return arrays from the cache, or make them and put them there.
-
-    `key` is the hash of what they depend on; a file that cannot be read or written is ignored.
-    """
+    """Return arrays from the cache, where `key` is the hash of what they depend on, or make them."""
     if cache is None:
         return make()
     from safetensors import SafetensorError

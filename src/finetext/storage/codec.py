@@ -33,10 +33,7 @@ class Jsonable:
 def from_json(
     kind: type[Value], values: Any, what: str, error: type[FinetextError] = RunError
 ) -> Value:
-    """Return an instance of a type built of dataclasses, read from JSON values.
-
-    Raises an `error` that begins with `what`. A field of type `Number` reads None as not a number.
-    """
+    """Return a type built of dataclasses from JSON values, or raise an `error` that names `what`."""
     from pydantic import ValidationError
 
     try:
