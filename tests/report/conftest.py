@@ -6,7 +6,7 @@ import pytest
 from made_up_run import HOSTILE, made_up
 
 from finetext.core.types import LabelScheme
-from finetext.report.data import ReportData
+from finetext.report.report import ReportData
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from finetext.diagnosis.label_errors import Suspect, Suspects
 from finetext.diagnosis.losses import Confusion, Errors, RowLoss
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.text_map import TextMap
-from finetext.report.data import Diagnoses, ReportData
+from finetext.report.report import Diagnoses, ReportData
 
 HOSTILE_TEXT = "i feel </script><script>alert('x')</script> <b>bold</b> {{ 7 * 7 }} & done"
 OPENINGS = [

@@ -9,7 +9,7 @@ from finetext.diagnosis.explore import ALL, Lengths, Spread
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.report.data import ReportData
+from finetext.report.report import ReportData
 
 HOSTILE = '<script>alert("x")</script> $a_1$ 你好 &amp;'
 SECONDS = {"majority": 0.01, "tfidf": 6.0, "finetune": 812.0}

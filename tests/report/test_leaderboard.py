@@ -15,7 +15,6 @@ from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, Kind
 from finetext.evaluation.several import Several, compare_all
-from finetext.report.data import ReportData
 from finetext.report.leaderboard import (
     comparison_lines,
     comparison_table,
@@ -26,7 +25,7 @@ from finetext.report.leaderboard import (
     show_leaderboard,
 )
 from finetext.report.rendering import WIDTH
-from finetext.report.report import render
+from finetext.report.report import ReportData, render
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])

@@ -16,8 +16,8 @@ from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.deciding import selective
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.data import ReportData
 from finetext.report.probabilities import Bars, bar_lines, trust, write_bars
+from finetext.report.report import ReportData
 
 
 def view(data: ReportData, rule: Decision) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
-from finetext.report.data import Diagnoses, ReportData
 from finetext.report.probabilities import trust
-from finetext.report.report import render, summarize, write_report
+from finetext.report.report import Diagnoses, ReportData, render, summarize, write_report
 
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
 VOID = {"meta", "br", "hr", "img", "input", "link"}

@@ -18,7 +18,7 @@ from finetext import Finding, Listener, Majority, ReadSettings, Recipe, Run, Spl
 from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.data import ReportData
+from finetext.report.report import ReportData
 from finetext.runs.run import is_finished
 
 QUICK = Tfidf(inverse_regularisation=1.0)

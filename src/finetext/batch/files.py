@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 APPENDED: Final = (".csv", ".tsv", ".jsonl")
 SUFFIXES: Final = (*APPENDED, ".parquet")
-ROWS_A_GROUP: Final = 20_000
-"""Rows in a row group of Parquet."""
+ROWS_A_GROUP: Final = 20_000  # in a row group of Parquet
 
 
 def form_of(path: Path) -> str:
@@ -67,8 +66,7 @@ class Part(ABC):
             if lasting and is_needed and self.lock is None:
                 raise DataError(f"another process is writing {shown}; wait until it ends")
             if self.lock is None:
-                name = f".{self.place.name}.{secrets.token_hex(4)}.part"
-                self.path = self.place.with_name(name)
+                self.path = self.place.with_name(f".{self.place.name}.{secrets.token_hex(4)}.part")
             try:
                 self.file: BinaryIO = self.path.open("a+b" if self.lock else "x+b")
             except BaseException:

@@ -13,8 +13,7 @@ from finetext.core.settings import ReadSettings, made
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
 
-Reading = ReadSettings | Mapping[str, Any] | None
-"""How to read a source: settings, or some of them by name; labels are not required."""
+Reading = ReadSettings | Mapping[str, Any] | None  # some by name; labels are not required
 
 
 def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -> Texts:

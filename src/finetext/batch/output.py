@@ -22,8 +22,7 @@ from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_text
 from finetext.storage.resume import HOW_TO_RESUME, differences
 
-EVERY: Final = 5.0
-"""Seconds between two times that the state for `--resume` is written."""
+EVERY: Final = 5.0  # seconds between two times that the state for `--resume` is written
 FORMAT: Final = 1
 _ENDS: Final = 1 << 20
 
@@ -120,8 +119,7 @@ class Files:
     def can_resume(self) -> bool:
         """Whether it can be resumed: the input is a file, and the output is appended to."""
         is_appended = self.out is not None and form_of(self.out) in APPENDED
-        is_file = self.source != "-" and os.path.isfile(self.source)
-        return self.is_known and is_appended and is_file
+        return self.is_known and is_appended and self.source != "-" and os.path.isfile(self.source)
 
     def check(self) -> None:
         """Raise a DataError for what cannot be written or resumed, before any work is done."""
@@ -257,7 +255,6 @@ def opened(files: Files) -> Iterator[Output]:
 
 
 def _to_resume(out: Part, identity: Identity, files: Files) -> State | None:
-    """Return the state to resume, if that is asked for and there is one; raises a DataError."""
     found = state_of(out) if out.lock is not None else None
     if found is None:
         return None
@@ -278,7 +275,6 @@ def _to_resume(out: Part, identity: Identity, files: Files) -> State | None:
 
 
 def _rejected_part(path: Path, lasting: bool, before: State | None) -> TextPart:
-    """Open the file of rejected rows where the state says it ends; raises a DataError."""
     size = 0 if before is None or before.aside is None else before.aside_size
     part = TextPart(path, lasting, is_needed=True)
     if part.path.stat().st_size < size:

@@ -21,8 +21,7 @@ from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table
 
-LONG: Final = 10.0
-"""Seconds from which the throughput is reported."""
+LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
 
 
@@ -117,7 +116,6 @@ class _Job:
     options: Mapping[str, Any]
 
     def classifier(self, say: Callable[[str], None]) -> Classifier:
-        """Open the model."""
         from finetext.runs.run import load
 
         if isinstance(self.model, Classifier):
@@ -135,7 +133,6 @@ class _Job:
 
 
 def _options(read: Reading) -> dict[str, Any]:
-    """Return how the source is read, under the names of the options of the command."""
     if isinstance(read, ReadSettings):
         usual = vars(ReadSettings())
         read = {n: of for n, of in vars(read).items() if of != usual[n] and n != "labelled"}

@@ -1,7 +1,4 @@
-"""Tables of predictions: the columns of the input, then label and probabilities.
-
-Everything goes in batches of rows, so that memory does not grow with the input.
-"""
+"""Tables of predictions, in batches of rows, so that memory does not grow with the input."""
 
 from __future__ import annotations
 
@@ -18,12 +15,9 @@ from finetext.data.predictions import PREFIX
 from finetext.data.rows import TEXT, Rows, Texts
 from finetext.data.write import Table
 
-FEW: Final = 20
-"""Most labels for which every probability is shown by default."""
-ROWS: Final = 2_000
-"""Rows that are predicted and written at a time: enough to sort by length, and soon done."""
-TAKEN: Final = "input:"
-"""Prefix of a column of the input whose own name a prediction takes."""
+FEW: Final = 20  # most labels for which every probability is shown by default
+ROWS: Final = 2_000  # predicted and written at a time: enough to sort by length, and soon done
+TAKEN: Final = "input:"  # prefix of a column of the input whose own name a prediction takes
 _OWN: Final = ("id", "prediction", "set", "probability")
 
 
@@ -60,8 +54,7 @@ class Layout:
         shown = [f"{old!r} is {new!r}" for old, new in renamed[:5]]
         more = [f"and {len(renamed) - 5} more"] if len(renamed) > 5 else []
         what = "columns of the input have the names of columns of a prediction; in the output"
-        message = f"{what} {', '.join([*shown, *more])}"
-        return (Finding("warning", "renamed-columns", message),)
+        return (Finding("warning", "renamed-columns", f"{what} {', '.join([*shown, *more])}"),)
 
 
 def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool = False) -> Layout:
@@ -79,14 +72,12 @@ def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool =
 
 
 def _output_names(columns: list[str], id_column: str | None, top: int) -> dict[str, str]:
-    """Return column of the input to its name in the output, none of them a prediction's own."""
     own = {*_OWN, *(f"{what}_{n}" for n in range(1, top + 1) for what in ("label", "probability"))}
     taken = {*columns, *own}
     names = {}
     for column in columns:
         name = column
-        is_id = column == "id" == id_column
-        is_ours = not is_id and (name in own or name.startswith(PREFIX))
+        is_ours = (name in own or name.startswith(PREFIX)) and not column == "id" == id_column
         while is_ours and (name == column or name in taken):
             name = TAKEN + name
         names[column] = name
@@ -150,6 +141,5 @@ def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = No
         table[f"label_{place + 1}"] = [scheme.names[i] for i in best]
         table[f"probability_{place + 1}"] = found[np.arange(len(found)), best].tolist()
     if layout.every:
-        named = enumerate(scheme.names)
-        table |= {f"{PREFIX}{name}": found[:, column].tolist() for column, name in named}
+        table |= {f"{PREFIX}{of}": found[:, i].tolist() for i, of in enumerate(scheme.names)}
     return table

@@ -60,12 +60,12 @@ def report(run: options.RunFolder, *, output: Output) -> None:
     """Rewrite the report of RUN with everything found since."""
     from finetext.core.types import Finding
     from finetext.runs.reporting import report as write
-    from finetext.storage.codec import finding_to_json
+    from finetext.storage.codec import to_json
 
     screen, damaged = output.screen(), list[Finding]()
     page = write(run, damaged.append)
     screen.findings(damaged)
-    told = {"report": str(page), "findings": list(map(finding_to_json, damaged))}
+    told = {"report": str(page), "findings": list(map(to_json, damaged))}
     output.show(told, [f"report: {page}"])
 
 

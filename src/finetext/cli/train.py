@@ -100,7 +100,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     from finetext.report import leaderboard as board
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
-    from finetext.storage.codec import finding_to_json, to_json
+    from finetext.storage.codec import to_json
 
     if as_json:
         screen.json({
@@ -112,7 +112,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
             "unfinished": run.unfinished,
-            "findings": list(map(finding_to_json, run.findings)),
+            "findings": list(map(to_json, run.findings)),
         })  # fmt: skip
         return
     facts = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)

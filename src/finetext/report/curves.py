@@ -93,7 +93,6 @@ def sentences(curve: Curve) -> list[str]:
 
 
 def _outlook(curve: Curve, title: str) -> str:
-    """The value of more labels for the method that is best now."""
     best = curve.best
     if best.outlook == "too few":
         return "; a forecast takes at least 4 sizes and 2 trainings each."
@@ -181,8 +180,7 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
         axes.fill_between(labels, lows, highs, color=color, alpha=0.15, linewidth=0)
         axes.plot(labels, [score.value for score in line], "--", color=color, linewidth=1.2)
     axes.set_xscale("log")
-    ahead = [e.labels for e in curve.best.expected if e.times >= 2]
-    ticks = [*curve.sizes[-8:], *ahead]
+    ticks = [*curve.sizes[-8:], *(e.labels for e in curve.best.expected if e.times >= 2)]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks], rotation=30)
     axes.xaxis.set_minor_locator(NullLocator())
     if any(of.expected for of in curve.rungs):

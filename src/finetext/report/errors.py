@@ -86,7 +86,6 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
 
 
 def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str:
-    """The share that is right, beside that of a constant answer."""
     targets, names = predictions.targets, predictions.scheme.names
     right, texts = predictions.decisions == targets, f"{len(predictions):,} test texts"
     if predictions.scheme.multilabel:
@@ -115,12 +114,10 @@ def errors_lines(found: Errors, name: str) -> list[str]:
         said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
         lines += wrapped(said, most=3, hang=_HANG)
         lines += [line for row in each.examples[:1] for line in _text_lines(row)]
-    lowest = _judged_lines(found.lowest[:5])
-    return [*lines, "", "Lowest losses: confident, and right", *lowest]
+    return [*lines, "", "Lowest losses: confident, and right", *_judged_lines(found.lowest[:5])]
 
 
 def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
-    """For each row a line on truth and prediction, then the beginning of its text."""
     lines = []
     for row in rows:
         truth, given = (
@@ -214,8 +211,7 @@ def slices_sentence(slices: Slices) -> str:
 def slices_table(found: Slices) -> dict[str, list[Any]]:
     """Return all slices as columns."""
     scores = (f"{of}.{end}" for of in ("score", "difference") for end in ("value", "low", "high"))
-    paths = ("kind", "name", "rows", *scores, "p_value", "worse")
     return {
         path.removesuffix(".value").replace(".", "_"): [*map(attrgetter(path), found.slices)]
-        for path in paths
+        for path in ("kind", "name", "rows", *scores, "p_value", "worse")
     }

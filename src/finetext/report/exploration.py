@@ -126,8 +126,7 @@ def show_batch(look: ExampleBatch, console: Console) -> None:
         mask, label = look.attention_mask[number], ""
         if look.labels is not None and look.targets is not None:
             label = f", label {look.labels[number]} = {look.targets[number]}"
-        tokens = counted(sum(mask), "token")
-        console.print(Text(f"row {row_id}{label}, {tokens}", style="bold"))
+        console.print(Text(f"row {row_id}{label}, {counted(sum(mask), 'token')}", style="bold"))
         line = Text("  ")
         for position in (*range(half), *range(max(half, width - half), width)):
             line.append("… " if position == width - half != 0 else "")

@@ -41,9 +41,8 @@ def leaderboard_lines(
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     chosen = [scores.get(metric, _UNKNOWN) for scores in test]
     against = [compared.get(entry.method) for entry in entries]
-    marks = ["*" * (e.method == best) + "+" * (e.method == cheapest) for e in entries]
     columns = [
-        ["", "", *marks],
+        ["", "", *("*" * (e.method == best) + "+" * (e.method == cheapest) for e in entries)],
         ["", "method", *(wording.short(entry.method, _WIDTH) for entry in entries)],
         [title, "validation", *(number(of.get(metric, _UNKNOWN).value) for of in validation)],
         [title, "test [95%]", *(f"{number(of.value)} {ends(of)}".rstrip() for of in chosen)],

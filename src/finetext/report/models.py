@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
@@ -29,9 +29,7 @@ _STATES: Final = {
 
 def models_json() -> list[dict[str, Any]]:
     """Return every entry of the catalogue, and whether it can be used without a network."""
-    return [
-        dataclasses.asdict(entry) | {"on_this_machine": on_this_machine(entry)} for entry in ENTRIES
-    ]
+    return [asdict(entry) | {"on_this_machine": on_this_machine(entry)} for entry in ENTRIES]
 
 
 def show_models(console: Console) -> None:

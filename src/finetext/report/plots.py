@@ -44,12 +44,8 @@ _CSS: Final = {INK: "currentColor", _GRID: "var(--line)", _ON_ACCENT: "var(--on-
     color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
 }
 LIGHT_INK: Final = "#1b1f24"
-LIGHT_SERIES: Final = (
-    *("#2563a8", "#c25e00", "#2a7d4f", "#8a3ffc", "#b0264f", "#7a5c00", "#6b7785"),
-)
+LIGHT_SERIES: Final = ("#2563a8", "#c25e00", "#2a7d4f", "#8a3ffc", "#b0264f", "#7a5c00", "#6b7785")
 """Ink and colors of pictures, which cannot take those of a page."""
-
-
 _STYLE: Final = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -151,7 +147,6 @@ def label_rows(axes: Axes, labels: Sequence[str], longest: int = 24) -> None:
 
 
 def _dots(axes: Axes, scores: Sequence[Score | None], colors: Sequence[str] = ()) -> None:
-    """A dot for each score, from top to bottom, with a whisker for its interval."""
     for row, (score, color) in enumerate(zip(scores, colors or cycle(SERIES[:1]), strict=False)):
         if score is not None and math.isfinite(score.low):
             axes.plot([score.low, score.high], [row, row], color=color, linewidth=1.5)
@@ -213,8 +208,7 @@ def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> 
     """A panel per metric: a dot for each score on test rows, a whisker for its interval."""
 
     def draw(figure: Figure) -> None:
-        panels = panels_of(figure, len(metrics), sharey=True)
-        for panel, name in zip(panels, metrics, strict=True):
+        for panel, name in zip(panels_of(figure, len(metrics), sharey=True), metrics, strict=True):
             metric = load("metrics", name)
             _dots(panel, [entry.metrics["test"].get(name) for entry in entries])
             direction = "" if metric.higher_is_better else " (lower is better)"

@@ -115,7 +115,6 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
 
 
 def _abstaining(curve: Selective) -> str:
-    """The gain of leaving out doubtful rows, and what this model does."""
     whole, part = curve.points[0], min(curve.points, key=lambda point: abs(point[0] - 0.8))
     gain = f"Accuracy is {whole[1]:.1%} on all rows"
     if abs(part[0] - 0.8) < 0.05 and part[1] > whole[1]:
@@ -127,7 +126,6 @@ def _abstaining(curve: Selective) -> str:
 
 
 def _sets(predictions: Predictions) -> str:
-    """The coverage and size of the prediction sets; nothing if the model makes none."""
     coverage = predictions.decision.coverage
     chosen = predictions.decision.sets(predictions.probabilities)
     if chosen is None or coverage is None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from finetext.core import wording
 from finetext.core.registry import load, names
-from finetext.core.types import Score
+from finetext.core.types import Finding, Predictions, Score
 from finetext.core.wording import counted
+from finetext.diagnosis.curve import Curve
+from finetext.diagnosis.explain import ClassWords
+from finetext.diagnosis.explore import Lengths
 from finetext.diagnosis.label_errors import Suspects
+from finetext.diagnosis.losses import Errors
+from finetext.diagnosis.slices import Slices
+from finetext.diagnosis.text_map import TextMap
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.report import plots
-from finetext.report.curves import (
-    curve_headline,
-    curves_of,
-    learning_curve_plot,
-    sentences,
-)
-from finetext.report.data import ReportData
+from finetext.report.curves import curve_headline, curves_of, learning_curve_plot, sentences
 from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import class_table, findings_headline, headline, lengths_shown
@@ -28,8 +31,47 @@ from finetext.report.rendering import metric_title, render_page
 from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 
-_CALLED: Final = (language_note, slices_sentence, words_shown, sentences, learning_curve_plot)
-"""Functions that the sections of diagnoses call."""
+
+@dataclass(frozen=True)
+class Diagnoses:
+    """The diagnoses of a run; None for those that were not made, or whose file is `damaged`."""
+
+    errors: Errors | None = None
+    slices: Slices | None = None
+    suspects: Suspects | None = None
+    words: ClassWords | None = None
+    map: TextMap | None = None
+    curve: Curve | None = None
+    openings: Sequence[Mapping[str, Any]] = ()
+    damaged: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the report says; `class_counts` is split to label to rows.
+
+    `comparisons` are paired differences from `best`, the best on validation; `cheapest` is not
+    significantly worse on test. `seed` is that of the intervals of each label.
+    """
+
+    title: str
+    description: str
+    rows: Mapping[str, int]
+    class_counts: Mapping[str, Mapping[str, int]]
+    lengths: Sequence[Lengths]
+    findings: Sequence[Finding]
+    entries: Sequence[LeaderboardEntry]
+    predictions: Mapping[str, Predictions]
+    comparisons: Mapping[str, Comparison]
+    metric: str
+    best: str
+    cheapest: str
+    recipe: str
+    environment: Mapping[str, object]
+    seed: int = 0
+    logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    paid: Sequence[EncoderGain] = ()
+    diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 
 def write_report(data: ReportData, path: str | Path) -> Path:
@@ -77,7 +119,8 @@ def render(data: ReportData) -> str:
         "lengths": lengths_shown(data.lengths),
         **vars(found),
         "map": map_view(found.map, MOST_DOTS) if found.map and found.map.ids else None,
-        **{each.__name__: each for each in _CALLED},
+        **{of.__name__: of for of in (language_note, slices_sentence, words_shown, sentences)},
+        "learning_curve_plot": learning_curve_plot,
     }
     context["summary"] = summarize(data, context["trust"])
     context["contents"] = _contents(data, context)
@@ -85,11 +128,9 @@ def render(data: ReportData) -> str:
 
 
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Key, topic and finding of each section that the report has."""
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
     best = f"{data.best} is best on validation and reaches {metric_title(data.metric)}"
     views, training = context["views"], context["training"]
-    balance = headline(data.rows, context["by_label"], context["multilabel"])
     sections = [
         ("findings", "Data checks", findings_headline(data.findings)),
         ("leaderboard", "Leaderboard", f"{best} {_test_score(data)} on test"),
@@ -100,7 +141,7 @@ def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, s
         ("words", "Words", words_headline(found.words) if found.words else ""),
         ("map", "Map", text_map.headline if text_map else ""),
         ("curve", "More labels", curve_headline(found.curve) if found.curve else ""),
-        ("data", "Data", balance),
+        ("data", "Data", headline(data.rows, context["by_label"], context["multilabel"])),
         ("training", "Training", "; ".join(curves.headline for curves in training)),
         ("settings", "Settings", "The recipe and environment that repeat this run"),
     ]
@@ -166,7 +207,6 @@ def _failing(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
 
 
 def _suspected(suspects: Suspects) -> str:
-    """How many labels look wrong."""
     wrong = len(suspects.suspects)
     if not wrong:
         return f"None of {suspects.rows:,} labels looks wrong"

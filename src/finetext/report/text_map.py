@@ -81,12 +81,10 @@ def map_view(of: TextMap, most: int | None = None) -> MapView:
 
 
 def _legend(of: TextMap) -> list[tuple[str, int, int]]:
-    """Each label with its color and number of texts, the most frequent first."""
     labels = of.truths or of.predictions
     counts = Counter(name for named in labels for name in named.split(BETWEEN_LABELS))
     given = (name for named in of.predictions for name in named.split(BETWEEN_LABELS))
-    ranked = dict.fromkeys([*(name for name, _ in counts.most_common()), *given])
-    places = enumerate(ranked, 1)
+    places = enumerate(dict.fromkeys([*(name for name, _ in counts.most_common()), *given]), 1)
     return [(name, place if place <= COLORS else 0, counts[name]) for place, name in places]
 
 
@@ -112,7 +110,6 @@ def write_density(of: TextMap, path: Path) -> Path:
 
 
 def _frequent(of: TextMap) -> list[tuple[str, int]]:
-    """The most frequent labels, with the number of their texts."""
     return [(name, texts) for name, _, texts in _legend(of) if texts][:30]
 
 
@@ -141,7 +138,6 @@ def _draw(figure: Figure, of: TextMap, ink: str, color: str) -> None:
 
 
 def _hexagons(axes: Axes, x: Floats, y: Floats, color: str, strength: tuple[float, float]) -> None:
-    """Hexagons where there are texts, from the fainter to the stronger by their number."""
     from matplotlib.colors import to_rgba
 
     shape = (_HEXAGONS, max(2, round(_HEXAGONS / 3**0.5)))

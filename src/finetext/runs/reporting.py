@@ -20,8 +20,7 @@ from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.folder import load_model
-from finetext.report.data import Diagnoses, ReportData
-from finetext.report.report import write_report
+from finetext.report.report import Diagnoses, ReportData, write_report
 from finetext.runs.fit_methods import Started
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, accesses, stored_predictions

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from finetext.core.contracts import Listener
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.types import Finding
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import KNOBS, Recipe
 from finetext.runs.resolve import ResolvedRun
 from finetext.runs.run import is_finished
-from finetext.storage.codec import finding_from_json
+from finetext.storage.codec import from_json
 from finetext.storage.locks import Held, is_started
 from finetext.storage.resume import check_same, differences
 
@@ -44,7 +45,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
         values = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
         recipe = _as_written(values, asked.recipe)
         described = json.loads((folder / "data.json").read_text("utf-8"))
-        findings = tuple(map(finding_from_json, described["findings"]))
+        findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
         table = pyarrow.parquet.read_table(folder / "splits.parquet")
         same_split = table.to_pydict() == split_columns(asked.splits)
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])

@@ -13,15 +13,13 @@ import numpy as np
 
 from finetext.storage.files import replaced_file
 
-MOST_BYTES: Final = 4 * 2**30
-"""The most that arrays of one kind take on disk; the least recently used go first."""
-OLDEST_PART: Final = 86_400.0
-"""Seconds after which an unfinished file is one that a killed process left."""
+MOST_BYTES: Final = 4 * 2**30  # on disk for arrays of one kind; the least recently used go first
+OLDEST_PART: Final = 86_400.0  # seconds after which a killed process must have left the file
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Return arrays from the cache, where `key` is the hash of what they depend on, or make them."""
+    """Return cached arrays, where `key` is the hash of what they depend on, or make them."""
     if cache is None:
         return make()
     from safetensors import SafetensorError

@@ -6,13 +6,12 @@ so a file may say more than the dataclass holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
 from finetext.core.arrays import finite
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Finding
 
 Value = TypeVar("Value")
 
@@ -33,7 +32,7 @@ class Jsonable:
 def from_json(
     kind: type[Value], values: Any, what: str, error: type[FinetextError] = RunError
 ) -> Value:
-    """Return a type built of dataclasses from JSON values, or raise an `error` that names `what`."""
+    """Return a value of a type built of dataclasses, or raise an `error` that names `what`."""
     from pydantic import ValidationError
 
     try:
@@ -54,13 +53,3 @@ def _build_adapter(kind: Any) -> Any:
 
 
 _adapter: Callable[[Any], Any] = cache(_build_adapter)
-
-
-def finding_to_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding as JSON values."""
-    return dict(to_json(finding))
-
-
-def finding_from_json(values: Mapping[str, Any]) -> Finding:
-    """Return a finding, read from JSON values; raises a RunError."""
-    return from_json(Finding, values, "a finding")

@@ -17,16 +17,15 @@ from finetext.core.errors import DataError
 
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# Errors of libraries in Rust have no number.
 _SAYS_FULL: Final = re.compile(r"no space left|\(os error (28|112|122)\)", re.I)
-"""How libraries in Rust report it, whose errors have no number."""
 
 
 def is_full(error: BaseException | None) -> bool:
     """Return whether an error, or one that caused it, is that a disk or a quota is full."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
-        if _SAYS_FULL.search(str(error)):
+        has_number = isinstance(error, OSError) and error.errno in _FULL
+        if has_number or _SAYS_FULL.search(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -26,8 +26,7 @@ RUN_FILES: Final = frozenset({
     "leaderboard.json", "verdict.json", "report.html", "openings.jsonl", "diagnosis",
 })  # fmt: skip
 """What a run folder holds beside the folders of its methods."""
-CURVE_LOG: Final = "fits.jsonl"
-"""The log of a learning curve, which is the first file in its folder."""
+CURVE_LOG: Final = "fits.jsonl"  # of a learning curve, and the first file in its folder
 _EARLY: Final = {"data.parquet", "splits.parquet", "environment.json", "data.json"}
 Held = tuple[str, bool] | None
 """What a folder holds, such as "an unfinished run", and whether that can be resumed."""
@@ -148,7 +147,6 @@ def sweep(folder: Path) -> None:
 
 
 def _is_half_written(name: str) -> bool:
-    """Return whether a file was still to be renamed to its place when it was written."""
     files = {*RUN_FILES, CURVE_LOG}
     stems = {file.split(".")[0] for file in files}
     hidden = any(name.startswith(f".{file}.") for file in files)

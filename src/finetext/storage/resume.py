@@ -17,10 +17,13 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import FinetextError, RecipeError, RunError
 from finetext.core.types import Finding
-from finetext.storage.codec import finding_from_json, finding_to_json
+from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json, write_text
 
 HOW_TO_RESUME: Final = "to continue, run the same command with --resume"
+CHECKPOINT: Final = "checkpoint"
+ATTEMPTS: Final = "attempts.json"
+_SECONDS_BETWEEN: Final = 5.0
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -57,8 +60,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def _lines(path: Path) -> list[str]:
     # Not splitlines(): a label may hold characters that it takes for the end of a line.
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    return text.split("\n")
+    return path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else [""]
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -118,11 +120,6 @@ def _line(values: Mapping[str, Any]) -> str:
     return json.dumps(finite(values), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-CHECKPOINT: Final = "checkpoint"
-ATTEMPTS: Final = "attempts.json"
-_SECONDS_BETWEEN: Final = 5.0
-
-
 @final
 class Attempts:
     """The seconds and findings of one training over all attempts that continue its checkpoint."""
@@ -138,7 +135,7 @@ class Attempts:
         if (place / CHECKPOINT).is_dir():
             with suppress(OSError, ValueError, KeyError, TypeError, FinetextError):
                 values: dict[str, Any] = json.loads(self._file.read_text("utf-8"))
-                self._findings = list(map(finding_from_json, values["findings"]))
+                self._findings = [from_json(Finding, of, "a finding") for of in values["findings"]]
                 self._before = float(values["seconds"])
         else:
             self._file.unlink(missing_ok=True)
@@ -167,9 +164,8 @@ class Attempts:
     def keep(self) -> None:
         """Write down what there is so far; a full disk is left for others to notice."""
         self._kept = time.perf_counter()
-        found = list(map(finding_to_json, self._findings))
         with suppress(OSError):
-            write_json(self._file, {"seconds": self.seconds, "findings": found})
+            write_json(self._file, {"seconds": self.seconds, "findings": to_json(self._findings)})
 
     def _hear(self, event: ProgressEvent) -> None:
         self._context.progress(event)
