@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import golden
@@ -13,13 +14,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder, which is the current one; torch has one thread."""
+    import torch
+
     monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path / "cache"))
+    threads = torch.get_num_threads()  # of whatever was trained before in this process
+    torch.set_num_threads(1)
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    return folder
+    yield folder
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
