@@ -97,7 +97,7 @@ def mixed_topics(make_dataset: Callable[..., Dataset], topics: Dataset) -> Datas
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> Path:
-    """The folder of a randomly initialised BERT: two layers, 32 wide, 64 positions."""
+    """The folder of a randomly initialized BERT: two layers, 32 wide, 64 positions."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 

@@ -22,6 +22,22 @@ import finetext
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+WRITTEN = {".py", ".md", ".toml", ".j2", ".js", ".css", ".html"}
+# What no native speaker in the field would write; the terms that we use instead are in brackets.
+UNWANTED = re.compile(
+    r"gone on with|goes on with|of one's own|so often|is told by|how dear|at their word"
+    r"|what is left(?! out)|hard to it|grown from nothing|did it pay|\bpaid off\b"
+    r"|(?<![.\"])\brungs?\b(?![\"=:])|\bclimb"  # (method, fit the methods); keys of JSON stay
+    r"|(?<!\")\bword pieces?\b(?!\")",  # (token)
+    re.IGNORECASE,
+)
+# Names that users type keep their spelling: --drop-unlabelled, ReadSettings.labelled, `licence`.
+BRITISH = re.compile(
+    r"(?<![-_./\"`])\b(?:colour|behaviour|neighbour|(?:un)?labelled(?!by)|optimis(?:e|ing|ation)"
+    r"|normalis|standardis|tokenis|quantis|licence|favour|initialis|summaris|recognis)"
+    r"\w*(?![-_=.:\"])",
+    re.IGNORECASE,
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +129,28 @@ def test_files_and_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 60, f"{node.name} has {length} lines"
+
+
+def test_few_files_are_small() -> None:
+    counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    small = [path.name for path, count in counts.items() if count < 60 and path.stem != "__init__"]
+    assert len(small) <= 10, small
+
+
+def written_files() -> list[Path]:
+    """What people read: code, templates, pages, manual."""
+    places = ("src", "docs", "recipes", "benchmarks", "tests")
+    files = [path for place in places for path in (ROOT / place).rglob("*")]
+    files += ROOT.glob("*.md")
+    return [path for path in files if path.suffix in WRITTEN and path != Path(__file__)]
+
+
+@pytest.mark.parametrize("unwanted", [UNWANTED, BRITISH], ids=["phrases", "spelling"])
+def test_plain_american_technical_english(unwanted: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in written_files()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        for match in unwanted.finditer(line)
+    ]
+    assert not found, "\n".join(found)

@@ -14,7 +14,7 @@ import pytest
 import finetext
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError, RecipeError, UnlabelledError
+from finetext.core.errors import ModelError, RecipeError, UnlabeledError
 from finetext.evaluation.calibration import tempered
 
 ODD_TEXTS = ("", " \n", "x" * 3_000, "bread " * 3_000, "😀", "\x00", "שלום", "bread \ud83c salt")
@@ -85,7 +85,7 @@ def test_a_model_without_a_run_needs_a_labeled_table(
     model = shutil.copytree(model, tmp_path / "model")
     with pytest.raises(RecipeError, match="give a labeled table with --data"):
         finetext.export(model, "static")
-    with pytest.raises(UnlabelledError):
+    with pytest.raises(UnlabeledError):
         finetext.export(model, "static", data=topic_rows[0])
     settings = {"dimensions": 8}
     found = finetext.export(model, "static", data=topic_rows, settings=settings)

@@ -139,9 +139,9 @@ def curve() -> Curve:
         law = PowerLaw(first + 0.06, 0.06, 1.0, 2000)
         return MethodCurve(method, tuple(points), "told", law, tuple(expected), tuple(line))
 
-    rungs = (of("tfidf", 0.7), of("finetune", 0.82))
+    methods = (of("tfidf", 0.7), of("finetune", 0.82))
     choices = tuple(Choice(n, "finetune", "finetune", {}) for n in sizes)
-    return Curve("macro_f1", "validation", 2000, 16000, sizes, 2, rungs, choices, ())
+    return Curve("macro_f1", "validation", 2000, 16000, sizes, 2, methods, choices, ())
 
 
 def diagnosed(data: ReportData) -> ReportData:

@@ -14,7 +14,7 @@ from typing import Any
 from finetext.cli import options
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
-from finetext.core.errors import RecipeError, UnknownNameError, UnlabelledError
+from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset
 from finetext.data.sources import sample_recipe
@@ -107,7 +107,7 @@ def read_with_or_without_labels(
 
     try:
         return read(source, settings=read_settings({**known, **reading.given()}, settings))
-    except UnlabelledError:
+    except UnlabeledError:
         if reading.label is not None:
             raise
         return read(source, settings=read_settings({"labelled": False} | reading.given(), settings))

@@ -16,7 +16,7 @@ from finetext.core.errors import RecipeError, RunError
 if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.data.rows import Texts
-    from finetext.diagnosis.explain import ClassWords, Explanation
+    from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
     from finetext.diagnosis.text_map import TextMap
 
     Sink = Callable[[str, Explanation], None]
@@ -45,13 +45,7 @@ def explain(
     """Show which words decide, for a text or for each label."""
     from finetext.batch.files import check_output
     from finetext.cli import arguments
-    from finetext.diagnosis.explain import (
-        EXACT,
-        MOST_TEXTS,
-        choose_explainer,
-        class_words,
-        explanations,
-    )  # fmt: skip
+    from finetext.diagnosis.explain import choose_explainer, explanations
     from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import load
     from finetext.storage.files import check_place
@@ -68,11 +62,7 @@ def explain(
     if texts.description:
         screen.say(texts.description)
     if classes:
-        every = [text for chunk in texts.batches for text in chunk.texts]
-        if explainer.way != EXACT and len(every) > MOST_TEXTS:
-            screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
-        with screen.watching():
-            words = class_words(explainer, every, seed=seed or 0, progress=screen.progress)
+        words = _important_words(explainer, texts, seed or 0, screen)
         if source is None:
             with suppress(RunError):  # the run folder may be read-only
                 write_diagnosis(model, "words", words)
@@ -88,6 +78,16 @@ def explain(
                     for write in sinks:
                         write(row, explanation)
     screen.findings(texts.findings)
+
+
+def _important_words(explainer: Explainer, texts: Texts, seed: int, screen: Screen) -> ClassWords:
+    from finetext.diagnosis.explain import EXACT, MOST_TEXTS, class_words
+
+    every = [text for chunk in texts.batches for text in chunk.texts]
+    if explainer.way != EXACT and len(every) > MOST_TEXTS:
+        screen.say(f"{MOST_TEXTS} of {len(every):,} texts are explained, drawn at random")
+    with screen.watching():
+        return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
 def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:

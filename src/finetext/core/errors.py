@@ -17,7 +17,7 @@ class DataError(FinetextError):
     """The data cannot be read, or cannot be used as asked."""
 
 
-class UnlabelledError(DataError):
+class UnlabeledError(DataError):
     """The data lack labels, or all have the same one."""
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from finetext.core.errors import DataError, UnlabelledError, nearest
+from finetext.core.errors import DataError, UnlabeledError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.data.label_cells import find_joiner, missing
 from finetext.data.rows import SPLIT_WORDS, Batch, column_names
@@ -140,7 +140,7 @@ def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> t
         return tuple(known)
     found = by_name(LABEL_NAMES, free)
     if settings.labelled and not (found := found or _few_values(batch, free)):
-        raise UnlabelledError(
+        raise UnlabeledError(
             f"{batch.name} has no column that looks like labels; the columns are: "
             f"{', '.join(batch.columns)}; name one with --label"
         )

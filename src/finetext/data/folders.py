@@ -10,7 +10,7 @@ from operator import or_
 from pathlib import PurePosixPath
 from typing import Final
 
-from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding, SplitName
 from finetext.core.wording import counted
@@ -125,7 +125,7 @@ def _read_flat(
     if not settings.labelled and all(file.path.suffix.lower() == ".txt" for file in data):
         return Source(title, (_documents(data, [], title, settings),))
     names = ", ".join(file.path.name for file in data[:10])
-    raise UnlabelledError(
+    raise UnlabeledError(
         f"{title} has neither one folder for each class nor files named train, validation and "
         f"test; it has: {names}; give one of these files"
     )

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
 from finetext.data.label_cells import (
@@ -72,11 +72,11 @@ def refuse_odd_labels(
     """Check that there are labels to tell apart."""
     shown = f"the label column {column!r}"
     if not labels or not scheme.names:
-        raise UnlabelledError(f"{shown} has no labels")
+        raise UnlabeledError(f"{shown} has no labels")
     if settings.classes is not None:
         return
     if len(scheme) == 1 and all(labels):
-        raise UnlabelledError(
+        raise UnlabeledError(
             f"{shown} has one class only, {scheme.names[0]!r}; a classifier needs two or more"
         )
     if len(labels) >= 20 and len(scheme) > len(labels) / 2:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import registry
-from finetext.core.errors import DataError, UnlabelledError, nearest
+from finetext.core.errors import DataError, UnlabeledError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
@@ -267,7 +267,7 @@ def _labeled_rows(
         places = [columns["place"][row] for row in absent]
         batch = source.batches[places[0][0]]
         own_rows = [row for at, row in places if at == places[0][0]]
-        kind = UnlabelledError if len(absent) == len(labels) else DataError
+        kind = UnlabeledError if len(absent) == len(labels) else DataError
         several = len(chosen.labels) == 1 and any(len(own) > 1 for own in labels if own)
         blank = ", or say that a blank one means no label with --set data.multilabel=true"
         raise kind(

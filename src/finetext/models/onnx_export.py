@@ -164,10 +164,10 @@ class Exportable:
 
 def strip_metadata(model: Any) -> None:
     """Remove doc strings and metadata: torch records its stack traces with local paths in them."""
-    from onnx_ir.traversal import RecursiveGraphIterator
+    from onnxscript.ir import traversal
 
     graphs = [model.graph, *model.functions.values()]
-    nodes = [node for graph in graphs for node in RecursiveGraphIterator(graph)]
+    nodes = [node for graph in graphs for node in traversal.RecursiveGraphIterator(graph)]
     inner = {id(node.graph): node.graph for node in nodes}
     values = [value for graph in (*graphs, *inner.values()) for value in graph.inputs]
     values += [*model.graph.initializers.values(), *(of for node in nodes for of in node.outputs)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finetext.core.environment import absolute
-from finetext.core.errors import DataError, UnlabelledError
+from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings, made
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
@@ -235,7 +235,7 @@ def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]
         try:
             dataset = read(source, settings=settings)
             return dataset, dataset
-        except UnlabelledError:
+        except UnlabeledError:
             pass
         except DataError:
             with suppress(DataError):

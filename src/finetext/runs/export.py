@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from finetext.core import registry
 from finetext.core.contracts import Classifier, Listener, ProgressEvent, silent
-from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabelledError
+from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset
 from finetext.data.read import read as read_data
@@ -88,7 +88,7 @@ class Origin:
         known = replace(how, classes=scheme.names, multilabel=scheme.multilabel)
         try:
             return read_data(self.data, settings=known)
-        except UnlabelledError:
+        except UnlabeledError:
             if how.label is not None:
                 raise
             return read_data(self.data, settings=replace(how, labelled=False))
@@ -113,7 +113,7 @@ class Origin:
             return HeadRows(self.training_rows(), validation, None, "" if self.data else remark)
         given = self.rows
         if given is None or given.scheme is None:
-            raise UnlabelledError(
+            raise UnlabeledError(
                 "the head of static embeddings learns from labels, and the data have none; name "
                 "their column with --label"
             )
@@ -249,25 +249,32 @@ def export(
             f"{origin.name} is in no run, so there are no rows to compare the export with it on; "
             "give some with --data, or --force it without a comparison"
         )
-    with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
-        work = Path(temporary)
-        new = exporter.make(origin.original, work)
+    with tempfile.TemporaryDirectory(prefix="finetext-") as work:
+        new = exporter.make(origin.original, Path(work))
         found = _compared(origin, new)
-        least = terms.least_agreement
-        least = exporter.least_agreement if least is None else least
-        if found is not None and found.agreement < least:
-            message = (
-                f"the export predicts the same labels as {origin.name} on {found.agreement:.2%} of "
-                f"{found.rows:,} {found.where}, less than the required {least:.2%}"
-            )
-            if not terms.force:
-                raise ModelError(
-                    f"{message}; nothing was written: --force keeps it, --least-agreement requires "
-                    "less"
-                )
-            origin.say(f"{message}; it is kept because of --force")
-        _save(new.classifier, place, origin, found, work)
+        if found is not None:
+            _check_agreement(origin, found, exporter, terms)
+        _save(new.classifier, place, origin, found, Path(work))
     return Exported(place, load_model(place, "cpu"), found)
+
+
+def _check_agreement(
+    origin: Origin, found: Compared, exporter: Exporter, terms: ExportTerms
+) -> None:
+    """Raise a `ModelError` if the export agrees too little with the original; say it with force."""
+    least = terms.least_agreement
+    least = exporter.least_agreement if least is None else least
+    if found.agreement >= least:
+        return
+    message = (
+        f"the export predicts the same labels as {origin.name} on {found.agreement:.2%} of "
+        f"{found.rows:,} {found.where}, less than the required {least:.2%}"
+    )
+    if not terms.force:
+        raise ModelError(
+            f"{message}; nothing was written: --force keeps it, --least-agreement requires less"
+        )
+    origin.say(f"{message}; it is kept because of --force")
 
 
 def _place(origin: Origin, exporter: Exporter, folder: str | Path | None) -> Path:
