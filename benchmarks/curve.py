@@ -89,7 +89,7 @@ def _curve(data: finetext.Dataset, sizes: tuple[int, ...], seed: int) -> Any:
             data, "tfidf", settings=settings, out=Path(folder) / "curve", seed=seed,
             listener=finetext.Listener(say=common.say),
         )  # fmt: skip
-    return found.of("tfidf")
+    return found.rung("tfidf")
 
 
 def lines_of(data: str, answers: list[common.Answer]) -> list[list[str]]:

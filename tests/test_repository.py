@@ -27,7 +27,7 @@ WRITTEN = {".py", ".md", ".toml", ".j2", ".js", ".css", ".html"}
 UNWANTED = re.compile(
     r"gone on with|goes on with|of one's own|so often|is told by|how dear|at their word"
     r"|what is left(?! out)|hard to it|grown from nothing|did it pay|\bpaid off\b"
-    r"|(?<![.\"])\brungs?\b(?![\"=:])|\bclimb"  # (method, fit the methods); keys of JSON stay
+    r"|(?<![.\"])\brungs?\b(?![\"=:(])|\bclimb"  # (method, fit the methods); keys of JSON stay
     r"|(?<!\")\bword pieces?\b(?!\")",  # (token)
     re.IGNORECASE,
 )
@@ -154,3 +154,9 @@ def test_plain_american_technical_english(unwanted: re.Pattern[str]) -> None:
         for match in unwanted.finditer(line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_the_version_is_where_the_build_looks_for_it() -> None:
+    path = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["version"]["path"]
+    found = re.findall(r'^__version__ = "([^"]+)"$', (ROOT / path).read_text(), re.MULTILINE)
+    assert found == [finetext.__version__]

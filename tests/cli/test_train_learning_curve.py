@@ -142,7 +142,7 @@ def test_a_method_that_trains_step_by_step(
     )  # fmt: skip
     curve = from_json(Curve, json.loads(seen.out), "it")
     assert [of.method for of in curve.rungs] == ["majority", "tfidf", "finetune"]
-    assert curve.of("finetune").points[-1].seconds > 0
+    assert curve.rung("finetune").points[-1].seconds > 0
 
 
 def test_several_labels(command: Command, workplace: Path) -> None:

@@ -85,7 +85,7 @@ def load(of: str, name: str) -> Any:
     """Import what `name` stands for in the table `of`; an UnknownNameError offers the nearest."""
     known = table(of)
     if name not in known:
-        special = {"classifiers": "kind of classifier", "exporters": "format of export"}
+        special = {"classifiers": "type of classifier", "exporters": "export format"}
         raise UnknownNameError(special.get(of, of.removesuffix("s")), name, known)
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)

@@ -225,11 +225,11 @@ class Curve(Jsonable):
     choices: tuple[Choice, ...]
     crossings: tuple[Crossing, ...]
 
-    def of(self, method: str) -> MethodCurve:
+    def rung(self, method: str) -> MethodCurve:
         """Return the curve of a method by its name."""
         return next(curve for curve in self.rungs if curve.method == method)
 
     @property
     def best(self) -> MethodCurve:
         """The curve of the method that is best with the most labels."""
-        return self.of(self.choices[-1].best)
+        return self.rung(self.choices[-1].best)

@@ -383,3 +383,6 @@ def _texts(given: Any) -> list[str]:
         return texts_of(given)
     except DataError as error:
         raise ValueError(str(error)) from None
+
+
+TextClassifier.__module__ = "finetext.sklearn"  # which pickles and messages name

@@ -241,7 +241,7 @@ def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
 
 
 def load(
-    model: str | Path,
+    folder: str | Path,
     device: str | None = "auto",
     *,
     precision: str | None = None,
@@ -250,7 +250,7 @@ def load(
     """Load the classifier in a model folder, the best one of a run folder, or one of the Hub.
 
     Args:
-        model: the folder, or "hub:owner/name" or "hub:owner/name@revision".
+        folder: it, or "hub:owner/name" or "hub:owner/name@revision".
         device: where a neural model predicts: "auto" (the default), "cpu", "cuda", "cuda:1" or
             "mps".
         precision: "fp32", "bf16" or "auto"; None (the default) for that of the model.
@@ -264,7 +264,7 @@ def load(
     """
     from finetext.training.precision import check_precision, choose_device
 
-    folder = model_folder(model)
+    folder = model_folder(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
     if device not in (None, "auto", "cpu"):

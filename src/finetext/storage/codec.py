@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from finetext.core.arrays import finite
 from finetext.core.errors import FinetextError, RunError
@@ -27,6 +27,11 @@ class Jsonable:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; undefined numbers become None."""
         return dict(to_json(self))
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Return what `to_json` wrote; raises a RunError if it is damaged."""
+        return from_json(cls, values, cls.__name__)
 
 
 def from_json(
