@@ -65,7 +65,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_type_checkers_see_the_names_that_are_there() -> None:
-    tree = ast.parse(Path(finetext.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(finetext.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imported = {
         alias.name: (node.module or "").removeprefix("finetext.")
         for node in ast.walk(tree)
@@ -74,6 +74,8 @@ def test_type_checkers_see_the_names_that_are_there() -> None:
         if alias.name != "__version__"
     }
     assert imported == finetext._PLACES
+    [listed] = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    assert sorted(listed) == finetext.__all__
 
 
 def test_import_brings_in_no_heavy_library() -> None:

@@ -91,5 +91,5 @@ def test_every_classifier_takes_every_form(classifier: MajorityClassifier, name:
 
 def test_one_text_is_called_for_its_probabilities(classifier: MajorityClassifier) -> None:
     assert classifier("any text") == {"a": 0.75, "b": 0.25}
-    with pytest.raises(DataError, match="one text, not a list; predict_proba takes several"):
+    with pytest.raises(DataError, match="one text, not list; predict_proba takes several"):
         classifier(TEXTS)  # type: ignore[arg-type]

@@ -51,11 +51,7 @@ class Part(ABC):
     """An unfinished file that tables are appended to, beside the place it is renamed to."""
 
     def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
-        """Open a file that this process alone writes, beside what a link leads to.
-
-        With `lasting` it gets a lock, and the name by which a later process finds it; if another
-        process holds that, it gets another name, or `is_needed` raises a DataError.
-        """
+        """Open a file that this process alone writes, beside what a link leads to."""
         self.shown, self.place = shown, Path(os.path.realpath(shown))
         self.path = self.place.with_name(f".{self.place.name}.part")
         self.lock: BaseFileLock | None = None

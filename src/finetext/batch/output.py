@@ -232,10 +232,7 @@ class Output:
 
 @contextmanager
 def opened(files: Files) -> Iterator[Output]:
-    """Open the files of one prediction; they get their names when the body ends without error.
-
-    Otherwise those of a longer prediction are kept, and the error raised says how to resume it.
-    """
+    """Open the files of one prediction; they get their names when the body ends without error."""
     files.check()
     output = Output(files)
     try:

@@ -29,7 +29,9 @@ class CorpusOptions:
     ]
     out: EncoderOut
     text: options.Text = None
-    validation: Annotated[str | None, option("DATA", "Held-out texts; some of CORPUS.")] = None
+    validation: Annotated[
+        str | None, option("DATA", "Held-out texts; by default part of CORPUS.")
+    ] = None
     exclude: Annotated[
         list[str] | None, option("DATA", "Leave out texts that occur in DATA; repeatable.")
     ] = None

@@ -275,10 +275,7 @@ def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) ->
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
-    """Count an access if half of the texts are test rows of the model's run, or the reverse.
-
-    Texts are compared, as rows that are read again may have other ids.
-    """
+    """Count an access if half of the texts are test rows of the model's run, or the reverse."""
     from finetext.models.hub import model_folder
     from finetext.runs.run import Run
 

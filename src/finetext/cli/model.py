@@ -73,14 +73,14 @@ def export(
     model: options.Model,
     format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
     quantize: Annotated[str | None, option("NAME", "int8: ONNX of a quarter of the size.")] = None,
-    dimensions: Annotated[int | None, option("NUMBER", "Of static embeddings; 256.")] = None,
+    dimensions: Annotated[int | None, option("NUMBER", "Size of static vectors; 256.")] = None,
     data: Annotated[str | None, option("DATA", "Rows to compare on; the validation rows.")] = None,
     text: options.Text = None,
     label: options.Label = None,
     id: options.RowId = None,
     settings: options.DataSettings = None,
     least_agreement: Annotated[
-        float | None, option("SHARE", "Refuse less; onnx 0.99, int8 0.97, static 0.")
+        float | None, option("SHARE", "Smallest share of equal labels; 0.99, int8 0.97.")
     ] = None,
     force: Annotated[bool, flag("--force", "Write anyway, or without rows to compare.")] = False,
     out: Annotated[Path | None, option("FOLDER", "onnx or static beside MODEL by default.")] = None,

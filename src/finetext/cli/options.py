@@ -91,7 +91,9 @@ class Training(Reading):
     validation: Annotated[str | None, option("DATA", "Ready-made validation rows, as DATA.")] = None
     test: Annotated[str | None, option("DATA", "Ready-made test rows, as DATA.")] = None
     encoder: Encoder = None
-    max_length: Annotated[int | None, option("TOKENS", "Longest text; the context.")] = None
+    max_length: Annotated[
+        int | None, option("TOKENS", "Truncate texts; by default to the context.")
+    ] = None
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any key of a recipe: split.strategy=random", "--set")
     ] = None

@@ -222,7 +222,7 @@ class Classifier(ABC):
         """Return label to probability for one text, likeliest first."""
         if not isinstance(text, str):
             raise DataError(
-                f"call it with one text, not a {type(text).__name__}; predict_proba takes several"
+                f"call it with one text, not {type(text).__name__}; predict_proba takes several"
             )
         row = self.predict_proba([text])[0]
         return {self.scheme.names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}

@@ -1,4 +1,4 @@
-"""The exceptions of finetext: each message says what is wrong, where, and what to do.
+"""The exceptions of finetext; each message says what is wrong, where, and what to do.
 
 The command line prints the message alone and exits with status 2.
 """

@@ -79,10 +79,7 @@ def split_cell(cell: str, joiner: str | None) -> list[str]:
 
 
 def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
-    """Return the delimiter that joins several labels, if `sure` or the parts recombine.
-
-    "Arts, Culture" stays one label if neither Arts nor Culture occurs in another value.
-    """
+    """Return the delimiter that joins several labels, if `sure` or the parts recombine."""
     counts = Counter(names)
     for joiner in _JOINERS:
         joined = [name for name in counts if joiner in name]

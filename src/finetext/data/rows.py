@@ -48,10 +48,6 @@ class Batch:
 
     Attributes:
         lines: (n,) line on which each row begins; None where rows are counted from 1.
-        classes: column name to its class names in their own order, where the format stores them.
-        rest: text at the end that is not yet a complete row.
-        proceed: parses more of the file from text at the beginning of a row, the number of its
-            first line, and whether it is the last; None if only the whole file settles the form.
     """
 
     name: str

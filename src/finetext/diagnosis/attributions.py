@@ -37,10 +37,7 @@ _LEAST_GAP: Final = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """The n words of a text, the (n,) values they add to its score, and the score without them.
-
-    Base and values sum to the score. Occlusion has no base: a value is the loss without one word.
-    """
+    """The n words of a text, the (n,) values they add to its score, and the score without them."""
 
     words: Sequence[Span]
     values: Floats
@@ -107,10 +104,7 @@ def _contributions_by_word(
 
 
 def _margins(classifier: TfidfClassifier) -> Floats:
-    """Return the (k, k) matrix from logits to the scores that are explained.
-
-    The score of a label is its logit minus the mean of the others; if multi-label, its logit.
-    """
+    """Return the (k, k) matrix from logits to the scores that are explained."""
     labels = len(classifier.scheme)
     if classifier.scheme.multilabel or labels < 2:
         return np.eye(labels)

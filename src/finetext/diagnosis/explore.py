@@ -24,10 +24,7 @@ _QUANTILES: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Spread:
-    """The distribution of the lengths of some texts, as a box plot shows it.
-
-    Low and high are the 5th and 95th percentiles; `cut` is the share that exceeds the context.
-    """
+    """The distribution of the lengths of some texts, as a box plot shows it."""
 
     rows: int
     mean: float

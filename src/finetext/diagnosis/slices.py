@@ -142,10 +142,7 @@ class SlicePerformance(NamedTuple):
 def _compared(
     predictions: Predictions, metric: CountMetric, found: Sequence[Candidate]
 ) -> tuple[Slice, ...]:
-    """Return the slices with corrected p-values, the most significantly worse first.
-
-    Units are groups where there are any, but rows for slices by group.
-    """
+    """Return the slices with corrected p-values, the most significantly worse first."""
     performances: dict[int, SlicePerformance] = {}
     for by_group in {each.kind == "group" for each in found}:
         some = {id(each): each.rows for each in found if (each.kind == "group") == by_group}

@@ -51,10 +51,7 @@ def language_identifier() -> LanguageIdentifier:
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
-    """Return the language of each text, by its first 1,000 characters: ISO 639 or "not sure".
-
-    Without py3langid it is the script of most letters; "no letters" for a text without any.
-    """
+    """Return the language of each text, by its first 1,000 characters: ISO 639 or "not sure"."""
     identify = _script
     if language_identifier() == "py3langid":
         identify = partial(_language, _py3langid_model())

@@ -154,10 +154,7 @@ class ConcatPooledForSequenceClassification(ConcatPooledPreTrained):
         labels: Tensor | None = None,
         **inputs: Any,
     ) -> SequenceClassifierOutput:
-        """Return (n, k) logits of (n, length) tokens, padded on either side.
-
-        Labels, for a mean loss, are (n,) columns, or (n, k) of 0.0 and 1.0.
-        """
+        """Return (n, k) logits of (n, length) tokens, padded on either side."""
         if attention_mask is not None and self._needs_position_ids:
             inputs.setdefault("position_ids", (attention_mask.cumsum(1) - 1).clamp(min=0))
         found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
@@ -175,10 +172,7 @@ class ConcatPooledForSequenceClassification(ConcatPooledPreTrained):
 def concat_pooled(
     states: Tensor, attention_mask: Tensor, token: Literal["first", "last"]
 ) -> Tensor:
-    """Return (n, 3 * width): the state of one token, the maximum and the mean over all tokens.
-
-    States are (n, length, width), the mask is (n, length).
-    """
+    """Return (n, 3 * width): the state of one token, the maximum and the mean over all tokens."""
     is_token = attention_mask.to(torch.bool)
     positions = is_token.cumsum(1)
     wanted = 1 if token == "first" else positions[:, -1:]

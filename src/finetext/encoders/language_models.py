@@ -96,10 +96,7 @@ def initialize_output_bias(model: Any, counts: Integers) -> None:
 
 
 def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = "") -> None:
-    """Write model and tokenizer into an existing empty folder.
-
-    Dropout and the pooling layer, which a language model lacks, are those of `base`, its encoder.
-    """
+    """Write model and tokenizer into an existing empty folder."""
     import torch
     from transformers import AutoModel
 

@@ -71,10 +71,7 @@ def _extends(character: str) -> bool:
 
 
 def distribute(values: Floats, places: Sequence[Span], words: Sequence[Span]) -> Floats:
-    """Return (n,) or (n, k): the values of m spans, (m,) or (m, k), summed over n words.
-
-    A span over several words is divided equally; one in no word counts for the next, else the last.
-    """
+    """Return (n,) or (n, k): the values of m spans, (m,) or (m, k), summed over n words."""
     sums = np.zeros((len(words), *values.shape[1:]))
     starts, ends = [start for start, _ in words], [end for _, end in words]
     for value, (start, end) in zip(values, places, strict=True) if words else ():

@@ -16,10 +16,7 @@ from finetext.models.hub import model_folder
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder, with its relative name and its size in bytes.
-
-    `state`: "ok", "changed", "extra", "pickle", "own" (handwritten card) or "unknown" (no list).
-    """
+    """A file of a folder, with its relative name and its size in bytes."""
 
     name: str
     size: int

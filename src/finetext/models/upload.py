@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pushed:
-    """An upload to the Hub; `removed` are files that only the model there before had.
-
-    `card` is "own" if the folder has a handwritten card, "kept" if the Hub has one, else "new".
-    """
+    """An upload to the Hub; `removed` are files that only the model there before had."""
 
     url: str
     commit: str

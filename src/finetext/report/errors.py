@@ -104,7 +104,7 @@ def errors_lines(found: Errors, name: str) -> list[str]:
     """Return what was found, in lines of at most 80 characters."""
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
-    lines += ["", "Highest losses: confident, and wrong", *_judged_lines(found.highest)]
+    lines += ["", "Highest losses: the least probable true labels", *_judged_lines(found.highest)]
     if found.confusions:
         several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)
         title = "label missed → label given wrongly" if several else "truth → prediction"
@@ -114,7 +114,12 @@ def errors_lines(found: Errors, name: str) -> list[str]:
         said = f"{each.rows:6,}  {truth} → {given} ({each.share:.1%} of {truth})"
         lines += wrapped(said, most=3, hang=_HANG)
         lines += [line for row in each.examples[:1] for line in _text_lines(row)]
-    return [*lines, "", "Lowest losses: confident, and right", *_judged_lines(found.lowest[:5])]
+    return [
+        *lines,
+        "",
+        "Lowest losses: the most probable true labels",
+        *_judged_lines(found.lowest[:5]),
+    ]
 
 
 def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:

@@ -48,11 +48,7 @@ class Diagnoses:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report says; `class_counts` is split to label to rows.
-
-    `comparisons` are paired differences from `best`, the best on validation; `cheapest` is not
-    significantly worse on test. `seed` is that of the intervals of each label.
-    """
+    """All that the report says; `class_counts` is split to label to rows."""
 
     title: str
     description: str

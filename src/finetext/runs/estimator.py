@@ -33,7 +33,6 @@ class Targets:
     """Labels of n rows.
 
     Attributes:
-        form: "single" for one label a row; several as a "matrix" of 0 and 1, or as "lists".
         classes: (k,) the labels, sorted; column numbers for a matrix.
         columns: (n,) columns, or (n, k) of 0 and 1; empty for a loaded model.
     """

@@ -240,10 +240,7 @@ def _attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
 def _fit(
     name: str, method: Method, started: Started, attempts: Attempts, place: Path
 ) -> tuple[Classifier, dict[SplitName, Predictions], float, float]:
-    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test.
-
-    The predictions are written to a file. A method speaks under the name it has in the run.
-    """
+    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test."""
     splits, context = started.run.splits, attempts.context()
     say, find, own = context.say, context.find, f"{method.name}:"
 

@@ -80,10 +80,7 @@ def read_diagnoses(run: Path) -> Diagnoses:
 
 
 def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
-    """Find errors, slices, words and label errors, as far as that is quick, and keep them.
-
-    Errors and slices are those of validation rows, so that nothing is chosen by test rows.
-    """
+    """Find errors, slices, words and label errors, as far as that is quick, and keep them."""
     from finetext.diagnosis.explain import class_words
     from finetext.diagnosis.losses import find_errors
     from finetext.diagnosis.slices import find_slices

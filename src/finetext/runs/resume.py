@@ -34,11 +34,7 @@ def held(folder: Path) -> Held:
 
 
 def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
-    """Return the run in a folder, which must be the one that is asked for.
-
-    Its findings and the order of its methods are those of its start; settings that change no
-    result are those that are asked for.
-    """
+    """Return the run in a folder, which must be the one that is asked for."""
     import pyarrow.parquet
 
     try:

@@ -114,7 +114,10 @@ class Run:
             run.entry(run.cheapest)
             run.entry(run.best)
         except (OSError, ValueError, TypeError, RunError, UnknownNameError) as error:
-            raise RunError(f"the run in {folder} is damaged: {error}") from None
+            raise RunError(
+                f"the run in {folder} is damaged: leaderboard.json or verdict.json: {error}; "
+                f"write them again: {resume_command(folder)}"
+            ) from None
         return run
 
     def verdict(self) -> dict[str, Any]:

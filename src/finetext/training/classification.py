@@ -140,11 +140,7 @@ class ClassificationTask:
 
 
 def collapse_of(predictions: Predictions) -> str:
-    """Return how predictions fail to distinguish texts; "" if they do not fail.
-
-    They fail if all decisions are the same and the log loss is no better than that of the class
-    frequencies: a model that only prefers the largest of very uneven classes has a lower one.
-    """
+    """Return how predictions fail to distinguish texts; "" if they do not fail."""
     scheme, targets = predictions.scheme, predictions.targets
     if not np.isfinite(predictions.probabilities).all():
         return "predictions are not numbers"

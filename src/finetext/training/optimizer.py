@@ -9,11 +9,7 @@ import torch
 
 
 def layer_groups(model: Any) -> list[list[str]]:
-    """Return the names of all parameters in layer groups, as ULMFiT unfreezes them.
-
-    The embeddings are the first group, each layer is one, and what is above the layers is the last,
-    with embeddings that are tied to the output. A model without layers is one group.
-    """
+    """Return the names of all parameters in layer groups, as ULMFiT unfreezes them."""
     find = getattr(model, "get_output_embeddings", None)
     output_layer = find() if find is not None else None
     output = set() if output_layer is None else {id(of) for of in output_layer.parameters()}

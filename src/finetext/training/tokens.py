@@ -22,11 +22,7 @@ TEXTS_AT_A_TIME: Final = 2_000
 
 @dataclass(frozen=True, eq=False)
 class TokenTable:
-    """The token ids of n texts, end to end: text i is `ids[starts[i] : starts[i + 1]]`.
-
-    `starts` is (n + 1,); `kinds` are token type ids, or None if the model needs none; `padding` is
-    the id, the token type and the side ("left" or "right") of padding.
-    """
+    """The token ids of n texts, end to end: text i is `ids[starts[i] : starts[i + 1]]`."""
 
     ids: np.ndarray[Any, Any]
     kinds: np.ndarray[Any, Any] | None
