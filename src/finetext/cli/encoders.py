@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from finetext.pretraining.learning import Adapted
 
 EncoderOut = Annotated[Path, option("FOLDER", "Folder of the encoder, new or empty.", "--out")]
-LearningRate = Annotated[float | None, option("RATE", "The highest; from the width by default.")]
+LearningRate = Annotated[float | None, option("RATE", "Peak rate; by default from the width.")]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,9 @@ class AdaptOptions:
     """The hyperparameters of adaptation."""
 
     encoder: options.Encoder = None
-    max_length: Annotated[
-        int | None, option("TOKENS", "Tokens of a row; the context, at most 512.")
-    ] = None
+    max_length: Annotated[int | None, option("TOKENS", "Row length; by default up to 512.")] = None
     epochs: Annotated[int | None, option("NUMBER", "Passes over CORPUS; 1 by default.")] = None
-    batch_size: Annotated[int | None, option("ROWS", "Rows of a step; 16 by default.")] = None
+    batch_size: Annotated[int | None, option("ROWS", "Rows per step; 16 by default.")] = None
     learning_rate: LearningRate = None
     precision: options.Precision = None
     settings: Annotated[
@@ -74,9 +72,9 @@ class PretrainOptions:
     architecture: Annotated[str | None, option("NAME", "bert, roberta, ..., modernbert.")] = None
     tokenizer: Annotated[str | None, option("NAME", "wordpiece, bpe or unigram.")] = None
     pieces: Annotated[int | None, option("NUMBER", "Largest vocabulary of the tokenizer.")] = None
-    max_length: Annotated[int | None, option("TOKENS", "Tokens of a row; the context.")] = None
+    max_length: Annotated[int | None, option("TOKENS", "Row length; default the context.")] = None
     epochs: Annotated[int | None, option("NUMBER", "Passes over CORPUS; 10 by default.")] = None
-    batch_size: Annotated[int | None, option("ROWS", "Rows of a step; 32 by default.")] = None
+    batch_size: Annotated[int | None, option("ROWS", "Rows per step; 32 by default.")] = None
     learning_rate: LearningRate = None
     evaluate_every: Annotated[int | None, option("STEPS", "Steps between evaluations.")] = None
     precision: options.Precision = None

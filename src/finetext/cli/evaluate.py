@@ -65,7 +65,7 @@ def compare(
     sources: Annotated[
         list[str], argument("SOURCE", "Runs, RUN/METHOD, tables of predictions; or one run.")
     ],
-    metric: Annotated[str | None, option("NAME", "What is compared; the runs' metric.")] = None,
+    metric: Annotated[str | None, option("NAME", "Metric; by default that of the runs.")] = None,
     method: Annotated[str | None, option("NAME", "Method of each run; best by default.")] = None,
     part: Annotated[str, option("NAME", "Which rows: test (the default) or validation.")] = "test",
     against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,

@@ -73,14 +73,14 @@ def export(
     model: options.Model,
     format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
     quantize: Annotated[str | None, option("NAME", "int8: ONNX of a quarter of the size.")] = None,
-    dimensions: Annotated[int | None, option("NUMBER", "Size of static vectors; 256.")] = None,
+    dimensions: Annotated[int | None, option("NUMBER", "Vector size; default 256.")] = None,
     data: Annotated[str | None, option("DATA", "Rows to compare on; the validation rows.")] = None,
     text: options.Text = None,
     label: options.Label = None,
     id: options.RowId = None,
     settings: options.DataSettings = None,
     least_agreement: Annotated[
-        float | None, option("SHARE", "Smallest share of equal labels; 0.99, int8 0.97.")
+        float | None, option("SHARE", "Least label agreement; 0.99, int8 0.97.")
     ] = None,
     force: Annotated[bool, flag("--force", "Write anyway, or without rows to compare.")] = False,
     out: Annotated[Path | None, option("FOLDER", "onnx or static beside MODEL by default.")] = None,
@@ -124,26 +124,26 @@ class Limits:
         int | None, option("TEXTS", "Largest batch; 64 texts by default.", "--max-batch")
     ] = None
     batch_milliseconds: Annotated[
-        float | None, option("MILLISECONDS", "Longest wait to fill a batch; 5.", "--max-wait")
+        float | None, option("MILLISECONDS", "Longest wait for a batch; default 5.", "--max-wait")
     ] = None
     queue_texts: Annotated[
-        int | None, option("TEXTS", "Most texts that wait; 1024.", "--max-queue")
+        int | None, option("TEXTS", "Longest queue; default 1024.", "--max-queue")
     ] = None
     request_texts: Annotated[
-        int | None, option("TEXTS", "Most texts of a request; 256.", "--max-texts")
+        int | None, option("TEXTS", "Most texts per request; default 256.", "--max-texts")
     ] = None
     text_characters: Annotated[
-        int | None, option("NUMBER", "Most characters of a text; 50000.", "--max-characters")
+        int | None, option("NUMBER", "Longest text; default 50000.", "--max-characters")
     ] = None
     request_seconds: Annotated[
-        float | None, option("SECONDS", "Longest time to an answer; 30.", "--timeout")
+        float | None, option("SECONDS", "Longest time to answer; default 30.", "--timeout")
     ] = None
 
 
 def serve(
     model: options.Model,
     *,
-    host: Annotated[str, option("ADDRESS", "Where to listen; by default only here.")] = "127.0.0.1",
+    host: Annotated[str, option("ADDRESS", "Address; by default this machine only.")] = "127.0.0.1",
     port: Annotated[int, option("NUMBER", "0 takes a free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None, option("FILE", "File with the token of clients; or $FINETEXT_TOKEN.")
@@ -250,7 +250,7 @@ def push(
 def pull(
     repository: HubName,
     out: Annotated[Path | None, option("FOLDER", "Folder of the model; NAME by default.")] = None,
-    revision: Annotated[str | None, option("NAME", "Branch, tag or commit; main.")] = None,
+    revision: Annotated[str | None, option("NAME", "Branch, tag or commit; default main.")] = None,
     *,
     output: Output,
 ) -> None:

@@ -136,7 +136,7 @@ def learning_curve(
     sizes: Annotated[str | None, option("ROWS", "Training sizes: 100,200,400,800.")] = None,
     steps: Annotated[int, option("NUMBER", "Number of sizes without --sizes.")] = 6,
     seeds: Annotated[int, option("NUMBER", "Fits of a method on each size.")] = 3,
-    metric: Annotated[str | None, option("NAME", "What is measured; macro_f1 by default.")] = None,
+    metric: Annotated[str | None, option("NAME", "Metric; macro_f1 by default.")] = None,
     out: Annotated[Path | None, option("FOLDER", "Folder; runs/NAME-curve by default.")] = None,
     resume: Annotated[bool, flag("--resume", "Resume a curve that was stopped.")] = False,
     output: Output,
