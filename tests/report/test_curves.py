@@ -71,6 +71,16 @@ def test_each_value_of_the_log_becomes_a_curve() -> None:
     ]
 
 
+def test_both_losses_are_in_one_plot_and_named_in_its_legend() -> None:
+    found = {"validation macro_f1": 0.5, "validation loss": 1.5}
+    curves = curves_of("m", [*steps(1, 2), {"step": 2, "loss": 0.5, "evaluation": found}])
+    assert curves is not None
+    assert dict(curves.panels)["loss"] == ["training loss", "validation loss"]
+    assert dict(curves.panels)["validation macro_f1"] == ["validation macro_f1"]
+    assert ">training loss<" in curves.figure
+    assert ">validation loss<" in curves.figure
+
+
 @pytest.mark.parametrize("lines", [[], [{}], [{"step": 1}], [{"step": 1, "event": "resumed"}]])
 def test_without_values_there_are_no_curves(lines: list[dict[str, Any]]) -> None:
     assert curves_of("tfidf", lines) is None

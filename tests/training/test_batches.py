@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from toys import Curve, fitted
+from toys import Curve, events_of, fitted
 
 from finetext.training import batches as memory
 from finetext.training import state
@@ -140,8 +140,8 @@ def test_smaller_parts_give_the_same_weights(error: Exception, most: int, parts:
     weights = fitted(Curve(most_rows=most, out_of_memory=error), say=said.append)
     for name, weight in weights.items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
-    assert said[-1] == f"toy: memory ran out: batches are processed in {parts} parts"
-    assert len(said) == parts.bit_length() - 1
+    assert events_of(said)[-1] == f"toy: memory ran out: batches are processed in {parts} parts"
+    assert len(events_of(said)) == parts.bit_length() - 1
 
 
 def test_a_row_that_does_not_fit_is_an_error() -> None:

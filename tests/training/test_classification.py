@@ -17,6 +17,7 @@ from finetext.training.classification import (
     ClassificationTask,
     balanced_weights,
     collapse_of,
+    cross_entropy,
     only_first_token,
     predict_logits,
 )
@@ -160,8 +161,30 @@ def test_the_evaluation_is_the_chosen_metric_on_validation(topics: Dataset) -> N
     logits[torch.arange(len(topics)), torch.from_numpy(columns)] = 5.0
     found = task(topics.scheme, [0, 1, 2], topics).evaluate(Lookup(logits))
     assert found.score == pytest.approx(right.mean())
-    assert found.figures == {"validation accuracy": found.score}
+    loss = nn.CrossEntropyLoss()(logits, torch.from_numpy(topics.targets)).item()
+    assert found.figures == {
+        "validation accuracy": found.score,
+        "validation loss": pytest.approx(loss),
+    }
     assert found.collapse == ""
+
+
+@pytest.mark.parametrize("scheme", [ONE, SEVERAL])
+def test_the_validation_loss_has_neither_class_weights_nor_smoothing(
+    scheme: LabelScheme, topics: Dataset, mixed_topics: Dataset
+) -> None:
+    rows = mixed_topics if scheme.multilabel else topics
+    logits = torch.randn(len(rows), 3, generator=torch.manual_seed(0))
+    targets = rows.targets[:3]
+    changed = task(scheme, targets, rows, class_weights=np.array([1, 9, 3.0]), label_smoothing=0.2)
+    plain = task(scheme, rows.targets, rows)
+    expected = plain.loss(Lookup(logits), plain.batch(range(len(rows)))).item()
+    assert changed.evaluate(Lookup(logits)).figures["validation loss"] == pytest.approx(expected)
+
+
+def test_the_validation_loss_of_logits_that_are_not_finite_is_not_a_number() -> None:
+    for logits in ([[np.inf, 0.0]], [[np.nan, 0.0]]):
+        assert np.isnan(cross_entropy(np.array(logits), np.array([0]), multilabel=False))
 
 
 def test_with_several_labels_thresholds_are_chosen_before_measuring(mixed_topics: Dataset) -> None:

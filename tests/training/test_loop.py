@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from toys import Line, Settings, interrupt, trained
+from toys import Line, Settings, events_of, interrupt, trained
 
 from finetext.core.contracts import Checkpoints, FitContext
 from finetext.core.errors import ModelError
@@ -50,7 +50,7 @@ def test_it_stops_early() -> None:
     weight = trained(task, Settings(patience=2), say=said.append)
     assert weight == task.weights[0]
     assert len(task.weights) == 3
-    assert said == ["toy: stopped early at step 15 of 20"]
+    assert events_of(said) == ["toy: stopped early at step 15 of 20"]
 
 
 def test_it_can_be_run_again_after_stopping_early() -> None:
@@ -183,7 +183,7 @@ class Heard:
     def check(self, *events: str) -> None:
         """All of these were said, logged and found, and nothing else."""
         assert self.events == list(events)
-        assert self.said == []
+        assert events_of(self.said) == []
         assert [finding.message for finding in self.found] == [f"toy: {of}" for of in events]
         assert {(finding.severity, finding.code) for finding in self.found} == {
             ("warning", "training")
@@ -288,7 +288,7 @@ def test_a_run_stopped_during_a_collapse_restarts_when_resumed(
 def test_a_temporary_collapse_is_not_reported(heard: Heard) -> None:
     task = Line(collapses={1: ALIKE, 2: ALIKE})
     assert trained(task, **heard.context) == task.weights[3]
-    assert heard.said == []
+    assert events_of(heard.said) == []
 
 
 @pytest.mark.parametrize("patience", [None, 2])

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from toys import Curve, Settings, at, interrupt, same
+from toys import Curve, Settings, at, events_of, interrupt, same
 
 from finetext.core.contracts import Checkpoints, FitContext
 from finetext.training.loop import train_model
@@ -215,7 +215,7 @@ def test_only_the_top_groups_learn(groups: int | None, parts: set[str]) -> None:
 def test_each_stage_is_announced() -> None:
     said: list[str] = []
     tower(Curve(), GRADUAL, say=said.append)
-    assert said == [
+    assert events_of(said) == [
         "toy: stage 1 of 3: 1 of 4 layer groups learn, learning rate 0.1",
         "toy: stage 2 of 3: 2 of 4 layer groups learn, learning rate 0.05",
         "toy: stage 3 of 3: 4 of 4 layer groups learn, learning rate 0.02",
@@ -234,8 +234,8 @@ def test_patience_ends_the_last_stage_only() -> None:
 
     task.evaluate = evaluate  # type: ignore[method-assign]
     tower(task, GRADUAL, Settings(evaluate_every=1, patience=2), say=said.append)
-    assert said[-1] == "toy: stopped early at step 12 of 20"
-    assert "stage 3 of 3" in said[-2]
+    assert events_of(said)[-1] == "toy: stopped early at step 12 of 20"
+    assert "stage 3 of 3" in events_of(said)[-2]
 
 
 @pytest.mark.parametrize("make", [Curve, Stream])

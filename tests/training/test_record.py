@@ -161,6 +161,18 @@ def test_nan_is_not_sound_until_it_goes_back(loss: float, norm: float) -> None:
     assert record.step == 2
 
 
+def test_an_evaluation_is_said() -> None:
+    said: list[str] = []
+    record = Record("toy", [2, 2], 5, FitContext(say=said.append))
+    for _ in range(3):
+        record.count(1, 0.5, [1e-4], 1.0)
+    record.evaluated({"validation accuracy": 0.75, "validation loss": 1234.5})
+    assert said == [
+        "toy: epoch 2 of 2, step 3 of 4: training loss 0.500, validation accuracy 0.750, "
+        "validation loss 1,234.500"
+    ]
+
+
 def test_an_event_is_logged_and_said(tmp_path: Path) -> None:
     said: list[str] = []
     log = tmp_path / "log.jsonl"

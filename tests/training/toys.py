@@ -103,6 +103,11 @@ def trained(
     return float(model.weight.item())
 
 
+def events_of(said: Sequence[str]) -> list[str]:
+    """What a training said, without its evaluations."""
+    return [line for line in said if ": training loss " not in line]
+
+
 def nothing(count: int) -> None:
     """Do nothing at the so-and-so-manyeth call."""
 

@@ -279,7 +279,7 @@ class Curves:
                 "color": SERIES[place % len(SERIES)],
                 "linestyle": _STYLES[place // len(SERIES) % len(_STYLES)],
                 "marker": "o" if name in self.is_measured or len(steps) == 1 else "",
-                "label": name.removeprefix("validation "),
+                "label": name if title == "loss" else name.removeprefix("validation "),
             }
             axes.plot(steps, [curve[step] for step in steps], markersize=3.5, linewidth=1.5, **look)
         for step, _ in self.events:

@@ -30,6 +30,7 @@ HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
 """Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
 LEARNED_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which a model learned something."""
+VALIDATION_LOSS: Final = "validation loss"
 
 
 @contextmanager
@@ -116,8 +117,13 @@ class ClassificationTask:
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
     def evaluate(self, model: Any) -> Evaluation:
-        """Return the metric on validation rows, and whether all predictions are of one class."""
+        """Return metric and loss on validation rows, and whether all predictions are of one class.
+
+        The loss is the mean cross-entropy, binary per label when multi-label, without class weights
+        and label smoothing. The metric is the score.
+        """
         logits = predict_logits(model, self.validation_tokens)
+        mean_loss = cross_entropy(logits, self.validation.targets, self.scheme.multilabel)
         predictions = Predictions(
             tuple(self.validation.ids),
             self.validation.targets,
@@ -128,7 +134,7 @@ class ClassificationTask:
             limits = choose_thresholds(predictions.probabilities, predictions.targets)
             predictions = replace(predictions, decision=Decision(thresholds=limits))
         metric = registry.load("metrics", self.metric)
-        figures = {f"validation {self.metric}": metric(predictions)}
+        figures = {f"validation {self.metric}": metric(predictions), VALIDATION_LOSS: mean_loss}
         return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))
 
     def state(self) -> dict[str, Any]:
@@ -137,6 +143,17 @@ class ClassificationTask:
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
         """Do nothing."""
+
+
+def cross_entropy(logits: Floats, targets: Integers, multilabel: bool) -> float:
+    """Return the mean over rows, and over labels when multi-label, for (n, k) logits."""
+    import torch
+    from torch.nn import functional
+
+    outputs, truth = torch.from_numpy(logits), torch.from_numpy(targets)
+    if multilabel:
+        return float(functional.binary_cross_entropy_with_logits(outputs, truth.to(outputs)))
+    return float(functional.cross_entropy(outputs, truth.long()))
 
 
 def collapse_of(predictions: Predictions) -> str:

@@ -91,7 +91,7 @@ class Record:
         self._norm = gradient_norm
         self._loss = loss if math.isnan(self._loss) else MEMORY * self._loss + (1 - MEMORY) * loss
         figures = {"loss": self._loss} | self._shown
-        stage = f"{self._name}: epoch {bisect_left(self._ends, self.step) + 1} of {len(self._ends)}"
+        stage = f"{self._name}: {self._epoch}"
         self._context.progress(ProgressEvent(stage, self._rows, self._total_rows, figures))
         now = time.monotonic()
         self._rows_since_line += rows
@@ -108,12 +108,25 @@ class Record:
             self._track(line | named, self.step)
 
     def evaluated(self, figures: Mapping[str, float], collapse: str = "") -> None:
-        """Log an evaluation and show its figures from now on; `collapse` as in `Evaluation`."""
+        """Log and say an evaluation, and show its figures from now on.
+
+        `collapse` is that of `Evaluation`.
+        """
         self.evaluated_at, self.collapse = self.step, collapse
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
         self._track(dict(figures), self.step)
+        shown = ", ".join(
+            f"{name} {value:,.3f}"
+            for name, value in {"training loss": self._loss, **figures}.items()
+        )
+        step = f"step {self.step:,} of {self.steps:,}"
+        self._context.say(f"{self._name}: {self._epoch}, {step}: {shown}")
         self._last_step = time.monotonic()
+
+    @property
+    def _epoch(self) -> str:
+        return f"epoch {bisect_left(self._ends, self.step) + 1} of {len(self._ends)}"
 
     def log(self, event: str) -> None:
         """Log an event."""
