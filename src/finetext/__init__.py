@@ -49,6 +49,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.recipe": ("Recipe",),
     "runs.run": ("Run", "load", "open_predicted"),
     "serving.server": ("serve",),
+    "training.plan": ("Stage",),
 }
 _PLACES: Final = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted([*_PLACES, "__version__"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
@@ -19,6 +20,7 @@ from finetext.encoders.load import load_tokenizer
 from finetext.methods.finetune import Finetune, TransformerClassifier, epochs_for
 from finetext.runs.recipe import Recipe
 from finetext.training.batches import training_batches
+from finetext.training.plan import Stage
 from finetext.training.tokens import tokenize
 
 CPU = FitContext(device="cpu")
@@ -90,6 +92,75 @@ def test_an_unknown_encoder_and_too_long_an_input_are_refused_early(tiny_encoder
 )
 def test_small_data_are_seen_more_often(rows: int, batch_size: int, epochs: int) -> None:
     assert epochs_for(rows, batch_size) == epochs
+
+
+def test_stages_by_hand_are_the_stages_of_the_training(tiny_encoder: Path, topics: Dataset) -> None:
+    said: list[str] = []
+    stages = (Stage(1, 2e-2, groups=1), Stage(2, (1e-4, 1e-2), groups=2), Stage(1, 1e-3))
+    method = Finetune(encoder=str(tiny_encoder), stages=stages)
+    method.fit(topics, topics, replace(CPU, say=said.append))
+    assert "4 epochs, learning rate 0.02, 0.0001 to 0.01, 0.001" in said[0]
+    assert [line.partition(": ")[2] for line in said[1:]] == [
+        "stage 1 of 3: 1 of 4 layer groups learn, learning rate 0.02",
+        "stage 2 of 3: 2 of 4 layer groups learn, learning rate 0.0001 to 0.01",
+        "stage 3 of 3: 4 of 4 layer groups learn, learning rate 0.001",
+    ]
+
+
+def test_gradual_unfreezing_is_a_preset_of_stages(tiny_encoder: Path, topics: Dataset) -> None:
+    rates = ((1, 20), (2, 10), (3, 5))
+    stages = [*(Stage(1, 1e-3 * times, groups) for groups, times in rates), Stage(2, 1e-3)]
+    preset = Finetune(encoder=str(tiny_encoder), unfreeze="gradual", learning_rate=1e-3)
+    by_hand = Finetune(encoder=str(tiny_encoder), stages=tuple(stages))
+    one, other = (of.fit(topics, topics, CPU).logits(topics.texts) for of in (preset, by_hand))
+    assert np.array_equal(one, other)
+
+
+def test_the_head_is_trained_alone_and_then_everything() -> None:
+    method = Finetune.frozen_then_full(4, 1e-2, encoder="minilm", batch_size=8)
+    assert method.batch_size == 8
+    assert method.stages is not None
+    head, everything = method.stages
+    assert (head.epochs, head.learning_rate, head.groups) == (1, 1e-2, 1)
+    assert (everything.epochs, everything.groups) == (4, None)
+    assert everything.learning_rate == pytest.approx((5e-5, 5e-3))
+    method.check()
+
+
+def test_stages_in_a_recipe_are_checked_and_kept() -> None:
+    stages = [
+        {"epochs": 1, "learning_rate": 2e-2, "groups": 1},
+        {"epochs": 2, "learning_rate": [1e-4, 1e-2]},
+    ]
+    recipe = Recipe.from_values({"methods": {"finetune": {"stages": stages}}})
+    expected = Finetune(stages=(Stage(1, 2e-2, 1), Stage(2, (1e-4, 1e-2))))
+    assert recipe.methods["finetune"] == expected
+    again = Recipe.from_values(tomllib.loads(replace(recipe, source="x.csv").to_toml()))
+    assert again.methods == recipe.methods
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [
+        ({"epochs": 0, "learning_rate": 0.1}, "value 2, epochs"),
+        ({"epochs": 1, "learning_rate": -0.1}, "value 2, learning_rate"),
+        ({"epochs": 1, "learning_rate": 0.1, "grups": 1}, "value 2, grups: there is no such"),
+        ({"epochs": 1}, "value 2, learning_rate: Field required"),
+        ({"epochs": 1, "learning_rate": 0.1, "groups": 0}, "value 2, groups"),
+    ],
+)
+def test_a_wrong_stage_is_named(stage: dict[str, Any], reason: str) -> None:
+    stages = [{"epochs": 1, "learning_rate": 0.1}, stage]
+    with pytest.raises(RecipeError, match=reason):
+        Recipe.from_values({"methods": {"finetune": {"stages": stages}}})
+
+
+@pytest.mark.parametrize(
+    "other", [{"epochs": 2}, {"learning_rate": 0.1}, {"unfreeze": "gradual"}, {"stages": ()}]
+)
+def test_stages_stand_alone(other: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="stages"):
+        Finetune(**{"stages": (Stage(1, 0.1),)} | other).check()
 
 
 def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset) -> None:

@@ -74,3 +74,7 @@ def test_fingerprint_depends_on_the_hyperparameters() -> None:
     marks = {fingerprint(of) for of in (Tfidf(), Tfidf(longest_ngram=1), Finetune())}
     assert len(marks) == 3
     assert fingerprint(Tfidf()) == fingerprint(Tfidf())
+
+
+def test_a_log_of_the_first_version_can_be_resumed_with_finetune() -> None:
+    assert fingerprint(Finetune()) == "2667efc9bc9d5a8a"  # as 747c6c8 computed it

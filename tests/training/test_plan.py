@@ -18,6 +18,7 @@ from torch import nn
 from toys import Curve, Settings, at, events_of, interrupt, same
 
 from finetext.core.contracts import Checkpoints, FitContext
+from finetext.core.errors import RecipeError
 from finetext.training.loop import train_model
 from finetext.training.optimizer import Optimizer
 from finetext.training.plan import (
@@ -50,6 +51,36 @@ def test_each_stage_has_its_own_cycle() -> None:
     )
     assert [step for step in range(12) if found.is_first_of_stage(step)] == [0, 3, 9]
     assert found.stage_of(12) == 2
+
+
+def test_two_rates_of_a_stage_are_those_of_the_bottom_and_the_top() -> None:
+    rates = Stage(1, (1e-2 / 2.6**4, 1e-2), groups=2).peaks(5)
+    assert rates == pytest.approx([1e-2 / 2.6**n for n in (4, 3, 2, 1, 0)])
+    assert Stage(1, (0.1, 0.2)).peaks(1) == pytest.approx([0.2])
+
+
+def test_more_rates_are_those_of_the_groups_that_learn() -> None:
+    stage = Stage(1, (0.1, 0.3, 0.2), groups=3)
+    assert stage.peaks(5) == [0.0, 0.0, 0.1, 0.3, 0.2]
+    stage.check(5)
+    for rates, groups, total in (((0.1, 0.2, 0.3), None, 5), ((0.1,), 2, 4), ((0.1,) * 4, 9, 3)):
+        with pytest.raises(RecipeError, match="learning rate"):
+            Stage(1, rates, groups).check(total)
+    assert not plan([stage]).is_flat
+
+
+def test_each_stage_can_have_its_own_schedule() -> None:
+    stages = [
+        Stage(1, 0.1), Stage(1, 0.1, schedule="one-cycle"),
+        Stage(1, 0.1, schedule="one-cycle", warmup_share=0.5), Stage(1, 0.1, warmup_share=1.0),
+    ]  # fmt: skip
+    shape = schedule("linear", 0.0)
+    made = replace(plan(stages, warmup_share=0.0), schedule=shape)
+    own = [shape, schedule("one-cycle"), schedule("one-cycle", 0.5), schedule("linear", 1.0)]
+    expected = [of(done, 3) for of in own for done in range(3)]
+    assert [made.pace(step) for step in range(12)] == expected
+    assert "one-cycle" in str(made.identity())
+    assert "schedule of each stage" not in plan(STAGES).identity()
 
 
 def test_each_layer_group_learns_more_slowly_than_the_one_above() -> None:
@@ -220,6 +251,13 @@ def test_each_stage_is_announced() -> None:
         "toy: stage 2 of 3: 2 of 4 layer groups learn, learning rate 0.05",
         "toy: stage 3 of 3: 4 of 4 layer groups learn, learning rate 0.02",
     ]
+
+
+def test_rates_that_do_not_go_with_the_model_are_refused_before_the_first_step() -> None:
+    task = Curve()
+    with pytest.raises(RecipeError, match="3 learning rates for 4 layer groups that learn, of 4"):
+        tower(task, [Stage(1, 0.1), Stage(1, (0.1, 0.2, 0.3))])
+    assert not task.losses
 
 
 def test_patience_ends_the_last_stage_only() -> None:

@@ -287,8 +287,16 @@ def batches_of(count: int, size: int) -> Iterator[slice]:
 
 
 def hyperparameters(of: Any) -> dict[str, Any]:
-    """Return the hyperparameters of a method or an adaptation by name."""
-    return {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
+    """Return the hyperparameters of a method or an adaptation by name; stages as dictionaries."""
+    values = {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a tuple of dataclasses as one of dictionaries, and other values as they are."""
+    if isinstance(value, list | tuple) and any(map(dataclasses.is_dataclass, value)):
+        return tuple(dataclasses.asdict(of) for of in value)
+    return value
 
 
 def encoder_of(method: Method) -> str | None:

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 
 from finetext.core.errors import RecipeError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 LARGEST_SEED: Final = 2**32 - 1
 Count = Annotated[int, Gt(0)]
@@ -136,12 +139,23 @@ def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
         try:
             checked[name] = TypeAdapter(hints[name], config=config).validate_python(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            reason, place = first["msg"], first["loc"][-1:]
-            if first["type"] == "missing" and isinstance(place[0], int):
-                reason = f"value {place[0] + 1} is missing"
-            raise RecipeError(f"{where}: {name} = {value!r}: {reason}") from None
+            raise RecipeError(f"{where}: {name} = {value!r}: {_reason(error)}") from None
     return kind(**checked)
+
+
+def _reason(error: ValidationError) -> str:
+    """Say what is wrong with a value, and in which part of it."""
+    first = error.errors()[0]
+    reason, place = first["msg"], first["loc"][-1:]
+    if first["type"] == "missing" and place and isinstance(place[0], int):
+        return f"value {place[0] + 1} is missing"
+    numbers = [at for at, part in enumerate(first["loc"]) if isinstance(part, int)]
+    if not numbers or len(first["loc"]) == numbers[0] + 1:
+        return reason
+    number, part = first["loc"][numbers[0]], first["loc"][numbers[0] + 1]
+    if first["type"] == "unexpected_keyword_argument":
+        reason = "there is no such setting"
+    return f"value {int(number) + 1}, {part}: {reason}"
 
 
 def refuse_unknown(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:

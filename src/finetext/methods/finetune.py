@@ -25,6 +25,7 @@ from finetext.core.settings import (
     Share,
     ShareBelowOne,
     Tokens,
+    made,
 )
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.load import (
@@ -85,10 +86,12 @@ class Finetune(Method):
             all tokens (Howard and Ruder 2018, section 3.3).
         unfreeze: "gradual" trains in four stages: the head, then the last two layer groups, the
             last three, and all (Howard and Ruder 2018, section 3.3); `epochs` is left out then.
-            "none" (the default) trains all weights from the start.
-        stage_epochs: epochs of each stage; 1, 1, 1 and 2 by default.
-        stage_rates: highest learning rate of each stage, as a multiple of `learning_rate`; 20, 10,
-            5 and 1 by default.
+            "none" (the default) trains all weights from the start. Either is a preset of `stages`.
+        stage_epochs: epochs of each stage of gradual unfreezing; 1, 1, 1 and 2 by default.
+        stage_rates: highest learning rate of each of its stages, as a multiple of
+            `learning_rate`; 20, 10, 5 and 1 by default.
+        stages: the stages of the training by hand, as `finetext.Stage`, in place of `epochs`,
+            `learning_rate` and `unfreeze`; None (the default) for those that `unfreeze` makes.
         discriminative: by how much the learning rate falls from one layer group to the one below:
             2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
             0.9; 1 (the default) gives all groups the same.
@@ -123,6 +126,7 @@ class Finetune(Method):
     unfreeze: Literal["none", "gradual"] = "none"
     stage_epochs: StageEpochs = STAGE_EPOCHS
     stage_rates: StageRates = STAGE_RATES
+    stages: tuple[Stage, ...] | None = None
     discriminative: Positive = 1.0
     schedule: ScheduleName = "linear"
     warmup_share: Share | None = None
@@ -139,6 +143,7 @@ class Finetune(Method):
     def check(self, scheme: LabelScheme | None = None) -> None:
         """Refuse an unknown encoder, more tokens than its context, or options that clash."""
         longest_input(self.encoder, self.max_length)
+        self._check_stages()
         if self.unfreeze == "gradual" and self.epochs is not None:
             raise RecipeError(
                 'finetune: unfreeze = "gradual" takes its epochs from stage_epochs: set that '
@@ -149,6 +154,45 @@ class Finetune(Method):
                 "finetune: resample needs one label per text. With several, use class_weights"
             )
 
+    def _check_stages(self) -> None:
+        """Refuse stages by hand that are invalid, or beside what else would make stages."""
+        if self.stages is None:
+            return
+        if not self.stages:
+            raise RecipeError("finetune: stages = []: give at least one stage, or leave it out")
+        others = {"epochs": None, "learning_rate": None, "unfreeze": "none"}
+        for name, usual in others.items():
+            if getattr(self, name) != usual:
+                raise RecipeError(
+                    f"finetune: {name} does not go with stages, which have epochs, learning rates "
+                    "and layer groups of their own; leave one of the two out"
+                )
+        for number, stage in enumerate(self.stages, 1):
+            made(f"finetune: stage {number}", Stage, asdict(stage))
+
+    @classmethod
+    def frozen_then_full(
+        cls, epochs: int, learning_rate: float, frozen_epochs: int = 1, **others: Any
+    ) -> Finetune:
+        """Return the method that trains the head alone, then everything with lower rates.
+
+        It is `fine_tune` of fastai (Howard and Gugger 2020, "fastai: A Layered API for Deep
+        Learning"): the head for `frozen_epochs` with a rate that rises to `learning_rate` nearly
+        to the end; then all layer groups for `epochs`, with half that rate at the top and a
+        hundredth of it at the bottom, both along the one-cycle schedule.
+
+        Args:
+            epochs: epochs of all layer groups.
+            learning_rate: highest learning rate of the head; about 1e-2 for AWD-LSTM and 1e-3 for
+                transformers.
+            frozen_epochs: epochs of the head alone, 1 by default.
+            others: further hyperparameters of `Finetune`.
+        """
+        top = learning_rate / 2
+        head = Stage(frozen_epochs, learning_rate, 1, "one-cycle", 0.99)
+        everything = Stage(epochs, (top / 100, top), None, "one-cycle", 0.3)
+        return cls(stages=(head, everything), **others)
+
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
@@ -158,7 +202,7 @@ class Finetune(Method):
         train = self.resampled(train, context.seed)
         with self.begun(train, context) as classifier:
             model = classifier.model
-            stages = self._stages(len(train), model.config)
+            stages = self.stages_for(len(train), model.config)
             context.say(summary(self.encoder, model, classifier.max_length, stages))
             task = self.task(classifier, train, validation, context)
             with vocabulary_in_use(model, task.tables) as tables:
@@ -224,8 +268,10 @@ class Finetune(Method):
             train.scheme, Decision(), model, tokenizer, length, self.precision
         )
 
-    def _stages(self, rows: int, config: Any) -> list[Stage]:
+    def stages_for(self, rows: int, config: Any) -> list[Stage]:
         """Return the stages of a training on this many rows."""
+        if self.stages is not None:
+            return list(self.stages)
         is_recurrent = config.model_type in RECURRENT
         suitable = (
             MAX_LEARNING_RATE if is_recurrent else learning_rate_for(USUAL_RATE, config.hidden_size)
@@ -235,8 +281,8 @@ class Finetune(Method):
         rate = self.learning_rate or suitable
         if self.unfreeze == "none":
             return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
-        stages = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
-        return [Stage(epochs, rate * factor, groups) for epochs, factor, groups in stages if epochs]
+        gradual = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
+        return [Stage(epochs, rate * of, groups) for epochs, of, groups in gradual if epochs]
 
     def resampled(self, train: Dataset, seed: int) -> Dataset:
         """Return the rows to train on, over- or undersampled as `resample` says."""
@@ -331,7 +377,7 @@ def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) 
     trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)
     megabytes = sum(count * width for count, _, width in sizes) / 1e6
     epochs = sum(stage.epochs for stage in stages)
-    rates = ", ".join(f"{stage.learning_rate:.2g}" for stage in stages)
+    rates = ", ".join(stage.rate_in_words for stage in stages)
     return (
         f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
         f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "

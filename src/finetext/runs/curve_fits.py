@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
 
 FORMAT_VERSION: Final = 1
+ADDED_LATER: Final = frozenset({"stages"})
+"""Hyperparameters that earlier logs do not have: at their default they are left out of the hash."""
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6
 _RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds")
@@ -66,7 +68,13 @@ def _number(value: float | None) -> float:
 
 def fingerprint(method: Method) -> str:
     """Return a hash of a method and its hyperparameters."""
-    described = json.dumps([method.name, hyperparameters(method)], default=str, sort_keys=True)
+    usual = {of.name: of.default for of in fields(method)}  # type: ignore[arg-type]
+    values = {
+        name: value
+        for name, value in hyperparameters(method).items()
+        if name not in ADDED_LATER or value != usual[name]
+    }
+    described = json.dumps([method.name, values], default=str, sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

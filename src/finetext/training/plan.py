@@ -6,13 +6,15 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 from finetext.core.arrays import Integers
-from finetext.core.settings import Precision
+from finetext.core.errors import RecipeError
+from finetext.core.settings import Count, Positive, Precision, Share
+from finetext.core.wording import counted
 
 ScheduleName = Literal["linear", "one-cycle", "slanted-triangular"]
 MOMENTUM: Final = 0.9
@@ -92,14 +94,68 @@ def _cosine(start: float, end: float, way: float) -> float:
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs with their own learning-rate cycle, up to `learning_rate` in the top layer group.
+    """Epochs of a training with their own learning-rate cycle.
 
-    Only the top `groups` layer groups are trained; None trains all.
+    Layer groups are counted from the top: the head, then one for each layer, then the embeddings.
+
+    Attributes:
+        epochs: passes over the training rows.
+        learning_rate: highest learning rate of the stage. One number is that of the top layer
+            group; `discriminative` of the method sets the others. Two numbers are those of the
+            bottom and the top group of the model, frozen ones included; between them the rates
+            rise by a constant factor, as with `slice` in fastai. More numbers are those of each
+            group that learns, bottom first.
+        groups: how many of the top layer groups learn; the others are frozen. None (the default)
+            trains all: 2 is `freeze_to(-2)` in fastai.
+        schedule: "linear", "one-cycle" or "slanted-triangular"; None (the default) is that of the
+            method.
+        warmup_share: share of the steps of the stage for warm-up; None (the default) is that of
+            the method, or the usual one of the stage's own schedule.
     """
 
-    epochs: int
-    learning_rate: float
-    groups: int | None = None
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    epochs: Count
+    learning_rate: Positive | tuple[Positive, ...]
+    groups: Count | None = None
+    schedule: ScheduleName | None = None
+    warmup_share: Share | None = None
+
+    def peaks(self, groups: int) -> list[float] | None:
+        """Return the highest rates of that many groups, bottom first; None for a single rate."""
+        rates = self.learning_rate
+        if not isinstance(rates, tuple):
+            return None
+        if len(rates) == 2:
+            low, high = rates
+            steps = max(1, groups - 1)
+            return [high * (low / high) ** ((groups - 1 - n) / steps) for n in range(groups)]
+        return [0.0] * (groups - len(rates)) + list(rates)
+
+    def check(self, groups: int) -> None:
+        """Raise a RecipeError if the rates do not go with a model of that many layer groups."""
+        learn = min(self.groups or groups, groups)
+        if isinstance(self.learning_rate, tuple) and len(self.learning_rate) not in (2, learn):
+            raise RecipeError(
+                f"a stage has {counted(len(self.learning_rate), 'learning rate')} for "
+                f"{counted(learn, 'layer group')} that learn, of {groups}; give one number, two "
+                f"(of the bottom and the top group), or {learn}"
+            )
+
+    @property
+    def rate_in_words(self) -> str:
+        """The learning rate, or the rates from the bottom to the top."""
+        rates = self.learning_rate
+        if not isinstance(rates, tuple):
+            return f"{rates:.2g}"
+        return (" to " if len(rates) == 2 else ", ").join(f"{rate:.2g}" for rate in rates)
+
+    def slowed(self, factor: float) -> Stage:
+        """Return the stage with its rates multiplied by a factor."""
+        rates = self.learning_rate
+        if isinstance(rates, tuple):
+            return replace(self, learning_rate=tuple(factor * rate for rate in rates))
+        return replace(self, learning_rate=rates * factor)
 
 
 @dataclass(frozen=True)
@@ -213,8 +269,9 @@ class Plan:
     @property
     def is_flat(self) -> bool:
         """Whether all weights have the same learning rate in every step."""
+        is_one_rate = not any(isinstance(stage.learning_rate, tuple) for stage in self.stages)
         frozen = any(stage.groups is not None for stage in self.stages)
-        return not frozen and self.settings.discriminative == 1
+        return is_one_rate and not frozen and self.settings.discriminative == 1
 
     def stage_of(self, step: int) -> int:
         """Return the stage, from 0, of the step after `step` steps."""
@@ -228,16 +285,25 @@ class Plan:
         """Return the pace of the step after `step` steps."""
         number = self.stage_of(step)
         start = self._ends[number - 1] if number else 0
-        return self.schedule(step - start, self._ends[number] - start)
+        stage, shape = self.stages[number], self.schedule
+        if stage.schedule is not None or stage.warmup_share is not None:
+            usual = self.settings.warmup_share if stage.schedule is None else None
+            share = usual if stage.warmup_share is None else stage.warmup_share
+            shape = schedule(stage.schedule or self.settings.schedule, share)
+        return shape(step - start, self._ends[number] - start)
 
     def rates(self, step: int, groups: int) -> list[float]:
         """Return the learning rates of layer groups, bottom first, after `step` steps.
 
-        The rates fall from each group to the one below it by the factor `discriminative`; a factor
-        below 1 means the same as its inverse (Howard and Ruder 2018, section 3.2; Clark et al.
-        2020, "ELECTRA").
+        With a single rate in the stage, they fall from each group to the one below it by the factor
+        `discriminative`; a factor below 1 means the same as its inverse (Howard and Ruder 2018,
+        section 3.2; Clark et al. 2020, "ELECTRA").
         """
-        highest = self.stages[self.stage_of(step)].learning_rate * self.pace(step).share
+        stage, share = self.stages[self.stage_of(step)], self.pace(step).share
+        if (peaks := stage.peaks(groups)) is not None:
+            return [peak * share for peak in peaks]
+        assert not isinstance(stage.learning_rate, tuple)
+        highest = stage.learning_rate * share
         factor = self.settings.discriminative
         decay = factor if factor < 1 else 1 / factor
         return [highest * decay ** (groups - 1 - number) for number in range(groups)]
@@ -253,6 +319,9 @@ class Plan:
             "layer groups that learn": _joined(stage.groups or "all" for stage in self.stages),
             "number of steps": len(self.steps),
         }
+        shapes = [(stage.schedule, stage.warmup_share) for stage in self.stages]
+        if any(shape != (None, None) for shape in shapes):
+            described["schedule of each stage"] = _joined(shapes)
         plain: dict[str, Any] = json.loads(json.dumps(described))
         return plain
 

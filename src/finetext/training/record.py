@@ -68,8 +68,7 @@ class Record:
         self.collapse = ""
         self._reported_failure = False
         self._name = name
-        self._ends = list(accumulate(steps))
-        self._total_rows = total_rows
+        self.set_plan(steps, total_rows)
         self._context = context
         self._track = track
         self._rows = 0
@@ -78,6 +77,10 @@ class Record:
         self._shown: dict[str, float] = {}
         self._rows_since_line, self._seconds_since_line = 0, 0.0
         self._last_line = self._last_step = time.monotonic()
+
+    def set_plan(self, steps: Sequence[int], total_rows: int) -> None:
+        """Set the steps of each epoch, and the rows of all."""
+        self._ends, self._total_rows = list(accumulate(steps)), total_rows
 
     @property
     def steps(self) -> int:

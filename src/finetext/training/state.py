@@ -67,8 +67,7 @@ class Training:
         self.best = BestWeights(plan.settings.patience)
         steps = [len(epoch) for epoch in plan.batches]
         self.record = Record(plan.name, steps, plan.total_rows, context, accelerator.log)
-        everything = [name for name, _ in model.named_parameters()]
-        self.groups = [everything] if plan.is_flat else layer_groups(model)
+        self.groups = self._groups_of(plan)
         self.optimizer = self._new_optimizer()
         self._task: Task
         self._carried: Mapping[str, Any] = {}
@@ -86,6 +85,19 @@ class Training:
         cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext
     ) -> Iterator[Self]:
         """Yield a training that is ready for its first step, or resumed from a checkpoint."""
+        training = cls.begin(model, task, plan, accelerator, context)
+        try:
+            with training.running():
+                yield training
+        finally:
+            training.optimizer.release()
+            accelerator.end_training()
+
+    @classmethod
+    def begin(
+        cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext
+    ) -> Self:
+        """Return a training whose steps are made in the body of `running`."""
         model.to(accelerator.device)
         file = snapshot = None
         if context.checkpoints is not None:
@@ -105,16 +117,39 @@ class Training:
         with applied(choice, model), with_cheap_dropout(model):
             training = cls(model, plan, accelerator, choice, context)
             training._task, training._file = task, file
-            try:
-                if snapshot is None:
-                    training.parts = parts_that_fit(model.train(), task, plan.steps)
-                    task.load_state({})
-                else:
-                    training._load(snapshot)
-                yield training
-            finally:
-                training.optimizer.release()
-                accelerator.end_training()
+            if snapshot is None:
+                training.parts = parts_that_fit(model.train(), task, plan.steps)
+                task.load_state({})
+            else:
+                training.load(snapshot)
+        return training
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Use the kernels, threads and the cheap dropout of this training in the body."""
+        with applied(self.choice, self.bare), with_cheap_dropout(self.bare):
+            yield
+
+    def extend(self, plan: Plan) -> None:
+        """Go on with a plan that begins with the steps made so far."""
+        groups = self._groups_of(plan)
+        self.plan = plan
+        self.record.set_plan([len(epoch) for epoch in plan.batches], plan.total_rows)
+        if groups != self.groups:
+            state = self.optimizer.state()
+            self.optimizer.release()
+            self.groups = groups
+            self.optimizer = self._new_optimizer()
+            self.optimizer.load_state(state)
+        self._stage = -1
+
+    def _groups_of(self, plan: Plan) -> list[list[str]]:
+        """Return the layer groups of a plan, one of all weights if they learn alike."""
+        groups = layer_groups(self.bare)
+        for stage in plan.stages:
+            stage.check(len(groups))
+        everything = [name for name, _ in self.bare.named_parameters()]
+        return [everything] if plan.is_flat else groups
 
     def set_pace(self) -> None:
         """Set learning rates and momentum for the next step."""
@@ -140,7 +175,7 @@ class Training:
         if len(plan.stages) > 1:
             self.record.event(
                 f"stage {number + 1} of {len(plan.stages)}: {trained} of {total} layer groups "
-                f"learn, learning rate {stage.learning_rate * self._factor:.2g}"
+                f"learn, learning rate {stage.slowed(self._factor).rate_in_words}"
             )
 
     def use_smaller_parts(self) -> None:
@@ -184,23 +219,8 @@ class Training:
             return
         if only_if_due and not self._file.is_due(record.step):
             return
-        snapshot = Snapshot(
-            tensors=self.optimizer.state()
-            | self._random
-            | {f"{CARRIED}{name}": of for name, of in self._carried.items()}
-            | {f"{BUFFER}{name}": of for name, of in _buffers(self.bare).items()},
-            facts={
-                "record": record.state(),
-                "choice": asdict(self.choice),
-                "parts": self.parts,
-                "factor": self._factor,
-                "best": {"score": self.best.score, "since": self.best.since},
-            },
-            best=self.best.weights,
-            best_step=self.best.step,
-        )
         try:
-            self._file.write(snapshot, record.step)
+            self._file.write(self.snapshot(), record.step)
             self._reported_failure = False
         except OSError as error:
             if not self._reported_failure:
@@ -210,7 +230,26 @@ class Training:
                 )
             self._reported_failure = True
 
-    def _load(self, snapshot: Snapshot) -> None:
+    def snapshot(self) -> Snapshot:
+        """Return the state of the training, of which nothing is copied."""
+        return Snapshot(
+            tensors=self.optimizer.state()
+            | self._random
+            | {f"{CARRIED}{name}": of for name, of in self._carried.items()}
+            | {f"{BUFFER}{name}": of for name, of in _buffers(self.bare).items()},
+            facts={
+                "record": self.record.state(),
+                "choice": asdict(self.choice),
+                "parts": self.parts,
+                "factor": self._factor,
+                "best": {"score": self.best.score, "since": self.best.since},
+            },
+            best=self.best.weights,
+            best_step=self.best.step,
+        )
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Go to the state of a snapshot of the same plan."""
         facts, tensors = snapshot.facts, snapshot.tensors
         self._factor, self.parts = facts["factor"], facts["parts"]
         self.record.load_state(facts["record"])
