@@ -24,11 +24,13 @@ from finetext.encoders.catalogue import (
     preset_of,
     resolve,
 )
+from finetext.encoders.vocabulary import check_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-OWN_MODEL_TYPES: Final = frozenset({"finetext-concat-pooled", "awd_lstm"})
+HAVE_CONCAT_HEADS: Final = frozenset({"finetext-concat-pooled", "awd_lstm"})
+OWN_MODEL_TYPES: Final = HAVE_CONCAT_HEADS | {"finetext-transformer"}
 DEFAULT_CONTEXT: Final = 512
 """Tokens used of models that state no limit, such as XLNet."""
 LONGEST_CONTEXT: Final = 8192
@@ -95,6 +97,7 @@ def context_of(name: str) -> int:
     from transformers import AutoConfig, AutoTokenizer
 
     with loading(original(name) or name) as path:
+        check_files(name, path)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     return context_from(config, tokenizer.model_max_length)

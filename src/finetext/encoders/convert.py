@@ -23,6 +23,7 @@ from torch import Tensor
 from finetext.core.errors import ModelError
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
 from finetext.encoders.load import quiet
+from finetext.encoders.vocabulary import record_vocabulary
 from finetext.encoders.word_tokenizer import SPECIAL, WordTokenizer
 from finetext.storage.files import replaced_folder
 
@@ -60,6 +61,7 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
     model.load_state_dict(parameters)
     try:
         with quiet(), replaced_folder(out) as unfinished:
+            record_vocabulary(model, tokenizer)
             model.save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
     except (OSError, SafetensorError) as error:

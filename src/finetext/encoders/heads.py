@@ -242,7 +242,7 @@ def with_temperature(
 
     It shares all other weights with the model, which is not changed.
     """
-    name = _output_layer(model, labels, inputs)
+    name = output_layer(model, labels, inputs)
     if name is None:
         return None
     scaled = copy.deepcopy(model.get_submodule(name))
@@ -252,8 +252,11 @@ def with_temperature(
     return _with_module(model, name.split("."), scaled)
 
 
-def _output_layer(model: Any, labels: int, inputs: Mapping[str, Any]) -> str | None:
-    """The name of the linear layer whose outputs are the logits, found by running the model."""
+def output_layer(model: Any, labels: int, inputs: Mapping[str, Any]) -> str | None:
+    """Return the name of the linear layer whose outputs are the logits; None if there is none.
+
+    It is found by running the model.
+    """
     outputs: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))

@@ -12,13 +12,13 @@ from finetext.core.errors import ModelError
 from finetext.encoders.auto import loading
 from finetext.encoders.load import (
     drop_unused_token_types,
-    extend_embedding,
     load_weights,
     quiet,
     refuse_random_weights,
     restore_dropout,
     scale_dropout,
 )
+from finetext.encoders.vocabulary import extend_embedding, record_vocabulary
 
 Objective = Literal["masked", "causal"]
 STREAMED: Final = "awd_lstm"
@@ -64,7 +64,7 @@ def load_for_language_model(
     new = head & set(map(str, report["missing_keys"]))
     if new:
         _initialize_head(model, new)
-    extend_embedding(model, tokenizer)
+    extend_embedding(encoder, model, tokenizer)
     drop_unused_token_types(tokenizer, model)
     return model, bool(new)
 
@@ -114,6 +114,7 @@ def save_language_model(model: Any, tokenizer: Any, folder: Path, base: str = ""
     if tokenizer.is_fast:
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
+    record_vocabulary(model, tokenizer)
     with quiet():
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import LabelScheme
-from finetext.encoders.auto import OWN_MODEL_TYPES, context_of, loading
+from finetext.encoders.auto import HAVE_CONCAT_HEADS, context_of, loading
 from finetext.encoders.catalogue import resolve
+from finetext.encoders.kept_heads import has_task_head, reorder, why_new, with_new_head
+from finetext.encoders.vocabulary import check_files, extend_embedding, unused_rows
+from finetext.training.tokens import tokenize
 
 TOKEN_TYPES: Final = "token_type_ids"
 MOST_MISSING: Final = 0.1
@@ -22,6 +26,7 @@ def load_tokenizer(encoder: str) -> Any:
     from transformers import AutoTokenizer
 
     with loading(encoder) as path, quiet():
+        check_files(encoder, path)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ModelError(
@@ -54,37 +59,66 @@ def load_for_classification(
     scheme: LabelScheme,
     dropout_multiplier: float,
     head: Literal["standard", "concat"] = "standard",
+    say: Callable[[str], None] = lambda line: None,
 ) -> Any:
-    """Return an encoder with a new classification head for the labels of a scheme."""
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    """Return an encoder with a classification head for the labels of a scheme.
 
-    from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledForSequenceClassification
+    The head is new, drawn from torch's generator, unless the folder has one for the same labels,
+    in any order, and of the same kind: then it is kept, its outputs in the order of the scheme
+    (see `finetext.encoders.kept_heads`). `say` is told what became of the head of a folder.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     with loading(encoder) as path, quiet():
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    is_concat = head == "concat" and config.model_type not in OWN_MODEL_TYPES
+    was = copy.deepcopy(config)
+    is_concat = head == "concat" and config.model_type not in HAVE_CONCAT_HEADS
     if not is_concat:
         _set_labels(config, scheme)
     config.get_text_config().pad_token_id = tokenizer.pad_token_id
     scale_dropout(config, dropout_multiplier)
+    generator = torch.random.get_rng_state()
     model, report = load_weights(
         AutoModel if is_concat else AutoModelForSequenceClassification,
         encoder, config=config, ignore_mismatched_sizes=True,
     )  # fmt: skip
     refuse_random_weights(encoder, model.base_model, report)
     if is_concat:
-        if model.config.is_encoder_decoder:
-            raise ModelError(
-                f'{encoder} has an encoder and a decoder; head = "concat" is for models with only '
-                "one of them"
-            )
-        config = ConcatPooledConfig(encoder=model.config)
-        config.head_dropout = min(config.head_dropout * dropout_multiplier, 1.0)
-        _set_labels(config, scheme)
-        model = ConcatPooledForSequenceClassification(config, model)
-    extend_embedding(model, tokenizer)
+        model = _concat_pooled(encoder, model, scheme, dropout_multiplier)
+    extend_embedding(encoder, model, tokenizer)
     prepare_tokenizer(tokenizer, model)
-    return model
+    if note := unused_rows(encoder, model, tokenizer):
+        say(note)
+    if not has_task_head(was):
+        return model
+    inputs = tokenize(tokenizer, ["Which layer is the last?"], 16).batch([0])
+    reason = 'head = "concat" needs a new one' if is_concat else why_new(was, scheme, model, report)
+    if reason is None and not reorder(model, was, scheme, inputs):
+        reason = "its outputs cannot be put in the order of these labels"
+    if reason is None:
+        say(f"{encoder} has a classification head for the same labels, which is kept")
+        return model
+    say(f"the head of {encoder} is not used, training starts with a new one: {reason}")
+    if is_concat:
+        return model
+    torch.random.set_rng_state(generator)
+    return with_new_head(model, report)
+
+
+def _concat_pooled(encoder: str, bare: Any, scheme: LabelScheme, dropout_multiplier: float) -> Any:
+    """A bare encoder with concat pooling and a new head."""
+    from finetext.encoders.heads import ConcatPooledConfig, ConcatPooledForSequenceClassification
+
+    if bare.config.is_encoder_decoder:
+        raise ModelError(
+            f'{encoder} has an encoder and a decoder; head = "concat" is for models with only '
+            "one of them"
+        )
+    config = ConcatPooledConfig(encoder=bare.config)
+    config.head_dropout = min(config.head_dropout * dropout_multiplier, 1.0)
+    _set_labels(config, scheme)
+    return ConcatPooledForSequenceClassification(config, bare)
 
 
 def _set_labels(config: Any, scheme: LabelScheme) -> None:
@@ -124,7 +158,7 @@ def load_encoder(encoder: str, tokenizer: Any) -> Any:
         torch.manual_seed(0)
         model, report = load_weights(AutoModel, encoder)
     refuse_random_weights(encoder, model, report)
-    extend_embedding(model, tokenizer)
+    extend_embedding(encoder, model, tokenizer)
     prepare_tokenizer(tokenizer, model.eval())
     return model
 
@@ -168,17 +202,6 @@ def refuse_random_weights(encoder: str, base: Any, report: dict[str, Any]) -> No
         )
 
 
-def extend_embedding(model: Any, tokenizer: Any) -> None:
-    """Give tokens that were added to the tokenizer an embedding of zeros."""
-    import torch
-
-    known = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > known:
-        with torch.no_grad():
-            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-            model.get_input_embeddings().weight[known:] = 0
-
-
 def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
     """Set the padding side and the inputs of a tokenizer to suit a model in evaluation mode."""
     # On the left, a head that reads the first token, and positions counted from the left, as in
@@ -207,8 +230,6 @@ def _set_saved(tokenizer: Any, name: str, value: str | list[str]) -> None:
 def _uses_types(bare: Any, tokenizer: Any) -> bool:
     """Whether types other than 0 occur, or the output is the same with and without zeros."""
     import torch
-
-    from finetext.training.tokens import tokenize
 
     if TOKEN_TYPES not in inspect.signature(bare.forward).parameters:
         return False

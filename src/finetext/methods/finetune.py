@@ -39,6 +39,7 @@ from finetext.encoders.load import (
     restore_dropout,
 )
 from finetext.encoders.scratch import initialized
+from finetext.encoders.vocabulary import check_vocabulary, record_vocabulary
 from finetext.training.batches import resampled
 from finetext.training.classification import (
     ClassificationTask,
@@ -209,7 +210,7 @@ class Finetune(Method):
                 task = task.with_tables(tables)
                 choice = train_model(model, task, self, stages, context)
         model.eval()
-        return replace(classifier, trained_with=asdict(choice))
+        return replace(classifier, trained_with={**classifier.trained_with, **asdict(choice)})
 
     @contextmanager
     def begun(self, train: Dataset, context: FitContext) -> Iterator[TransformerClassifier]:
@@ -256,17 +257,21 @@ class Finetune(Method):
 
         assert train.scheme is not None
         tokenizer = load_tokenizer(encoder)
+        notes: list[str] = []
         model = load_for_classification(
-            encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head
+            encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head, notes.append
         )
+        for note in notes:
+            context.say(f"finetune: {note}")
         model = model.to(choose_device(context.device))
         length = longest_input(encoder, self.max_length)
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
         texts = [train.texts[row] for row in measured]
         standardize(model, lambda: predict_logits(model, tokenize(tokenizer, texts, length)))
         return TransformerClassifier(
-            train.scheme, Decision(), model, tokenizer, length, self.precision
-        )
+            train.scheme, Decision(), model, tokenizer, length, self.precision,
+            {"notes": notes} if notes else {},
+        )  # fmt: skip
 
     def stages_for(self, rows: int, config: Any) -> list[Stage]:
         """Return the stages of a training on this many rows."""
@@ -338,6 +343,7 @@ class TransformerClassifier(Classifier):
     def save_weights(self, folder: Path) -> None:
         """Write the layout of transformers, so that `pipeline` loads the folder."""
         self.tokenizer.model_max_length = self.max_length
+        record_vocabulary(self.model, self.tokenizer)
         with quiet():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
@@ -349,6 +355,7 @@ class TransformerClassifier(Classifier):
         """Read a folder in the layout of transformers."""
         tokenizer = load_tokenizer(str(folder))
         model = load_classifier(str(folder), scheme).eval()
+        check_vocabulary(str(folder), model, tokenizer)
         prepare_tokenizer(tokenizer, model)
         length = int(tokenizer.model_max_length)
         return cls(scheme, decision, model.to(choose_device(device)), tokenizer, length)

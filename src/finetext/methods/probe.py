@@ -19,6 +19,7 @@ from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import is_random
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
 from finetext.encoders.states import FrozenEncoder
+from finetext.encoders.vocabulary import record_vocabulary
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.training.precision import choose_device
 
@@ -99,6 +100,7 @@ class ProbeClassifier(Classifier):
 
     def save_weights(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
+        record_vocabulary(self.encoder.model, self.encoder.tokenizer)
         with quiet():
             self.encoder.model.save_pretrained(folder / "encoder")
             self.encoder.tokenizer.save_pretrained(folder / "encoder")

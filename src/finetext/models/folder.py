@@ -201,6 +201,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     """Return a text classifier of transformers; raises a ModelError, also for any pickle."""
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
+    from finetext.encoders.vocabulary import check_vocabulary
     from finetext.methods.finetune import TransformerClassifier
     from finetext.training.precision import choose_device
 
@@ -209,8 +210,10 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
         raise ModelError(f"{folder} {NO_WEIGHTS}")
     scheme = scheme_of(folder)
     place = str(folder.absolute())
-    model = load_classifier(place, scheme).to(choose_device(device)).eval()
-    return TransformerClassifier(scheme, AS_LIKELY, model, load_tokenizer(place), context_of(place))
+    model, tokenizer = load_classifier(place, scheme).eval(), load_tokenizer(place)
+    check_vocabulary(place, model, tokenizer)
+    model = model.to(choose_device(device))
+    return TransformerClassifier(scheme, AS_LIKELY, model, tokenizer, context_of(place))
 
 
 def scheme_of(folder: Path) -> LabelScheme:
