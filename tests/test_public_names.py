@@ -39,6 +39,7 @@ NAMES = {
     "Splits",
     "Stage",
     "Tfidf",
+    "Trainer",
     "__version__",
     "adapt",
     "apply_labels",

@@ -48,6 +48,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.pipeline": ("train",),
     "runs.recipe": ("Recipe",),
     "runs.run": ("Run", "load", "open_predicted"),
+    "runs.trainer": ("Trainer",),
     "serving.server": ("serve",),
     "training.plan": ("Stage",),
 }

@@ -33,6 +33,7 @@ from finetext.runs.learning_curve import CurveSettings, learning_curve
 from finetext.runs.pipeline import train
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run, load, open_predicted
+from finetext.runs.trainer import Trainer
 from finetext.serving.server import serve
 from finetext.training.plan import Stage
 
@@ -63,6 +64,7 @@ __all__ = [
     "Splits",
     "Stage",
     "Tfidf",
+    "Trainer",
     "__version__",
     "adapt",
     "apply_labels",

@@ -254,9 +254,14 @@ def restore_dropout(model: Any, encoder: str) -> None:
     was_wrapped = isinstance(original, ConcatPooledConfig)
     if isinstance(model.config, ConcatPooledConfig) and not was_wrapped:
         original = ConcatPooledConfig(encoder=original)
-    for config, before in zip(_nested(model.config), _nested(original), strict=True):
+    copy_dropouts(original, model.config)
+
+
+def copy_dropouts(source: Any, config: Any) -> None:
+    """Set the dropout probabilities of a configuration to those of another of its kind."""
+    for part, before in zip(_nested(config), _nested(source), strict=True):
         for name, value in dropouts(before).items():
-            setattr(config, name, value)
+            setattr(part, name, value)
 
 
 def scale_dropout(config: Any, multiplier: float) -> None:

@@ -121,7 +121,7 @@ def adapt(
     settings = checked(settings or Adaptation())
     checkpoints = Checkpoints(Path(out), every_seconds=checkpoint_seconds)
     context = FitContext(seed, device, checkpoints=checkpoints, trackers=track)
-    make = partial(_loaded, settings)
+    make = partial(starting_model, settings)
     return make_from(corpus, read, make, settings, context, resume=resume, listener=listener)
 
 
@@ -130,7 +130,7 @@ def adapt_to(
 ) -> Adapted:
     """Adapt an encoder to a corpus that was read; see `adapt`."""
     settings = checked(settings)
-    return make_encoder(out, partial(_loaded, settings), corpus, settings, context, resume)
+    return make_encoder(out, partial(starting_model, settings), corpus, settings, context, resume)
 
 
 def checked(settings: Adaptation) -> Adaptation:
@@ -142,7 +142,7 @@ def checked(settings: Adaptation) -> Adaptation:
     return settings
 
 
-def _loaded(
+def starting_model(
     settings: Adaptation, corpus: Corpus, place: Workplace, context: FitContext
 ) -> LanguageModel:
     """Return the model to start from."""

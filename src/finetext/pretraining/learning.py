@@ -152,7 +152,7 @@ def make_encoder(
     """Train a language model and write its folder, whole or not at all; or resume or return it."""
     import torch
 
-    asked = _asked(asdict(settings), corpus.described(), context.seed)  # type: ignore[call-overload]
+    asked = asked_of(settings, corpus, context.seed)
     if resume and is_finished(out):
         origin = read_origin(out)
         if origin is None:
@@ -180,25 +180,52 @@ def make_encoder(
             if is_final and not (place.state / CHECKPOINT).is_dir():
                 shutil.rmtree(place.state, ignore_errors=True)  # nothing to resume
             raise
-        origin = Origin(
-            kind=language.kind,
-            base=language.base,
-            corpus=corpus.described() | {"tokens": tokens},
-            seconds=attempts.seconds,
-            before=before,
-            after=after,
-            settings=asdict(settings),  # type: ignore[call-overload]
-            chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
-            seed=context.seed,
-            versions={name: version(name) for name in PACKAGES},
-            head_is_fresh=language.head_is_fresh,
-        )
-        with place.result() as folder:
-            language.model.to("cpu")
-            save_language_model(language.model, language.tokenizer, folder, language.base)
-            write_corpus_hashes(folder, corpus.texts)
-            write_origin(folder, origin)
-    return Adapted(out, origin)
+        learned = Learned(before, after, tokens, attempts.seconds)
+        return write_encoder(place, language, corpus, settings, learned)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Figures on held-out text before and after, tokens of an epoch, and seconds of training."""
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    tokens: int
+    seconds: float
+
+
+def write_encoder(
+    place: Workplace,
+    language: LanguageModel,
+    corpus: Corpus,
+    settings: LanguageSettings,
+    learned: Learned,
+) -> Adapted:
+    """Write the folder of a trained language model with the record of how it was made."""
+    origin = Origin(
+        kind=language.kind,
+        base=language.base,
+        corpus=corpus.described() | {"tokens": learned.tokens},
+        seconds=learned.seconds,
+        before=learned.before,
+        after=learned.after,
+        settings=asdict(settings),  # type: ignore[call-overload]
+        chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
+        seed=place.begun()["asked"]["seed"],
+        versions={name: version(name) for name in PACKAGES},
+        head_is_fresh=language.head_is_fresh,
+    )
+    with place.result() as folder:
+        language.model.to("cpu")
+        save_language_model(language.model, language.tokenizer, folder, language.base)
+        write_corpus_hashes(folder, corpus.texts)
+        write_origin(folder, origin)
+    return Adapted(place.folder, origin)
+
+
+def asked_of(settings: LanguageSettings, corpus: Corpus, seed: int) -> dict[str, Any]:
+    """Return what determines an encoder made from a corpus, in the types of JSON."""
+    return _asked(asdict(settings), corpus.described(), seed)  # type: ignore[call-overload]
 
 
 def _asked(settings: Mapping[str, Any], corpus: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -219,7 +246,7 @@ def _learn(
     from finetext.training.loop import train_model
 
     model, name, rate = language.model, language.name, language.learning_rate
-    task, tokens = _task(language, corpus, settings, context)
+    task, tokens = task_of(language, corpus, settings, context)
     parameters = sum(of.numel() for of in model.parameters())
     head = ", its head fresh" if language.head_is_fresh else ""
     context.say(
@@ -227,10 +254,6 @@ def _learn(
         f"{parameters / 1e6:.1f} M parameters; {tokens:,} tokens, "
         f"{counted(settings.epochs, 'epoch')}, learning rate {rate:.2g}, {model.device.type}"
     )
-
-    def figures() -> dict[str, float]:
-        found = task.evaluate(model.eval()).figures
-        return {figure.removeprefix("validation "): of for figure, of in found.items()}
 
     def tell(when: str, found: Mapping[str, float]) -> None:
         context.say(
@@ -240,16 +263,22 @@ def _learn(
 
     before: dict[str, float] | None = place.begun()["facts"].get("before")
     if before is None:
-        before = figures()
+        before = figures_of(task, model)
         place.remember("before", before)
     tell("before", before)
     train_model(model, task, settings, [Stage(settings.epochs, rate)], context)
-    after = figures()
+    after = figures_of(task, model)
     tell("after", after)
     return before, after, tokens
 
 
-def _task(
+def figures_of(task: Task, model: Any) -> dict[str, float]:
+    """Return loss, accuracy and perplexity on held-out text."""
+    found = task.evaluate(model.eval()).figures
+    return {figure.removeprefix("validation "): of for figure, of in found.items()}
+
+
+def task_of(
     language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
 ) -> tuple[Task, int]:
     """Return the task of a model on a corpus, and the tokens of an epoch."""

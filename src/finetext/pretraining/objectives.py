@@ -199,7 +199,7 @@ class StreamTask:
         seed: int = 0,
         name: str = "adapt",
     ) -> None:
-        """Plan the windows of all epochs; raises a DataError if the texts are too short."""
+        """Plan the windows of the epochs; raises a DataError if the texts are too short."""
         self.name = name
         self.documents, self.held_out = documents, held_out
         self.bptt, self.shuffle, self.seed = bptt, shuffle, seed
@@ -208,10 +208,7 @@ class StreamTask:
             raise DataError("the corpus has too few words for a language model")
         self.streams = max(1, min(streams, tokens // (WINDOWS_A_STREAM * bptt)))
         self._length = tokens // self.streams
-        windows = [self._windows(epoch) for epoch in range(epochs)]
-        self._first = np.cumsum([0, *map(len, windows)])
-        self._sizes = np.concatenate(windows)
-        self._starts = np.concatenate([np.cumsum(sizes) - sizes for sizes in windows])
+        self._plan_windows(epochs)
         self._read: tuple[int, Any] = (-1, None)
         self._window: Any
         self._left: list[Any]
@@ -224,6 +221,8 @@ class StreamTask:
 
     def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
         """Return the windows of an epoch in order, all streams of one in each step."""
+        if epoch + 1 >= len(self._first):
+            self._plan_windows(epoch + 1)
         first, end = self._first[epoch], self._first[epoch + 1]
         return [np.arange(self.streams) + window * self.streams for window in range(first, end)]
 
@@ -310,6 +309,13 @@ class StreamTask:
 
         self._window = tensors.get("window", torch.full((self.streams,), -2))
         self._left = [tensors[f"left/{number}"] for number in range(len(tensors) - 1)]
+
+    def _plan_windows(self, epochs: int) -> None:
+        """Plan the windows of that many epochs; those of an epoch are always the same."""
+        windows = [self._windows(epoch) for epoch in range(epochs)]
+        self._first = np.cumsum([0, *map(len, windows)])
+        self._sizes = np.concatenate(windows)
+        self._starts = np.concatenate([np.cumsum(sizes) - sizes for sizes in windows])
 
     def _windows(self, epoch: int) -> Integers:
         """Return the lengths of the windows of an epoch."""

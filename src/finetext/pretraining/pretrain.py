@@ -141,7 +141,7 @@ def pretrain(
     settings = checked(settings or Pretraining())
     checkpoints = Checkpoints(Path(out), every_seconds=checkpoint_seconds)
     context = FitContext(seed, device, checkpoints=checkpoints, trackers=track)
-    make = partial(_begun, settings)
+    make = partial(starting_model, settings)
     return make_from(corpus, read, make, settings, context, resume=resume, listener=listener)
 
 
@@ -177,7 +177,7 @@ def usual_rate(sizes: Preset) -> float:
     return learning_rate_for(USUAL_RATE, sizes.width)
 
 
-def _begun(
+def starting_model(
     settings: Pretraining, corpus: Corpus, place: Workplace, context: FitContext
 ) -> LanguageModel:
     """Return the model with random weights, and its tokenizer, trained once."""

@@ -25,6 +25,8 @@ from finetext.training.precision import Choice
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"
 CHOICE: Final = "choice.json"
+TITLES: Final = {"data": "data set"}
+"""What messages call the parts of an identity whose names say too little."""
 LARGEST_SHARE_OF_TIME: Final = 0.02
 """Share of the training time that writing checkpoints may take."""
 
@@ -170,7 +172,7 @@ class CheckpointFile:
             raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error!r}") from None
         for name, value in self._identity.items():
             if identity.get(name) != value:
-                title, there = name.replace("_", " "), identity.get(name)
+                title, there = TITLES.get(name, name.replace("_", " ")), identity.get(name)
                 shown = "" if name in ("data", "encoder") else f" ({there}, now {value})"
                 raise ModelError(
                     f"the checkpoint {path} was made with another {title}{shown}; resume with what "

@@ -44,20 +44,23 @@ def train_model(
     """
     plan = make_plan(task, stages, settings, context.seed)
     with Training.start(model, task, plan, make_accelerator(context), context) as training:
-        while True:
-            try:
-                _train(training, task, settings)
-                break
-            except Diverged as reason:
-                training.restart(str(reason))
-            except KeyboardInterrupt:
-                if context.checkpoints is not None:
-                    context.say("stopping; a checkpoint is written")
-                training.save()
-                raise
+        run_plan(training, task, settings)
         if training.best.weights:
             training.optimizer.load_weights(training.best.weights)
         return training.choice
+
+
+def run_plan(training: Training, task: Task, settings: Hyperparameters) -> None:
+    """Make all steps of the plan that are left, in the body of `training.running`."""
+    while True:
+        try:
+            _train(training, task, settings)
+            return
+        except Diverged as reason:
+            training.restart(str(reason))
+        except KeyboardInterrupt:
+            training.stopped()
+            raise
 
 
 def _train(training: Training, task: Task, settings: Hyperparameters) -> None:

@@ -49,8 +49,9 @@ def find_learning_rate(
     lowest: float = 1e-7,
     highest: float = 1.0,
     steps: int = 100,
+    groups: int | None = None,
 ) -> RateCurve:
-    """Train a few steps at growing learning rates, then restore the model.
+    """Train a few steps of the top layer groups at growing rates, then restore the model.
 
     The learning rate grows by a constant factor per step (Smith 2017, "Cyclical learning rates for
     training neural networks", section 3.3), until the loss is four times the lowest one, or not
@@ -61,7 +62,7 @@ def find_learning_rate(
     epochs = (task.batches(settings.batch_size, context.seed, epoch) for epoch in count())
     batches = list(islice(chain.from_iterable(epochs), steps))
     schedule = exponential(lowest / highest)
-    plan = Plan(task.name, [batches], [Stage(1, highest)], schedule, settings)
+    plan = Plan(task.name, [batches], [Stage(1, highest, groups)], schedule, settings)
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0

@@ -52,7 +52,10 @@ def check_installed(trackers: Iterable[str]) -> None:
 
 
 class Record:
-    """Where a training stands, and its log: a line at least every 5 seconds, and for each event."""
+    """Where a training stands, and its log: a line at least every 5 seconds, and for each event.
+
+    `lines` are those logged in this process, as dictionaries.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Record:
         self.step = 0
         self.evaluated_at = 0
         self.collapse = ""
+        self.lines: list[dict[str, Any]] = []
         self._reported_failure = False
         self._name = name
         self.set_plan(steps, total_rows)
@@ -163,6 +167,11 @@ class Record:
         self._rows, self._loss = rows, math.nan
         self._restart_clock()
 
+    def go_to_end(self) -> None:
+        """Skip the steps that are left, as after stopping early."""
+        if self.step < self.steps:
+            self.go_back(self.steps, self._total_rows)
+
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs, as JSON values."""
         return {name: getattr(self, attribute) for name, attribute in SAVED.items()}
@@ -180,12 +189,13 @@ class Record:
         self._last_step = time.monotonic()
 
     def _write(self, line: Mapping[str, Any]) -> None:
+        kept: dict[str, Any] = finite({"step": self.step, **line})
+        self.lines.append(kept)
         if self._context.log is None:
             return
-        line = finite({"step": self.step, **line})
         try:
             with self._context.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
+                file.write(json.dumps(kept, allow_nan=False) + "\n")
         except OSError as error:
             if not self._reported_failure:
                 self._context.say(f"{self._context.log} cannot be written: {error}")

@@ -95,11 +95,12 @@ class Training:
 
     @classmethod
     def begin(
-        cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext
-    ) -> Self:
-        """Return a training whose steps are made in the body of `running`."""
+        cls, model: Any, task: Task, plan: Plan, accelerator: Any, context: FitContext,
+        snapshot: Snapshot | None = None,
+    ) -> Self:  # fmt: skip
+        """Return a training whose steps are made in the body of `running`; maybe at a snapshot."""
         model.to(accelerator.device)
-        file = snapshot = None
+        file = None
         if context.checkpoints is not None:
             rest = {"seed": context.seed, "metric": context.metric, "encoder": fingerprint(model)}
             file = CheckpointFile(context.checkpoints, plan.identity() | rest)
@@ -211,6 +212,12 @@ class Training:
         self.optimizer.load_weights(best.weights if best.is_good else self._first_weights)
         record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.warn(f"{reason}; restarted from step {step} in fp32 with a tenth of the learning rate")
+
+    def stopped(self) -> None:
+        """Write a checkpoint of a training that is interrupted."""
+        if self._file is not None:
+            self._context.say("stopping; a checkpoint is written")
+        self.save()
 
     def save(self, only_if_due: bool = False) -> None:
         """Write a checkpoint after the first step of a sound training; warn if that fails."""

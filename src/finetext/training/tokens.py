@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -123,35 +124,59 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@contextmanager
-def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list[TokenTable]]:
-    """Reduce the embedding of a model to the tokens of the tables; yield these with new ids."""
-    import torch
+class ReducedVocabulary:
+    """The embedding of a model reduced to the tokens of some tables, which get new ids.
 
-    whole = model.get_input_embeddings()
-    used = _used_ids(model, tables)
-    modules = [of for of in model.modules() if getattr(of, "weight", None) is whole.weight]
-    is_plain_table = type(whole) is torch.nn.Embedding and len(modules) == 1
-    if not is_plain_table or len(used) >= whole.num_embeddings:
-        yield list(tables)
-        return
-    new_ids = np.zeros(whole.num_embeddings, dtype=np.int32)
-    new_ids[used] = np.arange(len(used))
-    rows = torch.from_numpy(used).to(whole.weight.device)
-    size = (len(used), whole.embedding_dim, whole.padding_idx)
-    reduced = torch.nn.Embedding(*size, device="meta")  # draws no random numbers
-    reduced.weight = torch.nn.Parameter(whole.weight.detach()[rows], whole.weight.requires_grad)
-    model.set_input_embeddings(reduced)
-    try:
+    A model whose embedding is shared with another layer, or holds no others, stays as it is.
+    """
+
+    def __init__(self, model: Any, tables: Sequence[TokenTable]) -> None:
+        """Reduce the embedding of the model; `tables` are the same with new ids."""
+        import torch
+
+        self.tables = list(tables)
+        self._model, self._whole, self._rows = model, None, None
+        whole = model.get_input_embeddings()
+        used = _used_ids(model, tables)
+        modules = [of for of in model.modules() if getattr(of, "weight", None) is whole.weight]
+        is_plain_table = type(whole) is torch.nn.Embedding and len(modules) == 1
+        if not is_plain_table or len(used) >= whole.num_embeddings:
+            return
+        new_ids = np.zeros(whole.num_embeddings, dtype=np.int32)
+        new_ids[used] = np.arange(len(used))
+        self._whole, self._rows = whole, torch.from_numpy(used).to(whole.weight.device)
+        size = (len(used), whole.embedding_dim, whole.padding_idx)
+        reduced = torch.nn.Embedding(*size, device="meta")  # draws no random numbers
+        weight = whole.weight.detach()[self._rows]
+        reduced.weight = torch.nn.Parameter(weight, whole.weight.requires_grad)
+        model.set_input_embeddings(reduced)
         paddings = [(int(new_ids[table.padding[0]]), *table.padding[1:]) for table in tables]
-        yield [
+        self.tables = [
             replace(table, ids=new_ids[table.ids], padding=padding)
             for table, padding in zip(tables, paddings, strict=True)
         ]
-    finally:
+
+    def restore(self, model: Any) -> None:
+        """Give the model, or a copy of it, its whole embedding back, with what was learned."""
+        import torch
+
+        if self._whole is None:
+            return
+        whole = self._whole if model is self._model else copy.deepcopy(self._whole)
+        reduced = model.get_input_embeddings()
         with torch.no_grad():
-            whole.weight[rows] = reduced.weight.detach().to(whole.weight)
+            whole.weight[self._rows] = reduced.weight.detach().to(whole.weight)
         model.set_input_embeddings(whole)
+
+
+@contextmanager
+def vocabulary_in_use(model: Any, tables: Sequence[TokenTable]) -> Iterator[list[TokenTable]]:
+    """Reduce the embedding of a model to the tokens of the tables; yield these with new ids."""
+    vocabulary = ReducedVocabulary(model, tables)
+    try:
+        yield vocabulary.tables
+    finally:
+        vocabulary.restore(model)
 
 
 def _used_ids(model: Any, tables: Sequence[TokenTable]) -> Integers:

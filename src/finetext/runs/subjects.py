@@ -1,0 +1,211 @@
+"""What a `Trainer` trains: the model, task and data of a classifier or of a language model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
+
+from finetext.core.contracts import FitContext
+from finetext.core.errors import RecipeError
+from finetext.core.types import Splits
+from finetext.encoders.load import copy_dropouts, scale_dropout
+from finetext.evaluation.metrics import metric_for
+from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.pretraining import adapt, pretrain
+from finetext.pretraining.adapt import Adaptation
+from finetext.pretraining.corpus import Corpus, read_corpus
+from finetext.pretraining.folder import Workplace, workplace
+from finetext.pretraining.learning import (
+    Adapted,
+    LanguageModel,
+    Learned,
+    asked_of,
+    figures_of,
+    task_of,
+    write_encoder,
+)
+from finetext.pretraining.pretrain import Pretraining
+from finetext.runs.recipe import Recipe
+from finetext.runs.resolve import check_possible
+from finetext.training.checkpoint import random_states
+from finetext.training.plan import Hyperparameters, Task
+from finetext.training.precision import choose_device
+from finetext.training.tokens import ReducedVocabulary
+
+if TYPE_CHECKING:
+    from finetext.training.classification import ClassificationTask
+
+Trainable = Finetune | Adaptation | Pretraining
+
+
+class Subject(Protocol):
+    """What is trained, in place, from the random states after making it."""
+
+    @property
+    def model(self) -> Any:
+        """The model in fp32, on its device."""
+
+    @property
+    def task(self) -> Task:
+        """The task of the training loop."""
+
+    @property
+    def settings(self) -> Hyperparameters:
+        """The method, checked."""
+
+    @property
+    def random(self) -> Mapping[str, Any]:
+        """The states of the random generators before the first step."""
+
+    @property
+    def usual_rate(self) -> Any:
+        """The learning rate of a stage that names none."""
+
+    @property
+    def data(self) -> str:
+        """Hash of the rows."""
+
+
+def begin(method: Trainable, data: Any, context: FitContext) -> Subject:
+    """Load the model of a method and prepare its data; see `finetext.Trainer` for the errors."""
+    if isinstance(method, Finetune):
+        return Classification.begin(method, data, context)
+    if isinstance(method, Adaptation | Pretraining):
+        return Language.begin(method, data, context)
+    raise RecipeError(
+        f"a Trainer trains in steps what is a Finetune, an Adaptation or a Pretraining, not "
+        f"{getattr(method, 'name', method)!r}; use finetext.fit or finetext.train"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """The fine-tuning of a classifier; `config` has the dropout of the finished model."""
+
+    settings: Finetune
+    splits: Splits
+    task: ClassificationTask
+    classifier: TransformerClassifier
+    vocabulary: ReducedVocabulary
+    config: Any
+    random: Mapping[str, Any]
+
+    @classmethod
+    def begin(cls, method: Finetune, splits: Any, context: FitContext) -> Classification:
+        """Return the encoder with its new head."""
+        if not isinstance(splits, Splits):
+            raise RecipeError(
+                f"a Trainer of {method.name} takes the splits of labeled data, not "
+                f"{type(splits).__name__}; make them: finetext.split(finetext.read(DATA))"
+            )
+        recipe = Recipe(
+            methods={"finetune": method}, seed=context.seed, device=context.device,
+            metric=context.metric,
+        )  # fmt: skip
+        check_possible(recipe, splits.scheme)
+        metric_for(context.metric, splits.scheme)
+        checked = recipe.methods["finetune"]
+        assert isinstance(checked, Finetune)
+        train = checked.resampled(splits.train, context.seed)
+        with checked.begun(train, context) as classifier:
+            model = classifier.model
+            task = checked.task(classifier, train, splits.validation, context)
+            vocabulary = ReducedVocabulary(model, task.tables)
+            random = random_states(model.device)
+        whole = copy.deepcopy(model.config)
+        scale_dropout(model.config, checked.dropout_multiplier)
+        task = task.with_tables(vocabulary.tables)
+        return cls(checked, splits, task, classifier, vocabulary, whole, random)
+
+    @property
+    def model(self) -> Any:
+        """See `Subject.model`; its embedding is reduced to the tokens that occur."""
+        return self.classifier.model
+
+    @property
+    def usual_rate(self) -> Any:
+        """See `Subject.usual_rate`."""
+        plain = replace(self.settings, stages=None, unfreeze="none")
+        return plain.stages_for(len(self.task.targets), self.model.config)[-1].learning_rate
+
+    @property
+    def data(self) -> str:
+        """See `Subject.data`; test rows are not read."""
+        return f"{self.splits.train.content_hash} {self.splits.validation.content_hash}"
+
+    def finished(self, model: Any, trained_with: Mapping[str, Any]) -> TransformerClassifier:
+        """Return the classifier of a copy of the model after training."""
+        self.vocabulary.restore(model)
+        copy_dropouts(self.config, model.config)
+        return replace(self.classifier, model=model.eval(), trained_with=trained_with)
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """The training of a language model on a corpus."""
+
+    settings: Adaptation | Pretraining
+    corpus: Corpus
+    task: Task
+    language: LanguageModel
+    tokens: int
+    seed: int
+    random: Mapping[str, Any]
+
+    @classmethod
+    def begin(cls, method: Adaptation | Pretraining, source: Any, context: FitContext) -> Language:
+        """Return the language model to start from."""
+        import torch
+
+        device = choose_device(context.device)
+        settings = (
+            adapt.checked(method) if isinstance(method, Adaptation) else pretrain.checked(method)
+        )
+        corpus = source if isinstance(source, Corpus) else read_corpus(source, None, context.seed)
+        context.say(corpus.summary())
+        for finding in corpus.findings:
+            context.find(finding)
+        devices = range(torch.cuda.device_count())
+        with TemporaryDirectory() as folder, torch.random.fork_rng(devices=devices):
+            torch.manual_seed(context.seed)
+            place = Workplace(Path(folder), Path(folder))
+            if isinstance(settings, Adaptation):
+                language = adapt.starting_model(settings, corpus, place, context)
+            else:
+                language = pretrain.starting_model(settings, corpus, place, context)
+            language.model.to(device)
+            task, tokens = task_of(language, corpus, settings, context)
+            random = random_states(device)
+        return cls(settings, corpus, task, language, tokens, context.seed, random)
+
+    @property
+    def model(self) -> Any:
+        """See `Subject.model`."""
+        return self.language.model
+
+    @property
+    def usual_rate(self) -> Any:
+        """See `Subject.usual_rate`."""
+        return self.language.learning_rate
+
+    @property
+    def data(self) -> str:
+        """See `Subject.data`."""
+        return self.corpus.content_hash
+
+    def figures(self, model: Any) -> dict[str, float]:
+        """Return loss, accuracy and perplexity on held-out text."""
+        return figures_of(self.task, model)
+
+    def write(
+        self, model: Any, folder: Path, before: Mapping[str, float], seconds: float
+    ) -> Adapted:
+        """Write a copy of the model after training as an encoder folder."""
+        learned = Learned(before, self.figures(model), self.tokens, seconds)
+        language = replace(self.language, model=model)
+        with workplace(folder, False, asked_of(self.settings, self.corpus, self.seed)) as place:
+            return write_encoder(place, language, self.corpus, self.settings, learned)

@@ -1,0 +1,393 @@
+"""`Trainer`: the one training loop, opened between its stages."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, Literal, final
+
+import torch
+
+from finetext.core.console import heard
+from finetext.core.contracts import Checkpoints, Classifier, FitContext, Listener, predict
+from finetext.core.environment import cache_folder
+from finetext.core.errors import RecipeError, RunError, UnknownNameError
+from finetext.core.settings import made
+from finetext.core.types import Predictions, Score
+from finetext.evaluation.calibration import calibrated
+from finetext.evaluation.intervals import evaluate
+from finetext.pretraining.learning import Adapted
+from finetext.report.history import History
+from finetext.runs.fit import RangeTest
+from finetext.runs.subjects import Classification, Language, Subject, Trainable, begin
+from finetext.training.checkpoint import (
+    CheckpointFile,
+    Snapshot,
+    fingerprint,
+    random_states,
+    set_random_states,
+)
+from finetext.training.loop import run_plan
+from finetext.training.optimizer import layer_groups
+from finetext.training.plan import ScheduleName, Stage, make_plan
+from finetext.training.rate_finder import RateCurve, find_learning_rate
+from finetext.training.state import Training, make_accelerator
+
+Weights = Literal["best", "last"]
+FOLDER: Final = "runs/trainer"
+_NAME: Final = re.compile(r"\w[\w.-]*")
+
+
+@final
+class Trainer:
+    """Train stage by stage, with a look at validation rows between the stages.
+
+        splits = finetext.split(finetext.read("reviews.csv"))
+        trainer = finetext.Trainer(finetext.Finetune(discriminative=2.6), splits)
+        trainer.find_lr().suggestion
+        trainer.fit_stage(1, 2e-2, groups=1)               # the head alone
+        trainer.save("head")
+        trainer.fit_stage(1, (1e-2 / 2.6**4, 1e-2), groups=2)
+        trainer.fit_stage(2, 1e-3)                         # everything
+        classifier = trainer.classifier()
+
+    All stages together are the training of `Finetune(stages=[...])` in one go: the same loop, the
+    same steps, the same weights. A language model is trained the same way, from an `Adaptation` or
+    a `Pretraining` and a corpus, and written with `save_encoder`.
+    """
+
+    def __init__(
+        self,
+        method: Trainable,
+        data: Any,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        metric: str = "macro_f1",
+        folder: str | Path = FOLDER,
+        listener: Listener | None = None,
+    ) -> None:
+        """Load the encoder; nothing is trained or written yet.
+
+        Args:
+            method: `Finetune` for a classifier, `Adaptation` or `Pretraining` for a language model.
+                Epochs and learning rates are those of the stages.
+            data: the splits of `finetext.split`, of which test rows are never read; for a language
+                model anything that `finetext.adapt` takes.
+            seed: seed of every random choice, 0 by default.
+            device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+            metric: the metric that chooses the best weights on validation rows, "macro_f1" by
+                default; a language model goes by its loss.
+            folder: where `save` writes, "runs/trainer" by default.
+            listener: receives progress; by default it is shown on a terminal or in a notebook.
+
+        Raises:
+            RecipeError: the method is not trained in steps, or a setting is invalid.
+            DataError: the data cannot be used.
+            ModelError: the encoder cannot be loaded.
+        """
+        self.folder = Path(folder)
+        self._listener, self._hears = listener, Listener()
+        self._context = FitContext(
+            seed, device, metric, cache_folder(),
+            progress=lambda event: self._hears.progress(event),
+            say=lambda line: self._hears.say(line),
+            find=lambda finding: self._hears.finding(finding),
+        )  # fmt: skip
+        with heard(listener) as self._hears:
+            self._subject: Subject = begin(method, data, self._context)
+        self._random = self._subject.random
+        self._stages: tuple[Stage, ...] = ()
+        self._training: Training | None = None
+        self._before: dict[str, float] = {}
+        self._seconds = 0.0
+        settings = asdict(self._subject.settings)  # type: ignore[call-overload]
+        self._identity = {
+            **{name: str(of) for name, of in settings.items() if name != "precision"},
+            "seed": seed, "metric": metric, "encoder": fingerprint(self._subject.model),
+        }  # fmt: skip
+
+    def fit_stage(
+        self,
+        epochs: int | Stage,
+        learning_rate: float | tuple[float, ...] | None = None,
+        groups: int | None = None,
+        *,
+        schedule: ScheduleName | None = None,
+        warmup_share: float | None = None,
+    ) -> History:
+        """Train a further stage, and evaluate on validation rows after each epoch.
+
+        Args:
+            epochs: passes over the training rows; or a whole `Stage`.
+            learning_rate: see `Stage`; None (the default) is that of the method for this encoder.
+            groups: how many of the top layer groups learn; None (the default) trains all.
+            schedule: see `Stage`.
+            warmup_share: see `Stage`.
+
+        Returns:
+            all evaluations so far.
+
+        Raises:
+            RecipeError: a number is out of range, or the rates do not go with the layer groups.
+            RunError: the stage before was interrupted; see `resume`.
+            ModelError: training diverged.
+        """
+        if isinstance(epochs, Stage):
+            stage = epochs
+        else:
+            rate = self._subject.usual_rate if learning_rate is None else learning_rate
+            rate = tuple(rate) if isinstance(rate, list) else rate
+            stage = Stage(epochs, rate, groups, schedule, warmup_share)
+        stage = made("fit_stage", Stage, asdict(stage))
+        stage.check(len(self.layer_groups))
+        if self._is_unfinished:
+            raise RunError(
+                f"stage {len(self._stages)} was interrupted {self._place}: finish it with "
+                "resume(), or go back with load(NAME)"
+            )
+        stages = (*self._stages, stage)
+        with self._at_work():
+            self._measure_before()
+            self._training = self._with_plan(stages)
+            self._stages = stages
+            self._run()
+        return self.history
+
+    def resume(self) -> History:
+        """Finish the stage that was interrupted, by Ctrl-C or before `save`; return as there."""
+        if self._is_unfinished:
+            with self._at_work():
+                self._run()
+        return self.history
+
+    def find_lr(self, test: RangeTest | None = None, groups: int | None = None) -> RateCurve:
+        """Return the loss over learning rates, from the weights as they are, which it keeps.
+
+        Args:
+            test: range and steps, those of `RangeTest` by default.
+            groups: how many of the top layer groups learn; None (the default) trains all.
+
+        Raises:
+            RecipeError: the range is invalid.
+            ModelError: the loss was not a number from the start.
+        """
+        test = test or RangeTest()
+        test.check()
+        with self._at_work(keep_random=False):
+            torch.manual_seed(self._context.seed)
+            return find_learning_rate(
+                self._copy("last"), copy.copy(self._subject.task), self._subject.settings,
+                self._context, lowest=test.lowest, highest=test.highest, steps=test.steps,
+                groups=groups,
+            )  # fmt: skip
+
+    def classifier(self, weights: Weights = "best", calibrate: bool = True) -> Classifier:
+        """Return a copy of the classifier; training can continue afterward.
+
+        Args:
+            weights: "best" (the default) by the metric on validation rows so far, or "last".
+            calibrate: whether probabilities are calibrated on validation rows, as `fit` does; True
+                by default.
+
+        Raises:
+            RunError: a language model is no classifier.
+        """
+        if not isinstance(self._subject, Classification):
+            raise RunError(
+                "a language model is no classifier; write it with save_encoder(FOLDER), and "
+                "fine-tune that: Finetune(encoder=FOLDER)"
+            )
+        choice = {} if self._training is None else asdict(self._training.choice)
+        found: Classifier = self._subject.finished(self._copy(weights), choice)
+        return calibrated(found, self._subject.splits.validation)[0] if calibrate else found
+
+    def predictions(self, weights: Weights = "best") -> Predictions:
+        """Return the predictions of validation rows, not calibrated; raises as `classifier`."""
+        classifier = self.classifier(weights, calibrate=False)
+        assert isinstance(self._subject, Classification)
+        return predict(classifier, self._subject.splits.validation)
+
+    def scores(self, weights: Weights = "best") -> Mapping[str, Score] | Mapping[str, float]:
+        """Return the metrics on validation rows, with 95% intervals.
+
+        Of a language model they are loss, accuracy and perplexity on held-out text, without.
+        """
+        if isinstance(self._subject, Language):
+            return self._subject.figures(self._copy(weights))
+        return evaluate(self.predictions(weights), self._context.seed)
+
+    def save_encoder(self, folder: str | Path, weights: Weights = "best") -> Adapted:
+        """Write a language model with its vocabulary as an encoder folder for `Finetune`.
+
+        Raises:
+            RunError: this is a classifier, nothing is trained, or the folder cannot be used.
+        """
+        if not isinstance(self._subject, Language):
+            raise RunError("this trains a classifier; write it with classifier().save(FOLDER)")
+        self._refuse_untrained("save_encoder")
+        return self._subject.write(self._copy(weights), Path(folder), self._before, self._seconds)
+
+    def save(self, name: str) -> Path:
+        """Write everything needed to continue from here, in another process too; return where.
+
+        It replaces what was saved under the name, completely or not at all.
+
+        Raises:
+            RunError: nothing is trained yet, or it cannot be written.
+        """
+        training = self._refuse_untrained("save")
+        place, snapshot = self._file(name), training.snapshot()
+        facts = {
+            "stages": [asdict(stage) for stage in self._stages],
+            "lines": training.record.lines,
+            "before": self._before,
+            "seconds": self._seconds,
+        }
+        with self._at_work():
+            try:
+                place.write(
+                    replace(snapshot, facts={**snapshot.facts, **facts}), training.record.step
+                )
+            except OSError as error:
+                raise RunError(f"{self.folder / name} cannot be written: {error}") from None
+        return self.folder / name
+
+    def load(self, name: str) -> Trainer:
+        """Go to what `save` wrote under a name, and return the trainer.
+
+        Raises:
+            UnknownNameError: nothing was saved under that name.
+            ModelError: it is damaged, or of another method, seed, encoder or data.
+        """
+        snapshot = self._file(name).read()
+        if snapshot is None:
+            raise UnknownNameError("saved training", name, self.saved)
+        stages = [made("the saved stages", Stage, of) for of in snapshot.facts["stages"]]
+        with self._at_work():
+            if self._training is not None:
+                self._training.optimizer.release()
+                self._training = None
+            self._training = self._with_plan(tuple(stages), snapshot)
+            self._training.record.lines = list(snapshot.facts["lines"])
+            self._before = dict(snapshot.facts["before"])
+            self._seconds = float(snapshot.facts["seconds"])
+            self._stages = tuple(stages)
+        return self
+
+    @property
+    def saved(self) -> list[str]:
+        """The names under which there is something to load."""
+        return sorted(path.parent.name for path in self.folder.glob("*/latest.safetensors"))
+
+    @property
+    def layer_groups(self) -> list[list[str]]:
+        """The names of the weights of each layer group, bottom first; a list of one is the head."""
+        return layer_groups(self._subject.model)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of the training log, as in the `log.jsonl` of a run."""
+        return [] if self._training is None else list(self._training.record.lines)
+
+    @property
+    def history(self) -> History:
+        """All evaluations so far, with the training loss before each."""
+        if self._training is None:
+            return History()
+        return History.of(self._training.record.lines, self._training.plan)
+
+    def __repr__(self) -> str:
+        where = "untrained" if self._training is None else self._place
+        return f"<Trainer {(self._training and self._training.plan.name) or ''} {where}>"
+
+    @property
+    def _is_unfinished(self) -> bool:
+        """Whether the last stage has steps left."""
+        training = self._training
+        return training is not None and training.record.step < training.record.steps
+
+    @property
+    def _place(self) -> str:
+        assert self._training is not None
+        return f"at step {self._training.record.step:,} of {self._training.record.steps:,}"
+
+    @contextmanager
+    def _at_work(self, keep_random: bool = True) -> Iterator[None]:
+        """Show progress, and use the random generators of this training in the body."""
+        device = self._subject.model.device
+        devices = range(torch.cuda.device_count())
+        with heard(self._listener) as self._hears, torch.random.fork_rng(devices=devices):
+            set_random_states(self._random, device)
+            try:
+                yield
+            finally:
+                if keep_random:
+                    self._random = random_states(device)
+                self._hears = Listener()
+
+    def _with_plan(self, stages: Sequence[Stage], snapshot: Snapshot | None = None) -> Training:
+        """Return the training with a longer plan, or a new one, maybe at a snapshot."""
+        subject, context = self._subject, self._context
+        plan = make_plan(subject.task, stages, subject.settings, context.seed)
+        if self._training is not None:
+            self._training.extend(plan)
+            return self._training
+        accelerator = make_accelerator(context)
+        return Training.begin(subject.model, subject.task, plan, accelerator, context, snapshot)
+
+    def _run(self) -> None:
+        """Make all steps that are left."""
+        training = self._training
+        assert training is not None
+        started = time.perf_counter()
+        try:
+            with training.running():
+                run_plan(training, self._subject.task, self._subject.settings)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped {self._place}; resume() finishes the stage") from None
+        finally:
+            self._seconds += time.perf_counter() - started
+        training.record.go_to_end()
+
+    def _measure_before(self) -> None:
+        """Measure an untrained language model, for the record of its encoder."""
+        if isinstance(self._subject, Language) and self._training is None:
+            self._before = self._subject.figures(self._subject.model)
+
+    def _copy(self, weights: Weights) -> Any:
+        """Return a copy of the model in fp32, with all of its weights unfrozen."""
+        training = self._training
+        if weights not in ("best", "last"):
+            raise RecipeError(f'weights = {weights!r}: use "best" or "last"')
+        model = copy.deepcopy(self._subject.model)
+        if training is not None:
+            is_best = weights == "best" and bool(training.best.weights)
+            values = training.best.weights if is_best else training.optimizer.weights
+            for name, parameter in model.named_parameters():
+                parameter.data = values[name].detach().clone()
+        for parameter in model.parameters():
+            parameter.grad = None
+            parameter.requires_grad_(True)
+        return model
+
+    def _refuse_untrained(self, what: str) -> Training:
+        if self._training is None:
+            raise RunError(f"there is nothing to {what}: train a stage first, with fit_stage")
+        return self._training
+
+    def _file(self, name: str) -> CheckpointFile:
+        """Return the files of a name."""
+        if not _NAME.fullmatch(name):
+            raise RecipeError(
+                f"the name {name!r} consists of letters, digits, '_', '-' and '.', and begins "
+                "with neither '-' nor '.'"
+            )
+        data = hashlib.sha256(self._subject.data.encode()).hexdigest()
+        return CheckpointFile(Checkpoints(self.folder / name, data), self._identity)
