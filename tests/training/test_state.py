@@ -218,7 +218,7 @@ def begun(tmp_path: Path) -> Folder:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"checkpoints": {"data": "other"}}, "another data;"),
+        ({"checkpoints": {"data": "other"}}, "another data set;"),
         ({"settings": {"batch_size": 5}}, r"another batch size \(4, now 5\)"),
         ({"settings": {"weight_decay": 0.1}}, r"another weight decay \(0.0, now 0.1\)"),
         ({"settings": {"evaluate_every": None}}, r"another evaluate every \(2, now None\)"),
