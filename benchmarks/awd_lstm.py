@@ -201,7 +201,7 @@ def adapt(job: common.Job) -> common.Answer:
 
 def write_reviews(job: common.Job) -> common.Answer:
     """Four reviews with one beginning."""
-    return {"texts": generate(job["folder"], PROMPT, words=40, seed=0, count=4)}
+    return {"texts": generate(job["folder"], PROMPT, words=40, seed=0, n=4)}
 
 
 def classify(job: common.Job) -> common.Answer:

@@ -30,6 +30,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "diagnosis.losses": ("find_errors",),
     "diagnosis.slices": ("find_slices",),
     "diagnosis.text_map": ("text_map",),
+    "encoders.convert": ("Converted", "convert"),
+    "encoders.model_table": ("ModelTable",),
     "evaluation.compare": ("compare",),
     "evaluation.intervals": ("confusion", "evaluate", "per_class"),
     "evaluation.several": ("compare_all",),
@@ -37,10 +39,12 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),
     "methods.tfidf": ("Tfidf",),
+    "models": ("models",),
     "models.hub": ("pull",),
     "models.info": ("info",),
     "models.upload": ("push",),
     "pretraining.adapt": ("Adaptation", "adapt"),
+    "pretraining.generate": ("generate",),
     "pretraining.pretrain": ("Pretraining", "pretrain"),
     "runs.export": ("ExportTerms", "Exported", "export"),
     "runs.fit": ("RangeTest", "find_label_errors", "find_lr", "fit"),
@@ -60,8 +64,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'finetext' has no attribute {name!r}")
     value = getattr(import_module(f"finetext.{_PLACES[name]}"), name)
-    globals()[name] = value
-    return value
+    return globals().setdefault(name, value)  # importing `finetext.models` makes it a global
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,8 @@ from finetext.diagnosis.explore import explore
 from finetext.diagnosis.losses import find_errors
 from finetext.diagnosis.slices import find_slices
 from finetext.diagnosis.text_map import text_map
+from finetext.encoders.convert import Converted, convert
+from finetext.encoders.model_table import ModelTable
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.several import compare_all
@@ -22,10 +24,12 @@ from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
+from finetext.models import models
 from finetext.models.hub import pull
 from finetext.models.info import info
 from finetext.models.upload import push
 from finetext.pretraining.adapt import Adaptation, adapt
+from finetext.pretraining.generate import generate
 from finetext.pretraining.pretrain import Pretraining, pretrain
 from finetext.runs.export import Exported, ExportTerms, export
 from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
@@ -40,6 +44,7 @@ from finetext.training.plan import Stage
 __all__ = [
     "Adaptation",
     "Classifier",
+    "Converted",
     "CurveSettings",
     "Dataset",
     "ExportTerms",
@@ -51,6 +56,7 @@ __all__ = [
     "Listener",
     "Majority",
     "Method",
+    "ModelTable",
     "Predictions",
     "Pretraining",
     "Probe",
@@ -73,6 +79,7 @@ __all__ = [
     "compare",
     "compare_all",
     "confusion",
+    "convert",
     "evaluate",
     "explain",
     "explore",
@@ -83,9 +90,11 @@ __all__ = [
     "find_slices",
     "fit",
     "folds",
+    "generate",
     "info",
     "learning_curve",
     "load",
+    "models",
     "open_predicted",
     "per_class",
     "predict",

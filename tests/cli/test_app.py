@@ -234,11 +234,28 @@ def test_without_a_command_help_is_shown(command: Command) -> None:
 
 
 def test_models_are_listed_for_people_and_machines(command: Command) -> None:
-    assert "minilm  sentence-transformers/all-MiniLM-L6-v2" in command("models").out
+    listed = command("models").out
+    assert "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)" in listed
+    assert "random:tiny" in listed
     first = json.loads(command("models", "--json").out)[0]
     assert first["alias"] == "minilm"
     facts = {"description", "parameters", "context", "languages", "tasks", "finetunable"}
     assert facts | {"on_this_machine"} <= set(first)
+
+
+def test_models_are_listed_for_a_task_and_a_language(command: Command) -> None:
+    found = json.loads(command("models", "--task", "zero-shot", "--language", "de", "--json").out)
+    assert [entry["alias"] for entry in found] == ["mdeberta-xnli", "xlm-roberta-xnli"]
+    assert (
+        json.loads(command("models", "--finetunable", "--here", "--json").out)[0]
+        == (json.loads(command("models", "--json").out)[0])
+    )
+    wrong = command("models", "--task", "translation", status=2)
+    assert wrong.err == (
+        "finetext: there is no task named 'translation'; there are: text-classification, "
+        "feature-extraction, fill-mask, text-generation, zero-shot\n"
+    )
+    assert "did you mean 'German'" in command("models", "--language", "Germn", status=2).err
 
 
 def broken(error: BaseException) -> Callable[..., None]:
@@ -251,7 +268,9 @@ def broken(error: BaseException) -> Callable[..., None]:
 def test_a_fault_of_ours_asks_for_a_report(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.report.models.models_json", broken(ZeroDivisionError("a\nb")))
+    monkeypatch.setattr(
+        "finetext.encoders.model_table.ModelTable.to_json", broken(ZeroDivisionError("a\nb"))
+    )
     seen = command("models", "--json", status=1)
     assert len(seen.err.splitlines()) == 1
     assert "ZeroDivisionError: a" in seen.err
@@ -267,7 +286,9 @@ def test_a_mistake_shows_its_traceback_with_debug_only(command: Command) -> None
 
 
 def test_ctrl_c_stops_with_one_word(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetext.report.models.models_json", broken(KeyboardInterrupt()))
+    monkeypatch.setattr(
+        "finetext.encoders.model_table.ModelTable.to_json", broken(KeyboardInterrupt())
+    )
     assert command("models", "--json") == (130, "", "finetext: stopped\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
 
 def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
-    monkeypatch.setattr(auto, "find_spec", lambda name: None)
+
+
+WHOLE = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def put_into_cache(hub: Path, repository: str, *files: str) -> Path:
@@ -129,12 +132,128 @@ def test_a_missing_folder_or_one_without_configuration_is_refused(tmp_path: Path
         ("minlim", "did you mean .*'minilm'"),
         ("robbertta", "did you mean .*'roberta'"),
         ("bert-base-uncasd", "did you mean .*'bert-base-uncased'"),
-        ("", "no model named ''"),
+        ("", "no model named ''.*owner/name"),
     ],
 )
 def test_an_unknown_name_offers_the_nearest(name: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         resolve(name)
+
+
+# A name that people type from habit, and the published name that it stands for.
+HABITS = {
+    "bart-large-mnli": "facebook/bart-large-mnli",
+    "facebook/bart-large-mnli": "facebook/bart-large-mnli",
+    "xlmr-large-xnli": "joeddav/xlm-roberta-large-xnli",
+    "xlnet-base-cased": "xlnet/xlnet-base-cased",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+    "DistilBERT": "distilbert/distilbert-base-uncased",
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "BERT-base-cased": "google-bert/bert-base-cased",
+    "bert-base-german-cased": "google-bert/bert-base-german-cased",
+    "roberta-base": "FacebookAI/roberta-base",
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
+    "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "facebook/bart-base": "facebook/bart-base",
+}
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_names_from_habit_stand_for_published_ones(empty_cache: Path, name: str) -> None:
+    for asked in (name, f"random:{name}"):
+        resolve(asked)
+    assert resolve(name).path == HABITS[name]
+
+
+@needs_package
+@pytest.mark.parametrize("name", ["minilm-l6", "all-MiniLM-L6-v2", "ALL-MINILM-L6-V2"])
+def test_names_of_the_default_stand_for_it(name: str) -> None:
+    assert resolve(name).path == resolve("minilm").path
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("bart-large", ["facebook/bart-large"]),
+        ("bert-base", ["bert-base-uncased", "bert-base-cased", "bert-base-chinese"]),
+        ("bert-lage", ["bert-large"]),
+        ("bart-lage-mnli", ["bart-large-mnli"]),
+        ("distil bert base uncased", ["distilbert-base-uncased"]),
+        ("modern-bert", ["modernbert"]),
+        ("roberta_base", ["roberta-base"]),
+        ("xlnet-base", ["xlnet-base-cased"]),
+        ("finbert", ["ProsusAI/finbert"]),
+        ("tiny", ["random:tiny"]),
+        ("random:AWD_LSTM", ["random:awd-lstm"]),
+        ("random:tinny", ["random:tiny"]),
+        # None of these is a misspelling of a name that is known.
+        ("bert-large-mnli", []),
+        ("deberta-v2", []),
+        ("minilm-l7", []),
+        ("gpt-4", []),
+        ("llama", []),
+        ("-", []),
+        ("日本語", []),
+    ],
+)
+def test_only_names_that_may_be_meant_are_offered(name: str, offered: list[str]) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        resolve(name)
+    assert re.findall(r"'(\S+?)'", str(caught.value).partition("; ")[2]) == offered
+    assert offered or "as owner/name" in str(caught.value)
+    for other in offered:
+        resolve(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("AWD_LSTM", "random:awd-lstm.*pretrain CORPUS --preset awd-lstm.*finetext convert"),
+        ("ulmfit", "random:awd-lstm"),
+        ("ULMFiT", "random:awd-lstm"),
+        ("english", "minilm.*bart-mnli.*--language English"),
+        ("multilingual", "xlm-roberta-xnli.*--language multilingual"),
+        ("tfidf", "a method, not an encoder"),
+    ],
+)
+def test_names_of_other_things_are_explained(name: str, answer: str) -> None:
+    with pytest.raises(UnknownNameError, match=answer):
+        resolve(name)
+
+
+def test_a_folder_wins_over_a_name_that_once_had_no_owner(workplace: Path) -> None:
+    folder = workplace / "bert-base-cased"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert resolve("bert-base-cased").path == "bert-base-cased"
+
+
+def test_what_the_catalogue_names_elsewhere_is_no_alias() -> None:
+    assert not catalogue.is_alias("bert-base-cased")
+    for name in catalogue._known_names():
+        assert resolve(name)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("offline", [False, True])
+def test_without_network_the_message_names_what_is_here(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    without_package(monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: offline)
+    put_into_cache(empty_cache, "jane/own", *WHOLE)
+    put_into_cache(empty_cache, "google-bert/bert-base-uncased", *WHOLE)
+    put_into_cache(empty_cache, "jane/half", "config.json")
+    with pytest.raises(ModelError) as caught, loading("roberta"):
+        pytest.fail("nothing should be loaded")
+    assert "what is on this machine: bert, jane/own, or give the folder" in str(caught.value)
+    assert ("unset it" in str(caught.value)) == offline
+    for number in range(5):
+        put_into_cache(empty_cache, f"jane/m{number}", *WHOLE)
+    with pytest.raises(ModelError, match=r"bert, jane/m0, .* and 2 more"), loading("owner/name"):
+        pytest.fail("nothing should be loaded")
 
 
 @pytest.mark.usefixtures("no_network")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from finetext.core.errors import ModelError
 from finetext.encoders.awd_lstm import AwdLstmForCausalLM
-from finetext.encoders.convert import convert, read_words
+from finetext.encoders.convert import Converted, convert, read_words
 from finetext.encoders.language_models import load_for_language_model
 from finetext.encoders.load import load_tokenizer
 
@@ -61,6 +61,12 @@ def vocabulary(tmp_path: Path) -> Path:
     return path
 
 
+def language_model(folder: Path) -> Any:
+    model, head_is_fresh = load_for_language_model(str(folder), load_tokenizer(str(folder)))
+    assert not head_is_fresh
+    return model.eval()
+
+
 def saved(tmp_path: Path, value: Any) -> Path:
     path = tmp_path / "weights.pth"
     torch.save(value, path)
@@ -70,7 +76,9 @@ def saved(tmp_path: Path, value: Any) -> Path:
 def test_the_folder_gives_the_logits_of_the_file(tmp_path: Path, vocabulary: Path) -> None:
     weights = published()
     out = tmp_path / "encoder"
-    config = convert(saved(tmp_path, weights), vocabulary, out).config
+    found = convert(str(saved(tmp_path, weights)), str(vocabulary), str(out))
+    assert found == Converted(out, len(WORDS), WIDTH, INNER, LAYERS)
+    config = language_model(out).config
     sizes = (config.vocab_size, config.embedding_size, config.inner_size, config.num_hidden_layers)
     assert sizes == (len(WORDS), WIDTH, INNER, LAYERS)
     assert (config.unk_token_id, config.pad_token_id, config.bos_token_id) == (0, 1, 2)
@@ -108,7 +116,9 @@ def test_other_generations_of_the_file_are_read(
     changed = change(weights)
     if "1.decoder.bias" not in changed.get("model", changed):
         weights["1.decoder.bias"] = torch.zeros(len(WORDS))
-    model = convert(saved(tmp_path, changed), vocabulary, tmp_path / "encoder").eval()
+    model = language_model(
+        convert(saved(tmp_path, changed), vocabulary, tmp_path / "encoder").folder
+    )
     ids = [2, 9, 10]
     with torch.no_grad():
         torch.testing.assert_close(model(torch.tensor([ids])).logits[0], logits_of(weights, ids))
@@ -119,7 +129,9 @@ def test_special_words_that_are_missing_get_a_mean_embedding(tmp_path: Path) -> 
     vocabulary = tmp_path / "itos.json"
     vocabulary.write_text(json.dumps(words))
     weights = published(len(words))
-    model = convert(saved(tmp_path, weights), vocabulary, tmp_path / "encoder")
+    model = language_model(
+        convert(saved(tmp_path, weights), vocabulary, tmp_path / "encoder").folder
+    )
     tokenizer = load_tokenizer(str(tmp_path / "encoder"))
     assert tokenizer.convert_ids_to_tokens(range(6)) == [
         "xxunk", "xxpad", "the", "xxup", "film", "xxbos",

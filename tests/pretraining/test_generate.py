@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,20 +96,20 @@ def test_the_seed_decides_and_the_surroundings_do_not(folder: Path) -> None:
 
 
 def test_a_temperature_of_0_takes_the_likeliest(folder: Path) -> None:
-    texts = {generate(folder, PROMPT, 5, 0, seed, device="cpu")[0] for seed in range(3)}
+    texts = {generate(folder, PROMPT, 5, 0, seed=seed, device="cpu")[0] for seed in range(3)}
     assert len(texts) == 1
     nearly = generate(folder, PROMPT, 5, 1e-4, device="cpu")
     assert set(nearly) == texts
 
 
 def test_several_texts_differ(folder: Path) -> None:
-    texts = generate(folder, PROMPT, 6, 1.5, count=4, device="cpu")
+    texts = generate(folder, PROMPT, 6, 1.5, n=4, device="cpu")
     assert len(texts) == 4
     assert len(set(texts)) > 1
 
 
 def test_no_special_token_is_ever_written(folder: Path) -> None:
-    for text in generate(folder, "A loan", 30, 2.0, count=3, device="cpu"):
+    for text in generate(folder, "A loan", 30, 2.0, n=3, device="cpu"):
         assert "xx" not in text
         assert "<pad>" not in text
 
@@ -167,7 +168,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
 
 
 def test_no_token_is_read_twice(folder: Path, watched: dict[str, list[int]]) -> None:
-    generate(folder, PROMPT, 10, 1.0, count=2, device="cpu")
+    generate(folder, PROMPT, 10, 1.0, n=2, device="cpu")
     assert watched["read"][0] > 1
     assert set(watched["read"][1:]) == {1}
 
@@ -194,7 +195,7 @@ def test_what_is_remembered_changes_no_word(
     from finetext.pretraining import generate as generating
 
     def written() -> list[str]:
-        return generate(folder, PROMPT, 12, temperature, seed=1, count=3, device="cpu")
+        return generate(folder, PROMPT, 12, temperature, seed=1, n=3, device="cpu")
 
     class Forgetful:
         """A recurrent model that is handed nothing on."""
@@ -231,7 +232,7 @@ def test_rows_that_end_do_not_hold_up_the_others(
     transformer: Path, watched: dict[str, list[int]]
 ) -> None:
     """One text ends by itself, another goes on to the end of what the model can see."""
-    texts = generate(transformer, PROMPT, 200, 1.5, seed=3, count=8, device="cpu")
+    texts = generate(transformer, PROMPT, 200, 1.5, seed=3, n=8, device="cpu")
     lengths = {len(text.split()) for text in texts}
     assert len(lengths) > 1
     assert max(lengths) < 64
@@ -255,7 +256,7 @@ def test_a_masked_model_and_a_classifier_are_refused(
 
 @pytest.mark.parametrize(
     "setting",
-    [{"words": 0}, {"words": 10**6}, {"count": 0}, {"temperature": -0.1}, {"temperature": 1e999}],
+    [{"words": 0}, {"words": 10**6}, {"n": 0}, {"temperature": -0.1}, {"temperature": 1e999}],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(recurrent: Path, setting: dict[str, Any]) -> None:
@@ -279,4 +280,24 @@ def test_the_command_prints_the_text(command: Callable[..., Any], recurrent: Pat
     found = json.loads(several.out)
     assert found["prompt"] == PROMPT
     assert len(found["texts"]) == 2
+    assert command(*words, "-n", 2, "--temperature", 1.5, "--json").out == several.out
+    assert "--count" in command(*words, "--count", 0, status=2).err
     assert command("generate", "none/such/folder", PROMPT).status == 2
+
+
+def test_a_run_folder_stands_for_the_encoder_that_the_run_adapted(
+    recurrent: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(recurrent, tmp_path / "run" / "adapted")
+    settings = {"words": 4, "temperature": 1.5, "n": 2, "device": "cpu"}
+    assert generate(tmp_path / "run", PROMPT, **settings) == generate(recurrent, PROMPT, **settings)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        generate(tmp_path / "other", PROMPT)
+
+
+@pytest.mark.parametrize("text", ["", " ", "Ein Satz über Käse 🧀 ", "xxbos", "<end>"])
+def test_each_text_begins_as_given(folder: Path, text: str) -> None:
+    texts = generate(folder, text, 3, 1.5, n=2, device="cpu")
+    assert len(texts) == 2
+    assert all(len(found) > len(text) and found.startswith(text) for found in texts)

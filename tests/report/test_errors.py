@@ -1,4 +1,4 @@
-"""Predictions beside truths, scores and encoders in the terminal."""
+"""Predictions beside truths and scores in the terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from diagnosed import class_words, slices
 from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions
-from finetext.encoders.catalogue import ENTRIES
 from finetext.evaluation.intervals import evaluate, per_class
 from finetext.report.errors import scores_json, show_scores, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
-from finetext.report.models import models_json, show_models
 from finetext.runs.reporting import results_rows, show_results
 from finetext.runs.run import Run
 
@@ -85,14 +83,6 @@ def test_scores_of_all_and_of_each_label() -> None:
     told = scores_json(scores, classes)
     assert told["metrics"]["accuracy"]["value"] == 0.75
     assert [label["name"] for label in told["labels"]] == ["a", "[b]", "never"]
-
-
-def test_every_encoder_is_listed() -> None:
-    lines = printed(show_models)
-    told = models_json()
-    assert [entry["alias"] for entry in told] == [entry.alias for entry in ENTRIES]
-    for entry in ENTRIES:
-        assert f"{entry.alias}  {entry.source}" in lines
 
 
 def test_only_slices_that_are_worse_are_named() -> None:

@@ -147,22 +147,33 @@ def _show_encoder(learn: Callable[..., Adapted], output: Output) -> None:
     output.show({"folder": str(encoder.folder), **asdict(origin)}, lines)
 
 
-def models(*, output: Output) -> None:
+def models(
+    task: Annotated[str | None, option("NAME", "For a task: zero-shot, fill-mask, ...")] = None,
+    finetunable: Annotated[bool, flag("--finetunable", "Only what finetune can train.")] = False,
+    language: Annotated[
+        str | None, option("NAME", "Trained on a language: German, de, ...")
+    ] = None,
+    here: Annotated[bool, flag("--here", "Only what is on this machine.")] = False,
+    *,
+    output: Output,
+) -> None:
     """List the encoders that have an alias."""
-    from finetext.report.models import models_json, show_models
+    from finetext.encoders.model_table import models as listed
 
-    if output.as_json:
-        output.screen().json(models_json())
-    else:
-        show_models(output.screen().out)
+    table = listed(
+        task, finetunable=finetunable or None, language=language, on_this_machine=here or None
+    )
+    output.show(table.to_json(), [str(table)])
 
 
 def generate(
-    model: Annotated[str, argument("MODEL", "Folder, alias or Hub name of a language model.")],
+    model: Annotated[
+        str, argument("MODEL", "Folder, alias or Hub name of a language model; or a run folder.")
+    ],
     prompt: Annotated[str, argument("TEXT", "How the text begins.")],
     words: Annotated[int, option("NUMBER", "Words to add.")] = 30,
     temperature: Annotated[float, option("NUMBER", "Higher is more random; 0 is greedy.")] = 0.75,
-    count: Annotated[int, option("NUMBER", "Texts to write.")] = 1,
+    count: Annotated[int, option("NUMBER", "Texts to write.", "--count", "-n", min=1)] = 1,
     seed: options.Seed = None,
     device: options.Device = None,
     *,
@@ -171,7 +182,7 @@ def generate(
     """Continue TEXT with a language model."""
     from finetext.pretraining.generate import generate as written
 
-    texts = written(model, prompt, words, temperature, seed or 0, count, device or "auto")
+    texts = written(model, prompt, words, temperature, count, seed or 0, device or "auto")
     output.show({"prompt": prompt, "texts": texts}, ["\n\n".join(texts)])
 
 
@@ -185,13 +196,8 @@ def convert(
     """Make an encoder folder from published AWD-LSTM weights."""
     from finetext.encoders.convert import convert as written
 
-    config = written(weights, vocabulary, out).config
-    sizes = {
-        "words": config.vocab_size,
-        "embedding_size": config.embedding_size,
-        "inner_size": config.inner_size,
-        "layers": config.num_hidden_layers,
-    }
+    converted = written(weights, vocabulary, out)
+    sizes = {name: of for name, of in asdict(converted).items() if name != "folder"}
     told = (f"{name.replace('_', ' ')} {size:,}" for name, size in sizes.items())
     output.screen().say(", ".join(told))
     output.show({"encoder": str(out), **sizes}, [str(out)])

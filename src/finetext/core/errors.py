@@ -28,9 +28,12 @@ class RecipeError(FinetextError):
 class UnknownNameError(FinetextError):
     """A name that is unknown; the message offers the nearest names."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Compose the message."""
-        super().__init__(f"there is no {kind} named {name!r}{nearest(name, sorted(known))}")
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], answer: str | None = None
+    ) -> None:
+        """Compose the message; with an answer, all of `known` are near, and it is for none."""
+        end = nearest(name, sorted(known)) if answer is None else meant(known) or f"; {answer}"
+        super().__init__(f"there is no {kind} named {name!r}{end}")
 
 
 class MissingExtraError(FinetextError):
@@ -57,6 +60,12 @@ def nearest(name: str, known: list[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     if close:
-        return f"; did you mean {' or '.join(repr(by_lower[match]) for match in close)}?"
+        return meant(by_lower[match] for match in close)
     more = " and more" if len(known) > 20 else ""
     return f"; there are: {', '.join(known[:20])}{more}" if known else ""
+
+
+def meant(names: Iterable[str]) -> str:
+    """Return the end of a sentence that offers names; empty without any."""
+    offered = " or ".join(map(repr, names))
+    return f"; did you mean {offered}?" if offered else ""

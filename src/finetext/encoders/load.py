@@ -208,6 +208,8 @@ def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
     # GPT-2, would see the padding. Only heads that read the last position, as in XLNet, need it.
     reads_last = getattr(model.base_model.config, "summary_type", None) == "last"
     _set_saved(tokenizer, "padding_side", "left" if reads_last else "right")
+    if model.config.is_encoder_decoder:  # BART reads the state at </s>, and each text has just one
+        _set_saved(tokenizer, "split_special_tokens", True)
     drop_unused_token_types(tokenizer, model)
 
 
@@ -221,7 +223,7 @@ def drop_unused_token_types(tokenizer: Any, model: Any) -> None:
         _set_saved(tokenizer, "model_input_names", names)
 
 
-def _set_saved(tokenizer: Any, name: str, value: str | list[str]) -> None:
+def _set_saved(tokenizer: Any, name: str, value: str | bool | list[str]) -> None:
     """Set an attribute so that transformers saves it: it saves the arguments of the constructor."""
     setattr(tokenizer, name, value)
     tokenizer.init_kwargs[name] = value

@@ -8,51 +8,82 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import ModelError, RecipeError
+from finetext.pretraining.folder import LAST
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+ADAPTED: Final = "adapted"
+"""The folder of the adapted encoder in a run folder."""
 LONGEST: Final = 10_000
 TOKENS_A_WORD: Final = 4
 """Tokens drawn at most per word, beside a few for punctuation."""
 
 
 def generate(
-    model_folder: str | Path,
-    prompt: str,
+    model: str | Path,
+    text: str,
     words: int = 30,
     temperature: float = 0.75,
+    n: int = 1,
     seed: int = 0,
-    count: int = 1,
     device: str = "auto",
 ) -> list[str]:
-    """Return `count` continuations of a text by up to `words` words; temperature 0 is greedy."""
+    """Continue a text with a language model; the text itself is the beginning of each result.
+
+    Args:
+        model: the folder of a model that reads from left to right, such as that of `adapt`,
+            `pretrain` or `convert`; a run folder, for the encoder that the run adapted; or an alias
+            or Hub name, such as "gpt2".
+        text: how the texts begin; it may be empty.
+        words: words to add, at most; the model can end a text before.
+        temperature: what the logits are divided by: higher is more random, 0 always takes the
+            likeliest token.
+        n: number of texts.
+        seed: of the random draws; the random state of the process is neither used nor changed.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        `n` texts.
+
+    Raises:
+        ModelError: it cannot be loaded, predicts masked tokens, or has no language-model head.
+        RecipeError: a number is out of range, or the text is longer than the model can read.
+        UnknownNameError: there is no model of that name.
+    """
     import torch
 
     from finetext.training.precision import choose_device
 
-    for name, number in (("words", words), ("count", count)):
+    for name, number in (("words", words), ("n", n)):
         if not 1 <= number <= LONGEST:
             raise RecipeError(f"{name} = {number}: it must be from 1 to {LONGEST:,}")
     if not (math.isfinite(temperature) and temperature >= 0):
         raise RecipeError(f"temperature = {temperature}: it must be 0 or more, and finite")
     place = choose_device(device)
-    model, tokenizer = _language_model(str(model_folder))
-    model = model.to(place).eval()
+    network, tokenizer = _language_model(_adapted_in(model))
+    network = network.to(place).eval()
     firsts = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    prompted = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
+    prompted = tokenizer(text, truncation=False, verbose=False)["input_ids"]
     start = prompted or [next(int(number) for number in firsts if number is not None)]
     writer = _Writer(tokenizer, start, words)
-    ids = torch.tensor([start] * count, device=place)
+    ids = torch.tensor([start] * n, device=place)
     cuda = [place] if place.type == "cuda" else []
     with torch.inference_mode(), torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        draw = _drawn_with_state if model.config.model_type == "awd_lstm" else _drawn
-        rows = draw(model, tokenizer, ids, temperature, writer)
+        draw = _drawn_with_state if network.config.model_type == "awd_lstm" else _drawn
+        rows = draw(network, tokenizer, ids, temperature, writer)
     added = [writer.added(row) for row in rows]
-    follows_space = not prompt or prompt[-1].isspace()
-    return [prompt + (text.lstrip() if follows_space else text) for text in added]
+    follows_space = not text or text[-1].isspace()
+    return [text + (more.lstrip() if follows_space else more) for more in added]
+
+
+def _adapted_in(model: str | Path) -> str:
+    """The encoder that a run adapted, if it is the folder of such a run; else the same."""
+    adapted = Path(model) / ADAPTED
+    is_run = not (Path(model) / LAST).exists() and (adapted / LAST).is_file()
+    return str(adapted if is_run else model)
 
 
 class _Writer:

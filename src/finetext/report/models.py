@@ -1,17 +1,13 @@
-"""Models in the terminal: the encoders, the contents of a model folder, and an export."""
+"""Models in the terminal: the contents of a model folder, and an export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any, Final
-
-from rich.console import Console
 
 from finetext.core.registry import table
 from finetext.core.types import Score
 from finetext.core.wording import counted, duration, ends, number, p_value, short, size, speed
-from finetext.encoders.catalogue import ENTRIES, PRESETS, on_this_machine
 from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.models.info import About
@@ -25,36 +21,6 @@ _STATES: Final = {
     "extra": "not part of the model",
     "pickle": "CONTAINS A PICKLE",
 }
-
-
-def models_json() -> list[dict[str, Any]]:
-    """Return every entry of the catalogue, and whether it can be used without a network."""
-    return [asdict(entry) | {"on_this_machine": on_this_machine(entry)} for entry in ENTRIES]
-
-
-def show_models(console: Console) -> None:
-    """Print the catalogue, then the presets of encoders with random weights."""
-
-    def show(name: str, *lines: str) -> None:
-        console.print(name, style="bold", markup=False)
-        for line in lines:
-            console.print(f"    {line}", markup=False)
-
-    for entry in ENTRIES:
-        here = "on this machine" if on_this_machine(entry) else "downloaded from the Hub when used"
-        tuned = "can be fine-tuned" if entry.finetunable else "probe only"
-        sizes = f"{entry.parameters:,} M parameters, context {entry.context:,}"
-        terms = f"{sizes}, {entry.languages}, {entry.licence}"
-        tasks = f"{', '.join(entry.tasks)}; {tuned}; {here}"
-        show(f"{entry.alias}  {entry.source}", entry.description, terms, tasks)
-    for preset in PRESETS:
-        kind = "AWD-LSTM" if preset.architecture == "awd-lstm" else "BERT"
-        show(
-            f"random:{preset.name}",
-            f"{kind} with random weights: {preset.layers} layers, width {preset.width}, context "
-            f"{preset.context:,}, up to {preset.pieces:,} tokens; for finetune, and pretrain "
-            f"--preset {preset.name}",
-        )
 
 
 def model_lines(about: About) -> list[str]:

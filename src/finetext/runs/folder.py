@@ -178,7 +178,7 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
         about = {"licence": known.licence, "languages": known.languages}
         return base | {"model": known.source} | about
     place = Path(encoder).expanduser()
-    return base | ({"name": place.resolve().name} if place.is_dir() else {"model": encoder})
+    return base | ({"name": place.resolve().name} if place.is_dir() else {"model": source.name})
 
 
 def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:
