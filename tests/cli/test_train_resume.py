@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from finetext.core.errors import ModelError
 from finetext.runs.run import Run
@@ -206,7 +207,14 @@ def test_scalars_go_to_tensorboard_and_curves_into_the_report(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--precision", "fp16"), "precision = 'fp16'"),
+        (("--precision", "fp8"), "precision = 'fp8'"),
+        pytest.param(
+            ("--precision", "fp16"),
+            "precision = 'fp16': this machine has no GPU",
+            marks=pytest.mark.skipif(
+                torch.cuda.is_available() or torch.backends.mps.is_available(), reason="it has one"
+            ),
+        ),
         (("--track", "tensorbord"), "did you mean 'tensorboard'"),
         (("--track", "mlflow"), "needs its package"),
         (("--checkpoint-seconds", "0"), "checkpoint_seconds = 0"),

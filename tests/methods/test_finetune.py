@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import finetext
 from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import ModelError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset
@@ -57,7 +58,7 @@ def test_it_learns_several_labels(method: Finetune, mixed_topics: Dataset) -> No
         ("warmup_share", -0.1), ("weight_decay", -0.1), ("largest_gradient", 0),
         ("dropout_multiplier", -1), ("label_smoothing", 1.0), ("label_smoothing", -0.1),
         ("class_weights", "heavy"), ("resample", "both"), ("evaluate_every", 0), ("patience", 0),
-        ("precision", "fp16"), ("epochs", "many"), ("unfreeze", "slowly"), ("head", "mean"),
+        ("precision", "fp8"), ("epochs", "many"), ("unfreeze", "slowly"), ("head", "mean"),
         ("discriminative", 0), ("schedule", "cosine"), ("stage_epochs", (1, 1, 2)),
         ("stage_epochs", (1, 1, 1, 0)), ("stage_rates", (1, 1, 1, 0)),
     ],
@@ -286,6 +287,43 @@ def test_the_seed_decides_and_the_surroundings_do_not(method: Finetune, topics: 
         found.append(fitted.predict_proba(topics.texts))
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.allclose(found[0], found[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["standard", "concat"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_it_learns_and_predicts_in_16_bits_as_in_fp32(
+    precision: Any, head: Any, method: Finetune, topics: Dataset, tmp_path: Path
+) -> None:
+    exact = replace(method, epochs=8, precision="fp32", head=head)
+    wanted = exact.fit(topics, topics, CPU).predict_proba(topics.texts)
+    fitted = replace(exact, precision=precision).fit(topics, topics, CPU)
+    assert fitted.trained_with["precision"] == precision
+    assert {str(weight.dtype) for weight in fitted.model.parameters()} == {"torch.float32"}
+    found = fitted.predict_proba(topics.texts)
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+    loaded = finetext.load(fitted.save(tmp_path / "model"), "cpu")
+    assert loaded.number_format == {"bf16": "bf16", "fp16": "fp32"}[precision]
+    again = loaded.with_precision(precision).predict_proba(topics.texts)
+    np.testing.assert_array_equal(again, found)
+    in_fp32 = loaded.with_precision("fp32").predict_proba(topics.texts)
+    np.testing.assert_allclose(in_fp32, found, atol=0.01)
+    assert (in_fp32 != found).any()
+
+
+def test_prediction_that_overflows_in_fp16_is_refused(
+    fitted: TransformerClassifier, topics: Dataset
+) -> None:
+    import copy
+
+    import torch
+
+    large = copy.deepcopy(fitted.model)
+    with torch.no_grad():
+        large.classifier.weight.mul_(1e6)
+    large = replace(fitted, model=large)
+    assert np.isfinite(large.predict_proba(topics.texts)).all()
+    with pytest.raises(ModelError, match=r"in fp16 .* use precision bf16 or fp32"):
+        large.with_precision("fp16").predict_proba(topics.texts)
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -148,6 +148,17 @@ def test_it_chooses_c_and_says_which(tiny_encoder: Path, topics: Dataset) -> Non
     assert fitted.provenance()["max_length"] == 64
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_states_in_16_bits_are_those_in_fp32_but_for_rounding(
+    precision: Any, frozen: FrozenEncoder, topics: Dataset, tmp_path: Path
+) -> None:
+    context = FitContext(device="cpu", cache=tmp_path)
+    wanted = replace(frozen, precision="fp32").states(topics.texts, context)
+    found = replace(frozen, precision=precision).states(topics.texts, context)
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+    assert (found != wanted).any()
+
+
 def test_states_are_standardised_with_the_training_rows(
     tiny_encoder: Path, frozen: FrozenEncoder, topics: Dataset, make_dataset: Callable[..., Dataset]
 ) -> None:

@@ -78,18 +78,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_does_not() -> None
 def test_each_training_has_its_own_precision() -> None:
     weights = [
         trained(Line(), replace(Settings(), precision=precision), epochs=30)
-        for precision in ("fp32", "bf16", "fp32")
+        for precision in ("fp32", "bf16", "fp32", "fp16")
     ]
-    assert weights == pytest.approx([3.0] * 3, abs=0.2)
+    assert weights == pytest.approx([3.0] * 4, abs=0.2)
     assert weights[0] == weights[2]
-    assert weights[0] != weights[1]
+    assert len(set(weights)) == 3
 
 
-def test_only_the_weights_of_the_model_change() -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_only_the_weights_of_the_model_change(precision: Any) -> None:
     model = nn.Linear(1, 1, bias=False).train()
     forward = type(model).forward
     context = FitContext(device="cpu")
-    train_model(model, Line(), Settings(precision="bf16"), [Stage(1, 0.1)], context)
+    train_model(model, Line(), Settings(precision=precision), [Stage(1, 0.1)], context)
     assert model.forward.__func__ is forward
     assert model.weight.dtype == torch.float32
     assert model(torch.ones(1, 1)).dtype == torch.float32
@@ -159,6 +160,7 @@ def test_it_works_in_a_thread() -> None:
     assert done == ["inside"]
 
 
+OVERFLOW = "the gradient overflowed in fp16: no update, loss scale halved to "
 AGAIN = "in fp32 with a tenth of the learning rate"
 ALIKE = "all 9 validation rows are predicted as 'a'"
 
@@ -219,6 +221,41 @@ def test_a_nan_gradient_restarts_training(heard: Heard, precision: Any) -> None:
     heard.check(f"the gradient became nan at step 7; restarted from step 5 {AGAIN}")
     assert math.isfinite(weight)
     assert weight == task.weights[-1]
+
+
+def test_an_overflow_in_fp16_is_skipped(heard: Heard) -> None:
+    task = Line(bad_gradient_at=[8, 9])
+    weight = trained(task, Settings(precision="fp16"), epochs=30, **heard.context)
+    assert weight == pytest.approx(3.0, abs=0.2)
+    assert heard.events == [f"{OVERFLOW}2,048", f"{OVERFLOW}1,024"]
+    assert heard.said == []
+    assert heard.found == []
+
+
+def test_an_overflow_in_fp16_that_stays_is_a_divergence(heard: Heard) -> None:
+    task = Line(bad_gradient_at=range(8, 21))
+    trained(task, Settings(precision="fp16"), epochs=8, **heard.context)
+    *skipped, last = heard.events
+    assert skipped == [f"{OVERFLOW}{2**power:,}" for power in range(11, -1, -1)]
+    assert last == f"the gradient became nan at step 19; restarted from step 10 {AGAIN}"
+    assert len(heard.found) == 1
+
+
+def test_a_training_whose_steps_were_all_skipped_restarts_in_fp32(heard: Heard) -> None:
+    task = Line(bad_gradient_at=range(2, 7))
+    weight = trained(task, Settings(precision="fp16"), epochs=1, **heard.context)
+    assert len(heard.events) == 6
+    assert heard.events[-1].startswith("the gradient overflowed in fp16 in all 5 steps; restarted")
+    assert task.weights == [weight]
+    assert weight > 0
+
+
+def test_a_nan_loss_in_fp16_is_a_divergence(heard: Heard) -> None:
+    task = Line(bad_at=[8])
+    trained(task, Settings(precision="fp16"), **heard.context)
+    assert heard.events[-1] == (
+        f"the training loss became nan at step 7; restarted from step 5 {AGAIN}"
+    )
 
 
 def test_a_second_nan_loss_stops_with_advice(heard: Heard) -> None:

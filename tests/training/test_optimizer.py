@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import transformers
 from torch import nn
 
-from finetext.training.optimizer import Optimizer, layer_groups
+from finetext.training.optimizer import STEPS_TO_DOUBLE, LossScale, Optimizer, layer_groups
 
 
 def test_biases_and_normalization_do_not_decay_and_frozen_weights_are_excluded() -> None:
@@ -86,7 +87,78 @@ def test_release_gives_back_the_weights_that_were_updated() -> None:
     assert all(of.grad is None and of.requires_grad for of in model.parameters())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_overflow_halves_the_loss_scale_and_steady_steps_double_it() -> None:
+    scale = LossScale()
+    assert scale.factor == 2**12
+    assert not scale.accepts(math.inf)
+    assert not scale.accepts(math.nan)
+    assert scale.factor == 2**10
+    assert all(scale.accepts(1.0) for _ in range(STEPS_TO_DOUBLE - 1))
+    assert scale.factor == 2**10
+    kept = scale.state()
+    assert scale.accepts(0.0)
+    assert scale.factor == 2**11
+    resumed = LossScale()
+    resumed.load_state(kept)
+    assert resumed.accepts(1.0)
+    assert resumed.factor == 2**11
+
+
+def test_at_a_loss_scale_of_1_an_overflow_is_a_failure_of_the_training() -> None:
+    scale = LossScale()
+    assert [scale.accepts(math.inf) for _ in range(13)] == [False] * 12 + [True]
+    assert scale.factor == 1
+
+
+def test_small_gradients_are_not_lost_in_fp16() -> None:
+    gradients = {}
+    for precision in ("fp32", "fp16"):
+        model = layer()
+        optimizer = Optimizer(model, 0.0, 0.0, precision)
+        inputs = torch.full((1, 5), 1e-2, dtype=model.weight.dtype)
+        loss = model(inputs).float().sum() * 1e-6
+        optimizer.scaled(loss).backward()
+        gradients[precision] = float(optimizer.step(1.0))
+        assert not optimizer.skipped
+    assert 1e-8 < 2**-24  # the gradient of a weight, and the smallest number in fp16
+    assert gradients["fp16"] == pytest.approx(gradients["fp32"], rel=1e-3)
+
+
+def test_gradients_are_unscaled_before_they_are_clipped() -> None:
+    model = layer()
+    optimizer = Optimizer(model, 0.1, 0.0, "fp16")
+    optimizer.scaled(model(torch.ones(1, 5, dtype=torch.float16)).float().sum()).backward()
+    seen = []
+    optimizer.adamw.register_step_pre_hook(
+        lambda adamw, *_: seen.extend(of.grad.clone() for of in adamw.param_groups[0]["params"])
+    )
+    assert float(optimizer.step(2.0)) == pytest.approx(18**0.5, rel=1e-3)
+    [gradient] = seen
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(gradient, torch.full((3, 5), 2 / 18**0.5))
+
+
+def test_a_step_that_overflows_changes_nothing_but_the_loss_scale() -> None:
+    model = layer()
+    optimizer = Optimizer(model, 0.1, 0.0, "fp16")
+    assert optimizer.has_only_skipped
+    before = {name: of.clone() for name, of in optimizer.state().items()}
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, torch.inf)
+    assert float(optimizer.step(1.0)) == 0
+    assert optimizer.skipped
+    assert optimizer.has_only_skipped
+    after = optimizer.state()
+    assert after.keys() == before.keys()
+    changed = {name for name, of in after.items() if not torch.equal(of, before[name])}
+    assert changed == {"loss_scale"}
+    assert all(parameter.grad is None for parameter in model.parameters())
+    pushed(model, optimizer, 1)
+    assert not optimizer.skipped
+    assert not optimizer.has_only_skipped
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_optimizer_resumes_bit_identically(precision: str) -> None:
     whole, begun, resumed = layer(), layer(), nn.Linear(5, 3)
     optimizer = Optimizer(whole, 0.1, 0.01, precision)

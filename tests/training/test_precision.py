@@ -14,16 +14,21 @@ from torch import nn
 from toys import Curve
 
 from finetext.core.arrays import Integers
-from finetext.core.errors import RecipeError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.training import precision as choices
+from finetext.training.optimizer import FORMATS
 from finetext.training.precision import (
     Choice,
     applied,
     cheap_dropout,
+    check_precision,
     choose_device,
     choose_precision,
     default_choice,
     fastest_choice,
+    precision_of_model,
+    reading_copy,
+    refuse_overflow,
     with_cheap_dropout,
 )
 
@@ -50,9 +55,77 @@ def test_an_absent_device_is_refused(name: str) -> None:
         choose_device(name)
 
 
-def test_an_explicit_precision_is_used() -> None:
-    assert choose_precision("fp32", torch.device("cpu")) == "fp32"
-    assert choose_precision("bf16", torch.device("cpu")) == "bf16"
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_an_explicit_precision_is_used(precision: Any, device: str) -> None:
+    assert choose_precision(precision, torch.device(device)) == precision
+    assert check_precision(precision) == precision
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(RecipeError, match="'fp8' is not a precision; use auto, fp32, bf16, fp16"):
+        check_precision("fp8")
+
+
+@pytest.fixture
+def with_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that pretends that the machine has only this GPU, or none."""
+
+    def pretend(name: str) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: name == "cuda")
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: int(name == "cuda"))
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: name == "mps")
+
+    return pretend
+
+
+def test_fp16_needs_a_gpu_or_the_name_of_the_cpu(with_gpu: Callable[[str], None]) -> None:
+    for name in ("cuda", "mps"):
+        with_gpu(name)
+        assert choose_device("auto", "fp16").type == name
+    with_gpu("")
+    for precision in ("auto", "fp32", "bf16"):
+        assert choose_device("auto", precision).type == "cpu"
+    with pytest.raises(RecipeError, match=r"no GPU.* Use auto, bf16 or fp32; or name the device"):
+        choose_device("auto", "fp16")
+    assert choose_device("cpu", "fp16").type == "cpu"
+    with pytest.raises(RecipeError, match="not on this machine"):
+        choose_device("cuda", "fp16")
+
+
+def test_a_model_of_fp16_predicts_in_fp32_on_a_cpu(with_gpu: Callable[[str], None]) -> None:
+    with_gpu("cuda")
+    assert precision_of_model("fp16", "auto") == precision_of_model("fp16", "cuda") == "fp16"
+    assert precision_of_model("fp16", "cpu") == "fp32"
+    with_gpu("")
+    assert precision_of_model("fp16", "auto") == "fp32"
+    for name in ("auto", "fp32", "bf16"):
+        assert precision_of_model(name, "auto") == name
+    with pytest.raises(RecipeError, match="not a precision"):
+        precision_of_model("fp8", "auto")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_copy_for_prediction_leaves_the_model_alone(precision: Any, model: Any) -> None:
+    ids = torch.arange(12).reshape(2, 6)
+    model.eval()
+    wanted = model(input_ids=ids).logits
+    copied = reading_copy(model, precision)
+    assert {of.dtype for of in copied.parameters()} == {FORMATS[precision]}
+    found = copied(input_ids=ids).logits
+    assert found.dtype == FORMATS[precision]
+    torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
+    assert torch.equal(model(input_ids=ids).logits, wanted)
+    assert reading_copy(model, "fp32") is model
+
+
+def test_an_overflow_in_prediction_is_refused_in_fp16_alone(model: Any) -> None:
+    for precision in ("fp32", "bf16"):
+        refuse_overflow(np.array([[np.nan]]), reading_copy(model, precision))
+    half = reading_copy(model, "fp16")
+    refuse_overflow(np.array([[1.0]]), half)
+    with pytest.raises(ModelError, match=r"BertForSequenceClassification in fp16 .* use precision"):
+        refuse_overflow(np.array([[np.inf]]), half)
 
 
 @pytest.mark.parametrize(("fast", "expected"), [(True, "bf16"), (False, "fp32")])
@@ -62,6 +135,8 @@ def test_auto_is_bf16_where_that_is_fast(
     monkeypatch.setattr(choices, "_processor_has_bf16", lambda: fast)
     assert choose_precision("auto", torch.device("cpu")) == expected
     assert choose_precision("auto", torch.device("mps")) == "fp32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
+    assert choose_precision("auto", torch.device("cuda")) == expected
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +147,7 @@ def seeded() -> Any:
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_share_is_dropped_and_the_mean_preserved(p: float, dtype: Any) -> None:
     values = torch.ones(1_000, 1_001, dtype=dtype)
     found = cheap_dropout(p)(values)
@@ -262,6 +337,7 @@ def test_an_explicit_precision_is_not_changed(
     timed({DEFAULT: 0.1, EAGER: 0.2, Choice("bf16", "sdpa", 4): 1.0})
     assert chosen(model, tmp_path, "auto") == DEFAULT
     assert chosen(model, tmp_path, "bf16").precision == "bf16"
+    assert chosen(model, tmp_path, "fp16").precision == "fp16"
     assert chosen(model, tmp_path, "fp32") == DEFAULT
     assert chosen(model, tmp_path, "auto") == DEFAULT
 
@@ -290,9 +366,13 @@ def test_measuring_changes_nothing(model: Any) -> None:
     before = {name: of.clone() for name, of in model.state_dict().items()}
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     task = Words()
-    for choice in (Choice("fp32", "eager", 1), Choice("bf16", "sdpa", 2)):
+    for choice in (
+        Choice("fp32", "eager", 1),
+        Choice("bf16", "sdpa", 2),
+        Choice("fp16", "sdpa", 1),
+    ):
         assert 0 < choices._seconds(model, task, np.arange(4), choice) < 60
-    assert task.losses == 2 * choices.REPEATS
+    assert task.losses == 3 * choices.REPEATS
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert all(torch.equal(of, before[name]) for name, of in model.state_dict().items())

@@ -9,16 +9,20 @@ from toys import Curve, Settings
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
+from finetext.training import optimizer
 from finetext.training.rate_finder import RateCurve, _steepest, _valley, find_learning_rate
 
 
-def range_test(task: Curve, **how: float) -> tuple[RateCurve, nn.Module, nn.Module]:
+def range_test(
+    task: Curve, settings: Settings | None = None, **how: float
+) -> tuple[RateCurve, nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
         before = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
         before.load_state_dict(model.state_dict())
-        found = find_learning_rate(model, task, Settings(), FitContext(device="cpu"), **how)  # type: ignore[arg-type]
+        context = FitContext(device="cpu")
+        found = find_learning_rate(model, task, settings or Settings(), context, **how)  # type: ignore[arg-type]
     return found, model, before
 
 
@@ -36,6 +40,18 @@ def test_the_model_is_as_before() -> None:
     for one, other in zip(model.parameters(), before.parameters(), strict=True):
         assert torch.equal(one, other)
         assert one.requires_grad
+
+
+def test_in_fp16_skipped_steps_do_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, _, _ = range_test(Curve(), lowest=1e-5, highest=1e-3, steps=41)
+    monkeypatch.setattr(optimizer, "FIRST_SCALE", 2.0**25)
+    found, model, before = range_test(
+        Curve(), Settings(precision="fp16"), lowest=1e-5, highest=1e-3, steps=41
+    )
+    assert found.rates == exact.rates
+    assert found.losses == pytest.approx(exact.losses, rel=0.02)
+    for one, other in zip(model.parameters(), before.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_it_ends_at_four_times_the_lowest_loss() -> None:

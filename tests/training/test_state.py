@@ -26,6 +26,7 @@ PLAIN = Settings()
 OFTEN = Settings(evaluate_every=2)
 PATIENT = Settings(evaluate_every=2, patience=2)
 BF16 = Settings(precision="bf16")
+FP16 = Settings(precision="fp16", evaluate_every=3)
 
 
 @dataclass
@@ -105,8 +106,8 @@ def stopped(task: Curve, *arguments: Any, **context: Any) -> None:
 
 WAYS = pytest.mark.parametrize(
     ("settings", "dropout"),
-    [(PLAIN, 0.0), (PLAIN, 0.5), (OFTEN, 0.0), (PATIENT, 0.0), (BF16, 0.5)],
-    ids=["plain", "dropout", "often", "patient", "bf16"],
+    [(PLAIN, 0.0), (PLAIN, 0.5), (OFTEN, 0.0), (PATIENT, 0.0), (BF16, 0.5), (FP16, 0.5)],
+    ids=["plain", "dropout", "often", "patient", "bf16", "fp16"],
 )
 
 

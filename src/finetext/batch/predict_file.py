@@ -77,7 +77,7 @@ def predict_file(
         resume: continue a prediction that was stopped or killed; the result is the same to the
             byte. It starts from the beginning if there is none.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
-        precision: "fp32", "bf16" or "auto"; that of the model by default.
+        precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         each: called with the classifier and the table of each batch, in the order of the rows.
         listener: receives progress; by default it is shown on a terminal or in a notebook.

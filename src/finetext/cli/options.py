@@ -50,7 +50,9 @@ Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; all 
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]
-Precision = Annotated[str | None, option("NAME", "auto, fp32 or bf16; auto by default.")]
+Precision = Annotated[
+    str | None, option("NAME", "auto, fp32, bf16 or fp16 (GPU); auto by default.")
+]
 Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...")]
 CheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.")

@@ -120,7 +120,8 @@ class SplitSettings:
             )
 
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+NumberFormat = Literal["fp32", "bf16", "fp16"]
 Made = TypeVar("Made")
 
 

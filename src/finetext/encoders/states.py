@@ -16,7 +16,7 @@ from finetext.core.settings import Precision
 from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.checkpoint import fingerprint
-from finetext.training.precision import reading_copy
+from finetext.training.precision import reading_copy, refuse_overflow
 from finetext.training.tokens import TokenTable, tokenize
 
 
@@ -61,6 +61,7 @@ class FrozenEncoder:
         with torch.inference_mode():
             for rows in prediction_batches(table.lengths, positions_a_batch(self.device)):
                 in_parts(forward, rows)
+        refuse_overflow(states, self._reader)
         return states
 
     @cached_property

@@ -47,7 +47,7 @@ from finetext.training.classification import (
     predict_logits,
 )
 from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
-from finetext.training.precision import choose_device, reading_copy
+from finetext.training.precision import choose_device, reading_copy, refuse_overflow
 from finetext.training.tokens import tokenize, vocabulary_in_use
 
 FEWEST_STEPS: Final = 200
@@ -113,8 +113,9 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement after which training stops; None (the default)
             never stops early.
-        precision: "fp32", "bf16", or "auto" (the default): bf16 where the hardware is fast at it,
-            measured if the training is long enough. The saved weights are fp32.
+        precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):
+            bf16 where the hardware is fast at it, measured if the training is long enough, else
+            fp32. The saved weights are fp32.
     """
 
     name: ClassVar[str] = "finetune"
@@ -263,7 +264,7 @@ class Finetune(Method):
         )
         for note in notes:
             context.say(f"finetune: {note}")
-        model = model.to(choose_device(context.device))
+        model = model.to(choose_device(context.device, self.precision))
         length = longest_input(encoder, self.max_length)
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
         texts = [train.texts[row] for row in measured]
@@ -312,7 +313,10 @@ class TransformerClassifier(Classifier):
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return the outputs before softmax or sigmoid."""
-        return predict_logits(self._reader, tokenize(self.tokenizer, texts, self.max_length))
+        reader = self._reader
+        logits = predict_logits(reader, tokenize(self.tokenizer, texts, self.max_length))
+        refuse_overflow(logits, reader)
+        return logits
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""

@@ -33,7 +33,8 @@ class Probe(Method):
         max_length: tokens to truncate texts to; None (the default) is the whole context.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
-        precision: "fp32", "bf16", or "auto" (the default): bf16 where the hardware is fast at it.
+        precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
+            hardware is fast at it, else fp32.
     """
 
     name: ClassVar[str] = "probe"
@@ -54,7 +55,7 @@ class Probe(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
         assert train.scheme is not None
-        device = choose_device(context.device)
+        device = choose_device(context.device, self.precision)
         tokenizer = load_tokenizer(self.encoder)
         model = load_encoder(self.encoder, tokenizer).to(device)
         length = longest_input(self.encoder, self.max_length)

@@ -22,7 +22,7 @@ from finetext.models import files
 from finetext.models.card import is_ours, model_card
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.storage.files import replaced_folder, write_json, write_text
-from finetext.training.precision import check_precision
+from finetext.training.precision import precision_of_model
 
 if TYPE_CHECKING:
     from finetext.methods.finetune import TransformerClassifier
@@ -95,7 +95,9 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     except (*_UNREADABLE, DataError, SafetensorError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}") from None
     precision = described.get("precision")
-    return loaded if precision is None else loaded.with_precision(check_precision(precision))
+    if precision is None:
+        return loaded
+    return loaded.with_precision(precision_of_model(precision, device))
 
 
 def provenance(folder: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Adaptation:
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement after which training stops; by default it never
             stops early. The weights of the best evaluation are kept.
-        precision: "fp32", "bf16" or "auto" (the default); see `Finetune`.
+        precision: "fp32", "bf16", "fp16" or "auto" (the default); see `Finetune`.
     """
 
     encoder: str = "minilm"

@@ -116,7 +116,7 @@ def make_from(
     check_folder(kept.folder, resume, held)
     check_names(context.trackers)
     check_installed(context.trackers)
-    choose_device(context.device)
+    choose_device(context.device, settings.precision)
     with heard(listener) as hears:
         context = replace(
             context, cache=cache_folder(), progress=hears.progress, say=hears.say,
@@ -171,7 +171,7 @@ def make_encoder(
             with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
                 torch.manual_seed(context.seed)
                 language = make(corpus, place, context)
-                language.model.to(choose_device(context.device))
+                language.model.to(choose_device(context.device, settings.precision))
                 hearing = replace(attempts.context(), log=out / "log.jsonl")
                 before, after, tokens = _learn(language, corpus, settings, place, hearing)
         except BaseException as error:

@@ -81,12 +81,16 @@ def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
     check_installed(recipe.track)
     if recipe.device not in ("auto", "cpu"):
         choose_device(recipe.device)
+    formats: set[str | None] = set()
     if recipe.adapt is not None and uses_adapted(recipe):
         from finetext.pretraining.adapt import checked
 
-        checked(recipe.adapt.settings)
-    for method in with_encoder(recipe).values():
+        formats.add(checked(recipe.adapt.settings).precision)
+    methods = with_encoder(recipe).values()
+    for method in methods:
         method.check(scheme)
+    if "fp16" in formats | {getattr(method, "precision", None) for method in methods}:
+        choose_device(recipe.device, "fp16")
     if scheme is not None:
         recipe.decide.check(scheme)
 

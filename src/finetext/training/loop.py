@@ -25,6 +25,7 @@ from finetext.training.state import Diverged, Training, make_accelerator
 
 MANY_STEPS: Final = 200
 """Steps after which a model that does not distinguish texts has diverged, not just started."""
+OVERFLOW: Final = "the gradient overflowed in fp16"
 
 
 def train_model(
@@ -78,6 +79,8 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
         for what, value in (("training loss", mean_loss), ("gradient", gradient_norm)):
             if not math.isfinite(value):
                 raise Diverged(f"the {what} became {value} at step {record.step}")
+        if record.step == record.steps and training.optimizer.has_only_skipped:
+            raise Diverged(f"{OVERFLOW} in all {record.steps} steps")
         _evaluate_if_due(training, task, settings)
         training.save(only_if_due=True)
     _refuse_collapse(training)
@@ -86,7 +89,10 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
 def make_step(
     training: Training, task: Task, settings: Hyperparameters, rows: Integers
 ) -> tuple[float, float]:
-    """One step of the optimizer: the mean loss of the batch and the norm of its gradient."""
+    """One step of the optimizer: the mean loss of the batch and the norm of its gradient.
+
+    The norm of a gradient that overflowed in fp16 is 0: it is dropped, and no failure.
+    """
     training.model.train()
     loss = _gradients(training, task, rows)
     with uninterrupted():
@@ -95,6 +101,10 @@ def make_step(
         # Reading from a GPU waits for all its work, so both are read at once.
         mean_loss, gradient_norm = torch.stack([loss.float(), norm.float()]).tolist()
         training.count(len(rows), mean_loss, gradient_norm)
+        scale = training.optimizer.loss_scale
+        if scale is not None and training.optimizer.skipped:
+            halved = f"loss scale halved to {scale.factor:,.0f}"
+            training.record.log(f"{OVERFLOW}: no update, {halved}")
     return mean_loss, gradient_norm
 
 
@@ -108,7 +118,7 @@ def _gradients(training: Training, task: Task, rows: Integers) -> Any:
                 share = 1.0 if len(parts) == 1 else task.weight(part) / task.weight(rows)
                 batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
                 loss = task.loss(training.model, batch) * share
-                training.accelerator.backward(loss)
+                training.accelerator.backward(training.optimizer.scaled(loss))
                 losses.append(loss.detach())
             return sum(losses)
         except (RuntimeError, MemoryError) as error:

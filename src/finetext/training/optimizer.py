@@ -1,11 +1,21 @@
-"""AdamW over layer groups, with fp32 masters of weights in bf16."""
+"""AdamW over layer groups, with fp32 masters of weights in bf16 or fp16, and loss scaling."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final
 
 import torch
+
+from finetext.core.settings import NumberFormat
+
+FORMATS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FIRST_SCALE: Final = 2.0**12
+"""Low enough that few steps of a short training are skipped before the right scale is found."""
+STEPS_TO_DOUBLE: Final = 2_000
+LOSS_SCALE: Final = "loss_scale"
+"""Name of the tensor of a checkpoint with the loss scale and the steps since its last change."""
 
 
 def layer_groups(model: Any) -> list[list[str]]:
@@ -45,12 +55,47 @@ def _layer_prefixes(model: Any) -> list[str]:
     return [f"{prefix}{name}.{number}." for number in range(len(longest))]
 
 
+class LossScale:
+    """The factor of the loss in fp16, without which small gradients would round to zero.
+
+    An overflow drops the gradients of the step and halves the factor, down to 1; 2,000 steps
+    without one double it (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
+    """
+
+    def __init__(self) -> None:
+        """Start at the first factor."""
+        self.factor = FIRST_SCALE
+        self._since = 0
+
+    def accepts(self, norm: float) -> bool:
+        """Return whether to make a step with gradients of this norm, and adapt to it.
+
+        At a factor of 1 every norm is accepted: then it is the training that failed.
+        """
+        is_overflow = not math.isfinite(norm)
+        if is_overflow and self.factor > 1:
+            self.factor, self._since = self.factor / 2, 0
+            return False
+        self._since += 1
+        if self._since == STEPS_TO_DOUBLE:
+            self.factor, self._since = self.factor * 2, 0
+        return True
+
+    def state(self) -> Any:
+        """Return a tensor of the factor and the steps since it changed."""
+        return torch.tensor([self.factor, self._since], dtype=torch.float64)
+
+    def load_state(self, tensor: Any) -> None:
+        """Restore what `state` returned."""
+        self.factor, self._since = float(tensor[0]), int(tensor[1])
+
+
 class Optimizer:
     """AdamW (Loshchilov and Hutter 2019) without decay on biases and normalization weights.
 
-    Weights in bf16 have a master copy in fp32, which is what is updated: with 8 bits of precision,
-    most updates of a small learning rate would round to nothing (Micikevicius et al. 2018, "Mixed
-    Precision Training").
+    Weights in bf16 or fp16 have a master copy in fp32, which is what is updated: with 8 or 11 bits
+    of precision, most updates of a small learning rate would round to nothing (Micikevicius et al.
+    2018, section 3.1). In fp16 the loss is scaled, too; see `LossScale`.
     """
 
     def __init__(
@@ -58,18 +103,19 @@ class Optimizer:
         model: Any,
         learning_rate: float,
         weight_decay: float,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: NumberFormat = "fp32",
         groups: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Take over the weights of a model."""
         self._weights = dict(model.named_parameters())
         self._masters = dict(self._weights)
-        if precision == "bf16":
+        self.loss_scale = LossScale() if precision == "fp16" else None
+        if precision != "fp32":
             self._masters = {
                 name: torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
                 for name, weight in self._weights.items()
             }
-            cast_weights(model, "bf16")
+            cast_weights(model, precision)
         names = [list(self._weights)] if groups is None else groups
         self._groups = [[name for name in of if self._weights[name].requires_grad] for of in names]
         parts: list[dict[str, Any]] = []
@@ -81,6 +127,7 @@ class Optimizer:
         trained = [weight for part in parts for weight in part["params"]]
         self._fused = all(weight.device.type in ("cpu", "cuda") for weight in trained)
         self.adamw = torch.optim.AdamW(parts, lr=learning_rate, fused=self._fused)
+        self.skipped = False
 
     def set_pace(self, rates: Sequence[float], momentum: float) -> None:
         """Set the learning rate of each group and the first beta, for the next step."""
@@ -94,15 +141,35 @@ class Optimizer:
             for name in names:
                 self._weights[name].requires_grad_(number >= first)
 
+    def scaled(self, loss: Any) -> Any:
+        """Return the loss to differentiate: in fp16 times the loss scale."""
+        return loss if self.loss_scale is None else loss * self.loss_scale.factor
+
     def step(self, largest_gradient: float) -> Any:
-        """Clip the gradients to a norm, update the weights and drop the gradients."""
+        """Clip the gradients to a norm, update the weights and drop the gradients.
+
+        Returns the norm of the gradients before clipping; 0 if they overflowed in fp16 and the
+        step was skipped.
+        """
+        scale = self.loss_scale
         for weight, master in self._copied():
             master.grad = None if weight.grad is None else weight.grad.float()
+            if scale is not None and master.grad is not None:
+                master.grad /= scale.factor
         norm = torch.nn.utils.clip_grad_norm_(self._masters.values(), largest_gradient)
-        self.adamw.step()
-        self._copy_back()
+        self.skipped = scale is not None and not scale.accepts(float(norm))
+        if self.skipped:
+            norm = torch.zeros_like(norm)
+        else:
+            self.adamw.step()
+            self._copy_back()
         self.forget_gradients()
         return norm
+
+    @property
+    def has_only_skipped(self) -> bool:
+        """Whether no step was made yet, since all gradients overflowed in fp16."""
+        return self.loss_scale is not None and not self.adamw.state
 
     def release(self) -> None:
         """Give the model its weights back in fp32, unfrozen; this ends the training."""
@@ -122,8 +189,10 @@ class Optimizer:
         return {name: master.detach() for name, master in self._masters.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return tensors by name: the weights in fp32, the moments and the number of steps."""
+        """Return tensors by name: fp32 weights, moments, number of steps, and in fp16 the scale."""
         tensors = {f"weight/{name}": weight for name, weight in self.weights.items()}
+        if self.loss_scale is not None:
+            tensors[LOSS_SCALE] = self.loss_scale.state()
         for name, master in self._masters.items():
             for key, value in self.adamw.state.get(master, {}).items():
                 tensors[f"{key}/{name}"] = value
@@ -140,6 +209,8 @@ class Optimizer:
     def load_state(self, tensors: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         self.load_weights({name: tensors[f"weight/{name}"] for name in self._masters})
+        if self.loss_scale is not None:
+            self.loss_scale.load_state(tensors[LOSS_SCALE])
         for name, master in self._masters.items():
             for key in ("step", "exp_avg", "exp_avg_sq"):
                 if (value := tensors.get(f"{key}/{name}")) is not None:
@@ -158,9 +229,9 @@ class Optimizer:
                 weight.copy_(master)
 
 
-def cast_weights(model: Any, precision: Literal["fp32", "bf16"]) -> None:
-    """Convert the weights of a model; buffers stay, as positions lose too much in bf16."""
-    wanted = torch.bfloat16 if precision == "bf16" else torch.float32
+def cast_weights(model: Any, precision: NumberFormat) -> None:
+    """Convert the weights of a model; buffers stay, as positions lose too much in 16 bits."""
+    wanted = FORMATS[precision]
     for weight in model.parameters():
         if weight.dtype != wanted and weight.is_floating_point():
             weight.data = weight.data.to(wanted)

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from finetext.core.arrays import Integers
 from finetext.core.environment import processor_name
-from finetext.core.errors import RecipeError
-from finetext.core.settings import Precision
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.settings import NumberFormat, Precision
 from finetext.storage.files import write_json
 from finetext.training.plan import Task
 
@@ -33,23 +33,33 @@ FLASH: Final = "flash_attention_2"
 MOST_OTHER_WORK: Final = 0.1
 WORTH_A_CHANGE: Final = 0.95
 """A candidate must take at most this share of the time of the default."""
+NO_GPU: Final = (
+    "precision = 'fp16': this machine has no GPU, and its CPU is many times slower in fp16 than in "
+    "fp32. Use auto, bf16 or fp32; or name the device cpu to compute in fp16 there anyway"
+)
 
 
 @dataclass(frozen=True)
 class Choice:
     """Number format, attention implementation ("" is the model's own) and CPU threads."""
 
-    precision: Literal["fp32", "bf16"]
+    precision: NumberFormat
     attention: str
     threads: int
 
 
-def choose_device(name: str) -> Any:
-    """Return the `torch.device` of a name; "auto" is CUDA, else MPS, else the CPU."""
+def choose_device(name: str, precision: Precision = "auto") -> Any:
+    """Return the `torch.device` of a name; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        RecipeError: it is not on this machine, or computes in fp16 only if it is named: a CPU.
+    """
     import torch
 
     has_mps = torch.backends.mps.is_available()
     if name == "auto":
+        if precision == "fp16" and not (torch.cuda.is_available() or has_mps):
+            raise RecipeError(NO_GPU)
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     try:
         device = torch.device(name)
@@ -70,10 +80,10 @@ def check_precision(name: str) -> Precision:
     return cast(Precision, name)
 
 
-def choose_precision(precision: Precision, device: Any) -> Literal["fp32", "bf16"]:
+def choose_precision(precision: Precision, device: Any) -> NumberFormat:
     """Return the number format of matrix products; "auto" is bf16 where the hardware is fast at it.
 
-    That is CUDA from Ampere on, and CPUs with AMX or AVX512-BF16.
+    That is CUDA from Ampere on, and CPUs with AMX or AVX512-BF16. It is never fp16.
     """
     import torch
 
@@ -90,15 +100,34 @@ def _processor_has_bf16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
+def precision_of_model(name: str, device: str) -> Precision:
+    """Return the precision a model folder names; fp32 for fp16 on a CPU, which is slow at it."""
+    precision = check_precision(name)
+    return "fp32" if precision == "fp16" and choose_device(device).type == "cpu" else precision
+
+
 def reading_copy(model: Any, precision: Precision) -> Any:
-    """Return the model for prediction: itself in fp32, or a copy in bf16."""
-    if choose_precision(precision, model.device) == "fp32":
+    """Return the model for prediction: itself in fp32, or a copy in bf16 or fp16."""
+    number_format = choose_precision(precision, model.device)
+    if number_format == "fp32":
         return model
     from finetext.training.optimizer import cast_weights
 
     copied = copy.deepcopy(model)
-    cast_weights(copied, "bf16")
+    cast_weights(copied, number_format)
     return copied
+
+
+def refuse_overflow(outputs: Any, model: Any) -> None:
+    """Raise a ModelError if the outputs of a model in fp16 are not finite."""
+    import numpy as np
+    import torch
+
+    if model.dtype == torch.float16 and not np.isfinite(outputs).all():
+        raise ModelError(
+            f"{type(model).__name__} in fp16 computes numbers above 65,504, the largest there is; "
+            "use precision bf16 or fp32"
+        )
 
 
 @contextmanager
@@ -227,7 +256,7 @@ def _measure(
     for number_format, attention in product(sorted(formats), ("eager", "sdpa", FLASH)):
         candidate = replace(default, precision=number_format, attention=attention)
         is_possible = attention != FLASH or (
-            number_format == "bf16" and is_flash_attn_2_available()
+            number_format != "fp32" and is_flash_attn_2_available()
         )
         if candidate != default and is_possible:
             taken = _seconds(model, task, rows, candidate)

@@ -43,7 +43,7 @@ CARRIED, BUFFER = "carried/", "buffer/"
 """Prefixes of the tensors of the task and of the model's buffers in a checkpoint."""
 BYTES_OF_A_TRAINED_WEIGHT: Final = 28
 """In fp32: gradient, two moments, the first weights, the best, and a copy of these while they
-change; in bf16 weights and gradients once more."""
+change; in bf16 and fp16 weights and gradients once more."""
 
 
 class Diverged(Exception):
