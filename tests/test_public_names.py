@@ -68,6 +68,7 @@ NAMES = {
     "models",
     "open_predicted",
     "per_class",
+    "precision_recall",
     "predict",
     "predict_file",
     "pretrain",

@@ -34,6 +34,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "encoders.model_table": ("ModelTable",),
     "evaluation.compare": ("compare",),
     "evaluation.intervals": ("confusion", "evaluate", "per_class"),
+    "evaluation.ranking": ("precision_recall",),
     "evaluation.several": ("compare_all",),
     "methods.finetune": ("Finetune",),
     "methods.majority": ("Majority",),

@@ -19,6 +19,7 @@ from finetext.encoders.convert import Converted, convert
 from finetext.encoders.model_table import ModelTable
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
+from finetext.evaluation.ranking import precision_recall
 from finetext.evaluation.several import compare_all
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
@@ -97,6 +98,7 @@ __all__ = [
     "models",
     "open_predicted",
     "per_class",
+    "precision_recall",
     "predict",
     "predict_file",
     "pretrain",

@@ -47,7 +47,7 @@ def asked_recipe(
     """Return the recipe that the options of a command describe."""
     parts = {"train": data, "validation": chosen.validation, "test": chosen.test}
     values = {
-        "data": {"source": parts} | chosen.given(),
+        "data": {"source": parts, "positive": getattr(chosen, "positive", None)} | chosen.given(),
         "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts},
         "seed": chosen.seed,
         "device": chosen.device,

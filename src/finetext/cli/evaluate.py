@@ -25,6 +25,7 @@ def evaluate(
     data: options.Data,
     *,
     reading: Reading,
+    positive: options.Positive = None,
     settings: options.DataSettings = None,
     precision: options.Precision = None,
     seed: options.Seed = None,
@@ -38,6 +39,7 @@ def evaluate(
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.report.errors import scores_json, show_scores
+    from finetext.report.positive import curves_of_positive, positive_line, threshold_line
     from finetext.report.probabilities import decided_json, decided_lines
     from finetext.runs.run import load
 
@@ -45,18 +47,27 @@ def evaluate(
     classifier = load(model, device, precision=precision, say=screen.say)
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    dataset = read(data, settings=arguments.read_settings(known | reading.given(), settings))
+    how = arguments.read_settings(known | reading.given(), settings)
+    classifier = classifier.with_positive(positive or how.positive)
+    dataset = read(data, settings=replace(how, positive=None))
     screen.say(dataset.description)
     screen.findings(dataset.findings)
     predictions = predict(classifier, dataset)
+    label = classifier.scheme.positive_class
+    curve = curves_of_positive({"": predictions}).get("")
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     if output.as_json:
         found = scores_json(scores, classes) | decided_json(predictions)
+        found |= {"positive": label, "curve": curve and curve.to_json()}
         screen.json(found | {"openings": accesses})
         return
-    show_scores(scores, classes, screen.out)
+    show_scores(scores, classes, screen.out, label)
+    if label is not None:
+        print(f"\n{positive_line(classifier.scheme)}")
+    if curve is not None:
+        print(threshold_line(curve))
     for line in decided_lines(predictions):
         print(f"\n{line}")
 
@@ -71,6 +82,7 @@ def compare(
     against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,
     out: options.TableOut = None,
     seed: options.Seed = None,
+    positive: options.Positive = None,
     *,
     output: Output,
 ) -> None:
@@ -91,6 +103,7 @@ def compare(
         metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC),
         None if against is None else _named(against, sources, sets),
         seed or 0,
+        positive=positive,
     )
     shown = next((of.part for of in sets.values() if of.part is not None), None)
     runs = {of.run.resolve(): of.run for of in sets.values() if of.run is not None}
@@ -158,6 +171,7 @@ def errors(
     count: Annotated[int, option("NUMBER", "Rows of either kind, and confusions.", min=1)] = 20,
     out: options.TableOut = None,
     page: Annotated[Path | None, option("FILE", "Write a page to search, sort and filter.")] = None,
+    positive: options.Positive = None,
     *,
     output: Output,
 ) -> None:
@@ -172,7 +186,8 @@ def errors(
     if page is not None:
         check_place(page)
     screen = output.screen()
-    predicted = predicted_in(source, method, rows)
+    predicted = predicted_in(source, method, rows, positive)
+    label = predicted.predictions.scheme.positive_class
     screen.findings(predicted.findings)
     found = find_errors(predicted, count)
     accesses = _count_access(predicted.run, rows, "finetext errors", screen)
@@ -183,7 +198,9 @@ def errors(
     if page is not None:
         write_errors_page(found, predicted.name, page)
     told = {"openings": accesses, "out": out and str(out), "page": page and str(page)}
-    output.show(found.to_json() | told, errors_lines(found, predicted.name), table=out, page=page)
+    told["positive"] = label
+    lines = errors_lines(found, predicted.name, label)
+    output.show(found.to_json() | told, lines, table=out, page=page)
 
 
 def slices(
@@ -200,6 +217,7 @@ def slices(
     method: options.OneMethod = None,
     part: JudgedPart = "validation",
     out: options.TableOut = None,
+    positive: options.Positive = None,
     *,
     output: Output,
 ) -> None:
@@ -212,7 +230,7 @@ def slices(
 
     rows = _checked(part, out)
     screen = output.screen()
-    predicted = predicted_in(source, method, rows)
+    predicted = predicted_in(source, method, rows, positive)
     screen.findings(predicted.findings)
     kinds = None if by is None else [name for name in by if name in KINDS]
     names = [name.removeprefix(COLUMN) for name in by or () if name not in KINDS]

@@ -20,12 +20,13 @@ def decide(
     run: options.RunFolder,
     out: Annotated[Path, option("FOLDER", "Folder of the model, new or a model's.")],
     method: options.OneMethod = None,
-    aim: Annotated[str | None, option("AIM", "f1, precision=0.95, recall=0.9 per label.")] = None,
+    aim: Annotated[str | None, option("AIM", "f1, precision=0.95 or recall=0.9.")] = None,
     costs: Annotated[Path | None, option("FILE", "CSV of the cost of each error.")] = None,
     abstain: Annotated[
         str | None, option("RULE", "Abstain: accuracy=0.95, coverage=0.9 or probability=0.7.")
     ] = None,
     coverage: Annotated[float | None, option("SHARE", "Coverage of prediction sets.")] = None,
+    positive: options.Positive = None,
     *,
     output: Output,
 ) -> None:
@@ -36,7 +37,7 @@ def decide(
     from finetext.runs.run import Run, load, predicted_in
 
     wanted = Deciding(aim, costs, abstain, coverage)
-    predicted = predicted_in(run, method, "validation")
+    predicted = predicted_in(run, method, "validation", positive)
     if predicted.run is None or predicted.method is None:
         raise DataError(f"{run} is not a run folder or a method in one, so it holds no model")
     model = predicted.run / predicted.method / "model"
@@ -44,11 +45,11 @@ def decide(
     if place == model.resolve() or (place.name == "model" and Run.is_at(place.parent.parent)):
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
     decision = choose_decision(predicted.predictions, wanted)
-    classifier = load(model, "cpu").with_decision(decision)
+    classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
     decided = replace(predicted.predictions, decision=decision)
-    lines = [f"{predicted.name}: {wanted.words or 'the likeliest label'}"]
+    lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     if of_rows := [*decided_lines(decided), *threshold_lines(decided)]:
         lines.append(f"on the {len(decided):,} validation rows that it was chosen on:")
         lines += [f"  {line}" for line in of_rows]
@@ -56,14 +57,14 @@ def decide(
     output.show(told, [*lines, f"model: {out}"])
 
 
-def report(run: options.RunFolder, *, output: Output) -> None:
+def report(run: options.RunFolder, positive: options.Positive = None, *, output: Output) -> None:
     """Rewrite the report of RUN with everything found since."""
     from finetext.core.types import Finding
     from finetext.runs.reporting import report as write
     from finetext.storage.codec import to_json
 
     screen, damaged = output.screen(), list[Finding]()
-    page = write(run, damaged.append)
+    page = write(run, damaged.append, positive)
     screen.findings(damaged)
     told = {"report": str(page), "findings": list(map(to_json, damaged))}
     output.show(told, [f"report: {page}"])

@@ -64,6 +64,7 @@ Seed = Annotated[
     int | None,
     option("NUMBER", "Seed of every random choice; 0 by default.", min=0, max=LARGEST_SEED),
 ]
+Positive = Annotated[str | None, option("LABEL", "Positive class of two; by default the second.")]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
 
 
@@ -111,6 +112,7 @@ class SplitTraining(Training):
     train_size: Annotated[str | None, option("SIZE", "Training rows: share or count.")] = None
     validation_size: Annotated[str | None, option("SIZE", "Validation rows; default 0.15.")] = None
     test_size: Annotated[str | None, option("SIZE", "Test rows; default 0.15.")] = None
+    positive: Positive = None
 
 
 @dataclass(frozen=True)

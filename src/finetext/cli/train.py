@@ -98,6 +98,7 @@ def show(
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     from finetext.report import leaderboard as board
+    from finetext.report.positive import positive_line
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
     from finetext.storage.codec import to_json
@@ -108,6 +109,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "best": run.best,
             "cheapest": run.cheapest,
             "metric": run.metric,
+            "positive": run.scheme.positive_class,
             "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
@@ -117,6 +119,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         return
     facts = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
+    if said := positive_line(run.scheme):
+        print(said)
     for line in (*board.seed_lines(run.leaderboard, run.metric), *board.gain_lines(run.paid)):
         print(line)
     if run.unfinished:

@@ -214,6 +214,10 @@ class Classifier(ABC):
         """Return the classifier with another decision rule."""
         return replace(self, decision=decision)  # type: ignore[type-var]
 
+    def with_positive(self, label: object) -> Self:
+        """Return the classifier with that positive class; see `LabelScheme.with_positive`."""
+        return replace(self, scheme=self.scheme.with_positive(label))  # type: ignore[type-var]
+
     def with_precision(self, precision: Precision) -> Self:
         """Return the classifier with another precision, such as "bf16"; most have only one."""
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -48,6 +49,21 @@ class Decision:
         else:
             merit = probabilities if limits is None else probabilities / limits
         return np.asarray(merit.argmax(axis=1), dtype=np.int64)
+
+    def threshold_of(self, column: int) -> float:
+        """Return the probability from which one of two classes is given; nan if it never changes.
+
+        Whether the classifier abstains does not matter.
+        """
+        other = 1 - column
+        if self.costs is not None:
+            missed = self.costs[column][other] - self.costs[column][column]
+            wrong = self.costs[other][column] - self.costs[other][other]
+        else:
+            wrong, missed = (1.0, 1.0) if self.thresholds is None else (
+                self.thresholds[column], self.thresholds[other]
+            )  # fmt: skip
+        return wrong / (wrong + missed) if wrong + missed else math.nan
 
     def abstains(self, probabilities: Floats) -> Booleans:
         """Return (n,) which rows get no label."""

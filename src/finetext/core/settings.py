@@ -53,6 +53,8 @@ class ReadSettings:
             each begins with `__label__`, or with one of few values and a tab.
         classes: the labels that a trained model knows. Then one label only, or nearly as many as
             rows, do not suggest a wrong column.
+        positive: the class of two that precision, recall, F1 and curves are about; None for the
+            second.
     """
 
     text: str | None = None
@@ -69,6 +71,7 @@ class ReadSettings:
     labelled: bool = True
     whole_lines: bool = False
     classes: tuple[str, ...] | None = None
+    positive: str | bool | int | None = None
 
     @property
     def columns(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
@@ -31,22 +31,75 @@ class LabelScheme:
     Attributes:
         names: the k label names, each once, in column order.
         multilabel: whether a text can have any number of labels, including none.
+        positive: the class of two that precision, recall, F1 and curves are about, as it was named;
+            None for the second. Two schemes with the same columns are equal, whichever it is.
     """
 
     names: tuple[str, ...]
     multilabel: bool = False
+    positive: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             raise DataError("the label names are not unique")
+        if self.positive is None:
+            return
+        if self.multilabel:
+            raise DataError(
+                f"the positive class {self.positive!r} has no meaning here: a row can have several "
+                "labels, each with scores of its own; leave it out"
+            )
+        if self.positive not in self.names:
+            raise DataError(
+                f"the positive class {self.positive!r} is none of the labels"
+                f"{nearest(self.positive, list(self.names))}"
+            )
+        if len(self.names) != 2:
+            raise DataError(
+                f"the positive class {self.positive!r} needs data with two labels, and these have "
+                f"{len(self.names)}; leave it out, and read the scores of each label instead"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each text has one of two labels, so that one of them is the positive class."""
+        return not self.multilabel and len(self.names) == 2
+
+    @property
+    def positive_column(self) -> int:
+        """The column of the positive class of two: the one that was named, else the second."""
+        return 1 if self.positive is None else self.names.index(self.positive)
+
+    @property
+    def positive_class(self) -> str | None:
+        """The positive class of two, named or not; None if there are not two classes."""
+        return self.names[self.positive_column] if self.is_binary else None
+
+    def with_positive(self, label: object) -> LabelScheme:
+        """Return the scheme with that positive class; None leaves it as it is.
+
+        Raises:
+            DataError: it is none of the labels, or there are not two of them.
+        """
+        return self if label is None else replace(self, positive=str(label))
 
     @cached_property
     def index(self) -> dict[str, int]:
         """Label name to column."""
         return {name: column for column, name in enumerate(self.names)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values that describe the scheme in files; `positive` only if it was named."""
+        named = {} if self.positive is None else {"positive": self.positive}
+        return {"labels": list(self.names), "multilabel": self.multilabel} | named
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LabelScheme:
+        """Return the inverse of `to_json`; raises a DataError or KeyError if a value is wrong."""
+        return cls(tuple(values["labels"]), values["multilabel"], values.get("positive"))
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
@@ -236,6 +289,10 @@ class Predictions:
     def abstained(self) -> Booleans:
         """(n,) whether the classifier abstains."""
         return self.decision.abstains(self.probabilities)
+
+    def with_positive(self, label: object) -> Predictions:
+        """Return the predictions with that positive class; see `LabelScheme.with_positive`."""
+        return replace(self, scheme=self.scheme.with_positive(label))
 
     def _repr_html_(self) -> str:
         truths, given = (self.scheme.decode(part[:10]) for part in (self.targets, self.decisions))

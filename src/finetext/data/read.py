@@ -64,12 +64,19 @@ def read(
         MissingExtraError: the format needs a package that is not installed.
     """
     if isinstance(source, Dataset):
-        return source
+        return source if settings is None else _with_positive(source, settings)
     labels = label if label is None or isinstance(label, str) else tuple(label)
     given: dict[str, Any] = {"text": text, "label": labels, "group": group, "id": id}
     given = {name: value for name, value in given.items() if value is not None}
     settings = replace(settings or ReadSettings(), **given)
     return assemble(open_source(source, settings), settings)[0]
+
+
+def _with_positive(dataset: Dataset, settings: ReadSettings) -> Dataset:
+    """The data with the positive class of the settings, the only one that applies to them."""
+    if dataset.scheme is None or settings.positive is None:
+        return dataset
+    return replace(dataset, scheme=dataset.scheme.with_positive(settings.positive))
 
 
 def source_columns(
@@ -191,6 +198,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         columns = {name: list(compress(values, keep)) for name, values in columns.items()}
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
+            scheme = scheme.with_positive(settings.positive)
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)

@@ -85,7 +85,9 @@ def apply_labels(
     if dataset.scheme is None:
         raise DataError("the data have no labels to correct; name their column with --label")
     added = [name for name in dict.fromkeys(new_labels) if name not in dataset.scheme.index]
-    scheme = replace(dataset.scheme, names=(*dataset.scheme.names, *added))
+    scheme = dataset.scheme
+    if added:
+        scheme = LabelScheme((*scheme.names, *added), scheme.multilabel)
     path = Path(reviewed)
     decisions, unreviewed = _decisions(path, _read_list(path), dataset, scheme)
     changed: dict[int, Any] = {}

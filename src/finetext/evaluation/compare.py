@@ -43,7 +43,12 @@ class Comparison:
 
 
 def compare(
-    a: Predictions, b: Predictions, metric: str = "accuracy", seed: int = 0, resamples: int = 2000
+    a: Predictions,
+    b: Predictions,
+    metric: str = "accuracy",
+    seed: int = 0,
+    resamples: int = 2000,
+    positive: str | None = None,
 ) -> Comparison:
     """Return the difference of a metric between two classifiers on the same rows.
 
@@ -59,14 +64,22 @@ def compare(
         metric: name of the metric; a positive difference means that it is higher for `a`.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples, and of permutations.
+        positive: the positive class of binary metrics; by default that of the label schemes.
 
     Raises:
-        DataError: the two are not about the same rows, or there are none.
+        DataError: the two are not about the same rows, or there are none; there is no such class
+            of two, or the two name different ones.
         UnknownNameError: there is no metric of that name.
         RecipeError: the metric does not apply to the label scheme.
     """
+    a, b = a.with_positive(positive), b.with_positive(positive)
     _check_same_rows(a, b)
     chosen = metric_for(metric, a.scheme)
+    if chosen.of_positive_class and a.scheme.positive_column != b.scheme.positive_column:
+        raise DataError(
+            f"the positive class is {a.scheme.positive_class!r} in the first set of predictions "
+            f"and {b.scheme.positive_class!r} in the second; choose one with --positive"
+        )
     draws = resample(a, resamples, seed)
     value = chosen(a) - chosen(b)
     differences = chosen.replicates(a, draws) - chosen.replicates(b, draws)

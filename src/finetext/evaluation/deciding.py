@@ -15,6 +15,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.thresholds import (
+    best_threshold,
     choose_thresholds,
     for_precision,
     for_recall,
@@ -29,6 +30,7 @@ AIMS: Final = "f1, precision=SHARE or recall=SHARE"
 ABSTAINING: Final = "accuracy=SHARE, coverage=SHARE or probability=SHARE"
 MOST_POINTS: Final = 100
 _ROUNDING: Final = 1e-9
+_LOWEST: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Deciding:
     """The aim of the decision rule; the section `[decide]` of a recipe.
 
     Attributes:
-        aim: "f1" for a high F1 of every label; "precision=0.95" gives a label only from the
-            probability at which that share of the validation rows given it has it, and otherwise
-            abstains (one label per row) or leaves it out (multi-label); "recall=0.9" (multi-label
-            only) gives each label to that share of the rows that have it. By default the likeliest
-            label is given, or "f1" in multi-label data.
+        aim: "f1" for a high F1 of every label, or of the positive class if one of two was named;
+            "precision=0.95" gives a label only from the probability at which that share of the
+            validation rows given it has it, and otherwise abstains (one label per row) or leaves
+            it out (multi-label); "recall=0.9" gives each label, or with one label per row the
+            positive class that was named, to that share of the rows that have it. By default the
+            likeliest label is given, or "f1" in multi-label data.
         costs: CSV file with the cost of each mistake: labels in the first column (truth) and the
             first row (label given).
         abstain: which rows get no label: "accuracy=0.95" leaves out the least probable until that
@@ -79,10 +82,11 @@ class Deciding:
         aim, _ = self.aim_parts() or ("", 0.0)
         if scheme.multilabel and (self.costs is not None or self.abstain is not None):
             raise RecipeError("[decide]: costs and abstain need one label per row")
-        if not scheme.multilabel and aim == "recall":
+        if not scheme.multilabel and aim == "recall" and scheme.positive is None:
             raise RecipeError(
                 "[decide]: recall=SHARE needs rows with several labels; with one label per row, "
                 "use f1, precision=SHARE or costs"
+                + (", or name the positive class with --positive" if scheme.is_binary else "")
             )
         if aim == "precision" and self.abstain is not None:
             raise RecipeError("[decide]: precision=SHARE already abstains; leave abstain out")
@@ -123,7 +127,10 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
     """Return the decision rule for an aim; raises a RecipeError if that does not fit the labels."""
     scheme = validation.scheme
     wanted.check(scheme)
-    chosen = Decision(temperature=validation.decision.temperature, aim=wanted.words)
+    words = wanted.words
+    if scheme.positive is not None and wanted.aim is not None and "precision" not in wanted.aim:
+        words = words.replace(wanted.aim, f"{wanted.aim} of {scheme.positive}", 1)
+    chosen = Decision(temperature=validation.decision.temperature, aim=words)
     if not len(validation):
         return chosen
     chosen = _with_aim(chosen, validation, wanted)
@@ -147,11 +154,27 @@ def _with_aim(chosen: Decision, validation: Predictions, wanted: Deciding) -> De
             return replace(chosen, thresholds=choose_thresholds(likely, targets))
         reach = for_precision if name == "precision" else for_recall
         return replace(chosen, thresholds=reach(likely, targets, share))
+    if scheme.positive is not None and name in ("f1", "recall"):
+        return replace(chosen, thresholds=_of_positive(validation, name, share))
     if name == "f1":
         return replace(chosen, thresholds=weights_for_macro_f1(likely, targets))
     if name == "precision":
         return replace(chosen, least=least_for_precision(likely, targets, share))
     return chosen
+
+
+def _of_positive(validation: Predictions, name: str, share: float) -> tuple[float, ...]:
+    """Thresholds by which the positive class of two is given from one probability."""
+    column = validation.scheme.positive_column
+    scores, truth = validation.probabilities[:, column], validation.targets == column
+    if not truth.any():
+        return (0.5, 0.5)
+    limit = best_threshold(scores, truth)
+    if name == "recall":
+        [reached] = for_recall(scores[:, None], truth[:, None].astype(np.int64), share)
+        limit = (reached + scores[scores < reached].max(initial=0.0)) / 2
+    limit = float(np.clip(limit, _LOWEST, 1 - _LOWEST))
+    return (1 - limit, limit) if column else (limit, 1 - limit)
 
 
 def _least(predictions: Predictions, rule: str, share: float) -> float:

@@ -59,24 +59,28 @@ def evaluate(
     seed: int = 0,
     resamples: int = 1000,
     metrics: Sequence[str] | None = None,
+    positive: str | None = None,
 ) -> dict[str, Score]:
     """Return metrics with bootstrap 95% confidence intervals.
 
     Groups, where the predictions have them, are drawn as a whole. Intervals are bias-corrected and
-    accelerated (Efron, Better bootstrap confidence intervals, JASA 1987); that of mean average
-    precision is bias-corrected only. For a single row or group the interval is nan.
+    accelerated (Efron, Better bootstrap confidence intervals, JASA 1987); those of (mean) average
+    precision and ROC AUC are bias-corrected only. For a single row or group the interval is nan.
 
     Args:
         predictions: what to evaluate.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
         metrics: names of metrics; by default all that apply to the label scheme.
+        positive: the class of two that the binary metrics are about; by default that of the
+            scheme, which is the second unless one was named.
 
     Raises:
-        DataError: there are no rows.
+        DataError: there are no rows, or no such class of two.
         UnknownNameError: there is no metric of that name.
         RecipeError: a metric does not apply to the label scheme.
     """
+    predictions = predictions.with_positive(positive)
     chosen = applicable(predictions.scheme) if metrics is None else metrics
     found = {name: metric_for(name, predictions.scheme) for name in chosen}
     draws = resample(predictions, resamples, seed)
@@ -87,7 +91,7 @@ def evaluate(
             replicates = metric.replicates(predictions, draws)
             low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
             if metric.proportion:
-                low, high = widened(low, high, draws.units)
+                low, high = widened(low, high, metric.rests_on(predictions, draws))
         scores[name] = Score(value, low, high, len(predictions))
     return scores
 

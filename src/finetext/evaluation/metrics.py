@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, final
 
 import numpy as np
@@ -63,12 +63,14 @@ def _one_label(scheme: LabelScheme) -> bool:
     return not scheme.multilabel
 
 
-def _several_labels(scheme: LabelScheme) -> bool:
+def several_labels(scheme: LabelScheme) -> bool:
+    """Return whether a text can have several labels."""
     return scheme.multilabel
 
 
-def _two_classes(scheme: LabelScheme) -> bool:
-    return not scheme.multilabel and len(scheme) == 2
+def two_classes(scheme: LabelScheme) -> bool:
+    """Return whether a scheme has a positive class."""
+    return scheme.is_binary
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,27 @@ class Metric(ABC):
         """Return the value without each unit in turn, (units,), or None if that is too slow."""
         return None
 
+    def rests_on(self, predictions: Predictions, resampling: Resampling) -> int:
+        """Return how many units decide the value, for the exact interval at 0 and at 1."""
+        return resampling.units
+
+    @property
+    def of_positive_class(self) -> bool:
+        """Whether the value depends on which of two classes is the positive one."""
+        return self.applies is two_classes
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class CountMetric(Metric):
-    """A metric that is a function, `value`, of sums per unit, (units, m), given by `tally`."""
+    """A metric that is a function, `value`, of sums per unit, (units, m), given by `tally`.
+
+    `rows`, another such function, is the number of rows that the value is a share of, if not all.
+    """
 
     tally: Callable[[Predictions, Resampling], Floats]
     value: Callable[[Floats], Floats]
+    rows: Callable[[Floats], Floats] | None = None
 
     def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
         """See `Metric.replicates`."""
@@ -126,61 +141,12 @@ class CountMetric(Metric):
         sums = self.tally(predictions, resampling)
         return self.value(sums.sum(axis=0) - sums)
 
-
-@final
-@dataclass(frozen=True)
-class MeanAveragePrecision(Metric):
-    """Average precision of each label that has positives, averaged over these labels.
-
-    Average precision is the sum over thresholds of the gain in recall times the precision
-    (Manning et al., Introduction to Information Retrieval, 2008, section 8.4).
-    """
-
-    def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
-        """See `Metric.replicates`."""
-        columns = zip(predictions.probabilities.T, predictions.targets.T, strict=True)
-        of_labels = [_average_precision(scores, truth, resampling) for scores, truth in columns]
-        return mean_of_defined(np.stack(of_labels, axis=-1))
-
-    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
-        """See `Metric.mixed`."""
-        both = replace(
-            a,
-            ids=a.ids + b.ids,
-            targets=np.concatenate([a.targets, b.targets]),
-            probabilities=np.concatenate([a.probabilities, b.probabilities]),
-        )
-        unit = np.concatenate([of_a.unit, of_b.unit + of_a.units])
-        return self.replicates(both, Resampling(unit, np.hstack([of_a.weights, of_b.weights])))
-
-
-def _average_precision(scores: Floats, truth: Integers, resampling: Resampling) -> Floats:
-    """Average precision of one label per resample; nan where it has no positives."""
-    from scipy.sparse import csr_matrix
-
-    order = np.argsort(-scores, kind="stable")
-    tie = np.cumsum(np.diff(scores[order], prepend=scores[order[:1]]) != 0)
-    hits = np.bincount(tie, weights=truth[order]) > 0
-    step: Integers = (np.cumsum(hits) - hits)[tie]
-    steps = int(hits.sum())
-    if steps == 0:
-        return np.full(len(resampling.weights), np.nan)
-
-    def drawn(rows: Integers) -> csr_matrix:
-        ones = np.ones(len(rows), dtype=np.float32)
-        where = (step[rows], resampling.unit[order[rows]])
-        return csr_matrix((ones, where), shape=(steps, resampling.units))
-
-    all_rows = drawn(np.flatnonzero(step < steps))
-    positives = drawn(np.flatnonzero(truth[order]))
-    results = []
-    for chunk in resampling.chunks(max(1, min(250, 10_000_000 // steps))):
-        weights = np.ascontiguousarray(chunk.T, dtype=np.float32)
-        gained = (positives @ weights).astype(np.float64)
-        found = np.cumsum(gained, axis=0)
-        seen = np.cumsum(all_rows @ weights, axis=0, dtype=np.float64)
-        results.append(ratio((gained * ratio(found, seen, 0.0)).sum(axis=0), found[-1]))
-    return np.concatenate(results)
+    def rests_on(self, predictions: Predictions, resampling: Resampling) -> int:
+        """See `Metric.rests_on`."""
+        if self.rows is None:
+            return resampling.units
+        rows = float(self.rows(self.tally(predictions, resampling).sum(axis=0)))
+        return int(min(rows, resampling.units))
 
 
 class Counts(NamedTuple):
@@ -272,6 +238,13 @@ def _counted(
     return CountMetric(name, title, applies, tally=count, value=lambda sums: value(Counts.of(sums)))
 
 
+def _count_positive(predictions: Predictions, resampling: Resampling) -> Floats:
+    """Sums per unit of the positive class, (units, 3): rightly given, given, and true."""
+    counts = Counts.of(count(predictions, resampling))
+    column = predictions.scheme.positive_column
+    return np.stack([of[:, column] for of in (counts.hits, counts.given, counts.true)], axis=1)
+
+
 def loss(
     name: str,
     title: str,
@@ -285,7 +258,7 @@ def loss(
 accuracy = _counted("accuracy", "accuracy", _one_label, lambda c: ratio(c.exact, c.rows))
 """Share of rows that are right."""
 subset_accuracy = _counted(
-    "subset_accuracy", "subset accuracy", _several_labels, lambda c: ratio(c.exact, c.rows)
+    "subset_accuracy", "subset accuracy", several_labels, lambda c: ratio(c.exact, c.rows)
 )
 """Share of rows whose labels are all right."""
 balanced_accuracy = _counted(
@@ -308,15 +281,23 @@ micro_f1 = _counted(
     lambda c: ratio(2 * c.hits.sum(-1), c.given.sum(-1) + c.true.sum(-1)),
 )
 """F1 of all decisions together; equal to accuracy when each row has one label."""
-binary_f1 = _counted("binary_f1", "F1 of the second class", _two_classes, lambda c: c.f1[..., 1])
-"""F1 of the positive class: the second in the scheme, so of `neg`, `pos` it is `pos`."""
-samples_f1 = _counted(
-    "samples_f1", "samples F1", _several_labels, lambda c: ratio(c.row_f1, c.rows)
-)
+binary_precision = CountMetric(
+    "binary_precision", "binary precision", two_classes, tally=_count_positive,
+    value=lambda sums: ratio(sums[..., 0], sums[..., 1]), rows=lambda sums: sums[..., 1],
+)  # fmt: skip
+"""Precision of the positive class: `LabelScheme.positive`, or the second in the scheme."""
+binary_recall = CountMetric(
+    "binary_recall", "binary recall", two_classes, tally=_count_positive,
+    value=lambda sums: ratio(sums[..., 0], sums[..., 2]), rows=lambda sums: sums[..., 2],
+)  # fmt: skip
+"""Recall of the positive class."""
+binary_f1 = CountMetric(
+    "binary_f1", "binary F1", two_classes, tally=_count_positive,
+    value=lambda sums: ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]),
+)  # fmt: skip
+"""F1 of the positive class: unless one is named the second, so of `neg`, `pos` it is `pos`."""
+samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
 """Mean over rows of the F1 of a row's labels; 1 for a row that has none and is given none."""
-mean_average_precision = MeanAveragePrecision(
-    "mean_average_precision", "mean average precision", _several_labels
-)
 log_loss = loss("log_loss", "log loss", lambda of, resampling: resampling.total(row_losses(of)))
 """Mean of -log of the probability of the truth; lower is better."""
 

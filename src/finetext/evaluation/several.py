@@ -53,6 +53,7 @@ class Several:
         groups: number of groups, drawn as a whole; None where there are none.
         scores: name to the metric with its 95% interval, in the order given.
         pairs: every pair, or every other set against one.
+        positive: the positive class; None if there are not two classes.
     """
 
     metric: str
@@ -61,6 +62,7 @@ class Several:
     groups: int | None
     scores: dict[str, Score]
     pairs: tuple[Pair, ...]
+    positive: str | None = None
 
     def better(self, pair: Pair) -> str | None:
         """The one that is significantly better after correction, or None."""
@@ -100,6 +102,7 @@ def compare_all(
     against: str | None = None,
     seed: int = 0,
     resamples: int = 2000,
+    positive: str | None = None,
 ) -> Several:
     """Compare several sets of predictions of the same rows, pair by pair.
 
@@ -112,10 +115,12 @@ def compare_all(
         against: the set that every other is compared with; every pair by default.
         seed: seed of the bootstrap and the permutations.
         resamples: number of either, for each pair.
+        positive: the positive class of binary metrics; by default the one that a set names, else
+            the second label of the first set.
 
     Raises:
         DataError: there are fewer than two sets, they are not about the same rows and labels, or
-            there are no rows.
+            there are no rows; there is no such class of two, or two sets name different ones.
         UnknownNameError: there is no metric, or no set of predictions, of that name.
         RecipeError: the metric does not apply to the label scheme.
     """
@@ -123,7 +128,7 @@ def compare_all(
         raise DataError("a comparison needs at least two sets of predictions")
     if against is not None and against not in predictions:
         raise UnknownNameError("set of predictions", against, predictions)
-    aligned = align(predictions)
+    aligned = _with_one_positive(align(predictions), predictions, positive, metric)
     some = next(iter(aligned.values()))
     higher = metric_for(metric, some.scheme).higher_is_better
     names = list(combinations(aligned, 2))
@@ -140,7 +145,24 @@ def compare_all(
         smallest = smallest_difference(comparison.standard_error, len(names)) if enough else None
         pairs.append(Pair(a, b, comparison, p_value, smallest, *only, exact))
     scores = {name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()}
-    return Several(metric, higher, len(some), groups, scores, tuple(pairs))
+    of = some.scheme.positive_class
+    return Several(metric, higher, len(some), groups, scores, tuple(pairs), of)
+
+
+def _with_one_positive(
+    aligned: Mapping[str, Predictions],
+    given: Mapping[str, Predictions],
+    positive: str | None,
+    metric: str,
+) -> dict[str, Predictions]:
+    """The sets with the same positive class: the one asked for, else the one that some name."""
+    named = {of.scheme.positive: name for name, of in given.items() if of.scheme.positive}
+    scheme = next(iter(aligned.values())).scheme
+    if positive is None and len(named) > 1 and metric_for(metric, scheme).of_positive_class:
+        said = " and ".join(f"{label!r} in {name}" for label, name in named.items())
+        raise DataError(f"the positive class is {said}; choose one with --positive")
+    chosen = next(iter(named), None) if positive is None else positive
+    return {name: of.with_positive(chosen) for name, of in aligned.items()}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -35,6 +35,8 @@ _KINDS: Final = {
 }
 _ON_THE_HUB: Final = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "subset_accuracy"), "accuracy"),
+    "binary_precision": "precision",
+    "binary_recall": "recall",
     **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "binary_f1", "samples_f1"), "f1"),
 }
 """What the Hub calls the metrics that it knows; others keep our names."""
@@ -66,6 +68,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "name": name,
         "made": made,
         "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
+        "positive": _positive(described),
         "most_labels": MOST_LABELS,
         "compared": record.get("export"),
         "decisions": decision_sentences(described),
@@ -78,6 +81,15 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
     text = _environment().get_template("card.md.j2").render(context)
     text = re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n\n"
     return f"{text}<!-- finetext {_hash(text)} -->\n"
+
+
+def _positive(described: Mapping[str, Any]) -> str | None:
+    """Return the positive class if there are scores of it, or it was named."""
+    labels, named = described["labels"], described.get("positive")
+    scores = described.get("record", {}).get("scores", {})
+    is_scored = any(load("metrics", n).of_positive_class for n in scores if n in table("metrics"))
+    unnamed = labels[1] if len(labels) == 2 and not described["multilabel"] and is_scored else None
+    return unnamed if named is None else str(named)
 
 
 @cache

@@ -60,8 +60,7 @@ def save_model(
                 "finetext_version": __version__,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "classifier": classifier.kind,
-                "labels": list(classifier.scheme.names),
-                "multilabel": classifier.scheme.multilabel,
+                **classifier.scheme.to_json(),
                 "decision": classifier.decision.to_json(),
                 "precision": classifier.number_format,
                 "provenance": {**(made_by or {}), **classifier.provenance()},
@@ -85,7 +84,7 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     files.refuse_pickles(folder)
     files.check_sizes(folder, described)
     try:
-        scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+        scheme = LabelScheme.from_json(described)
         decision = decision_in(described)
         decision.check(len(scheme))
         kind = registry.load("classifiers", str(described["classifier"]))

@@ -35,23 +35,34 @@ _LONGEST_LABEL: Final = 50
 _HANG: Final = " " * 8
 
 
-def label_table(classes: Sequence[LabelScores], caption: str = "") -> Table:
-    """Return precision, recall and F1 of each label as a table."""
+def label_table(
+    classes: Sequence[LabelScores], caption: str = "", positive: str | None = None
+) -> Table:
+    """Return precision, recall and F1 of each label as a table, with a mark on the positive one."""
+    marks = {positive: "(positive)"}
     rows = [
-        (Cell(each.name), *map(score, (each.precision, each.recall, each.f1)), count(each.support))
+        (
+            Cell(each.name, marks.get(each.name, "")),
+            *map(score, (each.precision, each.recall, each.f1)),
+            count(each.support),
+        )
         for each in classes
     ]
     return Table(caption, ("label", "precision", "recall", "F1", "rows"), rows)
 
 
 def show_scores(
-    scores: Mapping[str, Score], classes: Sequence[LabelScores], console: Console
+    scores: Mapping[str, Score],
+    classes: Sequence[LabelScores],
+    console: Console,
+    positive: str | None = None,
 ) -> None:
     """Print metrics, then precision, recall and F1 of each label, with 95% intervals."""
     metrics = [(Cell(metric_title(name)), score(of)) for name, of in scores.items()]
     of_all = Table("", ("metric", "value and 95% interval"), metrics)
     rows = f"{next(iter(scores.values())).n:,} rows"
-    for line in (rows, "", *table_lines(of_all), "", *table_lines(label_table(classes))):
+    of_labels = table_lines(label_table(classes, positive=positive))
+    for line in (rows, "", *table_lines(of_all), "", *of_labels):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -72,7 +83,9 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
     return {
         "method": method,
         "names": names,
-        "table": label_table(scores, f"{what}, with 95% confidence intervals."),
+        "table": label_table(
+            scores, f"{what}, with 95% confidence intervals.", predictions.scheme.positive_class
+        ),
         "f1_plot": plots.label_f1(lowest),
         "counts": counts.tolist(),
         "heatmap": plots.confusion_heatmap(names, counts, totals, str(key)),
@@ -100,10 +113,15 @@ def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str
     )
 
 
-def errors_lines(found: Errors, name: str) -> list[str]:
-    """Return what was found, in lines of at most 80 characters."""
+def errors_lines(found: Errors, name: str, positive: str | None = None) -> list[str]:
+    """Return what was found, in lines of at most 80 characters; `positive` is a class of two."""
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
+    if positive is not None:
+        kinds = [sum(each.rows for each in found.confusions if of(each) == positive) for of in (
+            attrgetter("prediction"), attrgetter("truth"))]  # fmt: skip
+        said = f"{counted(kinds[0], 'false positive')}, {counted(kinds[1], 'false negative')}"
+        lines += wrapped(f"{said}; positive class: {positive}")
     lines += ["", "Highest losses: the least probable true labels", *_judged_lines(found.highest)]
     if found.confusions:
         several = any(len(row.truth) != 1 or len(row.prediction) != 1 for row in found.highest)

@@ -136,6 +136,7 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
         for name, of in found.scores.items()
     ]
     corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
+    positive = f"positive class: {found.positive}"
     test = f"p: {found.pairs[0].comparison.test}{corrected if len(found.pairs) > 1 else ''}"
     return [
         f"{counted(found.rows, row_of(part))}{groups}{best}",
@@ -145,6 +146,7 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
         _PAIR.format("difference", "95% interval", "p", "corrected", "detectable"),
         *(line for pair in found.pairs for line in _pair_lines(found, pair)),
         "",
+        *([positive] if load("metrics", found.metric).of_positive_class else []),
         *wrapped(test, hang="  "),
         "detectable: the smallest true difference that is found with a power of 80%",
     ]

@@ -43,6 +43,7 @@ def model_lines(about: About) -> list[str]:
         "method": known.get("method"),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
+        "positive": described.get("positive"),
         # A sentence of the card has the escapes of Markdown.
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),

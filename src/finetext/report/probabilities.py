@@ -70,6 +70,9 @@ def decided_lines(predictions: Predictions) -> list[str]:
 def threshold_lines(predictions: Predictions) -> list[str]:
     """Return the thresholds of each label; a label with one above 1 is never given."""
     decision, scheme = predictions.decision, predictions.scheme
+    if scheme.positive is not None and decision.thresholds is not None:
+        threshold = decision.threshold_of(scheme.positive_column)
+        return [f"{scheme.positive} is given from a probability of {threshold:.3f}"]
     first = "threshold" if scheme.multilabel else "probability divided by"
     titles = {first: decision.thresholds, "least probability": decision.least}
     return [

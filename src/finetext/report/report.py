@@ -26,6 +26,7 @@ from finetext.report.errors import label_view, language_note, slice_name, slices
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import class_table, findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines
+from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.text_map import MOST_DOTS, map_view
@@ -108,6 +109,8 @@ def render(data: ReportData) -> str:
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
         ],
         "trust": trust(data.best, trusted) if trusted is not None and len(trusted) else None,
+        "positive": positive_view(data.best, predictions),
+        "positive_class": positive_sentence(trusted.scheme) if trusted is not None else "",
         "training": [curve for curve in curves if curve is not None],
         "by_label": by_label,
         "class_plot": plots.class_bars(shares),
@@ -126,13 +129,14 @@ def render(data: ReportData) -> str:
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
     best = f"{data.best} is best on validation and reaches {metric_title(data.metric)}"
-    views, training = context["views"], context["training"]
+    views, training, positive = context["views"], context["training"], context["positive"]
     sections = [
         ("findings", "Data checks", findings_headline(data.findings)),
         ("leaderboard", "Leaderboard", f"{best} {_test_score(data)} on test"),
         ("paid", "Encoder gain", gain_headline(data.paid) if data.paid else ""),
         ("failing", "Errors", views[0]["headline"] if views else "Errors"),
         ("suspects", "Label errors", _suspected(found.suspects) if found.suspects else ""),
+        ("positive", "Positive class", positive["headline"] if positive else ""),
         ("trust", "Calibration", trusted["headline"] if trusted else ""),
         ("words", "Words", words_headline(found.words) if found.words else ""),
         ("map", "Map", text_map.headline if text_map else ""),

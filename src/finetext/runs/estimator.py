@@ -92,11 +92,11 @@ class Targets:
             raise ValueError(f"y has one class only, {known[0]!r}: a classifier needs two or more")
         return cls("single", classes, names, columns.astype(np.int64))
 
-    def dataset(self, texts: Sequence[str]) -> Dataset:
-        """Return the rows, numbered from 1."""
+    def dataset(self, texts: Sequence[str], positive: Any = None) -> Dataset:
+        """Return the rows, numbered from 1, with the positive class of two."""
         import datasets
 
-        scheme = LabelScheme(self.names, self.form != "single")
+        scheme = LabelScheme(self.names, self.form != "single").with_positive(positive)
         columns = {
             "id": [str(row) for row in range(1, len(texts) + 1)],
             "text": list(texts),
@@ -174,6 +174,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             these steps.
         random_state: seed of every random choice, 0 by default; None draws one.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        positive: the positive class of two, which the saved model remembers for its scores; None
+            (the default) for the second. `classes_` keeps its order.
         verbose: whether to show progress on a terminal or in a notebook; False by default.
         **hyperparameters: those of the method, such as `learning_rate` or `encoder`, with its
             defaults. `set_params` and searches can change them.
@@ -190,12 +192,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation_size: Any = 0.1,
         random_state: Any = 0,
         device: Any = "auto",
+        positive: Any = None,
         verbose: bool = False,
         **hyperparameters: Any,
     ) -> None:
         """See the class; parameters are checked in `fit`."""
         self.method, self.validation_size = method, validation_size
         self.random_state, self.device, self.verbose = random_state, device, verbose
+        self.positive = positive
         for name, value in hyperparameters.items():
             setattr(self, name, value)
 
@@ -236,7 +240,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed = check_random_state(seed).randint(2**31 - 1)
         try:
             recipe = Recipe(methods=ladder([method]), seed=int(seed), device=self.device)
-            rows, size = targets.dataset(texts), self.validation_size or 0
+            rows, size = targets.dataset(texts, self.positive), self.validation_size or 0
             with watched(None, quiet=not self.verbose) as hears:
                 self.classifier_ = fit_rows(rows, method, recipe, hears, size)
         except DataError as error:
@@ -328,7 +332,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for field in dataclasses.fields(registry.load("methods", method)):
                 if values.get(field.name, field.default) != field.default:
                     given[field.name] = values[field.name]
-        estimator = cls(method, device=device, **given)
+        positive = classifier.scheme.positive
+        estimator = cls(method, device=device, positive=positive, **given)
         estimator.classifier_ = classifier
         estimator._targets = Targets.loaded(made_by.get("sklearn"), classifier.scheme)
         estimator.classes_ = estimator._targets.classes

@@ -43,6 +43,7 @@ def fit(
     *,
     seed: int = 0,
     device: str = "auto",
+    positive: str | bool | int | None = None,
     listener: Listener | None = None,
 ) -> Classifier:
     """Train one method on texts and labels.
@@ -59,13 +60,16 @@ def fit(
             one; "finetune" by default.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        positive: the positive class of two, which the model remembers for its scores; by default
+            the second in alphabetical order.
         listener: receives progress; by default a progress bar, on a terminal or in a notebook.
 
     Returns:
         the classifier: called with a text it returns label to probability, likeliest first.
 
     Raises:
-        DataError: there are no rows, texts and labels differ in number, or there is one class only.
+        DataError: there are no rows, texts and labels differ in number, there is one class only, or
+            no such positive class of two.
         RecipeError: a hyperparameter, the seed or the device is invalid.
         UnknownNameError: there is no method of that name.
     """
@@ -74,7 +78,8 @@ def fit(
     if not len(texts):
         raise DataError("there are no texts to learn from")
     several = any(isinstance(label, COLLECTIONS) for label in labels)
-    dataset = read_data((texts, labels), settings=ReadSettings(multilabel=several))
+    settings = ReadSettings(multilabel=several, positive=positive)
+    dataset = read_data((texts, labels), settings=settings)
     with watched(listener) as hears:
         return fit_rows(dataset, method, recipe, hears)
 

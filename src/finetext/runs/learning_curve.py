@@ -214,7 +214,7 @@ def _header(recipe: Recipe, dataset: Dataset, splits: Splits) -> dict[str, Any]:
     """Return what all trainings of a curve share, under the names that users know it by."""
     rows = json.dumps([part.ids for _, part in splits.items()])
     decide = hyperparameters(recipe.decide.with_hash(splits.scheme))
-    costs = decide.pop("content_hash")
+    costs, positive = decide.pop("content_hash"), splits.scheme.positive
     return {
         "data": dataset.content_hash,
         "labels": list(splits.scheme.names),
@@ -222,4 +222,4 @@ def _header(recipe: Recipe, dataset: Dataset, splits: Splits) -> dict[str, Any]:
         "metric": recipe.metric,
         "decide": json.loads(json.dumps(decide, default=str)),
         "seed": recipe.seed,
-    } | ({} if costs is None else {"costs": costs})
+    } | {name: of for name, of in (("costs", costs), ("positive", positive)) if of is not None}

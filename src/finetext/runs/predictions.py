@@ -37,8 +37,7 @@ def write_predictions(
     for column, name in enumerate(first.scheme.names):
         columns[f"probability:{name}"] = probabilities[:, column]
     described = {
-        "labels": list(first.scheme.names),
-        "multilabel": first.scheme.multilabel,
+        **first.scheme.to_json(),
         "decision": first.decision.to_json(),
     }
     write_table(path, columns, described)
@@ -48,7 +47,7 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
     """Return the predictions of one split out of what `write_predictions` wrote."""
     table = read_rows(path, split)
     described = json.loads(table.schema.metadata[b"finetext"])
-    scheme = LabelScheme(tuple(described["labels"]), described["multilabel"])
+    scheme = LabelScheme.from_json(described)
     probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
     return Predictions(
         ids=tuple(table["id"].to_pylist()),

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.registry import load
 from finetext.core.types import Finding, Predicted
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
+from finetext.evaluation.intervals import evaluate
+from finetext.evaluation.metrics import applicable
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.folder import load_model
 from finetext.report.report import Diagnoses, ReportData, write_report
@@ -122,10 +125,19 @@ def _suspects(model: Path, started: Started) -> Any:
     return Suspects("tfidf", FOLDS, len(rows), suspects, time.perf_counter() - start)
 
 
-def report(run: str | Path, find: Callable[[Finding], None] = lambda finding: None) -> Path:
-    """Write `report.html` of a finished run again, with all diagnoses made since."""
+def report(
+    run: str | Path,
+    find: Callable[[Finding], None] = lambda finding: None,
+    positive: str | None = None,
+) -> Path:
+    """Write `report.html` of a finished run again, with all diagnoses made since.
+
+    `positive` is the positive class of this page; by default that of the run.
+    """
     opened = Run.open(run)
     data = report_data(opened)
+    if positive is not None:
+        data = with_positive(data, positive)
     for finding in data.diagnoses.damaged:
         find(finding)
     try:
@@ -170,6 +182,32 @@ def report_data(run: Run) -> ReportData:
             f"the run in {folder} is damaged, or of an earlier version of finetext: {error!r}; its "
             "report.html is unchanged"
         ) from None
+
+
+def with_positive(data: ReportData, label: str) -> ReportData:
+    """Return the content of the report with another positive class, and its scores.
+
+    Raises:
+        DataError: it is none of two labels.
+        RunError: the best method was chosen by a score of the other class.
+    """
+    of_label = {name: of.with_positive(label) for name, of in data.predictions.items()}
+    before, after = (next(iter(of.values())).scheme for of in (data.predictions, of_label))
+    changed = before.positive_column != after.positive_column
+    if changed and load("metrics", data.metric).of_positive_class:
+        raise RunError(
+            f"the run {data.title} chose its best method by {data.metric} of the class "
+            f"{before.positive_class!r}; to choose by that of {label!r}, train again with "
+            f"--positive {shlex.quote(label)}"
+        )
+    names = [n for n in applicable(after) if load("metrics", n).of_positive_class]
+    scores = {n: evaluate(p, data.seed, metrics=names) for n, p in of_label.items()}
+    return replace(data, predictions=of_label, entries=[
+        replace(entry, metrics={
+            **entry.metrics, "test": {**entry.metrics["test"], **scores[entry.method]},
+        })
+        for entry in data.entries
+    ])  # fmt: skip
 
 
 def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:

@@ -130,7 +130,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         group = "group" if "group" in dataset.table.column_names else None
         names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
         read = ReadSettings(text="text", label="label", group=group, id="id")
-        read = replace(read, label_names=names, multilabel=several)
+        positive = splits.scheme.positive
+        read = replace(read, label_names=names, multilabel=several, positive=positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)
     return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
 

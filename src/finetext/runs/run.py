@@ -20,10 +20,18 @@ from typing import Any, Final
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
-from finetext.core.types import Dataset, Finding, Predicted, Predictions, SplitName
+from finetext.core.types import (
+    Dataset,
+    Finding,
+    LabelScheme,
+    Predicted,
+    Predictions,
+    SplitName,
+)
 from finetext.data.predictions import read_predicted_table
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
+from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model, warning_of
 from finetext.models.hub import model_folder
 from finetext.runs.predictions import read_predictions, read_rows
@@ -148,6 +156,15 @@ class Run:
             raise UnknownNameError("method in this run", name, by_name)
         return by_name[name]
 
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels, with the positive class if it was named; raises a RunError if unreadable."""
+        path = self.folder / "data.json"
+        try:
+            return LabelScheme.from_json(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError, KeyError, DataError) as error:
+            raise RunError(f"the run in {self.folder} is damaged: {path.name}: {error!r}") from None
+
     def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
         """Load the model of a method, the best one by default; raises as `entry`."""
         return load_model(self.folder / self.entry(method).model, device)
@@ -165,6 +182,15 @@ class Run:
         if split == "test":
             record_python_access(self.folder)
         return found
+
+    def precision_recall(
+        self, method: str | None = None, split: SplitName = "test", positive: str | None = None
+    ) -> PositiveCurve:
+        """Return precision-recall and ROC curve of a method, by `finetext.precision_recall`.
+
+        Records and raises as `predictions` does.
+        """
+        return precision_recall(self.predictions(method, split), positive)
 
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
         """Return the texts of the rows of `predictions`, in the same order; raises the same."""
@@ -206,7 +232,7 @@ class Run:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ["method", *names])
         body = "".join(
             f"<tr><th>{html.escape(entry.method)}</th>"
-            + "".join(f"<td>{entry.metrics['test'][name]}</td>" for name in names)
+            + "".join(f"<td>{entry.metrics['test'].get(name, '-')}</td>" for name in names)
             + "</tr>"
             for entry in self.leaderboard
         )
@@ -287,7 +313,10 @@ def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predic
 
 
 def open_predicted(
-    source: str | Path, method: str | None = None, part: SplitName = "test"
+    source: str | Path,
+    method: str | None = None,
+    part: SplitName = "test",
+    positive: str | None = None,
 ) -> Predicted:
     """Open predictions with their true labels.
 
@@ -298,20 +327,25 @@ def open_predicted(
             as `finetext.data.predictions.read_predicted_table` describes it.
         method: the method of a run; the best one on validation rows by default.
         part: "validation" or "test"; of a table without a column `split` all rows are taken.
+        positive: the positive class; by default the one that the run names, else the second label.
 
     Raises:
-        DataError: nothing has that name, there are no such rows, or a table is invalid.
+        DataError: nothing has that name, there are no such rows, or a table is invalid; or there
+            is no such class of two.
         RunError: the folder is not that of a finished run or of a method in it.
         UnknownNameError: the run has no such method.
     """
-    predicted = predicted_in(source, method, part)
+    predicted = predicted_in(source, method, part, positive)
     if predicted.run is not None and part == "test":
         record_python_access(predicted.run)
     return predicted
 
 
 def predicted_in(
-    source: str | Path, method: str | None = None, part: SplitName = "test"
+    source: str | Path,
+    method: str | None = None,
+    part: SplitName = "test",
+    positive: str | None = None,
 ) -> Predicted:
     """Return the same as `open_predicted`, for finetext itself: nothing is recorded."""
     path = Path(source).expanduser()
@@ -327,7 +361,7 @@ def predicted_in(
         if method is not None:
             raise DataError(f"{source} is a table, not a run: leave out the method {method}")
         table = read_predicted_table(path, part)
-        known = (table.predictions, table.texts, USUAL_METRIC)
+        known = (table.predictions.with_positive(positive), table.texts, USUAL_METRIC)
         return Predicted(path.name, *known, findings=table.findings, part=table.part)
     run = Run.open(path)
     method = method or run.best
@@ -336,5 +370,6 @@ def predicted_in(
         raise DataError(
             f"{path} has no predictions of {part} rows; a run keeps those of validation and test"
         )
+    predictions = predictions.with_positive(positive)
     name, texts = f"{path.resolve().name}/{method}", tuple(run.texts(method, part))
     return Predicted(name, predictions, texts, run.metric, path, method, part=part)
