@@ -20,6 +20,7 @@ NAMES = {
     "Dataset",
     "ExportTerms",
     "Exported",
+    "FeatureMatrix",
     "Finding",
     "FinetextError",
     "Finetune",
@@ -41,6 +42,7 @@ NAMES = {
     "Splits",
     "Stage",
     "Tfidf",
+    "TokenizedText",
     "Trainer",
     "__version__",
     "adapt",
@@ -55,6 +57,8 @@ NAMES = {
     "explain",
     "explore",
     "export",
+    "feature_matrix",
+    "features",
     "find_errors",
     "find_label_errors",
     "find_lr",
@@ -78,6 +82,7 @@ NAMES = {
     "serve",
     "split",
     "text_map",
+    "tokens",
     "train",
 }
 HEAVY = {

@@ -39,6 +39,8 @@ from finetext.runs.pipeline import train
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run, load, open_predicted
 from finetext.runs.trainer import Trainer
+from finetext.encoders.features import FeatureMatrix, feature_matrix, features
+from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.serving.server import serve
 from finetext.training.plan import Stage
 
@@ -50,6 +52,7 @@ __all__ = [
     "Dataset",
     "ExportTerms",
     "Exported",
+    "FeatureMatrix",
     "Finding",
     "FinetextError",
     "Finetune",
@@ -71,6 +74,7 @@ __all__ = [
     "Splits",
     "Stage",
     "Tfidf",
+    "TokenizedText",
     "Trainer",
     "__version__",
     "adapt",
@@ -85,6 +89,8 @@ __all__ = [
     "explain",
     "explore",
     "export",
+    "feature_matrix",
+    "features",
     "find_errors",
     "find_label_errors",
     "find_lr",
@@ -108,5 +114,6 @@ __all__ = [
     "serve",
     "split",
     "text_map",
+    "tokens",
     "train",
 ]

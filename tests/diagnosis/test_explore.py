@@ -17,12 +17,11 @@ from finetext.core.contracts import ProgressEvent
 from finetext.core.errors import DataError, RunError
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.diagnosis.data_checks import count_tokens
-from finetext.diagnosis.explore import ALL, Exploration, example_batch, explore, tokenized_text
+from finetext.diagnosis.explore import ALL, Exploration, example_batch, explore, tokenized_row
 from finetext.report.exploration import (
     show_batch,
     show_exploration,
     show_findings,
-    show_tokens,
     write_explore_page,
 )
 
@@ -108,17 +107,13 @@ def test_tokens_are_counted_as_the_tokenizer_does(tokenizer: Any) -> None:
 
 @needs_minilm
 def test_a_tokenized_text(data: Dataset, tokenizer: Any) -> None:
-    look = tokenized_text(data, 2, tokenizer, 512)
-    assert look.pieces[0] == "[CLS]"
-    assert look.special[0]
-    assert look.special.count(True) == 2
-    assert tokenizer.convert_tokens_to_ids(list(look.pieces)) == list(look.ids)
-    shown = printed(show_tokens, look)
-    assert "unbelievable [x] <b>" in shown
-    assert "20 characters, 3 words" in shown
+    look = tokenized_row(data, 2, "minilm")
+    assert (look.id, look.label) == ("r1", "<neg>")
+    assert tokenizer.convert_tokens_to_ids(list(look.tokens)) == list(look.ids)
+    assert "row r1, <neg>\nunbelievable [x] <b>\n" in str(look)
     for row in (0, 41):
         with pytest.raises(DataError, match="rows 1 to 40"):
-            tokenized_text(data, row, tokenizer, 512)
+            tokenized_row(data, row, "minilm")
 
 
 @needs_minilm

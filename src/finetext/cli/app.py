@@ -11,7 +11,7 @@ import typer
 from finetext.__main__ import STOPPED
 from finetext.cli import options
 from finetext.cli.data import explore, label_errors
-from finetext.cli.encoders import adapt, convert, generate, models, pretrain
+from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
 from finetext.cli.evaluate import compare, errors, evaluate, slices
 from finetext.cli.explain import explain, map_texts
 from finetext.cli.model import decide, export, info, pull, push, report, serve
@@ -30,6 +30,8 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "train reviews.csv --methods tfidf,finetune --seed 1": train,
     "demo": demo,
     "explore reviews.csv --tokens 3": explore,
+    'tokens "What a film!"': tokens,
+    "features reviews.csv --out features.npz --pooling first": features,
     "evaluate runs/reviews/finetune/model new.csv": evaluate,
     'predict runs/reviews "What a film!"': predict,
     'plot runs/reviews "What a film!"': plot,

@@ -13,7 +13,6 @@ from finetext.cli.options import Output, Reading, Training, flag, option
 from finetext.core.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
-    from finetext.core.console import Screen
     from finetext.core.types import Dataset
     from finetext.diagnosis.label_errors import Suspects
     from finetext.runs.recipe import Recipe
@@ -46,7 +45,7 @@ def explore(
         check_place(page)
     dataset = arguments.read_with_or_without_labels(data, reading, settings, {})
     if tokens is not None or batch:
-        _show_tokens(dataset, encoder, tokens, seed or 0, screen, output.as_json)
+        _show_tokens(dataset, encoder, tokens, seed or 0, output)
         return
     with screen.watching():
         seen = look(dataset, encoder, screen.progress)
@@ -60,20 +59,23 @@ def explore(
 
 
 def _show_tokens(
-    dataset: Dataset, encoder: str, row: int | None, seed: int, screen: Screen, as_json: bool
+    dataset: Dataset, encoder: str, row: int | None, seed: int, output: Output
 ) -> None:
     """Show one row as the model sees it, or a batch."""
-    from finetext.diagnosis.explore import example_batch, tokenized_text
+    from finetext.diagnosis.explore import example_batch, tokenized_row
     from finetext.encoders.load import load_tokenizer, longest_input
-    from finetext.report.exploration import show_batch, show_tokens
+    from finetext.report.exploration import show_batch
 
-    tokenizer, context = load_tokenizer(encoder), longest_input(encoder, None)
+    screen = output.screen()
     if row is not None:
-        tokens = tokenized_text(dataset, row, tokenizer, context)
-        screen.json(asdict(tokens)) if as_json else show_tokens(tokens, screen.out)
-    else:
-        batch = example_batch(dataset, tokenizer, context, seed=seed)
-        screen.json(asdict(batch)) if as_json else show_batch(batch, screen.out)
+        look = tokenized_row(dataset, row, encoder)
+        # Two keys are those of version 0.1.
+        known = {"characters": len(look.characters), "pieces": look.tokens}
+        output.show(look.to_json() | known, look.lines())
+        return
+    tokenizer, context = load_tokenizer(encoder), longest_input(encoder, None)
+    batch = example_batch(dataset, tokenizer, context, seed=seed)
+    screen.json(asdict(batch)) if output.as_json else show_batch(batch, screen.out)
 
 
 def label_errors(

@@ -1,7 +1,8 @@
-"""`finetext models`, `adapt`, `pretrain`, `generate` and `convert`: encoders without labels."""
+"""`finetext models`, `tokens`, `features`, `adapt`, `pretrain`, `generate` and `convert`."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +15,8 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import made
 
 if TYPE_CHECKING:
+    from finetext.core.console import Screen
+    from finetext.core.types import Splits
     from finetext.pretraining.learning import Adapted
 
 EncoderOut = Annotated[Path, option("FOLDER", "Folder of the encoder, new or empty.", "--out")]
@@ -81,6 +84,21 @@ class PretrainOptions:
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any hyperparameter: pretrain.layers=4", "--set")
     ] = None
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """Which states are written."""
+
+    encoder: Annotated[str, option("NAME", "Alias, Hub name or folder of the encoder.")] = "minilm"
+    pooling: Annotated[
+        str, option("NAME", "mean, first, max, concat, or a layer's number: its mean.")
+    ] = "mean"
+    max_length: Annotated[
+        int | None, option("TOKENS", "Truncate texts; by default to the context.")
+    ] = None
+    device: options.Device = None
+    precision: options.Precision = None
 
 
 def adapt(*, corpus: CorpusOptions, chosen: AdaptOptions, running: Running, output: Output) -> None:
@@ -164,6 +182,89 @@ def models(
         task, finetunable=finetunable or None, language=language, on_this_machine=here or None
     )
     output.show(table.to_json(), [str(table)])
+
+
+def tokens(
+    text: Annotated[str, argument("TEXT", "The text itself.")],
+    encoder: Annotated[str, option("NAME", "Alias, Hub name or folder of the encoder.")] = "minilm",
+    *,
+    output: Output,
+) -> None:
+    """Show how the tokenizer of an encoder divides TEXT."""
+    from finetext.batch.inputs import is_text
+    from finetext.encoders.tokenized_text import tokens as divided
+
+    if not is_text(text):
+        output.screen().say(
+            f"{text} is taken as the text itself; for the rows of a file: finetext explore "
+            f"{shlex.quote(text)} --tokens 1"
+        )
+    look = divided(text, encoder)
+    output.show(look.to_json(), look.lines())
+
+
+def features(
+    data: Annotated[str, argument("DATA", "As for train; or a run folder, for its splits.")],
+    out: Annotated[Path, option("FILE", "Write the features here, as .npz.", "--out")],
+    *,
+    reading: Reading,
+    settings: options.DataSettings = None,
+    chosen: FeatureOptions,
+    output: Output,
+) -> None:
+    """Write the states of a frozen encoder as features, with labels."""
+    from finetext.cli import arguments
+    from finetext.data.write import check_new
+    from finetext.encoders.features import SUFFIX, feature_matrix
+
+    check_new(out, data, (SUFFIX,))
+    screen = output.screen()
+    run = arguments.run_folder_at(data)
+    rows: Any
+    if run is None:
+        rows = arguments.read_with_or_without_labels(data, reading, settings, {})
+        screen.say(rows.description)
+    else:
+        rows = _splits_of(run, reading, settings, screen)
+    values = options.given(chosen) | {"pooling": _pooling(chosen.pooling)}
+    with screen.watching():
+        matrix = feature_matrix(rows, **values, listener=screen.listener)
+    matrix.save(out)
+    facts = {
+        "out": str(out),
+        "rows": len(matrix),
+        "features": matrix.X.shape[1],
+        "labels": list(matrix.label_names),
+        "encoder": matrix.encoder,
+        "pooling": matrix.pooling,
+        "max_length": matrix.max_length,
+    }
+    output.show(facts, [f"{out}: {matrix.summary()}"])
+
+
+def _pooling(text: str) -> str | int:
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def _splits_of(run: Path, reading: Reading, settings: list[str] | None, screen: Screen) -> Splits:
+    """Return the splits of a run; that its test rows are read is recorded."""
+    from finetext.data.read import read
+    from finetext.data.split import split
+    from finetext.runs.recipe import Recipe, read_toml
+    from finetext.runs.resolve import data_changed
+    from finetext.runs.run import accesses_in_words, record_access
+
+    if reading.given() or settings:
+        raise RecipeError(
+            f"{run} is a run folder, which says how its data are read; leave out "
+            "the options of reading"
+        )
+    recipe = Recipe.from_values(read_toml(run / "recipe.toml"))
+    dataset = read(recipe.source, settings=recipe.read)
+    screen.say(dataset.description)
+    screen.findings(data_changed(recipe, dataset))
+    screen.say(accesses_in_words(run, record_access(run, "finetext features")))
+    return split(dataset, recipe.split, recipe.seed)
 
 
 def generate(

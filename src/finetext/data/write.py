@@ -25,10 +25,11 @@ Table = dict[str, list[Any]]
 """Column name to values."""
 
 
-def check_new(path: Path, source: Any = None) -> None:
+def check_new(path: Path, source: Any = None, suffixes: Sequence[str] = SUFFIXES) -> None:
     """Check, before any work, that a file can be written and would not become part of the data."""
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    if path.suffix not in suffixes:
+        one_of = "one of " if len(suffixes) > 1 else ""
+        raise DataError(f"{path}: the suffix must be {one_of}{', '.join(suffixes)}")
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if os.path.lexists(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
+from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.storage.codec import Jsonable
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenize
@@ -126,21 +127,6 @@ def _spreads(
 
 
 @dataclass(frozen=True)
-class TokenizedText:
-    """One text as a tokenizer divides it, without truncation."""
-
-    id: str
-    text: str
-    label: str | None
-    characters: int
-    words: tuple[str, ...]
-    pieces: tuple[str, ...]
-    ids: tuple[int, ...]
-    special: tuple[bool, ...]
-    context: int
-
-
-@dataclass(frozen=True)
 class ExampleBatch:
     """A batch of b rows padded to length m, as a model reads it."""
 
@@ -153,19 +139,13 @@ class ExampleBatch:
     padding_share: float
 
 
-def tokenized_text(dataset: Dataset, row: int, tokenizer: Any, context: int) -> TokenizedText:
-    """Tokenize the text of one row, counted from 1, with a transformers tokenizer."""
+def tokenized_row(dataset: Dataset, row: int, encoder: str) -> TokenizedText:
+    """Return the text of one row, counted from 1, as the tokenizer of an encoder divides it."""
     if not 1 <= row <= len(dataset):
         raise DataError(f"there is no row {row}; the data have the rows 1 to {len(dataset):,}")
-    text = dataset.texts[row - 1]
-    encoded = tokenizer(text, truncation=False, return_special_tokens_mask=True, verbose=False)
     labels = _labels(dataset)
     label = None if labels is None else labels[row - 1]
-    tokens = tuple(tokenizer.convert_ids_to_tokens(encoded["input_ids"]))
-    return TokenizedText(
-        dataset.ids[row - 1], text, label, len(text), tuple(text.split()), tokens,
-        tuple(encoded["input_ids"]), tuple(map(bool, encoded["special_tokens_mask"])), context,
-    )  # fmt: skip
+    return replace(tokens(dataset.texts[row - 1], encoder), id=dataset.ids[row - 1], label=label)
 
 
 def example_batch(

@@ -115,10 +115,14 @@ def variational_dropout(values: Tensor, share: float, training: bool) -> Tensor:
 
 @dataclass
 class AwdLstmOutput(ModelOutput):
-    """(b, t, hidden size) outputs of the last layer before dropout, and the final state."""
+    """(b, t, hidden size) outputs of the last layer before dropout, and the final state.
+
+    `hidden_states` are the embeddings and the outputs of all layers, if asked for.
+    """
 
     last_hidden_state: Tensor | None = None
     state: State | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -180,19 +184,22 @@ class AwdLstmModel(AwdLstmPreTrained):
         attention_mask: Tensor | None = None,
         state: State | None = None,
         bptt: int | None = None,
+        output_hidden_states: bool = False,
     ) -> AwdLstmOutput:
         """Read (b, t) tokens from left to right, from the state where an earlier call ended.
 
         The mask is ignored: padding on the right changes nothing to its left.
         """
         values = self._embed(input_ids)
-        final = []
+        final, hidden = [], [values]
         for number, layer in enumerate(self.layers):
             share = self.dropouts["hidden" if number else "input"]
             values = variational_dropout(values, share, self.training)
             values, reached = layer(values, None if state is None else state[number], bptt)
             final.append(reached)
-        return AwdLstmOutput(last_hidden_state=values, state=tuple(final))
+            hidden.append(values)
+        hidden_states = tuple(hidden) if output_hidden_states else None
+        return AwdLstmOutput(values, tuple(final), hidden_states)
 
     def _embed(self, input_ids: Tensor) -> Tensor:
         """(b, t, embedding size); a dropped word is 0 wherever it occurs in the batch."""

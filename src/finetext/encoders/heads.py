@@ -35,6 +35,8 @@ def summary_token(config: Any) -> Literal["first", "last"]:
     """Return which token's state sums a text up, by the configuration of an encoder."""
     from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
+    if isinstance(config, ConcatPooledConfig):
+        return config.token
     # A model of masked tokens sees the whole text from its first token, others at the last one.
     masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
     return "first" if masked and not getattr(config, "is_decoder", False) else "last"

@@ -1,4 +1,4 @@
-"""Mean-pooled hidden states of a frozen encoder, cached on disk."""
+"""Pooled hidden states of a frozen encoder, cached on disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import Precision
 from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
@@ -19,28 +20,48 @@ from finetext.training.checkpoint import fingerprint
 from finetext.training.precision import reading_copy, refuse_overflow
 from finetext.training.tokens import TokenTable, tokenize
 
+Pooling = Literal["mean", "first", "max", "concat"]
+_POOLINGS: Final = get_args(Pooling)
+
 
 @dataclass(frozen=True, eq=False)
 class FrozenEncoder:
-    """An encoder in evaluation mode, on its device, with its tokenizer and maximum length."""
+    """An encoder in evaluation mode, on its device, with its tokenizer and maximum length.
+
+    `pooling` makes one vector of the last hidden states of a text, see `features`; a number is
+    that of a layer, whose states are averaged.
+    """
 
     model: Any
     tokenizer: Any
     max_length: int
     device: Any
     precision: Precision = "auto"
+    pooling: Pooling | int = "mean"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pooling", _checked(self.pooling, self.model))
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
-        """Return the mean of the last hidden states over the tokens of each text.
+        """Return the pooled states of each text.
 
         Returns:
-            (n, hidden size) in the order of the texts.
+            (n, hidden size) in the order of the texts; three times as wide for "concat".
         """
+        table = self.table(texts, context)
+        return np.asarray(self.pooled(table, context), dtype=np.float64)
+
+    def table(self, texts: Sequence[str], context: FitContext | None = None) -> TokenTable:
+        """Return the tokens of texts, truncated to the maximum length."""
         cache = None if context is None else context.cache
-        table = tokenize(self.tokenizer, texts, self.max_length, cache)
+        return tokenize(self.tokenizer, texts, self.max_length, cache)
+
+    def pooled(self, table: TokenTable, context: FitContext | None = None) -> np.ndarray[Any, Any]:
+        """Return the pooled states of tokenized texts as float32."""
+        cache = None if context is None else context.cache
         key = "" if cache is None else self._key(table)
         arrays = kept(cache, "states", key, lambda: {"states": self._compute(table, context)})
-        return np.asarray(arrays["states"], dtype=np.float64)
+        return arrays["states"]
 
     def _compute(self, table: TokenTable, context: FitContext | None) -> np.ndarray[Any, Any]:
         import torch
@@ -49,11 +70,12 @@ class FrozenEncoder:
         done = 0
 
         def forward(rows: Integers) -> None:
-            nonlocal done
+            nonlocal done, states
             batch = {name: part.to(self.device) for name, part in table.batch(rows).items()}
-            hidden = self._reader(**batch).last_hidden_state.float()
-            weights = batch["attention_mask"].unsqueeze(-1)
-            states[rows] = ((hidden * weights).sum(1) / weights.sum(1)).cpu().numpy()
+            vectors = self._vectors(batch).cpu().numpy()
+            if vectors.shape[1] != states.shape[1]:  # of several poolings, or of an inner layer
+                states = np.zeros((len(table), vectors.shape[1]), dtype=np.float32)
+            states[rows] = vectors
             done += len(rows)
             if context is not None:
                 context.progress(ProgressEvent("probe: encoder states", done, len(table)))
@@ -64,13 +86,57 @@ class FrozenEncoder:
         refuse_overflow(states, self._reader)
         return states
 
+    def _vectors(self, batch: dict[str, Any]) -> Any:
+        """One vector for each text of a batch."""
+        hidden, mask = self._hidden(batch).float(), batch["attention_mask"]
+        if isinstance(self.pooling, int) or self.pooling == "mean":
+            weights = mask.unsqueeze(-1)
+            return (hidden * weights).sum(1) / weights.sum(1)
+        from finetext.encoders.heads import concat_pooled, summary_token
+
+        vectors = concat_pooled(hidden, mask, summary_token(self.model.config))
+        width = hidden.shape[-1]
+        parts = {"first": vectors[:, :width], "max": vectors[:, width : 2 * width]}
+        return parts.get(self.pooling, vectors)
+
+    def _hidden(self, batch: dict[str, Any]) -> Any:
+        """The hidden states of all tokens in the layer that is pooled."""
+        if not isinstance(self.pooling, int):
+            return self._reader(**batch).last_hidden_state
+        states = self._reader(**batch, output_hidden_states=True).get("hidden_states")
+        if states is None:
+            raise ModelError(
+                f"the model {type(self.model).__name__} does not return the hidden states of its "
+                f"layers; use pooling {', '.join(_POOLINGS)}"
+            )
+        return states[self.pooling]
+
     @cached_property
     def _reader(self) -> Any:
         return reading_copy(self.model, self.precision)
 
     def _key(self, table: TokenTable) -> str:
-        described = (fingerprint(self.model), "mean", table.padding, self._reader.dtype)
+        how = self.pooling if isinstance(self.pooling, str) else f"layer {self.pooling}"
+        described = (fingerprint(self.model), how, table.padding, self._reader.dtype)
         digest = hashlib.sha256(" ".join(map(str, described)).encode())
         for part in (table.starts, table.ids, table.kinds):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
+
+
+def _checked(pooling: Any, model: Any) -> Pooling | int:
+    """A pooling with layers counted from 0, and "mean" for the last one."""
+    if pooling in _POOLINGS:
+        return cast(Pooling, pooling)
+    if not isinstance(pooling, int) or isinstance(pooling, bool):
+        raise RecipeError(
+            f"pooling is {pooling!r}; use {', '.join(_POOLINGS)} or the number of a layer"
+        )
+    last = int(model.config.get_text_config().num_hidden_layers)
+    if not -last - 1 <= pooling <= last:
+        raise RecipeError(
+            f"pooling is {pooling}, but the encoder has the layers 0 (its embeddings) to {last}; "
+            f"negative numbers count from the end, -1 to {-last - 1}"
+        )
+    layer = pooling % (last + 1)
+    return "mean" if layer == last else layer

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from finetext.core.types import Finding
 from finetext.core.wording import counted
-from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths, TokenizedText
+from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
 from finetext.report.rendering import Cell, Table, blocks, count, render_page, share, write_page
 
@@ -97,23 +97,6 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
                 console.print(Text("  ").append_text(part))
         else:
             console.print(Padding(message, (0, 0, 0, 2)))
-
-
-def show_tokens(look: TokenizedText, console: Console) -> None:
-    """Print a text as characters, words, tokens and ids."""
-    tokens = enumerate(zip(look.pieces, look.ids, strict=True), start=1)
-    rows = [(Cell(f"{number}"), Cell(token), Cell(f"{id_}")) for number, (token, id_) in tokens]
-    table = rich_table(Table("", ("", "token", "id"), rows))
-    for number, (row, special) in enumerate(zip(table.rows, look.special, strict=True), start=1):
-        row.style = "dim" if special or number > look.context else ""
-    console.print(Text(f"row {look.id}" + (f", {look.label}" if look.label else ""), style="bold"))
-    console.print(Text(look.text))
-    console.print(
-        f"{look.characters:,} characters, {len(look.words):,} words, {len(look.pieces):,} tokens, "
-        f"{sum(look.special)} of them special; the model reads at most {look.context:,}"
-    )
-    console.print(Text("words: " + " | ".join(look.words)))
-    console.print(table)
 
 
 def show_batch(look: ExampleBatch, console: Console) -> None:
