@@ -54,8 +54,15 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.recipe": ("Recipe",),
     "runs.run": ("Run", "load", "open_predicted"),
     "runs.trainer": ("Trainer",),
-    "encoders.features": ("FeatureMatrix", "feature_matrix", "features",),
-    "encoders.tokenized_text": ("TokenizedText", "tokens",),
+    "encoders.features": (
+        "FeatureMatrix",
+        "feature_matrix",
+        "features",
+    ),
+    "encoders.tokenized_text": (
+        "TokenizedText",
+        "tokens",
+    ),
     "serving.server": ("serve",),
     "training.plan": ("Stage",),
 }

@@ -16,7 +16,9 @@ from finetext.diagnosis.losses import find_errors
 from finetext.diagnosis.slices import find_slices
 from finetext.diagnosis.text_map import text_map
 from finetext.encoders.convert import Converted, convert
+from finetext.encoders.features import FeatureMatrix, feature_matrix, features
 from finetext.encoders.model_table import ModelTable
+from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.ranking import precision_recall
@@ -39,8 +41,6 @@ from finetext.runs.pipeline import train
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run, load, open_predicted
 from finetext.runs.trainer import Trainer
-from finetext.encoders.features import FeatureMatrix, feature_matrix, features
-from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.serving.server import serve
 from finetext.training.plan import Stage
 
