@@ -130,7 +130,7 @@ def section(command: str) -> str:
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
         *("train", "demo", "explore", "evaluate", "predict", "plot", "models", "show"),
-        *("find-lr", "adapt", "pretrain", "generate", "convert"),
+        *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull"),
         "serve",
         *(
@@ -169,7 +169,7 @@ def test_help_fits_a_screen_and_shows_an_example(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     seen = command(name, "--help", status=0)
-    assert len(seen.out.splitlines()) <= 42
+    assert len(seen.out.splitlines()) <= 45
     assert max(map(len, seen.out.splitlines())) <= columns
     assert f"Example: finetext {name}" in seen.out
 

@@ -212,7 +212,7 @@ def features(
     chosen: FeatureOptions,
     output: Output,
 ) -> None:
-    """Write the states of a frozen encoder as features, with labels."""
+    """Write the states of a frozen encoder as features."""
     from finetext.cli import arguments
     from finetext.data.write import check_new
     from finetext.encoders.features import SUFFIX, feature_matrix

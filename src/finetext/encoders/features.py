@@ -117,9 +117,8 @@ def features(
 ) -> Matrix:
     """Return the hidden states of a frozen encoder, one vector for each text.
 
-    They are features for any classifier. The method `Probe` does the same with mean pooling and a
-    logistic regression on top. Devlin et al. 2019 ("BERT", section 5.3) compare such features with
-    fine-tuning.
+    `Probe` does the same with mean pooling and a logistic regression on top. Devlin et al. 2019
+    ("BERT", section 5.3) compare such features with fine-tuning.
 
     Args:
         texts: n texts, or a data set, whose texts are taken. Longer ones are truncated to
@@ -150,12 +149,11 @@ def features(
         ModelError: the encoder cannot be loaded, has random weights, or has no such layers.
     """
     given = texts.texts if isinstance(texts, Dataset) else texts_of(texts)
-    where = choose_device(device)
-    frozen_precision = check_precision(precision)
+    where, formats = choose_device(device), check_precision(precision)
     length = longest_input(encoder, max_length)
     tokenizer = load_tokenizer(encoder)
     model = load_encoder(encoder, tokenizer).to(where)
-    frozen = FrozenEncoder(model, tokenizer, length, where, frozen_precision, pooling)
+    frozen = FrozenEncoder(model, tokenizer, length, where, formats, pooling)
     with heard(listener) as hears:
 
         def progress(event: ProgressEvent) -> None:
@@ -163,7 +161,7 @@ def features(
 
         context = FitContext(cache=_folder(cache), progress=progress)
         table = frozen.table(given or [""], context)
-        if finding := _truncated(given, table, frozen, encoder):
+        for finding in _truncated(given, table, frozen, encoder):
             hears.finding(finding)
         return cast(Matrix, frozen.pooled(table, context)[: len(given)])
 
@@ -234,19 +232,19 @@ def _folder(cache: bool | str | Path) -> Path | None:
 
 def _truncated(
     texts: Sequence[str], table: TokenTable, frozen: FrozenEncoder, encoder: str
-) -> Finding | None:
+) -> list[Finding]:
     """A warning if some texts have more tokens than are read."""
     rows = np.flatnonzero(table.lengths >= frozen.max_length).tolist() if texts else []
     full = [encodable(texts[row]) for row in rows]
     if not full:
-        return None
+        return []
     whole = frozen.tokenizer(full, truncation=False, verbose=False)["input_ids"]
     count = sum(len(ids) > frozen.max_length for ids in whole)
     if not count:
-        return None
+        return []
     message = (
         f"Longer than the {frozen.max_length:,} tokens that {encoder} reads: "
         f"{count:,} of {counted(len(texts), 'text')}. The features are those of the beginning; for "
         "the rest raise max_length or use an encoder with a longer context."
     )
-    return Finding("warning", "cut-texts", message)
+    return [Finding("warning", "cut-texts", message)]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, overload
 
 from finetext.core.contracts import texts_of
-from finetext.core.wording import counted, short
+from finetext.core.wording import short
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_tokenizer, longest_input
 from finetext.training.tokens import encodable
@@ -180,7 +180,7 @@ class TokenizedText:
 
     def _rest(self) -> list[str]:
         more = len(self) - MOST_SHOWN
-        return [f"and {counted(more, 'token')} more"] if more > 0 else []
+        return [f"and {more:,} more token{'' if more == 1 else 's'}"] if more > 0 else []
 
 
 @overload
