@@ -72,6 +72,7 @@ NAMES = {
     "models",
     "open_predicted",
     "per_class",
+    "plot_prediction",
     "precision_recall",
     "predict",
     "predict_file",

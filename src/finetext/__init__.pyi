@@ -34,6 +34,7 @@ from finetext.models.upload import push
 from finetext.pretraining.adapt import Adaptation, adapt
 from finetext.pretraining.generate import generate
 from finetext.pretraining.pretrain import Pretraining, pretrain
+from finetext.report.probabilities import plot_prediction
 from finetext.runs.export import Exported, ExportTerms, export
 from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
 from finetext.runs.learning_curve import CurveSettings, learning_curve
@@ -104,6 +105,7 @@ __all__ = [
     "models",
     "open_predicted",
     "per_class",
+    "plot_prediction",
     "precision_recall",
     "predict",
     "predict_file",

@@ -135,6 +135,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         "serve",
         *(
             "compare",
+            "confusion",
             "errors",
             "slices",
             "label-errors",

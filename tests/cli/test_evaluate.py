@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from finetext.runs.run import Run, accesses, stored_predictions
+from finetext.runs.accesses import accesses
+from finetext.runs.run import Run, stored_predictions
 
 Command = Callable[..., Any]
 TEXT = "a fine and moving film"
@@ -184,9 +185,9 @@ def test_test_rows_are_counted_and_validation_rows_are_not(command: Command, run
     assert command("compare", run, "--part", "validation").err == ""
     assert accesses(run) == []
     assert f"the test set of {run} has been accessed 2 times" in command("compare", run).err
-    assert "accessed 3 times" in command("show", run, "--results", "1").err
+    assert "accessed 3 times" in command("show", run, "--results", "1", "--split", "test").err
     assert [line["by"] for line in accesses(run)] == ["finetext compare", "finetext show --results"]
-    json.loads(command("show", run, "--results", "1", "--json").out)
+    json.loads(command("show", run, "--results", "1", "--part", "test", "--json").out)
     assert len(accesses(run)) == 3
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from finetext.diagnosis.losses import Errors
 from finetext.diagnosis.slices import Slices
-from finetext.runs.run import Run, accesses
+from finetext.runs.accesses import accesses
+from finetext.runs.run import Run
 from finetext.storage.codec import from_json
 
 Command = Callable[..., Any]
@@ -177,7 +178,7 @@ def test_slices_by_a_column_of_the_data(command: Command, run: Path, table: Path
 
 def test_what_is_wrong_is_said(command: Command, run: Path, table: Path) -> None:
     for words, message in (
-        (("errors", run, "--part", "train"), "--part train: it must be validation or test"),
+        (("errors", run, "--part", "train"), "--split train: it must be validation or test"),
         (("slices", run, "--metric", "acuracy"), "did you mean 'accuracy'"),
         (("slices", table, "--token", "dog"), "the token 'dog' is in 0 of 200 rows"),
         (("slices", table, "--by", "group"), "has no groups"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from finetext.core.errors import DataError
+from finetext.runs.accesses import accesses
+from finetext.runs.run import Run
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
@@ -209,7 +212,19 @@ def test_show_prints_the_leaderboard(command: Command, finished: Path) -> None:
 
 def test_show_puts_predictions_beside_truths(command: Command, finished: Path) -> None:
     seen = command("show", finished, "--results", 4, "--method", "majority")
-    assert len(seen.out.splitlines()) == 5
+    assert len(seen.out.splitlines()) == 6
+    assert "4 of 9 validation rows, drawn at random" in seen.out
+    assert seen.err == ""
     rows = json.loads(command("show", finished, "--results", 100, "--json").out)
     assert len(rows) == 9
-    assert set(rows[0]) == {"id", "text", "truth", "prediction", "probability"}
+    assert set(rows[0]) == {"id", "text", "truth", "prediction", "probability", "right"}
+    assert {row["text"] for row in rows} == set(Run.open(finished).texts(split="validation"))
+    other = json.loads(command("show", finished, "--results", 100, "--seed", 1, "--json").out)
+    assert other != rows
+    key = operator.itemgetter("id")
+    assert sorted(other, key=key) == sorted(rows, key=key)
+    seen = command("show", finished, "--results", 2, "--split", "test")
+    assert "has been accessed 2 times" in seen.err
+    assert accesses(finished)[0]["by"] == "finetext show --results"
+    refused = command("show", finished, "--results", 2, "--split", "train", status=2)
+    assert "--split train: it must be validation or test" in refused.err

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from diagnosed import class_words, slices
 from rich.console import Console
 
@@ -17,8 +14,6 @@ from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.intervals import evaluate, per_class
 from finetext.report.errors import scores_json, show_scores, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
-from finetext.runs.reporting import results_rows, show_results
-from finetext.runs.run import Run
 
 HOSTILE = "[bold]a[/] label that is longer than what a table can hold"
 
@@ -27,43 +22,6 @@ def printed(show: Callable[..., None], *values: Any, width: int = 100) -> list[s
     file = io.StringIO()
     show(*values, Console(file=file, width=width, highlight=False))
     return file.getvalue().splitlines()
-
-
-@pytest.fixture
-def finished(finished: Path, tmp_path: Path) -> Path:
-    """A run of its own: that its test rows are read is written into it."""
-    return shutil.copytree(finished, tmp_path / "runs" / "finished")
-
-
-def test_rows_are_those_of_the_run(finished: Path) -> None:
-    run = Run.open(finished)
-    rows = results_rows(run, "majority", 4)
-    predictions = run.predictions("majority")
-    assert [row["id"] for row in rows] == list(predictions.ids[:4])
-    assert [row["text"] for row in rows] == run.texts("majority")[:4]
-    assert {row["prediction"] for row in rows} == {"good"}
-
-
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_each_row_is_one_line_and_errors_are_marked(width: int) -> None:
-    rows = [
-        {
-            "truth": "a",
-            "prediction": HOSTILE,
-            "probability": 0.5,
-            "text": "so [red]many\nwords " * 9,
-        },
-        {"truth": "b", "prediction": "b", "probability": 0.987, "text": "a text"},
-        {"truth": ["a", "b"], "prediction": [], "probability": 0.1, "text": ""},
-    ]
-    lines = printed(show_results, rows, width=max(width, 110))
-    assert len(lines) == 4
-    assert lines[1].startswith("x  a")
-    assert "[bold]a" in lines[1]
-    assert "so [red]many words" in lines[1]
-    assert not lines[2].startswith("x")
-    assert "0.987" in lines[2]
-    assert lines[3].split()[:4] == ["x", "a,", "b", "none"]
 
 
 def test_scores_of_all_and_of_each_label() -> None:

@@ -16,7 +16,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.deciding import selective
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.probabilities import Bars, bar_lines, trust, write_bars
+from finetext.report.probabilities import Bars, bar_lines, draw_bars, trust
 from finetext.report.report import ReportData
 
 
@@ -144,8 +144,8 @@ def test_multi_label_texts() -> None:
 @pytest.mark.parametrize("labels", [["b", "a_$x^"], MANY])
 def test_the_picture_is_drawn(tmp_path: Path, name: str, labels: list[str]) -> None:
     of = bars(labels, np.full(len(labels), 1 / len(labels)), Decision(least=(0.3,) * len(labels)))
-    written = write_bars(of, tmp_path / name, 20)
-    data = written.read_bytes()
+    draw_bars(of, 20, tmp_path / name)
+    data = (tmp_path / name).read_bytes()
     assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
     if name.endswith("svg"):
         assert labels[0].encode() in data
@@ -154,4 +154,4 @@ def test_the_picture_is_drawn(tmp_path: Path, name: str, labels: list[str]) -> N
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
-        write_bars(bars(["b", "a"], [0.25, 0.75]), tmp_path / "bars.jpg", 20)
+        draw_bars(bars(["b", "a"], [0.25, 0.75]), 20, tmp_path / "bars.jpg")

@@ -10,8 +10,8 @@ import pytest
 
 import finetext
 from finetext.core.errors import RunError
+from finetext.runs.accesses import record_access
 from finetext.runs.reporting import FOLDER, read_diagnoses, report
-from finetext.runs.run import record_access
 
 Command = Callable[..., Any]
 

@@ -15,8 +15,9 @@ import finetext
 from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
+from finetext.runs.accesses import ACCESSES, accesses, record_access
 from finetext.runs.reporting import report
-from finetext.runs.run import ACCESSES, Run, accesses, open_predicted, record_access
+from finetext.runs.run import Run, open_predicted
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def test_a_program_is_recorded_once(copy: Path, monkeypatch: pytest.MonkeyPatch)
     Run.open(copy).predictions("tfidf")
     open_predicted(copy)
     assert [line["by"] for line in accesses(copy)] == ["Python"]
-    monkeypatch.setattr("finetext.runs.run._THIS_PROGRAM", "another")
+    monkeypatch.setattr("finetext.runs.accesses._THIS_PROGRAM", "another")
     open_predicted(copy / "majority")
     assert len(accesses(copy)) == 2
     assert "3 times: for this leaderboard, then by Python" in report(copy).read_text()

@@ -6,20 +6,23 @@ import dataclasses
 import os
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from finetext.cli import options
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
-from finetext.core.types import Dataset
+from finetext.core.types import Dataset, SplitName
 from finetext.data.sources import sample_recipe
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
+
+if TYPE_CHECKING:
+    from finetext.core.console import Screen
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,25 @@ def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
             raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
     return values
+
+
+def split_name(part: str, known: Sequence[str] = ("validation", "test")) -> SplitName:
+    """Return the split that an option names; raise a `RecipeError` for others."""
+    if part not in known:
+        *others, last = known
+        raise RecipeError(f"--split {part}: it must be {', '.join(others)} or {last}")
+    return cast("SplitName", part)
+
+
+def count_access(run: Path | None, part: str, by: str, screen: Screen) -> int | None:
+    """Count an access to the test rows of a run; return the number of accesses so far."""
+    from finetext.runs.accesses import accesses_in_words, record_access
+
+    if run is None or part != "test":
+        return None
+    accesses = record_access(run, by)
+    screen.say(accesses_in_words(run, accesses))
+    return accesses
 
 
 def run_folder_at(path: str | None) -> Path | None:

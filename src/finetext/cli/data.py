@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from finetext.runs.recipe import Recipe
 
 _SHOWN: Final = 10
+_ROWS_A_BATCH: Final = 8
 _MISTAKES_SHOWN: Final = 5
 _TEXT_SHOWN: Final = 160
 
@@ -29,7 +30,11 @@ def explore(
     settings: options.DataSettings = None,
     encoder: Annotated[str, option("NAME", "Whose tokens are counted.")] = "minilm",
     tokens: Annotated[int | None, option("ROW", "Show the tokens of this row, from 1.")] = None,
-    batch: Annotated[bool, flag("--batch", "Show a training batch of eight rows.")] = False,
+    batch: Annotated[bool, flag("--batch", "Show a training batch, of --rows or 8.")] = False,
+    objective: Annotated[
+        str | None, option("NAME", "The batch of a language model: masked or causal.")
+    ] = None,
+    rows: Annotated[int | None, option("NUMBER", "Show so many random rows.", min=1)] = None,
     page: Annotated[Path | None, option("FILE", "Write a page with plots.", "--html")] = None,
     seed: options.Seed = None,
     output: Output,
@@ -41,11 +46,20 @@ def explore(
     from finetext.storage.files import check_place
 
     screen = output.screen()
+    if objective is not None and not batch:
+        raise RecipeError("--objective goes with --batch, which shows a training batch")
     if page is not None:
         check_place(page)
     dataset = arguments.read_with_or_without_labels(data, reading, settings, {})
-    if tokens is not None or batch:
-        _show_tokens(dataset, encoder, tokens, seed or 0, output)
+    if rows is not None or batch:
+        from finetext.report.batches import show_batch
+
+        of = encoder if batch else None
+        shown = show_batch(dataset, rows or _ROWS_A_BATCH, of, objective=objective, seed=seed or 0)
+        screen.json(shown.to_json()) if output.as_json else shown.show(screen.out)
+        return
+    if tokens is not None:
+        _show_tokens(dataset, encoder, tokens, output)
         return
     with screen.watching():
         seen = look(dataset, encoder, screen.progress)
@@ -58,24 +72,14 @@ def explore(
         show_exploration(seen, screen.out)
 
 
-def _show_tokens(
-    dataset: Dataset, encoder: str, row: int | None, seed: int, output: Output
-) -> None:
-    """Show one row as the model sees it, or a batch."""
-    from finetext.diagnosis.explore import example_batch, tokenized_row
-    from finetext.encoders.load import load_tokenizer, longest_input
-    from finetext.report.exploration import show_batch
+def _show_tokens(dataset: Dataset, encoder: str, row: int, output: Output) -> None:
+    """Show one row as the model sees it."""
+    from finetext.diagnosis.explore import tokenized_row
 
-    screen = output.screen()
-    if row is not None:
-        look = tokenized_row(dataset, row, encoder)
-        # Two keys are those of version 0.1.
-        known = {"characters": len(look.characters), "pieces": look.tokens}
-        output.show(look.to_json() | known, look.lines())
-        return
-    tokenizer, context = load_tokenizer(encoder), longest_input(encoder, None)
-    batch = example_batch(dataset, tokenizer, context, seed=seed)
-    screen.json(asdict(batch)) if output.as_json else show_batch(batch, screen.out)
+    look = tokenized_row(dataset, row, encoder)
+    # Two keys are those of version 0.1.
+    known = {"characters": len(look.characters), "pieces": look.tokens}
+    output.show(look.to_json() | known, look.lines())
 
 
 def label_errors(

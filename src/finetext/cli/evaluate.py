@@ -1,4 +1,4 @@
-"""`finetext evaluate`, `compare`, `errors` and `slices`: how good predictions are, and where."""
+"""`finetext evaluate`, `compare`, `confusion`, `errors`, `slices`: how good predictions are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from finetext.core.types import Predicted, SplitName
 
 Judged = Annotated[str, argument("RUN", "A run folder, RUN/METHOD, or a table of predictions.")]
-JudgedPart = Annotated[str, option("NAME", "Which rows: validation or test.", "--part")]
 
 
 def evaluate(
@@ -78,7 +77,9 @@ def compare(
     ],
     metric: Annotated[str | None, option("NAME", "Metric; by default that of the runs.")] = None,
     method: Annotated[str | None, option("NAME", "Method of each run; best by default.")] = None,
-    part: Annotated[str, option("NAME", "Which rows: test (the default) or validation.")] = "test",
+    part: Annotated[
+        str, option("NAME", "Which rows: test (the default) or validation.", "--split", "--part")
+    ] = "test",
     against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,
     out: options.TableOut = None,
     seed: options.Seed = None,
@@ -87,6 +88,7 @@ def compare(
     output: Output,
 ) -> None:
     """Compare methods, runs or tables of predictions."""
+    from finetext.cli import arguments
     from finetext.data.write import write_table
     from finetext.evaluation.several import compare_all
     from finetext.report.leaderboard import comparison_lines, comparison_table
@@ -108,7 +110,7 @@ def compare(
     shown = next((of.part for of in sets.values() if of.part is not None), None)
     runs = {of.run.resolve(): of.run for of in sets.values() if of.run is not None}
     accesses = {
-        str(run): _count_access(run, rows, "finetext compare", screen)
+        str(run): arguments.count_access(run, rows, "finetext compare", screen)
         for run in runs.values()
         if rows == "test"
     }
@@ -167,7 +169,7 @@ def _named(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:
 def errors(
     source: Judged,
     method: options.OneMethod = None,
-    part: JudgedPart = "validation",
+    part: options.Part = "validation",
     count: Annotated[int, option("NUMBER", "Rows of either kind, and confusions.", min=1)] = 20,
     out: options.TableOut = None,
     page: Annotated[Path | None, option("FILE", "Write a page to search, sort and filter.")] = None,
@@ -176,6 +178,7 @@ def errors(
     output: Output,
 ) -> None:
     """Show the highest and lowest losses, and the confusions."""
+    from finetext.cli import arguments
     from finetext.data.write import write_table
     from finetext.diagnosis.losses import find_errors, ranked
     from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
@@ -190,7 +193,7 @@ def errors(
     label = predicted.predictions.scheme.positive_class
     screen.findings(predicted.findings)
     found = find_errors(predicted, count)
-    accesses = _count_access(predicted.run, rows, "finetext errors", screen)
+    accesses = arguments.count_access(predicted.run, rows, "finetext errors", screen)
     _keep_for_report(predicted, rows, "errors", lambda: found, screen)
     if out is not None:
         table = ranked(predicted)
@@ -201,6 +204,48 @@ def errors(
     told["positive"] = label
     lines = errors_lines(found, predicted.name, label)
     output.show(found.to_json() | told, lines, table=out, page=page)
+
+
+def confusion(
+    source: Judged,
+    method: options.OneMethod = None,
+    part: options.Part = "validation",
+    normalize: Annotated[
+        str, option("NAME", "Shares of true, predicted or all rows; none for counts.")
+    ] = "true",
+    out: Annotated[
+        Path | None, option("FILE", "Write a picture (.png, .svg) or a table (.csv, .tsv, ...).")
+    ] = None,
+    *,
+    output: Output,
+) -> None:
+    """Show the confusion matrix, with counts and shares."""
+    from finetext.cli import arguments
+    from finetext.data.write import SUFFIXES, check_new, write_table
+    from finetext.report.confusion import confusion_matrix
+    from finetext.report.plots import FORMATS
+    from finetext.report.rendering import terminal_width
+    from finetext.runs.run import predicted_in
+    from finetext.storage.files import check_place
+
+    rows, is_picture = arguments.split_name(part), out is not None and out.suffix in FORMATS
+    if out is not None and out.suffix not in (*FORMATS, *SUFFIXES):
+        endings = f"{', '.join(FORMATS)} for a picture, {', '.join(SUFFIXES)} for a table"
+        raise DataError(f"{out}: the suffix must be one of {endings}")
+    if out is not None:
+        (check_place if is_picture else check_new)(out)
+    screen = output.screen()
+    predicted = predicted_in(source, method, rows)
+    screen.findings(predicted.findings)
+    found = confusion_matrix(predicted, normalize)
+    accesses = arguments.count_access(predicted.run, rows, "finetext confusion", screen)
+    if is_picture:
+        found.plot(out)
+    elif out is not None:
+        write_table(out, found.columns())
+    told = {"openings": accesses, "out": out and str(out)}
+    written = {"picture" if is_picture else "table": out}
+    output.show(found.to_json() | told, found.lines(terminal_width()), **written)
 
 
 def slices(
@@ -215,13 +260,14 @@ def slices(
     id: options.RowId = None,
     metric: Annotated[str | None, option("NAME", "Metric; accuracy or samples F1.")] = None,
     method: options.OneMethod = None,
-    part: JudgedPart = "validation",
+    part: options.Part = "validation",
     out: options.TableOut = None,
     positive: options.Positive = None,
     *,
     output: Output,
 ) -> None:
     """Find groups of rows with significantly worse scores."""
+    from finetext.cli import arguments
     from finetext.data.write import write_table
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
@@ -236,7 +282,7 @@ def slices(
     names = [name.removeprefix(COLUMN) for name in by or () if name not in KINDS]
     columns = _columns(predicted, names, data, id) if names else {}
     found = find_slices(predicted, kinds, metric, token or (), columns)
-    accesses = _count_access(predicted.run, rows, "finetext slices", screen)
+    accesses = arguments.count_access(predicted.run, rows, "finetext slices", screen)
     if by is None:
         _keep_for_report(predicted, rows, "slices", lambda: found, screen)
     elif columns:  # the report shows all other kinds beside them
@@ -272,28 +318,18 @@ def _columns(
 
 def _checked(part: str, out: Path | None) -> SplitName:
     """Return the split, after a check of its name and of the table to write."""
+    from finetext.cli import arguments
     from finetext.data.write import check_new
 
-    if part not in ("validation", "test"):
-        raise RecipeError(f"--part {part}: it must be validation or test")
+    rows = arguments.split_name(part)
     if out is not None:
         check_new(out)
-    return cast("SplitName", part)
-
-
-def _count_access(run: Path | None, part: SplitName, by: str, screen: Screen) -> int | None:
-    """Count an access to the test rows of a run; return the number of accesses so far."""
-    from finetext.runs.run import accesses_in_words, record_access
-
-    if run is None or part != "test":
-        return None
-    accesses = record_access(run, by)
-    screen.say(accesses_in_words(run, accesses))
-    return accesses
+    return rows
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
     """Count an access if half of the texts are test rows of the model's run, or the reverse."""
+    from finetext.cli import arguments
     from finetext.models.hub import model_folder
     from finetext.runs.run import Run
 
@@ -309,7 +345,7 @@ def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> in
     measured = set(texts)
     if 2 * len(measured & own) < min(len(measured), len(own)) or not own:
         return None
-    return _count_access(run, "test", "finetext evaluate", screen)
+    return arguments.count_access(run, "test", "finetext evaluate", screen)
 
 
 def _keep_for_report(

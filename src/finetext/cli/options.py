@@ -47,6 +47,7 @@ DataSettings = Annotated[
     list[str] | None, option("KEY=VALUE", "Any option of reading: data.encoding=latin-1", "--set")
 ]
 Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; all by default.")]
+Part = Annotated[str, option("NAME", "Which rows: validation or test.", "--split", "--part")]
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]

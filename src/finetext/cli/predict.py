@@ -150,7 +150,7 @@ def plot(
 ) -> None:
     """Show the probability of each label of a text as bars."""
     from finetext.report.plots import check_picture
-    from finetext.report.probabilities import Bars, bar_lines, write_bars
+    from finetext.report.probabilities import Bars, bar_lines, draw_bars
     from finetext.runs.run import load
     from finetext.storage.files import check_place
 
@@ -169,7 +169,7 @@ def plot(
             for line in bar_lines(bars, top, screen.out.width, is_plain):
                 screen.out.print(line, soft_wrap=True)
     if out is not None:
-        write_bars(bars, out, top)
+        draw_bars(bars, top, out)
         screen.say(f"picture: {out}")
 
 

@@ -74,26 +74,29 @@ def demo(
 
 def show(
     run: options.RunFolder,
-    results: Annotated[int | None, option("NUMBER", "Show this many predictions.", min=1)] = None,
+    results: Annotated[int | None, option("NUMBER", "Show so many random rows.", min=1)] = None,
     method: options.OneMethod = None,
+    part: options.Part = "validation",
+    seed: options.Seed = None,
     *,
     output: Output,
 ) -> None:
-    """Show the leaderboard of RUN, or predictions on test rows."""
-    from finetext.runs.reporting import results_rows, show_results
-    from finetext.runs.run import Run, accesses_in_words, record_access
+    """Show the leaderboard of RUN, or random predictions."""
+    from finetext.cli import arguments
+    from finetext.report.results import results_of
+    from finetext.runs.run import Run, predicted_in
 
-    screen = output.screen()
+    screen, rows = output.screen(), arguments.split_name(part)
     finished = Run.open(run)
     if results is None:
         _show_run(finished, screen, output.as_json)
         return
-    rows = results_rows(finished, method, results)
-    screen.say(accesses_in_words(run, record_access(run, "finetext show --results")))
+    found = results_of(predicted_in(run, method, rows), results, seed or 0)
+    arguments.count_access(run, rows, "finetext show --results", screen)
     if output.as_json:
-        screen.json(rows)
+        screen.json(found.to_json())
     else:
-        show_results(rows, screen.out)
+        found.show(screen.out)
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:

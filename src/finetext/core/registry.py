@@ -69,6 +69,11 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "cut-texts": "finetext.diagnosis.checks:cut_texts",
     },
     "storage": {"save": "finetext.models.folder:save_model", "load": "finetext.runs.run:load"},
+    "views": {
+        "batch": "finetext.report.batches:show_batch",
+        "shares": "finetext.report.shares:shares_of",
+        "density": "finetext.report.text_map:plot_density",
+    },
     "samples": {"bbc-news": "finetext.data.sources:bbc_news"},
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from finetext.core import registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError, nearest
@@ -229,6 +230,38 @@ class Dataset:
         """The rows at the given positions, in the order given."""
         return replace(self, table=self.table.select(list(map(int, rows))))
 
+    def show_batch(
+        self,
+        n: int = 8,
+        encoder: str | None = None,
+        *,
+        objective: Literal["masked", "causal"] | None = None,
+        max_length: int | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Return random rows, which a terminal or notebook displays.
+
+        Args:
+            n: number of rows, 8 by default.
+            encoder: alias, Hub name or folder. With one the rows are a training batch as the model
+                reads it: tokens, special tokens, padding and label numbers. Without one they are
+                texts and labels.
+            objective: "masked" or "causal" shows the batch of a language model instead: its tokens,
+                and the token to predict at each position. Labels play no part.
+            max_length: tokens to truncate texts to; by default the context of the encoder.
+            seed: seed of the choice of rows and of the masked words, 0 by default.
+
+        Returns:
+            an object with the content as attributes and `to_json()`: see `finetext.report.batches`.
+
+        Raises:
+            DataError: there are no rows, or n is below 1.
+            RecipeError: an objective without an encoder, or `max_length` exceeds the context.
+            ModelError: the tokenizer cannot be loaded, or has no mask token.
+        """
+        show = registry.load("views", "batch")
+        return show(self, n, encoder, objective=objective, max_length=max_length, seed=seed)
+
     def _repr_html_(self) -> str:
         head = self.table.select(range(min(len(self), 5)))
         rows = [[str(value)[:200] for value in row.values()] for row in head]
@@ -255,6 +288,22 @@ class Splits:
         yield "train", self.train
         yield "validation", self.validation
         yield "test", self.test
+
+    def shares(self) -> Any:
+        """Return the rows of each label and their share in each split, as a table for display.
+
+        `shares["train"]["joy"]` is the share of the training rows that have the label,
+        `shares.counts` has the numbers of rows, and `numpy.asarray(shares)` is a matrix (labels,
+        splits). Rows with several labels count for each, so shares need not add up to 1.
+
+        Raises:
+            DataError: the data have no labels.
+        """
+        return registry.load("views", "shares")(self)
+
+    def show_batch(self, n: int = 8, encoder: str | None = None, **options: Any) -> Any:
+        """Return random training rows for display; see `Dataset.show_batch`."""
+        return self.train.show_batch(n, encoder, **options)
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,13 @@ def _table(predicted: Predicted, rows: Integers, losses: Floats) -> dict[str, li
         "text": ["" if texts is None else texts[row] for row in rows],
         "truth": predictions.scheme.decode(truths),
         "prediction": predictions.scheme.decode(given),
-        "probability": _probability(probabilities, given).tolist(),
-        "probability_of_truth": _probability(probabilities, truths).tolist(),
+        "probability": probability_of(probabilities, given).tolist(),
+        "probability_of_truth": probability_of(probabilities, truths).tolist(),
         "loss": losses[rows].tolist(),
     }
 
 
-def _probability(probabilities: Floats, labels: Integers) -> Floats:
+def probability_of(probabilities: Floats, labels: Integers) -> Floats:
     """Return the (n,) probabilities of the labels of each row; see `RowLoss.probability`."""
     if labels.ndim == 1:
         return np.asarray(probabilities[np.arange(len(labels)), labels])

@@ -11,13 +11,14 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from finetext.core.types import Predictions, Score
+from finetext.core.types import Predicted, Predictions, Score
 from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
 from finetext.diagnosis.losses import Errors, RowLoss
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.slicing import FEWEST_ROWS, NOT_SURE
-from finetext.evaluation.intervals import LabelScores, confusion, per_class
+from finetext.evaluation.intervals import LabelScores, per_class
 from finetext.report import plots
+from finetext.report.confusion import confusion_matrix, heatmap
 from finetext.report.rendering import (
     Cell,
     Table,
@@ -75,9 +76,7 @@ def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
     """Return what the report shows of one method on each label of the test rows."""
     names, scores = predictions.scheme.names, per_class(predictions, seed)
-    counts, totals = confusion(predictions), np.array([row.support for row in scores])
-    wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:30]
+    matrix = confusion_matrix(Predicted(method, predictions, None, "", part="test"))
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
     what = f"Precision, recall and F1 of each label by {method} on test rows"
     return {
@@ -87,13 +86,10 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
             scores, f"{what}, with 95% confidence intervals.", predictions.scheme.positive_class
         ),
         "f1_plot": plots.label_f1(lowest),
-        "counts": counts.tolist(),
-        "heatmap": plots.confusion_heatmap(names, counts, totals, str(key)),
-        "pairs": [
-            (names[i], names[j], int(wrong[i, j]), float(wrong[i, j] / totals[i]))
-            for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
-            if wrong[i, j] > 0
-        ],
+        "counts": matrix.counts.tolist(),
+        "shares": (matrix.counts / np.maximum(matrix.support, 1)[:, None]).tolist(),
+        "heatmap": heatmap(matrix, str(key)),
+        "pairs": list(matrix.pairs(30)),
         "headline": _headline(method, predictions, lowest[0]),
     }
 

@@ -18,24 +18,12 @@ from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
-from finetext.report.rendering import Cell, Table, blocks, count, render_page, share, write_page
+from finetext.report.rendering import Cell, Table, blocks, render_page, share, write_page
+from finetext.report.shares import class_table
 
 _BAR: Final = 24
 _COLORS: Final = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _TOKENS_SHOWN: Final = 24
-
-
-def class_table(classes: Mapping[str, Mapping[str, int]], rows: Mapping[str, int]) -> Table:
-    """Return the rows of each class in each part, with their share, as a table."""
-    every, several = sum(rows.values()), len(rows) > 1
-    lines = []
-    for name, counts in (*classes.items(), ("all rows", rows)):
-        total = sum(counts.values())
-        sums = [count(total)] if several else []
-        of_all = Cell("") if counts is rows else share(total / max(every, 1))
-        lines.append((Cell(name), *map(count, counts.values()), *sums, of_all))
-    header = ("class", *rows, *(["total"] if several else []), "share")
-    return Table("Rows of each class.", header, lines)
 
 
 def length_table(lengths: Lengths) -> Table:
@@ -58,16 +46,23 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
     every = sum(exploration.rows.values())
     console.print(Text(exploration.description or f"{every:,} rows", style="bold"))
     if exploration.classes:
-        table = class_table(exploration.classes, exploration.rows)
-        totals = [sum(counts.values()) for counts in exploration.classes.values()]
-        shares = (total / max(*totals, 1) for total in totals)
-        bars = [Cell(blocks(max(_BAR * each, each and 0.125)).ljust(_BAR)) for each in shares]
-        rows = [(*cells, bar) for cells, bar in zip(table.rows, [*bars, Cell("")], strict=True)]
-        console.print(rich_table(replace(table, header=(*table.header, ""), rows=rows)))
+        console.print(rich_table(_with_bars(exploration)))
     for lengths in (exploration.words, exploration.pieces):
         if lengths is not None:
             console.print(rich_table(length_table(lengths), caption=True))
     show_findings(exploration.findings, console)
+
+
+def _with_bars(exploration: Exploration) -> Table:
+    """Return the table of the classes, with a bar for each where it is that of one part."""
+    table = class_table(exploration.classes, exploration.rows)
+    if len(exploration.rows) > 1:
+        return table
+    totals = [sum(counts.values()) for counts in exploration.classes.values()]
+    shares = (total / max(*totals, 1) for total in totals)
+    bars = [Cell(blocks(max(_BAR * each, each and 0.125)).ljust(_BAR)) for each in shares]
+    rows = [(*cells, bar) for cells, bar in zip(table.rows, [*bars, Cell("")], strict=True)]
+    return replace(table, header=(*table.header, ""), rows=rows)
 
 
 def rich_table(table: Table, caption: bool = False) -> RichTable:

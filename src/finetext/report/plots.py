@@ -8,13 +8,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from finetext.core.arrays import Integers
 from finetext.core.errors import DataError
 from finetext.core.registry import load
 from finetext.core.types import Score
@@ -46,6 +46,18 @@ _CSS: Final = {INK: "currentColor", _GRID: "var(--line)", _ON_ACCENT: "var(--on-
 LIGHT_INK: Final = "#1b1f24"
 LIGHT_SERIES: Final = ("#2563a8", "#c25e00", "#2a7d4f", "#8a3ffc", "#b0264f", "#7a5c00", "#6b7785")
 """Ink and colors of pictures, which cannot take those of a page."""
+
+
+class Colors(NamedTuple):
+    """The colors of a figure of one series: text, fill, and text on the fill."""
+
+    ink: str
+    series: str
+    on_accent: str
+
+
+PAGE: Final = Colors(INK, SERIES[0], _ON_ACCENT)
+LIGHT: Final = Colors(LIGHT_INK, LIGHT_SERIES[0], "white")
 _STYLE: Final = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -114,18 +126,43 @@ def write_picture(
     path: Path, draw: Callable[[Figure], None], inches: tuple[float, float] = (6.4, 4.0)
 ) -> Path:
     """Draw a light picture as .png or .svg completely, or raise a DataError."""
-    check_picture(path)
-    unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
+    picture(draw, inches, path)
+    return path
+
+
+def picture(
+    draw: Callable[[Figure], None],
+    inches: tuple[float, float] = (6.4, 4.0),
+    out: str | Path | None = None,
+) -> Figure:
+    """Return a light figure, which notebooks display; with `out` write it, or raise a DataError."""
+    path = None if out is None else Path(out)
+    if path is not None:
+        check_picture(path)
     with _figure("picture", inches, LIGHT_INK, "#d5dae0", "white") as figure:
         draw(figure)
-        try:
-            metadata = {"Date": None} if kind == "svg" else {}
-            figure.savefig(unfinished, format=kind, dpi=160, metadata=metadata)
-            put_in_place(unfinished, path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise DataError(f"{path} cannot be written: {error.strerror}") from None
-    return path
+        if path is not None:
+            _save(figure, path)
+    # Without pyplot nobody tells a notebook how to show a figure.
+    figure.__dict__["_repr_png_"] = partial(_png, figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
+    try:
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(unfinished, format=kind, dpi=160, metadata=metadata)
+        put_in_place(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
 
 
 def panels_of(figure: Figure, count: int, **shared: Any) -> list[Axes]:
@@ -242,33 +279,6 @@ def slice_differences(slices: Sequence[Slice]) -> str:
         axes.set_xlabel("difference from the other rows")
 
     return _axes_svg("slices", (6.4, 0.8 + 0.24 * len(shown)), draw)
-
-
-def confusion_heatmap(names: Sequence[str], counts: Integers, totals: Integers, key: str) -> str:
-    """A square per pair of labels by share of the true label; counts are (k, k), totals (k,)."""
-    from matplotlib.patches import Rectangle
-
-    k = len(names)
-    strengths = np.minimum(counts / np.maximum(totals, 1)[:, None], 1.0)
-    side = min(7.0, 2.4 + 0.45 * k)
-    number: dict[str, Any] = {"ha": "center", "va": "center", "size": 8 if k <= 12 else 6.5}
-
-    def draw(axes: Axes) -> None:
-        for i, j in zip(*np.nonzero(counts), strict=True):
-            look: dict[str, Any] = {"color": SERIES[0], "alpha": float(strengths[i, j]), "lw": 0}
-            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
-            if k <= MOST_CELLS_WITH_NUMBERS:
-                ink = _ON_ACCENT if strengths[i, j] > 0.5 else INK
-                axes.text(j, i, str(counts[i, j]), color=ink, **number)
-        axes.set(xlim=(-0.5, k - 0.5), aspect="equal", xlabel="prediction", ylabel="truth")
-        shown = names if k <= 40 else [""] * k
-        label_rows(axes, shown)
-        axes.set_xticks(range(k), [short(name, 16) for name in shown])
-        axes.tick_params(axis="x", rotation=90 if k > 6 else 30)
-        axes.grid(False)
-        axes.spines[["top", "right"]].set_visible(True)
-
-    return _axes_svg(f"confusion-{key}", (side, side * 0.95), draw)
 
 
 def reliability_diagram(panels: Sequence[tuple[str, Reliability]]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
+from finetext.core.errors import DataError
 from finetext.core.types import Predictions
 from finetext.core.wording import counted, short
 from finetext.evaluation.calibration import calibration
@@ -251,8 +252,31 @@ def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list
     return lines
 
 
-def write_bars(bars: Bars, path: Path, most: int) -> Path:
-    """Draw the bars of at most that many labels as .png or .svg; see `plots.write_picture`."""
+def plot_prediction(
+    classifier: Classifier, text: str, *, top: int = 20, out: str | Path | None = None
+) -> Figure:
+    """Draw the probability of each label of one text as bars, likeliest first.
+
+    Args:
+        classifier: any classifier, such as `finetext.load("runs/reviews")`.
+        text: the text.
+        top: number of labels to draw, 20 by default.
+        out: a .png or .svg file to write as well.
+
+    Returns:
+        a matplotlib figure, which a notebook displays.
+
+    Raises:
+        DataError: the text is not a string, `top` is below 1, or the file cannot be written.
+    """
+    if not isinstance(text, str) or top < 1:
+        problem = f"top = {top}" if isinstance(text, str) else f"a {type(text).__name__}"
+        raise DataError(f"cannot draw {problem}; give one text, and 1 or more labels to draw")
+    return draw_bars(Bars.of(classifier, text), top, out)
+
+
+def draw_bars(bars: Bars, most: int, out: str | Path | None = None) -> Figure:
+    """Draw the bars of at most that many labels; see `plots.picture`."""
     height = 1.6 + 0.27 * min(most, len(bars.bars)) + 0.2 * len(list(bars.notes(most)))
 
     def draw(figure: Figure) -> None:
@@ -274,4 +298,4 @@ def write_bars(bars: Bars, path: Path, most: int) -> Path:
         title = f"{short(bars.text, 90)}\nprediction: {short(bars.said, 70)}"
         axes.set_title(title, loc="left", fontsize=10)
 
-    return plots.write_picture(path, draw, (6.4, max(2.2, height)))
+    return plots.picture(draw, (6.4, max(2.2, height)), out)

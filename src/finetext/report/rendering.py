@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import io
 import math
+import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from finetext.core import wording
 from finetext.core.errors import RunError
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.storage.files import write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH: Final = 80
 Value = TypeVar("Value")
@@ -78,6 +84,30 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> li
 def table_lines(table: Table) -> list[str]:
     """Return a table as plain lines, without its caption."""
     return aligned([list(table.header), *(list(map(str, row)) for row in table.rows)])
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
+
+
+def printed(show: Callable[[Console], None]) -> str:
+    """Return what `show` prints on a console of the width of the terminal, without color."""
+    from rich.console import Console
+
+    written = io.StringIO()
+    show(Console(file=written, width=terminal_width(), color_system=None))
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def table_html(table: Table) -> str:
+    """Return a table as HTML for a notebook, which styles it."""
+    row = "<tr>{}</tr>".format
+    head = row("".join(f"<th>{html.escape(name)}</th>" for name in table.header))
+    body = "".join(
+        row("".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)) for cells in table.rows
+    )
+    return f"<table><caption>{html.escape(table.caption)}</caption>{head}{body}</table>"
 
 
 def blocks(length: float) -> str:

@@ -24,11 +24,12 @@ from finetext.report import plots
 from finetext.report.curves import curve_headline, curves_of, learning_curve_plot, sentences
 from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
-from finetext.report.exploration import class_table, findings_headline, headline, lengths_shown
+from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines
 from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import trust
 from finetext.report.rendering import metric_title, render_page
+from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, map_view
 from finetext.storage.files import write_text
 

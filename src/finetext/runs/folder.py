@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import processor_name, stated_watts
@@ -23,6 +21,7 @@ from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.models.folder import write_record
 from finetext.report.probabilities import decided_json
+from finetext.report.shares import shares_of
 from finetext.runs.ablations import origin_of, seconds_before
 from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
@@ -50,7 +49,7 @@ def start_run(
         "content_hash": run.dataset.content_hash,
         **scheme.to_json(),
         "rows": {name: len(part) for name, part in splits.items()},
-        "labels_by_split": class_counts(splits),
+        "labels_by_split": shares_of(splits).to_json()["counts"],
         "findings": to_json(list(findings)),
         "lengths": to_json(list(lengths)),
     }
@@ -73,17 +72,6 @@ def split_columns(splits: Splits) -> dict[str, list[str]]:
         "id": [row for _, part in splits.items() for row in part.ids],
         "split": [name for name, part in splits.items() for _ in range(len(part))],
     }
-
-
-def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
-    """Return split to label to number of rows that have it."""
-    k = len(splits.scheme)
-    counts: dict[str, dict[str, int]] = {}
-    for name, part in splits.items():
-        targets = part.targets
-        of_label = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=k)
-        counts[name] = dict(zip(splits.scheme.names, map(int, of_label), strict=True))
-    return counts
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:

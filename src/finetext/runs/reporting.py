@@ -8,31 +8,28 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
 from finetext.core.types import Finding, Predicted
-from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import applicable
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.folder import load_model
 from finetext.report.report import Diagnoses, ReportData, write_report
+from finetext.runs.accesses import accesses
 from finetext.runs.fit_methods import Started
 from finetext.runs.recipe import ADAPTED
-from finetext.runs.run import Run, accesses, stored_predictions
+from finetext.runs.run import Run, stored_predictions
 from finetext.storage.codec import from_json
 from finetext.storage.files import write_json
 from finetext.storage.resume import read_log
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 FOLDER: Final = "diagnosis"
 KINDS: Final = {
@@ -50,8 +47,6 @@ KINDS: Final = {
 MOST_ROWS: Final = 50_000
 """Rows up to which a run looks for label errors: more would take minutes."""
 FOLDS: Final = 5
-_LONGEST_NAME: Final = 30
-_GAP: Final = 2
 
 
 def write_diagnosis(run: Path, kind: str, found: Any) -> None:
@@ -208,41 +203,3 @@ def with_positive(data: ReportData, label: str) -> ReportData:
         })
         for entry in data.entries
     ])  # fmt: skip
-
-
-def results_rows(run: Run, method: str | None, count: int) -> list[dict[str, Any]]:
-    """Return the first test rows of a run with text, truth, prediction and its probability."""
-    predictions = stored_predictions(run, method, "test")
-    texts = run.texts(method)[:count]
-    truths = predictions.scheme.decode(predictions.targets[:count])
-    given = predictions.scheme.decode(predictions.decisions[:count])
-    return [
-        {
-            "id": predictions.ids[row],
-            "text": text,
-            "truth": truths[row],
-            "prediction": given[row],
-            "probability": float(predictions.probabilities[row].max()),
-        }
-        for row, text in enumerate(texts)
-    ]
-
-
-def show_results(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the rows as a table, one line each, with a mark on errors."""
-    from rich.table import Table
-    from rich.text import Text
-
-    lines: list[tuple[str, ...]] = [("", "truth", "prediction", "probability")]
-    for row in rows:
-        labels = [row["truth"], row["prediction"]]
-        names = [of if isinstance(of, str) else ", ".join(of) or "none" for of in labels]
-        mark = "" if labels[0] == labels[1] else "x"
-        shown = (short(name, _LONGEST_NAME) for name in names)
-        lines.append((mark, *shown, f"{row['probability']:.3f}"))
-    taken = sum(max(map(len, column)) + _GAP for column in zip(*lines, strict=True))
-    room = max(console.width - taken, _LONGEST_NAME)
-    table = Table(*lines[0], "text", box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
-    for line, row in zip(lines[1:], rows, strict=True):
-        table.add_row(*map(Text, (*line, short(row["text"], room))))
-    console.print(table)

@@ -21,6 +21,7 @@ from finetext.diagnosis.data_checks import Material, check_material, counting_to
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
+from finetext.report.shares import shares_of
 from finetext.runs.ablations import (
     ablation_baselines,
     seen_test_rows,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Methods = str | Method | Iterable[str | Method] | Mapping[str, Method]
 DATA_COPY: Final = "data.parquet"
+LABELS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     metric_for(recipe.metric, splits.scheme)
     rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
     hears.say(f"splits: {rows} rows, {counted(len(splits.scheme), 'label')}")
+    for line in shares_of(splits).lines(LABELS_SHOWN):
+        hears.say(f"  {line}")
     corpus, noticed = _corpus(recipe, splits)
     findings += noticed
     decide = recipe.decide.with_hash(splits.scheme)

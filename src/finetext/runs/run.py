@@ -1,22 +1,15 @@
-"""A finished run, read from its folder: leaderboard, verdict, models and predictions.
-
-Whoever reads test rows is recorded in the run, once a command or Python program: what is chosen
-after a look at the test set is no longer tested by it.
-"""
+"""A finished run, read from its folder: leaderboard, verdict, models and predictions."""
 
 from __future__ import annotations
 
 import html
 import json
 import os
-import secrets
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
@@ -34,42 +27,21 @@ from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model, warning_of
 from finetext.models.hub import model_folder
+from finetext.runs.accesses import record_python_access
 from finetext.runs.predictions import read_predictions, read_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
 from finetext.storage.resume import read_log
 
-ACCESSES: Final = "openings.jsonl"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from finetext.report.confusion import Normalize
+    from finetext.report.results import Results
+    from finetext.report.shares import Shares
+
 PREDICTIONS: Final = "predictions.parquet"
 USUAL_METRIC: Final = "macro_f1"
-_THIS_PROGRAM: Final = secrets.token_hex(8)
-
-
-def record_access(run: Path, by: str, program: str | None = None) -> int:
-    """Record an access to the test rows where possible; return their number, with the run's own."""
-    before = len(accesses(run))
-    line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
-    if program is not None:
-        line["program"] = program
-    with suppress(OSError), (run / ACCESSES).open("a", encoding="utf-8") as file:
-        file.write(f"{json.dumps(line)}\n")
-    return before + 2
-
-
-def record_python_access(run: Path) -> None:
-    """Record that this Python program reads test rows, unless it is recorded already."""
-    if all(line.get("program") != _THIS_PROGRAM for line in accesses(run)):
-        record_access(run, "Python", _THIS_PROGRAM)
-
-
-def accesses(run: Path) -> list[dict[str, Any]]:
-    """Return the accesses after the run's own evaluation: "when" (ISO 8601, UTC) and "by"."""
-    return read_log(run / ACCESSES)
-
-
-def accesses_in_words(run: Path, number: int) -> str:
-    """Return a message with the number that `record_access` returns."""
-    return f"the test set of {run} has been accessed {number} times"
 
 
 @dataclass(frozen=True)
@@ -211,6 +183,81 @@ class Run:
         if predictions.groups is not None:
             columns["group"] = list(predictions.groups)
         return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
+
+    def shares(self) -> Shares:
+        """Return the rows of each label and their share in each split, as a table for display.
+
+        See `Splits.shares`. Raises a RunError if data.json is damaged.
+        """
+        from finetext.report.shares import Shares
+
+        path = self.folder / "data.json"
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            return Shares(data["rows"], data["labels_by_split"], bool(data["multilabel"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged: {error!r}; train again from recipe.toml") from None
+
+    def show_results(
+        self,
+        n: int = 10,
+        method: str | None = None,
+        split: SplitName = "validation",
+        *,
+        seed: int = 0,
+    ) -> Results:
+        """Return n random rows with truth, prediction and its probability, as a table for display.
+
+        By default validation rows and the best method; `seed` seeds the choice of rows. A program
+        that reads test rows is recorded in the run, once. Raises as `open_predicted`.
+        """
+        from finetext.report.results import results_of
+
+        return results_of(open_predicted(self.folder, method, split), n, seed)
+
+    def plot_confusion(
+        self,
+        method: str | None = None,
+        split: SplitName = "validation",
+        normalize: Normalize = "true",
+        out: str | Path | None = None,
+    ) -> Figure:
+        """Draw the confusion matrix with counts and shares.
+
+        For the numbers see `finetext.confusion`. A program that reads test rows is recorded in the
+        run, once.
+
+        Args:
+            method: the method; the best one on validation rows by default.
+            split: "validation" (the default) or "test".
+            normalize: shares of the rows with the true label ("true", the default: rows add up to
+                1), of those that get the label ("predicted"), of "all" rows, or "none".
+            out: a .png or .svg file to write as well.
+
+        Raises:
+            DataError: there are no such rows, or the file cannot be written.
+            RecipeError: there is no such normalization.
+            UnknownNameError: the run has no such method.
+        """
+        from finetext.report.confusion import confusion_matrix
+
+        return confusion_matrix(open_predicted(self.folder, method, split), normalize).plot(out)
+
+    def plot_prediction(
+        self,
+        text: str,
+        method: str | None = None,
+        *,
+        top: int = 20,
+        out: str | Path | None = None,
+    ) -> Figure:
+        """Draw the probability of each label of a text by a method, the best one by default.
+
+        The model is loaded at every call; see `finetext.plot_prediction`.
+        """
+        from finetext.report.probabilities import plot_prediction
+
+        return plot_prediction(self.classifier(method), text, top=top, out=out)
 
     def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
         """Return the log of the training of a method, the best one by default.
