@@ -63,10 +63,16 @@ def test_each_row_is_one_line_and_errors_are_marked(monkeypatch: pytest.MonkeyPa
 
 def test_several_labels_of_a_row() -> None:
     scheme = LabelScheme(("a", "b"), multilabel=True)
-    of = Predictions(("1", "2"), np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.8], [0.9, 0.1]]), scheme)
+    of = Predictions(
+        ("1", "2"), np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.8], [0.9, 0.1]]), scheme
+    )
     found = results_of(Predicted("mine", of, None, "macro_f1"), 2)
     by_id: dict[str, Any] = {row.id: row for row in found}
-    assert (by_id["1"].prediction, by_id["1"].probability, by_id["1"].right) == (["a", "b"], 0.8, True)
+    assert (by_id["1"].prediction, by_id["1"].probability, by_id["1"].right) == (
+        ["a", "b"],
+        0.8,
+        True,
+    )
     assert (by_id["2"].truth, by_id["2"].right) == ([], False)
     assert "a, b" in repr(found)
     assert "none" in repr(found)
