@@ -53,7 +53,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.learning_curve": ("CurveSettings", "learning_curve"),
     "runs.pipeline": ("train",),
     "runs.recipe": ("Recipe",),
-    "runs.run": ("Run", "load", "open_predicted"),
+    "runs.predicted": ("open_predicted",),
+    "runs.run": ("Run", "load"),
     "runs.trainer": ("Trainer",),
     "encoders.features": (
         "FeatureMatrix",

@@ -16,8 +16,9 @@ from finetext.core.errors import DataError, FinetextError, RunError, UnknownName
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.runs.accesses import ACCESSES, accesses, record_access
+from finetext.runs.predicted import open_predicted
 from finetext.runs.reporting import report
-from finetext.runs.run import Run, open_predicted
+from finetext.runs.run import Run
 
 
 @pytest.fixture(scope="module")

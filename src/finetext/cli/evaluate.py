@@ -92,7 +92,7 @@ def compare(
     from finetext.data.write import write_table
     from finetext.evaluation.several import compare_all
     from finetext.report.leaderboard import comparison_lines, comparison_table
-    from finetext.runs.run import USUAL_METRIC
+    from finetext.runs.predicted import USUAL_METRIC
 
     rows = _checked(part, out)
     screen = output.screen()
@@ -122,7 +122,8 @@ def compare(
 
 def _predictions(sources: list[str], method: str | None, part: SplitName) -> dict[str, Predicted]:
     """Return name to predictions: all methods of the only run, or one set of each source."""
-    from finetext.runs.run import Run, is_run, predicted_in
+    from finetext.runs.predicted import predicted_in
+    from finetext.runs.run import Run, is_run
 
     paths = [Path(source).expanduser() for source in sources]
     runs = list(map(is_run, paths))
@@ -182,7 +183,7 @@ def errors(
     from finetext.data.write import write_table
     from finetext.diagnosis.losses import find_errors, ranked
     from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
-    from finetext.runs.run import predicted_in
+    from finetext.runs.predicted import predicted_in
     from finetext.storage.files import check_place
 
     rows = _checked(part, out)
@@ -225,7 +226,7 @@ def confusion(
     from finetext.report.confusion import confusion_matrix
     from finetext.report.plots import FORMATS
     from finetext.report.rendering import terminal_width
-    from finetext.runs.run import predicted_in
+    from finetext.runs.predicted import predicted_in
     from finetext.storage.files import check_place
 
     rows, is_picture = arguments.split_name(part), out is not None and out.suffix in FORMATS
@@ -272,7 +273,7 @@ def slices(
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
     from finetext.report.errors import slices_lines, slices_table
-    from finetext.runs.run import predicted_in
+    from finetext.runs.predicted import predicted_in
 
     rows = _checked(part, out)
     screen = output.screen()

@@ -34,7 +34,8 @@ def decide(
     from finetext.evaluation.deciding import Deciding, choose_decision
     from finetext.models.folder import provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
-    from finetext.runs.run import Run, load, predicted_in
+    from finetext.runs.predicted import predicted_in
+    from finetext.runs.run import Run, load
 
     wanted = Deciding(aim, costs, abstain, coverage)
     predicted = predicted_in(run, method, "validation", positive)

@@ -84,7 +84,8 @@ def show(
     """Show the leaderboard of RUN, or random predictions."""
     from finetext.cli import arguments
     from finetext.report.results import results_of
-    from finetext.runs.run import Run, predicted_in
+    from finetext.runs.predicted import predicted_in
+    from finetext.runs.run import Run
 
     screen, rows = output.screen(), arguments.split_name(part)
     finished = Run.open(run)

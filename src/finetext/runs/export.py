@@ -31,8 +31,9 @@ from finetext.models.exporters import (
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
+from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
-from finetext.runs.run import USUAL_METRIC, Run, load, place_in_run
+from finetext.runs.run import Run, load, place_in_run
 from finetext.storage.files import write_json
 
 COMPARISON: Final = "export.json"

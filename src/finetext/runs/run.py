@@ -21,7 +21,6 @@ from finetext.core.types import (
     Predictions,
     SplitName,
 )
-from finetext.data.predictions import read_predicted_table
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from finetext.report.shares import Shares
 
 PREDICTIONS: Final = "predictions.parquet"
-USUAL_METRIC: Final = "macro_f1"
 
 
 @dataclass(frozen=True)
@@ -209,11 +207,11 @@ class Run:
         """Return n random rows with truth, prediction and its probability, as a table for display.
 
         By default validation rows and the best method; `seed` seeds the choice of rows. A program
-        that reads test rows is recorded in the run, once. Raises as `open_predicted`.
+        that reads test rows is recorded in the run, once. Raises as `finetext.open_predicted`.
         """
         from finetext.report.results import results_of
 
-        return results_of(open_predicted(self.folder, method, split), n, seed)
+        return results_of(self._predicted(method, split), n, seed)
 
     def plot_confusion(
         self,
@@ -241,7 +239,7 @@ class Run:
         """
         from finetext.report.confusion import confusion_matrix
 
-        return confusion_matrix(open_predicted(self.folder, method, split), normalize).plot(out)
+        return confusion_matrix(self._predicted(method, split), normalize).plot(out)
 
     def plot_prediction(
         self,
@@ -273,6 +271,13 @@ class Run:
         The model is loaded at every call: keep `run.classifier()` to predict more than once.
         """
         return self.classifier()(text)
+
+    def _predicted(self, method: str | None, split: SplitName) -> Predicted:
+        """Return predictions with their texts, and record an access to test rows."""
+        found = predicted_of(self, method or self.best, split)
+        if split == "test":
+            record_python_access(self.folder)
+        return found
 
     def _repr_html_(self) -> str:
         names = list(self.leaderboard[0].metrics["test"])
@@ -359,64 +364,13 @@ def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predic
     return read_predictions(run.folder / run.entry(method).method / PREDICTIONS, split)
 
 
-def open_predicted(
-    source: str | Path,
-    method: str | None = None,
-    part: SplitName = "test",
-    positive: str | None = None,
-) -> Predicted:
-    """Open predictions with their true labels.
-
-    A program that opens test rows of a run is recorded in the run, once.
-
-    Args:
-        source: a run folder; a method's folder in it; or a table (CSV, TSV, JSON lines, Parquet)
-            as `finetext.data.predictions.read_predicted_table` describes it.
-        method: the method of a run; the best one on validation rows by default.
-        part: "validation" or "test"; of a table without a column `split` all rows are taken.
-        positive: the positive class; by default the one that the run names, else the second label.
-
-    Raises:
-        DataError: nothing has that name, there are no such rows, or a table is invalid; or there
-            is no such class of two.
-        RunError: the folder is not that of a finished run or of a method in it.
-        UnknownNameError: the run has no such method.
-    """
-    predicted = predicted_in(source, method, part, positive)
-    if predicted.run is not None and part == "test":
-        record_python_access(predicted.run)
-    return predicted
-
-
-def predicted_in(
-    source: str | Path,
-    method: str | None = None,
-    part: SplitName = "test",
-    positive: str | None = None,
-) -> Predicted:
-    """Return the same as `open_predicted`, for finetext itself: nothing is recorded."""
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
-    folder = path.parent if path.name == PREDICTIONS else path
-    if folder.is_dir() and is_run(folder.resolve().parent) and not is_run(folder):
-        name = folder.resolve().name
-        if method not in (None, name):
-            raise DataError(f"{folder} is the method {name!r}: leave out the method {method!r}")
-        path, method = folder.parent if folder.name == name else folder.resolve().parent, name
-    if not path.is_dir():
-        if method is not None:
-            raise DataError(f"{source} is a table, not a run: leave out the method {method}")
-        table = read_predicted_table(path, part)
-        known = (table.predictions.with_positive(positive), table.texts, USUAL_METRIC)
-        return Predicted(path.name, *known, findings=table.findings, part=table.part)
-    run = Run.open(path)
-    method = method or run.best
+def predicted_of(run: Run, method: str, part: SplitName) -> Predicted:
+    """Return the predictions of a method with their texts; nothing is recorded."""
     predictions = stored_predictions(run, method, part)
     if not len(predictions):
         raise DataError(
-            f"{path} has no predictions of {part} rows; a run keeps those of validation and test"
+            f"{run.folder} has no predictions of {part} rows; a run keeps those of validation and "
+            "test"
         )
-    predictions = predictions.with_positive(positive)
-    name, texts = f"{path.resolve().name}/{method}", tuple(run.texts(method, part))
-    return Predicted(name, predictions, texts, run.metric, path, method, part=part)
+    name, texts = f"{run.folder.resolve().name}/{method}", tuple(run.texts(method, part))
+    return Predicted(name, predictions, texts, run.metric, run.folder, method, part=part)

@@ -1,0 +1,71 @@
+"""Predictions with their true labels, of a run, of a method in it, or from a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from finetext.core.errors import DataError
+from finetext.core.types import Predicted, SplitName
+from finetext.data.predictions import read_predicted_table
+from finetext.runs.accesses import record_python_access
+from finetext.runs.run import PREDICTIONS, Run, is_run, predicted_of
+
+USUAL_METRIC: Final = "macro_f1"
+
+
+def open_predicted(
+    source: str | Path,
+    method: str | None = None,
+    part: SplitName = "test",
+    positive: str | None = None,
+) -> Predicted:
+    """Open predictions with their true labels.
+
+    A program that opens test rows of a run is recorded in the run, once.
+
+    Args:
+        source: a run folder; a method's folder in it; or a table (CSV, TSV, JSON lines, Parquet)
+            as `finetext.data.predictions.read_predicted_table` describes it.
+        method: the method of a run; the best one on validation rows by default.
+        part: "validation" or "test"; of a table without a column `split` all rows are taken.
+        positive: the positive class; by default the one that the run names, else the second label.
+
+    Raises:
+        DataError: nothing has that name, there are no such rows, or a table is invalid; or there
+            is no such class of two.
+        RunError: the folder is not that of a finished run or of a method in it.
+        UnknownNameError: the run has no such method.
+    """
+    predicted = predicted_in(source, method, part, positive)
+    if predicted.run is not None and part == "test":
+        record_python_access(predicted.run)
+    return predicted
+
+
+def predicted_in(
+    source: str | Path,
+    method: str | None = None,
+    part: SplitName = "test",
+    positive: str | None = None,
+) -> Predicted:
+    """Return the same as `open_predicted`, for finetext itself: nothing is recorded."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
+    folder = path.parent if path.name == PREDICTIONS else path
+    if folder.is_dir() and is_run(folder.resolve().parent) and not is_run(folder):
+        name = folder.resolve().name
+        if method not in (None, name):
+            raise DataError(f"{folder} is the method {name!r}: leave out the method {method!r}")
+        path, method = folder.parent if folder.name == name else folder.resolve().parent, name
+    if not path.is_dir():
+        if method is not None:
+            raise DataError(f"{source} is a table, not a run: leave out the method {method}")
+        table = read_predicted_table(path, part)
+        known = (table.predictions.with_positive(positive), table.texts, USUAL_METRIC)
+        return Predicted(path.name, *known, findings=table.findings, part=table.part)
+    run = Run.open(path)
+    found = predicted_of(run, method or run.best, part)
+    return replace(found, predictions=found.predictions.with_positive(positive))
