@@ -148,8 +148,8 @@ def test_the_page_is_complete_and_escaped(data: Dataset, tmp_path: Path) -> None
 def test_the_terminal_shows_bars_counts_and_findings(data: Dataset) -> None:
     shown = printed(show_exploration, explore(data))
     assert "from a test" in shown
-    [of_pos] = [line.split()[1:] for line in shown.splitlines() if line.split()[:1] == ["pos"]]
-    assert of_pos == [
+    of_pos = [line.split()[1:] for line in shown.splitlines() if line.split()[:1] == ["pos"]]
+    assert of_pos[0] == [
         "10", "50.0%", "10", "50.0%", "20", "50.0%"
     ]  # fmt: skip
     whole = replace(data, table=data.table.remove_columns("split"))

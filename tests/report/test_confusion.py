@@ -132,7 +132,7 @@ def test_json_and_an_unknown_normalization() -> None:
     assert told[0] == [2, 1, 0, 0]
     with pytest.raises(RecipeError, match="must be one of true, predicted, all, none"):
         confusion_matrix(FOUR, "rows")
-    assert "on 6 rows" in confusion_matrix(replace(FOUR, part=None)).headline
+    assert "of 6 rows" in confusion_matrix(replace(FOUR, part=None)).headline
 
 
 def test_small_shares_are_not_nothing() -> None:
