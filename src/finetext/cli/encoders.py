@@ -250,9 +250,9 @@ def _splits_of(run: Path, reading: Reading, settings: list[str] | None, screen: 
     """Return the splits of a run; that its test rows are read is recorded."""
     from finetext.data.read import read
     from finetext.data.split import split
+    from finetext.runs.accesses import accesses_in_words, record_access
     from finetext.runs.recipe import Recipe, read_toml
     from finetext.runs.resolve import data_changed
-    from finetext.runs.run import accesses_in_words, record_access
 
     if reading.given() or settings:
         raise RecipeError(
