@@ -1,0 +1,83 @@
+"""Readers of five tutorials find here what they can do there: the page is run and complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import transformers
+
+import finetext
+
+PAGE = Path(__file__).parent.parent / "docs" / "five-ways.md"
+MISSING = {3, 6, 38, 39}
+"""Rows that say that there is nothing here yet, or nothing to do."""
+FILMS = [
+    ("a warm and funny film with a fine cast", "pos"),
+    ("one of the best stories of the year", "pos"),
+    ("the music was lovely and so was the ending", "pos"),
+    ("a dull film with a weak plot", "neg"),
+    ("the worst two hours of the year", "neg"),
+    ("bad acting and a boring ending", "neg"),
+]
+EMOTIONS = {"joy": "glad and happy", "anger": "mad and furious", "fear": "scared and worried"}
+
+
+def rows() -> dict[int, list[str]]:
+    """The cells of the table by the number of the row."""
+    lines = re.findall(r"^\| (\d+) \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
+    return {int(number): [cell.strip() for cell in rest.split("|")] for number, rest in lines}
+
+
+def blocks() -> dict[str, str]:
+    """The code of each tutorial by its letter."""
+    found = re.findall(r"^## ([A-E]):.*?^```python\n(.*?)^```", PAGE.read_text(), re.S | re.M)
+    return dict(found)
+
+
+def test_the_table_has_all_rows_and_each_is_run_or_tested() -> None:
+    table = rows()
+    assert list(table) == list(range(1, 47))
+    shown = {
+        int(number)
+        for block in blocks().values()
+        for numbers in re.findall(r"#((?: \d+,?)+)$", block, re.MULTILINE)
+        for number in re.findall(r"\d+", numbers)
+    }
+    for number, (_, _, there, here, tested) in table.items():
+        for path in re.findall(r"`(tests/[\w/.]+)`", tested):
+            assert (PAGE.parent.parent / path).is_file(), path
+        if number in MISSING:
+            assert here == "-"
+        else:
+            assert number in shown or "tests/" in tested or number == 19, number
+            assert int(here) <= int(there) or number in (2, 32), number
+
+
+@pytest.mark.parametrize("letter", list("ABCDE"))
+def test_the_code_runs(letter: str, workplace: Path) -> None:
+    texts = [f"{text} {n}" for n in range(12) for text, _ in FILMS]
+    labels = [label for _ in range(12) for _, label in FILMS]
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    Path("reviews.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    feelings = [(f"i feel {how} {n}", name) for n in range(20) for name, how in EMOTIONS.items()]
+    Path("emotion.txt").write_text("".join(f"{text};{name}\n" for text, name in feelings))
+    for place, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        folder = Path("imdb", "test" if place % 4 == 0 else "train", label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{place}.txt").write_text(text)
+    language_model = finetext.Pretraining(
+        preset="awd-lstm-small", width=16, feed_forward=24, batch_size=4
+    )
+    names: dict[str, Any] = {
+        "finetext": finetext, "pandas": pandas, "transformers": transformers,
+        "texts": texts, "labels": labels, "language_model": language_model,
+    }  # fmt: skip
+    exec(compile(blocks()[letter], f"five-ways.md, {letter}", "exec"), names)
+    if letter == "C":
+        assert names["X_train"].shape == (len(names["splits"].train), 384)
+    if letter in "AE":
+        assert set(names["classifier"](texts[0])) == {"pos", "neg"}
