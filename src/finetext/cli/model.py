@@ -208,11 +208,18 @@ def info(model: options.Model, *, output: Output) -> None:
     """Show the origin and scores of MODEL, and check its files."""
     from finetext.models.info import info as look
     from finetext.report.models import file_lines, model_lines, score_lines
+    from finetext.runs.checkpoints import checkpoint_lines, checkpoints_in
 
     about = look(model)
-    parts = (model_lines(about), score_lines(about), file_lines(about))
+    kept = checkpoints_in(about.folder.parent) if about.folder.name == "model" else ()
+    parts = (
+        model_lines(about),
+        score_lines(about),
+        file_lines(about),
+        checkpoint_lines("checkpoint", kept),
+    )
     text = "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
-    output.show(about.to_json(), [text])
+    output.show(about.to_json() | {"checkpoints": [of.to_json() for of in kept]}, [text])
     if about.problem is not None:
         raise ModelError(about.problem)
 

@@ -28,6 +28,7 @@ def train(
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
     track: options.Track = None,
     checkpoint_seconds: options.CheckpointSeconds = None,
+    keep_checkpoints: options.KeepCheckpoints = None,
     output: Output,
 ) -> None:
     """Fit methods on DATA; write models and a report."""
@@ -52,6 +53,7 @@ def train(
         seeds=seeds,
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoints=keep_checkpoints,
     )
     screen = output.screen()
     with screen.watching():
@@ -103,10 +105,12 @@ def show(
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     from finetext.report import leaderboard as board
     from finetext.report.positive import positive_line
+    from finetext.runs.checkpoints import checkpoint_lines
     from finetext.runs.finish import FAILED
     from finetext.runs.run import resume_command
     from finetext.storage.codec import to_json
 
+    kept = [(of.method, its) for of in run.leaderboard if (its := run.checkpoints(of.method))]
     if as_json:
         screen.json({
             "run": str(run.folder),
@@ -118,6 +122,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
             "unfinished": run.unfinished,
+            "checkpoints": {name: [of.to_json() for of in its] for name, its in kept},
             "findings": list(map(to_json, run.findings)),
         })  # fmt: skip
         return
@@ -127,6 +132,11 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         print(said)
     for line in (*board.seed_lines(run.leaderboard, run.metric), *board.gain_lines(run.paid)):
         print(line)
+    if kept:
+        print("\ncheckpoints, as evaluated on validation rows:")
+    for name, its in kept:
+        for line in checkpoint_lines(name, its):
+            print(f"  {line}")
     if run.unfinished:
         print(f"\nunfinished: {', '.join(run.unfinished)}")
         if all(finding.code != FAILED for finding in run.findings):

@@ -87,12 +87,22 @@ class Checkpoints:
         folder: created with the first checkpoint.
         data: hash of the data and the split; a checkpoint of other data is refused.
         every_steps: steps between two checkpoints; None goes by the seconds alone.
+        keep: how many of the best evaluated models `FitContext.keep` gets; 0 by default.
     """
 
     folder: Path
     data: str = ""
     every_seconds: float = 60.0
     every_steps: int | None = None
+    keep: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What validation rows gave after a step of a training, such as "validation loss"."""
+
+    step: int
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,9 @@ class FitContext:
             are beside the log.
         say: called with a line of text, such as a summary of the model.
         find: called with findings of the training, such as divergence.
+        keep: called after the training with each of the best evaluated models that `checkpoints`
+            asks for, in the order of steps. Its second argument makes the classifier; it works
+            until the folder of the checkpoints is removed.
     """
 
     seed: int = 0
@@ -121,6 +134,7 @@ class FitContext:
     progress: Callable[[ProgressEvent], None] = silent
     say: Callable[[str], None] = lambda line: None
     find: Callable[[Finding], None] = lambda finding: None
+    keep: Callable[[Evaluated, Callable[[], Classifier]], None] = lambda evaluated, make: None
 
 
 class Method(ABC):

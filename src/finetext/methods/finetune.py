@@ -44,6 +44,8 @@ from finetext.training.batches import resampled
 from finetext.training.classification import (
     ClassificationTask,
     balanced_weights,
+    check_best_by,
+    hand_over_kept,
     predict_logits,
 )
 from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
@@ -113,6 +115,8 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement after which training stops; None (the default)
             never stops early.
+        best_by: "loss" or the name of a metric, which choose the best weights on validation rows;
+            None (the default) is the metric of the run.
         precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):
             bf16 where the hardware is fast at it, measured if the training is long enough, else
             fp32. The saved weights are fp32.
@@ -140,12 +144,14 @@ class Finetune(Method):
     resample: Literal["none", "over", "under"] = "none"
     evaluate_every: Count | None = None
     patience: Count | None = None
+    best_by: str | None = None
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
         """Refuse an unknown encoder, more tokens than its context, or options that clash."""
         longest_input(self.encoder, self.max_length)
         self._check_stages()
+        check_best_by(self.best_by, scheme)
         if self.unfreeze == "gradual" and self.epochs is not None:
             raise RecipeError(
                 'finetune: unfreeze = "gradual" takes its epochs from stage_epochs: set that '
@@ -208,10 +214,12 @@ class Finetune(Method):
             context.say(summary(self.encoder, model, classifier.max_length, stages))
             task = self.task(classifier, train, validation, context)
             with vocabulary_in_use(model, task.tables) as tables:
-                task = task.with_tables(tables)
-                choice = train_model(model, task, self, stages, context)
+                choice = train_model(model, task.with_tables(tables), self, stages, context)
         model.eval()
-        return replace(classifier, trained_with={**classifier.trained_with, **asdict(choice)})
+        trained = {**classifier.trained_with, **asdict(choice)}
+        classifier = replace(classifier, trained_with=trained)
+        hand_over_kept(classifier, task.tables, context)
+        return classifier
 
     @contextmanager
     def begun(self, train: Dataset, context: FitContext) -> Iterator[TransformerClassifier]:
@@ -247,7 +255,7 @@ class Finetune(Method):
         )
         return ClassificationTask(
             tokens, train.targets, train.scheme, validation_tokens, validation, context.metric,
-            self.label_smoothing, weights,
+            self.label_smoothing, weights, self.best_by,
         )  # fmt: skip
 
     def _untrained(

@@ -164,7 +164,7 @@ def make_encoder(
         return Adapted(out, origin)
     with workplace(out, resume, asked) as place:
         if context.checkpoints is not None:  # a checkpoint of another corpus is refused
-            kept = replace(context.checkpoints, data=corpus.content_hash)
+            kept = replace(context.checkpoints, data=corpus.content_hash, keep=0)
             context = replace(context, checkpoints=kept)
         attempts = Attempts(place.state, context)
         try:

@@ -22,6 +22,7 @@ from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import origin_of, uses_adapted
+from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.predictions import read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.resolve import ResolvedRun
@@ -31,7 +32,7 @@ from finetext.storage.resume import Attempts, forget
 
 ENTRY: Final = "entry.json"  # written last: with it a method is finished
 _RESULTS: Final = ("predictions.parquet", "scores.json", "model")
-_CLEARED: Final = (*_RESULTS, "predictions.part", ENTRY)
+_CLEARED: Final = (*_RESULTS, CHECKPOINTS, "predictions.part", ENTRY)
 _WRITTEN_LATER: Final = (DESCRIPTION, CARD)  # again, when the run is finished
 _NOTICED: Final = "noticed.json"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
@@ -105,7 +106,9 @@ def _noticed(folder: Path) -> list[Finding]:
 def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
     """Fit a method on train, calibrate it on validation, predict test once, and write all."""
     place, seed, splits = started.folder / name, started.context.seed, started.run.splits
-    with _attempt(place, started.context) as attempts:
+    kept = list[Kept]()
+    context = replace(started.context, keep=lambda evaluated, make: kept.append((evaluated, make)))
+    with _attempt(place, context) as attempts:
         classifier, predictions, seconds, test_seconds = _fit(
             name, method, started, attempts, place
         )
@@ -119,6 +122,7 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
             "content_hash": started.recipe.content_hash,
         }
         model = save_model(classifier, place / "model", made_by)
+        save_checkpoints(place, kept, splits.validation, started.recipe.decide, made_by)
         entry = LeaderboardEntry(
             method=name,
             metrics={part: evaluate(of, seed) for part, of in predictions.items()},
@@ -166,12 +170,13 @@ def fit_seeds(
     first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
     if started.recipe.seeds == 1:
         return dict(fitted)
+    pace = context.checkpoints and replace(context.checkpoints, keep=0)
     for name, one in fitted.items():
         scores = SeedScores(first, _values(one.predictions), one.entry.seconds_to_train)
         done[name] = [(scores, one.findings)]
     for number in range(1, started.recipe.seeds):
         seed = (first + number) % (LARGEST_SEED + 1)
-        of_seed = replace(started, context=replace(context, seed=seed))
+        of_seed = replace(started, context=replace(context, seed=seed, checkpoints=pace))
         for name, method in methods.items():
             context.say(f"{name}: seed {seed}")
             done[name].append(_fit_seed(name, method, of_seed))

@@ -108,7 +108,7 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
     recipe, fitted = run.recipe, dict[str, FittedMethod]()
     rows = [recipe.content_hash, *(part.ids for _, part in run.splits.items())]
     hash_of_rows = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    pace = recipe.checkpoint_seconds, recipe.checkpoint_steps
+    pace = recipe.checkpoint_seconds, recipe.checkpoint_steps, recipe.keep_checkpoints
     checkpoints = Checkpoints(folder, hash_of_rows, *pace)
     context = replace(context_for(recipe, hears), checkpoints=checkpoints, trackers=recipe.track)
     started = Started(folder, run, context)

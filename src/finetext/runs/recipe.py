@@ -51,6 +51,7 @@ from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.settings import (
     LARGEST_SEED,
     Count,
+    NotNegativeCount,
     Positive,
     ReadSettings,
     SplitSettings,
@@ -69,7 +70,7 @@ BASELINES: Final = ("majority", "tfidf")
 LADDER: Final = ("majority", "tfidf", "probe", "finetune")
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
-KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps")
+KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
 """Settings that change no result, so that a run can be resumed with others."""
 TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)
 """Settings outside the sections."""
@@ -135,6 +136,8 @@ class Recipe:
         checkpoint_seconds: seconds between two checkpoints of training, 60 by default.
         checkpoint_steps: steps between two checkpoints as well; None (the default) goes by the
             seconds alone.
+        keep_checkpoints: how many of the best evaluated models of a training stay as model
+            folders, `METHOD/checkpoints/step-500`; 0 by default. They come from the first seed.
         adapt: how to adapt an encoder to unlabeled text first, for the methods whose encoder is
             "adapted"; None (the default) adapts none.
         decide: how probabilities become labels.
@@ -153,6 +156,7 @@ class Recipe:
     track: tuple[str, ...] = ()
     checkpoint_seconds: Positive = 60.0
     checkpoint_steps: Count | None = None
+    keep_checkpoints: NotNegativeCount = 0
     adapt: Adapting | None = None
     decide: Deciding = field(default_factory=Deciding)
     seeds: Annotated[int, Interval(ge=1, le=100)] = 1

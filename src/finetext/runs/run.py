@@ -27,6 +27,7 @@ from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model, warning_of
 from finetext.models.hub import model_folder
 from finetext.runs.accesses import record_python_access
+from finetext.runs.checkpoints import Checkpoint, checkpoints_in
 from finetext.runs.predictions import read_predictions, read_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
@@ -264,6 +265,13 @@ class Run:
         twice; the later line counts.
         """
         return read_log(self.folder / self.entry(method).method / "log.jsonl")
+
+    def checkpoints(self, method: str | None = None) -> tuple[Checkpoint, ...]:
+        """Return the models that `keep_checkpoints` kept of a method, the best one by default.
+
+        They are in the order of steps; there are none if none were kept.
+        """
+        return checkpoints_in(self.folder / self.entry(method).method)
 
     def __call__(self, text: str) -> dict[str, float]:
         """Return label to probability for one text by the best method, likeliest first.

@@ -2,13 +2,15 @@
 
 Two files, without pickle: `latest.safetensors` has everything needed to resume bit-identically,
 `best-STEP.safetensors` the best weights so far. The latest names the best that belongs to it, so a
-run that is killed between the two writes loses nothing.
+run that is killed between the two writes loses nothing. `kept-STEP.safetensors` are weights that
+stay as models after the training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.contracts import Checkpoints
+from finetext.core.arrays import finite
+from finetext.core.contracts import Checkpoints, Evaluated
 from finetext.core.errors import ModelError
 from finetext.storage.files import put_in_place, write_json
 from finetext.training.precision import Choice
@@ -191,6 +194,85 @@ class CheckpointFile:
                 old.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A file of evaluated weights."""
+
+    evaluated: Evaluated
+    score: float
+    path: Path
+
+    def weights(self) -> dict[str, Any]:
+        """Read the weights, by name; raises a DamagedCheckpointError."""
+        return _read(self.path)[0]
+
+
+def kept_in(folder: Path, most: int) -> list[Kept]:
+    """Return the kept weights with the highest scores, the earlier among equals, by step.
+
+    Files that cannot be read are left out.
+    """
+    found = []
+    for path in folder.glob("kept-*.safetensors"):
+        with suppress(DamagedCheckpointError, KeyError, ValueError, TypeError):
+            facts = json.loads(_metadata(path)["finetext"])
+            evaluated = Evaluated(facts["step"], facts["figures"])
+            found.append(Kept(evaluated, float(facts["score"]), path))
+    best = sorted(found, key=lambda of: (-of.score, of.evaluated.step))[:most]
+    return sorted(best, key=lambda of: of.evaluated.step)
+
+
+class KeptWeights:
+    """Files of the weights with the highest scores.
+
+    A file that the last checkpoint counts on stays until there is another checkpoint, so that a
+    killed training resumes with the same ones.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None, step: int) -> None:
+        """Take up the files of the first `step` steps; those of later ones are removed."""
+        self._folder = checkpoints.folder if checkpoints is not None else Path()
+        self._most = checkpoints.keep if checkpoints is not None else 0
+        self._needed = set[Path]()
+        if checkpoints is not None:
+            self.forget_after(step)
+            self._needed = {of.path for of in self._best()}
+
+    def offer(self, evaluated: Evaluated, score: float, weights: Mapping[str, Any]) -> None:
+        """Write weights if their score is among the highest and finite; raises an OSError."""
+        best = self._best()
+        is_better = len(best) < self._most or any(score > of.score for of in best)
+        if not (self._most and is_better and math.isfinite(score)):
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        facts = {"step": evaluated.step, "score": score, "figures": finite(evaluated.figures)}
+        path = self._folder / f"kept-{evaluated.step}.safetensors"
+        _write(path, weights, {"finetext": json.dumps(facts)})
+        self._remove_others()
+
+    def settle(self) -> None:
+        """Remove what only the checkpoint before the one that was just written counted on."""
+        if self._most:
+            self._needed = {of.path for of in self._best()}
+            self._remove_others()
+
+    def forget_after(self, step: int) -> None:
+        """Remove the files of later steps."""
+        for path in self._folder.glob("kept-*.safetensors"):
+            number = path.stem.removeprefix("kept-")
+            if not number.isdecimal() or int(number) > step:
+                path.unlink(missing_ok=True)
+
+    def _best(self) -> list[Kept]:
+        return kept_in(self._folder, self._most)
+
+    def _remove_others(self) -> None:
+        needed = self._needed | {of.path for of in self._best()}
+        for path in self._folder.glob("kept-*.safetensors"):
+            if path not in needed:
+                path.unlink(missing_ok=True)
+
+
 class DamagedCheckpointError(ModelError):
     """A checkpoint cannot be read."""
 
@@ -209,6 +291,16 @@ def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) 
         raise OSError(str(error)) from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error}") from None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

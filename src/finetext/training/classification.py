@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Self
 
 import numpy as np
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, Integers, probabilities_of
+from finetext.core.contracts import FitContext
 from finetext.core.decision import Decision
+from finetext.core.errors import UnknownNameError
 from finetext.core.types import Dataset, LabelScheme, Predictions
+from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.thresholds import choose_thresholds
 from finetext.training.batches import (
     in_parts,
@@ -20,8 +25,9 @@ from finetext.training.batches import (
     prediction_batches,
     training_batches,
 )
+from finetext.training.checkpoint import Kept, kept_in
 from finetext.training.plan import Evaluation
-from finetext.training.tokens import TokenTable
+from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
     f"{name}ForSequenceClassification"
@@ -30,7 +36,8 @@ HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
 """Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
 LEARNED_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which a model learned something."""
-VALIDATION_LOSS: Final = "validation loss"
+LOSS: Final = "loss"
+VALIDATION_LOSS: Final = f"validation {LOSS}"
 
 
 @contextmanager
@@ -55,7 +62,10 @@ def only_first_token(model: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class ClassificationTask:
-    """Labeled training rows, and validation rows on which `metric` chooses the best weights."""
+    """Labeled training rows, and validation rows on which the best weights are chosen.
+
+    `best_by` is "loss" or the name of a metric; None is `metric`.
+    """
 
     tokens: TokenTable
     targets: Integers
@@ -65,6 +75,7 @@ class ClassificationTask:
     metric: str
     label_smoothing: float = 0.0
     class_weights: Floats | None = None
+    best_by: str | None = None
     name: str = "finetune"
 
     @property
@@ -120,7 +131,7 @@ class ClassificationTask:
         """Return metric and loss on validation rows, and whether all predictions are of one class.
 
         The loss is the mean cross-entropy, binary per label when multi-label, without class weights
-        and label smoothing. The metric is the score.
+        and label smoothing.
         """
         logits = predict_logits(model, self.validation_tokens)
         mean_loss = cross_entropy(logits, self.validation.targets, self.scheme.multilabel)
@@ -133,9 +144,14 @@ class ClassificationTask:
         if self.scheme.multilabel:
             limits = choose_thresholds(predictions.probabilities, predictions.targets)
             predictions = replace(predictions, decision=Decision(thresholds=limits))
-        metric = registry.load("metrics", self.metric)
-        figures = {f"validation {self.metric}": metric(predictions), VALIDATION_LOSS: mean_loss}
-        return Evaluation(metric.goodness(predictions), figures, collapse_of(predictions))
+        by = self.best_by or self.metric
+        names = dict.fromkeys([self.metric, *([] if by == LOSS else [by])])
+        figures = {f"validation {of}": registry.load("metrics", of)(predictions) for of in names}
+        if by != LOSS:
+            score = registry.load("metrics", by).goodness(predictions)
+        else:
+            score = -np.inf if np.isnan(mean_loss) else -mean_loss
+        return Evaluation(score, figures | {VALIDATION_LOSS: mean_loss}, collapse_of(predictions))
 
     def state(self) -> dict[str, Any]:
         """Return no tensors: nothing is carried from step to step."""
@@ -197,6 +213,36 @@ def predict_logits(
             in_parts(forward, rows)
     model.train(was_training)
     return logits
+
+
+def check_best_by(name: str | None, scheme: LabelScheme | None) -> None:
+    """Raise an error if there is no such metric, or it does not apply to the labels."""
+    if name is None or name == LOSS:
+        return
+    known = registry.names("metrics")
+    if name not in known:
+        raise UnknownNameError("value of best_by", name, (LOSS, *known))
+    if scheme is not None:
+        metric_for(name, scheme)
+
+
+def hand_over_kept(classifier: Any, tables: Sequence[TokenTable], context: FitContext) -> None:
+    """Call `context.keep` with the best evaluated models of a training on texts in `tables`."""
+    if context.checkpoints is None:
+        return
+    for kept in kept_in(context.checkpoints.folder, context.checkpoints.keep):
+        context.keep(kept.evaluated, partial(_with_weights, classifier, tables, kept))
+
+
+def _with_weights(classifier: Any, tables: Sequence[TokenTable], kept: Kept) -> Any:
+    """Return a copy of a classifier with the kept weights, which lack tokens not in use."""
+    import torch
+
+    model, weights = copy.deepcopy(classifier.model), kept.weights()
+    with vocabulary_in_use(model, tables), torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name])
+    return replace(classifier, model=model)
 
 
 def balanced_weights(targets: Integers, scheme: LabelScheme) -> Floats:

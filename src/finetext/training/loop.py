@@ -135,10 +135,8 @@ def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) 
     if not record.is_due(settings.evaluate_every):
         return
     found = task.evaluate(training.bare)
-    score = -math.inf if found.collapse else found.score
     with uninterrupted():
-        record.evaluated(found.figures, found.collapse)
-        training.best.offer(score, record.step, training.optimizer.weights)
+        training.evaluated(found)
 
 
 def _refuse_collapse(training: Training) -> None:

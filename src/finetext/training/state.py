@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from typing import Any, Final, Self
 import torch
 
 from finetext.core.arrays import Integers
-from finetext.core.contracts import FitContext
+from finetext.core.contracts import Evaluated, FitContext
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Finding
 from finetext.training.batches import SHARE_TO_USE, activation_bytes, free_bytes, give_back
@@ -19,13 +20,14 @@ from finetext.training.checkpoint import (
     BestWeights,
     CheckpointFile,
     DamagedCheckpointError,
+    KeptWeights,
     Snapshot,
     fingerprint,
     random_states,
     set_random_states,
 )
 from finetext.training.optimizer import Optimizer, layer_groups
-from finetext.training.plan import Plan, Task
+from finetext.training.plan import Evaluation, Plan, Task
 from finetext.training.precision import (
     FLASH,
     Choice,
@@ -70,6 +72,7 @@ class Training:
         self.groups = self._groups_of(plan)
         self.optimizer = self._new_optimizer()
         self._task: Task
+        self.kept: KeptWeights
         self._carried: Mapping[str, Any] = {}
         self._stage = -1
         self._context = context
@@ -123,6 +126,7 @@ class Training:
                 task.load_state({})
             else:
                 training.load(snapshot)
+            training.kept = KeptWeights(context.checkpoints, training.record.step)
         return training
 
     @contextmanager
@@ -211,6 +215,7 @@ class Training:
         self.optimizer = self._new_optimizer()
         self.optimizer.load_weights(best.weights if best.is_good else self._first_weights)
         record.go_back(step, sum(map(len, self.plan.steps[:step])))
+        self.kept.forget_after(step)
         self.warn(f"{reason}; restarted from step {step} in fp32 with a tenth of the learning rate")
 
     def stopped(self) -> None:
@@ -228,6 +233,7 @@ class Training:
             return
         try:
             self._file.write(self.snapshot(), record.step)
+            self.kept.settle()
             self._reported_failure = False
         except OSError as error:
             if not self._reported_failure:
@@ -236,6 +242,17 @@ class Training:
                     "continues, and an earlier checkpoint, if there is one, is kept"
                 )
             self._reported_failure = True
+
+    def evaluated(self, found: Evaluation) -> None:
+        """Record an evaluation; keep the weights if they are the best, or among the best."""
+        score = -math.inf if found.collapse else found.score
+        self.record.evaluated(found.figures, found.collapse)
+        weights, step = self.optimizer.weights, self.record.step
+        self.best.offer(score, step, weights)
+        try:
+            self.kept.offer(Evaluated(step, found.figures), score, weights)
+        except OSError as error:
+            self.warn(f"the weights of step {step} could not be kept: {error}")
 
     def snapshot(self) -> Snapshot:
         """Return the state of the training, of which nothing is copied."""
