@@ -46,6 +46,7 @@ def go(source: str, encoder: str, folder: str, resume: bool) -> None:
         device="cpu",
         checkpoint_seconds=0.05,
         checkpoint_steps=2,
+        keep_checkpoints=2,
     )
     train(recipe, out=folder, resume=resume, listener=Listener())
 
@@ -76,6 +77,9 @@ def results(folder: Path) -> dict[str, Any]:
         for path in sorted((folder / entry.model).iterdir()):
             if path.name not in ("finetext.json", "README.md"):  # they tell seconds
                 found[f"{entry.method}/{path.name}"] = path.read_bytes()
+        for kept in run.checkpoints(entry.method):
+            weights = (kept.folder / "model.safetensors").read_bytes()
+            found[f"{entry.method}, step {kept.step}"] = (kept.figures, weights)
         for split in ("validation", "test"):
             predictions = run.predictions(entry.method, split)  # type: ignore[arg-type]
             found[f"{entry.method} on {split}"] = predictions.probabilities.tobytes()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from finetext.core.contracts import Checkpoints, Evaluated
+from finetext.core.contracts import Checkpoints
 from finetext.training import checkpoint
 from finetext.training.checkpoint import (
     BestWeights,
     CheckpointFile,
     DamagedCheckpointError,
-    KeptWeights,
     Snapshot,
-    kept_in,
 )
 
 
@@ -173,70 +170,3 @@ def test_a_checkpoint_without_its_best_weights_is_damaged(tmp_path: Path) -> Non
     (tmp_path / "best-3.safetensors").unlink()
     with pytest.raises(DamagedCheckpointError, match=r"best-3.safetensors is damaged"):
         file.read()
-
-
-def keep(kept: KeptWeights, scores: dict[int, float]) -> None:
-    """Offer weights whose value is their step."""
-    for step, score in scores.items():
-        kept.offer(Evaluated(step, {"f1": score}), score, {"a": torch.tensor([float(step)])})
-
-
-def steps_in(folder: Path, most: int = 10) -> list[int]:
-    return [of.evaluated.step for of in kept_in(folder, most)]
-
-
-@pytest.mark.parametrize(
-    ("scores", "most", "steps"),
-    [
-        ({1: 0.1, 2: 0.3, 3: 0.2}, 2, [2, 3]),
-        ({1: 0.5, 2: 0.5, 3: 0.5}, 2, [1, 2]),
-        ({1: 0.5}, 3, [1]),
-        ({1: 0.5, 2: 0.9}, 0, []),
-        ({1: -math.inf, 2: math.nan, 3: 0.0}, 2, [3]),
-    ],
-)
-def test_the_best_evaluated_weights_are_kept(
-    tmp_path: Path, scores: dict[int, float], most: int, steps: list[int]
-) -> None:
-    keep(KeptWeights(Checkpoints(tmp_path / "new", keep=most), 0), scores)
-    assert steps_in(tmp_path / "new") == steps
-    for kept in kept_in(tmp_path / "new", most):
-        assert kept.weights()["a"].item() == kept.evaluated.step
-        assert kept.evaluated.figures == {"f1": scores[kept.evaluated.step]}
-
-
-def test_what_the_last_checkpoint_counts_on_stays(tmp_path: Path) -> None:
-    pace = Checkpoints(tmp_path, keep=2)
-    kept = KeptWeights(pace, 0)
-    keep(kept, {1: 0.1, 2: 0.2})
-    kept.settle()
-    keep(kept, {3: 0.3, 4: 0.4, 5: 0.5})
-    assert steps_in(tmp_path) == [1, 2, 4, 5]
-    assert steps_in(tmp_path, 2) == [4, 5]
-    resumed = KeptWeights(pace, 3)
-    assert steps_in(tmp_path) == [1, 2]
-    keep(resumed, {4: 0.4})
-    assert steps_in(tmp_path) == [1, 2, 4]
-    resumed.settle()
-    assert steps_in(tmp_path) == [2, 4]
-
-
-def test_a_training_from_the_beginning_keeps_nothing_of_an_earlier_one(tmp_path: Path) -> None:
-    pace = Checkpoints(tmp_path, keep=2)
-    keep(KeptWeights(pace, 0), {1: 0.1, 2: 0.2})
-    KeptWeights(pace, 0)
-    assert steps_in(tmp_path) == []
-
-
-def test_a_file_of_kept_weights_that_is_damaged_is_left_out(tmp_path: Path) -> None:
-    keep(KeptWeights(Checkpoints(tmp_path, keep=2), 0), {1: 0.1, 2: 0.2})
-    (tmp_path / "kept-2.safetensors").write_bytes(b"damaged")
-    assert steps_in(tmp_path) == [1]
-
-
-def test_without_checkpoints_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    keep(KeptWeights(None, 0), {1: 0.1})
-    assert list(tmp_path.iterdir()) == []

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError, safe_open
-from toys import Curve, Line, Settings, at, fitted, interrupt, same, trained
+from toys import Curve, Settings, at, fitted, interrupt, same
 
 from finetext.core.contracts import Checkpoints, FitContext, ProgressEvent
 from finetext.core.errors import ModelError
 from finetext.core.types import Dataset, Finding
 from finetext.methods.finetune import Finetune
 from finetext.training import checkpoint
-from finetext.training.checkpoint import BestWeights, kept_in
+from finetext.training.checkpoint import BestWeights
 from finetext.training.optimizer import Optimizer
 
 PLAIN = Settings()
@@ -35,14 +35,11 @@ class Folder:
 
     path: Path
     every_steps: int | None = None
-    keep: int = 0
 
     @property
     def context(self) -> dict[str, Any]:
         self.path.mkdir(exist_ok=True)
-        checkpoints = Checkpoints(
-            self.path / "checkpoint", "data", every_steps=self.every_steps, keep=self.keep
-        )
+        checkpoints = Checkpoints(self.path / "checkpoint", "data", every_steps=self.every_steps)
         return {"checkpoints": checkpoints, "log": self.path / "log.jsonl"}
 
     @property
@@ -372,43 +369,3 @@ def test_a_checkpoint_is_written_every_n_steps(every: int, tmp_path: Path) -> No
     fitted(Curve(), progress=look, checkpoints=Checkpoints(folder, every_steps=every))
     written = [step for step in range(1, len(steps)) if changes[step] != changes[step - 1]]
     assert written == list(range(every, len(steps), every))
-
-
-@pytest.mark.parametrize("every_steps", [None, 3])
-def test_a_stopped_training_keeps_the_same_models(every_steps: int | None, tmp_path: Path) -> None:
-    settings = Settings(evaluate_every=1)
-
-    def kept(folder: Folder) -> dict[int, bytes]:
-        found = kept_in(folder.path / "checkpoint", 2)
-        return {of.evaluated.step: of.path.read_bytes() for of in found}
-
-    whole = Folder(tmp_path / "whole", every_steps, keep=2)
-    fitted(Curve(), settings, **whole.context)
-    assert len(kept(whole)) == 2
-    for number in range(1, 11):
-        folder = Folder(tmp_path / str(number), every_steps, keep=2)
-        stopped(Curve(on_evaluation=at(number, interrupt)), settings, **folder.context)
-        fitted(Curve(), settings, **folder.context)
-        assert kept(folder) == kept(whole)
-
-
-def test_a_restart_forgets_the_models_after_it(tmp_path: Path) -> None:
-    folder = Folder(tmp_path, keep=5)
-    task = Line(scores=[0.5, 0.4, 0.3, *[0.1] * 9], bad_at=[9])
-    trained(task, Settings(evaluate_every=2), **folder.context)
-    kept = {of.evaluated.step: of.score for of in kept_in(tmp_path / "checkpoint", 5)}
-    assert kept[2] == 0.5
-    assert {score for step, score in kept.items() if step > 2} == {0.1}
-
-
-def test_weights_that_cannot_be_kept_are_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*arguments: Any) -> None:
-        raise OSError(ENOSPC, "no space left")
-
-    found: list[Finding] = []
-    monkeypatch.setattr(checkpoint, "_write", full)
-    weights = fitted(Curve(), **Folder(tmp_path, keep=1).context, find=found.append)
-    assert same(weights, fitted(Curve()))
-    assert "the weights of step 5 could not be kept" in found[0].message

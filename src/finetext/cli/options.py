@@ -51,15 +51,13 @@ Part = Annotated[str, option("NAME", "Which rows: validation or test.", "--split
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]
-Precision = Annotated[
-    str | None, option("NAME", "auto, fp32, bf16 or fp16 (GPU); auto by default.")
-]
+Precision = Annotated[str | None, option("NAME", "auto (the default), fp32, bf16, fp16 (GPU).")]
 Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...")]
 CheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.")
 ]
 KeepCheckpoints = Annotated[
-    int | None, option("NUMBER", "Best evaluated models to keep; default 0.", min=0)
+    int | None, option("NUMBER", "Best evaluated models to keep; default 0.")
 ]
 RunOut = Annotated[Path | None, option("FOLDER", "Run folder; runs/NAME by default.")]
 Resume = Annotated[bool, flag("--resume", "Resume the run that was stopped or killed.")]

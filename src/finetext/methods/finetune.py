@@ -50,6 +50,7 @@ from finetext.training.classification import (
 )
 from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
 from finetext.training.precision import choose_device, reading_copy, refuse_overflow
+from finetext.training.record import summary
 from finetext.training.tokens import tokenize, vocabulary_in_use
 
 FEWEST_STEPS: Final = 200
@@ -387,19 +388,3 @@ def epochs_for(rows: int, batch_size: int) -> int:
     """Return the fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
     least, most = EPOCHS
     return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
-
-
-def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
-    """Return one line on the model that is about to be trained."""
-    sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
-    total = sum(count for count, _, _ in sizes)
-    trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)
-    megabytes = sum(count * width for count, _, width in sizes) / 1e6
-    epochs = sum(stage.epochs for stage in stages)
-    rates = ", ".join(stage.rate_in_words for stage in stages)
-    return (
-        f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
-        f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
-        f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rates}, "
-        f"{model.device.type}"
-    )

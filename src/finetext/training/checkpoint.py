@@ -28,6 +28,7 @@ from finetext.training.precision import Choice
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"
 CHOICE: Final = "choice.json"
+_KEPT: Final = "kept-*.safetensors"
 TITLES: Final = {"data": "data set"}
 """What messages call the parts of an identity whose names say too little."""
 LARGEST_SHARE_OF_TIME: Final = 0.02
@@ -213,7 +214,7 @@ def kept_in(folder: Path, most: int) -> list[Kept]:
     Files that cannot be read are left out.
     """
     found = []
-    for path in folder.glob("kept-*.safetensors"):
+    for path in folder.glob(_KEPT) if most else ():
         with suppress(DamagedCheckpointError, KeyError, ValueError, TypeError):
             facts = json.loads(_metadata(path)["finetext"])
             evaluated = Evaluated(facts["step"], facts["figures"])
@@ -231,18 +232,16 @@ class KeptWeights:
 
     def __init__(self, checkpoints: Checkpoints | None, step: int) -> None:
         """Take up the files of the first `step` steps; those of later ones are removed."""
-        self._folder = checkpoints.folder if checkpoints is not None else Path()
-        self._most = checkpoints.keep if checkpoints is not None else 0
-        self._needed = set[Path]()
-        if checkpoints is not None:
-            self.forget_after(step)
-            self._needed = {of.path for of in self._best()}
+        self._folder = None if checkpoints is None else checkpoints.folder
+        self._most = 0 if checkpoints is None else checkpoints.keep
+        self.forget_after(step)
+        self._needed = {of.path for of in self._best()}
 
     def offer(self, evaluated: Evaluated, score: float, weights: Mapping[str, Any]) -> None:
         """Write weights if their score is among the highest and finite; raises an OSError."""
         best = self._best()
         is_better = len(best) < self._most or any(score > of.score for of in best)
-        if not (self._most and is_better and math.isfinite(score)):
+        if self._folder is None or not is_better or not math.isfinite(score):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         facts = {"step": evaluated.step, "score": score, "figures": finite(evaluated.figures)}
@@ -258,17 +257,20 @@ class KeptWeights:
 
     def forget_after(self, step: int) -> None:
         """Remove the files of later steps."""
-        for path in self._folder.glob("kept-*.safetensors"):
+        for path in self._files():
             number = path.stem.removeprefix("kept-")
             if not number.isdecimal() or int(number) > step:
                 path.unlink(missing_ok=True)
 
     def _best(self) -> list[Kept]:
-        return kept_in(self._folder, self._most)
+        return [] if self._folder is None else kept_in(self._folder, self._most)
+
+    def _files(self) -> list[Path]:
+        return [] if self._folder is None else list(self._folder.glob(_KEPT))
 
     def _remove_others(self) -> None:
         needed = self._needed | {of.path for of in self._best()}
-        for path in self._folder.glob("kept-*.safetensors"):
+        for path in self._files():
             if path not in needed:
                 path.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
+from finetext.training.plan import Stage
 
 TRACKERS: Final = (
     "tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive",
@@ -200,3 +201,19 @@ class Record:
             if not self._reported_failure:
                 self._context.say(f"{self._context.log} cannot be written: {error}")
             self._reported_failure = True
+
+
+def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
+    """Return one line on the model that is about to be trained."""
+    sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
+    total = sum(count for count, _, _ in sizes)
+    trainable = sum(count for count, needs_gradient, _ in sizes if needs_gradient)
+    megabytes = sum(count * width for count, _, width in sizes) / 1e6
+    epochs = sum(stage.epochs for stage in stages)
+    rates = ", ".join(stage.rate_in_words for stage in stages)
+    return (
+        f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
+        f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
+        f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rates}, "
+        f"{model.device.type}"
+    )
