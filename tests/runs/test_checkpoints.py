@@ -119,10 +119,13 @@ def test_the_command_shows_them(
         assert set(told[0]["figures"]) == {"validation macro_f1", "validation loss"}
     asked = ("train", reviews, "--methods", "finetune", "--encoder", tiny_encoder, "--epochs", 6)
     asked += ("--set", "finetune.learning_rate=0.01", "--set", "finetune.batch_size=8")
-    seen = command(*asked, "--keep-checkpoints", 1, "--out", "new", "--device", "cpu", status=0)
+    seen = command(
+        *asked, "--set", "keep_checkpoints=1", "--out", "new", "--device", "cpu", status=0
+    )
     assert "checkpoints, as evaluated on validation rows:\n  finetune, step " in seen.out
     assert "keep_checkpoints = 1" in Path("new/recipe.toml").read_text()
-    command(*asked, "--keep-checkpoints", -1, status=2)
+    refused = command(*asked, "--set", "keep_checkpoints=-1", status=2)
+    assert "keep_checkpoints = -1" in refused.err
 
 
 def test_no_metric_of_that_name_chooses_the_best(

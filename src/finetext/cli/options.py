@@ -56,9 +56,6 @@ Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tenso
 CheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.")
 ]
-KeepCheckpoints = Annotated[
-    int | None, option("NUMBER", "Best evaluated models to keep; default 0.")
-]
 RunOut = Annotated[Path | None, option("FOLDER", "Run folder; runs/NAME by default.")]
 Resume = Annotated[bool, flag("--resume", "Resume the run that was stopped or killed.")]
 TableOut = Annotated[Path | None, option("FILE", "Write .csv, .tsv, .jsonl or .parquet here.")]

@@ -28,7 +28,6 @@ def train(
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
     track: options.Track = None,
     checkpoint_seconds: options.CheckpointSeconds = None,
-    keep_checkpoints: options.KeepCheckpoints = None,
     output: Output,
 ) -> None:
     """Fit methods on DATA; write models and a report."""
@@ -53,7 +52,6 @@ def train(
         seeds=seeds,
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
-        keep_checkpoints=keep_checkpoints,
     )
     screen = output.screen()
     with screen.watching():
