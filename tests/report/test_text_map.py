@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from diagnosed import text_map
 
+from finetext.core.errors import DataError
 from finetext.report.text_map import COLORS, MOST_DOTS, map_view
 
 
@@ -36,3 +38,13 @@ def test_a_map_without_truths_shows_predictions() -> None:
 def test_a_map_of_one_text() -> None:
     (dot,) = map_view(text_map(("joy",), n=1)).dots
     assert np.isfinite([dot.x, dot.y]).all()
+
+
+def test_the_density_has_a_panel_for_each_label(tmp_path: Path) -> None:
+    drawn = text_map(("joy", "love", "fear"), n=60)
+    figure = drawn.plot_density(tmp_path / "maps.png")
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert [title.split()[0] for title in titles] == ["joy", "love", "fear"]
+    assert (tmp_path / "maps.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
+        drawn.plot_density(tmp_path / "maps.gif")

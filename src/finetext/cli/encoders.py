@@ -15,8 +15,6 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import made
 
 if TYPE_CHECKING:
-    from finetext.core.console import Screen
-    from finetext.core.types import Splits
     from finetext.pretraining.learning import Adapted
 
 EncoderOut = Annotated[Path, option("FOLDER", "Folder of the encoder, new or empty.", "--out")]
@@ -225,7 +223,13 @@ def features(
         rows = arguments.read_with_or_without_labels(data, reading, settings, {})
         screen.say(rows.description)
     else:
-        rows = _splits_of(run, reading, settings, screen)
+        if reading.given() or settings:
+            raise RecipeError(
+                f"{run} is a run folder, which says how its data are read; leave out the options "
+                "of reading"
+            )
+        rows = arguments.splits_of(run, screen)
+        arguments.count_access(run, "test", "finetext features", screen)
     values = options.given(chosen) | {"pooling": _pooling(chosen.pooling)}
     with screen.watching():
         matrix = feature_matrix(rows, **values, listener=screen.listener)
@@ -244,27 +248,6 @@ def features(
 
 def _pooling(text: str) -> str | int:
     return int(text) if text.removeprefix("-").isdecimal() else text
-
-
-def _splits_of(run: Path, reading: Reading, settings: list[str] | None, screen: Screen) -> Splits:
-    """Return the splits of a run; that its test rows are read is recorded."""
-    from finetext.data.read import read
-    from finetext.data.split import split
-    from finetext.runs.accesses import accesses_in_words, record_access
-    from finetext.runs.recipe import Recipe, read_toml
-    from finetext.runs.resolve import data_changed
-
-    if reading.given() or settings:
-        raise RecipeError(
-            f"{run} is a run folder, which says how its data are read; leave out "
-            "the options of reading"
-        )
-    recipe = Recipe.from_values(read_toml(run / "recipe.toml"))
-    dataset = read(recipe.source, settings=recipe.read)
-    screen.say(dataset.description)
-    screen.findings(data_changed(recipe, dataset))
-    screen.say(accesses_in_words(run, record_access(run, "finetext features")))
-    return split(dataset, recipe.split, recipe.seed)
 
 
 def generate(

@@ -205,6 +205,9 @@ def map_texts(
     id: options.RowId = None,
     settings: options.DataSettings = None,
     method: options.OneMethod = None,
+    part: Annotated[
+        str, option("NAME", "Rows of a run: validation (the default) or train.", "--split")
+    ] = "validation",
     encoder: Annotated[str | None, option("NAME", "Map the frozen states of an encoder.")] = None,
     out: Annotated[Path | None, option("FOLDER", "Folder of the map; RUN/diagnosis.")] = None,
     seed: options.Seed = None,
@@ -232,8 +235,10 @@ def map_texts(
     elif run is None:
         raise RecipeError(f"{model} is not a run folder with validation rows; name DATA, too")
     else:
-        dataset = run.rows(method)
-        screen.say(f"the {len(dataset):,} validation rows of {model}")
+        rows = arguments.split_name(part, ("validation", "train"))
+        is_train = rows == "train"
+        dataset = arguments.splits_of(run.folder, screen).train if is_train else run.rows(method)
+        screen.say(f"the {len(dataset):,} {rows} rows of {model}")
     folder = out or (Path("map") if run is None else model / "diagnosis")
     with screen.watching():
         found = text_map(classifier, dataset, encoder, seed or 0, screen.progress)

@@ -72,6 +72,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     "views": {
         "batch": "finetext.report.batches:show_batch",
         "shares": "finetext.report.shares:shares_of",
+        "density": "finetext.report.text_map:plot_density",
     },
     "samples": {"bbc-news": "finetext.data.sources:bbc_news"},
 }

@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.registry import load
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
@@ -23,6 +25,9 @@ from finetext.storage.codec import Jsonable
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
 from finetext.training.tokens import TokenTable, tokenize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DEFAULT_ENCODER: Final = "minilm"
 """Its frozen states are used for classifiers without states."""
@@ -54,6 +59,14 @@ class TextMap(Jsonable):
     x: tuple[float, ...]
     y: tuple[float, ...]
     rows: int = 0
+
+    def plot_density(self, out: str | Path | None = None) -> Figure:
+        """Draw a panel for each label, darker where there are more of its texts.
+
+        With `out` the figure is also written as .png or .svg; raises a DataError if it cannot be.
+        """
+        figure: Figure = load("views", "density")(self, out)
+        return figure
 
 
 def text_map(

@@ -13,7 +13,7 @@ import numpy as np
 from finetext.core.arrays import Floats
 from finetext.core.wording import counted, short
 from finetext.diagnosis.text_map import BETWEEN_LABELS, TextMap
-from finetext.report.plots import INK, LIGHT_INK, LIGHT_SERIES, SERIES, svg, write_picture
+from finetext.report.plots import INK, LIGHT_INK, LIGHT_SERIES, SERIES, picture, svg
 from finetext.report.rendering import evenly, render_page, write_page
 
 if TYPE_CHECKING:
@@ -99,14 +99,20 @@ def density(of: TextMap) -> str:
     return svg("map", _panel_size(of), lambda figure: _draw(figure, of, INK, SERIES[0]))
 
 
+def plot_density(of: TextMap, out: str | Path | None = None) -> Figure:
+    """Return a figure with a panel per label, which notebooks display; see `plots.picture`."""
+    colors = (LIGHT_INK, LIGHT_SERIES[0])
+    return picture(lambda figure: _draw(figure, of, *colors), _panel_size(of), out)
+
+
 def write_density(of: TextMap, path: Path) -> Path:
     """Write the picture as .svg, in the colors of its viewer, or as .png, which is light."""
     if path.suffix == ".svg":
         names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         head, drawn = density(of).split(">", 1)
         return write_page(path, f"{head.replace('<svg', f'<svg {names}')}>{_STANDALONE}{drawn}")
-    colors = (LIGHT_INK, LIGHT_SERIES[0])
-    return write_picture(path, lambda figure: _draw(figure, of, *colors), _panel_size(of))
+    plot_density(of, path)
+    return path
 
 
 def _frequent(of: TextMap) -> list[tuple[str, int]]:
