@@ -147,3 +147,29 @@ def test_a_metric_that_does_not_apply_is_refused_with_those_that_do() -> None:
         metric_for("samples_f1", LabelScheme(("a", "b", "c")))
     with pytest.raises(UnknownNameError, match="macro_f1"):
         metric_for("macrof1", LabelScheme(("a", "b")))
+
+
+@given(st.integers(0, 10_000))
+def test_ranking_metrics_are_those_of_scikit_learn_for_either_class(seed: int) -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    random = np.random.default_rng(seed)
+    rows = int(random.integers(2, 30))
+    truth = np.concatenate([[0, 1], random.integers(0, 2, rows)])
+    scores = random.integers(0, 8, rows + 2) / 8  # with many ties
+    for positive in ("neg", "pos"):
+        column = ("neg", "pos").index(positive)
+        predictions = Predictions(
+            tuple(map(str, range(rows + 2))),
+            truth,
+            np.stack([1 - scores, scores], axis=1),
+            LabelScheme(("neg", "pos"), positive=positive),
+        )
+        of_class = predictions.probabilities[:, column]
+        for name, expected in (
+            ("roc_auc", roc_auc_score),
+            ("average_precision", average_precision_score),
+        ):
+            assert registry.load("metrics", name)(predictions) == pytest.approx(
+                expected(truth == column, of_class)
+            )

@@ -278,7 +278,7 @@ def test_run_on_data_passed_in_python_can_be_moved(tmp_path: Path) -> None:
     assert json.loads((run.folder / "data.json").read_text())["source"] == "data.parquet"
     moved = run.folder.rename(tmp_path / "there")
     again = train(Recipe.from_file(moved / "recipe.toml"), Majority(), out=tmp_path / "again")
-    assert metrics(again)[0] == metrics(run)[0]
+    assert repr(metrics(again)[0]) == repr(metrics(run)[0])  # with nan among the scores
 
 
 def test_sample_has_settings_and_a_folder_of_its_name_has_none(workplace: Path) -> None:

@@ -108,6 +108,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     from finetext.runs.run import resume_command
     from finetext.storage.codec import to_json
 
+    scheme = run.scheme if (run.folder / "data.json").is_file() else None
     kept = [(of.method, its) for of in run.leaderboard if (its := run.checkpoints(of.method))]
     if as_json:
         screen.json({
@@ -115,7 +116,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "best": run.best,
             "cheapest": run.cheapest,
             "metric": run.metric,
-            "positive": run.scheme.positive_class,
+            "positive": scheme and scheme.positive_class,
             "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
@@ -126,7 +127,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         return
     facts = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
-    if said := positive_line(run.scheme):
+    if said := scheme and positive_line(scheme):
         print(said)
     for line in (*board.seed_lines(run.leaderboard, run.metric), *board.gain_lines(run.paid)):
         print(line)

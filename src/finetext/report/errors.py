@@ -114,9 +114,13 @@ def errors_lines(found: Errors, name: str, positive: str | None = None) -> list[
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
     lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
     if positive is not None:
-        kinds = [sum(each.rows for each in found.confusions if of(each) == positive) for of in (
-            attrgetter("prediction"), attrgetter("truth"))]  # fmt: skip
-        said = f"{counted(kinds[0], 'false positive')}, {counted(kinds[1], 'false negative')}"
+        # Of two classes the first confusion tells both counts, even if the other is left out.
+        first = found.confusions[0] if found.confusions else None
+        known = 0 if first is None else first.rows
+        is_positive = first is not None and first.prediction == positive
+        raised = known if is_positive else found.wrong - known
+        missed = found.wrong - raised
+        said = f"{counted(raised, 'false positive')}, {counted(missed, 'false negative')}"
         lines += wrapped(f"{said}; positive class: {positive}")
     lines += ["", "Highest losses: the least probable true labels", *_judged_lines(found.highest)]
     if found.confusions:
