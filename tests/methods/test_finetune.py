@@ -181,7 +181,7 @@ def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset)
 def test_with_discriminative_rates_the_head_learns_faster(
     tiny_encoder: Path, topics: Dataset, decay: float, rate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.methods.finetune.learning_rate_for", lambda rate, width: 1.4e-4)
+    monkeypatch.setattr("finetext.training.plan.learning_rate_for", lambda rate, width: 1.4e-4)
     said: list[str] = []
     method = Finetune(encoder=str(tiny_encoder), epochs=1, discriminative=decay)
     method.fit(topics, topics, replace(CPU, say=said.append))

@@ -40,6 +40,7 @@ from finetext.encoders.load import (
 )
 from finetext.encoders.scratch import initialized
 from finetext.encoders.vocabulary import check_vocabulary, record_vocabulary
+from finetext.training import plan
 from finetext.training.batches import resampled
 from finetext.training.classification import (
     ClassificationTask,
@@ -48,7 +49,7 @@ from finetext.training.classification import (
     hand_over_kept,
     predict_logits,
 )
-from finetext.training.plan import MAX_LEARNING_RATE, ScheduleName, Stage, learning_rate_for
+from finetext.training.plan import MAX_LEARNING_RATE, BatchSize, ScheduleName, Stage
 from finetext.training.precision import choose_device, reading_copy, refuse_overflow
 from finetext.training.record import summary
 from finetext.training.tokens import tokenize, vocabulary_in_use
@@ -80,7 +81,8 @@ class Finetune(Method):
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 2 to 10 that
             make 200 steps.
-        batch_size: rows per step, 32 by default.
+        batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
+            that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
             384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
             discriminative rates it is that of the head, ten times as high, 1e-3 at most.
@@ -126,7 +128,7 @@ class Finetune(Method):
     name: ClassVar[str] = "finetune"
     encoder: str = "minilm"
     epochs: Count | None = None
-    batch_size: Count = 32
+    batch_size: BatchSize = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
     head: Literal["standard", "concat"] = "standard"
@@ -206,18 +208,22 @@ class Finetune(Method):
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """Train on `train` and keep the weights that are best on `validation`."""
+        from finetext.training.batch_size import with_batch_size
         from finetext.training.loop import train_model
 
         train = self.resampled(train, context.seed)
         with self.begun(train, context) as classifier:
             model = classifier.model
-            stages = self.stages_for(len(train), model.config)
-            context.say(summary(self.encoder, model, classifier.max_length, stages))
             task = self.task(classifier, train, validation, context)
+            method = with_batch_size(self, model, task, context)
+            stages = method.stages_for(len(train), model.config)
+            context.say(summary(self.encoder, model, classifier.max_length, stages))
             with vocabulary_in_use(model, task.tables) as tables:
-                choice = train_model(model, task.with_tables(tables), self, stages, context)
+                choice = train_model(model, task.with_tables(tables), method, stages, context)
         model.eval()
         trained = {**classifier.trained_with, **asdict(choice)}
+        if method is not self:
+            trained["batch_size"] = method.batch_size
         classifier = replace(classifier, trained_with=trained)
         hand_over_kept(classifier, task.tables, context)
         return classifier
@@ -289,13 +295,15 @@ class Finetune(Method):
             return list(self.stages)
         is_recurrent = config.model_type in RECURRENT
         suitable = (
-            MAX_LEARNING_RATE if is_recurrent else learning_rate_for(USUAL_RATE, config.hidden_size)
+            MAX_LEARNING_RATE
+            if is_recurrent
+            else plan.learning_rate_for(USUAL_RATE, config.hidden_size)
         )
         if self.discriminative != 1:
             suitable = min(MAX_LEARNING_RATE, suitable * RATE_OF_THE_HEAD)
         rate = self.learning_rate or suitable
         if self.unfreeze == "none":
-            return [Stage(self.epochs or epochs_for(rows, self.batch_size), rate)]
+            return [Stage(self.epochs or epochs_for(rows, plan.rows_per_step(self)), rate)]
         gradual = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
         return [Stage(epochs, rate * of, groups) for epochs, of, groups in gradual if epochs]
 

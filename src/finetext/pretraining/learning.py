@@ -48,7 +48,7 @@ from finetext.pretraining.packing import (
 from finetext.storage.files import is_full
 from finetext.storage.locks import check_folder
 from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_same
-from finetext.training.plan import Hyperparameters, Stage, Task
+from finetext.training.plan import Hyperparameters, Stage, Task, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
 
@@ -295,7 +295,7 @@ def task_of(
                 for texts in (corpus.texts, corpus.held_out)
             )
         stream = StreamTask(
-            documents, others, streams=settings.batch_size, epochs=settings.epochs,
+            documents, others, streams=rows_per_step(settings), epochs=settings.epochs,
             bptt=config.bptt, shuffle=not corpus.in_order, **named,
         )  # fmt: skip
         return stream, sum(map(len, documents))

@@ -255,26 +255,33 @@ def finetune_method(recipe: Recipe) -> tuple[str, Finetune]:
 def _range_test(
     method: Finetune, train: Dataset, test: RangeTest, context: FitContext
 ) -> RateCurve:
+    from finetext.training.batch_size import with_batch_size
+    from finetext.training.plan import rows_per_step
     from finetext.training.rate_finder import find_learning_rate
     from finetext.training.tokens import vocabulary_in_use
 
     train = method.resampled(train, context.seed)
-    batches = -(-len(train) // method.batch_size)
-    if batches < FEWEST_BATCHES:
-        message = (
-            f"{len(train)} training rows make {batches} batch{'es' if batches > 1 else ''} of "
-            f"{method.batch_size}, which the test sees again and again. The loss falls because "
-            "they are memorized, and the suggestion may be too high; use more rows or smaller "
-            "batches (finetune.batch_size)"
-        )
-        context.find(Finding("warning", "few-rows", message))
     with method.begun(train, context) as classifier:
         # Nothing is measured on validation rows, so any will do.
         task = method.task(classifier, train, train.select([0]), context)
-        size = method.batch_size
+        method = with_batch_size(method, classifier.model, task, context)
+        size = rows_per_step(method)
+        _warn_of_few_batches(len(train), size, context)
         context.say(f"range test on {len(train):,} training rows, in batches of {size}")
         with vocabulary_in_use(classifier.model, task.tables) as tables:
             return find_learning_rate(
                 classifier.model, replace(task.with_tables(tables), name="find-lr"), method,
                 context, lowest=test.lowest, highest=test.highest, steps=test.steps,
             )  # fmt: skip
+
+
+def _warn_of_few_batches(rows: int, size: int, context: FitContext) -> None:
+    batches = -(-rows // size)
+    if batches < FEWEST_BATCHES:
+        message = (
+            f"{rows} training rows make {batches} batch{'es' if batches > 1 else ''} of "
+            f"{size}, which the test sees again and again. The loss falls because "
+            "they are memorized, and the suggestion may be too high; use more rows or smaller "
+            "batches (finetune.batch_size)"
+        )
+        context.find(Finding("warning", "few-rows", message))

@@ -97,6 +97,8 @@ class Classification:
     @classmethod
     def begin(cls, method: Finetune, splits: Any, context: FitContext) -> Classification:
         """Return the encoder with its new head."""
+        from finetext.training.batch_size import with_batch_size
+
         if not isinstance(splits, Splits):
             raise RecipeError(
                 f"a Trainer of {method.name} takes the splits of labeled data, not "
@@ -119,6 +121,7 @@ class Classification:
         whole = copy.deepcopy(model.config)
         scale_dropout(model.config, checked.dropout_multiplier)
         task = task.with_tables(vocabulary.tables)
+        checked = with_batch_size(checked, model, task, context)
         return cls(checked, splits, task, classifier, vocabulary, whole, random)
 
     @property

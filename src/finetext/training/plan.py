@@ -16,6 +16,8 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, Positive, Precision, Share
 from finetext.core.wording import counted
 
+BatchSize = Count | Literal["auto"]
+AUTO: Final = "auto"
 ScheduleName = Literal["linear", "one-cycle", "slanted-triangular"]
 MOMENTUM: Final = 0.9
 LOW_MOMENTUM, HIGH_MOMENTUM = 0.85, 0.95
@@ -210,8 +212,8 @@ class Hyperparameters(Protocol):
     """The hyperparameters of the loop; `finetext.methods.finetune.Finetune` documents them."""
 
     @property
-    def batch_size(self) -> int:
-        """Rows per step."""
+    def batch_size(self) -> BatchSize:
+        """Rows per step; "auto" must become a number before the plan is made."""
 
     @property
     def weight_decay(self) -> float:
@@ -332,10 +334,17 @@ class Plan:
         return [epochs[end] for end in accumulate(stage.epochs for stage in self.stages)]
 
 
+def rows_per_step(settings: Hyperparameters) -> int:
+    """Return the batch size, which must be a number."""
+    assert isinstance(settings.batch_size, int)
+    return settings.batch_size
+
+
 def make_plan(task: Task, stages: Sequence[Stage], settings: Hyperparameters, seed: int) -> Plan:
     """Return a plan in which every epoch has its own order of rows."""
     epochs = sum(stage.epochs for stage in stages)
-    batches = [task.batches(settings.batch_size, seed, epoch) for epoch in range(epochs)]
+    size = rows_per_step(settings)
+    batches = [task.batches(size, seed, epoch) for epoch in range(epochs)]
     shape = schedule(settings.schedule, settings.warmup_share)
     return Plan(task.name, batches, stages, shape, settings)
 

@@ -13,7 +13,7 @@ import numpy as np
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
 from finetext.training.loop import make_step
-from finetext.training.plan import Hyperparameters, Plan, Stage, Task, exponential
+from finetext.training.plan import Hyperparameters, Plan, Stage, Task, exponential, rows_per_step
 from finetext.training.state import Training, make_accelerator
 
 SMOOTHING: Final = 0.9
@@ -59,7 +59,8 @@ def find_learning_rate(
     than the suggestion, too low for a pretrained encoder that is trained for a few epochs.
     """
     context = replace(context, checkpoints=None, log=None, trackers=())
-    epochs = (task.batches(settings.batch_size, context.seed, epoch) for epoch in count())
+    size = rows_per_step(settings)
+    epochs = (task.batches(size, context.seed, epoch) for epoch in count())
     batches = list(islice(chain.from_iterable(epochs), steps))
     schedule = exponential(lowest / highest)
     plan = Plan(task.name, [batches], [Stage(1, highest, groups)], schedule, settings)

@@ -334,22 +334,32 @@ def make_accelerator(context: FitContext) -> Any:
 
 def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:
     """Return an estimate of the number of parts in which the largest batch fits into memory."""
-    device = next(model.parameters()).device
     lengths = task.lengths
-    longest = int(lengths.argmax())
-    batch = {name: of.to(device) for name, of in task.batch([longest]).items()}
-    before = random_states(device)
-    a_row = activation_bytes(model, lambda: task.loss(model, batch))
-    set_random_states(before, device)
-    a_token = a_row / max(1, int(lengths[longest]))
+    a_token = bytes_a_token(model, task)
     most = max(len(rows) * int(lengths[rows].max()) for rows in steps)
-    weights = sum(weight.numel() * BYTES_OF_A_TRAINED_WEIGHT for weight in model.parameters())
-    give_back()
-    free = max(1, SHARE_TO_USE * free_bytes(device) - weights)
+    free = bytes_to_use(model)
     parts = 1
     while a_token * most / parts > free and parts < max(map(len, steps)):
         parts *= 2
     return parts
+
+
+def bytes_a_token(model: Any, task: Task) -> float:
+    """Return what the longest text keeps for the backward pass, for each of its tokens."""
+    device = next(model.parameters()).device
+    longest = int(task.lengths.argmax())
+    batch = {name: of.to(device) for name, of in task.batch([longest]).items()}
+    before = random_states(device)
+    a_row = activation_bytes(model, lambda: task.loss(model, batch))
+    set_random_states(before, device)
+    return a_row / max(1, int(task.lengths[longest]))
+
+
+def bytes_to_use(model: Any) -> float:
+    """Return the memory for activations that the training of a loaded model leaves."""
+    weights: int = sum(of.numel() * BYTES_OF_A_TRAINED_WEIGHT for of in model.parameters())
+    give_back()
+    return max(1.0, SHARE_TO_USE * free_bytes(next(model.parameters()).device) - weights)
 
 
 def _buffers(model: Any) -> dict[str, Any]:
