@@ -136,12 +136,14 @@ def _claimed_first(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed run left half-written at the top of its folder; raises a RunError."""
+    """Remove what a killed run left half-written in its folder; raises a RunError."""
     early = _EARLY if not (folder / STARTED[-1]).is_file() else ()
     try:
         for path in list(folder.iterdir()):
             if path.is_file() and (path.name in early or _is_half_written(path.name)):
                 path.unlink()
+        for path in folder.glob("diagnosis/.*.json.*"):
+            path.unlink()
     except OSError as error:
         raise RunError(f"the folder {folder} cannot be written: {error}") from None
 
