@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+import finetext
 from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.errors import RecipeError
+from finetext.core.types import Dataset
 from finetext.encoders.load import load_tokenizer
 from finetext.pretraining.adapt import Adaptation, adapt
+from finetext.pretraining.folder import read_origin
 from finetext.pretraining.learning import Adapted
 from finetext.pretraining.pretrain import Pretraining, pretrain
-from finetext.training import optimizer
+from finetext.runs.trainer import Trainer
+from finetext.training import batch_size, optimizer
 from finetext.training.optimizer import FORMATS, LOSS_SCALE
 
 TEXTS = [
@@ -221,3 +226,125 @@ def test_fp16_without_a_gpu_needs_the_name_of_the_device(
     with pytest.raises(RecipeError, match="this machine has no GPU"):
         pretrain(TEXTS, tmp_path / "out", Pretraining(precision="fp16"), listener=Listener())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """A function that lets no more rows fit, and gives a list of the sizes tried from then on."""
+
+    def limit(most: int) -> list[int]:
+        tried: list[int] = []
+
+        def fits(model: Any, task: Any, settings: Any, rows: Any) -> bool:
+            tried.append(len(rows))
+            return len(rows) <= most
+
+        monkeypatch.setattr(batch_size, "_fits", fits)
+        return tried
+
+    return limit
+
+
+LONGER = [f"{text} {number}" for number in range(20) for text in TEXTS]
+"""Enough words for several streams."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_batch_that_fits_trains_as_that_number(
+    kind: str, settings: Callable[..., Adaptation], limited: Callable[[int], list[int]],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    tried = limited(4)
+    how = replace(settings(kind, "fp32"), epochs=2, batch_size="auto")
+    said: list[str] = []
+    found = adapt(LONGER, tmp_path / "auto", how, device="cpu", listener=Listener(say=said.append))
+    assert tried == [2, 4, 8]
+    expected = adapt(
+        LONGER, tmp_path / "four", replace(how, batch_size=4), device="cpu", listener=Listener()
+    )
+    one, two = (of.folder / "model.safetensors" for of in (found, expected))
+    assert one.read_bytes() == two.read_bytes()
+    assert found.origin.settings["batch_size"] == "auto"
+    assert found.origin.chosen == expected.origin.chosen | {"batch_size": 4}
+    assert "adapt: batch size 8 does not fit; using 4" in said
+    assert '"batch size 8 does not fit; using 4"' in (found.folder / "log.jsonl").read_text()
+    assert read_origin(found.folder) == found.origin
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_search_makes_real_steps_and_changes_no_weight(
+    kind: str, settings: Callable[..., Adaptation], tmp_path: Path
+) -> None:
+    """Without a made-up memory; a short text has fewer streams than the CPU has room for."""
+    how = replace(settings(kind, "fp32"), epochs=1, batch_size="auto")
+    found = adapt(LONGER, tmp_path / "auto", how, device="cpu", listener=Listener())
+    size = found.origin.chosen["batch_size"]
+    assert size == (8 if kind == "awd-lstm" else 32)
+    how = replace(how, batch_size=size)
+    expected = adapt(LONGER, tmp_path / "number", how, device="cpu", listener=Listener())
+    one, two = (of.folder / "model.safetensors" for of in (found, expected))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["bert", "awd-lstm"])
+def test_a_resumed_training_has_the_batch_size_that_it_began_with(
+    kind: str, settings: Callable[..., Adaptation], limited: Callable[[int], list[int]],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    limited(2)
+    how = replace(settings(kind, "fp32"), epochs=2, batch_size="auto")
+    whole = adapt(TEXTS, tmp_path / "whole", how, device="cpu", listener=Listener())
+    with pytest.raises(KeyboardInterrupt):
+        adapt(TEXTS, tmp_path / "parts", how, device="cpu", listener=stopping_at(2))
+    tried = limited(8)
+    parts = adapt(TEXTS, tmp_path / "parts", how, device="cpu", resume=True, listener=Listener())
+    assert tried == []
+    assert parts.origin.chosen == whole.origin.chosen
+    one, two = (of.folder / "model.safetensors" for of in (whole, parts))
+    assert one.read_bytes() == two.read_bytes()
+    again = adapt(TEXTS, tmp_path / "parts", how, device="cpu", resume=True, listener=Listener())
+    assert again.origin == parts.origin
+
+
+def test_pretraining_and_the_trainer_find_a_batch_size(
+    limited: Callable[[int], list[int]], tmp_path: Path
+) -> None:
+    limited(4)
+    how = Pretraining(layers=1, heads=2, width=16, feed_forward=24, epochs=1, batch_size="auto")
+    whole = pretrain(TEXTS, tmp_path / "whole", how, device="cpu", listener=Listener())
+    trainer = Trainer(how, TEXTS, device="cpu", listener=Listener())
+    trainer.fit_stage(1)
+    staged = trainer.save_encoder(tmp_path / "staged")
+    assert whole.origin.chosen["batch_size"] == staged.origin.chosen["batch_size"] == 4
+    assert whole.origin.settings == staged.origin.settings
+    one, two = (of.folder / "model.safetensors" for of in (whole, staged))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("size", ["big", "", 0, -1, 2.5, None])
+def test_a_wrong_batch_size_is_told_of_auto(size: Any, tmp_path: Path, topics: Dataset) -> None:
+    wanted = re.escape(f'batch_size = {size!r}: use a whole number of 1 or more, or "auto"')
+    for name, learn, kind in (("adapt", adapt, Adaptation), ("pretrain", pretrain, Pretraining)):
+        with pytest.raises(RecipeError, match=f"^{name}: {wanted}$"):
+            learn(TEXTS, tmp_path / "out", kind(batch_size=size), listener=Listener())
+        with pytest.raises(RecipeError, match=f"^{name}: {wanted}$"):
+            Trainer(kind(batch_size=size), TEXTS, listener=Listener())
+    with pytest.raises(RecipeError, match=wanted):
+        finetext.fit(topics.texts, topics.labels, finetext.Finetune(batch_size=size))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_commands_take_auto(
+    command: Callable[..., Any], tiny_encoder: Path, reviews: Path, workplace: Path
+) -> None:
+    sizes = ("--set", "pretrain.layers=1", "--set", "pretrain.width=16")
+    for words in (("adapt", reviews, "--encoder", tiny_encoder), ("pretrain", reviews, *sizes)):
+        words = (*words, "--epochs", "1", "--max-length", "16", "--out", words[0])
+        seen = command(*words, "--batch-size", "auto")
+        assert seen.status == 0, seen.err
+        assert "using batch size 32, the most for" in seen.err
+        told = json.loads((workplace / words[0] / "origin.json").read_text())
+        assert told["chosen"]["batch_size"] == 32
+        seen = command(*words, "--resume", "--batch-size", "0")
+        assert seen.status == 2
+        assert 'batch_size = 0: use a whole number of 1 or more, or "auto"' in seen.err

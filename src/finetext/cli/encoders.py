@@ -57,7 +57,7 @@ class AdaptOptions:
     encoder: options.Encoder = None
     max_length: Annotated[int | None, option("TOKENS", "Row length; by default up to 512.")] = None
     epochs: Annotated[int | None, option("NUMBER", "Passes over CORPUS; 1 by default.")] = None
-    batch_size: Annotated[int | None, option("ROWS", "Rows per step; 16 by default.")] = None
+    batch_size: Annotated[str | None, option("ROWS", "Rows per step, or auto; default 16.")] = None
     learning_rate: LearningRate = None
     precision: options.Precision = None
     settings: Annotated[
@@ -75,7 +75,7 @@ class PretrainOptions:
     pieces: Annotated[int | None, option("NUMBER", "Largest vocabulary of the tokenizer.")] = None
     max_length: Annotated[int | None, option("TOKENS", "Row length; default the context.")] = None
     epochs: Annotated[int | None, option("NUMBER", "Passes over CORPUS; 10 by default.")] = None
-    batch_size: Annotated[int | None, option("ROWS", "Rows per step; 32 by default.")] = None
+    batch_size: Annotated[str | None, option("ROWS", "Rows per step, or auto; default 32.")] = None
     learning_rate: LearningRate = None
     evaluate_every: Annotated[int | None, option("STEPS", "Steps between evaluations.")] = None
     precision: options.Precision = None
@@ -129,6 +129,8 @@ def _arguments(
     from finetext.pretraining.corpus import CorpusSettings
 
     values = options.given(chosen)
+    if "batch_size" in values:
+        values["batch_size"] = _number_or_name(values["batch_size"])
     sections = assigned(values.pop("settings", None))
     read = read_settings(Reading(corpus.text).given() | sections.pop("data", {}))
     values |= sections.pop(command, {})
@@ -230,7 +232,7 @@ def features(
             )
         rows = arguments.splits_of(run, screen)
         arguments.count_access(run, "test", "finetext features", screen)
-    values = options.given(chosen) | {"pooling": _pooling(chosen.pooling)}
+    values = options.given(chosen) | {"pooling": _number_or_name(chosen.pooling)}
     with screen.watching():
         matrix = feature_matrix(rows, **values, listener=screen.listener)
     matrix.save(out)
@@ -246,7 +248,7 @@ def features(
     output.show(facts, [f"{out}: {matrix.summary()}"])
 
 
-def _pooling(text: str) -> str | int:
+def _number_or_name(text: str) -> str | int:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 

@@ -129,7 +129,10 @@ Made = TypeVar("Made")
 
 
 def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
-    """Return an instance of a dataclass; refuse unknown settings and wrong types by name."""
+    """Return an instance of a dataclass; refuse unknown settings and wrong types by name.
+
+    A text in the annotation of a type says what to give in place of a wrong value.
+    """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     refuse_unknown(where, values, [f.name for f in dataclasses.fields(kind)])  # type: ignore[arg-type]
@@ -143,7 +146,9 @@ def made(where: str, kind: type[Made], values: Mapping[str, Any]) -> Made:
         try:
             checked[name] = TypeAdapter(hints[name], config=config).validate_python(value)
         except ValidationError as error:
-            raise RecipeError(f"{where}: {name} = {value!r}: {_reason(error)}") from None
+            told = [of for of in getattr(hints[name], "__metadata__", ()) if isinstance(of, str)]
+            reason = told[0] if told else _reason(error)
+            raise RecipeError(f"{where}: {name} = {value!r}: {reason}") from None
     return kind(**checked)
 
 

@@ -28,7 +28,7 @@ from finetext.encoders.load import load_tokenizer, longest_input
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_encoder, make_from
-from finetext.training.plan import ScheduleName, learning_rate_for
+from finetext.training.plan import BatchSize, ScheduleName, learning_rate_for
 
 __all__ = ["Adaptation", "Adapted", "adapt", "adapt_to"]
 
@@ -46,7 +46,8 @@ class Adaptation:
     Attributes:
         encoder: alias, Hub name or folder of the encoder to start from, "minilm" by default.
         epochs: passes over the corpus, 1 by default.
-        batch_size: rows per step, 16 by default; the number of streams of an AWD-LSTM.
+        batch_size: rows per step, 16 by default; the number of streams of an AWD-LSTM. "auto"
+            takes the largest that fits into memory, as in `Finetune`.
         learning_rate: highest learning rate; None (the default) is 5e-5 for a hidden size of 384,
             decreases in proportion for wider encoders, and is 2e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the encoder's context, 512 at most.
@@ -66,7 +67,7 @@ class Adaptation:
 
     encoder: str = "minilm"
     epochs: Count = 1
-    batch_size: Count = 16
+    batch_size: BatchSize = 16
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
     masked_share: ProperShare = 0.15

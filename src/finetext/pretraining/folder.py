@@ -47,7 +47,8 @@ class Origin:
         before: loss, accuracy and perplexity on held-out text before the first step.
         after: the same figures of the saved weights.
         settings: the hyperparameters as they were asked for; None left the choice to finetext.
-        chosen: the learning rate and the tokens of a row that were used.
+        chosen: the learning rate and the tokens of a row that were used, and the batch size found
+            for "auto".
         seed: seed of every random choice.
         versions: package to version.
         head_is_fresh: whether the language-model head had random weights before the first step.

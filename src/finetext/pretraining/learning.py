@@ -48,7 +48,7 @@ from finetext.pretraining.packing import (
 from finetext.storage.files import is_full
 from finetext.storage.locks import check_folder
 from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_same
-from finetext.training.plan import Hyperparameters, Stage, Task, rows_per_step
+from finetext.training.plan import AUTO, Hyperparameters, Stage, Task, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
 
@@ -173,25 +173,34 @@ def make_encoder(
                 language = make(corpus, place, context)
                 language.model.to(choose_device(context.device, settings.precision))
                 hearing = replace(attempts.context(), log=out / "log.jsonl")
-                before, after, tokens = _learn(language, corpus, settings, place, hearing)
+                learned = _learn(language, corpus, settings, place, hearing)
         except BaseException as error:
             attempts.keep()
             is_final = isinstance(error, Exception) and not is_full(error)
             if is_final and not (place.state / CHECKPOINT).is_dir():
                 shutil.rmtree(place.state, ignore_errors=True)  # nothing to resume
             raise
-        learned = Learned(before, after, tokens, attempts.seconds)
+        learned = replace(learned, seconds=attempts.seconds)
         return write_encoder(place, language, corpus, settings, learned)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Figures on held-out text before and after, tokens of an epoch, and seconds of training."""
+    """What a training did.
+
+    Attributes:
+        before: loss, accuracy and perplexity on held-out text before the first step.
+        after: the same figures of the weights that are kept.
+        tokens: tokens of an epoch.
+        seconds: training time, evaluation included.
+        batch_size: the batch size found for "auto"; None if it was given.
+    """
 
     before: Mapping[str, float]
     after: Mapping[str, float]
     tokens: int
     seconds: float
+    batch_size: int | None = None
 
 
 def write_encoder(
@@ -210,7 +219,11 @@ def write_encoder(
         before=learned.before,
         after=learned.after,
         settings=asdict(settings),  # type: ignore[call-overload]
-        chosen={"learning_rate": language.learning_rate, "max_length": language.max_length},
+        chosen={
+            "learning_rate": language.learning_rate,
+            "max_length": language.max_length,
+            **({} if learned.batch_size is None else {"batch_size": learned.batch_size}),
+        },
         seed=place.begun()["asked"]["seed"],
         versions={name: version(name) for name in PACKAGES},
         head_is_fresh=language.head_is_fresh,
@@ -241,12 +254,13 @@ def _learn(
     settings: LanguageSettings,
     place: Workplace,
     context: FitContext,
-) -> tuple[dict[str, float], dict[str, float], int]:
-    """Measure, train, and measure again; returns both figures, and the tokens of an epoch."""
+) -> Learned:
+    """Measure, train, and measure again; the seconds are left for the caller to set."""
     from finetext.training.loop import train_model
 
     model, name, rate = language.model, language.name, language.learning_rate
-    task, tokens = task_of(language, corpus, settings, context)
+    job = job_of(language, corpus, settings, context)
+    task, tokens = job.task, job.tokens
     parameters = sum(of.numel() for of in model.parameters())
     head = ", its head fresh" if language.head_is_fresh else ""
     context.say(
@@ -266,10 +280,10 @@ def _learn(
         before = figures_of(task, model)
         place.remember("before", before)
     tell("before", before)
-    train_model(model, task, settings, [Stage(settings.epochs, rate)], context)
+    train_model(model, task, job.settings, [Stage(settings.epochs, rate)], context)
     after = figures_of(task, model)
     tell("after", after)
-    return before, after, tokens
+    return Learned(before, after, tokens, 0.0, job.batch_size_found)
 
 
 def figures_of(task: Task, model: Any) -> dict[str, float]:
@@ -278,10 +292,41 @@ def figures_of(task: Task, model: Any) -> dict[str, float]:
     return {figure.removeprefix("validation "): of for figure, of in found.items()}
 
 
-def task_of(
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What to train: a task, the tokens of an epoch, and settings with a number as batch size."""
+
+    task: Task
+    tokens: int
+    settings: LanguageSettings
+    batch_size_found: int | None = None
+
+
+def job_of(
+    language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
+) -> Job:
+    """Return the task of a model on a corpus; for "auto" with the largest batch that fits."""
+    from finetext.training.batch_size import with_batch_size
+
+    task, tokens = _task_of(language, corpus, settings, context)
+    if settings.batch_size != AUTO:
+        return Job(task, tokens, settings)
+    settings = with_batch_size(settings, language.model, task, context)
+    size = rows_per_step(settings)
+    if isinstance(task, StreamTask):
+        task = task.in_streams(size, settings.epochs)
+    return Job(task, tokens, settings, size)
+
+
+def _task_of(
     language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
 ) -> tuple[Task, int]:
-    """Return the task of a model on a corpus, and the tokens of an epoch."""
+    """Return the task of a model on a corpus, and the tokens of an epoch.
+
+    For "auto" it is an epoch in as many streams as the text allows.
+    """
+    from finetext.training.batch_size import LARGEST
+
     named: dict[str, Any] = {"name": language.name, "seed": context.seed}
     config = language.model.config
     if config.model_type == STREAMED:
@@ -294,8 +339,10 @@ def task_of(
                 ]
                 for texts in (corpus.texts, corpus.held_out)
             )
+        is_auto = settings.batch_size == AUTO
+        streams = LARGEST if is_auto else rows_per_step(settings)
         stream = StreamTask(
-            documents, others, streams=rows_per_step(settings), epochs=settings.epochs,
+            documents, others, streams=streams, epochs=1 if is_auto else settings.epochs,
             bptt=config.bptt, shuffle=not corpus.in_order, **named,
         )  # fmt: skip
         return stream, sum(map(len, documents))

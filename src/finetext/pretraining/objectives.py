@@ -214,6 +214,13 @@ class StreamTask:
         self._left: list[Any]
         self.load_state({})
 
+    def in_streams(self, streams: int, epochs: int) -> StreamTask:
+        """Return the task with that many streams, or fewer if the texts are short, and epochs."""
+        return StreamTask(
+            self.documents, self.held_out, streams=streams, epochs=epochs, bptt=self.bptt,
+            shuffle=self.shuffle, seed=self.seed, name=self.name,
+        )  # fmt: skip
+
     @property
     def lengths(self) -> Integers:
         """(n,) tokens per row, of all epochs."""

@@ -37,7 +37,7 @@ from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_from
 from finetext.storage.files import sync
-from finetext.training.plan import ScheduleName, learning_rate_for
+from finetext.training.plan import BatchSize, ScheduleName, learning_rate_for
 
 AWD_LSTM: Final = "awd-lstm"
 USUAL_RATE: Final = 5e-4
@@ -68,7 +68,8 @@ class Pretraining:
         lower_case: whether the tokenizer ignores case, True by default. The words of AWD-LSTM
             always are in lower case, with markers for capitals.
         epochs: passes over the corpus, 10 by default.
-        batch_size: rows per step, 32 by default; the number of streams of an AWD-LSTM.
+        batch_size: rows per step, 32 by default; the number of streams of an AWD-LSTM. "auto"
+            takes the largest that fits into memory, as in `Finetune`.
         learning_rate: highest learning rate; None (the default) is 1e-3 for widths up to 192,
             decreases in proportion for wider encoders, and is 3e-3 for AWD-LSTM.
         max_length: tokens of a row; None (the default) is the context.
@@ -88,7 +89,7 @@ class Pretraining:
     pieces: Count | None = None
     lower_case: bool = True
     epochs: Count = 10
-    batch_size: Count = 32
+    batch_size: BatchSize = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
     masked_share: ProperShare = 0.15

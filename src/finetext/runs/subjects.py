@@ -21,11 +21,12 @@ from finetext.pretraining.corpus import Corpus, read_corpus
 from finetext.pretraining.folder import Workplace, workplace
 from finetext.pretraining.learning import (
     Adapted,
+    Job,
     LanguageModel,
     Learned,
     asked_of,
     figures_of,
-    task_of,
+    job_of,
     write_encoder,
 )
 from finetext.pretraining.pretrain import Pretraining
@@ -121,8 +122,11 @@ class Classification:
         whole = copy.deepcopy(model.config)
         scale_dropout(model.config, checked.dropout_multiplier)
         task = task.with_tables(vocabulary.tables)
-        checked = with_batch_size(checked, model, task, context)
-        return cls(checked, splits, task, classifier, vocabulary, whole, random)
+        sized = with_batch_size(checked, model, task, context)
+        if sized is not checked:
+            found = {**classifier.trained_with, "batch_size": sized.batch_size}
+            classifier = replace(classifier, trained_with=found)
+        return cls(sized, splits, task, classifier, vocabulary, whole, random)
 
     @property
     def model(self) -> Any:
@@ -144,18 +148,18 @@ class Classification:
         """Return the classifier of a copy of the model after training."""
         self.vocabulary.restore(model)
         copy_dropouts(self.config, model.config)
-        return replace(self.classifier, model=model.eval(), trained_with=trained_with)
+        facts = {**self.classifier.trained_with, **trained_with}
+        return replace(self.classifier, model=model.eval(), trained_with=facts)
 
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """The training of a language model on a corpus."""
+    """The training of a language model on a corpus; `asked` may have "auto" as batch size."""
 
-    settings: Adaptation | Pretraining
+    asked: Adaptation | Pretraining
     corpus: Corpus
-    task: Task
+    job: Job
     language: LanguageModel
-    tokens: int
     seed: int
     random: Mapping[str, Any]
 
@@ -164,7 +168,7 @@ class Language:
         """Return the language model to start from."""
         import torch
 
-        device = choose_device(context.device)
+        device = choose_device(context.device, method.precision)
         settings = (
             adapt.checked(method) if isinstance(method, Adaptation) else pretrain.checked(method)
         )
@@ -181,9 +185,19 @@ class Language:
             else:
                 language = pretrain.starting_model(settings, corpus, place, context)
             language.model.to(device)
-            task, tokens = task_of(language, corpus, settings, context)
+            job = job_of(language, corpus, settings, context)
             random = random_states(device)
-        return cls(settings, corpus, task, language, tokens, context.seed, random)
+        return cls(settings, corpus, job, language, context.seed, random)
+
+    @property
+    def settings(self) -> Hyperparameters:
+        """See `Subject.settings`."""
+        return self.job.settings
+
+    @property
+    def task(self) -> Task:
+        """See `Subject.task`."""
+        return self.job.task
 
     @property
     def model(self) -> Any:
@@ -208,7 +222,8 @@ class Language:
         self, model: Any, folder: Path, before: Mapping[str, float], seconds: float
     ) -> Adapted:
         """Write a copy of the model after training as an encoder folder."""
-        learned = Learned(before, self.figures(model), self.tokens, seconds)
+        after, job = self.figures(model), self.job
+        learned = Learned(before, after, job.tokens, seconds, job.batch_size_found)
         language = replace(self.language, model=model)
-        with workplace(folder, False, asked_of(self.settings, self.corpus, self.seed)) as place:
-            return write_encoder(place, language, self.corpus, self.settings, learned)
+        with workplace(folder, False, asked_of(self.asked, self.corpus, self.seed)) as place:
+            return write_encoder(place, language, self.corpus, self.asked, learned)

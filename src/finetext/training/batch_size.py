@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +18,7 @@ from finetext.training.batches import give_back, is_out_of_memory
 from finetext.training.checkpoint import random_states, set_random_states
 from finetext.training.classification import ClassificationTask
 from finetext.training.optimizer import Optimizer
-from finetext.training.plan import AUTO, Hyperparameters
+from finetext.training.plan import AUTO, Hyperparameters, Task
 from finetext.training.precision import choose_precision
 from finetext.training.record import Record
 from finetext.training.state import bytes_a_token, bytes_to_use
@@ -32,10 +32,8 @@ FILE: Final = "batch-size.json"
 Method = TypeVar("Method", bound=Hyperparameters)
 
 
-def with_batch_size(
-    method: Method, model: Any, task: ClassificationTask, context: FitContext
-) -> Method:
-    """Return a method with a number in the place of "auto".
+def with_batch_size(method: Method, model: Any, task: Task, context: FitContext) -> Method:
+    """Return a method, of a classifier or a language model, with a number in the place of "auto".
 
     A resumed training has the number that it began with. Model, random generators and task are
     afterward as they were.
@@ -45,8 +43,11 @@ def with_batch_size(
     place = None if context.checkpoints is None else context.checkpoints.folder / FILE
     size = _remembered(place)
     if size is None:
-        with vocabulary_in_use(model, task.tables) as tables:
-            size = largest_batch(model, task.with_tables(tables), method, context)
+        with ExitStack() as reduced:
+            if isinstance(task, ClassificationTask):
+                tables = reduced.enter_context(vocabulary_in_use(model, task.tables))
+                task = task.with_tables(tables)
+            size = largest_batch(model, task, method, context)
         if place is not None:
             with suppress(OSError):
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +66,16 @@ def most_rows(rows: int, device_type: str) -> int:
     return int(2 ** (max(1, min(most, rows)).bit_length() - 1))
 
 
-def largest_batch(model: Any, task: Any, settings: Hyperparameters, context: FitContext) -> int:
-    """Return the largest power of two of rows, the longest ones, with which a step fits."""
+def largest_batch(model: Any, task: Task, settings: Hyperparameters, context: FitContext) -> int:
+    """Return the largest power of two of rows, the longest ones, with which a step fits.
+
+    A task whose batches have fewer rows than were asked for sets a limit by that.
+    """
     device = next(model.parameters()).device
     longest = np.argsort(-task.lengths, kind="stable")
     most = most_rows(len(longest), device.type)
+    in_a_batch = max(map(len, task.batches(most, context.seed, 0)))
+    most = 2 ** (min(most, in_a_batch).bit_length() - 1)
     random, size = random_states(device), 1
     try:
         a_token = bytes_a_token(copy.deepcopy(model).train(), task)
@@ -94,7 +100,7 @@ def largest_batch(model: Any, task: Any, settings: Hyperparameters, context: Fit
     return size
 
 
-def _fits(model: Any, task: Any, settings: Hyperparameters, rows: Integers) -> bool:
+def _fits(model: Any, task: Task, settings: Hyperparameters, rows: Integers) -> bool:
     """Make a step on a copy of the model, beside as many weights as a training holds."""
     try:
         _try_step(model, task, settings, rows)
@@ -107,7 +113,7 @@ def _fits(model: Any, task: Any, settings: Hyperparameters, rows: Integers) -> b
     return True
 
 
-def _try_step(model: Any, task: Any, settings: Hyperparameters, rows: Integers) -> None:
+def _try_step(model: Any, task: Task, settings: Hyperparameters, rows: Integers) -> None:
     device = next(model.parameters()).device
     trial = copy.deepcopy(model).train()
     held = [of.detach().clone() for of in model.parameters() for _ in ("best", "its copy")]

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 from finetext.core.arrays import Integers
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, Positive, Precision, Share
 from finetext.core.wording import counted
 
-BatchSize = Count | Literal["auto"]
+BatchSize = Annotated[Count | Literal["auto"], 'use a whole number of 1 or more, or "auto"']
 AUTO: Final = "auto"
 ScheduleName = Literal["linear", "one-cycle", "slanted-triangular"]
 MOMENTUM: Final = 0.9
