@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import finetext
@@ -167,6 +169,37 @@ def test_stopped_training_resumes_bit_identically(
     expected = whole(kind, precision).folder
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (expected / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["bert", "awd-lstm"])
+def test_resuming_in_another_precision_or_on_another_device_warns(
+    kind: str, settings: Callable[..., Adaptation], whole: Callable[[str, str], Adapted],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    out, found = tmp_path / "out", list[str]()
+    hearing = Listener(finding=lambda finding: found.append(finding.message))
+    with pytest.raises(KeyboardInterrupt):
+        adapt(TEXTS, out, settings(kind, "fp16"), device="cpu", listener=stopping_at(7))
+    # On a GPU the states of its random generators would be there.
+    [latest] = out.rglob("latest.safetensors")
+    with safe_open(latest, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
+        facts = file.metadata()
+    save_file(tensors | {"random/cuda": torch.zeros(16, dtype=torch.uint8)}, latest, facts)
+    shutil.copytree(out, tmp_path / "other")
+    how = {"device": "cpu", "listener": hearing, "resume": True}
+    adapt(TEXTS, out, settings(kind, "fp16"), **how)
+    moved = "training began in fp16 on cuda and continues in fp16"
+    assert found == [
+        f"adapt: {moved}, which is slow on cpu; to train in fp32, start anew in another folder, or "
+        "resume on cuda"
+    ]
+    assert moved in (out / "log.jsonl").read_text()
+    adapt(TEXTS, tmp_path / "other", settings(kind, "fp32"), **how)
+    assert f"{moved}, although precision is fp32 now, which is slow on cpu" in found[1]
+    for folder in (out, tmp_path / "other"):
+        one, two = (of / "model.safetensors" for of in (folder, whole(kind, "fp16").folder))
+        assert one.read_bytes() == two.read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,42 @@ def test_auto_is_bf16_where_that_is_fast(
     assert choose_precision("auto", torch.device("mps")) == "fp32"
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
     assert choose_precision("auto", torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize(
+    ("used", "asked", "device", "began", "fast", "told"),
+    [
+        ("fp16", "fp32", "cuda", "cuda", True, "although precision is fp32 now; to train in fp32"),
+        (
+            "fp16",
+            "fp16",
+            "cpu",
+            "cuda",
+            True,
+            "on cuda and continues in fp16, which is slow on cpu",
+        ),
+        ("fp16", "fp16", "cpu", "mps", True, "start anew in another folder, or resume on mps"),
+        ("fp16", "auto", "cpu", "", True, "in fp16 and continues in fp16, which is slow on cpu"),
+        ("fp32", "bf16", "cpu", "cpu", True, "precision is bf16 now; to train in bf16, start anew"),
+        ("bf16", "auto", "cpu", "cuda", False, "began in bf16 on cuda .* slow on cpu; to train in"),
+        ("bf16", "fp32", "cpu", "cuda", False, "although precision is fp32 now, which is slow"),
+        ("bf16", "auto", "cpu", "cuda", True, ""),
+        ("bf16", "bf16", "cpu", "cpu", False, ""),
+        ("fp16", "fp16", "cpu", "cpu", True, ""),
+        ("fp16", "fp16", "cpu", "", True, ""),
+        ("fp16", "fp16", "cuda", "cpu", True, ""),
+        ("fp32", "auto", "cpu", "cuda", True, ""),
+    ],
+)
+def test_a_training_that_goes_on_in_another_precision_says_so(
+    used: Any, asked: Any, device: str, began: str, fast: bool, told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(choices, "_processor_has_bf16", lambda: fast)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
+    choice = Choice(used, "", 1)
+    found = choices.precision_warning(choice, asked, torch.device(device), began)
+    assert re.search(told, found) if told else found == ""
 
 
 def test_a_transformer_learns_with_it_as_with_the_usual(model: Any) -> None:

@@ -96,6 +96,12 @@ class Snapshot:
     best_step: int = 0
 
 
+def device_type_of(snapshot: Snapshot) -> str:
+    """Return the type of the device on which a snapshot was made: "cuda", "mps" or "cpu"."""
+    others = ("cuda", "mps")
+    return next((of for of in others if f"random/{of}" in snapshot.tensors), "cpu")
+
+
 class CheckpointFile:
     """Where and when a training writes its checkpoints."""
 

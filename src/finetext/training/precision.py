@@ -94,6 +94,31 @@ def choose_precision(precision: Precision, device: Any) -> NumberFormat:
     return "bf16" if device.type == "cpu" and _processor_has_bf16() else "fp32"
 
 
+def precision_warning(choice: Choice, asked: Precision, device: Any, began: str) -> str:
+    """Return a warning of a training that goes on in another or a slow number format; "" for none.
+
+    `asked` is the precision that is asked for now, and `began` the type of device on which the
+    training began, "" if that is unknown.
+    """
+    used = choice.precision
+    is_other = asked not in ("auto", used)
+    is_slow = used == "fp16" if device.type == "cpu" else False
+    if used == "bf16":
+        is_slow = choose_precision("auto", device) == "fp32"
+    is_moved = began not in ("", device.type)
+    if not (is_other or (is_slow and (is_moved or asked == "auto"))):
+        return ""
+    return "".join(
+        [
+            f"training began in {used}{f' on {began}' if began else ''} and continues in {used}",
+            f", although precision is {asked} now" if is_other else "",
+            f", which is slow on {device.type}" if is_slow else "",
+            f"; to train in {asked if is_other else 'fp32'}, start anew in another folder",
+            f", or resume on {began}" if is_slow and is_moved else "",
+        ]
+    )
+
+
 def _processor_has_bf16() -> bool:
     import torch
 

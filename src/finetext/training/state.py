@@ -22,6 +22,7 @@ from finetext.training.checkpoint import (
     DamagedCheckpointError,
     KeptWeights,
     Snapshot,
+    device_type_of,
     fingerprint,
     random_states,
     set_random_states,
@@ -34,6 +35,7 @@ from finetext.training.precision import (
     applied,
     choose_device,
     fastest_choice,
+    precision_warning,
     use,
     with_cheap_dropout,
 )
@@ -126,6 +128,10 @@ class Training:
                 task.load_state({})
             else:
                 training.load(snapshot)
+            if training._factor == 1.0:  # a restart, which was reported, is in fp32
+                began = "" if snapshot is None else device_type_of(snapshot)
+                if told := precision_warning(training.choice, precision, training.device, began):
+                    training.warn(told)
             training.kept = KeptWeights(context.checkpoints, training.record.step)
         return training
 
