@@ -95,6 +95,28 @@ def test_equal_learning_rates_are_one_curve() -> None:
     assert dict(differing.panels)["learning rate"] == ["learning rate 1", "learning rate 2"]
 
 
+def test_rates_that_are_alike_at_times_belong_to_all_layer_groups() -> None:
+    lines = [*steps(1, learning_rate=[0.0] * 11), *steps(2, learning_rate=[*range(1, 12)])]
+    curves = curves_of("m", lines)
+    assert curves is not None
+    names = [f"learning rate {n}" for n in range(1, 12)]
+    assert dict(curves.panels)["learning rate"] == names
+    assert [curves.series[name] for name in names] == [{1: 0.0, 2: n} for n in range(1, 12)]
+    legend = re.findall(r">(learning rate \d+)<", curves.figure)
+    assert legend == ["learning rate 1", "learning rate 11"]
+
+
+def test_perplexity_has_a_panel_of_its_own() -> None:
+    figures = {"validation loss": 4.0, "validation accuracy": 0.1, "perplexity": 54.6}
+    curves = curves_of("adapt", [{"step": 1, "loss": 5.0, "evaluation": figures}])
+    assert curves is not None
+    assert dict(curves.panels) == {
+        "loss": ["training loss", "validation loss"],
+        "validation accuracy": ["validation accuracy"],
+        "validation perplexity": ["perplexity"],
+    }
+
+
 def test_repeated_steps_count_once() -> None:
     lines = [
         *steps(1, 2),

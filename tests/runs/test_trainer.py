@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,22 +156,36 @@ numpy.save("{tmp_path}/logits.npy", trainer.classifier(calibrate=False).logits(t
     assert np.array_equal(np.load(tmp_path / "logits.npy"), expected)
 
 
-def test_the_history_has_a_row_for_each_evaluation(make: Callable[..., Trainer]) -> None:
-    trainer = make()
-    assert str(trainer.history) == "nothing is evaluated yet"
-    trainer.fit_stage(2, 3e-3)
-    history = trainer.fit_stage(1, 1e-3, groups=1)
-    steps = len(trainer.history[0]) and history[0]["step"]
-    assert [(row["stage"], row["epoch"], row["step"]) for row in history] == [
-        (1, 1, steps), (1, 2, 2 * steps), (2, 3, 3 * steps),
-    ]  # fmt: skip
-    assert all(
-        {"training loss", "validation loss", "validation macro_f1"} <= {*row} for row in history
-    )
-    lines = str(history).splitlines()
-    assert lines[0].split()[:3] == ["stage", "epoch", "step"]
-    assert len(lines) == 4
-    assert history._repr_html_().count("<tr>") == 4
+@pytest.mark.filterwarnings("ignore")
+def test_trackers_get_the_scalars_of_every_stage(
+    make: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    trainer = make(track=("tensorboard",))
+    assert not trainer.folder.exists()
+    trainer.fit_stage(1, 3e-3, groups=1)
+    trainer.save("one")
+    trainer.find_lr(RangeTest(steps=10))
+    history = trainer.fit_stage(1, 1e-3)
+
+    def tracked() -> list[tuple[int, float]]:
+        read = events.EventAccumulator(str(trainer.folder / "tracked"))
+        read.Reload()
+        return [(of.step, of.value) for of in read.Scalars("validation loss")]
+
+    expected = [(row["step"], pytest.approx(row["validation loss"])) for row in history]
+    assert tracked() == expected
+    logged = (trainer.folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in logged] == trainer.log
+    trainer.load("one").fit_stage(1, 1e-3)
+    assert tracked()[-1] == expected[-1]
+    assert trainer.saved == ["one"]
+    with pytest.raises(UnknownNameError, match="tensorboard"):
+        make(track=("tensorbord",))
+    (tmp_path / "file").touch()
+    blocked = make(track=("tensorboard",), folder=tmp_path / "file")
+    with pytest.raises(RunError, match="file cannot be written"):
+        blocked.fit_stage(1, 1e-3)
 
 
 def test_the_best_weights_are_those_of_the_best_evaluation(

@@ -36,6 +36,9 @@ _STYLES: Final = ("-", "--", ":")
 _LOSS: Final = "training loss"
 _NORM: Final = "gradient norm"
 _RATE: Final = "learning rate"
+_PERPLEXITY: Final = "perplexity"
+_MOST_RATES: Final = 4
+"""Learning rates in a legend; of more, the lowest and the highest layer group."""
 
 
 def curve_lines(curve: Curve) -> list[str]:
@@ -233,26 +236,36 @@ class Curves:
         """Title and series of each panel of the figure."""
         losses = [name for name in self.series if name in self.is_measured and "loss" in name]
         others = [name for name in self.series if name in self.is_measured.difference(losses)]
+        scaled = [name for name in others if name == _PERPLEXITY]  # beside it, shares are flat
+        others = [name for name in others if name not in scaled]
         groups = [
             ("loss", [*(name for name in self.series if name == _LOSS), *losses]),
             (others[0] if len(others) == 1 else "on validation rows", others),
+            (f"validation {_PERPLEXITY}", scaled),
             *((of, [name for name in self.series if name.startswith(of)]) for of in (_RATE, _NORM)),
         ]
         return [(title, names) for title, names in groups if names]
 
+    @property
+    def inches(self) -> tuple[float, float]:
+        """Width and height of the figure."""
+        return 6.8, 0.3 + 2.0 * -(-len(self.panels) // 2)
+
     @cached_property
     def figure(self) -> str:
         """The curves as SVG."""
+        return svg(f"training{self.key}", self.inches, self.draw)
 
-        def draw(figure: Figure) -> None:
-            axes = panels_of(figure, len(self.panels), sharex=True)
-            for panel, (title, names) in zip(axes, self.panels, strict=True):
-                self._draw(panel, title, names)
-            for panel in axes[-2:]:
-                panel.set_xlabel("step")
-                panel.tick_params(labelbottom=True)
-
-        return svg(f"training{self.key}", (6.8, 0.3 + 2.0 * -(-len(self.panels) // 2)), draw)
+    def draw(self, figure: Figure, ink: str = INK, colors: Sequence[str] = SERIES) -> None:
+        """Draw a panel for each group of curves."""
+        axes = panels_of(figure, len(self.panels), sharex=True)
+        for panel, (title, names) in zip(axes, self.panels, strict=True):
+            self._draw(panel, title, names, colors)
+            for step, _ in self.events:
+                panel.axvline(step, color=ink, linewidth=0.8, linestyle=":")
+        for panel in axes[-2:]:
+            panel.set_xlabel("step")
+            panel.tick_params(labelbottom=True)
 
     @cached_property
     def rows(self) -> list[tuple[int, list[str]]]:
@@ -271,19 +284,19 @@ class Curves:
         step = max(curve)
         return f"{self.method}: {name} {curve[step]:.3g} at step {step:,}"
 
-    def _draw(self, axes: Axes, title: str, names: Sequence[str]) -> None:
+    def _draw(self, axes: Axes, title: str, names: Sequence[str], colors: Sequence[str]) -> None:
         for place, name in enumerate(names):
             curve = self.series[name]
             steps = evenly(list(curve), 400)
             look: dict[str, Any] = {
-                "color": SERIES[place % len(SERIES)],
-                "linestyle": _STYLES[place // len(SERIES) % len(_STYLES)],
+                "color": colors[place % len(colors)],
+                "linestyle": _STYLES[place // len(colors) % len(_STYLES)],
                 "marker": "o" if name in self.is_measured or len(steps) == 1 else "",
                 "label": name if title == "loss" else name.removeprefix("validation "),
             }
+            if title == _RATE and len(names) > _MOST_RATES and name not in (names[0], names[-1]):
+                look["label"] = ""
             axes.plot(steps, [curve[step] for step in steps], markersize=3.5, linewidth=1.5, **look)
-        for step, _ in self.events:
-            axes.axvline(step, color=INK, linewidth=0.8, linestyle=":")
         axes.set_title(title, loc="left")
         axes.grid(axis="y")
         axes.margins(x=0.02)
@@ -322,7 +335,13 @@ def curves_of(method: str, lines: Iterable[Mapping[str, Any]], key: int = 0) -> 
         for name, value in (*values, *found.items()):
             if isinstance(value, int | float) and math.isfinite(value):
                 series.setdefault(str(name), {})[step] = float(value)
-    rates = sorted(name for name in series if name.startswith(_RATE))
+    rates = sorted(
+        (name for name in series if name.startswith(_RATE)), key=lambda of: (len(of), of)
+    )
+    if len(rates) > 1 and rates[0] == _RATE:  # at times the rates of all layer groups are alike
+        shared = series.pop(rates.pop(0))
+        for name in rates:
+            series[name] = shared | series[name]
     names = [_LOSS, *(name for name in series if name in measured), *rates, _NORM]
     ordered = {name: dict(sorted(series[name].items())) for name in names if series.get(name)}
     if not ordered:

@@ -1,16 +1,21 @@
-"""The evaluations of a training as a table that displays itself."""
+"""The evaluations of a training as a table that displays itself, and its curves as a picture."""
 
 from __future__ import annotations
 
 import html
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from finetext.core.errors import RunError
 from finetext.report.rendering import aligned
 from finetext.training.plan import Plan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,36 @@ class History(Sequence[Mapping[str, Any]]):
             for tag, row in zip(["th", *["td"] * len(self.rows)], self._cells, strict=True)
         ]
         return f"<table>{''.join(lines)}</table>"
+
+
+def plot_history(
+    lines: Sequence[Mapping[str, Any]], plan: Plan, out: str | Path | None = None
+) -> Figure:
+    """Return the curves in the lines of a log, with dotted lines where stages begin.
+
+    Raises:
+        RunError: no step was made yet.
+        DataError: `out` cannot be written, or ends in neither .png nor .svg.
+    """
+    from finetext.report.curves import curves_of
+    from finetext.report.plots import LIGHT_INK, LIGHT_SERIES, picture
+
+    curves = curves_of(plan.name, lines)
+    if curves is None:
+        raise RunError("there is nothing to draw: no step was made; train a stage with fit_stage")
+    steps = range(1, len(plan.steps))
+    starts = [step for step in steps if plan.is_first_of_stage(step)]
+    curves = replace(curves, events=[(step, "") for step in starts])
+
+    def draw(figure: Figure) -> None:
+        curves.draw(figure, LIGHT_INK, LIGHT_SERIES)
+        for panel in figure.axes[: len(curves.panels)]:
+            for number, step in enumerate(starts, 2):
+                panel.annotate(
+                    str(number), (step, 1), (2, -1), xycoords=panel.get_xaxis_transform(),
+                    textcoords="offset points", va="top", fontsize=8,
+                )  # fmt: skip
+        if starts:
+            figure.supxlabel("dotted lines mark where a stage begins", fontsize=8)
+
+    return picture(draw, curves.inches, out)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import RecipeError
@@ -39,7 +39,9 @@ from finetext.training.tokens import ReducedVocabulary
 
 if TYPE_CHECKING:
     from finetext.training.classification import ClassificationTask
+    from finetext.training.state import Training
 
+Weights = Literal["best", "last"]
 Trainable = Finetune | Adaptation | Pretraining
 
 
@@ -69,6 +71,22 @@ class Subject(Protocol):
     @property
     def data(self) -> str:
         """Hash of the rows."""
+
+
+def copy_of(model: Any, training: Training | None, weights: Weights) -> Any:
+    """Return a copy in fp32 of a model in training, with all of its weights unfrozen."""
+    if weights not in ("best", "last"):
+        raise RecipeError(f'weights = {weights!r}: use "best" or "last"')
+    model = copy.deepcopy(model)
+    if training is not None:
+        is_best = weights == "best" and bool(training.best.weights)
+        values = training.best.weights if is_best else training.optimizer.weights
+        for name, parameter in model.named_parameters():
+            parameter.data = values[name].detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = None
+        parameter.requires_grad_(True)
+    return model
 
 
 def begin(method: Trainable, data: Any, context: FitContext) -> Subject:

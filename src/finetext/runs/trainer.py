@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, Literal, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
 
 from finetext.core.console import heard
-from finetext.core.contracts import Checkpoints, Classifier, FitContext, Listener, predict
+from finetext.core.contracts import Classifier, FitContext, Listener, predict
 from finetext.core.environment import cache_folder
-from finetext.core.errors import RecipeError, RunError, UnknownNameError
+from finetext.core.errors import RunError, UnknownNameError
 from finetext.core.settings import made
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.intervals import evaluate
 from finetext.pretraining.learning import Adapted
-from finetext.report.history import History
+from finetext.report.history import History, plot_history
 from finetext.runs.fit import RangeTest
-from finetext.runs.subjects import Classification, Language, Subject, Trainable, begin
+from finetext.runs.subjects import (
+    Classification,
+    Language,
+    Subject,
+    Trainable,
+    Weights,
+    begin,
+    copy_of,
+)
 from finetext.training.checkpoint import (
     CheckpointFile,
     Snapshot,
     fingerprint,
+    named_file,
     random_states,
     set_random_states,
 )
@@ -37,11 +44,13 @@ from finetext.training.loop import run_plan
 from finetext.training.optimizer import layer_groups
 from finetext.training.plan import ScheduleName, Stage, make_plan
 from finetext.training.rate_finder import RateCurve, find_learning_rate
+from finetext.training.record import check_installed, check_names, tracked
 from finetext.training.state import Training, make_accelerator
 
-Weights = Literal["best", "last"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FOLDER: Final = "runs/trainer"
-_NAME: Final = re.compile(r"\w[\w.-]*")
 
 
 @final
@@ -71,6 +80,7 @@ class Trainer:
         device: str = "auto",
         metric: str = "macro_f1",
         folder: str | Path = FOLDER,
+        track: tuple[str, ...] = (),
         listener: Listener | None = None,
     ) -> None:
         """Load the encoder; nothing is trained or written yet.
@@ -85,6 +95,8 @@ class Trainer:
             metric: the metric that chooses the best weights on validation rows, "macro_f1" by
                 default; a language model goes by its loss.
             folder: where `save` writes, "runs/trainer" by default.
+            track: trackers that receive the scalars of training, such as "tensorboard"; they write
+                in the folder, as does `log.jsonl` then.
             listener: receives progress; by default it is shown on a terminal or in a notebook.
 
         Raises:
@@ -92,7 +104,9 @@ class Trainer:
             DataError: the data cannot be used.
             ModelError: the encoder cannot be loaded.
         """
-        self.folder = Path(folder)
+        check_names(track)
+        check_installed(track)
+        self.folder, self._trackers = Path(folder), tuple(track)
         self._listener, self._hears = listener, Listener()
         self._context = FitContext(
             seed, device, metric, cache_folder(),
@@ -154,7 +168,8 @@ class Trainer:
             )
         stages = (*self._stages, stage)
         with self._at_work():
-            self._measure_before()
+            if isinstance(self._subject, Language) and self._training is None:
+                self._before = self._subject.figures(self._subject.model)
             self._training = self._with_plan(stages)
             self._stages = stages
             self._run()
@@ -273,6 +288,7 @@ class Trainer:
         with self._at_work():
             if self._training is not None:
                 self._training.optimizer.release()
+                self._training.accelerator.end_training()
                 self._training = None
             self._training = self._with_plan(tuple(stages), snapshot)
             self._training.record.lines = list(snapshot.facts["lines"])
@@ -302,6 +318,18 @@ class Trainer:
         if self._training is None:
             return History()
         return History.of(self._training.record.lines, self._training.plan)
+
+    def plot_history(self, out: str | Path | None = None) -> Figure:
+        """Draw loss, metrics on validation rows, learning rate and gradient norm over steps.
+
+        Where a stage begins is marked. With `out`, a .png or .svg file, write it as well.
+
+        Raises:
+            RunError: nothing is trained yet.
+            DataError: the file cannot be written.
+        """
+        training = self._refuse_untrained("draw")
+        return plot_history(training.record.lines, training.plan, out)
 
     def __repr__(self) -> str:
         where = "untrained" if self._training is None else self._place
@@ -339,6 +367,7 @@ class Trainer:
         if self._training is not None:
             self._training.extend(plan)
             return self._training
+        context = tracked(context, self.folder, self._trackers)
         accelerator = make_accelerator(context)
         return Training.begin(subject.model, subject.task, plan, accelerator, context, snapshot)
 
@@ -356,26 +385,8 @@ class Trainer:
             self._seconds += time.perf_counter() - started
         training.record.go_to_end()
 
-    def _measure_before(self) -> None:
-        """Measure an untrained language model, for the record of its encoder."""
-        if isinstance(self._subject, Language) and self._training is None:
-            self._before = self._subject.figures(self._subject.model)
-
     def _copy(self, weights: Weights) -> Any:
-        """Return a copy of the model in fp32, with all of its weights unfrozen."""
-        training = self._training
-        if weights not in ("best", "last"):
-            raise RecipeError(f'weights = {weights!r}: use "best" or "last"')
-        model = copy.deepcopy(self._subject.model)
-        if training is not None:
-            is_best = weights == "best" and bool(training.best.weights)
-            values = training.best.weights if is_best else training.optimizer.weights
-            for name, parameter in model.named_parameters():
-                parameter.data = values[name].detach().clone()
-        for parameter in model.parameters():
-            parameter.grad = None
-            parameter.requires_grad_(True)
-        return model
+        return copy_of(self._subject.model, self._training, weights)
 
     def _refuse_untrained(self, what: str) -> Training:
         if self._training is None:
@@ -383,11 +394,4 @@ class Trainer:
         return self._training
 
     def _file(self, name: str) -> CheckpointFile:
-        """Return the files of a name."""
-        if not _NAME.fullmatch(name):
-            raise RecipeError(
-                f"the name {name!r} consists of letters, digits, '_', '-' and '.', and begins "
-                "with neither '-' nor '.'"
-            )
-        data = hashlib.sha256(self._subject.data.encode()).hexdigest()
-        return CheckpointFile(Checkpoints(self.folder / name, data), self._identity)
+        return named_file(self.folder, name, self._subject.data, self._identity)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,13 +22,14 @@ from typing import Any, Final
 
 from finetext.core.arrays import finite
 from finetext.core.contracts import Checkpoints, Evaluated
-from finetext.core.errors import ModelError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.storage.files import put_in_place, write_json
 from finetext.training.precision import Choice
 
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"
 CHOICE: Final = "choice.json"
+_NAME: Final = re.compile(r"\w[\w.-]*")
 _KEPT: Final = "kept-*.safetensors"
 TITLES: Final = {"data": "data set"}
 """What messages call the parts of an identity whose names say too little."""
@@ -100,6 +102,20 @@ def device_type_of(snapshot: Snapshot) -> str:
     """Return the type of the device on which a snapshot was made: "cuda", "mps" or "cpu"."""
     others = ("cuda", "mps")
     return next((of for of in others if f"random/{of}" in snapshot.tensors), "cpu")
+
+
+def named_file(folder: Path, name: str, data: str, identity: Mapping[str, Any]) -> CheckpointFile:
+    """Return the files of a checkpoint that users name, for the data of a content hash.
+
+    Raises a RecipeError for a name that cannot be one of a folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise RecipeError(
+            f"the name {name!r} consists of letters, digits, '_', '-' and '.', and begins with "
+            "neither '-' nor '.'"
+        )
+    hashed = hashlib.sha256(data.encode()).hexdigest()
+    return CheckpointFile(Checkpoints(folder / name, hashed), identity)
 
 
 class CheckpointFile:

@@ -7,13 +7,15 @@ import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
-from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
+from finetext.core.errors import MissingExtraError, RecipeError, RunError, UnknownNameError
 from finetext.training.plan import Stage
 
 TRACKERS: Final = (
@@ -50,6 +52,20 @@ def check_installed(trackers: Iterable[str]) -> None:
             f"tracking with {name} needs its package, which is not installed; "
             f"run: pip install {name.replace('_', '-')}"
         )
+
+
+def tracked(context: FitContext, folder: Path, trackers: tuple[str, ...]) -> FitContext:
+    """Return a context whose trackers, if there are any, and log write in a folder.
+
+    Raises a RunError if the folder cannot be made.
+    """
+    if not trackers:
+        return context
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error}") from None
+    return replace(context, log=folder / "log.jsonl", trackers=trackers)
 
 
 class Record:
