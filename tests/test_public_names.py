@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
+import multiprocessing
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +135,45 @@ def test_import_brings_in_no_heavy_library() -> None:
     loaded = {line.partition(".")[0] for line in result.stdout.splitlines()}
     assert "finetext" in loaded
     assert not loaded & HEAVY
+
+
+IMPORTS = (
+    "import finetext",
+    "import finetext.models.folder, finetext",
+    "from finetext.models import folder; import finetext",
+    "import finetext.models as models, finetext; assert models is finetext.models",
+    "from finetext import models; import finetext; assert models is finetext.models",
+    "import finetext; finetext.load, finetext.fit, finetext.Trainer",
+    "from finetext import *; import finetext; assert models is finetext.models",
+    "import finetext, importlib; finetext.models(); importlib.reload(finetext.models)",
+    "import finetext, pickle as p; assert p.loads(p.dumps(finetext.models)) is finetext.models",
+)
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_models_is_a_function_after_any_import(statement: str) -> None:
+    code = (
+        f"{statement}; from finetext.models import folder; assert finetext.models.folder is folder"
+    )
+    code += "\nassert len(finetext.models(task='fill-mask')) > 1"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_models_is_sent_to_another_process() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(finetext.models, ("fill-mask",)) == finetext.models("fill-mask")
+    assert copy.deepcopy(finetext.models) is finetext.models
+
+
+def test_models_shows_what_the_function_does_and_what_the_package_has() -> None:
+    from finetext.encoders.model_table import models
+    from finetext.models import folder
+
+    assert inspect.getdoc(finetext.models) == inspect.getdoc(models)
+    assert inspect.signature(finetext.models) == inspect.signature(models)
+    assert "List the encoders that have a short name" in pydoc.render_doc(finetext.models)
+    assert finetext.models.folder is folder  # type: ignore[attr-defined]
+    shown = {name for name in dir(finetext.models) if not name.startswith("_")}
+    packages = {path.stem for path in Path(folder.__file__).parent.glob("[a-z]*.py")}
+    assert {"models", "folder"} <= shown <= packages | {"models"}

@@ -5,15 +5,24 @@ attribute of the one above it, so the package itself has to be what can be calle
 """
 
 import sys
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from finetext.encoders.model_table import models as models
 
 
 class _CallablePackage(ModuleType):
-    """A package that is called like a function."""
+    """A package that is called, copied and sent to other processes like a function."""
 
     __call__ = staticmethod(models)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)
+
+    def __dir__(self) -> list[str]:
+        hidden = {"ModuleType", "_CallablePackage", "Any", "import_module", "sys"}
+        return sorted(vars(self).keys() - hidden)
 
 
 sys.modules[__name__].__class__ = _CallablePackage
