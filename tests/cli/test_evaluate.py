@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import finetext
 from finetext.runs.accesses import accesses
 from finetext.runs.run import Run, stored_predictions
 
@@ -84,6 +86,47 @@ def test_other_rows_or_models_are_no_access(command: Command, films: Path) -> No
     (films / "tfidf" / "predictions.parquet").unlink()
     assert command("evaluate", films, test).status == 0
     assert accesses(films) == []
+
+
+@pytest.mark.parametrize("model", ["", "tfidf", "tfidf/model"])
+def test_texts_that_were_trained_on_are_counted(
+    command: Command, films: Path, reviews: Path, model: str
+) -> None:
+    splits = finetext.split(finetext.read(reviews))
+    seen = command("evaluate", films / model, reviews, status=0)
+    trained = len(splits.train)
+    assert f"warning: {reviews}: {trained} of 60 texts are training rows of " in seen.err
+    told = json.loads(command("evaluate", films / model, reviews, "--json").out)
+    assert told["training_rows"] == trained
+    # Other files are compared by their texts.
+    mixed = write([*splits.train.texts[:3], *splits.validation.texts])
+    seen = command("evaluate", films / model, mixed, status=0)
+    assert f"rows.csv: 3 of {len(splits.validation) + 3} texts are training rows" in seen.err
+    for split in ("test", "validation"):
+        rows = write_to(Run.open(films), split)
+        seen = command("evaluate", films / model, rows, status=0)
+        assert "training rows" not in seen.err
+        assert json.loads(command("evaluate", films, rows, "--json").out)["training_rows"] == 0
+
+
+def test_unknown_training_rows_are_not_counted(
+    command: Command, films: Path, reviews: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(films / "tfidf" / "model", "elsewhere")
+    told = json.loads(command("evaluate", "elsewhere", reviews, "--json").out)
+    assert told["training_rows"] is None
+    rows = shutil.copy(reviews, tmp_path / "rows.csv")
+    recipe = films / "recipe.toml"
+    for source, why in (("gone.csv", "gone.csv"), ("other.csv", "have changed since it started")):
+        Path("other.csv").write_text(f"text,label\n{TEXT},good\n{TEXT} again,bad\n")
+        text = re.sub(
+            "(?m)^source = .*", f'source = "{Path(source).absolute()}"', recipe.read_text()
+        )
+        recipe.write_text(text)
+        seen = command("evaluate", films, rows, status=0)
+        assert "was not compared with the training rows of films: " in seen.err
+        assert why in seen.err
+        assert json.loads(command("evaluate", films, rows, "--json").out)["training_rows"] is None
 
 
 def write_to(films: Run, split: Any) -> Path:

@@ -57,10 +57,11 @@ def evaluate(
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
+    trained = _count_training_rows(model, data, dataset.texts, screen)
     if output.as_json:
         found = scores_json(scores, classes) | decided_json(predictions)
         found |= {"positive": label, "curve": curve and curve.to_json()}
-        screen.json(found | {"openings": accesses})
+        screen.json(found | {"openings": accesses, "training_rows": trained})
         return
     show_scores(scores, classes, screen.out, label)
     if label is not None:
@@ -331,22 +332,57 @@ def _checked(part: str, out: Path | None) -> SplitName:
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:
     """Count an access if half of the texts are test rows of the model's run, or the reverse."""
     from finetext.cli import arguments
-    from finetext.models.hub import model_folder
     from finetext.runs.run import Run
 
-    model = model_folder(model)
-    place = model.resolve()
-    run = model if Run.is_at(place) else place.parent.parent
-    if not Run.is_at(run):
+    run, method = _run_and_method(model)
+    if run is None:
         return None
     try:
-        own = set(Run.open(run).texts(None if run is model else place.parent.name, "test"))
+        own = set(Run.open(run).texts(method, "test"))
     except FinetextError:
         return None
     measured = set(texts)
     if 2 * len(measured & own) < min(len(measured), len(own)) or not own:
         return None
     return arguments.count_access(run, "test", "finetext evaluate", screen)
+
+
+def _count_training_rows(
+    model: Path, data: str, texts: Sequence[str], screen: Screen
+) -> int | None:
+    """Warn of texts that the model's run trained on; return their number, None if unknown."""
+    from finetext.core.types import Finding
+    from finetext.runs.folder import training_rows
+
+    run, _ = _run_and_method(model)
+    if run is None:
+        return None
+    try:
+        trained = set(training_rows(run).texts)
+    except FinetextError as error:
+        screen.say(f"{data} was not compared with the training rows of {run}: {error}")
+        return None
+    count = sum(text in trained for text in texts)
+    if count:
+        message = (
+            f"{data}: {count:,} of {len(texts):,} texts are training rows of {run}, so the scores "
+            f"are better than on new texts. Leave them out; test scores: finetext show {run}"
+        )
+        screen.findings([Finding("warning", "trained-on", message)])
+    return count
+
+
+def _run_and_method(model: Path) -> tuple[Path | None, str | None]:
+    """Return the run that a model is of, and the method in it, None for its best."""
+    from finetext.models.hub import model_folder
+    from finetext.runs.run import Run
+
+    model = model_folder(model)
+    place = model.resolve()
+    if Run.is_at(place):
+        return model, None
+    run = place.parent.parent
+    return (run, place.parent.name) if Run.is_at(run) else (None, None)
 
 
 def _keep_for_report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from finetext.models.exporters import (
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
+from finetext.runs.folder import DataChangedError, training_rows
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
 from finetext.runs.run import Run, load, place_in_run
@@ -127,25 +127,17 @@ class Origin:
 
     def training_rows(self) -> Dataset:
         """Return the training rows of the run; raises a RunError if its data have changed."""
-        import pyarrow
-        import pyarrow.parquet
-
         assert self.run is not None
-        folder, scheme = self.run.folder, self.classifier.scheme
-        dataset = read_data(self.recipe.source, settings=self.recipe.read)
         try:
-            known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
-            table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
-            parts = dict(zip(table["id"], table["split"], strict=True))
-        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-            raise RunError(f"the run in {folder} is damaged: {error}") from None
-        if known != dataset.content_hash or dataset.scheme != scheme:
+            rows = training_rows(self.run.folder)
+        except DataChangedError as error:
+            raise RunError(f"{error}; give a labeled table with --data") from None
+        if rows.scheme != self.classifier.scheme:
             raise RunError(
-                f"the data of the run in {folder} have changed since it started, so its training "
-                "rows are unknown; give a labeled table with --data"
+                f"the labels of the data of {self.run.folder} are not those of the model; give a "
+                "labeled table with --data"
             )
-        chosen = [row for row, name in enumerate(dataset.ids) if parts.get(name) == "train"]
-        return dataset.select(chosen)
+        return rows
 
 
 def open_origin(
