@@ -158,8 +158,10 @@ def test_a_label_without_a_name() -> None:
         read(rows(1, 0), settings=ReadSettings(label_names="absent.txt"))
 
 
-def test_labels_are_not_altered() -> None:
-    assert read(rows("Spam", "spam ", "ham")).labels == ["Spam", "spam ", "ham"]
+def test_outer_spaces_of_labels_are_removed_and_their_case_is_kept() -> None:
+    data = read(rows("Spam", "spam ", "ham"))
+    assert data.labels == ["Spam", "spam", "ham"]
+    assert [finding.code for finding in data.findings] == ["labels-spelled"]
 
 
 def test_missing_labels_are_an_error_or_dropped() -> None:

@@ -7,12 +7,13 @@ import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from finetext.core import registry
+from finetext.core import label_names, registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError, nearest
@@ -85,7 +86,9 @@ class LabelScheme:
         Raises:
             DataError: it is none of the labels, or there are not two of them.
         """
-        return self if label is None else replace(self, positive=str(label))
+        if label is None:
+            return self
+        return replace(self, positive=label_names.find(str(label), self.names) or str(label))
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -105,19 +108,24 @@ class LabelScheme:
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
 
+        A name that is spelled otherwise (true for True, 1 for 1.0) counts as the one it means.
+
         Raises:
             DataError: a label is not in the scheme.
         """
-        try:
-            if not self.multilabel:
-                return np.array([self.index[str(name)] for name in labels], dtype=np.int64)
-            matrix = np.zeros((len(labels), len(self)), dtype=np.int64)
-            for row, several in enumerate(labels):
-                matrix[row, [self.index[name] for name in several]] = 1
-            return matrix
-        except KeyError as error:
-            known = ", ".join(self.names[:20])
-            raise DataError(f"the label {error.args[0]!r} is not one of: {known}") from None
+        names = chain.from_iterable(labels) if self.multilabel else labels
+        column = {str(name): self._column(str(name)) for name in dict.fromkeys(names)}
+        if not self.multilabel:
+            return np.array([column[str(name)] for name in labels], dtype=np.int64)
+        matrix = np.zeros((len(labels), len(self)), dtype=np.int64)
+        for row, several in enumerate(labels):
+            matrix[row, [column[str(name)] for name in several]] = 1
+        return matrix
+
+    def _column(self, name: str) -> int:
+        if (same := label_names.find(name, self.index)) is None:
+            raise DataError(label_names.unknown(name, self.names))
+        return self.index[same]
 
     def decode(self, targets: Integers) -> list[Any]:
         """Return n names, or n lists of names in a multi-label scheme, for encoded labels."""

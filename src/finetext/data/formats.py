@@ -64,7 +64,7 @@ def parse_text(
 ) -> Batch:
     """Read a text file into named columns."""
     if suffix == ".json":
-        return parse_json(text, name, reject)
+        return parse_json(text, name, reject, settings.columns)
     if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
         return parse_json_lines(text, name, reject=reject)
     if text.lstrip().startswith(_FASTTEXT):

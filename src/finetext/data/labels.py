@@ -7,23 +7,18 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core import label_names
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
-from finetext.data.label_cells import (
-    COLLECTIONS,
-    as_strings,
-    find_joiner,
-    list_in,
-    missing,
-    names_in,
-    split_cell,
-)
+from finetext.data.label_cells import as_strings, find_joiner, missing, names_in, split_cell
 from finetext.data.rows import File, Source
 from finetext.data.sources import decode, file_at
+from finetext.data.structured_cells import multi_hot, plain_values
 
 _NONE: Final = {"", "0", "false", "no", "none", "0.0"}
 _ONE: Final = {"1", "true", "yes", "1.0"}
@@ -34,15 +29,37 @@ Labels = list[list[str] | None]
 def name_labels(
     columns: Mapping[str, Sequence[Any]], source: Source, settings: ReadSettings
 ) -> tuple[Labels, LabelScheme, str, list[Finding]]:
-    """Return the labels of n rows by name, their scheme, how they were read, and findings."""
+    """Return the labels of n rows by name, their scheme, how they were read, and findings.
+
+    The rows are those of all batches of the source, one batch after another.
+
+    Raises:
+        DataError: a value is no label, or the settings contradict the values.
+    """
     column = next(iter(columns))
     findings: list[Finding] = []
     order: Sequence[str] | None = None
+    _refuse_contradiction(settings)
+    width = 0
     if len(columns) > 1:
         rows, form, multilabel = _indicators(columns), "columns of 0 and 1", True
         order = tuple(columns)
+        if settings.multilabel is False:
+            rows, multilabel = _one_each(rows, source), False
+        findings += _unused_delimiter(settings, "there are several label columns")
     else:
-        rows, form, multilabel = _split(columns[column], settings, findings)
+        values, form = plain_values(columns[column], partial(_place, source))
+        width = multi_hot(values)
+        if width:
+            rows = [v if v is None else [str(n) for n, on in enumerate(v) if on] for v in values]
+            form, multilabel = "lists of 0 and 1", settings.multilabel is not False
+            rows = rows if multilabel else _one_each(rows, source)
+        elif any(isinstance(value, list) for value in values):
+            rows, multilabel = _listed(values, form, source, settings, findings)
+        else:
+            rows, joined, multilabel = _split(values, settings, findings)
+            form = ", ".join(filter(None, (form, joined)))
+        rows = _spelled(rows, settings, findings)
     details = [form] if form else []
     classes = next((b.classes[column] for b in source.batches if column in b.classes), None)
     if settings.label_names is not None:
@@ -53,6 +70,13 @@ def name_labels(
     else:
         names, origin = _names_beside(_used(rows), source.beside)
         details += [f"names from {origin}"] if names else []
+    if width and len(names) != width:
+        known = f"{origin} has {len(names)}" if names else "no names are known"
+        raise DataError(
+            f"{_place(source, 0)}: the label column {column!r} holds lists of {width} values of 0 "
+            f"and 1, one for each label, and {known}; give the {width} names in their order with "
+            "--label-names FILE"
+        )
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
     used = _used(rows)
@@ -64,6 +88,93 @@ def name_labels(
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
     return rows, scheme, ", ".join(details), findings
+
+
+def _place(source: Source, row: int) -> str:
+    """The place of a row of a source in words: "x.csv, line 3"."""
+    for batch in source.batches:
+        if row < len(batch):
+            return f"{batch.name}, {batch.where([row])}"
+        row -= len(batch)
+    return source.title
+
+
+def _refuse_contradiction(settings: ReadSettings) -> None:
+    if settings.multilabel is False and settings.label_delimiter:
+        raise DataError(
+            f"data.multilabel = false and data.label_delimiter = {settings.label_delimiter!r} "
+            "contradict each other: one label a row needs no delimiter; leave one of them out"
+        )
+
+
+def _unused_delimiter(settings: ReadSettings, reason: str) -> list[Finding]:
+    """A warning that the delimiter of labels has no effect, if one is set."""
+    message = f"data.label_delimiter = {settings.label_delimiter!r} has no effect: {reason}"
+    found = [Finding("warning", "unused-label-delimiter", message)]
+    return found if settings.label_delimiter else []
+
+
+def _one_each(rows: Labels, source: Source) -> Labels:
+    """The rows, whose lists must hold one label each; an empty list is a missing label."""
+    for row, own in enumerate(rows):
+        if own is not None and len(own) > 1:
+            raise DataError(
+                f"{_place(source, row)}: the row has {len(own)} labels "
+                f"({', '.join(map(repr, own[:5]))}), but data.multilabel = false says that each "
+                "has one; leave that setting out, or correct the row"
+            )
+    return [own or None for own in rows]
+
+
+def _listed(
+    values: Sequence[Any],
+    form: str,
+    source: Source,
+    settings: ReadSettings,
+    findings: list[Finding],
+) -> tuple[Labels, bool]:
+    """Labels in lists or objects, and whether a row can have several.
+
+    Lists can hold several even if each holds one, as a note says. Objects, such as {"good": 1,
+    "bad": 0}, hold one label a row unless one holds several.
+    """
+    empty: list[str] | None = [] if settings.multilabel else None
+    rows = [empty if missing(value) else names_in(value) for value in values]
+    findings += _unused_delimiter(settings, f"the labels are {form}")
+    if settings.multilabel is False:
+        return _one_each(rows, source), False
+    most = max((len(own) for own in rows if own is not None), default=0)
+    if "lists" not in form and most < 2 and not settings.multilabel:
+        return [own or None for own in rows], False
+    if settings.multilabel is None and all(own is None or len(own) == 1 for own in rows):
+        message = (
+            "every row has a list of exactly one label, read as several labels a row; if a text "
+            "has one label only, use --set data.multilabel=false"
+        )
+        findings.append(Finding("note", "lists-of-one", message))
+    return rows, True
+
+
+def _spelled(rows: Labels, settings: ReadSettings, findings: list[Finding]) -> Labels:
+    """The rows with one spelling of each label, that of the known classes if there are any."""
+    used = _used(rows)
+    spelling = label_names.same_spellings(sorted(used))
+    for name in used if settings.classes else ():
+        spelling[name] = label_names.find(name, settings.classes or ()) or spelling[name]
+    changed = {name: own for name, own in spelling.items() if own != name}
+    if not changed:
+        return rows
+    shown = ", ".join(f"{_seen(name)} as {own!r}" for name, own in [*changed.items()][:5])
+    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+    message = f"spellings of labels that mean the same are read as one: {shown}{more}"
+    findings.append(Finding("note", "labels-spelled", message))
+    spelled = [own and list(dict.fromkeys(spelling[n] for n in own if spelling[n])) for own in rows]
+    return [None if own and not new else new for own, new in zip(rows, spelled, strict=True)]
+
+
+def _seen(name: str) -> str:
+    """A name in quotes, escaped if it has characters that are not seen."""
+    return repr(name) if name.isascii() or label_names.clean(name) == name else ascii(name)
 
 
 def refuse_odd_labels(
@@ -91,16 +202,12 @@ def _split(
 ) -> tuple[Labels, str, bool]:
     """Labels of one column, how several were joined in words, and whether it is multi-label."""
     empty: list[str] | None = [] if settings.multilabel else None
-    if any(isinstance(value, COLLECTIONS) for value in values):
-        return [empty if missing(value) else names_in(value) for value in values], "lists", True
     names = as_strings(values)
     there = [name for name in names if name is not None]
     joiner = settings.label_delimiter
+    if joiner and not any(joiner in name for name in there):
+        findings += _unused_delimiter(settings, "no value has it")
     if settings.multilabel is not False:
-        lists = {name: list_in(name) for name in dict.fromkeys(there)}
-        if lists and None not in lists.values():
-            rows = [empty if name is None else names_in(lists[name]) for name in names]
-            return rows, "lists", True
         joiner = joiner or find_joiner(there, sure=bool(settings.multilabel))
     if joiner is None and not settings.multilabel:
         return [None if name is None else [name] for name in names], "", False

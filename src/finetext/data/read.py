@@ -189,9 +189,10 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         columns["split"] = [SPLIT_WORDS[str(v).strip().lower()] for v in column(chosen.split)]
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
+    shown = replace(source, batches=tuple(batches))
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         given = {name: column(name) for name in chosen.labels}
-        labels, scheme, details, noticed = name_labels(given, source, settings)
+        labels, scheme, details, noticed = name_labels(given, shown, settings)
         findings += noticed
         keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))

@@ -6,7 +6,7 @@ import datetime
 import io
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
 from finetext.data.columns import headed_names
+from finetext.data.json_shapes import shape_of
 from finetext.data.rows import SPLIT_WORDS, BadRow, Batch, Reject, Source, column_names
 
 if TYPE_CHECKING:
@@ -49,25 +50,20 @@ def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None
     )
 
 
-def parse_json(text: str, name: str, reject: Reject | None = None) -> Batch:
-    """Read a JSON list of objects, an object of lists, or JSON lines in a .json file."""
+def parse_json(
+    text: str, name: str, reject: Reject | None = None, asked: Collection[str] = ()
+) -> Batch:
+    """Read a JSON document, or JSON lines in a .json file; see `json_shapes.shape_of`."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
             return parse_json_lines(text, name, reject=reject)
         raise DataError(f"{name}: not valid JSON: {error}") from None
-    if isinstance(content, dict) and content:
-        lists = {key: value for key, value in content.items() if isinstance(value, list)}
-        if len(lists) == len(content):
-            return _from_columns(lists, name, "JSON object of lists")
-        if len(lists) == 1:
-            content = next(iter(lists.values()))
-        elif not lists:
-            content = [content]
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
-    return _from_rows(content, name, "JSON")
+    shape = shape_of(content, name, asked)
+    if shape.columns is not None:
+        return _from_columns(shape.columns, name, shape.form)
+    return _from_rows(shape.rows, name, shape.form)
 
 
 def _from_rows(

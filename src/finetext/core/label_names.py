@@ -1,0 +1,94 @@
+"""Names of labels: spellings that are the same, and what to say of a name that is not known."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from finetext.core.errors import nearest
+
+_INVISIBLE: Final = dict.fromkeys(
+    [0xAD, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+)
+_JOINERS: Final = re.compile("[\u200c\u200d]")
+"""Invisible too, but letters of Persian or Hindi and emoji change with them."""
+_SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_WHOLE: Final = re.compile(r"([-+]?\d+)\.0+")
+_INTEGER: Final = re.compile(r"[-+]?\d+")
+_TRUTHS: Final = {"true", "false"}
+_LOOK: Final = str.maketrans(
+    "асеорхуіјѕАВЕКМНОРСТХУІЈѕοανρΑΒΕΖΗΙΚΜΝΟΡΤΥΧ‐‑‒–—−’‘`´“”",
+    "aceopxyijsABEKMHOPCTXYIJsoavpABEZHIKMNOPTYX------''''\"\"",
+)
+"""Cyrillic and Greek letters, dashes and quotes that look like those of ASCII."""
+
+
+def clean(name: str) -> str:
+    """Return a name in NFC, without characters that have no width and without outer spaces.
+
+    Spaces that do not break (U+00A0) and of special widths become plain ones. The joiners U+200C
+    and U+200D stay where they are between characters that are not ASCII.
+    """
+    if name.isascii():
+        return name.strip()
+    name = _SPACES.sub(" ", name.translate(_INVISIBLE))
+    bare = _JOINERS.sub("", name)
+    name = bare if bare.isascii() else name.strip("\u200c\u200d \t\r\n")
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def key(name: str) -> str:
+    """Return what all spellings of a label share: `true` of True, `1` of 1.0, else it clean."""
+    name = clean(name)
+    if (lower := name.lower()) in _TRUTHS:
+        return lower
+    return whole[1] if (whole := _WHOLE.fullmatch(name)) else name
+
+
+def find(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that is the same, or the only one that is spelled otherwise."""
+    if name in known:
+        return name
+    same = [other for other in known if key(other) == key(name)]
+    return same[0] if len(same) == 1 else None
+
+
+def same_spellings(names: Iterable[str]) -> dict[str, str]:
+    """Return each of some names with the one spelling to use for it.
+
+    Names become clean. True, TRUE and true become `true` if more than one of them occurs, and 1.0
+    becomes 1 if all names are whole numbers.
+    """
+    cleaned = {name: clean(name) for name in names}
+    wholes = {name: whole[1] for name in cleaned.values() if (whole := _WHOLE.fullmatch(name))}
+    if wholes and all(name in wholes or _INTEGER.fullmatch(name) for name in cleaned.values()):
+        return {name: wholes.get(own, own) for name, own in cleaned.items()}
+    truths = {name for name in cleaned.values() if name.lower() in _TRUTHS}
+    if len({(name.islower(), name.isupper()) for name in truths}) > 1:
+        return {name: own.lower() if own in truths else own for name, own in cleaned.items()}
+    return cleaned
+
+
+def look(name: str) -> str:
+    """Return what names that look alike share: no case, no spaces, letters of one alphabet."""
+    plain = _JOINERS.sub("", unicodedata.normalize("NFKC", clean(name).translate(_LOOK)))
+    return "".join(plain.split()).casefold()
+
+
+def unknown(name: str, known: Collection[str], limit: int = 20) -> str:
+    """Return the message on a label that is none of the known ones, with the nearest of them."""
+    shown = f"the label {name!r} is not one of: {', '.join(list(known)[:limit])}"
+    shown += " and more" if len(known) > limit else ""
+    if alike := [other for other in known if look(other) == look(name)]:
+        other = alike[0]
+        only_case = clean(other).casefold() == clean(name).casefold() != clean(name)
+        if only_case:
+            return f"{shown}; it differs from {other!r} in case only: write it the same"
+        return (
+            f"{shown}; it looks like {other!r}, but has other characters: {ascii(name)} is not "
+            f"{ascii(other)}: write it the same"
+        )
+    offer = nearest(name, list(known))
+    return shown + (offer if offer.startswith("; did you mean") else "")
