@@ -18,11 +18,40 @@ _SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _WHOLE: Final = re.compile(r"([-+]?\d+)\.0+")
 _INTEGER: Final = re.compile(r"[-+]?\d+")
 _TRUTHS: Final = {"true", "false"}
-_LOOK: Final = str.maketrans(
-    "асеорхуіјѕАВЕКМНОРСТХУІЈѕοανρΑΒΕΖΗΙΚΜΝΟΡΤΥΧ‐‑‒–—−’‘`´“”",
-    "aceopxyijsABEKMHOPCTXYIJsoavpABEZHIKMNOPTYX------''''\"\"",
-)
-"""Cyrillic and Greek letters, dashes and quotes that look like those of ASCII."""
+_ALIKE: Final = {
+    "a": "\u0430\u03b1",
+    "c": "\u0441",
+    "e": "\u0435",
+    "o": "\u043e\u03bf",
+    "p": "\u0440\u03c1",
+    "x": "\u0445",
+    "y": "\u0443",
+    "i": "\u0456",
+    "j": "\u0458",
+    "s": "\u0455\u0455",
+    "A": "\u0410\u0391",
+    "B": "\u0412\u0392",
+    "E": "\u0415\u0395",
+    "K": "\u041a\u039a",
+    "M": "\u041c\u039c",
+    "H": "\u041d\u0397",
+    "O": "\u041e\u039f",
+    "P": "\u0420\u03a1",
+    "C": "\u0421",
+    "T": "\u0422\u03a4",
+    "X": "\u0425\u03a7",
+    "Y": "\u0423\u03a5",
+    "I": "\u0406\u0399",
+    "J": "\u0408",
+    "v": "\u03bd",
+    "Z": "\u0396",
+    "N": "\u039d",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2212",
+    "'": "\u2018\u2019\u00b4`",
+    '"': "\u201c\u201d",
+}
+"""Cyrillic and Greek letters, dashes and quotes that look like a character of ASCII."""
+_LOOK: Final = str.maketrans({other: one for one, of in _ALIKE.items() for other in of})
 
 
 def clean(name: str) -> str:
@@ -87,8 +116,8 @@ def unknown(name: str, known: Collection[str], limit: int = 20) -> str:
         if only_case:
             return f"{shown}; it differs from {other!r} in case only: write it the same"
         return (
-            f"{shown}; it looks like {other!r}, but has other characters: {ascii(name)} is not "
-            f"{ascii(other)}: write it the same"
+            f"{shown}; it looks like {other!r}, but has other characters: {name!a} is not "
+            f"{other!a}: write it the same"
         )
     offer = nearest(name, list(known))
     return shown + (offer if offer.startswith("; did you mean") else "")

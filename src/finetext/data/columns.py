@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from finetext.core.errors import DataError, UnlabeledError, nearest
@@ -58,7 +58,9 @@ def plain_name(name: str) -> str:
 
 
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
-    """Choose columns as given and find the others."""
+    """Choose columns as given, else those of an annotation tool, and find the others."""
+    text, label = settings.text or batch.text, settings.label or batch.label
+    settings = replace(settings, text=text, label=label)
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
     labels = tuple(named(batch, name) for name in asked)
     group = named(batch, settings.group) if settings.group else None
@@ -68,7 +70,7 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
         return [name for name in batch.columns if name not in taken]
 
     first = free(*labels, group, id_column)
-    text = named(batch, settings.text) if settings.text else _find_text(batch, first)
+    text = named(batch, text) if text else _find_text(batch, first)
     if id_column is None and (found := by_name(_ID_NAMES, free(*labels, group, text))):
         # A column called id is taken, one with a similar name if its values are complete and differ
         values = batch.columns[found] if plain_name(found) != "id" else []

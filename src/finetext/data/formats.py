@@ -20,6 +20,7 @@ from finetext.data.delimited import blank_lines, parse_delimited, sniff, spoken
 from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
 from finetext.data.rows import BadRow, Batch, File, Reject
 from finetext.data.sources import decode
+from finetext.data.webanno import is_webanno, parse_webanno
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 EXCEL: Final = {".xlsx", ".xlsm"}
@@ -67,6 +68,8 @@ def parse_text(
         return parse_json(text, name, reject, settings.columns)
     if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
         return parse_json_lines(text, name, reject=reject)
+    if is_webanno(text):
+        return parse_webanno(text, name, settings)
     if text.lstrip().startswith(_FASTTEXT):
         batch = _parse_fasttext(text, name, reject=reject)
         return _without_labels(batch) if settings.whole_lines else batch

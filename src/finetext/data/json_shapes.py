@@ -28,6 +28,8 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
     """Return the rows or columns in a JSON document.
 
     Args:
+        content: the document as Python objects.
+        name: the source, for messages.
         asked: names of columns that were asked for.
 
     Raises:
@@ -62,8 +64,10 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
     objects = {str(key): value for key, value in content.items() if isinstance(value, dict)}
     if len(objects) == len(content) > 1 or (len(objects) == len(content) == 1 and _inner(objects)):
         return _of_objects(objects, name, asked)
-    if len(content) == 1 and objects:
-        return shape_of(next(iter(content.values())), name, asked)
+    if len(objects) == 1 and not lists:
+        inner = next(iter(objects.values()))
+        if len(content) == 1 or any(map(_are_objects, inner.values())):
+            return shape_of(inner, name, asked)
     if len(lists) == 1:
         return _of_list(next(iter(lists.values())), name, "JSON")
     if not lists:
@@ -71,8 +75,8 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
     raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
 
 
-def _are_objects(values: Sequence[Any]) -> bool:
-    return bool(values) and all(isinstance(row, dict) for row in values)
+def _are_objects(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(v, dict) for v in values)
 
 
 def _is_table(names: Any, rows: Any) -> bool:
@@ -96,12 +100,12 @@ def _of_list(content: list[Any], name: str, form: str) -> Shape:
             f"{name}: neither a JSON list of objects nor an object of lists: a list that holds "
             f"{repr(odd)[:40]}{texts}"
         )
-    for key in _WRAPPED:
-        if content and all(isinstance(row.get(key), dict) for row in content):
-            if key != "fields" or set(content[0]) <= {"id", "createdTime", "fields"}:
-                ids = [{"id": row["id"]} if "id" in row else {} for row in content]
-                rows = [{**one, **row[key]} for one, row in zip(ids, content, strict=True)]
-                return Shape(f"{form}, objects in {key!r}", rows)
+    for key in _WRAPPED if content else ():
+        is_row = key != "fields" or set(content[0]) <= {"id", "createdTime", "fields"}
+        if is_row and all(isinstance(row.get(key), dict) for row in content):
+            ids = [{"id": row["id"]} if "id" in row else {} for row in content]
+            rows = [{**one, **row[key]} for one, row in zip(ids, content, strict=True)]
+            return Shape(f"{form}, objects in {key!r}", rows)
     return Shape(form, content)
 
 
@@ -119,8 +123,10 @@ def _of_objects(objects: Mapping[str, dict[str, Any]], name: str, asked: Collect
     inner = dict.fromkeys(str(key) for one in objects.values() for key in one)
     known = {"rows": _known(inner, asked), "columns": _known(objects, asked)}
     numbers = {"rows": _numbered(objects), "columns": _numbered(inner)}
-    way = next((w for w, o in (("rows", "columns"), ("columns", "rows"))
-                if (numbers[w] and not numbers[o]) or (known[w] and not known[o])), None)  # fmt: skip
+    both = (("rows", "columns"), ("columns", "rows"))
+    ways = [way for way, other in both if numbers[way] and not numbers[other]]
+    ways += [way for way, other in both if known[way] and not known[other]]
+    way = ways[0] if ways else None
     if way is None:
         raise DataError(
             f"{name}: an object of objects, either rows by id ({_few(objects)}) or columns by name "

@@ -94,7 +94,7 @@ def _place(source: Source, row: int) -> str:
     """The place of a row of a source in words: "x.csv, line 3"."""
     for batch in source.batches:
         if row < len(batch):
-            return f"{batch.name}, {batch.where([row])}"
+            return batch.place(row)
         row -= len(batch)
     return source.title
 

@@ -15,12 +15,21 @@ from finetext.core.errors import DataError, UnlabeledError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
+from finetext.data.annotations import plain
 from finetext.data.columns import Chosen, choose_columns, has_column, named, refuse_odd_text
 from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
 from finetext.data.records import batch_from, read_hub, source_from_splits
-from finetext.data.rows import SPLIT_WORDS, Batch, Source, TextWatch, as_texts, broken_characters
+from finetext.data.rows import (
+    SPLIT_WORDS,
+    Batch,
+    Source,
+    TextWatch,
+    as_texts,
+    broken_characters,
+    unused_settings,
+)
 from finetext.data.sources import download, file_at, files_below
 
 if TYPE_CHECKING:
@@ -103,7 +112,13 @@ def source_columns(
 
 
 def open_source(source: Any, settings: ReadSettings) -> Source:
-    """Return the batches of a source; see `read`."""
+    """Return the batches of a source, exports of annotation tools as plain columns; see `read`."""
+    opened = _open(source, settings)
+    batches = tuple(plain(batch, settings) for batch in opened.batches)
+    return replace(opened, batches=batches)
+
+
+def _open(source: Any, settings: ReadSettings) -> Source:
     if isinstance(source, str | Path):
         return _open_named(str(source), settings)
     if isinstance(source, Mapping) and source:
@@ -119,7 +134,7 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
     of_split = {SPLIT_WORDS[str(name).lower()]: part for name, part in source.items()}
     if len(of_split) < len(source):
         raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
-    opened = {n: open_source(of_split[n], settings) for n in SPLIT_NAMES if n in of_split}
+    opened = {n: _open(of_split[n], settings) for n in SPLIT_NAMES if n in of_split}
     first = next(iter(opened.values()))
     return replace(
         first,
@@ -164,7 +179,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
 
     columns: dict[str, list[Any]] = {"text": column(chosen.text)}
-    findings = [*source.findings, *findings]
+    findings = [*source.findings, *findings, *unused_settings(batches, settings)]
     try:
         columns["id"] = _row_ids(batches, chosen.id)
     except DataError as error:
@@ -189,11 +204,23 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         columns["split"] = [SPLIT_WORDS[str(v).strip().lower()] for v in column(chosen.split)]
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
-    shown = replace(source, batches=tuple(batches))
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
-        given = {name: column(name) for name in chosen.labels}
-        labels, scheme, details, noticed = name_labels(given, shown, settings)
+        out = {(at, row) for at in used for row in source.batches[at].left_out}
+        counts = [place not in out for place in columns["place"]]
+        given = {name: [value if counts[row] else None for row, value in enumerate(column(name))]
+                 for name in chosen.labels}  # fmt: skip
+        shown = replace(source, batches=tuple(batches))
+        try:
+            labels, scheme, details, noticed = name_labels(given, shown, settings)
+        except DataError as error:
+            if settings.labelled or settings.label or settings.label_names is not None:
+                raise
+            noticed = [Finding("note", "labels-unread", f"labels are not read, since {error}")]
         findings += noticed
+    if labels is not None and scheme is not None:
+        if settings.labelled and out:
+            labels = list(compress(labels, counts))
+            columns = {name: list(compress(values, counts)) for name, values in columns.items()}
         keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))
         columns = {name: list(compress(values, keep)) for name, values in columns.items()}

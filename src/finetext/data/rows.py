@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
 
 from finetext.core.errors import DataError
+from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import counted
 from finetext.data.label_cells import missing
@@ -48,6 +49,8 @@ class Batch:
 
     Attributes:
         lines: (n,) line on which each row begins; None where rows are counted from 1.
+        text, label: the columns that hold these in the export of an annotation tool.
+        left_out: rows without a label that counts, such as rejected ones.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Batch:
     rest: str = ""
     proceed: Callable[[str, int, bool], Batch] | None = field(default=None, repr=False)
     split: SplitName | None = None
+    text: str | None = None
+    label: str | None = None
+    left_out: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), [])) if self.lines is None else len(self.lines)
@@ -73,6 +79,10 @@ class Batch:
         more = f" and {len(rows) - 10:,} more" if len(rows) > 10 else ""
         return f"{'line' if self.lines else 'row'}{'s' * (len(rows) > 1)} {places}{more}"
 
+    def place(self, row: int) -> str:
+        """The source and the place of a row in words: "x.csv, line 3"."""
+        return f"{self.name}, {self.where([row])}"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -83,6 +93,33 @@ class Source:
     beside: tuple[File, ...] = ()
     findings: tuple[Finding, ...] = ()
     folder: Path | None = None
+
+
+_NOT_TEXT: Final = (
+    *("Parquet", "Excel", "datasets", "pandas", "polars", "columns", "mappings", "pairs"),
+    *("texts", "texts and labels"),
+)
+"""How the forms begin whose bytes are not decoded as text."""
+
+
+def unused_settings(batches: Sequence[Batch], settings: ReadSettings) -> list[Finding]:
+    """Return a warning for each given setting of text tables that a source has no use for."""
+    applies = {
+        "delimiter": lambda form: "separated" in form,
+        "header": lambda form: "header" in form,
+        "encoding": lambda form: not form.startswith(_NOT_TEXT),
+    }
+    found = []
+    for name, fits in applies.items():
+        value = getattr(settings, name)
+        if value is None or any(fits(batch.form) for batch in batches):
+            continue
+        message = (
+            f"{batches[0].name}: data.{name} = {value!r} has no effect, since it is read as "
+            f"{batches[0].form}; leave it out"
+        )
+        found.append(Finding("warning", "unused-setting", message))
+    return found
 
 
 def column_names(header: Iterable[object]) -> list[str]:

@@ -25,6 +25,7 @@ from finetext.core.arrays import Integers
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
+from finetext.data.annotations import is_export
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.formats import EXCEL, parse_text
 from finetext.data.label_cells import as_strings
@@ -44,6 +45,7 @@ from finetext.data.rows import (
     kinds_of,
     missing_text,
     nested,
+    unused_settings,
 )
 from finetext.data.sources import Decoder
 
@@ -63,11 +65,11 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
     """Open the rows of a source, whatever `read` takes."""
     batches = _batches_of(Path(source), settings, wanted)
     first = next(batches(()), (None, 0.0))[0] if batches else None
-    if not batches or not first:
+    if not batches or not first or is_export(first):
         return _open_whole(source, settings, wanted)
     chosen = choose_columns(first, settings)
     refuse_odd_text(first, chosen.text, first.columns[chosen.text])
-    findings: list[Finding] = []
+    findings = unused_settings([first], settings)
     if chosen.id is not None:
         if float in set(map(type, first.columns[chosen.id])):
             return _open_whole(source, settings, wanted)

@@ -29,7 +29,7 @@ _SPAN_KEYS: Final = frozenset(
 )
 _UNSPLIT: Final = re.compile(r"""^\[\s*(['"]).*\1\s*\]$""", re.DOTALL)
 _NO_COMMA: Final = re.compile(r"""['"]\s+['"]""")
-_CALL: Final = re.compile(r"(array|Series|Index|tensor|OrderedDict|dict_\w+|\{)\(?.*[\])}]", re.S)
+_CALL: Final = re.compile(r"(array|Series|Index|tensor|OrderedDict|dict_\w+)\(.*\)", re.S)
 
 
 class _Unclear(Exception):
@@ -126,7 +126,10 @@ def _printed(cell: str) -> bool:
         return True  # numpy: ['a' 'b']
     if bare[:1] in "[{":
         return bare[:2] in ("{'", '{"') and bare[-1:] == "}" and parsed_cell(bare) is None
-    return re.fullmatch(r"(array|Series|Index|tensor|OrderedDict|dict_\w+)\(.*\)", bare, re.S) is not None
+    return (
+        re.fullmatch(r"(array|Series|Index|tensor|OrderedDict|dict_\w+)\(.*\)", bare, re.S)
+        is not None
+    )
 
 
 def _plain(value: Any, forms: dict[str, None]) -> Any:
@@ -170,7 +173,9 @@ def _of_list(value: Iterable[Any], forms: dict[str, None]) -> list[Any]:
         return _as_list(_of_object(dict(several), forms))  # an Arrow map
     if any(isinstance(one, COLLECTIONS) for one in several):
         numbers = all(isinstance(n, int) for one in several for n in list(one)[:2])
-        raise _Unclear("a list of spans, as for sequence labeling" if numbers else "a list of lists")
+        raise _Unclear(
+            "a list of spans, as for sequence labeling" if numbers else "a list of lists"
+        )
     if any(isinstance(one, float) and one not in (0, 1) and not one.is_integer()
            for one in several if one is not None):  # fmt: skip
         raise _Unclear(f"a list of probabilities or scores ({str(several)[:60]})")
@@ -215,7 +220,7 @@ def _of_object(value: Mapping[Any, Any], forms: dict[str, None]) -> Any:
         raise _Unclear("a path in a taxonomy")
     if not names or (len(names) > 1 and not _agree([own[key] for key in names])):
         raise _Unclear(f"an object with the keys {shown}")
-    forms[f"objects with {names[0]!r}"] = None
+    forms["choices" if names[0] == "choices" else f"objects with {names[0]!r}"] = None
     return _plain(own[names[0]], {})
 
 
