@@ -81,7 +81,7 @@ def argilla_record(text: str, label: str) -> dict[str, Any]:
     return {"text": text, "inputs": {"text": text}, "prediction": [{"label": "bad", "score": 0.9}],
             "prediction_agent": "m", "annotation": label, "annotation_agent": "ann",
             "multi_label": False, "explanation": None, "id": text[-9:] + text[4:8],
-            "metadata": {}, "status": "Validated", "event_timestamp": 1.0, "metrics": {}}  # fmt: skip
+            "metadata": {}, "status": "Validated", "event_timestamp": 1.0}  # fmt: skip
 
 
 def nested_argilla(text: str, label: str, number: int) -> dict[str, Any]:

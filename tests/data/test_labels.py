@@ -191,3 +191,102 @@ def test_rows_are_numbered_if_the_id_column_found_is_none(first: str | None, sai
     assert [(one.severity, one.code) for one in data.findings] == [("warning", "odd-ids")]
     assert said in data.findings[0].message
     assert "id 'id'" not in data.description
+
+
+SPELLED = [
+    (["good ", " bad"], ["good", "bad"]),
+    (["good\u200b", "bad"], ["good", "bad"]),
+    (["very\u00a0good", "very good", "bad"], ["very good", "very good", "bad"]),
+    (["cafe\u0301", "caf\u00e9", "bad"], ["caf\u00e9", "caf\u00e9", "bad"]),
+    (["1.0", "2.0"], ["1", "2"]),
+    (["True", "true", "FALSE"], ["true", "true", "false"]),
+    ([True, "true", False], ["true", "true", "false"]),
+]
+
+
+@pytest.mark.parametrize(("labels", "read_as"), SPELLED)
+def test_spellings_that_mean_the_same_are_one_label(labels: list[Any], read_as: list[str]) -> None:
+    data = read(rows(*labels * 3))
+    assert data.labels == read_as * 3
+    assert [finding.code for finding in data.findings] == ["labels-spelled"]
+    several = read(rows(*[[label] for label in labels * 3]))
+    assert several.labels == [[label] for label in read_as * 3]
+
+
+def test_the_note_on_spellings_shows_what_cannot_be_seen() -> None:
+    (note,) = read(rows("good\u200b", "good", "bad")).findings
+    assert r"'good\u200b' as 'good'" in note.message
+
+
+def test_labels_that_differ_in_case_stay_apart() -> None:
+    assert read(rows("Good", "good", "bad")).labels == ["Good", "good", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("known", "labels"),
+    [
+        (("False", "True"), ["true", "false"]),
+        (("false", "true"), [True, False]),
+        (("1.0", "2.0"), ["1", "2"]),
+        (("1", "2"), ["1.0", "2.0"]),
+        (("good ", "bad"), ["good", "bad"]),
+        (("good ", "bad"), ["good ", "bad"]),
+        (("caf\u00e9", "bad"), ["cafe\u0301", "bad"]),
+    ],
+)
+def test_labels_are_spelled_as_the_model_knows_them(
+    known: tuple[str, ...], labels: list[Any]
+) -> None:
+    data = read(rows(*labels), settings=ReadSettings(classes=known))
+    assert set(data.labels) == set(known)
+
+
+def test_lists_of_one_label_obey_multilabel() -> None:
+    table = rows(["a"], ["b"], ["a"])
+    assert read(table, settings=ReadSettings(multilabel=False)).labels == ["a", "b", "a"]
+    data = read(table)
+    assert data.labels == [["a"], ["b"], ["a"]]
+    assert [finding.code for finding in data.findings] == ["lists-of-one"]
+    assert not read(table, settings=ReadSettings(multilabel=True)).findings
+    text = rows("['a']", "['b']", "['a']")
+    assert read(text, settings=ReadSettings(multilabel=False)).labels == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("labels", [(["a"], ["a", "b"]), ("['a']", "['a', 'b']")])
+def test_lists_of_several_labels_contradict_multilabel_false(labels: Any) -> None:
+    with pytest.raises(DataError, match=r"row 2: the row has 2 labels \('a', 'b'\)"):
+        read(rows(*labels), settings=ReadSettings(multilabel=False))
+
+
+def test_indicator_columns_obey_multilabel_false() -> None:
+    one = ReadSettings(label=("toxic", "insult"), multilabel=False)
+    with pytest.raises(DataError, match=r"row 2: the row has 2 labels"):
+        read(TOXIC, settings=one)
+    table = {"text": ["a b", "c d", "e f"], "toxic": [1, 0, 1], "insult": [0, 1, 0]}
+    assert read(table, settings=one).labels == ["toxic", "insult", "toxic"]
+
+
+def test_single_labels_obey_multilabel_true() -> None:
+    data = read(rows("a", "b", "a"), settings=ReadSettings(multilabel=True))
+    assert data.labels == [["a"], ["b"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [rows("a", "b", "a"), rows(["a"], ["b"], ["a", "b"]), rows({"a": 1}, {"b": 1}, {"a": 1})],
+)
+def test_a_delimiter_of_labels_that_is_not_used_is_named(table: Any) -> None:
+    data = read(table, settings=ReadSettings(label_delimiter=";"))
+    assert "unused-label-delimiter" in [finding.code for finding in data.findings]
+    assert "';' has no effect" in data.findings[0].message
+
+
+def test_settings_of_labels_that_contradict_each_other() -> None:
+    with pytest.raises(DataError, match="contradict each other"):
+        read(rows("a;b", "b"), settings=ReadSettings(label_delimiter=";", multilabel=False))
+
+
+def test_names_of_other_ids_are_an_error_even_without_labels_required() -> None:
+    names = ReadSettings(label_names=("x", "y"))
+    with pytest.raises(DataError, match="the label '7' has no name in the given names"):
+        read(rows("7", "8", "7"), settings=names)

@@ -276,3 +276,42 @@ def test_absent_columns_and_rows_are_reported(reviews: Path) -> None:
         source_columns(reviews, ["year"], ["1"])
     with pytest.raises(DataError, match=r"has no row 'x', nor 1 more, of 3 rows: .* --id"):
         source_columns(reviews, ["movie"], ["x", "1", "y"])
+
+
+SETTINGS = {"delimiter": ";", "header": True, "encoding": "latin-1"}
+TABLE = {"text": [f"text number {n}" for n in range(8)], "label": ["a", "b"] * 4}
+
+
+def forms(folder: Path) -> dict[str, tuple[Any, set[str]]]:
+    """Sources of each kind, and the settings that they have no use for."""
+    import pandas as pd
+
+    frame = pd.DataFrame(TABLE)
+    frame.to_parquet(folder / "x.parquet")
+    frame.to_excel(folder / "x.xlsx", index=False)
+    frame.to_json(folder / "x.json", orient="records")
+    frame.to_json(folder / "x.jsonl", orient="records", lines=True)
+    frame.to_csv(folder / "x.csv", index=False, sep=";")
+    lines = "".join(f"__label__{b} {a}\n" for a, b in zip(*TABLE.values(), strict=True))
+    (folder / "x.txt").write_text(lines)
+    every, table = set(SETTINGS), {"delimiter", "header"}
+    return {
+        "parquet": (folder / "x.parquet", every),
+        "excel": (folder / "x.xlsx", {"delimiter", "encoding"}),
+        "json": (folder / "x.json", table), "lines": (folder / "x.jsonl", table),
+        "fasttext": (folder / "x.txt", table), "csv": (folder / "x.csv", set()),
+        "frame": (frame, every), "mapping": (TABLE, every),
+        "pair": (tuple(TABLE.values()), every),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["parquet", "excel", "json", "lines", "fasttext", "csv", "frame", "mapping", "pair"],
+)
+def test_settings_without_a_use_are_named(tmp_path: Path, kind: str) -> None:
+    source, unused = forms(tmp_path)[kind]
+    data = read(source, settings=ReadSettings(**SETTINGS))  # type: ignore[arg-type]
+    found = [finding.message for finding in data.findings if finding.code == "unused-setting"]
+    assert {name for name in SETTINGS for message in found if f"data.{name} =" in message} == unused
+    assert len(data) == 8

@@ -92,8 +92,8 @@ def agreed(
     if out := sum(skipped):
         rows = sum(not of and bool(n) for of, n in zip(answers, skipped, strict=True))
         message = (
-            f"{name}: {counted(out, 'answer')} not counted, since rejected, skipped, discarded or a "
-            f"draft; {counted(rows, 'text')} without another answer left out"
+            f"{name}: {counted(out, 'answer')} not counted, since rejected, skipped, discarded or "
+            f"a draft; {counted(rows, 'text')} without another answer left out"
         )
         findings.append(Finding("warning", "answers-left-out", message))
     if split:

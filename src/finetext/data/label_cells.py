@@ -15,6 +15,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
+from finetext.core import label_names
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import LabelScheme
 
@@ -93,18 +94,26 @@ def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
 
 
 def labels_in(cell: Cell, known: set[str]) -> Names | None:
-    """Return the labels in a cell, none if it is missing; None if one of them is not known."""
+    """Return the labels in a cell, none if it is missing; None if one of them is not known.
+
+    A label that is spelled otherwise, such as true for True, is the known one.
+    """
     if cell is None:
         return ()
     if isinstance(cell, tuple):
-        names = tuple(dict.fromkeys(map(str, cell)))
-        return names if known.issuperset(names) else None
-    if cell in known:
-        return (cell,)
+        return _found(map(str, cell), known)
+    if (same := label_names.find(cell, known)) is not None:
+        return (same,)
     if (several := list_in(cell)) is not None:
         return labels_in(tuple(as_strings(several)), known)
-    ways = (tuple(split_cell(cell, joiner)) for joiner in _JOINERS)
-    return next((parts for parts in ways if parts and known.issuperset(parts)), None)
+    ways = (_found(split_cell(cell, joiner), known) for joiner in _JOINERS)
+    return next((parts for parts in ways if parts), None)
+
+
+def _found(names: Iterable[str], known: set[str]) -> Names | None:
+    """The known labels of some names, each once; None if one of them is not known."""
+    found = [label_names.find(name, known) for name in names]
+    return None if None in found else tuple(dict.fromkeys(name for name in found if name))
 
 
 def parts_of(cell: Cell) -> list[str]:
@@ -146,9 +155,8 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
     """Return what a reviewer wrote: a word, or labels in the order of the scheme."""
-    for name in (cell, cell.strip()):
-        if name in scheme.index:
-            return (name,)
+    if (same := label_names.find(cell, scheme.index)) is not None:
+        return (same,)
     cell = cell.strip()
     if not cell:
         return Word.OK
@@ -167,10 +175,11 @@ def understood(cell: str, scheme: LabelScheme) -> Names | Word:
         if not isinstance(parts, list):
             raise DataError(f"{cell!r} must be one label or a JSON list of labels")
         parts = list(map(str, parts))
-    for part in parts:
-        if part not in scheme.index:
+    found = [label_names.find(part, scheme.index) for part in parts]
+    for part, name in zip(parts, found, strict=True):
+        if name is None:
             raise UnknownNameError("label", part, scheme.names)
-    return tuple(name for name in scheme.names if name in parts)
+    return tuple(name for name in scheme.names if name in found)
 
 
 def _review_joiner(scheme: LabelScheme) -> str | None:

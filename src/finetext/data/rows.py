@@ -104,7 +104,7 @@ _NOT_TEXT: Final = (
 
 def unused_settings(batches: Sequence[Batch], settings: ReadSettings) -> list[Finding]:
     """Return a warning for each given setting of text tables that a source has no use for."""
-    applies = {
+    applies: dict[str, Callable[[str], bool]] = {
         "delimiter": lambda form: "separated" in form,
         "header": lambda form: "header" in form,
         "encoding": lambda form: not form.startswith(_NOT_TEXT),

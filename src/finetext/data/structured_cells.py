@@ -176,6 +176,10 @@ def _of_list(value: Iterable[Any], forms: dict[str, None]) -> list[Any]:
         raise _Unclear(
             "a list of spans, as for sequence labeling" if numbers else "a list of lists"
         )
+    if len({isinstance(one, str) for one in several if one is not None}) > 1 and not any(
+        isinstance(one, Mapping) for one in several
+    ):
+        raise _Unclear(f"a list that mixes names and numbers ({str(several)[:60]})")
     if any(isinstance(one, float) and one not in (0, 1) and not one.is_integer()
            for one in several if one is not None):  # fmt: skip
         raise _Unclear(f"a list of probabilities or scores ({str(several)[:60]})")

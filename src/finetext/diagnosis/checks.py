@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from finetext.core import label_names
 from finetext.core.arrays import Integers
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
@@ -108,19 +109,23 @@ def missing_classes(material: Material) -> list[Finding]:
 
 
 def label_spelling(material: Material) -> list[Finding]:
-    """Return labels that differ only in case or spaces, and so are probably one."""
+    """Return labels that differ only in case, spaces or look-alike letters: probably the same."""
     if material.scheme is None:
         return []
     names, totals = material.scheme.names, material.counts.sum(axis=0)
     alike: defaultdict[str, list[int]] = defaultdict(list)
     for column, name in enumerate(names):
-        alike["".join(name.split()).casefold()].append(column)
+        alike[label_names.look(name)].append(column)
     if not (several := [columns for columns in alike.values() if len(columns) > 1]):
         return []
-    sets = "; ".join(" / ".join(f"{names[i]!r} ({totals[i]:,})" for i in s) for s in several)
+    plain = {name: "".join(name.split()).casefold() for name in names}
+    spaced = all(len({plain[names[i]] for i in s}) == 1 for s in several)
+    shown = repr if spaced else ascii
+    sets = "; ".join(" / ".join(f"{shown(names[i])} ({totals[i]:,})" for i in s) for s in several)
     smaller = [i for s in several for i in sorted(s, key=lambda i: -totals[i])[1:]]
     rows = np.flatnonzero(material.indicators[:, smaller].any(axis=1))
-    message = f"Labels differ only in case or spaces: {sets}. If they mean the same, merge them."
+    what = "case or spaces" if spaced else "case, spaces or letters that look alike"
+    message = f"Labels differ only in {what}: {sets}. If they mean the same, merge them."
     return [Finding("warning", "label-spelling", message, material.name(rows))]
 
 

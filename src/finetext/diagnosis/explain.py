@@ -9,6 +9,7 @@ from typing import Final, Literal, cast, get_args, overload
 
 import numpy as np
 
+from finetext.core import label_names
 from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, batches_of, silent
 from finetext.core.errors import RecipeError, UnknownNameError
@@ -202,8 +203,11 @@ def explanations(
 ) -> Iterator[Explanation]:
     """Yield the explanation of each text; see `explain`."""
     classifier, scheme = explainer.classifier, explainer.classifier.scheme
-    if label is not None and label not in scheme.index:
-        raise UnknownNameError("label", label, scheme.names)
+    if label is not None:
+        known = label_names.find(label, scheme.index)
+        if known is None:
+            raise UnknownNameError("label", label, scheme.names)
+        label = known
     for part in batches_of(len(texts), _BATCH):
         probabilities = classifier.predict_proba(texts[part])
         given = scheme.decode(classifier.decision.labels(probabilities, scheme.multilabel))
