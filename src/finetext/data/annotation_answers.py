@@ -63,7 +63,7 @@ class Answered:
 
 
 def agreed(
-    answers: Sequence[Answers], skipped: Sequence[int], name: str, labelled: bool = True
+    answers: Sequence[Answers], skipped: Sequence[int], name: str, required: bool = True
 ) -> Answered:
     """Return the label of each text that most annotators gave.
 
@@ -71,7 +71,7 @@ def agreed(
         answers: for each text the labels of each annotator who answered.
         skipped: for each text the number of answers that do not count, such as rejected ones.
         name: the source, for findings.
-        labelled: whether labels are required; else those without a majority are missing.
+        required: whether labels are needed; else those without a majority are missing.
 
     With one label an answer, the most frequent one; with several, those of more than half of the
     annotators. Where two are equally frequent, or a label has exactly half, the text is left out.
@@ -85,7 +85,7 @@ def agreed(
         split += len({tuple(sorted(map(str, own))) for own in named}) > 1
         tied += tie
         label = None if tie or (label in (None, []) and not several) else label
-        labels.append({"choices": label} if labelled and label is not None else label)
+        labels.append({"choices": label} if required and label is not None else label)
         if tie or (not of and skipped[row]):
             left_out.append(row)
     findings = []

@@ -51,7 +51,7 @@ def name_labels(
         values, form = plain_values(columns[column], partial(_place, source))
         width = multi_hot(values)
         if width:
-            rows = [v if v is None else [str(n) for n, on in enumerate(v) if on] for v in values]
+            rows = [None if v is None else [str(n) for n, on in enumerate(v) if on] for v in values]
             form, multilabel = "lists of 0 and 1", settings.multilabel is not False
             rows = rows if multilabel else _one_each(rows, source)
         elif any(isinstance(value, list) for value in values):
@@ -71,12 +71,7 @@ def name_labels(
         names, origin = _names_beside(_used(rows), source.beside)
         details += [f"names from {origin}"] if names else []
     if width and len(names) != width:
-        known = f"{origin} has {len(names)}" if names else "no names are known"
-        raise DataError(
-            f"{_place(source, 0)}: the label column {column!r} holds lists of {width} values of 0 "
-            f"and 1, one for each label, and {known}; give the {width} names in their order with "
-            "--label-names FILE"
-        )
+        raise DataError(_unnamed(width, names, origin, f"{_place(source, 0)}: {column!r}"))
     if names or settings.label_names is not None:
         rows, order = _renamed(rows, names, origin)
     used = _used(rows)
@@ -88,6 +83,14 @@ def name_labels(
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
     return rows, scheme, ", ".join(details), findings
+
+
+def _unnamed(width: int, names: Mapping[str, str], origin: str, where: str) -> str:
+    known = f"{origin} has {len(names)}" if names else "no names are known"
+    return (
+        f"{where} holds lists of {width} values of 0 and 1, one for each label, and {known}; give "
+        f"the {width} names in their order with --label-names FILE"
+    )
 
 
 def _place(source: Source, row: int) -> str:

@@ -210,13 +210,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         given = {name: [value if counts[row] else None for row, value in enumerate(column(name))]
                  for name in chosen.labels}  # fmt: skip
         shown = replace(source, batches=tuple(batches))
-        try:
-            labels, scheme, details, noticed = name_labels(given, shown, settings)
-        except DataError as error:
-            if settings.labelled or settings.label or settings.label_names is not None:
-                raise
-            noticed = [Finding("note", "labels-unread", f"labels are not read, since {error}")]
-        findings += noticed
+        labels, scheme, details = _named_labels(given, shown, settings, findings)
     if labels is not None and scheme is not None:
         if settings.labelled and out:
             labels = list(compress(labels, counts))
@@ -232,6 +226,24 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     table = _table(columns, labels, scheme, findings)
     description = _describe(source, columns, chosen, details, scheme)
     return Dataset(table, scheme, description, tuple(findings)), columns["place"]
+
+
+def _named_labels(
+    given: Mapping[str, Sequence[Any]],
+    source: Source,
+    settings: ReadSettings,
+    findings: list[Finding],
+) -> tuple[Labels | None, LabelScheme | None, str]:
+    """The labels, their scheme and how they were read; none if they cannot be and need not."""
+    try:
+        labels, scheme, details, noticed = name_labels(given, source, settings)
+    except DataError as error:
+        if settings.labelled or settings.label or settings.label_names is not None:
+            raise
+        findings.append(Finding("note", "labels-unread", f"labels are not read, since {error}"))
+        return None, None, ""
+    findings += noticed
+    return labels, scheme, details
 
 
 def _refuse_empty(batch: Batch) -> None:
