@@ -234,3 +234,6 @@ def test_the_learning_rate_finder_and_the_trainer_take_it(
                                device="cpu", listener=silent)  # fmt: skip
     trainer.fit_stage(1, 1e-3)
     assert max(line["step"] for line in trainer.log) == -(-len(splits.train) // 4)
+    trained = trainer.classifier().provenance()["trained_with"]
+    assert trained["batch_size"] == 4
+    assert trained["precision"] in ("fp32", "bf16")
