@@ -182,6 +182,8 @@ def test_trackers_get_the_scalars_of_every_stage(
     assert trainer.saved == ["one"]
     with pytest.raises(UnknownNameError, match="tensorboard"):
         make(track=("tensorbord",))
+    with pytest.raises(RecipeError, match=r"track = 'tensorboard': give a list .*'tensorboard'\]"):
+        make(track="tensorboard")
     (tmp_path / "file").touch()
     blocked = make(track=("tensorboard",), folder=tmp_path / "file")
     with pytest.raises(RunError, match="file cannot be written"):

@@ -35,7 +35,9 @@ SAVED: Final = {
 
 
 def check_names(trackers: Iterable[str]) -> None:
-    """Raise an UnknownNameError for a tracker that does not exist."""
+    """Raise an UnknownNameError for a tracker that does not exist, a RecipeError for a text."""
+    if isinstance(trackers, str):
+        raise RecipeError(f"track = {trackers!r}: give a list of names: [{trackers!r}]")
     for name in trackers:
         if name not in TRACKERS:
             raise UnknownNameError("tracker", name, TRACKERS)
