@@ -272,18 +272,47 @@ def generate(
     output.show({"prompt": prompt, "texts": texts}, ["\n\n".join(texts)])
 
 
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What the arrays of a transformer do not say."""
+
+    mapping: Annotated[
+        str | None, option("NAME", "Names of a transformer's arrays: haiku, or a .json or .toml.")
+    ] = None
+    heads: Annotated[int | None, option("NUMBER", "Attention heads; needed with a mapping.")] = None
+    positions: Annotated[
+        str | None, option("NAME", "sinusoidal, learned or none; needed with a mapping.")
+    ] = None
+    activation: Annotated[str, option("NAME", "relu, gelu, gelu-tanh (JAX) or silu.")] = "relu"
+    context: Annotated[
+        int | None, option("TOKENS", "Longest input; 512, or the number of learned positions.")
+    ] = None
+
+
 def convert(
-    weights: Annotated[Path, argument("WEIGHTS", "The file of weights, such as .pth.")],
-    vocabulary: Annotated[Path, option("FILE", "The words in order: .pkl, .json, or one a line.")],
+    weights: Annotated[Path, argument("WEIGHTS", "The weights: .npz, .safetensors, or .pth.")],
+    vocabulary: Annotated[
+        Path, option("FILE", "tokenizer.json; or the words: .pkl, .json, or one a line.")
+    ],
     out: EncoderOut,
     *,
+    chosen: ConvertOptions,
     output: Output,
 ) -> None:
-    """Make an encoder folder from published AWD-LSTM weights."""
+    """Make an encoder folder from weights of another program."""
     from finetext.encoders.convert import convert as written
+    from finetext.encoders.name_mapping import some
 
-    converted = written(weights, vocabulary, out)
-    sizes = {name: of for name, of in asdict(converted).items() if name != "folder"}
-    told = (f"{name.replace('_', ' ')} {size:,}" for name, size in sizes.items())
+    converted = written(weights, vocabulary, out, **asdict(chosen))
+    found = {name: of for name, of in asdict(converted).items() if name != "folder"}
+    told = [
+        f"{name.replace('_', ' ')} {of:,}" if isinstance(of, int) else f"{name} {of}"
+        for name, of in found.items()
+        if of is not None and name not in ("left_out", "note")
+    ]
     output.screen().say(", ".join(told))
-    output.show({"encoder": str(out), **sizes}, [str(out)])
+    if converted.left_out:
+        output.screen().say(f"left out, without a use: {some(converted.left_out, 10)}")
+    if converted.note:
+        output.screen().say(converted.note)
+    output.show({"encoder": str(out), **found}, [str(out)])

@@ -48,16 +48,24 @@ def register() -> None:
     import transformers
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-    from finetext.encoders import awd_lstm, heads
+    from finetext.encoders import awd_lstm, heads, transformer
     from finetext.encoders.word_tokenizer import WordTokenizer
 
     pooled, recurrent = heads.ConcatPooledConfig, awd_lstm.AwdLstmConfig
-    for config in (pooled, recurrent):
+    plain = transformer.TransformerConfig
+    for config in (pooled, recurrent, plain):
         AutoConfig.register(config.model_type, config, exist_ok=True)
     for auto, config, model in (
         (AutoModel, pooled, heads.ConcatPooledModel),
         (AutoModel, recurrent, awd_lstm.AwdLstmModel),
         (transformers.AutoModelForCausalLM, recurrent, awd_lstm.AwdLstmForCausalLM),
+        (AutoModel, plain, transformer.TransformerModel),
+        (transformers.AutoModelForMaskedLM, plain, transformer.TransformerForMaskedLM),
+        (
+            AutoModelForSequenceClassification,
+            plain,
+            transformer.TransformerForSequenceClassification,
+        ),
         (AutoModelForSequenceClassification, pooled, heads.ConcatPooledForSequenceClassification),
         (AutoModelForSequenceClassification, recurrent, awd_lstm.AwdLstmForSequenceClassification),
     ):

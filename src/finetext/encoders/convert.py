@@ -1,9 +1,10 @@
-"""Convert the weights of a published AWD-LSTM, in fastai's names, into an encoder folder.
+"""Convert weights that other programs trained into an encoder folder.
 
-The file of the English model of ULMFiT (trained on WikiText-103) holds the parameters of its
-language model by name, and comes with a list of its words by id. Files of three generations are
-read: they differ in the prefix of the names, the names of the special words, and the bias of the
-output layer.
+With a mapping of names they are those of a transformer (see `foreign_weights`), and else of a
+published AWD-LSTM in fastai's names: the file of the English model of ULMFiT (trained on
+WikiText-103) holds the parameters of its language model by name, and comes with a list of its words
+by id. Files of three generations are read: they differ in the prefix of the names, the names of the
+special words, and the bias of the output layer.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from finetext.core.errors import ModelError
+from finetext.core.errors import ModelError, RecipeError
+from finetext.core.settings import made
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
-from finetext.encoders.load import quiet
-from finetext.encoders.vocabulary import record_vocabulary
+from finetext.encoders.foreign_weights import (
+    Architecture,
+    assemble,
+    read_arrays,
+    read_tokenizer,
+)
+from finetext.encoders.load import drop_unused_token_types, quiet
+from finetext.encoders.name_mapping import read_mapping
+from finetext.encoders.transformer import Activation, Positions, TransformerForMaskedLM
+from finetext.encoders.vocabulary import record_vocabulary, unused_rows
 from finetext.encoders.word_tokenizer import SPECIAL, WordTokenizer
 from finetext.storage.files import replaced_folder
 
@@ -40,36 +50,124 @@ _LAYOUT: Final = "a language model with 0.encoder.weight and 0.rnns.0.weight_hh_
 
 @dataclass(frozen=True)
 class Converted:
-    """An encoder folder that was made from published weights, and the sizes that were found."""
+    """An encoder folder that was made from other weights, and the sizes that were found.
+
+    `words` counts those of an AWD-LSTM, or the tokens of a transformer, whose `embedding_size` is
+    its width and whose `inner_size` is that of its feed-forward networks. For a transformer,
+    `heads`, `positions`, `activation` and `context` are as they were given, `objective` is "masked"
+    if the head of its language model was found, `left_out` names the arrays without a use, and
+    `note` says if the tokenizer has far fewer tokens than there are embeddings.
+    """
 
     folder: Path
     words: int
     embedding_size: int
     inner_size: int
     layers: int
+    heads: int | None = None
+    positions: Positions | None = None
+    activation: Activation | None = None
+    context: int | None = None
+    objective: Literal["masked", "causal"] | None = "causal"
+    left_out: tuple[str, ...] = ()
+    note: str | None = None
 
 
-def convert(weights: str | Path, vocabulary: str | Path, out: str | Path) -> Converted:
-    """Make an encoder folder from published AWD-LSTM weights; no code in the files is run.
+def convert(
+    weights: str | Path,
+    vocabulary: str | Path,
+    out: str | Path,
+    mapping: str | Path | Mapping[str, Any] | None = None,
+    *,
+    heads: int | None = None,
+    positions: Positions | None = None,
+    activation: Activation = "relu",
+    context: int | None = None,
+) -> Converted:
+    """Make an encoder folder from weights of another program; no code in the files is run.
 
-    The folder is an encoder for `adapt`, `Finetune`, `Probe` and `generate` by its path.
+    The folder is an encoder for `adapt`, `Finetune`, `Probe` and `features` by its path.
 
     Args:
-        weights: the file that fastai reads (`.pth`): a dictionary of tensors by name. The sizes are
-            taken from the tensors.
-        vocabulary: the words by id: a list of strings as `.pkl` or `.json`, or one per line.
+        weights: with a mapping, the arrays by name as `.npz` or safetensors; without one, the file
+            of an AWD-LSTM that fastai reads (`.pth`). The sizes are taken from the arrays.
+        vocabulary: with a mapping, the `tokenizer.json` of the library tokenizers; without one, the
+            words by id: a list of strings as `.pkl` or `.json`, or one per line.
         out: the folder to write, new or empty.
+        mapping: the name of the array for each parameter: "haiku", a dictionary, or a JSON or TOML
+            file of one (see docs/language-models.md).
+        heads: attention heads; arrays do not say it, so a mapping needs it.
+        positions: "sinusoidal", "learned" or "none"; a mapping needs it, too.
+        activation: "relu", "gelu", "gelu-tanh" (gelu of JAX) or "silu".
+        context: longest input in tokens; by default 512, or the number of learned positions.
 
     Returns:
-        the folder and the sizes.
+        the folder, the sizes, and the arrays that were left out.
 
     Raises:
-        ModelError: a file cannot be read, holds more than tensors or words, or has another layout;
+        ModelError: a file cannot be read, holds more than numbers or words, or has another layout;
             or the folder is not empty or cannot be written.
+        RecipeError: the mapping is wrong, or an option is missing or does not fit.
     """
     weights, vocabulary, out = Path(weights), Path(vocabulary), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} exists and is not empty; choose another folder")
+    if mapping is not None:
+        if heads is None or positions is None:
+            raise RecipeError(
+                f"{weights} does not say how many attention heads the encoder has, and which "
+                "positions; give heads (a number) and positions (sinusoidal, learned or none)"
+            )
+        given = {"heads": heads, "positions": positions, "activation": activation}
+        architecture = made("convert", Architecture, given | {"context": context})
+        names = read_mapping(mapping)
+        model, left_out = assemble(weights, read_arrays(weights), names, architecture)
+        tokenizer = read_tokenizer(vocabulary, model.config)
+        drop_unused_token_types(tokenizer, model)
+        note = unused_rows(str(weights), model, tokenizer)
+        converted = _of_transformer(out, model, tokenizer, left_out, note)
+    elif weights.suffix in (".npz", ".safetensors") or heads or positions or context:
+        raise RecipeError(
+            f"{weights}: weights of a transformer need a mapping of names; give mapping, such as "
+            "haiku (without one they are those of an AWD-LSTM, in a .pth file)"
+        )
+    else:
+        model, tokenizer = _awd_lstm(weights, vocabulary)
+        found = model.config
+        sizes = (found.vocab_size, found.embedding_size, found.inner_size)
+        converted = Converted(out, *sizes, found.num_hidden_layers)
+    try:
+        with quiet(), replaced_folder(out) as unfinished:
+            record_vocabulary(model, tokenizer)
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{out} cannot be written: {error}") from None
+    return converted
+
+
+def _of_transformer(
+    out: Path, model: Any, tokenizer: Any, left_out: list[str], note: str | None
+) -> Converted:
+    config = model.config
+    return Converted(
+        out,
+        words=len(tokenizer),
+        embedding_size=config.hidden_size,
+        inner_size=config.intermediate_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        positions=config.positions,
+        activation=config.activation,
+        context=config.max_position_embeddings,
+        objective="masked" if isinstance(model, TransformerForMaskedLM) else None,
+        left_out=tuple(left_out),
+        note=note,
+    )
+
+
+def _awd_lstm(weights: Path, vocabulary: Path) -> tuple[Any, Any]:
+    """The language model and the tokenizer of a published AWD-LSTM."""
     words = read_words(vocabulary)
     parameters = _renamed(weights, read_weights(weights))
     rows = len(parameters["model.embedding.weight"])
@@ -82,17 +180,7 @@ def convert(weights: str | Path, vocabulary: str | Path, out: str | Path) -> Con
     parameters["lm_head.weight"] = parameters["model.embedding.weight"]
     model = AwdLstmForCausalLM(_config(weights, parameters, tokenizer))
     model.load_state_dict(parameters)
-    try:
-        with quiet(), replaced_folder(out) as unfinished:
-            record_vocabulary(model, tokenizer)
-            model.save_pretrained(unfinished)
-            tokenizer.save_pretrained(unfinished)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{out} cannot be written: {error}") from None
-    sizes = model.config
-    return Converted(
-        out, sizes.vocab_size, sizes.embedding_size, sizes.inner_size, sizes.num_hidden_layers
-    )
+    return model, tokenizer
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

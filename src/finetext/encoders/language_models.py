@@ -23,6 +23,8 @@ from finetext.encoders.vocabulary import extend_embedding, record_vocabulary
 Objective = Literal["masked", "causal"]
 STREAMED: Final = "awd_lstm"
 """The model type that is trained on contiguous streams of text with its state carried over."""
+MASKED: Final = "finetext-transformer"
+"""The model type of finetext's own that predicts masked tokens."""
 
 
 def objective_of(encoder: str) -> Objective:
@@ -36,7 +38,7 @@ def objective_of(encoder: str) -> Objective:
     with loading(encoder) as path:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     if not config.is_encoder_decoder:
-        if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        if config.model_type in (MASKED, *MODEL_FOR_MASKED_LM_MAPPING_NAMES):
             return "masked"
         if config.model_type in (STREAMED, *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
             return "causal"

@@ -160,15 +160,21 @@ def _unigram(texts: Sequence[str], size: int, lower_case: bool) -> Any:
 
 
 def _with_special_tokens(tokenizer: Any) -> Any:
-    """A trained tokenizer as one of transformers, with BERT's special tokens."""
+    """A trained tokenizer as one of transformers; `[CLS]` and `[SEP]` surround each text."""
     from tokenizers.processors import TemplateProcessing
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         special_tokens=[("[CLS]", SPECIAL.index("[CLS]")), ("[SEP]", SPECIAL.index("[SEP]"))],
     )
+    return fast_tokenizer(tokenizer)
+
+
+def fast_tokenizer(tokenizer: Any) -> Any:
+    """Return a tokenizer that has BERT's special tokens as one of transformers."""
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         clean_up_tokenization_spaces=False,

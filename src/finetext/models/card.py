@@ -40,7 +40,7 @@ _ON_THE_HUB: Final = {
     **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "binary_f1", "samples_f1"), "f1"),
 }
 """What the Hub calls the metrics that it knows; others keep our names."""
-_OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm")
+_OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm", "Transformer")
 """Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
 _PATH: Final = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:")
