@@ -244,7 +244,10 @@ def test_the_encoder_is_tuned_adapted_exported_and_read(
     convert(saved(workplace, arrays), vocabulary, "encoder", "haiku", heads=4, positions="none")
     assert features(topics.texts[:3], "encoder").shape == (3, 16)
     Path("corpus.txt").write_text("\n".join(f"{text} {n}" for n in "abc" for text in topics.texts))
-    adapted = finetext.adapt("corpus.txt", "adapted", finetext.Adaptation("encoder", epochs=2))
+    settings = finetext.Adaptation(
+        "encoder", epochs=6, learning_rate=3e-3, max_length=16, batch_size=4
+    )
+    adapted = finetext.adapt("corpus.txt", "adapted", settings)
     assert adapted.origin.after["perplexity"] < adapted.origin.before["perplexity"]
     for encoder, head in (("encoder", "standard"), ("adapted", "concat")):
         method: Any = finetext.Finetune(encoder, epochs=2, learning_rate=1e-3, head=head)

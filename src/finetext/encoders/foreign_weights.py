@@ -72,7 +72,7 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return {name: tensor.float() for name, tensor in load_file(path).items()}
-        with np.lib.npyio.NpzFile(path, allow_pickle=False) as file, np.errstate(over="ignore"):
+        with path.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
             return {name: _plain(path, name, file) for name in file.files}
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; check its name") from None
@@ -100,7 +100,8 @@ def _plain(path: Path, name: str, file: Any) -> Tensor:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         kind = getattr(array, "dtype", "no array")
         raise ModelError(f"{path}: {name} holds {kind}, not numbers; write it as float32")
-    return torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(array.astype(np.float32))
 
 
 def assemble(

@@ -179,7 +179,8 @@ def concat_pooled(
     positions = is_token.cumsum(1)
     wanted = 1 if token == "first" else positions[:, -1:]
     position = (is_token & (positions == wanted)).to(torch.int64).argmax(1)
-    one = states[torch.arange(len(states), device=states.device), position]
+    rows = torch.arange(states.shape[0], device=states.device)  # len() is constant in ONNX
+    one = states[rows, position]
     kept = is_token.unsqueeze(-1)
     highest = states.masked_fill(~kept, float("-inf")).amax(1)
     summed = states.masked_fill(~kept, 0.0).sum(1, dtype=torch.float32)

@@ -187,8 +187,10 @@ class TransformerModel(TransformerPreTrained):
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
         if self.config.positions == "learned":
-            return values + self.positions(position_ids)
-        return values + sinusoids(position_ids, self.config.hidden_size).to(values.dtype)
+            places: Tensor = self.positions(position_ids)
+        else:
+            places = sinusoids(position_ids, self.config.hidden_size).to(values.dtype)
+        return values + places
 
 
 class TransformerForMaskedLM(TransformerPreTrained):
