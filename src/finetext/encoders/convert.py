@@ -32,7 +32,7 @@ from finetext.encoders.foreign_weights import (
     read_tokenizer,
 )
 from finetext.encoders.load import drop_unused_token_types, quiet
-from finetext.encoders.name_mapping import read_mapping
+from finetext.encoders.name_mapping import NameMapping, read_mapping
 from finetext.encoders.transformer import Activation, Positions, TransformerForMaskedLM
 from finetext.encoders.vocabulary import record_vocabulary, unused_rows
 from finetext.encoders.word_tokenizer import SPECIAL, WordTokenizer
@@ -112,30 +112,23 @@ def convert(
     weights, vocabulary, out = Path(weights), Path(vocabulary), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} exists and is not empty; choose another folder")
+    given = {"heads": heads, "positions": positions, "context": context}
     if mapping is not None:
-        if heads is None or positions is None:
-            raise RecipeError(
-                f"{weights} does not say how many attention heads the encoder has, and which "
-                "positions; give heads (a number) and positions (sinusoidal, learned or none)"
-            )
-        given = {"heads": heads, "positions": positions, "activation": activation}
-        architecture = made("convert", Architecture, given | {"context": context})
-        names = read_mapping(mapping)
-        model, left_out = assemble(weights, read_arrays(weights), names, architecture)
-        tokenizer = read_tokenizer(vocabulary, model.config)
-        drop_unused_token_types(tokenizer, model)
-        note = unused_rows(str(weights), model, tokenizer)
-        converted = _of_transformer(out, model, tokenizer, left_out, note)
-    elif weights.suffix in (".npz", ".safetensors") or heads or positions or context:
+        architecture = given | {"activation": activation}
+        made_of = _transformer(weights, vocabulary, read_mapping(mapping), architecture)
+    elif weights.suffix in (".npz", ".safetensors") or any(given.values()):
         raise RecipeError(
             f"{weights}: weights of a transformer need a mapping of names; give mapping, such as "
             "haiku (without one they are those of an AWD-LSTM, in a .pth file)"
         )
     else:
-        model, tokenizer = _awd_lstm(weights, vocabulary)
-        found = model.config
-        sizes = (found.vocab_size, found.embedding_size, found.inner_size)
-        converted = Converted(out, *sizes, found.num_hidden_layers)
+        made_of = _awd_lstm(weights, vocabulary)
+    model, tokenizer, found = made_of
+    _write(out, model, tokenizer)
+    return Converted(out, **found)
+
+
+def _write(out: Path, model: Any, tokenizer: Any) -> None:
     try:
         with quiet(), replaced_folder(out) as unfinished:
             record_vocabulary(model, tokenizer)
@@ -143,31 +136,37 @@ def convert(
             tokenizer.save_pretrained(unfinished)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{out} cannot be written: {error}") from None
-    return converted
 
 
-def _of_transformer(
-    out: Path, model: Any, tokenizer: Any, left_out: list[str], note: str | None
-) -> Converted:
-    config = model.config
-    return Converted(
-        out,
-        words=len(tokenizer),
-        embedding_size=config.hidden_size,
-        inner_size=config.intermediate_size,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        positions=config.positions,
-        activation=config.activation,
-        context=config.max_position_embeddings,
-        objective="masked" if isinstance(model, TransformerForMaskedLM) else None,
-        left_out=tuple(left_out),
-        note=note,
-    )
+def _transformer(
+    weights: Path, vocabulary: Path, names: NameMapping, given: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """A transformer with the arrays as weights, its tokenizer, and what was found."""
+    if given["heads"] is None or given["positions"] is None:
+        raise RecipeError(
+            f"{weights} does not say how many attention heads the encoder has, and which "
+            "positions; give heads (a number) and positions (sinusoidal, learned or none)"
+        )
+    architecture = made("convert", Architecture, given)
+    model, left_out = assemble(weights, read_arrays(weights), names, architecture)
+    tokenizer = read_tokenizer(vocabulary, model.config)
+    drop_unused_token_types(tokenizer, model)
+    found = {
+        "words": len(tokenizer),
+        "embedding_size": model.config.hidden_size,
+        "inner_size": model.config.intermediate_size,
+        "layers": model.config.num_hidden_layers,
+        **given,
+        "context": model.config.max_position_embeddings,
+        "objective": "masked" if isinstance(model, TransformerForMaskedLM) else None,
+        "left_out": tuple(left_out),
+        "note": unused_rows(str(weights), model, tokenizer),
+    }
+    return model, tokenizer, found
 
 
-def _awd_lstm(weights: Path, vocabulary: Path) -> tuple[Any, Any]:
-    """The language model and the tokenizer of a published AWD-LSTM."""
+def _awd_lstm(weights: Path, vocabulary: Path) -> tuple[Any, Any, dict[str, Any]]:
+    """The language model of a published AWD-LSTM, its tokenizer, and the sizes."""
     words = read_words(vocabulary)
     parameters = _renamed(weights, read_weights(weights))
     rows = len(parameters["model.embedding.weight"])
@@ -180,7 +179,13 @@ def _awd_lstm(weights: Path, vocabulary: Path) -> tuple[Any, Any]:
     parameters["lm_head.weight"] = parameters["model.embedding.weight"]
     model = AwdLstmForCausalLM(_config(weights, parameters, tokenizer))
     model.load_state_dict(parameters)
-    return model, tokenizer
+    found = {
+        "words": model.config.vocab_size,
+        "embedding_size": model.config.embedding_size,
+        "inner_size": model.config.inner_size,
+        "layers": model.config.num_hidden_layers,
+    }
+    return model, tokenizer, found
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
