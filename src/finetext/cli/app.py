@@ -13,9 +13,10 @@ from finetext.cli import options
 from finetext.cli.data import explore, label_errors
 from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
 from finetext.cli.evaluate import compare, confusion, errors, evaluate, slices
-from finetext.cli.explain import explain, map_texts
+from finetext.cli.explain import explain
 from finetext.cli.model import decide, export, info, pull, push, report, serve
 from finetext.cli.predict import plot, predict
+from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
 from finetext.core.console import stopping, whole_output

@@ -16,7 +16,7 @@ from finetext.cli.options import Reading, Training
 from finetext.core import registry
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
-from finetext.core.types import Dataset, SplitName, Splits
+from finetext.core.types import Dataset, SplitName
 from finetext.data.sources import sample_recipe
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
@@ -243,16 +243,3 @@ def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise RecipeError(f"{name} in the recipe must be a table, not {section!r}")
     return section
-
-
-def splits_of(run: Path, screen: Screen) -> Splits:
-    """Read the data of a run again, and return its splits."""
-    from finetext.data.read import read
-    from finetext.data.split import split
-    from finetext.runs.resolve import data_changed
-
-    recipe = Recipe.from_values(read_toml(run / "recipe.toml"))
-    dataset = read(recipe.source, settings=recipe.read)
-    screen.say(dataset.description)
-    screen.findings(data_changed(recipe, dataset))
-    return split(dataset, recipe.split, recipe.seed)

@@ -216,6 +216,7 @@ def features(
     from finetext.cli import arguments
     from finetext.data.write import check_new
     from finetext.encoders.features import SUFFIX, feature_matrix
+    from finetext.runs.stored_splits import stored_splits
 
     check_new(out, data, (SUFFIX,))
     screen = output.screen()
@@ -230,7 +231,8 @@ def features(
                 f"{run} is a run folder, which says how its data are read; leave out the options "
                 "of reading"
             )
-        rows = arguments.splits_of(run, screen)
+        rows = stored_splits(run)
+        screen.say(rows.train.description)
         arguments.count_access(run, "test", "finetext features", screen)
     values = options.given(chosen) | {"pooling": _number_or_name(chosen.pooling)}
     with screen.watching():

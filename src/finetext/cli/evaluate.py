@@ -352,13 +352,13 @@ def _count_training_rows(
 ) -> int | None:
     """Warn of texts that the model's run trained on; return their number, None if unknown."""
     from finetext.core.types import Finding
-    from finetext.runs.folder import training_rows
+    from finetext.runs.stored_splits import stored_splits
 
     run, _ = _run_and_method(model)
     if run is None:
         return None
     try:
-        trained = set(training_rows(run).texts)
+        trained = set(stored_splits(run).train.texts)
     except FinetextError as error:
         screen.say(f"{data} was not compared with the training rows of {run}: {error}")
         return None

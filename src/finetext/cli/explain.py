@@ -1,11 +1,10 @@
-"""`finetext explain` and `finetext map`: which words decide, and how a model sees texts."""
+"""`finetext explain`: which words decide."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.data.rows import Texts
     from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
-    from finetext.diagnosis.text_map import TextMap
 
     Sink = Callable[[str, Explanation], None]
 
@@ -193,76 +191,3 @@ def _show_classes(words: ClassWords, out: Path | None, page: Path | None, output
         screen.json(words.to_json())
     elif out is None and page is None:
         show_class_words(words, screen.out)
-
-
-def map_texts(
-    model: Annotated[Path, argument("MODEL", "A run folder, or a model folder.")],
-    data: Annotated[
-        str | None, argument("DATA", "As for train; of a run its validation rows by default.")
-    ] = None,
-    text: options.Text = None,
-    label: options.Label = None,
-    id: options.RowId = None,
-    settings: options.DataSettings = None,
-    method: options.OneMethod = None,
-    part: Annotated[
-        str, option("NAME", "Rows of a run: validation (the default) or train.", "--split")
-    ] = "validation",
-    encoder: Annotated[str | None, option("NAME", "Map the frozen states of an encoder.")] = None,
-    out: Annotated[Path | None, option("FOLDER", "Folder of the map; RUN/diagnosis.")] = None,
-    seed: options.Seed = None,
-    device: options.Device = None,
-    *,
-    output: Output,
-) -> None:
-    """Draw texts on a plane, similar ones close together."""
-    from finetext.cli import arguments
-    from finetext.diagnosis.text_map import check_umap, text_map
-    from finetext.runs.run import Run, is_run, load
-
-    screen = output.screen()
-    check_umap()
-    run = Run.open(model) if is_run(model) else None
-    if run is None and method is not None:
-        raise RecipeError("--method chooses a method of a run folder; leave it out")
-    classifier = load(model, device) if run is None else run.classifier(method, device or "auto")
-    if data is not None:
-        scheme = classifier.scheme
-        known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-        reading = Reading(text, label, id=id)
-        dataset = arguments.read_with_or_without_labels(data, reading, settings, known)
-        screen.say(dataset.description)
-    elif run is None:
-        raise RecipeError(f"{model} is not a run folder with validation rows; name DATA, too")
-    else:
-        rows = arguments.split_name(part, ("validation", "train"))
-        is_train = rows == "train"
-        dataset = arguments.splits_of(run.folder, screen).train if is_train else run.rows(method)
-        screen.say(f"the {len(dataset):,} {rows} rows of {model}")
-    folder = out or (Path("map") if run is None else model / "diagnosis")
-    with screen.watching():
-        found = text_map(classifier, dataset, encoder, seed or 0, screen.progress)
-    if run is not None:
-        found = replace(found, method=method or run.best)
-    if found.rows > len(found.ids):
-        screen.say(f"{len(found.ids):,} of {found.rows:,} texts are drawn, chosen at random")
-    page, drawing, picture, _ = _write_map(found, folder)
-    lines = [f"map: {page}", f"pictures: {drawing}, {picture}"]
-    output.show(found.to_json() | {"folder": str(folder)}, lines)
-
-
-def _write_map(found: TextMap, folder: Path) -> tuple[Path, ...]:
-    from finetext.report.text_map import write_density, write_map_page
-    from finetext.storage.files import write_json
-
-    paths = tuple(folder / name for name in ("map.html", "map.svg", "map.png", "map.json"))
-    page, drawing, picture, numbers = paths
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(numbers, found.to_json())
-    except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror}; name another --out") from None
-    write_map_page(found, page)
-    for path in (drawing, picture):
-        write_density(found, path)
-    return paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +13,12 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
-from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.registry import load
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import SPLIT_NAMES, LabelScheme, SplitName
+from finetext.core.wording import counted
+from finetext.data.read import read
+from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.finetune import TransformerClassifier
@@ -29,14 +32,13 @@ from finetext.training.tokens import TokenTable, tokenize
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DEFAULT_ENCODER: Final = "minilm"
-"""Its frozen states are used for classifiers without states."""
 MOST_TEXTS: Final = 5_000
 FEWEST_TEXTS: Final = 5
 LONGEST_TEXT: Final = 200
 NEIGHBORS: Final = 15
 NO_LABEL: Final = "no label"
 BETWEEN_LABELS: Final = " + "
+_OF_SPLIT: Final = {"train": "training ", "validation": "validation ", "test": "test ", None: ""}
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,19 @@ class TextMap(Jsonable):
 
     Attributes:
         source: which states were laid out.
+        method: the method that predicted; None without a classifier.
         texts: the first 200 characters of each text.
         truths: true labels, several joined by " + ", "no label" for none; empty if unknown.
+        predictions: predicted labels, likewise; empty without a classifier.
         rows: how many texts these were drawn from.
+        split: the split of a run or of ready-made splits; None for other rows. Files of earlier
+            versions do not say it, and are of validation rows.
+        seed: seed of the choice of texts and of their places; None in files of earlier versions.
+        multilabel: whether a text can have several labels.
     """
 
     source: str
-    method: str
+    method: str | None
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     truths: tuple[str, ...]
@@ -59,62 +67,116 @@ class TextMap(Jsonable):
     x: tuple[float, ...]
     y: tuple[float, ...]
     rows: int = 0
+    split: SplitName | None = "validation"
+    seed: int | None = None
+    multilabel: bool = True
+
+    def counted(self, number: int | None = None) -> str:
+        """Return a number of texts with their split: "5,000 training texts"; all by default."""
+        many = len(self.ids) if number is None else number
+        return counted(many, f"{_OF_SPLIT[self.split]}text")
+
+    @property
+    def drawn(self) -> str:
+        """How many of the texts are on the map, and how they were chosen."""
+        if self.rows <= len(self.ids):
+            return self.counted()
+        seed = "" if self.seed is None else f" (seed {self.seed})"
+        return f"{len(self.ids):,} of {self.counted(self.rows)}, drawn at random{seed}"
+
+    def separate(self, labels: str) -> list[str]:
+        """Return each label out of one of `truths` or `predictions`."""
+        return labels.split(BETWEEN_LABELS) if self.multilabel else [labels]
 
     def plot_density(self, out: str | Path | None = None) -> Figure:
         """Draw a panel for each label, darker where there are more of its texts.
 
-        With `out` the figure is also written as .png or .svg; raises a DataError if it cannot be.
+        The 30 most frequent labels have one; the picture names the others. Without true labels the
+        predicted ones count, without either there is one panel. With `out` the figure is also
+        written as .png or .svg; raises a DataError if it cannot be.
         """
         figure: Figure = load("views", "density")(self, out)
         return figure
 
 
 def text_map(
-    classifier: Classifier,
-    dataset: Dataset,
+    model: Classifier | str | Path,
+    data: Any,
     encoder: str | None = None,
     seed: int = 0,
     progress: Callable[[ProgressEvent], None] = silent,
+    *,
+    split: SplitName | None = None,
+    device: str = "auto",
 ) -> TextMap:
-    """Lay texts out by a classifier's states (UMAP; McInnes, Healy and Melville 2018).
+    """Lay texts out by their states (UMAP; McInnes, Healy and Melville 2018).
+
+        finetext.text_map("minilm", splits.train, split="train").plot_density("maps.png")
 
     Of more than 5,000 texts, with or without labels, as many are drawn at random. The places are
-    the same for the same seed on the same machine. For `encoder` see `states_of`.
+    the same for the same seed on the same machine.
+
+    Args:
+        model: a classifier, whose predictions are on the map, too; or an encoder (alias, Hub name
+            or folder), whose frozen states are laid out without any classifier.
+        data: a data set, or whatever else `finetext.read` takes.
+        encoder: for a classifier, lay the frozen states of this encoder out; see `states_of`.
+        seed: seed of the choice of texts and of their places, 0 by default.
+        progress: called while the states are computed.
+        split: the split that the texts are of, for headlines and captions; None for none.
+        device: where an encoder runs: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
         DataError: there are fewer than 5 texts, or a label that the classifier does not know.
+        RecipeError: an encoder is given twice, or there is no such split or device.
+        ModelError: the encoder cannot be loaded.
         MissingExtraError: umap-learn is not installed.
     """
     check_umap()
+    classifier = model if isinstance(model, Classifier) else None
+    if classifier is None and encoder is not None:
+        raise RecipeError(f"{model} and {encoder} are two encoders; give one, or a classifier")
+    if split not in _OF_SPLIT:
+        raise RecipeError(f"split is {split!r}; it must be {', '.join(SPLIT_NAMES)} or None")
+    dataset = read(data)
     rows = len(dataset)
     if rows < FEWEST_TEXTS:
         raise DataError(f"a map needs {FEWEST_TEXTS} texts; there are {rows:,}")
     if rows > MOST_TEXTS:
         drawn = np.random.default_rng(seed).choice(rows, MOST_TEXTS, replace=False)
         dataset = dataset.select(np.sort(drawn))
-    scheme, texts = classifier.scheme, dataset.texts
-    given = classifier.decision.labels(classifier.predict_proba(texts), scheme.multilabel)
-    truths: Sequence[Any] = () if dataset.scheme is None else dataset.labels
-    scheme.encode(truths)
-    states = states_of(classifier, texts, encoder, progress)
+    scheme, texts = (classifier or dataset).scheme, dataset.texts
+    truths = () if scheme is None or dataset.scheme is None else scheme.encode(dataset.labels)
+    given: Any = ()
+    if classifier is not None:
+        several = classifier.scheme.multilabel
+        given = classifier.decision.labels(classifier.predict_proba(texts), several)
+    states = states_of(classifier or str(model), texts, encoder, progress, device)
     progress(ProgressEvent("map: layout", 0, 0))
     places = layout(states, seed)
     return TextMap(
         source=states.source,
-        method=classifier.kind,
+        method=None if classifier is None else classifier.kind,
         ids=tuple(dataset.ids),
         texts=tuple(text[:LONGEST_TEXT] for text in texts),
         truths=_names(truths, scheme),
-        predictions=_names(scheme.decode(given), scheme),
+        predictions=_names(given, scheme),
         x=tuple(places[:, 0].tolist()),
         y=tuple(places[:, 1].tolist()),
         rows=rows,
+        split=split,
+        seed=seed,
+        multilabel=scheme is not None and scheme.multilabel,
     )
 
 
-def _names(labels: Sequence[Any], scheme: LabelScheme) -> tuple[str, ...]:
+def _names(columns: Any, scheme: LabelScheme | None) -> tuple[str, ...]:
+    """Return encoded labels as text, those of a text joined."""
+    if scheme is None or not len(columns):
+        return ()
+    labels = scheme.decode(columns)
     if not scheme.multilabel:
-        return tuple(map(str, labels))
+        return tuple(labels)
     return tuple(BETWEEN_LABELS.join(several) or NO_LABEL for several in labels)
 
 
@@ -136,19 +198,25 @@ class States:
 
 
 def states_of(
-    classifier: Classifier,
+    model: Classifier | str,
     texts: Sequence[str],
     encoder: str | None = None,
     progress: Callable[[ProgressEvent], None] = silent,
+    device: str = "auto",
 ) -> States:
     """Return the states of texts.
 
     Of a transformer these are the inputs of the layer that returns its logits, of a probe the
-    frozen states, of TF-IDF its features; of any other classifier, or with an `encoder` (alias, Hub
-    name or folder), the frozen states of that or of `minilm`.
+    frozen states, of TF-IDF its features. Of an encoder (alias, Hub name or folder), also of one
+    given beside a classifier, they are the frozen states; of any other classifier those of `minilm`
+    are.
     """
-    context = FitContext(progress=progress)
-    match classifier if encoder is None else None:
+
+    def shown(event: ProgressEvent) -> None:
+        progress(replace(event, stage="map: states"))
+
+    context = FitContext(progress=shown)
+    match model if encoder is None else None:
         case TransformerClassifier() as tuned:
             table = tokenize(tuned.tokenizer, texts, tuned.max_length)
             vectors = _inputs_of_last_layer(tuned.model, table, progress)
@@ -158,10 +226,10 @@ def states_of(
             return States((found - probe.mean) / probe.scale, "frozen states of its encoder")
         case TfidfClassifier() as tfidf:
             return States(tfidf.vectorizer.transform(texts), "TF-IDF vectors", cosine=True)
-    name = encoder or DEFAULT_ENCODER
-    tokenizer, device = load_tokenizer(name), choose_device("auto")
-    model = load_encoder(name, tokenizer).to(device)
-    frozen = FrozenEncoder(model, tokenizer, longest_input(name, None), device)
+    name = encoder or (model if isinstance(model, str) else DEFAULT_ENCODER)
+    tokenizer, where = load_tokenizer(name), choose_device(device)
+    reader = load_encoder(name, tokenizer).to(where)
+    frozen = FrozenEncoder(reader, tokenizer, longest_input(name, None), where)
     return States(frozen.states(texts, context), f"frozen states of {name}", cosine=True)
 
 

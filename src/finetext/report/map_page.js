@@ -11,16 +11,20 @@
   const between = plot.dataset.between;
   const colors = new Map(legend.map((button) => [button.dataset.label, button.dataset.color]));
   const rows = [...document.querySelectorAll("#texts tbody tr")];
-  const split = (cell) => cell.textContent.split(between);
+  const heads = [...document.querySelectorAll("#texts thead th")].map((head) => head.textContent);
+  // A column that is missing gives null: there can be no truths, no predictions, or neither.
+  const told = (row, name) => heads.includes(name) ? row.cells[heads.indexOf(name)].textContent : null;
+  const split = (labels) => {
+    if (labels === null) return [legend[0].dataset.label];
+    return between ? labels.split(between) : [labels];
+  };
   const points = [...picture.querySelectorAll("[data-row]")].map((mark) => {
     const row = rows[Number(mark.dataset.row)];
-    const cells = row.cells;
+    const [truth, prediction] = [told(row, "truth"), told(row, "prediction")];
     return {
       mark, row, shown: true, x: Number(mark.dataset.x), y: Number(mark.dataset.y),
-      wrong: mark.classList.contains("wrong"), text: cells[1].textContent,
-      truth: plot.dataset.truths ? cells[2].textContent : null,
-      prediction: cells[3].textContent,
-      truths: split(cells[plot.dataset.truths ? 2 : 3]), predictions: split(cells[3]),
+      wrong: mark.classList.contains("wrong"), text: told(row, "text"),
+      truth, prediction, truths: split(truth ?? prediction), predictions: split(prediction ?? truth),
     };
   });
   let chosen = null;
@@ -33,9 +37,10 @@
     reading.hidden = !point;
     if (!point) return;
     point.mark.classList.add("chosen");
-    const said = point.truth === null || point.truth === point.prediction
-      ? point.prediction : `${point.truth}, predicted as ${point.prediction}`;
-    reading.replaceChildren(line("b", said), line("span", point.text));
+    const { truth, prediction } = point;
+    const labels = truth === null || prediction === null || truth === prediction
+      ? truth ?? prediction : `${truth}, predicted as ${prediction}`;
+    reading.replaceChildren(...(labels === null ? [] : [line("b", labels)]), line("span", point.text));
     const scale = picture.clientWidth / picture.viewBox.baseVal.width;
     const [x, y] = [point.x * scale, point.y * scale];
     const left = Math.min(Math.max(0, x - reading.offsetWidth / 2), plot.clientWidth - reading.offsetWidth);

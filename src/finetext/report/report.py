@@ -30,7 +30,7 @@ from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
-from finetext.report.text_map import MOST_DOTS, map_view
+from finetext.report.text_map import MOST_DOTS, MapView, map_view
 from finetext.storage.files import write_text
 
 
@@ -118,13 +118,19 @@ def render(data: ReportData) -> str:
         "class_table": class_table(by_label, {part: rows[part] for part in counts}),
         "lengths": lengths_shown(data.lengths),
         **vars(found),
-        "map": map_view(found.map, MOST_DOTS) if found.map and found.map.ids else None,
+        "map": _map_of_validation(found.map),
         **{of.__name__: of for of in (language_note, slices_sentence, words_shown, sentences)},
         "learning_curve_plot": learning_curve_plot,
     }
     context["summary"] = summarize(data, context["trust"])
     context["contents"] = _contents(data, context)
     return render_page("page.html.j2", context)
+
+
+def _map_of_validation(found: TextMap | None) -> MapView | None:
+    """Return the map as the report shows it; None if it is of other rows or without predictions."""
+    is_shown = found and found.ids and found.predictions and found.split == "validation"
+    return map_view(found, MOST_DOTS) if found and is_shown else None
 
 
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -30,10 +30,10 @@ from finetext.models.exporters import (
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
-from finetext.runs.folder import DataChangedError, training_rows
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
 from finetext.runs.run import Run, load, place_in_run
+from finetext.runs.stored_splits import stored_splits
 from finetext.storage.files import write_json
 
 COMPARISON: Final = "export.json"
@@ -129,15 +129,15 @@ class Origin:
         """Return the training rows of the run; raises a RunError if its data have changed."""
         assert self.run is not None
         try:
-            rows = training_rows(self.run.folder)
-        except DataChangedError as error:
-            raise RunError(f"{error}; give a labeled table with --data") from None
-        if rows.scheme != self.classifier.scheme:
+            train = stored_splits(self.run.folder).train
+        except RunError as error:
+            raise RunError(f"{error}; or give a labeled table with --data") from None
+        if train.scheme != self.classifier.scheme:
             raise RunError(
-                f"the labels of the data of {self.run.folder} are not those of the model; give a "
-                "labeled table with --data"
+                f"the labels in the data of the run in {self.run.folder} are not those of its "
+                "model; give a labeled table with --data"
             )
-        return rows
+        return train
 
 
 def open_origin(

@@ -16,8 +16,7 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import processor_name, stated_watts
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Dataset, Finding, Splits
-from finetext.data.read import read as read_data
+from finetext.core.types import Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.models.folder import write_record
@@ -26,7 +25,7 @@ from finetext.report.shares import shares_of
 from finetext.runs.ablations import origin_of, seconds_before
 from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
-from finetext.runs.recipe import ADAPTED, BASELINES, Recipe, read_toml
+from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.reporting import read_diagnoses
 from finetext.runs.resolve import DATA_COPY, ResolvedRun
 from finetext.storage.codec import to_json
@@ -193,35 +192,3 @@ def _costs(fitted: FittedMethod, before: float, machine: Mapping[str, Any]) -> d
         part = "processor" if machine["device"] == "cpu" else "graphics card"
         costs["energy"] = {"watts": watts, "watt_hours": watts * hours, "part": part}
     return costs
-
-
-class DataChangedError(RunError):
-    """The data of a run are not those that it started with."""
-
-
-def training_rows(folder: Path) -> Dataset:
-    """Return the training rows of the run in a folder, from its data, which are read again.
-
-    Raises:
-        DataChangedError: the data have changed.
-        DataError: the data cannot be read.
-        RunError: the folder is damaged.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    data = read_toml(folder / "recipe.toml").get("data", {})
-    recipe = Recipe.from_values({"data": data})
-    dataset = read_data(recipe.source, settings=recipe.read)
-    try:
-        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
-        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
-        parts = dict(zip(table["id"], table["split"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise RunError(f"the run in {folder} is damaged: {error}") from None
-    if known != dataset.content_hash:
-        raise DataChangedError(
-            f"the data of the run in {folder} have changed since it started, so its training rows "
-            "are unknown"
-        )
-    return dataset.select([n for n, name in enumerate(dataset.ids) if parts.get(name) == "train"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetext.core.decision import decision_in
-from finetext.core.errors import RunError
+from finetext.core.errors import DataError, RunError
 from finetext.core.types import LabelScheme, Predictions, SplitName
 from finetext.storage.files import put_in_place
 
@@ -60,12 +60,17 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
 
 
 def read_rows(path: Path, split: SplitName) -> pyarrow.Table:
-    """Return all columns of one split; raises a RunError if the file is missing or damaged."""
+    """Return all columns of one split.
+
+    Raises:
+        DataError: there are no rows of that split.
+        RunError: the file is missing or damaged.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
     except FileNotFoundError:
         raise RunError(
             f"{path} is missing, which holds the predictions of validation and test rows; train "
@@ -73,6 +78,12 @@ def read_rows(path: Path, split: SplitName) -> pyarrow.Table:
         ) from None
     except (OSError, pyarrow.ArrowException) as error:
         raise RunError(f"the predictions in {path} cannot be read: {error}") from None
+    if not table.num_rows:
+        raise DataError(
+            f"{path.parent} has no predictions of {split} rows; a run keeps those of validation "
+            "and test. Write your own with finetext predict"
+        )
+    return table
 
 
 def write_table(

@@ -29,6 +29,7 @@ from finetext.models.hub import model_folder
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
 from finetext.runs.predictions import read_predictions, read_rows
+from finetext.runs.stored_splits import stored_splits
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
 from finetext.storage.resume import read_log
@@ -147,6 +148,7 @@ class Run:
 
         Raises:
             UnknownNameError: the run has no such method.
+            DataError: there are none of that split, as of training rows.
             RunError: the file of predictions is missing or damaged.
         """
         found = stored_predictions(self, method, split)
@@ -170,9 +172,16 @@ class Run:
         return texts
 
     def rows(self, method: str | None = None, split: SplitName = "validation") -> Dataset:
-        """Return the rows of `predictions` as labeled data; records and raises the same."""
+        """Return the rows of `predictions` as labeled data; records and raises the same.
+
+        Training rows are those of the stored splits, read from the data of the run again; raises a
+        RunError if the data changed since.
+        """
         import datasets
 
+        if split == "train":
+            self.entry(method)
+            return stored_splits(self.folder).train
         predictions = self.predictions(method, split)
         columns = {
             "id": list(predictions.ids),
@@ -375,10 +384,5 @@ def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predic
 def predicted_of(run: Run, method: str, part: SplitName) -> Predicted:
     """Return the predictions of a method with their texts; nothing is recorded."""
     predictions = stored_predictions(run, method, part)
-    if not len(predictions):
-        raise DataError(
-            f"{run.folder} has no predictions of {part} rows; a run keeps those of validation and "
-            "test"
-        )
     name, texts = f"{run.folder.resolve().name}/{method}", tuple(run.texts(method, part))
     return Predicted(name, predictions, texts, run.metric, run.folder, method, part=part)

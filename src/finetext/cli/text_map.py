@@ -1,0 +1,207 @@
+"""`finetext map`: texts on a plane, as a classifier or an encoder represents them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from finetext.cli import options
+from finetext.cli.options import Output, Reading, argument, option
+from finetext.core.errors import DataError, RecipeError, RunError
+
+if TYPE_CHECKING:
+    from finetext.core.contracts import Classifier
+    from finetext.core.types import Dataset, SplitName
+    from finetext.diagnosis.text_map import TextMap
+    from finetext.runs.run import Run
+
+_WORDS: Final = {"validation": "validation", "train": "training"}
+_NO_FOLDERS: Final = (".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".html", ".json")
+
+
+def map_texts(
+    model: Annotated[
+        str, argument("MODEL", "Run folder or model folder; with --encoder also data alone.")
+    ],
+    data: Annotated[
+        str | None, argument("DATA", "As for train; of a run its validation rows by default.")
+    ] = None,
+    text: options.Text = None,
+    label: options.Label = None,
+    id: options.RowId = None,
+    settings: options.DataSettings = None,
+    method: options.OneMethod = None,
+    part: Annotated[
+        str | None, option("NAME", "validation (the default of a run) or train.", "--split")
+    ] = None,
+    encoder: Annotated[str | None, option("NAME", "Map the frozen states of an encoder.")] = None,
+    out: Annotated[
+        Path | None, option("PATH", "Folder of the map; or its picture alone (.png, .svg).")
+    ] = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    *,
+    output: Output,
+) -> None:
+    """Draw texts on a plane, similar ones close together."""
+    from finetext.cli import arguments
+    from finetext.diagnosis.text_map import check_umap, text_map
+    from finetext.report.text_map import left_out_sentence
+
+    screen, reading = output.screen(), Reading(text, label, id=id)
+    check_umap()
+    is_picture = _is_picture(out)
+    split = None if part is None else arguments.split_name(part, tuple(_WORDS))
+    run = _run_to_map(model, data, encoder, split)
+    if run is None and method is not None:
+        raise RecipeError("--method chooses a method of a run folder; leave it out")
+    classifier = _classifier(model, run, data, method, device)
+    if run is not None and data is None:
+        split = split or "validation"
+        dataset = _rows_of_run(run, reading, settings, split)
+    else:
+        dataset = _rows_of_data(data or model, reading, settings, classifier, split)
+    screen.say(dataset.description)
+    with screen.watching():
+        found = text_map(
+            classifier or str(encoder), dataset, encoder if classifier else None, seed or 0,
+            screen.progress, split=split, device=device or "auto",
+        )  # fmt: skip
+    if run is not None:
+        found = replace(found, method=method or run.best)
+    for line in (f"on the map: {found.drawn}", left_out_sentence(found)):
+        if line:
+            screen.say(line)
+    place = out or (Path("map") if run is None or data is not None else run.folder / "diagnosis")
+    written = _write_map(found, place, is_picture)
+    told = found.to_json() | {"folder": None if is_picture else str(place)}
+    output.show(told | {"files": [str(path) for path in written.values()]}, [
+        f"{what} of {found.counted()}: {path}" for what, path in written.items()
+    ])  # fmt: skip
+
+
+def _run_to_map(
+    model: str, data: str | None, encoder: str | None, split: SplitName | None
+) -> Run | None:
+    """Return the run in MODEL, if it is one; raise a RecipeError if MODEL and DATA do not fit."""
+    from finetext.runs.run import Run, is_run
+
+    run = Run.open(model) if is_run(Path(model)) else None
+    if data is not None and split is not None:
+        raise RecipeError(
+            f"--split {split} chooses rows of a run, but {data} is mapped; leave out --split, or "
+            f"{data}"
+        )
+    if run is None and data is None and (encoder is None or _is_model(model)):
+        if model.startswith("hub:") or _is_model(model):
+            raise RecipeError(f"{model} is not a run folder with validation rows; name DATA, too")
+        raise RecipeError(
+            f"there is no run or model folder {model}; to map data without a classifier, name an "
+            "encoder, too: --encoder minilm"
+        )
+    return run
+
+
+def _classifier(
+    model: str, run: Run | None, data: str | None, method: str | None, device: str | None
+) -> Classifier | None:
+    """Return the classifier in MODEL; None if MODEL is data."""
+    from finetext.runs.run import load
+
+    if run is not None:
+        return run.classifier(method, device or "auto")
+    return None if data is None else load(model, device)
+
+
+def _rows_of_run(
+    run: Run, reading: Reading, settings: list[str] | None, split: SplitName
+) -> Dataset:
+    """Return the rows of a split of a run."""
+    if reading.given() or settings:
+        raise RecipeError(
+            f"{run.folder} is a run folder, which says how its data are read; leave out the "
+            "options of reading"
+        )
+    dataset = run.rows(split=split)
+    said = f"{len(dataset):,} {_WORDS[split]} rows of {run.folder}"
+    return replace(dataset, description=said)
+
+
+def _rows_of_data(
+    source: str,
+    reading: Reading,
+    settings: list[str] | None,
+    classifier: Classifier | None,
+    split: SplitName | None,
+) -> Dataset:
+    """Return the rows of data, or those of one of their ready-made splits."""
+    from finetext.cli import arguments
+
+    known: dict[str, Any] = {}
+    if classifier is not None:
+        scheme = classifier.scheme
+        known = {"classes": scheme.names, "multilabel": scheme.multilabel}
+    dataset = arguments.read_with_or_without_labels(source, reading, settings, known)
+    if split is None:
+        return dataset
+    splits = dataset.column("split") if "split" in dataset.table.column_names else []
+    rows = [row for row, name in enumerate(splits) if name == split]
+    if not rows:
+        raise DataError(
+            f"{source} has no ready-made {_WORDS[split]} rows for --split {split}; leave it out to "
+            f"map all rows, or map those of a run: finetext map RUN --split {split}"
+        )
+    said = f"{dataset.description}; {len(rows):,} {_WORDS[split]} rows"
+    return replace(dataset.select(rows), description=said)
+
+
+def _is_picture(out: Path | None) -> bool:
+    """Return whether a place for a map is that of a picture; raise an error if it is neither."""
+    from finetext.report.plots import FORMATS
+    from finetext.storage.files import check_place
+
+    if out is None or out.is_dir():
+        return False
+    if out.suffix.lower() in FORMATS:
+        check_place(out)
+        return True
+    if out.suffix.lower() in _NO_FOLDERS or out.exists():
+        raise RecipeError(f"--out {out}: name a folder, or a picture that ends in .png or .svg")
+    return False
+
+
+def _is_model(model: str) -> bool:
+    """Return whether a path is that of a model folder or of a method of a run."""
+    from finetext.models.files import DESCRIPTION
+    from finetext.models.folder import is_foreign
+    from finetext.models.hub import model_folder
+
+    if model.startswith("hub:"):  # without DATA it can only be the data
+        return False
+    return (model_folder(model) / DESCRIPTION).is_file() or is_foreign(Path(model))
+
+
+def _write_map(found: TextMap, place: Path, is_picture: bool) -> dict[str, Path]:
+    """Write a map to a folder, or its picture alone; return the paths by what they are.
+
+    Maps of several splits lie side by side: those of training rows are called map-train.
+    """
+    from finetext.report.text_map import write_density, write_map_page
+    from finetext.storage.files import write_json
+
+    if is_picture:
+        return {"density": write_density(found, place)}
+    name = "map" if found.split in (None, "validation") else f"map-{found.split}"
+    page, drawing, picture, numbers = (
+        place / f"{name}.{kind}" for kind in ("html", "svg", "png", "json")
+    )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(numbers, found.to_json())
+    except OSError as error:
+        raise RunError(f"cannot write to {place}: {error.strerror}; name another --out") from None
+    write_map_page(found, page)
+    for path in (drawing, picture):
+        write_density(found, path)
+    return {"map": page, "density": picture, "density as SVG": drawing, "numbers": numbers}

@@ -1,0 +1,64 @@
+"""The splits of a run again: its data, divided as `splits.parquet` in the run folder says."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetext.core.errors import DataError, RunError
+from finetext.core.types import SPLIT_NAMES, Dataset, Splits
+from finetext.data.read import read
+from finetext.runs.recipe import Recipe, read_toml
+
+
+def stored_splits(folder: Path) -> Splits:
+    """Read the data of a run again, and return its rows in the splits that the run stored.
+
+    Nothing is split anew, so the rows are those the run used, whatever the version of finetext.
+
+    Raises:
+        RunError: the data cannot be read or changed since the run started, or the run folder is
+            damaged.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        recipe = Recipe.from_values({"data": read_toml(folder / "recipe.toml")["data"]})
+        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
+        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
+        split_of = dict(zip(table["id"], table["split"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        raise RunError(f"the run in {folder} is damaged: {error}") from None
+    try:
+        dataset = read(recipe.source, settings=recipe.read)
+    except DataError as error:
+        raise RunError(f"the data of the run in {folder} cannot be read: {error}") from None
+    if known != dataset.content_hash:
+        raise RunError(_changed(folder, recipe.source, dataset, split_of))
+    rows = {name: row for row, name in enumerate(dataset.ids)}
+    return Splits(**{
+        split: dataset.select([rows[name] for name, of in split_of.items() if of == split])
+        for split in SPLIT_NAMES
+    })  # fmt: skip
+
+
+def _changed(folder: Path, source: Any, dataset: Dataset, split_of: Mapping[str, str]) -> str:
+    """Return the message about data that are not those of the run."""
+    there = set(dataset.ids)
+    missing = [name for name in split_of if name not in there]
+    what = (
+        f"{len(missing):,} of its {len(split_of):,} rows are missing, the first with the id "
+        f"{missing[0]!r}"
+        if missing
+        else "rows were added, or their texts, labels, groups or splits differ"
+    )
+    place = ", ".join(map(str, source.values())) if isinstance(source, Mapping) else source
+    return (
+        f"the data of the run in {folder} have changed since it started: in {place} {what}, so its "
+        "splits are unknown. Put the original data back, or train a new run: finetext train "
+        f"--recipe {shlex.quote(str(folder / 'recipe.toml'))}"
+    )
