@@ -210,6 +210,12 @@ def test_show_prints_the_leaderboard(command: Command, finished: Path) -> None:
     assert [entry["method"] for entry in told["leaderboard"]] == ["majority", "tfidf"]
 
 
+def test_show_refuses_options_of_random_rows_without_them(command: Command, finished: Path) -> None:
+    for name, value in (("--split", "validation"), ("--method", "tfidf"), ("--seed", 1)):
+        refused = command("show", finished, name, value, status=2)
+        assert f"{name} {value} is for random rows; add --results 10" in refused.err
+
+
 def test_show_puts_predictions_beside_truths(command: Command, finished: Path) -> None:
     seen = command("show", finished, "--results", 4, "--method", "majority")
     assert len(seen.out.splitlines()) == 6

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 
 from finetext.core.arrays import Floats
 from finetext.core.contracts import FitContext
-from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.types import Dataset
 from finetext.diagnosis import text_map as maps
 from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text_map
@@ -25,7 +24,6 @@ from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.report.text_map import density, write_density, write_map_page
-from finetext.runs.run import Run
 from finetext.storage.codec import from_json
 
 CPU = FitContext(device="cpu")
@@ -94,6 +92,7 @@ def test_many_texts_are_sampled_and_long_ones_truncated(
     found, again = text_map(tfidf, many, seed=4), text_map(tfidf, many, seed=4)
     assert found == again
     assert (len(found.ids), found.rows) == (12, 40)
+    assert found.drawn == "12 of 40 texts, drawn at random (seed 4)"
     assert found.ids != text_map(tfidf, many, seed=5).ids
     assert {len(text) for text in found.texts} == {200}
 
@@ -106,6 +105,48 @@ def test_several_labels_are_joined_and_no_truth_is_empty(mixed_topics: Dataset) 
     assert "no label" in found.truths
     assert "food + sport" in found.truths
     assert text_map(classifier, replace(mixed_topics, scheme=None)).truths == ()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_an_encoder_needs_no_classifier(tiny_encoder: Path, topics: Dataset) -> None:
+    found = text_map(str(tiny_encoder), topics, split="train")
+    assert (found.method, found.predictions) == (None, ())
+    assert list(found.truths) == topics.labels
+    assert found.source == f"frozen states of {tiny_encoder}"
+    assert found.counted() == "27 training texts"
+    assert from_json(TextMap, json.loads(json.dumps(found.to_json())), "it") == found
+    unlabeled = text_map(str(tiny_encoder), replace(topics, scheme=None))
+    assert (unlabeled.truths, unlabeled.counted(1)) == ((), "1 text")
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_second_encoder_and_an_unknown_split_are_rejected(
+    tfidf: TfidfClassifier, topics: Dataset
+) -> None:
+    with pytest.raises(RecipeError, match="minilm and bert are two encoders"):
+        text_map("minilm", topics, "bert")
+    with pytest.raises(RecipeError, match="must be train, validation, test or None"):
+        text_map(tfidf, topics, split="valid")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_labels_of_a_text_in_another_order_are_not_wrong(mixed_topics: Dataset) -> None:
+    classifier = Tfidf(inverse_regularisation=1.0, longest_ngram=1).fit(
+        mixed_topics, mixed_topics, CPU
+    )
+    turned = mixed_topics.table.map(lambda row: {"label": row["label"][::-1]})
+    found = text_map(classifier, replace(mixed_topics, table=turned))
+    assert found.truths == text_map(classifier, mixed_topics).truths
+
+
+def test_maps_of_earlier_versions_are_of_validation_rows(drawn: TextMap) -> None:
+    values = json.loads(json.dumps(drawn.to_json()))
+    for name in ("split", "seed", "multilabel"):
+        del values[name]
+    old = from_json(TextMap, values, "it")
+    assert old.counted() == "27 validation texts"
+    assert replace(old, rows=900).drawn == "27 of 900 validation texts, drawn at random"
+    assert replace(old, multilabel=False).separate("R + B") == ["R + B"]
 
 
 def test_few_texts_and_a_missing_package_are_rejected(
@@ -184,31 +225,3 @@ def test_the_picture_has_a_panel_for_each_label(drawn: TextMap, tmp_path: Path) 
     root = ElementTree.parse(drawing).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert write_density(drawn, tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.usefixtures("stand_in")
-def test_the_command_maps_a_run_and_other_data(
-    command: Callable[..., Any], finished: Path, reviews: Path, tmp_path: Path
-) -> None:
-    seen = command("map", finished, "--method", "tfidf", "--out", "own")
-    assert seen.status == 0
-    assert sorted(path.name for path in Path("own").iterdir()) == [
-        "map.html", "map.json", "map.png", "map.svg"
-    ]  # fmt: skip
-    rows = Run.open(finished).rows("tfidf")
-    kept = from_json(TextMap, json.loads(Path("own/map.json").read_text()), "it")
-    assert list(kept.ids) == rows.ids
-    assert kept.method == "tfidf"
-    model = finished / "tfidf" / "model"
-    told = json.loads(command("map", model, reviews, "--label", "label", "--json").out)
-    assert (len(told["ids"]), told["folder"]) == (60, "map")
-    Path("lines.txt").write_text("".join(f"a fine film {n}\n" for n in range(20)))
-    assert json.loads(command("map", model, "lines.txt", "--json").out)["truths"] == []
-    for words, message in (
-        (("map", model), "name DATA, too"),
-        (("map", model, reviews, "--method", "tfidf"), "leave it out"),
-        (("map", finished, "--method", "tfdif"), "did you mean 'tfidf'"),
-    ):
-        refused = command(*words)
-        assert refused.status == 2
-        assert message in refused.err

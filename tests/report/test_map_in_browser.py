@@ -76,7 +76,7 @@ def shown(page: Page) -> set[int]:
         "all => all.flatMap((row, number) => row.hidden ? [] : [number])"
     )
     assert sorted(map(int, rows)) == in_table
-    assert page.locator("#status").inner_text() == f"{len(rows)} of {TEXTS} texts shown"
+    assert page.locator("#status").inner_text() == f"{len(rows)} of {TEXTS} validation texts shown"
     return set(in_table)
 
 
@@ -197,7 +197,7 @@ def test_text_of_the_data_stays_text(page: Page) -> None:
     assert page.locator("#reading span").inner_text() == HOSTILE
     assert page.locator("#reading script, #reading b b, #texts b").count() == 0
     assert page.locator("script").count() == 1
-    assert page.title() == "Map of texts: finetune"
+    assert page.title() == f"Map of {TEXTS} validation texts: finetune"
 
 
 def test_labels_with_markup_can_be_filtered(browser: Browser, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_labels_with_markup_can_be_filtered(browser: Browser, tmp_path: Path) ->
     page = browser.new_page()
     page.goto(path.as_uri())
     page.locator("#legend button[data-label]").first.click()
-    assert page.locator("#status").inner_text() == f"{TEXTS // 2} of {TEXTS} texts shown"
+    assert page.locator("#status").inner_text() == f"{TEXTS // 2} of {TEXTS} validation texts shown"
     assert page.locator("#legend i").count() == 0
     page.close()
 
@@ -220,6 +220,30 @@ def test_predictions_alone_can_be_read_and_filtered(browser: Browser, tmp_path: 
     assert page.locator("#reading b").inner_text() in LABELS
     label(page, "joy").click()
     assert shown(page) == {n for n, name in enumerate(made_up().predictions) if name != "joy"}
+    page.close()
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["labels", "no labels"])
+def test_without_a_classifier_nothing_speaks_of_predictions(
+    browser: Browser, tmp_path: Path, labels: bool
+) -> None:
+    of = replace(made_up(), method=None, predictions=(), split="train", multilabel=False)
+    of = of if labels else replace(of, truths=())
+    path = write_map_page(of, tmp_path / "map.html")
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    assert "predict" not in page.locator("body").inner_text()
+    assert page.locator("#status").inner_text() == f"{TEXTS} of {TEXTS} training texts shown"
+    point_at(page, alone(page))
+    said = page.locator("#reading").inner_text().split("\n")
+    lonely = alone(page)
+    assert said == ([of.truths[lonely]] if labels else []) + [of.texts[lonely]]
+    label(page, "joy" if labels else "all texts").click()
+    left = sum(name != "joy" for name in of.truths)
+    assert page.locator("#status").inner_text() == f"{left} of {TEXTS} training texts shown"
+    assert complaints == []
     page.close()
 
 
@@ -292,7 +316,7 @@ def test_seventy_labels_leave_the_map_on_the_screen(browser: Browser, tmp_path: 
     assert box["height"] < 200
     page.get_by_role("button", name="none", exact=True).click()
     page.locator("#legend button[data-label]").last.click()
-    assert page.locator("#status").inner_text() == "10 of 700 texts shown"
+    assert page.locator("#status").inner_text() == "10 of 700 validation texts shown"
     page.close()
 
 

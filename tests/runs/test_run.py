@@ -62,6 +62,18 @@ def test_predictions_agree_with_model_and_leaderboard(run: Run, method: str, spl
     assert evaluate(predictions) == run.entry(method).metrics[split]
 
 
+def test_training_rows_are_read_from_the_data(run: Run) -> None:
+    rows = run.rows(split="train")
+    assert len(rows) == 42
+    assert rows.scheme == run.predictions().scheme
+    assert not set(rows.ids) & {*run.predictions().ids, *run.rows().ids}
+    with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):
+        run.rows("tfdif", "train")
+    for use in (run.predictions, run.texts):
+        with pytest.raises(DataError, match="has no predictions of train rows; a run keeps those"):
+            use(split="train")
+
+
 def test_unknown_method_suggests_the_nearest(run: Run) -> None:
     for use in (run.classifier, run.predictions, run.training_log):
         with pytest.raises(UnknownNameError, match="did you mean 'tfidf'"):

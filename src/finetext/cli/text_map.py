@@ -70,9 +70,10 @@ def map_texts(
         )  # fmt: skip
     if run is not None:
         found = replace(found, method=method or run.best)
-    for line in (f"on the map: {found.drawn}", left_out_sentence(found)):
-        if line:
-            screen.say(line)
+    if found.rows > len(found.ids):
+        screen.say(f"on the map: {found.drawn}")
+    if said := left_out_sentence(found):
+        screen.say(said)
     place = out or (Path("map") if run is None or data is not None else run.folder / "diagnosis")
     written = _write_map(found, place, is_picture)
     told = found.to_json() | {"folder": None if is_picture else str(place)}

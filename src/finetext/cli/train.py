@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
 from finetext.cli.options import Output, SplitTraining, flag, option
+from finetext.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
@@ -76,7 +77,10 @@ def show(
     run: options.RunFolder,
     results: Annotated[int | None, option("NUMBER", "Show so many random rows.", min=1)] = None,
     method: options.OneMethod = None,
-    part: options.Part = "validation",
+    part: Annotated[
+        str | None,
+        option("NAME", "Rows of --results: validation (the default) or test.", "--split", "--part"),
+    ] = None,
     seed: options.Seed = None,
     *,
     output: Output,
@@ -87,9 +91,12 @@ def show(
     from finetext.runs.predicted import predicted_in
     from finetext.runs.run import Run
 
-    screen, rows = output.screen(), arguments.split_name(part)
+    screen, rows = output.screen(), arguments.split_name(part or "validation")
     finished = Run.open(run)
     if results is None:
+        for name, given in (("--split", part), ("--method", method), ("--seed", seed)):
+            if given is not None:
+                raise RecipeError(f"{name} {given} is for random rows; add --results 10")
         _show_run(finished, screen, output.as_json)
         return
     found = results_of(predicted_in(run, method, rows), results, seed or 0)

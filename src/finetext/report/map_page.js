@@ -64,7 +64,7 @@
         point.mark.getAttribute("class").replace(/\bc\d+\b/, `c${colors.get(labels[0]) ?? 0}`));
       count += point.shown;
     }
-    status.textContent = `${count.toLocaleString("en")} of ${points.length.toLocaleString("en")} texts shown`;
+    status.textContent = `${count.toLocaleString("en")} of ${points.length.toLocaleString("en")} ${plot.dataset.texts} shown`;
     if (chosen && !chosen.shown) read(null);
   }
 

@@ -29,6 +29,7 @@ MOST_PANELS: Final = 30
 ALL_TEXTS: Final = "all texts"
 """The only label of texts without labels."""
 _NAMED: Final = 12
+_TITLE_LETTERS: Final = 26
 _LINE_HEIGHT: Final = 0.16
 _LETTERS_PER_INCH: Final = 15
 _HEXAGONS: Final = 26
@@ -80,7 +81,7 @@ class MapView:
     @property
     def left_out(self) -> str:
         """Which labels have no panel in the picture of densities, all by name; "" if all do."""
-        return left_out_sentence(self.map, len(self.legend))
+        return left_out_sentence(self.map, len(self.legend), longest=80)
 
 
 def map_view(of: TextMap, most: int | None = None) -> MapView:
@@ -110,15 +111,15 @@ def _legend(of: TextMap) -> list[tuple[str, int, int]]:
     return [(name, place if place <= COLORS else 0, counts[name]) for place, name in places]
 
 
-def left_out_sentence(of: TextMap, most: int = _NAMED) -> str:
-    """Return which labels have no panel, the first so many by name; "" if all labels have one."""
+def left_out_sentence(of: TextMap, most: int = _NAMED, longest: int = 24) -> str:
+    """Return which labels have no panel, `most` by name; "" if all labels have one."""
     names = [name for name, _ in _by_frequency(of)]
     if not (out := names[MOST_PANELS:]):
         return ""
     more = f" and {len(out) - most:,} more" if len(out) > most else ""
     return (
         f"The {MOST_PANELS} most frequent of {len(names):,} labels have a panel; left out: "
-        f"{', '.join(map(short, out[:most]))}{more}."
+        f"{', '.join(short(name, longest) for name in out[:most])}{more}."
     )
 
 
@@ -158,6 +159,11 @@ def _by_frequency(of: TextMap) -> list[tuple[str, int]]:
     return [(name, texts) for name, _, texts in _legend(of) if texts]
 
 
+def _title(name: str, texts: int) -> str:
+    """Return the title of a panel in one or two lines."""
+    return fill(f"{short(name, 2 * _TITLE_LETTERS - 10)} ({texts:,})", _TITLE_LETTERS)
+
+
 @dataclass(frozen=True)
 class _Panels:
     """A picture of densities: its map, labels, columns, inches, and lines above and below."""
@@ -177,9 +183,13 @@ class _Panels:
         above = below = ""
         if is_alone:
             letters = max(30, round(_LETTERS_PER_INCH * columns * side))
-            above = fill(f"{of.drawn}: UMAP of {of.source}", letters)
+            has_labels = of.truths or of.predictions
+            meaning = "more texts of the label; gray: other texts" if has_labels else "more texts"
+            said = f"{of.drawn}. UMAP of {of.source}. Stronger color: {meaning}."
+            above = fill(said, letters)
             below = fill(left_out_sentence(of), letters)
         height = side * max(0.35, max(of.y) / max(max(of.x), 1e-9)) + 0.35
+        height += _LINE_HEIGHT * any("\n" in _title(*label) for label in shown)
         lines = sum(text.count("\n") + 2 for text in (above, below) if text)
         inches = (columns * side, -(-len(shown) // columns) * height + _LINE_HEIGHT * lines)
         return cls(of, shown, columns, inches, above, below)
@@ -193,7 +203,7 @@ class _Panels:
             own = np.array([name in self.map.separate(named) for named in labels])
             _hexagons(panel, x, y, ink, (0.07, 0.07))
             _hexagons(panel, x[own], y[own], color, (0.25, 1.0))
-            panel.set_title(f"{short(name, 19)} ({texts:,})", loc="left", size=9, color=ink)
+            panel.set_title(_title(name, texts), loc="left", size=9, color=ink)
         for panel in panels:
             panel.set(aspect="equal", xlim=(-0.02, x.max() + 0.02), ylim=(-0.02, y.max() + 0.02))
             panel.set_axis_off()

@@ -32,11 +32,14 @@ def stored_splits(folder: Path) -> Splits:
         table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
         split_of = dict(zip(table["id"], table["split"], strict=True))
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise RunError(f"the run in {folder} is damaged: {error}") from None
+        raise RunError(f"the run in {folder} is damaged: {error!r}") from None
     try:
         dataset = read(recipe.source, settings=recipe.read)
     except DataError as error:
-        raise RunError(f"the data of the run in {folder} cannot be read: {error}") from None
+        raise RunError(
+            f"the data of the run in {folder} cannot be read: {error}. Put the data back, or name "
+            f"their new place as source in {folder / 'recipe.toml'}"
+        ) from None
     if known != dataset.content_hash:
         raise RunError(_changed(folder, recipe.source, dataset, split_of))
     rows = {name: row for row, name in enumerate(dataset.ids)}
@@ -51,8 +54,8 @@ def _changed(folder: Path, source: Any, dataset: Dataset, split_of: Mapping[str,
     there = set(dataset.ids)
     missing = [name for name in split_of if name not in there]
     what = (
-        f"{len(missing):,} of its {len(split_of):,} rows are missing, the first with the id "
-        f"{missing[0]!r}"
+        f"{len(missing):,} of its {len(split_of):,} rows are missing, that with the id "
+        f"{missing[0]!r} among them"
         if missing
         else "rows were added, or their texts, labels, groups or splits differ"
     )
