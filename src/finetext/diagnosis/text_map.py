@@ -15,7 +15,7 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.registry import load
-from finetext.core.types import SPLIT_NAMES, LabelScheme, SplitName
+from finetext.core.types import SPLIT_NAMES, Dataset, LabelScheme, SplitName
 from finetext.core.wording import counted
 from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
@@ -138,22 +138,13 @@ def text_map(
         raise RecipeError(f"{model} and {encoder} are two encoders; give one, or a classifier")
     if split not in _OF_SPLIT:
         raise RecipeError(f"split is {split!r}; it must be {', '.join(SPLIT_NAMES)} or None")
-    dataset = read(data)
-    rows = len(dataset)
-    if rows < FEWEST_TEXTS:
-        raise DataError(f"a map needs {FEWEST_TEXTS} texts; there are {rows:,}")
-    if rows > MOST_TEXTS:
-        drawn = np.random.default_rng(seed).choice(rows, MOST_TEXTS, replace=False)
-        dataset = dataset.select(np.sort(drawn))
+    dataset = _drawn(whole := read(data), seed)
     scheme, texts = (classifier or dataset).scheme, dataset.texts
     truths = () if scheme is None or dataset.scheme is None else scheme.encode(dataset.labels)
-    given: Any = ()
-    if classifier is not None:
-        several = classifier.scheme.multilabel
-        given = classifier.decision.labels(classifier.predict_proba(texts), several)
+    given = () if classifier is None else _predicted(classifier, texts)
     states = states_of(classifier or str(model), texts, encoder, progress, device)
     progress(ProgressEvent("map: layout", 0, 0))
-    places = layout(states, seed)
+    x, y = layout(states, seed).T.tolist()
     return TextMap(
         source=states.source,
         method=None if classifier is None else classifier.kind,
@@ -161,13 +152,29 @@ def text_map(
         texts=tuple(text[:LONGEST_TEXT] for text in texts),
         truths=_names(truths, scheme),
         predictions=_names(given, scheme),
-        x=tuple(places[:, 0].tolist()),
-        y=tuple(places[:, 1].tolist()),
-        rows=rows,
+        x=tuple(x),
+        y=tuple(y),
+        rows=len(whole),
         split=split,
         seed=seed,
         multilabel=scheme is not None and scheme.multilabel,
     )
+
+
+def _drawn(dataset: Dataset, seed: int) -> Dataset:
+    """Return all rows, or as many as a map can have, in their order."""
+    if len(dataset) < FEWEST_TEXTS:
+        raise DataError(f"a map needs {FEWEST_TEXTS} texts; there are {len(dataset):,}")
+    if len(dataset) <= MOST_TEXTS:
+        return dataset
+    chosen = np.random.default_rng(seed).choice(len(dataset), MOST_TEXTS, replace=False)
+    return dataset.select(np.sort(chosen))
+
+
+def _predicted(classifier: Classifier, texts: Sequence[str]) -> Integers:
+    """Return the encoded labels that a classifier gives, as if it never abstained."""
+    probabilities = classifier.predict_proba(texts)
+    return classifier.decision.labels(probabilities, classifier.scheme.multilabel)
 
 
 def _names(columns: Any, scheme: LabelScheme | None) -> tuple[str, ...]:
