@@ -151,6 +151,16 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ColumnRole:
+    """What a column of the source was taken for, and why, with one of its values."""
+
+    column: str
+    role: str
+    reason: str
+    example: str
+
+
+@dataclass(frozen=True)
 class Score:
     """A number with its 95% confidence interval, measured on n rows."""
 
@@ -174,12 +184,14 @@ class Dataset:
         scheme: the classes, or None for unlabeled text.
         description: one line on where it came from and which columns were taken.
         findings: what reading noticed, such as bytes that were not UTF-8.
+        roles: what the columns of the source were taken for and why, those in use first.
     """
 
     table: datasets.Dataset
     scheme: LabelScheme | None = None
     description: str = ""
     findings: tuple[Finding, ...] = field(default=(), repr=False)
+    roles: tuple[ColumnRole, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -2,88 +2,168 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from finetext.core.errors import DataError, UnlabeledError, nearest
+from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
-from finetext.data.label_cells import find_joiner, missing
-from finetext.data.rows import SPLIT_WORDS, Batch, column_names
+from finetext.core.types import Finding, SplitName
+from finetext.data.column_search import Look, find_labels, find_text
+from finetext.data.column_traits import Traits, is_number
+from finetext.data.column_words import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    by_name,
+    plain_name,
+    says,
+    split_of,
+    words_in,
+)
+from finetext.data.label_cells import missing
+from finetext.data.rows import Batch, column_names
 
-TEXT_NAMES: Final = (
-    *("text", "texts", "sentence", "sentences", "review", "reviews", "content", "tweet"),
-    *("message", "comment", "comment_text", "review_text", "tweet_text", "full_text"),
-    *("clean_text", "text_clean", "raw_text", "body", "utterance", "question", "query"),
-    *("document", "post", "article", "sms", "snippet", "phrase", "statement", "description"),
-    *("abstract", "answer", "response", "verbatim", "paragraph", "passage", "excerpt"),
-    *("headline", "title", "summary", "input", "news"),
-)
-LABEL_NAMES: Final = (
-    *("label", "labels", "label_name", "label_text", "category", "categories", "class"),
-    *("classes", "class_name", "sentiment", "intent", "target", "topic", "topics", "emotion"),
-    *("emotions", "stance", "polarity", "tag", "tags", "code", "codes", "label_id", "class_id"),
-    *("label_index", "classification", "annotation", "gold", "y", "rating", "stars", "score"),
-)
+__all__ = [
+    "KNOWN_NAMES", "LABEL_NAMES", "TEXT_NAMES", "Chosen", "by_name", "choose_columns",
+    "has_column", "headed_names", "is_number", "looks_headed", "named", "plain_name",
+    "refuse_odd_text", "splits_in",
+]  # fmt: skip
+
 _ID_NAMES: Final = (
     *("id", "ids", "row_id", "text_id", "doc_id", "document_id", "example_id", "sentence_id"),
     *("comment_id", "tweet_id", "review_id", "message_id", "item_id", "guid", "uid", "uuid"),
     *("idx", "index"),
 )
+_OTHER_ID_NAMES: Final = tuple(
+    [name] for name in ("kennung", "identifiant", "identificador", "identificativo", "编号")
+)
 _SPLIT_NAMES: Final = ("split", "partition", "subset")
+_MOST_SPLITS: Final = 6
 KNOWN_NAMES: Final = frozenset(TEXT_NAMES + LABEL_NAMES + _ID_NAMES + _SPLIT_NAMES)
 _SAMPLE: Final = 2000
-_INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
-_NUMBER: Final = re.compile(r"\s*[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The chosen columns; several label columns hold 0 and 1."""
+    """The chosen columns; several label columns hold 0 and 1.
+
+    Attributes:
+        annotator: column that says who gave the label; it never is the label.
+        traits: what the columns hold that were looked at.
+    """
 
     text: str
     labels: tuple[str, ...]
     group: str | None
     id: str | None
     split: str | None
-
-
-def plain_name(name: str) -> str:
-    """Return a column name in snake case: "Comment Text" -> comment_text."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
-    return re.sub(r"[\s\-.]+", "_", spaced).lower()
+    annotator: str | None = None
+    traits: Mapping[str, Traits] = field(default_factory=dict, repr=False, compare=False)
 
 
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
-    """Choose columns as given, else those of an annotation tool, and find the others."""
+    """Choose columns as given, else those of an annotation tool, else by name and content.
+
+    Raises:
+        DataError: no column qualifies as text, or several as text or as label; the message lists
+            them with values, and says how to name one.
+        UnlabeledError: labels are required, and no column qualifies.
+    """
     text, label = settings.text or batch.text, settings.label or batch.label
     settings = replace(settings, text=text, label=label)
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
     labels = tuple(named(batch, name) for name in asked)
     group = named(batch, settings.group) if settings.group else None
     id_column = named(batch, settings.id) if settings.id else None
+    look = Look(batch, settings)
 
     def free(*taken: str | None) -> list[str]:
         return [name for name in batch.columns if name not in taken]
 
     first = free(*labels, group, id_column)
-    text = named(batch, text) if text else _find_text(batch, first)
-    if id_column is None and (found := by_name(_ID_NAMES, free(*labels, group, text))):
+    text = named(batch, text) if text else find_text(look, first)
+    if id_column is None and (found := _row_id(free(*labels, group, text))):
         # A column called id is taken, one with a similar name if its values are complete and differ
         values = batch.columns[found] if plain_name(found) != "id" else []
         unique = None not in values and len(set(map(str, values))) == len(values)
         id_column = found if unique else None
-    split = by_name(_SPLIT_NAMES, free(*labels, group, id_column, text))
-    words = {str(value).strip().lower() for value in batch.columns[split]} if split else set()
-    if not {"train"} < {SPLIT_WORDS.get(word) for word in words}:
-        split = None
-    labels = labels or _find_labels(batch, free(text, group, id_column, split), settings)
+    split = _find_split(look, free(*labels, group, id_column, text))
+    rest = free(*labels, group, id_column, text, split)
+    annotator = next((name for name in rest if says(name).other == "annotator"), None)
+    if not labels:
+        labels = find_labels(look, rest, text)
     if text in labels:
         raise DataError(f"{batch.name}: the column {text!r} is requested as both text and label")
-    return Chosen(text, labels, group, id_column, split)
+    if annotator is None or annotator in labels:
+        annotator = next((name for name in look.people if name not in labels), None)
+    return Chosen(text, labels, group, id_column, split, annotator, look.traits)
+
+
+def _row_id(free: Sequence[str]) -> str | None:
+    """The column whose name says that it identifies a text, as `satz_id` or `Identifiant`."""
+    if found := by_name(_ID_NAMES, free):
+        return found
+    for name in free:
+        words = words_in(name)
+        if words in _OTHER_ID_NAMES or ("id" in words and says(name).other == "id" and any(
+            says(word).text for word in words
+        )):  # fmt: skip
+            return name
+    return None
+
+
+def _find_split(look: Look, free: Sequence[str]) -> str | None:
+    """The column of ready-made splits, known by its values and, if some are odd, by its name.
+
+    Its values must name train and another split. One called split, partition or subset may name
+    train and anything else, which `splits_in` refuses. Under a name that says nothing of splits,
+    every value must name one.
+    """
+    by_plain = by_name(_SPLIT_NAMES, free)
+    for name in dict.fromkeys(filter(None, (by_plain, *free))):
+        says_split, says_other = says(name).split, says(name).label or says(name).text
+        if not says_split and (says_other or look.of(name).distinct > _MOST_SPLITS):
+            continue
+        words = {str(value) for value in look.batch.columns[name] if not missing(value)}
+        found = {split_of(word) for word in words}
+        odd = None in found or (name == by_plain and any(map(missing, look.batch.columns[name])))
+        several = found - {"train", None} or (odd and name == by_plain)
+        if "train" in found and several and (says_split or not odd):
+            return name
+    return None
+
+
+def splits_in(
+    batches: Sequence[Batch], column: str, settings: ReadSettings
+) -> tuple[list[SplitName] | None, list[Finding]]:
+    """Return the split of each row, in the words of the column of ready-made splits.
+
+    A value that names no split is an error in training. Elsewhere no split is needed: then the
+    column is left out, with a warning.
+
+    Raises:
+        DataError: a value names no split; the message gives it with its lines.
+    """
+    found: list[SplitName] = []
+    for batch in batches:
+        values = [str(value) for value in batch.columns[named(batch, column)]]
+        splits = list(map(split_of, values))
+        if None not in splits:
+            found += [split for split in splits if split]
+            continue
+        value = batch.columns[named(batch, column)][splits.index(None)]
+        rows = [row for row, own in enumerate(values) if own == str(value)]
+        shown = "is blank" if missing(value) else f"says {value!r}"
+        message = (
+            f"{batch.name}: the split column {column!r} {shown} in {batch.where(rows)}, which "
+            "names no split; write train, validation or test there, remove these rows, or rename "
+            "the column if it does not hold splits"
+        )
+        if settings.labelled and settings.classes is None:
+            raise DataError(message)
+        return None, [Finding("warning", "odd-split", f"{message}; the column is not used")]
+    return found, []
 
 
 def named(batch: Batch, name: str) -> str:
@@ -106,73 +186,6 @@ def has_column(batch: Batch, name: str) -> bool:
     with suppress(DataError):
         return bool(named(batch, name))
     return False
-
-
-def by_name(names: Sequence[str], free: Sequence[str]) -> str | None:
-    """Return the first free column, in the order of the names, whose plain name is one of these."""
-    by_plain = {plain_name(column): column for column in reversed(free)}
-    return next((by_plain[name] for name in names if name in by_plain), None)
-
-
-def _find_text(batch: Batch, free: Sequence[str]) -> str:
-    """The column called text or the like; else the one with the longest strings with spaces."""
-    if found := by_name(TEXT_NAMES, free):
-        return found
-    lengths = {name: mean for name in free if (mean := _mean_length(batch.columns[name]))}
-    if not lengths:
-        known = ", ".join(batch.columns)
-        raise DataError(
-            f"{batch.name} has no column of texts; the columns are: {known}; name one with --text"
-        )
-    return max(lengths, key=lambda name: lengths[name])
-
-
-def _mean_length(values: Sequence[Any]) -> float:
-    """Mean characters of the strings in a column, 0 unless one has a space or there are few."""
-    strings = [value for value in values[:_SAMPLE] if isinstance(value, str)]
-    if all(is_number(value) for value in strings if value):
-        return 0.0
-    spaced = any(" " in value or not value.isascii() for value in strings)
-    return sum(map(len, strings)) / len(strings) if spaced or len(strings) < 20 else 0.0
-
-
-def _find_labels(batch: Batch, free: Sequence[str], settings: ReadSettings) -> tuple[str, ...]:
-    known = settings.classes if settings.multilabel else None
-    if known and all(name in free and _is_indicator(batch.columns[name]) for name in known):
-        return tuple(known)
-    found = by_name(LABEL_NAMES, free)
-    if settings.labelled and not (found := found or _few_values(batch, free)):
-        raise UnlabeledError(
-            f"{batch.name} has no column that looks like labels; the columns are: "
-            f"{', '.join(batch.columns)}; name one with --label"
-        )
-    return (found,) if found else ()
-
-
-def _few_values(batch: Batch, free: Sequence[str]) -> str | None:
-    """The column with the fewest distinct values, if these are few compared to the rows."""
-    counts = {}
-    for column in free:
-        names = [str(value) for value in batch.columns[column] if not missing(value)]
-        joiner = find_joiner(names)
-        counts[column] = len({p for n in set(names) for p in (n.split(joiner) if joiner else [n])})
-    limit = max(3, min(500, len(batch) // 4))
-    few = {name: count for name, count in counts.items() if 2 <= count <= limit}
-    if not few and list(counts.values()) == [1]:
-        return free[0]
-    found = min(few, key=lambda name: few[name], default=None)
-    indicators = [name for name in few if _is_indicator(batch.columns[name])]
-    if found in indicators and len(indicators) > 1:
-        raise DataError(
-            f"{batch.name} has {len(indicators)} columns of 0 and 1 that could be labels; name one "
-            f"with --label {shlex.quote(indicators[0])}, or all if a text can have several: "
-            f"--label {shlex.quote(','.join(indicators))}"
-        )
-    return found
-
-
-def _is_indicator(values: Sequence[Any]) -> bool:
-    return {str(value).strip().lower() for value in values} <= _INDICATORS
 
 
 def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
@@ -202,11 +215,6 @@ def _identifiers(values: Sequence[str]) -> bool:
         return False
     made = sum(not value.strip(".,!?'\"").replace("-", "").isalpha() for value in values)
     return len(set(values)) <= len(values) / 10 or made >= len(values) / 2
-
-
-def is_number(cell: str) -> bool:
-    """Whether a field is a number, or several joined by commas."""
-    return _NUMBER.fullmatch(cell) is not None
 
 
 def headed_names(

@@ -16,7 +16,14 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.annotations import plain
-from finetext.data.columns import Chosen, choose_columns, has_column, named, refuse_odd_text
+from finetext.data.columns import (
+    Chosen,
+    choose_columns,
+    has_column,
+    named,
+    refuse_odd_text,
+    splits_in,
+)
 from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
@@ -201,7 +208,10 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
         columns["split"] = splits
     elif chosen.split:
-        columns["split"] = [SPLIT_WORDS[str(v).strip().lower()] for v in column(chosen.split)]
+        named_splits, noticed = splits_in(batches, chosen.split, settings)
+        findings += noticed
+        chosen = replace(chosen, split=chosen.split if named_splits else None)
+        columns |= {"split": named_splits} if named_splits else {}
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
