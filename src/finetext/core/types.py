@@ -152,7 +152,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ColumnRole:
-    """What a column of the source was taken for, and why, with one of its values."""
+    """What a column of the source was taken for (empty for nothing), why, and one of its values."""
 
     column: str
     role: str

@@ -27,6 +27,7 @@ from finetext.data.column_words import (
     LABEL_NAMES,
     LITERAL,
     NOUN,
+    RATING,
     TEXT_NAMES,
     WEAK,
     by_name,
@@ -39,6 +40,7 @@ from finetext.data.rows import Batch
 _FULL: Final = 0.9
 _BLANK: Final = 0.5
 """A column of texts with fewer values than this share gives way to one that is full."""
+_TITLE_WORDS: Final = 1.5
 _PREDICTED: Final = 4.0
 _NOT_PREDICTED: Final = 2.0
 """Standard errors above chance from which, and up to which, texts do and do not predict values."""
@@ -85,8 +87,9 @@ def find_text(look: Look, free: Sequence[str]) -> str:
     A column called text wins, if it is not mostly blank. Otherwise columns of prose qualify: three
     words a value on average, mostly different, no dates, addresses, annotators or remarks. One of
     them is taken if its name means text and no other is half as long, or if it is the only one.
-    One that is filled in fewer than half of the rows gives way to one filled in 90%. Without prose,
-    the name decides, and then the length. Raises a DataError if several qualify, or none.
+    A title beside it qualifies from 1.5 words on. A column that is filled in fewer than half of the
+    rows gives way to one filled in 90%. Without prose, the name decides, and then the length.
+    Raises a DataError if several qualify, or none.
     """
     known = [name for name in free if _may_be_text(look, name)]
     prose = [name for name in known if look.of(name).kind == "prose"]
@@ -102,7 +105,7 @@ def find_text(look: Look, free: Sequence[str]) -> str:
     if called:
         look.ask("texts", "--text", called)
     if prose:
-        return _of_prose(look, prose)
+        return _of_prose(look, prose, [name for name in known if _is_title(look, name)])
     usual = [name for name in known if says(name).text and not says(name).remark]
     spaced = [name for name in usual if look.of(name).words > 1] or usual
     if len(spaced) == 1:
@@ -130,8 +133,15 @@ def _is_code(look: Look, name: str) -> bool:
     )
 
 
-def _of_prose(look: Look, prose: Sequence[str]) -> str:
-    usual = [name for name in prose if says(name).text and not says(name).remark]
+def _is_title(look: Look, name: str) -> bool:
+    """Whether a column called title or the like holds short texts."""
+    of = look.of(name)
+    return says(name).text > 0 and of.words >= _TITLE_WORDS and of.distinct >= of.rows / 2
+
+
+def _of_prose(look: Look, prose: Sequence[str], titles: Sequence[str]) -> str:
+    usual = [name for name in prose if says(name).text] + [n for n in titles if n not in prose]
+    usual = [name for name in look.batch.columns if name in usual and not says(name).remark]
     if len(usual) > 1:
         look.ask("texts", "--text", usual)
     others = [name for name in prose if not says(name).text]
@@ -176,10 +186,11 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     """Return the column of the labels, several of 0 and 1, or none where none are required.
 
     A column called label wins. Otherwise one whose name means category, class, code, topic and the
-    like, with few values. Otherwise one with few values, whatever its name; of several, the one
-    that texts predict (4 standard errors above chance) if they predict none of the others (2). Not
-    candidates by content: annotators, ids, dates, addresses, and what a text is about. Raises a
-    DataError if several qualify, an UnlabeledError if none does and labels are required.
+    like, with few values; ratings qualify beside it. Otherwise one with few values, whatever its
+    name; of several, the one that texts predict (4 standard errors above chance) if they predict
+    none of the others (2). Not candidates by content: annotators, ids, dates, addresses, and what
+    a text is about. Raises a DataError if several qualify, an UnlabeledError if none does and
+    labels are required.
     """
     settings = look.settings
     known = settings.classes if settings.multilabel else None
@@ -207,6 +218,8 @@ def _by_name(look: Look, free: Sequence[str]) -> str | None:
     for strength in (LITERAL, NOUN):
         named = [name for name in there if says(name).label == strength]
         fitting = [name for name in named if strength == LITERAL or _has_few(look, name)]
+        if fitting and strength == NOUN:
+            fitting += [n for n in there if says(n).label == RATING and _few(look, n) > 1]
         if found := _one_of(look, fitting, by_plain):
             return found
         if fitting:

@@ -34,8 +34,9 @@ LABEL_NAMES: Final = (
 
 Role = Literal["text", "label", "id", "annotator", "metadata", "about"]
 """`metadata` is never text or label by guess; `about` describes who or what a text is from."""
-LITERAL: Final = 3
-NOUN: Final = 2
+LITERAL: Final = 4
+NOUN: Final = 3
+RATING: Final = 2
 WEAK: Final = 1
 _LONGEST_NAME: Final = 4
 """Words of a name; a longer one is a question, in which single words say little."""
@@ -126,11 +127,12 @@ _LABEL: Final = _LABEL_ITSELF | _words(
     "类别 分类 主题 话题 情感 情绪 意图 立场 种类"
 )  # fmt: skip
 _RATING: Final = _words(
-    "rating ratings stars score scores grade type kind bewertung wertung sterne note noten typ "
+    "rating ratings stars score scores grade bewertung wertung sterne note noten "
     "etoiles evaluation calificacion puntuacion valoracion estrellas voto valutazione punteggio "
     "stelle avaliacao nota estrelas pontuacao beoordeling waardering sterren cijfer ocena oceny "
-    "gwiazdki tipo 评分 星级 打分 类型"
+    "gwiazdki 评分 星级 打分"
 )  # fmt: skip
+_TYPE: Final = _words("type types kind typ typen art tipo tipos 类型")
 _ANNOTATOR: Final = _words(
     "annotator annotators coder coders rater raters labeler labelers labeller worker workers "
     "workerid turker crowdworker judge judges kodierer kodiererin kodiererinnen codierer "
@@ -149,6 +151,9 @@ _DONE: Final = _words(
     "creado etiquetado modificado codificato annotato creato modificato criado gecodeerd "
     "geannoteerd gemaakt beoordeeld zakodowane oznaczone ocenione"
 )  # fmt: skip
+_PREDICTED: Final = _words("predicted prediction predictions pred vorhersage prediccion previsao")
+_GUESSED: Final = _PREDICTED | _words("suggested suggestion users status")
+"""With a word for label: what a model said, or of whom a label is, is no label."""
 _BY: Final = _words("by von durch par por da door przez")
 _ID: Final = _words(
     "id ids uid uuid guid idx index identifier nr no num number nummer lfd kennung key numero "
@@ -195,7 +200,8 @@ _ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     "metadata": ("datum", "zeitstempel", "dauer", "adresse"),
 }  # fmt: skip
 _VOCABULARY: Final = {
-    "text": _TEXT, "remark": _REMARK, "label": _LABEL, "rating": _RATING, "annotator": _ANNOTATOR,
+    "text": _TEXT, "remark": _REMARK, "label": _LABEL, "rating": _RATING,
+    "type": _TYPE, "annotator": _ANNOTATOR,
     "id": _ID, "metadata": _METADATA, "about": _ABOUT, "split": _SPLIT,
 }  # fmt: skip
 _LETTERS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
@@ -203,7 +209,7 @@ _LETTERS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "�
 
 @dataclass(frozen=True)
 class NameSays:
-    """The role that a name gives, None if it gives none, and how clearly: 3 is the role itself.
+    """The role that a name gives, None if it gives none, and how clearly: 4 is the role itself.
 
     Attributes:
         split: whether the name could be that of ready-made splits, which its values decide.
@@ -266,14 +272,15 @@ def says(name: str) -> NameSays:
         word in _VAGUE for word in words if _is(word, "label")
     ):  # fmt: skip
         return NameSays(other="about", split=split)
-    if "metadata" in found:
+    guessed = "label" in found and any(word in _GUESSED for word in words)
+    if "metadata" in found or guessed or (words and _PREDICTED.issuperset(words)):
         return NameSays(other="metadata", split=split)
     if "id" in found and "label" not in found and any(_is(w, "id") for w in (words[0], words[-1])):
         return NameSays(other="id", split=split)
     if "text" in found and "label" not in found and words[-1] in _ABOUT - _TEXT:
         return NameSays(other="about", split=split)
     label = NOUN if "label" in found else 0
-    label = WEAK if "rating" in found else label
+    label = RATING if "rating" in found else label or (WEAK if "type" in found else 0)
     text = NOUN if found & {"text", "remark"} else 0
     other: Role | None = "about" if "about" in found and not (label or text) else None
     return NameSays(text, label, other, split, "remark" in found and "text" not in found)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
+from finetext.core.wording import short
 from finetext.data.column_search import Look, find_labels, find_text
 from finetext.data.column_traits import Traits, is_number
 from finetext.data.column_words import (
@@ -206,7 +207,9 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     elif len(strings) >= 20 and _identifiers(strings):
         kind = "identifiers"
     if kind:
-        raise DataError(f"{shown} {kind}, not texts (for example {example!r}){others}")
+        raise DataError(
+            f"{shown} {kind}, not texts (for example {short(repr(example), 80)}){others}"
+        )
 
 
 def _identifiers(values: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.annotations import plain
+from finetext.data.column_roles import agreement, roles_of
 from finetext.data.columns import (
     Chosen,
     choose_columns,
@@ -222,6 +223,9 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         shown = replace(source, batches=tuple(batches))
         labels, scheme, details = _named_labels(given, shown, settings, findings)
     if labels is not None and scheme is not None:
+        if chosen.annotator is not None:
+            by = [v for batch in batches for v in batch.column(chosen.annotator)]
+            findings += agreement(columns["text"], labels, by, chosen.annotator)
         if settings.labelled and out:
             labels = list(compress(labels, counts))
             columns = {name: list(compress(values, counts)) for name, values in columns.items()}
@@ -235,7 +239,8 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
     description = _describe(source, columns, chosen, details, scheme)
-    return Dataset(table, scheme, description, tuple(findings)), columns["place"]
+    roles = roles_of(batches[0], chosen, settings, len(scheme or ()))
+    return Dataset(table, scheme, description, tuple(findings), roles), columns["place"]
 
 
 def _named_labels(
@@ -329,8 +334,9 @@ def _labeled_rows(
         several = len(chosen.labels) == 1 and any(len(own) > 1 for own in labels if own)
         blank = ", or say that a blank one means no label with --set data.multilabel=true"
         raise kind(
-            f"{batch.name}: the label is missing in {len(own_rows):,} of "
-            f"{counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it in, or leave these "
+            f"{batch.name}: the label ({', '.join(map(repr, chosen.labels))}) is missing in "
+            f"{len(own_rows):,} of {counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it "
+            "in, or leave these "
             f"rows out with --drop-unlabelled{blank if several else ''}"
         )
     are = "is" if len(absent) == 1 else "are"
@@ -383,6 +389,8 @@ def _describe(
         names = ", ".join(map(repr, chosen.labels))
         shown.append(f"label {names}" + (f" ({details})" if details else ""))
     shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
+    if scheme is not None and chosen.annotator:
+        shown.append(f"annotator {chosen.annotator!r} (not used)")
     if chosen.split and not any(batch.split for batch in source.batches):
         shown.append(f"ready-made splits of column {chosen.split!r}")
     counts = Counter(columns.get("split", ()))

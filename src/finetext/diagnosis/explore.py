@@ -11,7 +11,7 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.errors import DataError
-from finetext.core.types import Dataset, Finding, Splits
+from finetext.core.types import ColumnRole, Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
 from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.storage.codec import Jsonable
@@ -58,6 +58,7 @@ class Exploration(Jsonable):
         classes: class to part to rows, in the order of the scheme; empty for unlabeled text.
         words: words per text, divided at spaces.
         pieces: tokens per text, special ones included, or None without an encoder.
+        columns: what the columns of the source were taken for and why.
     """
 
     description: str
@@ -68,6 +69,7 @@ class Exploration(Jsonable):
     pieces: Lengths | None
     encoder: str | None
     findings: tuple[Finding, ...]
+    columns: tuple[ColumnRole, ...] = ()
 
 
 def explore(
@@ -98,6 +100,7 @@ def explore(
         pieces=tokens[0] if tokens else None,
         encoder=encoder,
         findings=tuple(findings),
+        columns=material.parts[0][1].roles if material.parts else (),
     )
 
 

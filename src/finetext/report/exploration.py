@@ -16,6 +16,7 @@ from rich.text import Text
 
 from finetext.core.types import Finding
 from finetext.core.wording import counted
+from finetext.data.column_roles import role_lines
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
 from finetext.report.rendering import Cell, Table, blocks, render_page, share, write_page
@@ -45,6 +46,8 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
     """Print classes, lengths and findings; the console decides on width and color."""
     every = sum(exploration.rows.values())
     console.print(Text(exploration.description or f"{every:,} rows", style="bold"))
+    for line in role_lines(exploration.columns):
+        console.print(Text(line), soft_wrap=True)
     if exploration.classes:
         console.print(rich_table(_with_bars(exploration)))
     for lengths in (exploration.words, exploration.pieces):

@@ -14,6 +14,7 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Splits
 from finetext.core.wording import counted
+from finetext.data.column_roles import role_lines
 from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
 from finetext.data.split import split as split_rows
@@ -102,6 +103,8 @@ def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset,
     check_possible(recipe)
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
     hears.say(dataset.description)
+    for line in role_lines(dataset.roles):
+        hears.say(line)
     splits = split_rows(dataset, recipe.split, recipe.seed)
     check_possible(recipe, splits.scheme)
     return dataset, splits

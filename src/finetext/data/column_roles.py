@@ -1,0 +1,124 @@
+"""What was made of the columns of a source, as a small table, and how far annotators agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import sqrt
+from typing import Any, Final
+
+from finetext.core.settings import ReadSettings
+from finetext.core.types import ColumnRole, Finding
+from finetext.core.wording import counted, short
+from finetext.data.column_traits import Traits, traits_of
+from finetext.data.column_words import plain_name, says
+from finetext.data.columns import Chosen
+from finetext.data.label_cells import missing
+from finetext.data.rows import Batch
+
+MOST_LINES: Final = 12
+_KINDS: Final = {
+    "empty": "blank", "times": "dates or times", "addresses": "addresses", "fractions": "fractions",
+    "numbers": "numbers", "lists": "lists",
+}  # fmt: skip
+_FEW: Final = 30
+_WIDTHS: Final = (24, 9, 48, 28)
+
+
+def roles_of(
+    batch: Batch, chosen: Chosen, settings: ReadSettings, classes: int
+) -> tuple[ColumnRole, ...]:
+    """Return what each column of the first batch was taken for and why, those in use first."""
+    used: dict[str, str] = {chosen.text: "text"}
+    used |= dict.fromkeys(chosen.labels, "label")
+    others = {"id": chosen.id, "group": chosen.group, "split": chosen.split}
+    used |= {name: role for role, name in others.items() if name is not None}
+    used |= {chosen.annotator: "annotator"} if chosen.annotator else {}
+    asked = set(map(plain_name, settings.columns))
+
+    def role(name: str) -> ColumnRole:
+        of = chosen.traits.get(name) or traits_of(name, batch.columns[name], len(batch.columns))
+        example = short(of.examples[0], _WIDTHS[3] - 2) if of.examples else ""
+        if name not in used:
+            is_other = says(name).other or of.kind in ("times", "addresses", "fractions")
+            return ColumnRole(name, "metadata" if is_other else "", _why_not(name, of), example)
+        by_name = bool(says(name).text or says(name).label or says(name).other or says(name).split)
+        told = (
+            "given"
+            if {name, plain_name(name)} & settings.columns
+            else "name"
+            if by_name
+            else "content"
+        )
+        return ColumnRole(name, used[name], f"{told}, {_why(used[name], of, classes)}", example)
+
+    order = [*used, *(name for name in batch.columns if name not in used)]
+    return tuple(role(name) for name in order if name in batch.columns)
+
+
+def _why(role: str, of: Traits, classes: int) -> str:
+    filled = f"{of.filled:.0%} filled"
+    if role == "text":
+        return f"{of.words:.0f} words on average, {filled}"
+    if role == "label":
+        return f"{classes:,} class{'es' * (classes != 1)}, {filled}"
+    if role == "annotator":
+        return f"{counted(of.distinct, 'value')}; for agreement, no label"
+    return counted(of.distinct, "value")
+
+
+def _why_not(name: str, of: Traits) -> str:
+    if of.kind in _KINDS and not (of.kind == "numbers" and of.distinct <= _FEW):
+        return _KINDS[of.kind]
+    if of.kind == "prose":
+        return f"{of.words:.0f} words on average, {of.filled:.0%} filled"
+    if says(name).other in ("annotator", "id", "metadata") or not 2 <= of.distinct <= _FEW:
+        return counted(of.distinct, "value")
+    return f"{counted(of.distinct, 'value')}; labels with --label"
+
+
+def role_lines(roles: Sequence[ColumnRole]) -> Iterator[str]:
+    """Yield the lines of a table of the columns, 12 at most; none where all are called like that.
+
+    Columns called text, label, id, group and split need no explanation.
+    """
+    if all(plain_name(one.column) == one.role for one in roles):
+        return
+    shown = roles if len(roles) < MOST_LINES else roles[: MOST_LINES - 2]
+    rows = [("column", "role", "why", "example")]
+    rows += [(one.column, one.role or "-", one.reason, repr(one.example)) for one in shown]
+    cells = [[short(cell, most) for cell, most in zip(row, _WIDTHS, strict=True)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  " + "  ".join(map(str.ljust, row, widths)).rstrip()
+    if len(shown) < len(roles):
+        yield f"  and {counted(len(roles) - len(shown), 'column')} more, not used"
+
+
+def agreement(
+    texts: Sequence[Any],
+    labels: Sequence[Sequence[str] | None],
+    annotators: Sequence[Any],
+    column: str,
+) -> list[Finding]:
+    """Return on how many of the texts with several annotators these agree, if there are such texts.
+
+    They agree if all gave the same label, or the same set of labels. The interval is Wilson's
+    (JASA 22, 1927).
+    """  # fmt: skip
+    given: dict[str, dict[str, frozenset[str]]] = {}
+    for text, own, annotator in zip(texts, labels, annotators, strict=True):
+        if own is not None and not missing(annotator):
+            given.setdefault(str(text), {})[str(annotator)] = frozenset(own)
+    shared = [list(by.values()) for by in given.values() if len(by) > 1]
+    if not shared:
+        return []
+    n, agreed = len(shared), sum(len(set(several)) == 1 for several in shared)
+    share, z = agreed / n, 1.96
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    message = (
+        f"{counted(n, 'text')} were labeled by two or more annotators (column {column!r}); they "
+        f"agree on {agreed:,} of them, {share:.0%} [{max(0, middle - half):.0%}, "
+        f"{min(1, middle + half):.0%}]"
+    )
+    return [Finding("note", "annotator-agreement", message)]
