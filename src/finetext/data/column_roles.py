@@ -10,7 +10,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import ColumnRole, Finding
 from finetext.core.wording import counted, short
 from finetext.data.column_traits import Traits, traits_of
-from finetext.data.column_words import plain_name, says
+from finetext.data.column_words import NameSays, plain_name, says
 from finetext.data.columns import Chosen
 from finetext.data.label_cells import missing
 from finetext.data.rows import Batch
@@ -41,14 +41,11 @@ def roles_of(
         if name not in used:
             is_other = says(name).other or of.kind in ("times", "addresses", "fractions")
             return ColumnRole(name, "metadata" if is_other else "", _why_not(name, of), example)
-        by_name = bool(says(name).text or says(name).label or says(name).other or says(name).split)
-        told = (
-            "given"
-            if {name, plain_name(name)} & settings.columns
-            else "name"
-            if by_name
-            else "content"
-        )
+        told = "content"
+        if plain_name(name) in asked:
+            told = "given"
+        elif says(name) != NameSays():
+            told = "name"
         return ColumnRole(name, used[name], f"{told}, {_why(used[name], of, classes)}", example)
 
     order = [*used, *(name for name in batch.columns if name not in used)]
@@ -71,9 +68,10 @@ def _why_not(name: str, of: Traits) -> str:
         return _KINDS[of.kind]
     if of.kind == "prose":
         return f"{of.words:.0f} words on average, {of.filled:.0%} filled"
+    what = counted(of.distinct, "value") + (f", {of.filled:.0%} filled" if of.filled < 1 else "")
     if says(name).other in ("annotator", "id", "metadata") or not 2 <= of.distinct <= _FEW:
-        return counted(of.distinct, "value")
-    return f"{counted(of.distinct, 'value')}; labels with --label"
+        return what
+    return f"{what}; labels with --label"
 
 
 def role_lines(roles: Sequence[ColumnRole]) -> Iterator[str]:

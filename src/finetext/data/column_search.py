@@ -29,7 +29,6 @@ from finetext.data.column_words import (
     NOUN,
     RATING,
     TEXT_NAMES,
-    WEAK,
     by_name,
     plain_name,
     says,
@@ -44,7 +43,6 @@ _TITLE_WORDS: Final = 1.5
 _PREDICTED: Final = 4.0
 _NOT_PREDICTED: Final = 2.0
 """Standard errors above chance from which, and up to which, texts do and do not predict values."""
-_FEW_ROWS: Final = 30
 _INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
 _SHOWN: Final = 8
 
@@ -310,26 +308,24 @@ def _predicted(look: Look, few: Sequence[str], text: str) -> str:
     """The one of several columns that the texts predict; see `find_labels`."""
     columns = look.batch.columns
     scores = {name: predictability(columns[text], columns[name]) for name in few}
-    look.people.extend(name for name in few if scores[name] <= _NOT_PREDICTED
-                       and look_like_people(columns[name]))  # fmt: skip
+    unrelated = [n for n in few if (score := scores[n]) is not None and score <= _NOT_PREDICTED]
+    look.people.extend(name for name in unrelated if look_like_people(columns[name]))
     rest = [name for name in few if name not in look.people]
-    best = max(few, key=lambda name: scores[name])
-    others = [scores[name] for name in rest if name != best]
-    if scores[best] >= _PREDICTED and all(score <= _NOT_PREDICTED for score in others):
-        return best
-    if len(rest) > 1 or scores[best] <= _NOT_PREDICTED:
-        look.ask("labels", "--label", rest if len(rest) > 1 else few)
-    return best
+    sure = [n for n in rest if (score := scores[n]) is not None and score >= _PREDICTED]
+    if len(sure) == 1 and set(rest) - set(sure) <= set(unrelated):
+        return sure[0]
+    if len(rest) == 1 and rest[0] not in unrelated:
+        return rest[0]
+    return look.ask("labels", "--label", rest if len(rest) > 1 else few)
 
 
 def _names_people(look: Look, name: str, text: str) -> bool:
     """Whether the only column with few values says who labeled the texts."""
     columns = look.batch.columns
-    if look.of(name).rows < _FEW_ROWS or says(name).label >= WEAK:
+    if says(name).label or not look_like_people(columns[name]):
         return False
-    if not look_like_people(columns[name]):
-        return False
-    if predictability(columns[text], columns[name]) > _NOT_PREDICTED:
+    score = predictability(columns[text], columns[name])
+    if score is None or score > _NOT_PREDICTED:
         return False
     look.people.append(name)
     return True

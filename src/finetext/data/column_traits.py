@@ -20,6 +20,8 @@ SAMPLE: Final = 1000
 _CELLS: Final = 60_000
 """Cells that are looked at: a table with many columns is sampled more thinly."""
 _FEWEST: Final = 50
+_FEWEST_ROWS: Final = 30
+_FEWEST_TEXTS: Final = 20
 _PROSE_WORDS: Final = 3
 _NUMBER: Final = re.compile(r"\s*[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?\s*")
 _TIME: Final = re.compile(
@@ -47,7 +49,7 @@ class Traits:
         rows: rows in the sample.
         filled: share of the rows with a value.
         distinct: different values.
-        words: mean number of words of a value; two Chinese characters count as one.
+        words: mean number of words of a value; three Chinese characters count as two.
         characters: mean length of a value.
         strings: whether most values are strings.
         examples: up to three values, the most different that come first.
@@ -108,7 +110,7 @@ def traits_of(name: str, values: Sequence[Any], columns: int = 1) -> Traits:
 
 def _words(text: str) -> float:
     unspaced = 0 if text.isascii() else len(_UNSPACED.findall(text))
-    return unspaced / 2 if unspaced else text.count(" ") + 1
+    return unspaced / 1.5 if unspaced else text.count(" ") + 1
 
 
 def _kind(there: Sequence[Any], texts: Sequence[str], distinct: int, words: float) -> Kind:
@@ -161,19 +163,21 @@ def look_like_people(values: Sequence[Any]) -> bool:
     )
 
 
-def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -> float:
+def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -> float | None:
     """Return how far texts predict the values of a column, in standard errors above chance.
 
     Multinomial naive Bayes (McCallum and Nigam, AAAI-98 workshop on text categorization) on the
     presence of words hashed to 4,096 features (Weinberger et al., ICML 2009), in five-fold
     cross-validation on at most 1,000 rows. The score is the mean recall of the values. If the texts
     say nothing of them, its mean is 1/k, and its variance follows from how often each value is
-    predicted. Rows with the same text are in one fold. Values of one row are left out; 0 if fewer
-    than two are left.
+    predicted. Rows with the same text are in one fold. Values of one row are left out. None if
+    there are then fewer than two values, 30 rows or 20 texts, too few to say.
     """
     import numpy as np
 
-    present = [not (missing(text) or missing(value)) for text, value in zip(texts, values)]  # noqa: B905
+    present = [
+        not (missing(text) or missing(value)) for text, value in zip(texts, values, strict=True)
+    ]
     rows = list(zip(compress(texts, present), compress(values, present), strict=True))
     rows = list(sampled(rows))
     counts: dict[str, int] = {}
@@ -181,8 +185,12 @@ def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -
         counts[str(value)] = counts.get(str(value), 0) + 1
     classes = {name: at for at, name in enumerate(n for n, times in counts.items() if times > 1)}
     rows = [row for row in rows if str(row[1]) in classes]
-    if len(classes) < 2:
-        return 0.0
+    if (
+        len(classes) < 2
+        or len(rows) < _FEWEST_ROWS
+        or len({str(text) for text, _ in rows}) < _FEWEST_TEXTS
+    ):
+        return None
     features = np.zeros((len(rows), 1 << 12), np.float32)
     for at, (text, _) in enumerate(rows):
         for word in _features(str(text)):
@@ -204,7 +212,7 @@ def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -
     recall = float(np.mean([(found[truth == c] == c).mean() for c in range(len(classes))]))
     guessed = np.bincount(found, minlength=len(classes)) / len(rows)
     error = float(np.sqrt((guessed * (1 - guessed) / sizes).sum())) / len(classes)
-    return (recall - 1 / len(classes)) / error if error else 0.0
+    return (recall - 1 / len(classes)) / error if error else None
 
 
 def _features(text: str) -> set[str]:

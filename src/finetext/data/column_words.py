@@ -144,7 +144,7 @@ _ANNOTATOR: Final = _words(
     "标注者 标注员 标注人 编码员 编码者 评分者 评估者"
 )  # fmt: skip
 _DONE: Final = _words(
-    "coded labeled labelled annotated rated judged created modified "
+    "labelled coded labeled annotated rated judged created modified "
     "edited reviewed kodiert codiert "
     "annotiert bewertet erstellt etiquete bearbeitet geandert code annote "
     "cree modifie codificado anotado "
@@ -160,9 +160,9 @@ _ID: Final = _words(
     "identifiant identificador identificativo identyfikator numer 编号 序号"
 )  # fmt: skip
 _METADATA: Final = _words(
-    "timestamp time times date dates datetime created modified updated duration length len ip "
+    "colour timestamp time times date dates datetime created modified updated duration length "
     "email url urls link links href website latitude longitude lat lon lng confidence probability "
-    "prob weight coverage area beginning begin start end offset position page color colour "
+    "prob weight coverage area beginning begin start end offset position page color len ip "
     "filename file path version likes retweets upvotes votes count counts address phone agreement "
     "zeitstempel datum uhrzeit dauer lange farbe konfidenz wahrscheinlichkeit gewicht datei seite "
     "anfang ende adresse anzahl heure horodatage duree longueur lien fichier confiance courriel "
@@ -308,7 +308,9 @@ _SPLIT_VALUES: Final[dict[SplitName, frozenset[str]]] = {
     ),
     "test": _words("test testing tests tst prueba teste testowy essai 测试"),
 }  # fmt: skip
-_PART_OF_DATA: Final = re.compile(r"(?<=..)(s?(set|split|data|daten|menge|satz|sample))$|[集]$")
+_PART_OF_DATA: Final = re.compile(
+    r"(?<=..)(s?(dataset|datensatz|set|split|data|daten|menge|satz|sample))$|[集]$"
+)
 
 
 @lru_cache(4096)
