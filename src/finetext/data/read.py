@@ -66,18 +66,19 @@ def read(
             train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
             sample; a mapping from split to any of these; a pandas or polars frame; a list of
             texts, a pair (texts, labels), a list of mappings; a `datasets` object.
-        text: column of the texts; found by name or content if None.
-        label: column of the labels, or several columns of 0 and 1; found if None.
+        text: column of the texts; if None, found by name or content, if one column qualifies.
+        label: column of the labels, or several columns of 0 and 1; found in the same way if None.
         group: column of the groups, such as author or film.
         id: column of unique row ids; if None, a column with such a name, or row numbers.
         settings: all other settings; the four arguments above override it.
 
     Returns:
-        every row in the order of the source, with a line on what was chosen.
+        every row in the order of the source, with a line on what was chosen, and with `roles`:
+        each column, what it was taken for, and why.
 
     Raises:
-        DataError: the source cannot be read, or not as labeled text; the message says where, and
-            what to do.
+        DataError: the source cannot be read, or not as labeled text, or several columns qualify;
+            the message says where, and what to do.
         MissingExtraError: the format needs a package that is not installed.
     """
     if isinstance(source, Dataset):
