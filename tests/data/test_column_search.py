@@ -1,4 +1,4 @@
-"""Text and label are found in ten languages, and asked for where several columns qualify."""
+"""Text and label are found in nine languages, and asked for where several columns qualify."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_a_flag_that_is_always_0_is_a_flag() -> None:
 
 def test_missing_labels_name_their_column() -> None:
     columns = {"Satz": TEXT, "Kategorie": [*OPINION[:-2], None, ""]}
-    with pytest.raises(DataError, match=r"label \('Kategorie'\) is missing in 2 of 60 rows"):
+    with pytest.raises(DataError, match="column 'Kategorie': the label is missing in 2 of 60"):
         read(columns)
 
 

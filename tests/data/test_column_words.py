@@ -1,4 +1,4 @@
-"""Names of columns in ten languages, with accents, cases, numbers and words around them."""
+"""Names of columns in nine languages, with accents, cases, numbers and words around them."""
 
 from __future__ import annotations
 

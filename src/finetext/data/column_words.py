@@ -1,4 +1,4 @@
-"""What the name of a column says in ten languages: text, label, id, annotator, split or neither.
+"""What the name of a column says in nine languages: text, label, id, annotator, split or neither.
 
 Accents and case do not count, and words are found inside longer names: "Kategorie (1-5)",
 "commentText", "Satz-ID". German and Dutch compounds are found by their last part, and Chinese words

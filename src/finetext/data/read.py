@@ -335,10 +335,9 @@ def _labeled_rows(
         several = len(chosen.labels) == 1 and any(len(own) > 1 for own in labels if own)
         blank = ", or say that a blank one means no label with --set data.multilabel=true"
         raise kind(
-            f"{batch.name}: the label ({', '.join(map(repr, chosen.labels))}) is missing in "
+            f"{batch.name}, column {', '.join(map(repr, chosen.labels))}: the label is missing in "
             f"{len(own_rows):,} of {counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it "
-            "in, or leave these "
-            f"rows out with --drop-unlabelled{blank if several else ''}"
+            f"in, or leave these rows out with --drop-unlabelled{blank if several else ''}"
         )
     are = "is" if len(absent) == 1 else "are"
     message = f"{counted(len(absent), 'row')} without a label {are} left out"
