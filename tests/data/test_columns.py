@@ -101,6 +101,6 @@ def test_ids(name: str, values: list[Any], found: bool) -> None:
 
 
 def test_a_long_value_is_shortened_in_the_error() -> None:
-    with pytest.raises(DataError, match="values of type dict") as error:
-        read({"text": [{"a": "a long text " * 50}] * 3, "label": ["x", "y", "x"]})
+    with pytest.raises(DataError, match="values of type list") as error:
+        read({"text": [["a long text " * 50]] * 3, "label": ["x", "y", "x"]})
     assert len(str(error.value)) < 300

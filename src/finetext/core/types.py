@@ -21,7 +21,6 @@ from finetext.core.errors import DataError, nearest
 if TYPE_CHECKING:
     import datasets
 
-
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -83,8 +82,7 @@ class LabelScheme:
     def with_positive(self, label: object) -> LabelScheme:
         """Return the scheme with that positive class; None leaves it as it is.
 
-        Raises:
-            DataError: it is none of the labels, or there are not two of them.
+        Raises a DataError if it is none of the labels, or there are not two of them.
         """
         if label is None:
             return self

@@ -1,19 +1,20 @@
-"""What was made of the columns of a source, as a small table, and how far annotators agree."""
+"""What was made of the columns of a source, in words, and how far annotators agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any, Final
 
 from finetext.core.settings import ReadSettings
-from finetext.core.types import ColumnRole, Finding
+from finetext.core.types import SPLIT_NAMES, ColumnRole, Finding, LabelScheme
 from finetext.core.wording import counted, short
 from finetext.data.column_traits import Traits, traits_of
 from finetext.data.column_words import NameSays, plain_name, says
 from finetext.data.columns import Chosen
 from finetext.data.label_cells import missing
-from finetext.data.rows import Batch
+from finetext.data.rows import Batch, Source
 
 MOST_LINES: Final = 12
 _KINDS: Final = {
@@ -120,3 +121,28 @@ def agreement(
         f"{min(1, middle + half):.0%}]"
     )
     return [Finding("note", "annotator-agreement", message)]
+
+
+def describe(
+    source: Source,
+    columns: Mapping[str, Sequence[Any]],
+    chosen: Chosen,
+    details: str,
+    scheme: LabelScheme | None,
+) -> str:
+    """Return one line on the source, its form, the chosen columns, and its size."""
+    shown = [f"text {chosen.text!r}"]
+    if scheme is not None:
+        names = ", ".join(map(repr, chosen.labels))
+        shown.append(f"label {names}" + (f" ({details})" if details else ""))
+    shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
+    if scheme is not None and chosen.annotator:
+        shown.append(f"annotator {chosen.annotator!r} (not used)")
+    if chosen.split and not any(batch.split for batch in source.batches):
+        shown.append(f"ready-made splits of column {chosen.split!r}")
+    counts = Counter(columns.get("split", ()))
+    splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLIT_NAMES if counts[split])
+    size = counted(len(columns["id"]), "row") + (f" ({splits})" if splits else "")
+    if scheme is not None:
+        size += f", {counted(len(scheme), 'label')}{', several a row' * scheme.multilabel}"
+    return f"{source.title}: {source.batches[0].form}; {', '.join(shown)}; {size}"

@@ -12,7 +12,7 @@ from itertools import compress
 from typing import Any, Final, Literal
 
 from finetext.core.wording import short
-from finetext.data.column_words import FIRST_NAMES, plain
+from finetext.data.column_words import FIRST_NAMES, unaccented
 from finetext.data.label_cells import find_joiner, missing, split_cell
 
 SAMPLE: Final = 1000
@@ -159,7 +159,7 @@ def look_like_people(values: Sequence[Any]) -> bool:
     """Whether all values are initials, first names, full names or ids of workers."""
     names = {str(value).strip() for value in values if not missing(value)}
     return len(names) > 1 and all(
-        _PERSON.fullmatch(name) or plain(name) in FIRST_NAMES for name in names
+        _PERSON.fullmatch(name) or unaccented(name) in FIRST_NAMES for name in names
     )
 
 

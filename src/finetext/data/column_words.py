@@ -235,7 +235,7 @@ def by_name(names: Sequence[str], free: Sequence[str]) -> str | None:
     return next((by_plain[name] for name in names if name in by_plain), None)
 
 
-def plain(word: str) -> str:
+def unaccented(word: str) -> str:
     """Return a word in lower case, without accents."""
     parts = unicodedata.normalize("NFKD", word.casefold().translate(_LETTERS))
     return "".join(sign for sign in parts if not unicodedata.combining(sign))
@@ -244,7 +244,7 @@ def plain(word: str) -> str:
 def words_in(name: str) -> list[str]:
     """Return the words of a name in order: "reviewText (2)" -> review, text."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.findall(r"[^\W\d_]+", plain(spaced))
+    return re.findall(r"[^\W\d_]+", unaccented(spaced))
 
 
 @lru_cache(4096)
@@ -315,7 +315,7 @@ _PART_OF_DATA: Final = re.compile(
 
 @lru_cache(4096)
 def split_of(value: str) -> SplitName | None:
-    """Return the split that a value names in one of ten languages; None if it names none."""
+    """Return the split that a value names in one of nine languages; None if it names none."""
     word = "".join(words_in(value.strip()))
     for one in (word, _PART_OF_DATA.sub("", word)):
         for split, known in _SPLIT_VALUES.items():

@@ -16,7 +16,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.annotations import plain
-from finetext.data.column_roles import agreement, roles_of
+from finetext.data.column_roles import agreement, describe, roles_of
 from finetext.data.columns import (
     Chosen,
     choose_columns,
@@ -239,7 +239,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
-    description = _describe(source, columns, chosen, details, scheme)
+    description = describe(source, columns, chosen, details, scheme)
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()))
     return Dataset(table, scheme, description, tuple(findings), roles), columns["place"]
 
@@ -375,27 +375,3 @@ def _table(
     lists = {"label": pa.list_(pa.string())} if several else {}
     arrays = {name: pa.array(of, lists.get(name, pa.string())) for name, of in values.items()}
     return datasets.Dataset(pa.table(arrays))
-
-
-def _describe(
-    source: Source,
-    columns: Mapping[str, Sequence[Any]],
-    chosen: Chosen,
-    details: str,
-    scheme: LabelScheme | None,
-) -> str:
-    shown = [f"text {chosen.text!r}"]
-    if scheme is not None:
-        names = ", ".join(map(repr, chosen.labels))
-        shown.append(f"label {names}" + (f" ({details})" if details else ""))
-    shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
-    if scheme is not None and chosen.annotator:
-        shown.append(f"annotator {chosen.annotator!r} (not used)")
-    if chosen.split and not any(batch.split for batch in source.batches):
-        shown.append(f"ready-made splits of column {chosen.split!r}")
-    counts = Counter(columns.get("split", ()))
-    splits = ", ".join(f"{split} {counts[split]:,}" for split in SPLIT_NAMES if counts[split])
-    size = counted(len(columns["id"]), "row") + (f" ({splits})" if splits else "")
-    if scheme is not None:
-        size += f", {counted(len(scheme), 'label')}{', several a row' * scheme.multilabel}"
-    return f"{source.title}: {source.batches[0].form}; {', '.join(shown)}; {size}"
