@@ -9,7 +9,7 @@ import pytest
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
-from finetext.data.columns import choose_columns
+from finetext.data.columns import choose_columns, refuse_odd_text
 from finetext.data.read import read
 from finetext.data.rows import Batch
 from finetext.data.stream import open_stream
@@ -101,6 +101,7 @@ def test_ids(name: str, values: list[Any], found: bool) -> None:
 
 
 def test_a_long_value_is_shortened_in_the_error() -> None:
-    with pytest.raises(DataError, match="values of type list") as error:
-        read({"text": [["a long text " * 50]] * 3, "label": ["x", "y", "x"]})
+    texts = [{"a": "a long text " * 50}] * 3
+    with pytest.raises(DataError, match="values of type dict") as error:
+        refuse_odd_text(Batch("x", {"text": texts}, "columns"), "text", texts)
     assert len(str(error.value)) < 300
