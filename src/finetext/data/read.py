@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.core import registry
 from finetext.core.errors import DataError, UnlabeledError, nearest
 from finetext.core.settings import ReadSettings
-from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
+from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
 from finetext.data.annotations import plain
 from finetext.data.column_roles import agreement, describe, roles_of
@@ -197,23 +197,13 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
         chosen = replace(chosen, id=None)
         columns["id"] = _row_ids(batches, None)
-    for batch in batches:
-        values = batch.columns[named(batch, chosen.text)]
-        refuse_odd_text(batch, chosen.text, values)
-        watch = TextWatch()
-        watch.look(batch, values)
-        # Before training, the data checks report missing texts as blank ones.
-        findings += [] if settings.labelled else watch.findings
-    findings += [finding for batch in batches for finding in batch.findings]
+    findings += _check_texts(batches, chosen.text, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
-    if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
-        columns["split"] = splits
-    elif chosen.split:
-        named_splits, noticed = splits_in(batches, chosen.split, settings)
-        findings += noticed
-        chosen = replace(chosen, split=chosen.split if named_splits else None)
-        columns |= {"split": named_splits} if named_splits else {}
+    splits, noticed = _ready_made(batches, chosen.split, settings)
+    chosen = replace(chosen, split=chosen.split if splits else None)
+    columns |= {"split": list(splits)} if splits else {}
+    findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
@@ -260,6 +250,28 @@ def _named_labels(
         return None, None, ""
     findings += noticed
     return labels, scheme, details
+
+
+def _check_texts(batches: Sequence[Batch], column: str, settings: ReadSettings) -> list[Finding]:
+    """Refuse what is no text, and return what was noticed in each batch."""
+    findings: list[Finding] = []
+    for batch in batches:
+        values = batch.columns[named(batch, column)]
+        refuse_odd_text(batch, column, values)
+        watch = TextWatch()
+        watch.look(batch, values)
+        # Before training, the data checks report missing texts as blank ones.
+        findings += [] if settings.labelled else watch.findings
+    return findings + [finding for batch in batches for finding in batch.findings]
+
+
+def _ready_made(
+    batches: Sequence[Batch], column: str | None, settings: ReadSettings
+) -> tuple[Sequence[SplitName] | None, list[Finding]]:
+    """The split of each row, if batches or a column say it."""
+    if splits := [batch.split for batch in batches for _ in range(len(batch)) if batch.split]:
+        return splits, []
+    return splits_in(batches, column, settings) if column else (None, [])
 
 
 def _refuse_empty(batch: Batch) -> None:
