@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,23 @@ def test_export_is_read_and_predicted(
     assert set(data.scheme.names) == {"good", "bad"}
     streamed = open_stream(path, ReadSettings(labelled=False))
     assert [text for rows in streamed.batches for text in rows.texts] == TEXTS
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_export_on_the_command_line(tmp_path: Path, command: Callable[..., Any], tool: str) -> None:
+    path = put(tmp_path, *EXPORTS[tool][0])
+    told = json.loads(command("explore", path, "--json", status=0).out)
+    assert told["classes"] == {"bad": {"all": 8}, "good": {"all": 4}}
+    out = tmp_path / "model"
+    seen = command("train", path, "--methods", "majority", "--out", out, status=0)
+    assert "12 rows, 2 labels" in seen.out + seen.err
+
+
+def test_every_format_of_the_manual_has_an_input() -> None:
+    manual = Path(__file__).parents[2].joinpath("docs", "data.md").read_text("utf-8")
+    table = manual.partition("## Exports of annotation tools")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)[1:]
+    assert named == list(EXPORTS)
 
 
 @pytest.mark.parametrize(

@@ -208,9 +208,11 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         out = {(at, row) for at in used for row in source.batches[at].left_out}
-        counts = [place not in out for place in columns["place"]]
-        given = {name: [value if counts[row] else None for row, value in enumerate(column(name))]
-                 for name in chosen.labels}  # fmt: skip
+        counts = [place not in out for place in columns["place"]] if out else []
+        given = {name: column(name) for name in chosen.labels}
+        if out:
+            given = {name: [value if own else None for value, own in zip(of, counts, strict=True)]
+                     for name, of in given.items()}  # fmt: skip
         shown = replace(source, batches=tuple(batches))
         labels, scheme, details = _named_labels(given, shown, settings, findings)
     if labels is not None and scheme is not None:

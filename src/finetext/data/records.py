@@ -70,11 +70,13 @@ def _from_rows(
     rows: Sequence[Mapping[str, Any]], name: str, form: str, lines: Sequence[int] | None = None
 ) -> Batch:
     """Columns from mappings; a key that a row lacks is missing there (None)."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[Any, list[Any]] = {}
     for place, row in enumerate(rows):
         for key, value in row.items():
-            columns.setdefault(str(key), [None] * len(rows))[place] = value
-    return Batch(name, columns, form, lines)
+            if key not in columns:
+                columns[key] = [None] * len(rows)
+            columns[key][place] = value
+    return Batch(name, {str(key): values for key, values in columns.items()}, form, lines)
 
 
 def _from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) -> Batch:

@@ -46,8 +46,10 @@ def plain_values(values: Sequence[Any], where: Callable[[int], str]) -> tuple[li
     Raises:
         DataError: a value does not say which labels it means; the message names its form.
     """
-    listed = _reading(values)
-    if listed is None and {*map(type, values)} <= _PLAIN:
+    types = {*map(type, values)}
+    distinct = {*values} if types <= _PLAIN else [v for v in values if isinstance(v, str)]
+    listed = _reading(distinct)
+    if listed is None and types <= _PLAIN:
         return list(values), ""
     found: list[Any] = []
     forms: dict[str, None] = {}
