@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from finetext.batch import tables
-from finetext.batch.tables import Layout, Shown, batches, layout_of, predict_table
+from finetext.batch.tables import EmptyTexts, Layout, Shown, batches, layout_of, predict_table
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.types import LabelScheme
@@ -244,3 +244,17 @@ def test_many_labels_at_the_command_line(command: Command, workplace: Path) -> N
     seen = command("predict", "many", "a film", "--top", "1", "--all")
     assert (seen.status, seen.out) == (2, "")
     assert "give one" in seen.err
+
+
+def test_empty_texts_are_found_in_all_batches_and_pass_through() -> None:
+    given = [Rows(["1", "2"], ["a", ""]), Rows([], []), Rows(["3", "4"], [" \n\u3000", "b"])]
+    empty = EmptyTexts(None)
+    assert list(empty.watched(iter(given))) == given
+    [finding] = empty.findings
+    assert finding.message.startswith("the text is empty in 2 rows (row 2, row 3); ")
+    many = EmptyTexts("key")
+    assert len(list(many.watched(Rows([str(n)], [""]) for n in range(7)))) == 7
+    assert "7 rows (id 0, id 1, id 2, id 3, id 4, ...)" in many.findings[0].message
+    full = EmptyTexts(None)
+    assert list(full.watched(iter(given[:0]))) == []
+    assert full.findings == ()

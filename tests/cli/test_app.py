@@ -136,6 +136,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         *(
             "compare",
             "confusion",
+            "precision-recall",
             "errors",
             "slices",
             "label-errors",

@@ -276,3 +276,21 @@ def test_mistakes_are_told_in_one_line(
     assert message in seen.err
     assert seen.out == ""
     assert len(seen.err.strip().splitlines()) == 1
+
+
+def test_evaluate_takes_the_class_of_the_model_or_another(
+    command: Command, films: Path, reviews: Path
+) -> None:
+    told = json.loads(command("evaluate", films, reviews, "--json", status=0).out)
+    other = json.loads(command("evaluate", films, reviews, "--positive", "bad", "--json").out)
+    assert (told["positive"], other["positive"]) == ("good", "bad")
+    of_class = {of["name"]: of for of in told["labels"]}
+    for found in (told, other):
+        for name in ("precision", "recall", "f1"):
+            expected = of_class[found["positive"]][name]["value"]
+            assert found["metrics"][f"binary_{name}"]["value"] == pytest.approx(expected)
+    assert other["metrics"]["roc_auc"]["value"] == told["metrics"]["roc_auc"]["value"]
+    seen = command("evaluate", films, reviews, "--positive", "best", status=2)
+    assert "'best' is none of the labels, which are 'bad', 'good'" in seen.err
+    seen = command("evaluate", films, reviews, "--positive", "", status=2)
+    assert "the positive class '' is none of the labels" in seen.err

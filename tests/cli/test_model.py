@@ -112,3 +112,22 @@ def test_a_run_decides_as_its_recipe_says(workplace: Path, reviews: Path) -> Non
     assert again.decide.costs == Path("costs.csv").absolute()
     Path("elsewhere").mkdir()
     assert made.predictions("majority").decision == decision
+
+
+def test_the_positive_class_is_stated_remembered_and_changed(command: Command, run: Path) -> None:
+    assert "positive  good (the second label)" in command("info", run, status=0).out
+    seen = command(
+        "decide", run, "--aim", "recall=0.9", "--positive", "bad", "--out", "m", status=0
+    )
+    assert "films/tfidf: aim recall=0.9 of bad" in seen.out
+    assert "bad is given from a probability of" in seen.out
+    assert "positive  bad\n" in command("info", "m", status=0).out
+    again = command("decide", run, "--aim", "recall=0.9", "--out", "n", status=2)
+    assert "or name the positive class with --positive" in again.err
+    assert not Path("n").exists()
+    command("report", run, "--positive", "bad", status=0)
+    assert "is “bad”." in (run / "report.html").read_text()
+    for words in (("report", run), ("decide", run, "--out", "n")):
+        seen = command(*words, "--positive", "best", status=2)
+        assert "'best' is none of the labels, which are 'bad', 'good'; name one of" in seen.err
+    assert "is “bad”." in (run / "report.html").read_text()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
+import pytest
 
 from finetext import LabelScheme, Predictions, read
+from finetext.core.errors import DataError
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -46,3 +51,50 @@ def test_predictions_show_truth_beside_answer() -> None:
         scheme=LabelScheme((HOSTILE, "b"), multilabel=True),
     )
     assert "&lt;script&gt;" in several._repr_html_()
+
+
+POSITIVES: list[tuple[Any, tuple[str, str], str]] = [
+    (1, ("0", "1"), "1"), ("1", ("0", "1"), "1"), (0.0, ("0", "1"), "0"),
+    (np.int64(0), ("0", "1"), "0"), (np.float64(1), ("0.0", "1.0"), "1.0"),
+    (True, ("False", "True"), "True"), (False, ("false", "true"), "false"),
+    (np.bool_(True), ("False", "True"), "True"), ("no", ("no", "yes"), "no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "names", "label"), POSITIVES)
+def test_a_number_or_boolean_names_the_label_written_like_it(
+    given: Any, names: tuple[str, ...], label: str
+) -> None:
+    scheme = LabelScheme(names).with_positive(given)
+    assert (scheme.positive, scheme.positive_class) == (label, label)
+    assert LabelScheme.from_json(json.loads(json.dumps(scheme.to_json()))).positive == label
+
+
+def test_without_a_name_the_second_label_is_the_positive_one() -> None:
+    scheme = LabelScheme(("no", "yes"))
+    assert (scheme.positive, scheme.positive_class) == (None, "yes")
+    assert scheme.with_positive(None) is scheme
+    assert "positive" not in scheme.to_json()
+    assert scheme == scheme.with_positive("no")  # the columns are the same
+    assert LabelScheme(("a", "b", "c")).positive_class is None
+    assert LabelScheme(("a", "b"), multilabel=True).positive_class is None
+
+
+@pytest.mark.parametrize(
+    ("names", "several", "given", "said"),
+    [
+        (("0", "1"), False, True, "'True' is none of the labels, which are '0', '1'; name one of"),
+        (("0", "1"), False, 2, "'2' is none of the labels, which are '0', '1'; name one of them"),
+        (("ham", "spam"), False, "spma", "which are 'ham', 'spam'; did you mean 'spam'?"),
+        (("a", "b", "c"), False, "a", r"'a' needs .* two labels, and these have 3 \('a', 'b', 'c'"),
+        (("a", "b", "c"), False, "x", "and these have 3 .*; leave it out, and read the scores of"),
+        (("a", "b"), True, "a", r"several labels \('a', 'b'\); leave it out"),
+        (tuple("abcdefghijklm"), False, "a", r"these have 13 \('a', .*'j', \.\.\.\); leave it out"),
+        (("only",), False, "only", r"these have 1 \('only'\); leave it out"),
+    ],
+)
+def test_a_positive_class_that_cannot_be_meant_is_refused_with_the_labels(
+    names: tuple[str, ...], several: bool, given: Any, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        LabelScheme(names, several).with_positive(given)

@@ -213,3 +213,21 @@ def test_slices_survive_json(judged: Judged) -> None:
     again = from_json(Slices, json.loads(json.dumps(found.to_json())), "slices")
     assert again.to_json() == found.to_json()
     assert repr(again) == repr(found)
+
+
+def test_slices_say_which_class_their_metric_is_about() -> None:
+    random = np.random.default_rng(0)
+    targets, likely = random.integers(2, size=60), random.random(60)
+    ids, probabilities = tuple(map(str, range(60))), np.stack([1 - likely, likely], axis=1)
+    scheme = LabelScheme(("ham", "spam"), positive="ham")
+    texts = tuple(sentences(60, random))
+    predicted = Predicted(
+        "mine", Predictions(ids, targets, probabilities, scheme), texts, "accuracy"
+    )
+    of_class = find_slices(predicted, ["length"], "binary_f1")
+    assert of_class.positive == "ham"
+    assert slices_lines(of_class, "mine")[0].startswith("binary F1 of “ham”, mine on rows: ")
+    assert from_json(Slices, of_class.to_json(), "slices") == of_class
+    of_all = find_slices(predicted, ["length"])
+    assert of_all.positive is None
+    assert slices_lines(of_all, "mine")[0].startswith("accuracy, mine on rows: ")

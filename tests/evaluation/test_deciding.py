@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
 from finetext.core.decision import Decision
@@ -23,6 +25,7 @@ from finetext.evaluation.deciding import (
     set_from,
 )
 from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.ranking import precision_recall
 
 UNEVEN = np.array([0.8, 0.15, 0.05])
 
@@ -218,3 +221,69 @@ def test_a_row_without_labels_is_always_covered() -> None:
     targets, likely = np.array([[0, 0], [1, 1]]), np.array([[0.1, 0.2], [0.9, 0.3]])
     predictions = Predictions(("1", "2"), targets, likely, scheme)
     assert least_of_truth(predictions).tolist() == [1.0, 0.3]
+
+
+def of_two_classes(rows: int, seed: int, positive: str | None) -> Predictions:
+    random = np.random.default_rng(seed)
+    targets = (random.random(rows) < 0.2).astype(np.int64)
+    logits = random.normal(size=(rows, 2)) + 1.5 * np.eye(2)[targets] + np.log([0.8, 0.2])
+    scheme = LabelScheme(("ham", "spam"), positive=positive)
+    return Predictions(tuple(map(str, range(rows))), targets, softmax(logits, axis=1), scheme)
+
+
+@pytest.mark.parametrize("positive", ["ham", "spam"])
+def test_the_aims_f1_and_recall_are_about_the_positive_class_that_was_named(positive: str) -> None:
+    validation, new = (of_two_classes(4_000, seed, positive) for seed in (1, 2))
+    recall, f1 = (metric_for(name, new.scheme) for name in ("binary_recall", "binary_f1"))
+    for share in (0.5, 0.8, 0.97):
+        reached = replace(new, decision=choose_decision(validation, Deciding(f"recall={share}")))
+        assert recall(reached) == pytest.approx(share, abs=0.04)
+        assert not reached.abstained.any()
+    best = choose_decision(validation, Deciding("f1"))
+    assert best.aim == f"aim f1 of {positive}"
+    macro = choose_decision(
+        replace(validation, scheme=LabelScheme(("ham", "spam"))), Deciding("f1")
+    )
+    assert macro.aim == "aim f1"
+    assert f1(replace(new, decision=best)) >= f1(replace(new, decision=macro)) - 0.003
+    assert f1(replace(new, decision=best)) > f1(replace(new, decision=Decision())) - 0.003
+    precise = Deciding("precision=0.9")
+    assert choose_decision(validation, precise) == choose_decision(
+        validation.with_positive("ham"), precise
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(-12, 12)), min_size=1, max_size=25),
+    st.sampled_from([0.3, 0.5, 0.9, 0.999]),
+    st.sampled_from(["ham", "spam"]),
+)
+def test_no_threshold_is_better_on_the_rows_that_it_was_chosen_on(
+    rows: list[tuple[int, int]], share: float, positive: str
+) -> None:
+    truth, tens = np.array(rows).T
+    odds = 10.0**tens  # down to probabilities of one in a million millions
+    scheme = LabelScheme(("ham", "spam"), positive=positive)
+    likely = np.stack([1 / (1 + odds), odds / (1 + odds)], axis=1)
+    of = Predictions(tuple(map(str, range(len(rows)))), truth, likely, scheme)
+    column = scheme.positive_column
+    if not (truth == column).any():
+        return
+    points = precision_recall(of).points()
+    best, reached = (
+        precision_recall(replace(of, decision=choose_decision(of, Deciding(aim)))).decided
+        for aim in ("f1", f"recall={share}")
+    )
+    assert best.f1 == pytest.approx(max(point.f1 for point in points))
+    assert reached.recall >= share
+    highest = max(point.threshold for point in points if point.recall >= share)
+    assert reached.recall == next(p.recall for p in points if p.threshold == highest)
+
+
+def test_an_aim_of_one_class_needs_its_name() -> None:
+    unnamed = of_two_classes(100, 1, None)
+    with pytest.raises(RecipeError, match="or name the positive class with --positive"):
+        choose_decision(unnamed, Deciding("recall=0.9"))
+    none = replace(of_two_classes(9, 1, "spam"), targets=np.zeros(9, dtype=np.int64))
+    assert choose_decision(none, Deciding("recall=0.9")).thresholds == (0.5, 0.5)

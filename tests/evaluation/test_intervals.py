@@ -7,10 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finetext.core.contracts import predict
+from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.data.read import read
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.metrics import metric_for
+from finetext.methods.majority import MajorityClassifier
 
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
 SCHEME = LabelScheme(("joy", "sadness", "anger", "fear"))
@@ -151,3 +155,14 @@ def test_one_group_gives_no_interval() -> None:
     for score in (*scores, *(each for row in rows for each in (row.precision, row.f1))):
         assert np.isnan([score.low, score.high]).all()
     assert np.isfinite([score.value for score in scores]).all()
+
+
+def test_a_model_instead_of_predictions_is_an_error_that_says_what_to_do() -> None:
+    data = read((["a fine film", "a dull film"] * 5, ["good", "bad"] * 5))
+    model = MajorityClassifier(LabelScheme(("bad", "good")), Decision(), np.array([0.4, 0.6]))
+    for use in (evaluate, per_class, confusion):
+        with pytest.raises(DataError, match=rf"{use.__name__} takes predictions .*Majority"):
+            use(model, "reviews.csv")  # type: ignore[operator]
+    with pytest.raises(DataError, match=r"predict takes labeled data, not a str; read them first"):
+        predict(model, "reviews.csv")  # type: ignore[arg-type]
+    assert evaluate(predict(model, data), metrics=["accuracy"])["accuracy"].value == 0.5

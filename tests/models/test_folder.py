@@ -268,3 +268,22 @@ def test_only_safetensors_are_loaded(theirs: Path) -> None:
     torch.save({"w": torch.zeros(1)}, theirs / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"holds a pickle.*pytorch_model\.bin"):
         finetext.load(theirs)
+
+
+@pytest.mark.parametrize("positive", [None, "a", "b"])
+def test_a_model_remembers_its_positive_class(tmp_path: Path, positive: str | None) -> None:
+    folder = classifier().with_positive(positive).save(tmp_path / "m")
+    loaded = finetext.load(folder)
+    assert loaded.scheme.positive == positive
+    decided = loaded.with_decision(Decision(thresholds=(0.5, 0.25))).with_temperature(2.0)
+    assert decided.scheme.positive == positive
+    told = info(decided.save(tmp_path / "n"))
+    assert told.described.get("positive") == positive
+    assert finetext.load(tmp_path / "n").with_positive("a").scheme.positive == "a"
+
+
+def test_a_model_with_an_impossible_positive_class_is_damaged(tmp_path: Path) -> None:
+    folder = classifier().save(tmp_path / "m")
+    rewrite(folder, positive="c")
+    with pytest.raises(ModelError, match="'c' is none of the labels"):
+        finetext.load(folder)

@@ -148,8 +148,10 @@ def test_hyperparameters_are_parameters() -> None:
     model.set_params(method="tfidf")
     with pytest.raises(ValueError, match="'tfidf' has no hyperparameter 'learning_rate'"):
         model.fit(["a", "b"] * 5, [0, 1] * 5)
-    with pytest.raises(ValueError, match="neither a method"):
+    with pytest.raises(ValueError, match=r"neither a method .*; did you mean 'tfidf'"):
         TextClassifier("tf-idf").fit(["a", "b"] * 5, [0, 1] * 5)
+    with pytest.raises(ValueError, match=r"neither a method .*; there are: finetune, majority"):
+        TextClassifier("foo").fit(["a", "b"] * 5, [0, 1] * 5)
     with pytest.raises(RecipeError, match="minimum_documents"):
         TextClassifier("tfidf", minimum_documents=-1).fit(["a", "b"] * 5, [0, 1] * 5)
 
@@ -333,3 +335,24 @@ def test_scikit_learn_checks(
     if isinstance(estimator.method, str) and name in HELD_BY_KEYWORD:
         request.applymarker(pytest.mark.xfail(reason=HELD_BY_KEYWORD[name], strict=True))
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("y", "positive", "name"),
+    [
+        ([0, 1], 0, "0"), ([0, 1], "0", "0"), ([0, 1], 1.0, "1"), ([0.0, 1.0], 0.0, "0.0"),
+        ([False, True], False, "False"), (["ham", "spam"], "ham", "ham"), ([0, 1], None, None),
+    ],
+)  # fmt: skip
+def test_the_positive_class_survives_saving(
+    y: list[Any], positive: Any, name: str | None, tmp_path: Path
+) -> None:
+    texts = ["the team won", "the bank failed"] * 10
+    model = TextClassifier("majority", positive=positive).fit(texts, y * 10)
+    assert model.classifier_.scheme.positive == name
+    assert model.classes_.tolist() == y  # in their order, whichever is positive
+    again = TextClassifier.load(model.save(tmp_path / "m"))
+    assert again.classifier_.scheme.positive == again.positive == name
+    assert clone(again).fit(texts, y * 10).classifier_.scheme.positive == name
+    with pytest.raises(ValueError, match="none of the labels, which are"):
+        clone(model).set_params(positive="other").fit(texts, y * 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -92,6 +93,16 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     (TEXTS, [*LABELS[:-1], None], {}, DataError, "row 40"),
     (TEXTS, TEXTS, {}, DataError, "40 different values in 40 rows"),
     (range(40), LABELS, {}, DataError, "numbers, not texts"),
+    (
+        [*TEXTS[:39], None],
+        LABELS,
+        {},
+        DataError,
+        "text 39, counted from 0, is missing (None)",
+    ),
+    ([math.nan, *TEXTS[1:]], LABELS, {}, DataError, "text 0, counted from 0, is missing (nan)"),
+    (TEXTS, LABELS, {"positive": "best"}, DataError, "'best' is none of the labels, which are"),
+    (TEXTS, LABELS, {"positive": True}, DataError, "'True' is none of the labels, which are"),
     ("text", ["good"], {}, DataError, "strings"),
     (TEXTS, LABELS, {"method": "tfdif"}, UnknownNameError, "did you mean 'tfidf'"),
     (TEXTS, LABELS, {"method": Tfidf(longest_ngram=0)}, RecipeError, "longest_ngram = 0"),

@@ -6,17 +6,18 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetext
 from finetext import Finding, Majority, Recipe, Run, Tfidf
 from finetext.core.console import heard
 from finetext.core.contracts import Listener, ProgressEvent
-from finetext.core.errors import DataError, FinetextError, RunError
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import TfidfClassifier
@@ -312,3 +313,68 @@ def test_messages_are_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
         with heard(None) as listener:
             listener.say("something worth reading")
         assert ("worth reading" in stream.getvalue()) == is_told
+
+
+@pytest.mark.parametrize(
+    ("positive", "labels", "name", "in_memory"),
+    [
+        ("ham", ["ham", "spam"], "ham", False),
+        (np.int64(0), [0, 1], "0", False),
+        (False, [False, True], "False", True),
+    ],
+)
+def test_the_positive_class_goes_everywhere(
+    tmp_path: Path, positive: Any, labels: list[Any], name: str, in_memory: bool
+) -> None:
+    import pandas
+
+    words = ["a fine and moving film", "the team lost its final match"]
+    rows = [(f"{words[n % 2]} number {n}", labels[n % 2]) for n in range(60)]
+    source: Any = pandas.DataFrame(rows, columns=["text", "label"])
+    if not in_memory:
+        source.to_csv(tmp_path / "mails.csv", index=False)
+        source = tmp_path / "mails.csv"
+    read = ReadSettings(positive=positive)
+    silent = Listener()
+    run = train(source, QUICK, read=read, out=tmp_path / "run", listener=silent)
+    again = train(
+        Recipe.from_file(run.folder / "recipe.toml"), out=tmp_path / "again", listener=silent
+    )
+    for each in (run, again, Run.open(run.folder)):
+        assert each.scheme.positive == name
+        assert each.classifier().scheme.positive == name
+        assert each.predictions("majority", "validation").scheme.positive == name
+        assert each.precision_recall(split="validation").positive == name
+        assert each.rows().scheme.positive == name
+        assert json.loads((each.folder / "data.json").read_text())["positive"] == name
+        assert f"is “{name}”." in each.report.read_text()
+        card = (each.folder / "tfidf" / "model" / "README.md").read_text()
+        assert f"ROC AUC and average precision are about, is {name}." in card
+    assert repr(metrics(run)) == repr(metrics(again))  # undefined ones are nan
+
+
+def test_a_run_is_not_resumed_with_another_positive_class(tmp_path: Path, reviews: Path) -> None:
+    place: dict[str, Any] = {"out": tmp_path / "run", "listener": Listener()}
+    for positive in (None, "bad"):
+        place["out"] = tmp_path / f"run-{positive}"
+        run = train(reviews, QUICK, read=ReadSettings(positive=positive), **place)
+        again = train(reviews, QUICK, read=ReadSettings(positive=positive), resume=True, **place)
+        assert again.scheme.positive == run.scheme.positive == positive
+        was = "not set" if positive is None else positive
+        with pytest.raises(RecipeError, match=f"positive class was {was} and is good. Give the"):
+            train(reviews, QUICK, read=ReadSettings(positive="good"), resume=True, **place)
+
+
+def test_a_finished_run_says_which_options_changed_nothing(reviews: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = Recipe(str(reviews), methods={"tfidf": QUICK}, keep_checkpoints=1)
+    train(recipe, out=tmp_path / "run", listener=Listener())
+    for given, said in (
+        ({}, ""),
+        ({"keep_checkpoints": 0}, ""),  # the default, which nobody asked for
+        ({"checkpoint_steps": 7, "keep_checkpoints": 3},
+         ", so checkpoint_steps, keep_checkpoints changed nothing"),
+    ):  # fmt: skip
+        asked = replace(recipe, **given)
+        train(asked, out=tmp_path / "run", resume=True, listener=Listener(lines.append))
+        assert lines[-1] == f"the run in {tmp_path / 'run'} is finished already{said}"

@@ -220,3 +220,23 @@ def test_open_predicted_of_a_table(tmp_path: Path) -> None:
     for part in ("validation", "test"):
         found = open_predicted(path, part=part)  # type: ignore[arg-type]
         assert (found.part, len(found.predictions)) == (part, 1)
+
+
+def test_one_picture_of_all_methods(copy: Path, tmp_path: Path) -> None:
+    run = Run.open(copy)
+    figure = run.plot_precision_recall(out=tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["tfidf"]  # majority ranks no row
+    assert "positive class: good (the second label" in legend.get_title().get_text()
+    assert accesses(copy) == []
+    title = run.plot_precision_recall("tfidf", positive="bad").legends[0].get_title().get_text()
+    assert "positive class: bad, " in title
+    with pytest.raises(DataError, match="majority: each row has the same probability"):
+        run.plot_precision_recall(["majority"])
+    with pytest.raises(DataError, match="'best' is none of the labels, which are 'bad', 'good'"):
+        run.plot_precision_recall(positive="best")
+    with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
+        run.plot_precision_recall(out="curves.pdf")
+    run.plot_precision_recall(split="test")
+    assert len(accesses(copy)) == 1

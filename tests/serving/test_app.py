@@ -215,6 +215,7 @@ def test_info_health_and_metrics(make_client: Make) -> None:
         [("GET", path, None, {}) for path in ("/info", "/health", "/health/live", "/predict")]
     )
     assert told.json["labels"] == ["no", "yes"]
+    assert told.json["positive"] == "yes"
     assert (told.json["kind"], told.json["multilabel"]) == ("toy", False)
     assert told.json["limits"]["request_texts"] == 7
     assert health.json == {"status": "ready"}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from finetext.batch.inputs import Reading, is_text, read_input
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
-from finetext.batch.tables import Shown, batches, layout_of, predictions
+from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
 from finetext.core import __version__
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener
@@ -152,7 +152,8 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         done = output.begin(identity, layout.kinds)
         if files.resume:
             hears.say(f"resuming after {done:,} rows" if done else "there is nothing to resume")
-        start, rows = time.monotonic(), batches(texts, job.batch_size)
+        start, empty = time.monotonic(), EmptyTexts(texts.id_column)
+        rows = empty.watched(batches(texts, job.batch_size))
         for batch, table in predictions(classifier, rows, layout, done, hears.progress):
             if each is not None:
                 each(classifier, table)
@@ -161,7 +162,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
                     gathered.setdefault(name, []).extend(values)
             output.write(table, batch.bad)
         seconds = time.monotonic() - start
-    for finding in (*layout.findings, *texts.findings):
+    for finding in (*layout.findings, *texts.findings, *empty.findings):
         hears.finding(finding)
     count = output.rows - output.rejected
     if files.out is not None:

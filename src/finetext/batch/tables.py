@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy as np
 
 from finetext.core.contracts import Classifier, ProgressEvent, decided, silent
 from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
+from finetext.core.wording import counted
 from finetext.data.predictions import PREFIX
 from finetext.data.rows import TEXT, Rows, Texts
 from finetext.data.write import Table
@@ -18,6 +19,7 @@ from finetext.data.write import Table
 FEW: Final = 20  # most labels for which every probability is shown by default
 ROWS: Final = 2_000  # predicted and written at a time: enough to sort by length, and soon done
 TAKEN: Final = "input:"  # prefix of a column of the input whose own name a prediction takes
+_PLACES_SHOWN: Final = 5
 _OWN: Final = ("id", "prediction", "set", "probability")
 
 
@@ -96,6 +98,37 @@ def batches(texts: Texts, size: int | None = None) -> Iterator[Rows]:
             bad = rows.bad if start == starts[-1] else ()
             yield replace(rows.part(start, start + size), share=share, bad=bad)
         before = rows.share
+
+
+@final
+@dataclass
+class EmptyTexts:
+    """The empty texts among the rows that pass through `watched`."""
+
+    id_column: str | None
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+
+    def watched(self, batches: Iterable[Rows]) -> Iterator[Rows]:
+        """Yield the batches as they are."""
+        kind = "row" if self.id_column is None else "id"
+        for rows in batches:
+            empty = [id for id, text in zip(rows.ids, rows.texts, strict=True) if not text.strip()]
+            self.count += len(empty)
+            self.places += [f"{kind} {id}" for id in empty[: _PLACES_SHOWN - len(self.places)]]
+            yield rows
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning if any text was empty."""
+        if not self.count:
+            return ()
+        more = ", ..." if self.count > len(self.places) else ""
+        message = (
+            f"the text is empty in {counted(self.count, 'row')} ({', '.join(self.places)}{more}); "
+            "what is predicted there rests on no words: fill in the text, or ignore these rows"
+        )
+        return (Finding("warning", "empty-texts", message),)
 
 
 def predictions(

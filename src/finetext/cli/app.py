@@ -10,9 +10,10 @@ import typer
 
 from finetext.__main__ import STOPPED
 from finetext.cli import options
+from finetext.cli.compare import compare, precision_recall
 from finetext.cli.data import explore, label_errors
 from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
-from finetext.cli.evaluate import compare, confusion, errors, evaluate, slices
+from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
 from finetext.cli.model import decide, export, info, pull, push, report, serve
 from finetext.cli.predict import plot, predict
@@ -40,6 +41,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "show runs/reviews --results 10": show,
     "compare runs/reviews --against tfidf": compare,
     "confusion runs/reviews --out matrix.png": confusion,
+    "precision-recall runs/reviews --out curves.png": precision_recall,
     "errors runs/reviews --page errors.html": errors,
     "slices runs/reviews --token not": slices,
     "label-errors reviews.csv --out suspects.csv": label_errors,

@@ -1,4 +1,4 @@
-"""`finetext evaluate`, `compare`, `confusion`, `errors`, `slices`: how good predictions are."""
+"""`finetext evaluate`, `confusion`, `errors`, `slices`: how good predictions are, and where not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, option
-from finetext.core.errors import DataError, FinetextError, RecipeError, RunError, UnknownNameError
+from finetext.core.errors import DataError, FinetextError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
@@ -47,7 +47,7 @@ def evaluate(
     scheme = classifier.scheme
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
     how = arguments.read_settings(known | reading.given(), settings)
-    classifier = classifier.with_positive(positive or how.positive)
+    classifier = classifier.with_positive(how.positive if positive is None else positive)
     dataset = read(data, settings=replace(how, positive=None))
     screen.say(dataset.description)
     screen.findings(dataset.findings)
@@ -70,102 +70,6 @@ def evaluate(
         print(threshold_line(curve))
     for line in decided_lines(predictions):
         print(f"\n{line}")
-
-
-def compare(
-    sources: Annotated[
-        list[str], argument("SOURCE", "Runs, RUN/METHOD, tables of predictions; or one run.")
-    ],
-    metric: Annotated[str | None, option("NAME", "Metric; by default that of the runs.")] = None,
-    method: Annotated[str | None, option("NAME", "Method of each run; best by default.")] = None,
-    part: Annotated[
-        str, option("NAME", "Which rows: test (the default) or validation.", "--split", "--part")
-    ] = "test",
-    against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,
-    out: options.TableOut = None,
-    seed: options.Seed = None,
-    positive: options.Positive = None,
-    *,
-    output: Output,
-) -> None:
-    """Compare methods, runs or tables of predictions."""
-    from finetext.cli import arguments
-    from finetext.data.write import write_table
-    from finetext.evaluation.several import compare_all
-    from finetext.report.leaderboard import comparison_lines, comparison_table
-    from finetext.runs.predicted import USUAL_METRIC
-
-    rows = _checked(part, out)
-    screen = output.screen()
-    sets = _predictions(sources, method, rows)
-    for of in sets.values():
-        screen.findings(of.findings)
-    metrics = {of.metric for of in sets.values() if of.run is not None}
-    found = compare_all(
-        {name: of.predictions for name, of in sets.items()},
-        metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC),
-        None if against is None else _named(against, sources, sets),
-        seed or 0,
-        positive=positive,
-    )
-    shown = next((of.part for of in sets.values() if of.part is not None), None)
-    runs = {of.run.resolve(): of.run for of in sets.values() if of.run is not None}
-    accesses = {
-        str(run): arguments.count_access(run, rows, "finetext compare", screen)
-        for run in runs.values()
-        if rows == "test"
-    }
-    if out is not None:
-        write_table(out, comparison_table(found))
-    told = {"part": shown, "openings": accesses, "out": out and str(out)}
-    output.show(found.to_json() | told, comparison_lines(found, shown), table=out)
-
-
-def _predictions(sources: list[str], method: str | None, part: SplitName) -> dict[str, Predicted]:
-    """Return name to predictions: all methods of the only run, or one set of each source."""
-    from finetext.runs.predicted import predicted_in
-    from finetext.runs.run import Run, is_run
-
-    paths = [Path(source).expanduser() for source in sources]
-    runs = list(map(is_run, paths))
-    if len(sources) == 1:
-        if not runs[0]:
-            raise DataError(
-                f"{sources[0]} alone is nothing to compare: give two sets of predictions or more, "
-                "or a run folder to compare its methods"
-            )
-        methods = [entry.method for entry in Run.open(paths[0]).leaderboard]
-        if method in methods:
-            raise RecipeError(
-                f"{method} of {paths[0]} alone is nothing to compare: leave --method out to "
-                f"compare {', '.join(methods)}, or name another run or table"
-            )
-        if method is not None:
-            raise UnknownNameError("method in this run", method, methods)
-        return {name: predicted_in(sources[0], name, part) for name in methods}
-    found = [
-        predicted_in(source, method if of_run else None, part)
-        for source, of_run in zip(sources, runs, strict=True)
-    ]
-    names = [of.name for of in found]
-    if len(set(names)) < len(names):  # folders or files of the same name
-        names = [
-            source if of.run is None else f"{of.run}/{of.method}"
-            for source, of in zip(sources, found, strict=True)
-        ]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{twice[0]} is given twice; name each set of predictions once")
-    return dict(zip(names, found, strict=True))
-
-
-def _named(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:
-    """Return the name of the set that `--against` gives by its name, its source or its method."""
-    if against in sets:
-        return against
-    if len(sources) == len(sets) and against in sources:
-        return list(sets)[sources.index(against)]
-    methods = [name for name, of in sets.items() if of.method == against]
-    return methods[0] if len(methods) == 1 else against
 
 
 def errors(
@@ -223,19 +127,12 @@ def confusion(
 ) -> None:
     """Show the confusion matrix, with counts and shares."""
     from finetext.cli import arguments
-    from finetext.data.write import SUFFIXES, check_new, write_table
+    from finetext.data.write import write_table
     from finetext.report.confusion import confusion_matrix
-    from finetext.report.plots import FORMATS
     from finetext.report.rendering import terminal_width
     from finetext.runs.predicted import predicted_in
-    from finetext.storage.files import check_place
 
-    rows, is_picture = arguments.split_name(part), out is not None and out.suffix in FORMATS
-    if out is not None and out.suffix not in (*FORMATS, *SUFFIXES):
-        endings = f"{', '.join(FORMATS)} for a picture, {', '.join(SUFFIXES)} for a table"
-        raise DataError(f"{out}: the suffix must be one of {endings}")
-    if out is not None:
-        (check_place if is_picture else check_new)(out)
+    rows, is_picture = arguments.split_name(part), arguments.check_picture_or_table(out)
     screen = output.screen()
     predicted = predicted_in(source, method, rows)
     screen.findings(predicted.findings)

@@ -287,6 +287,11 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
     Raises:
         DataError: the data have no labels, or one that the classifier does not know.
     """
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"predict takes labeled data, not a {type(dataset).__name__}; read them first: "
+            "finetext.predict(classifier, finetext.read(data))"
+        )
     known = replace(dataset, scheme=classifier.scheme)
     groups = dataset.groups
     return Predictions(

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from finetext.core.errors import nearest
+from finetext.core.errors import DataError, nearest
 
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
@@ -51,6 +51,7 @@ _ALIKE: Final = {
     '"': "\u201c\u201d",
 }
 """Cyrillic and Greek letters, dashes and quotes that look like a character of ASCII."""
+_SHOWN: Final = 10
 _LOOK: Final = str.maketrans({other: one for one, of in _ALIKE.items() for other in of})
 
 
@@ -121,3 +122,26 @@ def unknown(name: str, known: Collection[str], limit: int = 20) -> str:
         )
     offer = nearest(name, list(known))
     return shown + (offer if offer.startswith("; did you mean") else "")
+
+
+def check_positive(label: str, names: Collection[str], multilabel: bool) -> None:
+    """Raise a DataError if a label cannot be the positive class of two, with the labels there."""
+    shown = ", ".join(map(repr, list(names)[:_SHOWN]))
+    there = f"{shown}{', ...' if len(names) > _SHOWN else ''}"
+    instead = "leave it out, and read the scores of each label instead"
+    if multilabel:
+        raise DataError(
+            f"the positive class {label!r} has no meaning here: a row can have several labels "
+            f"({there}); {instead}"
+        )
+    if len(names) != 2:
+        raise DataError(
+            f"the positive class {label!r} needs data with two labels, and these have {len(names)} "
+            f"({there}); {instead}"
+        )
+    if label not in names:
+        offer = nearest(label, list(names)).partition("; did you mean")[2]
+        raise DataError(
+            f"the positive class {label!r} is none of the labels, which are {there}; "
+            + (f"did you mean{offer}" if offer else "name one of them")
+        )

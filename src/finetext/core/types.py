@@ -16,7 +16,7 @@ import numpy as np
 from finetext.core import label_names, registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
-from finetext.core.errors import DataError, nearest
+from finetext.core.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
@@ -43,23 +43,8 @@ class LabelScheme:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             raise DataError("the label names are not unique")
-        if self.positive is None:
-            return
-        if self.multilabel:
-            raise DataError(
-                f"the positive class {self.positive!r} has no meaning here: a row can have several "
-                "labels, each with scores of its own; leave it out"
-            )
-        if self.positive not in self.names:
-            raise DataError(
-                f"the positive class {self.positive!r} is none of the labels"
-                f"{nearest(self.positive, list(self.names))}"
-            )
-        if len(self.names) != 2:
-            raise DataError(
-                f"the positive class {self.positive!r} needs data with two labels, and these have "
-                f"{len(self.names)}; leave it out, and read the scores of each label instead"
-            )
+        if self.positive is not None:
+            label_names.check_positive(self.positive, self.names, self.multilabel)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -82,7 +67,11 @@ class LabelScheme:
     def with_positive(self, label: object) -> LabelScheme:
         """Return the scheme with that positive class; None leaves it as it is.
 
-        Raises a DataError if it is none of the labels, or there are not two of them.
+        Labels are text, so a number or a boolean stands for the label that is written like it: 1
+        and 1.0 for "1" or "1.0", True for "True" or "true".
+
+        Raises:
+            DataError: it is none of the labels, or there are not two of them.
         """
         if label is None:
             return self

@@ -213,6 +213,7 @@ class Curve(Jsonable):
     Attributes:
         trainings: trainings of each method with each size, each on another share.
         rungs: one curve for each method.
+        positive: the class of two that the metric is about; None if it is about all.
     """
 
     metric: str
@@ -224,6 +225,7 @@ class Curve(Jsonable):
     rungs: tuple[MethodCurve, ...]
     choices: tuple[Choice, ...]
     crossings: tuple[Crossing, ...]
+    positive: str | None = None
 
     def rung(self, method: str) -> MethodCurve:
         """Return the curve of a method by its name."""

@@ -64,6 +64,7 @@ class Slices(Jsonable):
         looked_at: how many slices were tested.
         slices: from the most significantly worse to the most significantly better.
         languages_by: "py3langid" or "script"; None if no slice is of a language.
+        positive: the class of two that the metric is about; None if it is about all.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Slices(Jsonable):
     looked_at: int
     slices: tuple[Slice, ...]
     languages_by: LanguageIdentifier | None = None
+    positive: str | None = None
 
 
 def find_slices(
@@ -119,6 +121,7 @@ def find_slices(
         looked_at=len(found),
         slices=_compared(predictions, chosen, found),
         languages_by=language_identifier() if of_languages else None,
+        positive=chosen.class_of(predictions.scheme),
     )
 
 

@@ -30,7 +30,7 @@ AIMS: Final = "f1, precision=SHARE or recall=SHARE"
 ABSTAINING: Final = "accuracy=SHARE, coverage=SHARE or probability=SHARE"
 MOST_POINTS: Final = 100
 _ROUNDING: Final = 1e-9
-_LOWEST: Final = 1e-6
+_EXTREMES: Final = (1e-300, 1 - 2**-53)  # thresholds divide
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,12 @@ def _of_positive(validation: Predictions, name: str, share: float) -> tuple[floa
     scores, truth = validation.probabilities[:, column], validation.targets == column
     if not truth.any():
         return (0.5, 0.5)
-    limit = best_threshold(scores, truth)
+    lowest = best_threshold(scores, truth)
     if name == "recall":
-        [reached] = for_recall(scores[:, None], truth[:, None].astype(np.int64), share)
-        limit = (reached + scores[scores < reached].max(initial=0.0)) / 2
-    limit = float(np.clip(limit, _LOWEST, 1 - _LOWEST))
+        [lowest] = for_recall(scores[:, None], truth[:, None].astype(np.int64), share)
+    # Between two scores: at a threshold that is itself a score, the first label would win the tie.
+    limit = (scores[scores >= lowest].min() + scores[scores < lowest].max(initial=0.0)) / 2
+    limit = float(np.clip(limit, *_EXTREMES))
     return (1 - limit, limit) if column else (limit, 1 - limit)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def evaluate(
         UnknownNameError: there is no metric of that name.
         RecipeError: a metric does not apply to the label scheme.
     """
-    predictions = predictions.with_positive(positive)
+    predictions = _checked(predictions, "evaluate").with_positive(positive)
     chosen = applicable(predictions.scheme) if metrics is None else metrics
     found = {name: metric_for(name, predictions.scheme) for name in chosen}
     draws = resample(predictions, resamples, seed)
@@ -96,12 +96,24 @@ def evaluate(
     return scores
 
 
+def _checked(predictions: Any, name: str) -> Predictions:
+    """Return what was given, or say how to get predictions from a model and data."""
+    if not isinstance(predictions, Predictions):
+        raise DataError(
+            f"{name} takes predictions with their true labels, not a {type(predictions).__name__}; "
+            "of a run take run.predictions(), of what open_predicted returns its predictions; of a "
+            "classifier and labeled data make them first: "
+            f"finetext.{name}(finetext.predict(classifier, finetext.read(data)))"
+        )
+    return predictions
+
+
 def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> list[LabelScores]:
     """Return precision, recall and F1 of each label with bootstrap 95% confidence intervals.
 
     Args and errors are those of `evaluate`; labels are in the order of the scheme.
     """
-    draws = resample(predictions, resamples, seed)
+    draws = resample(_checked(predictions, "per_class"), resamples, seed)
     sums = count(predictions, draws)
     total = sums.sum(axis=0)
     whole, drawn, without = (Counts.of(s) for s in (total, draws.sums(sums), total - sums))
@@ -169,7 +181,7 @@ def confusion(predictions: Predictions) -> Integers:
     In multi-label data the diagonal counts the rows where a label is rightly given, and row i,
     column j those where i is missed and j is given wrongly.
     """
-    k = len(predictions.scheme)
+    k = len(_checked(predictions, "confusion").scheme)
     targets, decisions = predictions.targets, predictions.decisions
     if not predictions.scheme.multilabel:
         return np.bincount(targets * k + decisions, minlength=k * k).reshape(k, k)

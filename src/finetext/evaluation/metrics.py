@@ -115,6 +115,10 @@ class Metric(ABC):
         """Whether the value depends on which of two classes is the positive one."""
         return self.applies is two_classes
 
+    def class_of(self, scheme: LabelScheme) -> str | None:
+        """Return the class of two that the value is about; None if it is about all."""
+        return scheme.positive_class if self.of_positive_class else None
+
 
 @final
 @dataclass(frozen=True, kw_only=True)

@@ -167,6 +167,11 @@ class CurvePoint:
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both > 0 else both
 
+    def to_json(self, digits: int = 15) -> dict[str, float | None]:
+        """Return JSON values, with F1; what is undefined is None."""
+        values = {name: getattr(self, name) for name in (*_COLUMNS, "f1")}
+        return {name: None if of != of else round(of, digits) for name, of in values.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class PositiveCurve:
@@ -209,15 +214,10 @@ class PositiveCurve:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, with at most 100 points; what is undefined is None."""
-        best = None if self.best is None else _told(self.best)
+        best = None if self.best is None else self.best.to_json()
         told = {"positive": self.positive, "rows": self.rows, "prevalence": self.prevalence}
-        points = [_told(point, 6) for point in self.points()]
-        return told | {"decided": _told(self.decided), "best": best, "points": points}
-
-
-def _told(point: CurvePoint, digits: int = 15) -> dict[str, float | None]:
-    values = {name: getattr(point, name) for name in (*_COLUMNS, "f1")}
-    return {name: None if of != of else round(of, digits) for name, of in values.items()}
+        points = [point.to_json(6) for point in self.points()]
+        return told | {"decided": self.decided.to_json(), "best": best, "points": points}
 
 
 def precision_recall(predictions: Predictions, positive: str | None = None) -> PositiveCurve:

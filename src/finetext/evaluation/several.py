@@ -128,7 +128,7 @@ def compare_all(
         raise DataError("a comparison needs at least two sets of predictions")
     if against is not None and against not in predictions:
         raise UnknownNameError("set of predictions", against, predictions)
-    aligned = _with_one_positive(align(predictions), predictions, positive, metric)
+    aligned = on_same_rows(predictions, positive, metric)
     some = next(iter(aligned.values()))
     higher = metric_for(metric, some.scheme).higher_is_better
     names = list(combinations(aligned, 2))
@@ -149,14 +149,19 @@ def compare_all(
     return Several(metric, higher, len(some), groups, scores, tuple(pairs), of)
 
 
-def _with_one_positive(
-    aligned: Mapping[str, Predictions],
-    given: Mapping[str, Predictions],
-    positive: str | None,
-    metric: str,
+def on_same_rows(
+    predictions: Mapping[str, Predictions], positive: str | None = None, metric: str = "binary_f1"
 ) -> dict[str, Predictions]:
-    """The sets with the same positive class: the one asked for, else the one that some name."""
-    named = {of.scheme.positive: name for name, of in given.items() if of.scheme.positive}
+    """Return the sets with rows and labels in the order of the first, and one positive class.
+
+    That is the one asked for, else the one that some set names.
+
+    Raises:
+        DataError: the sets are not about the same rows and labels; or they name different positive
+            classes, and the metric is about one.
+    """
+    aligned = align(predictions)
+    named = {of.scheme.positive: name for name, of in predictions.items() if of.scheme.positive}
     scheme = next(iter(aligned.values())).scheme
     if positive is None and len(named) > 1 and metric_for(metric, scheme).of_positive_class:
         said = " and ".join(f"{label!r} in {name}" for label, name in named.items())

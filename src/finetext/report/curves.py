@@ -65,7 +65,8 @@ def curve_lines(curve: Curve) -> list[str]:
     if ahead:
         lines.insert(-len(ahead), "expected with more:")
     legend = "* best, + cheapest that is not significantly worse (paired test, 5%)"
-    return [*lines, f"{metric_title(curve.metric)}; {legend}", "", *sentences(curve)]
+    title = metric_title(curve.metric, curve.positive)
+    return [*lines, f"{title}; {legend}", "", *sentences(curve)]
 
 
 def sentences(curve: Curve) -> list[str]:
@@ -189,7 +190,7 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
     if any(of.expected for of in curve.rungs):
         ink = axes.xaxis.label.get_color()
         axes.axvline(curve.sizes[-1], color=ink, linewidth=0.8, linestyle=":")
-    score = f"{metric_title(curve.metric)} on {curve.part} rows"
+    score = f"{metric_title(curve.metric, curve.positive)} on {curve.part} rows"
     axes.set(xlabel="labeled texts to learn from", ylabel=score)
     axes.grid(axis="y")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)

@@ -191,7 +191,8 @@ def slices_lines(found: Slices, name: str) -> list[str]:
     legend = "95% intervals; p is corrected by Holm's method for all slices tested."
     return [
         *wrapped(
-            f"{title} of {name} on {rows_of(found.part)}: {len(worse) or 'none'} of "
+            f"{metric_title(found.metric, found.positive)}, {name} on "
+            f"{rows_of(found.part)}: {len(worse) or 'none'} of "
             f"{counted(found.looked_at, 'slice')} {'is' if len(worse) == 1 else 'are'} "
             "significantly worse than the other rows"
         ),

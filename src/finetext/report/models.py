@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from finetext.core.registry import table
-from finetext.core.types import Score
+from finetext.core.types import LabelScheme, Score
 from finetext.core.wording import counted, duration, ends, number, p_value, short, size, speed
 from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
@@ -32,6 +32,7 @@ def model_lines(about: About) -> list[str]:
     beyond = len(about.labels) - _MOST_LABELS
     more = f" and {beyond} more" if beyond > 0 else ""
     several = ", several per text" if about.multilabel else ""
+    second = LabelScheme(about.labels, about.multilabel).positive_class
     named, kind = base.get("model") or base.get("name"), base.get("kind")
     sentences = decision_sentences(described) if described else []
     seconds = record.get("costs", {}).get("seconds_to_train")
@@ -43,7 +44,7 @@ def model_lines(about: About) -> list[str]:
         "method": known.get("method"),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
-        "positive": described.get("positive"),
+        "positive": described.get("positive") or (second and f"{second} (the second label)"),
         # A sentence of the card has the escapes of Markdown.
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),

@@ -130,9 +130,9 @@ def evenly(values: Sequence[Value], most: int) -> list[Value]:
     return [values[round(n * (len(values) - 1) / (most - 1))] for n in range(most)]
 
 
-def metric_title(name: str) -> str:
-    """Return the name of a metric as people write it."""
-    return str(load("metrics", name).title)
+def metric_title(name: str, positive: str | None = None) -> str:
+    """Return the name of a metric as people write it, with the class of two that it is about."""
+    return f"{load('metrics', name).title}{'' if positive is None else f' of “{positive}”'}"
 
 
 def without_middle(name: str, longest: int) -> str:

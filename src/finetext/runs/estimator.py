@@ -364,7 +364,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         given = self._given()
         known = _hyperparameters(self.method)
         if known is None:
-            raise ValueError(f"method={self.method!r} is neither a method nor the name of one")
+            near = nearest(str(self.method), list(registry.names("methods")))
+            what = f"method={self.method!r} is neither a method nor the name of one"
+            raise ValueError(f"{what}{near}")
         if wrong := [name for name in given if name not in known]:
             near = nearest(wrong[0], list(known))
             raise ValueError(f"the method {self.method!r} has no hyperparameter {wrong[0]!r}{near}")

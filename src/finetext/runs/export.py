@@ -32,7 +32,7 @@ from finetext.models.folder import load_model, provenance, read_description, rec
 from finetext.models.static import StaticClassifier
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
-from finetext.runs.run import Run, load, place_in_run
+from finetext.runs.run import Run, load
 from finetext.runs.stored_splits import stored_splits
 from finetext.storage.files import write_json
 
@@ -158,6 +158,17 @@ def open_origin(
     classifier = run.classifier(entry.method, "cpu")
     origin = Origin(classifier, run.folder / entry.model, run, entry.method, data, reading)
     return replace(origin, seed=origin.recipe.seed if seed is None else seed)
+
+
+def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
+    """Return the run folder and the method of a path, which may be a method's folder or model."""
+    folder = Path(os.path.abspath(folder))
+    if Run.is_at(folder):
+        return folder, None
+    place = folder.parent if folder.name == "model" else folder
+    if Run.is_at(place.parent) and (place / "model").is_dir():
+        return place.parent, place.name
+    return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from finetext.core.settings import Count, Positive, ReadSettings, SplitSettings,
 from finetext.core.types import Dataset, Finding
 from finetext.data.label_cells import COLLECTIONS
 from finetext.data.read import read as read_data
+from finetext.data.rows import missing_text
 from finetext.data.split import HELD_OUT, held_out
 from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
 from finetext.evaluation.calibration import calibrated
@@ -68,8 +69,8 @@ def fit(
         the classifier: called with a text it returns label to probability, likeliest first.
 
     Raises:
-        DataError: there are no rows, texts and labels differ in number, there is one class only, or
-            no such positive class of two.
+        DataError: there are no rows, a text is missing, texts and labels differ in number, there
+            is one class only, or no such positive class of two.
         RecipeError: a hyperparameter, the seed or the device is invalid.
         UnknownNameError: there is no method of that name.
     """
@@ -77,6 +78,12 @@ def fit(
     check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
+    for place, text in enumerate(texts):
+        if missing_text(text):
+            raise DataError(
+                f"text {place}, counted from 0, is missing ({text!r}); fill it in, or leave it "
+                "and its label out"
+            )
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     settings = ReadSettings(multilabel=several, positive=positive)
     dataset = read_data((texts, labels), settings=settings)

@@ -195,7 +195,8 @@ def grow(
     with place.claimed(f"{run_name(recipe)}-curve", header, hears) as folder:
         log = FitLog(folder, header)
         fits = Growing(recipe, splits, measured.sizes, settings.trainings, hears).fits(log)
-        curve = curve_from_fits(fits, measured)
+        positive = measured.metric.class_of(splits.scheme)
+        curve = replace(curve_from_fits(fits, measured), positive=positive)
         write_curve(curve, folder)
         return folder, curve
 

@@ -31,7 +31,7 @@ from finetext.runs.resolve import (
     recipe_for,
     resolve,
 )
-from finetext.runs.resume import begun, held, to_resume
+from finetext.runs.resume import begun, changed_knobs, held, to_resume
 from finetext.runs.run import Run, is_finished
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 
@@ -93,7 +93,9 @@ def train(
 
 def _resumed(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
     if is_finished(folder):
-        hears.say(f"the run in {folder} is finished already")
+        unused = changed_knobs(folder, run.recipe)
+        effect = f", so {', '.join(unused)} changed nothing" if unused else ""
+        hears.say(f"the run in {folder} is finished already{effect}")
         return Run.open(folder)
     with claimed(folder):
         hears.say(f"resuming the run in {folder}")

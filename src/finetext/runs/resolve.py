@@ -129,7 +129,9 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         costs, effect = f"costs in {decide.costs} have", ", so labels are decided differently"
         findings += _changed("costs-changed", costs, hashes, effect)
     findings += seen_test_rows(recipe, splits.test) + data_changed(recipe, dataset)
-    resolved = replace(recipe, decide=decide, content_hash=dataset.content_hash)
+    # As text: a number or boolean may be of a type that a recipe file lacks.
+    read = replace(recipe.read, positive=splits.scheme.positive)
+    resolved = replace(recipe, decide=decide, read=read, content_hash=dataset.content_hash)
     if recipe.adapt is not None and corpus is not None:
         adapt = replace(recipe.adapt, content_hash=corpus.content_hash)
         resolved = replace(resolved, adapt=adapt)
@@ -137,8 +139,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         group = "group" if "group" in dataset.table.column_names else None
         names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
         read = ReadSettings(text="text", label="label", group=group, id="id")
-        positive = splits.scheme.positive
-        read = replace(read, label_names=names, multilabel=several, positive=positive)
+        read = replace(read, label_names=names, multilabel=several)
+        read = replace(read, positive=splits.scheme.positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)
     return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
 

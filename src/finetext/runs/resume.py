@@ -44,6 +44,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
         table = pyarrow.parquet.read_table(folder / "splits.parquet")
         same_split = table.to_pydict() == split_columns(asked.splits)
+        positive = described.get("positive")
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
     except _UNREADABLE as error:
         raise RunError(
@@ -69,6 +70,8 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
             f"{other} that the run in {folder} started with{f' ({read})' if read else ''}. Put "
             "the original back to resume, or start a new run in another folder"
         )
+    pair = {"positive class": positive}, {"positive class": scheme.positive}
+    check_same(f"the run in {folder}", *pair)
     if not same_split:
         raise RunError(
             f"the rows are split differently than in the run in {folder}, which another version of "
@@ -96,6 +99,13 @@ def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | N
     for line in [*others, "there is no such run to resume, so a new one is started"]:
         hears.say(line)
     return None
+
+
+def changed_knobs(folder: Path, asked: Recipe) -> list[str]:
+    """Return the settings without effect on results that are asked for and differ in the run."""
+    values = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+    run = Recipe.from_values({name: of for name, of in values.items() if name in KNOBS})
+    return [n for n in KNOBS if getattr(asked, n) not in (getattr(run, n), getattr(Recipe(), n))]
 
 
 def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
-import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -251,6 +249,32 @@ class Run:
 
         return confusion_matrix(self._predicted(method, split), normalize).plot(out)
 
+    def plot_precision_recall(
+        self,
+        methods: str | Sequence[str] | None = None,
+        split: SplitName = "validation",
+        positive: str | None = None,
+        out: str | Path | None = None,
+    ) -> Figure:
+        """Draw precision-recall and ROC curves of one of two classes, and where methods decide.
+
+        Args:
+            methods: one, or up to six; by default all that rank rows, the best on validation first.
+            split: "validation" (the default) or "test", which is recorded as by `predictions`.
+            positive: the positive class; that of the run by default, else the second label.
+            out: a .png or .svg file to write as well.
+
+        Raises:
+            DataError: there are no such rows or no curve, or the file cannot be written.
+            UnknownNameError: the run has no such method.
+        """
+        from finetext.report.positive import PositiveCurves
+
+        ranked = sorted((of.method for of in self.leaderboard), key=lambda name: name != self.best)
+        names = [methods] if isinstance(methods, str) else methods or ranked
+        found = {name: self._predicted(name, split).predictions for name in names}
+        return PositiveCurves.of(found, split, positive).plot(out)
+
     def plot_prediction(
         self,
         text: str,
@@ -297,16 +321,15 @@ class Run:
         return found
 
     def _repr_html_(self) -> str:
+        from finetext.report.rendering import Cell, Table, table_html
+
         names = list(self.leaderboard[0].metrics["test"])
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["method", *names])
-        body = "".join(
-            f"<tr><th>{html.escape(entry.method)}</th>"
-            + "".join(f"<td>{entry.metrics['test'].get(name, '-')}</td>" for name in names)
-            + "</tr>"
-            for entry in self.leaderboard
-        )
+        rows = [
+            [Cell(of.method), *(Cell(str(of.metrics["test"].get(name, "-"))) for name in names)]
+            for of in self.leaderboard
+        ]
         caption = f"{self.folder}: test rows; best on validation: {self.best}"
-        return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+        return table_html(Table(caption, ["method", *names], rows))
 
 
 def is_run(folder: Path) -> bool:
@@ -325,17 +348,6 @@ def is_finished(folder: Path) -> bool:
 def resume_command(folder: Path) -> str:
     """Return the command that resumes the run in a folder."""
     return f"finetext train --resume --out {shlex.quote(str(folder))}"
-
-
-def place_in_run(folder: Path) -> tuple[Path, str | None] | None:
-    """Return the run folder and the method of a path, which may be a method's folder or model."""
-    folder = Path(os.path.abspath(folder))
-    if Run.is_at(folder):
-        return folder, None
-    place = folder.parent if folder.name == "model" else folder
-    if Run.is_at(place.parent) and (place / "model").is_dir():
-        return place.parent, place.name
-    return None
 
 
 def load(

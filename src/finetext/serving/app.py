@@ -142,6 +142,7 @@ class Service:
             "name": "", "provenance": {}, "run": None, "card": None, **self._about,
             "finetext_version": __version__, "kind": self._classifier.kind,
             "labels": list(scheme.names), "multilabel": scheme.multilabel,
+            "positive": scheme.positive_class,
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.explainer.way,

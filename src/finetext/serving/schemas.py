@@ -143,6 +143,9 @@ class Info(BaseModel):
     kind: str = Field(description="Kind of classifier, such as transformer.")
     labels: list[str]
     multilabel: bool = Field(description="Whether a text can have several labels.")
+    positive: str | None = Field(
+        description="The class of two that its binary scores are about, or null."
+    )
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")
     coverage: float | None = Field(description="Coverage of its prediction sets, or null.")
