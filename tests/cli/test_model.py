@@ -122,7 +122,7 @@ def test_the_positive_class_is_stated_remembered_and_changed(command: Command, r
     assert "films/tfidf: aim recall=0.9 of bad" in seen.out
     assert "bad is given from a probability of" in seen.out
     assert "positive  bad\n" in command("info", "m", status=0).out
-    again = command("decide", run, "--aim", "recall=0.9", "--out", "n", status=2)
+    again = command(*aim, "n", status=2)
     assert "or name the positive class with --positive" in again.err
     assert not Path("n").exists()
     command("report", run, "--positive", "bad", status=0)
