@@ -116,9 +116,8 @@ def test_a_run_decides_as_its_recipe_says(workplace: Path, reviews: Path) -> Non
 
 def test_the_positive_class_is_stated_remembered_and_changed(command: Command, run: Path) -> None:
     assert "positive  good (the second label)" in command("info", run, status=0).out
-    seen = command(
-        "decide", run, "--aim", "recall=0.9", "--positive", "bad", "--out", "m", status=0
-    )
+    aim = ("decide", run, "--aim", "recall=0.9", "--out")
+    seen = command(*aim, "m", "--positive", "bad", status=0)
     assert "films/tfidf: aim recall=0.9 of bad" in seen.out
     assert "bad is given from a probability of" in seen.out
     assert "positive  bad\n" in command("info", "m", status=0).out

@@ -162,7 +162,9 @@ def test_a_model_instead_of_predictions_is_an_error_that_says_what_to_do() -> No
     model = MajorityClassifier(LabelScheme(("bad", "good")), Decision(), np.array([0.4, 0.6]))
     for use in (evaluate, per_class, confusion):
         with pytest.raises(DataError, match=rf"{use.__name__} takes predictions .*Majority"):
-            use(model, "reviews.csv")  # type: ignore[operator]
+            use(model)  # type: ignore[operator]
+    with pytest.raises(DataError, match="evaluate takes predictions with their true labels, not a"):
+        evaluate(model, "reviews.csv")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"predict takes labeled data, not a str; read them first"):
         predict(model, "reviews.csv")  # type: ignore[arg-type]
     assert evaluate(predict(model, data), metrics=["accuracy"])["accuracy"].value == 0.5
