@@ -76,7 +76,7 @@ def precision_recall(
     *,
     output: Output,
 ) -> None:
-    """Show precision-recall and ROC curves of the positive class."""
+    """Show precision-recall and ROC curves of two classes."""
     from finetext.cli.arguments import check_picture_or_table, split_name
     from finetext.data.write import write_table
     from finetext.report.positive import PositiveCurves

@@ -111,7 +111,7 @@ def adapt(*, corpus: CorpusOptions, chosen: AdaptOptions, running: Running, outp
 def pretrain(
     *, corpus: CorpusOptions, chosen: PretrainOptions, running: Running, output: Output
 ) -> None:
-    """Pretrain an encoder from random weights on unlabeled text."""
+    """Pretrain a new encoder on unlabeled text."""
     from finetext.pretraining.pretrain import Pretraining
     from finetext.pretraining.pretrain import pretrain as learn
 

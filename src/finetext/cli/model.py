@@ -205,7 +205,7 @@ def _how_to_ask(address: str, has_token: bool) -> str:
 
 
 def info(model: options.Model, *, output: Output) -> None:
-    """Show the origin and scores of MODEL, and check its files."""
+    """Show origin and scores of MODEL, and check its files."""
     from finetext.models.info import info as look
     from finetext.report.models import file_lines, model_lines, score_lines
     from finetext.runs.checkpoints import checkpoint_lines, checkpoints_in

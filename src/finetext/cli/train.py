@@ -68,7 +68,7 @@ def demo(
     *,
     output: Output,
 ) -> None:
-    """Train on BBC News: the same as `finetext train bbc-news`."""
+    """Train on BBC News, as `finetext train bbc-news` does."""
     chosen = SplitTraining(seed=seed, device=device)
     train("bbc-news", chosen=chosen, out=out, resume=resume, output=output)
 
