@@ -72,7 +72,7 @@ def test_file_is_read_with_or_without_labels(workplace: Path, reviews: Path) -> 
 @pytest.mark.parametrize("source", ["-", "one text"])
 def test_settings_of_reading_are_refused_without_columns(workplace: Path, source: str) -> None:
     for read in ({"text": "review"}, {"encoding": "latin-1"}, ReadSettings()):
-        with pytest.raises(DataError, match="--text, --id and --set are for files"):
+        with pytest.raises(DataError, match="--header, --sheet and --set are for files"):
             read_input(source, read)
 
 

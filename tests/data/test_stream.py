@@ -289,10 +289,27 @@ def test_settings_that_need_the_whole_file(tmp_path: Path) -> None:
 def test_lines_of_standard_input(cells: list[str], marked: bool) -> None:
     content = "\n".join(["first", *cells]).encode("utf-16" if marked else "utf-8")
     chunks = list(stream.lines_of(io.BytesIO(content), "standard input").batches)
-    texts = [text for chunk in chunks for text in chunk.texts]
-    expected = "\n".join(["first", *cells]).removesuffix("\n").split("\n")
-    assert texts == [line.removesuffix("\r") for line in expected]
-    assert [i for chunk in chunks for i in chunk.ids] == [str(n + 1) for n in range(len(texts))]
+    lines = "\n".join(["first", *cells]).split("\n")
+    full = {str(n): line.removesuffix("\r") for n, line in enumerate(lines, 1) if line.strip()}
+    assert [text for chunk in chunks for text in chunk.texts] == list(full.values())
+    assert [i for chunk in chunks for i in chunk.ids] == list(full)
+
+
+def test_blank_lines_are_counted_alike_in_files_and_standard_input(tmp_path: Path) -> None:
+    content = b"The staff was kind\n\nThe room felt dirty\n \n\nThe bus was plain\n"
+    path = put(tmp_path / "in.txt", content * 9)
+    for texts in (
+        stream.lines_of(io.BytesIO(content * 9), "in.txt"),
+        stream.open_stream(path, UNLABELED),
+    ):
+        ids = [i for chunk in list(texts.batches) for i in chunk.ids]
+        assert ids[:4] == ["1", "3", "6", "7"]
+        assert [f.message.rpartition("in.txt: ")[2] for f in texts.findings] == [
+            "27 blank lines skipped"
+        ]
+    assert whole(path)[0] == ids
+    with pytest.raises(DataError, match="blank lines only"):
+        list(stream.lines_of(io.BytesIO(b"\n \n"), "standard input").batches)
 
 
 @pytest.mark.parametrize("content", [b"", "\ufeff".encode()])

@@ -26,7 +26,9 @@ def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -
         return open_stream(source, how, wanted)
     if read:
         what = "standard input has one text per line" if source == "-" else "this is one text"
-        raise DataError(f"{what}: --text, --id and --set are for files; leave them out")
+        raise DataError(
+            f"{what}: --text, --id, --header, --sheet and --set are for files; leave them out"
+        )
     if source == "-" and sys.stdin is None:
         raise DataError("standard input is closed; give one text per line")
     if source == "-":

@@ -29,6 +29,8 @@ def explain(
     ] = None,
     text: options.Text = None,
     id: options.RowId = None,
+    header: options.Header = None,
+    sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     label: Annotated[str | None, option("NAME", "Explain this, not the predicted label.")] = None,
     way: Annotated[str, option("NAME", "auto, gradients, exact or occlusion.")] = "auto",
@@ -56,7 +58,11 @@ def explain(
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
     explainer = choose_explainer(load(model, device), way)
-    texts = _texts(model, source, arguments.data_settings(Reading(text, id=id).given(), settings))
+    texts = _texts(
+        model,
+        source,
+        arguments.data_settings(Reading(text, id=id, header=header, sheet=sheet).given(), settings),
+    )
     if texts.description:
         screen.say(texts.description)
     if classes:

@@ -80,6 +80,8 @@ def export(
     text: options.Text = None,
     label: options.Label = None,
     id: options.RowId = None,
+    header: options.Header = None,
+    sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     least_agreement: Annotated[
         float | None, option("SHARE", "Least label agreement; 0.99, int8 0.97.")
@@ -97,7 +99,9 @@ def export(
     from finetext.runs.export import export as exported
 
     asked = {"quantize": quantize, "dimensions": dimensions}
-    reading = arguments.read_settings(Reading(text, label, id=id).given(), settings)
+    reading = arguments.read_settings(
+        Reading(text, label, id=id, header=header, sheet=sheet).given(), settings
+    )
     screen = output.screen()
     with screen.watching():
         found = exported(

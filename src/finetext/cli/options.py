@@ -43,6 +43,10 @@ RunFolder = Annotated[Path, argument("RUN", "A run folder.")]
 Text = Annotated[str | None, option("COLUMN", "Column of the texts; found by default.")]
 Label = Annotated[str | None, option("COLUMN", "Column of the labels, or several of 0 and 1.")]
 RowId = Annotated[str | None, option("COLUMN", "Column of unique row ids.")]
+Header = Annotated[
+    bool | None, flag("--header/--no-header", "Whether the first row names the columns.")
+]
+Sheet = Annotated[str | None, option("NAME", "Sheet of an Excel file.")]
 DataSettings = Annotated[
     list[str] | None, option("KEY=VALUE", "Any option of reading: data.encoding=latin-1", "--set")
 ]
@@ -75,6 +79,8 @@ class Reading:
     label: Label = None
     group: Annotated[str | None, option("COLUMN", "Groups that splits keep whole.")] = None
     id: RowId = None
+    header: Header = None
+    sheet: Sheet = None
     label_names: Annotated[str | None, option("FILE", "File with the names of label ids.")] = None
     drop_unlabelled: Annotated[bool, flag("--drop-unlabelled", "Drop unlabeled rows.")] = False
 
@@ -83,7 +89,8 @@ class Reading:
         values = {field.name: getattr(self, field.name) for field in fields(Reading)}
         if self.label is not None and "," in self.label:
             values["label"] = tuple(name.strip() for name in self.label.split(","))
-        return {name: value for name, value in values.items() if value not in (None, False)}
+        values["drop_unlabelled"] = self.drop_unlabelled or None
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)

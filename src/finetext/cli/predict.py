@@ -29,6 +29,8 @@ def predict(
     source: Annotated[str, argument("INPUT", "A text, a file, or - for lines.")],
     text: options.Text = None,
     id: options.RowId = None,
+    header: options.Header = None,
+    sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     out: Annotated[
         Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these) or .parquet.")
@@ -49,7 +51,9 @@ def predict(
 
     if resume and output.as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
-    read = arguments.data_settings(Reading(text, id=id).given(), settings)
+    read = arguments.data_settings(
+        Reading(text, id=id, header=header, sheet=sheet).given(), settings
+    )
     screen = output.screen()
     with ExitStack() as stack:
         each: Callable[[Classifier, Table], None] | None = None

@@ -39,7 +39,9 @@ class ReadSettings:
         group: column of groups that splits keep whole, or None for no groups.
         id: column of unique row ids; None takes a column with such a name, else row numbers.
         delimiter: the separator of the fields of a text table.
-        header: whether the first row of a text table holds the column names.
+        header: whether the first row of a text table or sheet holds the column names, or how many
+            rows are the header.
+        sheet: the sheet of an Excel workbook; None takes the only one that has texts.
         encoding: encoding of text files; None is UTF-8, with Windows-1252 for the lines that are
             not, which is reported.
         label_names: names of label ids, in order or as id -> name, or a file of them: one name per
@@ -62,7 +64,7 @@ class ReadSettings:
     group: str | None = None
     id: str | None = None
     delimiter: str | None = None
-    header: bool | None = None
+    header: bool | int | None = None
     encoding: str | None = None
     label_names: str | Path | Mapping[str, str] | Sequence[str] | None = None
     multilabel: bool | None = None
@@ -72,6 +74,7 @@ class ReadSettings:
     whole_lines: bool = False
     classes: tuple[str, ...] | None = None
     positive: str | bool | int | None = None
+    sheet: str | None = None
 
     @property
     def columns(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -23,12 +23,11 @@ from finetext.data.column_words import (
     words_in,
 )
 from finetext.data.label_cells import missing
-from finetext.data.rows import Batch, column_names
+from finetext.data.rows import Batch
 
 __all__ = [
     "KNOWN_NAMES", "LABEL_NAMES", "TEXT_NAMES", "Chosen", "by_name", "choose_columns",
-    "has_column", "headed_names", "is_number", "looks_headed", "named", "plain_name",
-    "refuse_odd_text", "splits_in",
+    "has_column", "is_number", "named", "plain_name", "refuse_odd_text", "splits_in",
 ]  # fmt: skip
 
 _ID_NAMES: Final = (
@@ -218,30 +217,3 @@ def _identifiers(values: Sequence[str]) -> bool:
         return False
     made = sum(not value.strip(".,!?'\"").replace("-", "").isalpha() for value in values)
     return len(set(values)) <= len(values) / 10 or made >= len(values) / 2
-
-
-def headed_names(
-    records: Sequence[Sequence[str]], settings: ReadSettings
-) -> tuple[bool, list[str]]:
-    """Return whether the first record is a header, as stated or as it looks, and column names."""
-    headed = settings.header
-    if headed is None:
-        headed = looks_headed(records, settings.columns)
-    return headed, column_names(records[0] if headed else range(1, len(records[0]) + 1))
-
-
-def looks_headed(records: Sequence[Sequence[str]], asked: Collection[str] = ()) -> bool:
-    """Whether the first record holds column names, `asked` ones or such as tables have."""
-    first, body = records[0], records[1:]
-    if any(cell.strip() in asked for cell in first):
-        return True
-    could_name = all(len(c) <= 40 and not is_number(c) and c.count(" ") <= 2 for c in first)
-    if not could_name or not any(first):
-        return False
-    if any(plain_name(cell) in KNOWN_NAMES for cell in first):
-        return True
-    columns = [[record[place] for record in body] for place in range(len(first))]
-    again = any(cell and cell in of for cell, of in zip(first, columns, strict=True))
-    if not body or again:
-        return False
-    return any(len(set(of)) <= len(of) / 4 or all(map(is_number, of)) for of in columns)

@@ -21,7 +21,8 @@ from typing import Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.data.columns import KNOWN_NAMES, headed_names, plain_name
+from finetext.data.columns import KNOWN_NAMES, plain_name
+from finetext.data.headers import Header, find_header, title_rows
 from finetext.data.rows import BadRow, Batch, Reject
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
@@ -30,6 +31,8 @@ _LONGEST_RECORD: Final = 1 << 22
 _MOST_LINES: Final = 100
 _RETURN: Final = re.compile(r"\r(?!\r*\n)")
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
+_SEPARATOR: Final = re.compile(r'[ \t]*"?sep=(\\t|[^"\r\n])"?[,;|\t ]*(?=[\r\n]|$)', re.I)
+"""The first line by which Excel states the delimiter."""
 _SPOKEN: Final = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
 
 
@@ -38,10 +41,15 @@ def spoken(delimiter: str) -> str:
     return _SPOKEN.get(delimiter, repr(delimiter))
 
 
-def blank_lines(count: int, name: str) -> tuple[Finding, ...]:
-    """Return a note on blank lines that were skipped, if there were any."""
-    message = f"{name}: {count:,} blank line{'s' * (count > 1)} skipped"
-    return (Finding("note", "blank-lines", message),) if count else ()
+def count_lines(text: str) -> int:
+    """Return the number of lines; a last one needs no end."""
+    return text.count("\n") + (text[-1:] not in ("", "\n"))
+
+
+def stated_delimiter(text: str) -> str:
+    """The delimiter that a first line such as "sep=;" states; empty without one."""
+    found = _SEPARATOR.match(text)
+    return found[1].replace("\\t", "\t") if found else ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class _Records:
     blank: int = 0
     rest: str = ""
     settled: bool = True
+    padded: bool = False
 
     @property
     def width(self) -> int:
@@ -67,6 +76,10 @@ class _Records:
     def where(self, keep: Sequence[bool]) -> _Records:
         records, lines = list(compress(self.records, keep)), list(compress(self.lines, keep))
         return replace(self, records=records, lines=lines)
+
+    def after(self, first: int) -> _Records:
+        """The records from number `first` on."""
+        return replace(self, records=self.records[first:], lines=self.lines[first:])
 
     def without_blank(self, width: int | None = None) -> _Records:
         """The records without lines of spaces only, unless the table has one column only."""
@@ -85,6 +98,9 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
         ways = [_unquoted(sample, delimiter)]
         with suppress(csv.Error):
             ways.append(_quoted(sample, delimiter, complete=whole))
+        with suppress(csv.Error):
+            if _may_be_padded(sample, delimiter):
+                ways.append(_quoted(sample, delimiter, complete=whole, padded=True))
         ways = [way.without_blank() for way in ways]
         if not whole:
             ways = [way.where([*[True] * (len(way.records) - 1), False]) for way in ways]
@@ -103,7 +119,8 @@ class _Form:
     name: str
     delimiter: str
     quoted: bool
-    names: Sequence[str]
+    padded: bool
+    width: int
     reject: Reject | None
 
 
@@ -118,55 +135,85 @@ def parse_delimited(
     """Read a text table whose delimiter is known."""
     if len(delimiter) != 1:
         raise DataError(f"the delimiter must be one character, not {delimiter!r}")
+    if found := _SEPARATOR.match(text):
+        text = text[found.end() :]
     rows = _records(text, name, delimiter, whole, reject)
     if not rows.records:
         return Batch(name, {}, "", rest=rows.rest)
     quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
-    form = _Form(name, delimiter, quoted, rows.records[0], reject)
-    rows = _even(rows, text, 1, form)
-    headed, names = headed_names(rows.records, settings)
+    rows, header = _with_header(rows, text, settings, _Form(
+        name, delimiter, quoted, rows.padded, len(rows.records[0]), reject
+    ))  # fmt: skip
     cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
     doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
     kept = (
         f"{name}: fields that look quoted, with quotes doubled inside ({doubled:,}), were taken "
         "as they are, since every line has the same number of fields without quoting"
     )
-    findings = blank_lines(rows.blank, name)
-    findings += (Finding("note", "quotes-kept", kept),) if doubled else ()
-    shown = f"{spoken(delimiter)}-separated, {'with' if headed else 'no'} header"
+    findings = (Finding("note", "quotes-kept", kept),) if doubled else ()
+    shown = f"{spoken(delimiter)}-separated, {header.shown}"
     if '"' in text and not rows.quoted:
         shown += ", quotes taken as they are"
-    more = partial(_more_rows, replace(form, names=names))
-    proceed = more if rows.settled and not _returns_end_lines(text) else None
-    columns, lines = _columns(names, rows.records[headed:]), rows.lines[headed:]
-    return Batch(name, columns, shown, lines, findings=findings, rest=rows.rest, proceed=proceed)
+    form = _Form(name, delimiter, quoted, rows.padded, len(header.names), reject)
+    proceed = partial(_more_rows, form, header)
+    batch = _batch(name, rows.after(len(header.records)), header)
+    return replace(
+        batch, form=shown, findings=header.findings + findings, blank=rows.blank - bool(found),
+        proceed=proceed if rows.settled and not _returns_end_lines(text) else None,
+    )  # fmt: skip
 
 
-def _columns(names: Sequence[str], records: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    return {name: [record[place] for record in records] for place, name in enumerate(names)}
+def _with_header(
+    rows: _Records, text: str, settings: ReadSettings, form: _Form
+) -> tuple[_Records, Header]:
+    """Records of equal length, titles above them aside, and their header."""
+    if len(rows.records[0]) == rows.width - 1 and _lacks_a_name(rows.records):
+        rows = replace(rows, records=[["", *rows.records[0]], *rows.records[1:]])
+    titles = title_rows(rows.records, rows.lines, settings)
+    above, rows = rows.records[:titles], rows.after(titles)
+    rows = _even(rows, text, 1, replace(form, width=len(rows.records[0])))
+    return rows, find_header(rows.records, settings, f"{form.name}, line {rows.lines[0]}", above)
 
 
-def _more_rows(form: _Form, text: str, first: int, last: bool) -> Batch:
+def _lacks_a_name(records: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column counts the rows and has no name, as R's write.table leaves it."""
+    counted = [record[0] for record in records[1:]]
+    return len(counted) > 1 and counted == list(map(str, range(1, len(records))))
+
+
+def _batch(name: str, rows: _Records, header: Header) -> Batch:
+    """The rows below a header, without those that repeat it."""
+    again = header.repeats(rows.records)
+    repeats = [rows.lines[at] for at in again]
+    if again:
+        rows = rows.where([at not in set(again) for at in range(len(rows.records))])
+    columns = {key: [row[at] for row in rows.records] for at, key in enumerate(header.names)}
+    return Batch(name, columns, "", rows.lines, rest=rows.rest, blank=rows.blank, repeats=repeats)
+
+
+def _more_rows(form: _Form, header: Header, text: str, first: int, last: bool) -> Batch:
     """Further records of a table, read as those before."""
     if not form.quoted or '"' not in text:
-        rows = _unquoted(text, form.delimiter, first)
+        rows = _unquoted(text, form.delimiter, first, form.padded)
     else:
         try:
-            rows = _quoted(text, form.delimiter, last, first, form.reject)
+            rows = _quoted(text, form.delimiter, last, first, form.reject, form.padded)
         except csv.Error as error:
             raise DataError(f"{form.name}, {error}") from None
-    rows = _even(rows.without_blank(len(form.names)), text, first, form)
-    return Batch(form.name, _columns(form.names, rows.records), "", rows.lines, rest=rows.rest)
+    return _batch(form.name, _even(rows.without_blank(form.width), text, first, form), header)
 
 
 def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
     """The records of a text table, quoted if the quotes are well-formed throughout."""
 
-    def plain() -> _Records:
-        return _unquoted(text, delimiter).without_blank()
+    def plain(padded: bool = False) -> _Records:
+        return _unquoted(text, delimiter, padded=padded).without_blank()
 
     if '"' not in text:
-        return plain()
+        rows = plain()
+        return plain(padded=True) if _is_padded(rows) else rows
+    if (rows := _padded(text, delimiter, whole)) is not None:
+        return rows
     try:
         quoted = _quoted(text, delimiter, whole).without_blank()
     except csv.Error as error:
@@ -178,6 +225,40 @@ def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject |
     if delimiter != "\t" or (rows := plain()).consistency < 1.0:
         return quoted
     return replace(quoted, settled=False) if _quotes_on_purpose(text, rows, quoted) else rows
+
+
+def _may_be_padded(text: str, delimiter: str) -> bool:
+    """Whether a quote follows a delimiter and a space, and no quoted field ends before another."""
+    if delimiter == "\t" or delimiter + ' "' not in text:
+        return False
+    return re.search(f'(?<!")"{re.escape(delimiter)}[^ \r\n]', text) is None
+
+
+def _padded(text: str, delimiter: str, whole: bool) -> _Records | None:
+    """The records if a space follows every delimiter, and quotes stand behind it; else None."""
+    if not _may_be_padded(text, delimiter):
+        return None
+    if len(text) > _SAMPLE:
+        sample = text[: text.rfind("\n", 0, _SAMPLE) + 1]
+        if _padded(sample, delimiter, whole=False) is None:
+            return None
+    try:
+        rows = _quoted(text, delimiter, whole, padded=True).without_blank()
+    except csv.Error:
+        return None
+    with suppress(csv.Error):
+        literal = _quoted(text, delimiter, whole).without_blank()
+        if literal.consistency == 1.0 and not _is_padded(literal):
+            return None
+    return rows if rows.consistency == 1.0 else None
+
+
+def _is_padded(rows: _Records) -> bool:
+    """Whether every field after a delimiter begins with a space, the names aside."""
+    fields = [cell for record in rows.records[1:3] for cell in record[1:]]
+    if not any(fields):
+        return False
+    return all(not cell or cell[0] == " " for record in rows.records[1:] for cell in record[1:])
 
 
 def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
@@ -194,7 +275,7 @@ def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
 
 def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
     """The records with as many fields as there are columns, of a text from line `first` on."""
-    expected = len(form.names)
+    expected = form.width
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
     if not wrong:
         return rows
@@ -215,20 +296,31 @@ def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
     return rows.where([len(record) == expected for record in rows.records])
 
 
-def _unquoted(text: str, delimiter: str, first: int = 1) -> _Records:
+def _unquoted(text: str, delimiter: str, first: int = 1, padded: bool = False) -> _Records:
     """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
     lines = dict(enumerate((line.rstrip("\r") for line in text.split("\n")), start=first))
     found = {number: line.split(delimiter) for number, line in lines.items() if line}
-    blank = text.rstrip("\r\n").count("\n") + 1 - len(found)
-    return _Records(list(found.values()), list(found), False, blank)
+    blank = count_lines(text) - len(found)
+    records = list(found.values())
+    if padded:
+        records = [[cell.lstrip(" ") for cell in record] for record in records]
+    return _Records(records, list(found), False, blank, padded=padded)
 
 
 def _quoted(
-    text: str, delimiter: str, complete: bool, first: int = 1, reject: Reject | None = None
+    text: str,
+    delimiter: str,
+    complete: bool,
+    first: int = 1,
+    reject: Reject | None = None,
+    padded: bool = False,
 ) -> _Records:
-    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over."""
+    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over.
+
+    In a padded text quotes may follow a space, and spaces that begin a field are no part of it.
+    """
     mark = ""
     # Some writers leave returns inside a line unquoted, and the csv module would end a row there.
     if _RETURN.search(text) and (first > 1 or not _returns_end_lines(text)):
@@ -242,7 +334,7 @@ def _quoted(
     try:
         while start < len(lines):
             further = map(lines.__getitem__, range(start, len(lines)))
-            reader = csv.reader(further, delimiter=delimiter, strict=True)
+            reader = csv.reader(further, delimiter=delimiter, strict=True, skipinitialspace=padded)
             at = start
             try:
                 for record in reader:
@@ -271,7 +363,8 @@ def _quoted(
         csv.field_size_limit(limit)
     if mark:
         records = [[cell.replace(mark, "\r") for cell in record] for record in records]
-    return _Records(records, places, True, blank, rest.replace(mark, "\r") if mark else rest)
+    rest = rest.replace(mark, "\r") if mark else rest
+    return _Records(records, places, True, blank, rest, padded=padded)
 
 
 def _returns_end_lines(text: str) -> bool:

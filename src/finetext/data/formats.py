@@ -15,9 +15,11 @@ from typing import Any, Final
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, looks_headed, plain_name
-from finetext.data.delimited import blank_lines, parse_delimited, sniff, spoken
-from finetext.data.records import parse_excel, parse_json, parse_json_lines, parse_parquet
+from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, plain_name
+from finetext.data.delimited import count_lines, parse_delimited, sniff, spoken, stated_delimiter
+from finetext.data.excel import parse_excel
+from finetext.data.headers import looks_headed, skipped_findings
+from finetext.data.records import parse_json, parse_json_lines, parse_parquet
 from finetext.data.rows import BadRow, Batch, File, Reject
 from finetext.data.sources import decode
 from finetext.data.webanno import is_webanno, parse_webanno
@@ -42,6 +44,8 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
     if not data.strip():
         raise DataError(f"{file.name} is empty")
     suffix = file.path.suffix.lower()
+    if suffix not in EXCEL:
+        refuse_sheet(file.name, settings)
     if suffix == ".parquet" or data.startswith(b"PAR1"):
         return parse_parquet(data, file.name)
     if suffix in EXCEL:
@@ -52,7 +56,17 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
     if not text.strip():
         raise DataError(f"{file.name} is empty")
     batch = parse_text(text, file.name, suffix, settings)
-    return replace(batch, findings=findings + batch.findings)
+    skipped = skipped_findings(file.name, batch.blank, batch.repeats)
+    return replace(batch, findings=findings + batch.findings + skipped)
+
+
+def refuse_sheet(name: str, settings: ReadSettings) -> None:
+    """Raise a DataError if a sheet is requested of a file that has none."""
+    if settings.sheet is not None:
+        raise DataError(
+            f"{name} has no sheet {settings.sheet!r}, as it is no Excel file (.xlsx); leave "
+            "--sheet out"
+        )
 
 
 def parse_text(
@@ -73,7 +87,7 @@ def parse_text(
     if text.lstrip().startswith(_FASTTEXT):
         batch = _parse_fasttext(text, name, reject=reject)
         return _without_labels(batch) if settings.whole_lines else batch
-    delimiter, share = settings.delimiter, 1.0
+    delimiter, share = settings.delimiter or stated_delimiter(text), 1.0
     if not delimiter:
         delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
         if suffix not in DELIMITED:
@@ -182,22 +196,20 @@ def _could_label(value: str) -> bool:
     return value != "" and len(value) <= 40 and value.count(" ") <= 3
 
 
-def _numbered_lines(
-    text: str, name: str, first: int = 1
-) -> tuple[dict[int, str], tuple[Finding, ...]]:
-    """The lines that are not blank by their numbers from `first`, and a note on those that are."""
+def _numbered_lines(text: str, first: int = 1) -> tuple[dict[int, str], int]:
+    """The lines that are not blank by their numbers from `first`, and how many are."""
     if first == 1 and "\n" not in text:
         text = text.replace("\r", "\n")
     lines = enumerate(text.split("\n"), start=first)
     kept = {number: line.removesuffix("\r") for number, line in lines if line.strip()}
-    return kept, blank_lines(text.rstrip("\r\n").count("\n") + 1 - len(kept), name)
+    return kept, count_lines(text) - len(kept)
 
 
 def _parse_texts(name: str, text: str, first: int = 1, *_: bool) -> Batch:
     """Read every line that is not blank as a text without a label."""
-    lines, note = _numbered_lines(text, name, first)
+    lines, blank = _numbered_lines(text, first)
     texts, more = list(lines.values()), partial(_parse_texts, name)
-    return Batch(name, {"text": texts}, TEXT_A_LINE, list(lines), findings=note, proceed=more)
+    return Batch(name, {"text": texts}, TEXT_A_LINE, list(lines), proceed=more, blank=blank)
 
 
 def _labeled_lines(
@@ -210,7 +222,7 @@ def _labeled_lines(
 ) -> Batch:
     """Lines as labels and texts; `form` is the file, its format, and what a bad line lacks."""
     name, shown, lacks = form
-    every, note = _numbered_lines(text, name, first)
+    every, blank = _numbered_lines(text, first)
     numbers: list[int] = []
     columns: dict[str, list[Any]] = {"label": [], "text": []}
     for number, line in every.items():
@@ -223,7 +235,7 @@ def _labeled_lines(
             raise DataError(f"{name}, line {number}: {lacks}")
         else:
             reject(BadRow(number, lacks, line))
-    return Batch(name, columns, shown, numbers, findings=note)
+    return Batch(name, columns, shown, numbers, blank=blank)
 
 
 def _parse_fasttext(text: str, name: str, first: int = 1, reject: Reject | None = None) -> Batch:
@@ -251,7 +263,7 @@ def _parse_edge_label(
     text: str, name: str, only: str | None = None, reject: Reject | None = None
 ) -> Batch | None:
     """Read lines that hold a text and, before or after it, one of a few labels."""
-    lines, note = _numbered_lines(text, name)
+    lines, blank = _numbered_lines(text)
     for separator, side, rows_each in _EDGES:
         if only not in (None, separator):
             continue
@@ -268,7 +280,7 @@ def _parse_edge_label(
         return Batch(
             name, {"label": labels, "text": [part for _, part in pairs[headed:]]},
             f"lines of {'label text' if side == 'first' else 'text label'}, {between}",
-            list(lines)[headed:], findings=note,
+            list(lines)[headed:], blank=blank,
             proceed=partial(_labeled_lines, split, form, reject),
         )  # fmt: skip
     return None

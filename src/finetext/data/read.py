@@ -26,6 +26,7 @@ from finetext.data.columns import (
     splits_in,
 )
 from finetext.data.folders import label_name_files, read_file, read_tree
+from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
 from finetext.data.records import batch_from, read_hub, source_from_splits
@@ -301,11 +302,17 @@ def _with_labels(
 
 
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
-    """The id column, or row numbers; with the split as prefix if ids occur in two splits."""
+    """The id column, or numbers; with the split as prefix if ids occur in two splits.
+
+    They are the numbers of the rows, and of the lines in a file of one text a line.
+    """
     pairs: list[tuple[str, str]] = []
     numbered: Counter[str] = Counter()
     for batch in batches:
         prefix = f"{batch.split}/" if batch.split else ""
+        if name is None and len(batches) == 1 and batch.form == TEXT_A_LINE:
+            pairs += [(prefix, str(line)) for line in batch.lines or ()]
+            continue
         if name is None:
             start = numbered[prefix]
             numbered[prefix] += len(batch)

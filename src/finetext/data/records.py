@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import io
 import json
 import socket
 from collections.abc import Collection, Mapping, Sequence
@@ -14,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
-from finetext.core.errors import DataError, MissingExtraError
-from finetext.core.settings import ReadSettings
+from finetext.core.errors import DataError
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
-from finetext.data.columns import headed_names
 from finetext.data.json_shapes import shape_of
 from finetext.data.rows import SPLIT_WORDS, BadRow, Batch, Reject, Source, column_names
 
@@ -104,43 +100,6 @@ def parse_parquet(data: bytes, name: str) -> Batch:
         found = {key: feature.get("feature", feature) for key, feature in features.items()}
         classes = {key: tuple(kind["names"]) for key, kind in found.items() if "names" in kind}
     return Batch(name, columns, "Parquet", classes=classes)
-
-
-def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
-    """Read the first sheet of an Excel workbook that has any rows."""
-    try:
-        import openpyxl
-    except ImportError:
-        raise MissingExtraError("reading Excel files", "openpyxl", "excel") from None
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheets = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
-    except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
-        raise DataError(f"{name} is not a readable Excel file: {error}") from None
-    for title, every in sheets.items():
-        if full := {line: row for line, row in enumerate(every, start=1) if _width(row)}:
-            return _sheet(full, f"{name}, sheet {title!r}", settings)
-    raise DataError(f"{name} is empty")
-
-
-def _width(row: Sequence[object]) -> int:
-    """The number of cells up to the last that is not blank."""
-    full = (n for n, cell in enumerate(row, 1) if cell is not None and str(cell).strip())
-    return max(full, default=0)
-
-
-def _sheet(numbered: Mapping[int, Sequence[Any]], name: str, settings: ReadSettings) -> Batch:
-    width = max(map(_width, numbered.values()))
-    rows = [[*row, *[None] * width][:width] for row in numbered.values()]
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    headed, names = headed_names(texts, settings)
-    dates = (datetime.date, datetime.time)
-    columns = {
-        key: [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
-        for key, *cells in zip(names, *rows[headed:], strict=True)
-    }
-    form = f"Excel, {'with' if headed else 'no'} header"
-    return Batch(name, columns, form, list(numbered)[headed:])
 
 
 def batch_from(source: Any) -> Batch:

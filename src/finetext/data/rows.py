@@ -51,6 +51,8 @@ class Batch:
         lines: (n,) line on which each row begins; None where rows are counted from 1.
         text, label: the columns that hold these in the export of an annotation tool.
         left_out: rows without a label that counts, such as rejected ones.
+        blank: blank lines left out.
+        repeats: the lines of rows that repeat the header, left out.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Batch:
     text: str | None = None
     label: str | None = None
     left_out: tuple[int, ...] = ()
+    blank: int = 0
+    repeats: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), [])) if self.lines is None else len(self.lines)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, count, islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast, final
 
@@ -27,7 +27,8 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.data.annotations import is_export
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
-from finetext.data.formats import EXCEL, parse_text
+from finetext.data.formats import EXCEL, TEXT_A_LINE, parse_text, refuse_sheet
+from finetext.data.headers import skipped_findings
 from finetext.data.label_cells import as_strings
 from finetext.data.read import assemble, open_source
 from finetext.data.rows import (
@@ -87,7 +88,10 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
 
 
 def lines_of(file: BinaryIO, name: str) -> Texts:
-    """Return every line of a stream of bytes, including blank ones, numbered from 1."""
+    """Return the lines of a stream of bytes that are not blank, with their numbers from 1 as ids.
+
+    Raises a DataError if there is none.
+    """
     decoder = Decoder(name)
     pieces = _pieces(file, decoder)
     first = next(pieces)
@@ -96,13 +100,19 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
     findings: list[Finding] = []
 
     def batches() -> Iterator[Rows]:
-        numbers = map(str, count(1))
+        number = blank = 0
         for piece, _ in chain([first], pieces):
             lines = piece.removesuffix("\n").split("\n") if piece else []
-            for start in range(0, len(lines), ROWS):
-                texts = [line.removesuffix("\r") for line in lines[start : start + ROWS]]
-                yield Rows(list(islice(numbers, len(texts))), texts)
-        findings.extend(decoder.findings)
+            numbered = enumerate(lines, start=number + 1)
+            full = {str(at): line.removesuffix("\r") for at, line in numbered if line.strip()}
+            number += len(lines)
+            blank += len(lines) - len(full)
+            for start in range(0, len(full), ROWS):
+                ids = list(islice(full, start, start + ROWS))
+                yield Rows(ids, [full[one] for one in ids])
+        if blank == number:
+            raise DataError(f"{name} has blank lines only; give one text per line")
+        findings.extend([*decoder.findings, *skipped_findings(name, blank, ())])
 
     return Texts(batches(), findings)
 
@@ -161,6 +171,7 @@ def _batches_of(path: Path, settings: ReadSettings, wanted: Wanted) -> _Reader |
     if suffix == ".parquet" or beginning.startswith(b"PAR1"):
         as_whole = _is_gzipped(path) or (is_small and wanted == ONLY_TEXTS)
         return None if as_whole else partial(_parquet_batches, path)
+    refuse_sheet(str(path), settings)
     in_batches = wanted.bad and beginning.strip() if is_small else b"\n" in beginning
     return _TextFile(path, suffix, settings, wanted.bad, is_small).batches if in_batches else None
 
@@ -181,7 +192,9 @@ class _TextFile:
         name, suffix, settings = str(self.path), self.suffix, self.settings
         decoder = Decoder(name, settings.encoding, lenient=self.rejects)
         reject = ([] if bad is None else bad).append if self.rejects else None
-        rest, line, batch = "", 1, None
+        rest, line, batch, blank = "", 1, None, 0
+        found: tuple[Finding, ...] = ()
+        repeats: list[int] = []
         with _opened(self.path) as (file, share):
             pieces = _pieces(file, decoder)
             if self.is_small:
@@ -195,16 +208,18 @@ class _TextFile:
                         if suffix != ".json":  # the beginning alone says little of JSON
                             raise
                         return
-                    proceed = batch.proceed
+                    proceed, found = batch.proceed, batch.findings
                 elif proceed is not None:
                     batch = proceed(text, line, last)
                 if proceed is None and not self.is_small:
                     return
                 rest = batch.rest
+                blank += batch.blank
+                repeats += batch.repeats
                 line += text.count("\n") - rest.count("\n")
                 yield batch, share()
         if findings is not None:
-            findings.extend(decoder.findings)
+            findings += [*decoder.findings, *found, *skipped_findings(name, blank, repeats)]
 
 
 def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
@@ -270,6 +285,7 @@ def _rows(
             numbers = {row: str(number) for number, row in enumerate(order, start=done + 1)
                        if not isinstance(row, BadRow)}  # fmt: skip
             ids = [numbers.get(row, "") for row in range(len(batch))]
+            ids = list(map(str, batch.lines or ())) if batch.form == TEXT_A_LINE else ids
         else:
             ids = list(map(str, as_strings(batch.column(chosen.id))))
         done += len(order)

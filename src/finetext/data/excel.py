@@ -1,0 +1,181 @@
+"""Excel workbooks: the sheet with the texts, cell by cell as Excel means them.
+
+Error cells such as #N/A are missing values, and the value of merged cells counts in each of their
+rows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from finetext.core.errors import DataError, MissingExtraError, nearest
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
+from finetext.core.wording import counted
+from finetext.data.headers import find_header, skipped_findings, title_rows
+from finetext.data.rows import Batch
+
+_ERRORS: Final = {
+    *("#N/A", "#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#GETTING_DATA"),
+    *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!"),
+}
+_MERGED: Final = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
+_SAMPLE: Final = 1000
+Rows = dict[int, list[Any]]
+"""Cells by the number of their row, without blank rows."""
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet, with what was noticed when it was read."""
+
+    title: str
+    rows: Rows
+    is_hidden: bool = False
+    blank: int = 0
+    errors: int = 0
+    merged: int = 0
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether it has a column of texts: cells of three words or more on average."""
+        for column in zip(*list(self.rows.values())[1:_SAMPLE], strict=True):
+            texts = [cell for cell in column if isinstance(cell, str) and cell.strip()]
+            if texts and sum(cell.count(" ") + 1 for cell in texts) >= 3 * len(texts):
+                return True
+        return False
+
+
+def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
+    """Read one sheet of an Excel workbook: the requested one, or the only one that has texts."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingExtraError("reading Excel files", "openpyxl", "excel") from None
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheets = [_read_sheet(sheet) for sheet in book.worksheets]
+    except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
+        raise DataError(f"{name} is not a readable Excel file: {error}") from None
+    full = [sheet for sheet in sheets if sheet.rows]
+    if settings.sheet is not None:
+        sheet = _named(sheets, settings.sheet, name)
+    elif not full:
+        raise DataError(f"{name} is empty")
+    else:
+        sheet = _chosen(full, name)
+    if not sheet.rows:
+        raise DataError(f"{name}, sheet {sheet.title!r}, is empty")
+    batch = _table(sheet, f"{name}, sheet {sheet.title!r}", settings)
+    if other := [one for one in full if one is not sheet]:
+        shown = ", ".join(f"{one.title!r} ({counted(len(one.rows), 'row')})" for one in other)
+        message = f"{name}: sheet {sheet.title!r} is read, not {shown}; --sheet chooses another"
+        left = Finding("note", "other-sheets", message)
+        batch = replace(batch, findings=(left, *batch.findings))
+    return batch
+
+
+def _named(sheets: Sequence[_Sheet], asked: str, name: str) -> _Sheet:
+    titles = [sheet.title for sheet in sheets]
+    alike = [sheet for sheet in sheets if sheet.title.strip().lower() == asked.strip().lower()]
+    exact = [sheet for sheet in sheets if sheet.title == asked]
+    if len(exact or alike) != 1:
+        offer = nearest(asked, titles)
+        there = "" if "there are" in offer else f"; the sheets are: {', '.join(titles)}"
+        raise DataError(f"{name} has no sheet {asked!r}{offer}{there}")
+    return (exact or alike)[0]
+
+
+def _chosen(full: Sequence[_Sheet], name: str) -> _Sheet:
+    """The only sheet with rows, among the visible ones if there are any, or with texts."""
+    seen = [sheet for sheet in full if not sheet.is_hidden] or list(full)
+    several = [sheet for sheet in seen if len(sheet.rows) > 1] or seen
+    found = several if len(several) == 1 else [sheet for sheet in several if sheet.has_texts]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(f"{one.title!r} ({counted(len(one.rows), 'row')})" for one in found or seen)
+    have = "several sheets with texts" if found else "several sheets with rows, none with texts"
+    raise DataError(f"{name} has {have}: {shown}; name one with --sheet")
+
+
+def _read_sheet(sheet: Any) -> _Sheet:
+    every = [list(row) for row in sheet.iter_rows(values_only=True)]
+    errors = merged = 0
+    if any(cell in _ERRORS for row in every for cell in row if type(cell) is str):
+        errors = _clear_errors(sheet, every)
+    for top, bottom, column in _merged_ranges(sheet):
+        merged += 1
+        for row in every[top : min(bottom, len(every))]:
+            row += [None] * (column - len(row))
+            row[column - 1] = (every[top - 1] + [None] * column)[column - 1]
+    full = {line: row for line, row in enumerate(every, start=1) if _width(row)}
+    width = max(map(_width, full.values()), default=0)
+    rows = {line: [*row, *[None] * width][:width] for line, row in full.items()}
+    blank = max(full, default=0) - len(full)
+    is_hidden = getattr(sheet, "sheet_state", "visible") != "visible"
+    return _Sheet(sheet.title, rows, is_hidden, blank, errors, merged)
+
+
+def _clear_errors(sheet: Any, every: Sequence[list[Any]]) -> int:
+    """Make cells of the type error missing, and return how many there were."""
+    errors = 0
+    for row, cells in zip(every, sheet.iter_rows(), strict=True):
+        for place, cell in enumerate(cells):
+            if cell.data_type == "e":
+                row[place] = None
+                errors += 1
+    return errors
+
+
+def _merged_ranges(sheet: Any) -> Iterator[tuple[int, int, int]]:
+    """First row, last row and column, from 1, of merged cells of two rows or more."""
+    from openpyxl.utils import column_index_from_string
+
+    content = sheet.parent._archive.read(sheet._worksheet_path)
+    for left, top, _, bottom in _MERGED.findall(content):
+        if top != bottom:
+            yield int(top), int(bottom), column_index_from_string(left.decode())
+
+
+def _width(row: Sequence[object]) -> int:
+    """The number of cells up to the last that is not blank."""
+    full = (n for n, cell in enumerate(row, 1) if cell is not None and str(cell).strip())
+    return max(full, default=0)
+
+
+def _table(sheet: _Sheet, name: str, settings: ReadSettings) -> Batch:
+    texts = [["" if cell is None else str(cell) for cell in row] for row in sheet.rows.values()]
+    lines = list(sheet.rows)
+    titles = title_rows(texts, lines, settings)
+    header = find_header(texts[titles:], settings, f"{name}, line {lines[titles]}", texts[:titles])
+    first = titles + len(header.records)
+    again = [first + at for at in header.repeats(texts[first:])]
+    kept = [at for at in range(first, len(lines)) if at not in set(again)]
+    rows = list(sheet.rows.values())
+    dates = (datetime.date, datetime.time)
+    columns = {}
+    for place, key in enumerate(header.names):
+        cells = [rows[at][place] for at in kept]
+        columns[key] = [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
+    skipped = skipped_findings(name, sheet.blank, [lines[at] for at in again])
+    findings = (*header.findings, *_noticed(sheet, name), *skipped)
+    form = f"Excel, {header.shown}"
+    return Batch(name, columns, form, [lines[at] for at in kept], findings=findings)
+
+
+def _noticed(sheet: _Sheet, name: str) -> Iterator[Finding]:
+    """Findings on cells that are not read as they stand there."""
+    if sheet.errors:
+        message = f"{name}: {counted(sheet.errors, 'error cell')} such as #N/A read as missing"
+        yield Finding("warning", "excel-errors", message)
+    if sheet.merged:
+        message = (
+            f"{name}: {counted(sheet.merged, 'range')} of merged cells; the value of each counts "
+            "in all its rows"
+        )
+        yield Finding("note", "merged-cells", message)
