@@ -206,14 +206,16 @@ def _more_rows(form: _Form, header: Header, text: str, first: int, last: bool) -
 def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
     """The records of a text table, quoted if the quotes are well-formed throughout."""
 
-    def plain(padded: bool = False) -> _Records:
-        return _unquoted(text, delimiter, padded=padded).without_blank()
+    def plain() -> _Records:
+        return _unquoted(text, delimiter).without_blank()
 
     if '"' not in text:
         rows = plain()
-        return plain(padded=True) if _is_padded(rows) else rows
-    if (rows := _padded(text, delimiter, whole)) is not None:
+        if _is_padded(rows):
+            rows = _unquoted(text, delimiter, padded=True).without_blank()
         return rows
+    if (padded := _padded(text, delimiter, whole)) is not None:
+        return padded
     try:
         quoted = _quoted(text, delimiter, whole).without_blank()
     except csv.Error as error:

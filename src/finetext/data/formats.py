@@ -87,8 +87,8 @@ def parse_text(
     if text.lstrip().startswith(_FASTTEXT):
         batch = _parse_fasttext(text, name, reject=reject)
         return _without_labels(batch) if settings.whole_lines else batch
-    delimiter, share = settings.delimiter or stated_delimiter(text), 1.0
-    if not delimiter:
+    share, delimiter = 1.0, settings.delimiter or stated_delimiter(text) or None
+    if delimiter is None:
         delimiter, share = sniff(text, DELIMITED.get(suffix), whole)
         if suffix not in DELIMITED:
             lines = _Lines(text, name, delimiter if share >= 0.9 else None, settings, whole)
