@@ -75,7 +75,7 @@ TRAIN = {
     "train {}/ok.csv --out {}/folder": "not empty",
     "train {}/ok.csv --out {}/ok.csv": "is a file",
     "train {}/ok.csv --out {}/ok.csv/run": "is a file",
-    "train {}/ok.csv --set x": "write SECTION.NAME=VALUE",
+    "train {}/ok.csv --set x": "as finetune.epochs=3 or pretrain.layers=4",
     "train {}/ok.csv --set split.tets=1": "did you mean 'test'",
     "train {}/ok.csv --set split.strategy=fancy": "strategy = 'fancy'",
     "train {}/ok.csv --set data.encoding=utf-99": "no encoding named 'utf-99'",

@@ -92,6 +92,8 @@ def test_tokens_and_context(data: Dataset) -> None:
     seen = explore(Dataset(table, data.scheme), "minilm", events.append)
     assert seen.pieces is not None
     assert seen.pieces.context == 512
+    shown = " ".join(printed(show_exploration, seen).split())
+    assert "number of tokens per text. The model reads 512 tokens" in shown
     assert seen.pieces.spreads["<neg>"].cut == 0.05
     assert seen.pieces.spreads["pos"].cut == 0
     assert "cut-texts" in {finding.code for finding in seen.findings}

@@ -208,7 +208,10 @@ def assigned(settings: list[str] | None) -> dict[str, dict[str, Any]]:
         section, dot, name = key.strip().rpartition(".")
         is_whole = section if dot else name in TOP
         if not (equals and is_whole and name):
-            raise RecipeError(f"--set {assignment}: write SECTION.NAME=VALUE, as finetune.epochs=3")
+            raise RecipeError(
+                f"--set {assignment}: write SECTION.NAME=VALUE, as finetune.epochs=3 or "
+                "pretrain.layers=4"
+            )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

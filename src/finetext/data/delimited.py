@@ -286,8 +286,8 @@ def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
     if form.reject is None:
         others = f"; {len(wrong):,} lines differ" if len(wrong) > 1 else ""
         raise DataError(
-            f"{form.name}, line {rows.lines[wrong[0]]}: {fields}, {found} found{others}; quote the "
-            "fields that contain the delimiter, or state another delimiter"
+            f"{form.name}, line {rows.lines[wrong[0]]}: {fields}, {found} found{others}. Correct "
+            "the line, quote fields that contain the delimiter, or set data.delimiter"
         )
     lines = text.split("\n") if "\n" in text else text.split("\r")
     begins = [line - first for line in rows.lines] + [len(lines)]

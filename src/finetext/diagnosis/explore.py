@@ -41,7 +41,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of texts in "words", or in "word pieces" for the tokens of an encoder."""
+    """Lengths of texts in "words", or in "tokens" of an encoder."""
 
     unit: str
     spreads: Mapping[str, Spread]
@@ -110,7 +110,7 @@ def length_tables(material: Material) -> tuple[Lengths, ...]:
     found = [Lengths("words", _spreads(words, material))]
     for of in material.inputs:
         spreads = _spreads(of.tokens, material, of.limit)
-        found.append(Lengths("word pieces", spreads, of.limit, of.encoder))
+        found.append(Lengths("tokens", spreads, of.limit, of.encoder))
     return tuple(found)
 
 
