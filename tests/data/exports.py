@@ -175,6 +175,9 @@ EXPORTS: dict[str, list[tuple[str, str | bytes]]] = {
         [{"source": t, "mood": int(label == "good"), "mood-metadata": {
             "class-name": label, "confidence": 0.9, "job-name": "x", "human-annotated": "yes",
             "type": "groundtruth/text-classification"}} for t, label in PAIRS]))],
+    "chat messages": [("chat.jsonl", json_lines([{"messages": [
+        {"role": "system", "content": "Classify."}, {"role": "user", "content": t},
+        {"role": "assistant", "content": label}]} for t, label in PAIRS]))],
     "LightTag": [("lighttag.json", json.dumps({"examples": [
         {"content": t, "example_id": f"e{n}", "classifications": [
             {"classname": label, "classification_id": "c"}], "annotations": []}

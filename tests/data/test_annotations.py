@@ -269,3 +269,15 @@ def test_a_plain_table_is_no_export() -> None:
     table = {"text": TEXTS, "answer": ["accept", "reject", "wait"] * 4, "label": LABELS}
     assert read(table).labels == LABELS
     assert read({"text": TEXTS, "status": ["draft", "done"] * 6, "label": LABELS}).labels == LABELS
+
+
+def test_entities_and_predictions_are_refused_by_name(tmp_path: Path) -> None:
+    entities = [{"id": n, "text": t, "entities": [{"id": 1, "label": "PER"}], "relations": [],
+                 "Comments": []} for n, t in enumerate(TEXTS)]  # fmt: skip
+    with pytest.raises(DataError, match="Doccano export of entities"):
+        read(put(tmp_path, "x.jsonl", json_lines(entities)))
+    tasks = [{"id": n, "data": {"text": t}, "annotations": [], "predictions": [{"result": [
+        {"type": "choices", "from_name": "s", "value": {"choices": ["a"]}}]}]}
+        for n, t in enumerate(TEXTS)]  # fmt: skip
+    with pytest.raises(DataError, match="predictions are no labels"):
+        read(put(tmp_path, "x.json", json.dumps(tasks)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
@@ -30,7 +30,7 @@ from finetext.data.annotation_answers import (
     text_among,
     with_labels,
 )
-from finetext.data.columns import TEXT_NAMES, by_name
+from finetext.data.annotation_rows import unwrapped, without_refused
 from finetext.data.rows import Batch
 from finetext.data.structured_cells import plain_values
 
@@ -57,14 +57,15 @@ def plain(batch: Batch, settings: ReadSettings) -> Batch:
     """
     tool = next((tool for tool in TOOLS if tool.looks(batch)), None)
     if tool is None:
-        return _unwrapped(batch)
+        return without_refused(unwrapped(batch, settings), settings)
     found = tool.read(batch, settings)
-    return replace(_unwrapped(found), form=f"{batch.form}, {tool.name}")
+    found = found if found.left_out else without_refused(found, settings)
+    return replace(unwrapped(found, settings), form=f"{batch.form}, {tool.name}")
 
 
 def is_export(batch: Batch) -> bool:
     """Whether `plain` would change a batch."""
-    return any(tool.looks(batch) for tool in TOOLS) or _unwrapped(batch) is not batch
+    return any(tool.looks(batch) for tool in TOOLS) or unwrapped(batch) is not batch
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,6 @@ class Tool:
     name: str
     looks: Callable[[Batch], bool]
     read: Callable[[Batch, ReadSettings], Batch]
-
-
-def _unwrapped(batch: Batch) -> Batch:
-    """A batch whose texts are objects with one text each, or lists of one string, without these."""
-    columns = {}
-    for name in batch.columns:
-        if by_name((*TEXT_NAMES, "data", "fields", "inputs", "input", "document"), [name]) is None:
-            continue
-        if holds(batch, name, Mapping):
-            inner = fields_of(batch.columns[name])
-            key = text_among(inner)
-            if key is not None and (key in TEXT_NAMES or len(inner) == 1):
-                columns[name] = inner[key]
-        elif holds(batch, name, list) and all(
-            len(v) == 1 and isinstance(v[0], str) for v in first_values(batch, name)
-        ):
-            values = batch.columns[name]
-            columns[name] = [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
-    return replace(batch, columns=batch.columns | columns) if columns else batch
 
 
 def _is_studio(batch: Batch) -> bool:
@@ -124,6 +106,11 @@ def _read_studio(batch: Batch, settings: ReadSettings) -> Batch:
         raise DataError(
             f"{batch.name}: a Label Studio export without choices for whole texts; its results are "
             f"of type {', '.join(kinds)}: export a project with a Choices tag"
+        )
+    if not questions and settings.labelled and not any(answered):
+        raise UnlabeledError(
+            f"{batch.name}: the Label Studio export has no annotations, and predictions are no "
+            "labels: export annotated tasks"
         )
     label = asked(list(questions), settings, batch, "the Label Studio export")
     for of in questions.values():  # an annotation without a result says that there is no label
@@ -244,9 +231,10 @@ def _is_doccano(batch: Batch) -> bool:
         return True
     data = holds(batch, "data", str) and "text" not in batch.columns
     lists = holds(batch, label, list)
-    return (
-        data and (lists or set(batch.columns) <= {"id", "data", "label", "meta", "Comments"})
-    ) or (lists and holds(batch, "text", str) and bool(marks & set(batch.columns)))
+    if data:
+        return lists or set(batch.columns) <= {"id", "data", "label", "meta", "Comments"}
+    entities = holds(batch, "entities", list) and not {"cats", "label", "labels"} & {*batch.columns}
+    return (lists or entities) and holds(batch, "text", str) and bool(marks & set(batch.columns))
 
 
 def _read_doccano(batch: Batch, settings: ReadSettings) -> Batch:
@@ -262,6 +250,13 @@ def _read_doccano(batch: Batch, settings: ReadSettings) -> Batch:
     batch = replace(batch, findings=findings, text=text)
     label = next((n for n in ("label", "labels") if n in batch.columns), "annotations")
     values = batch.columns.get(label, [])
+    if label == "annotations" and not values:
+        if settings.labelled and settings.label is None:
+            raise DataError(
+                f"{batch.name}: a Doccano export of entities, not of labels of whole texts; export "
+                "a project for text classification"
+            )
+        return batch
     if settings.label not in (None, label, "label"):
         return batch
     if label == "annotations":
@@ -304,6 +299,24 @@ def _read_lighttag(batch: Batch, settings: ReadSettings) -> Batch:
     return replace(with_labels(batch, scalars(batch), "label", found), text=text)
 
 
+def _is_chat(batch: Batch) -> bool:
+    return holds(batch, "messages", list) and all(
+        sorted(str(one.get("role")) for one in of if one.get("role") != "system")
+        == ["assistant", "user"]
+        for of in first_values(batch, "messages")
+    )
+
+
+def _read_chat(batch: Batch, settings: ReadSettings) -> Batch:
+    """Chat messages to fine-tune a language model: the user's text, the assistant's label."""
+    said = [{one.get("role"): one.get("content") for one in of} for of in batch.columns["messages"]]
+    columns = {
+        "text": [of.get("user") for of in said],
+        "label": [of.get("assistant") for of in said],
+    }
+    return replace(batch, columns={**scalars(batch), **columns}, text="text", label="label")
+
+
 def _has_role(text: str, label: str, others: Sequence[str], batch: Batch) -> bool:
     there = batch.columns
     has = text in there and label in there and (not others or any(o in there for o in others))
@@ -335,6 +348,7 @@ TOOLS: Final = (
         lambda batch: "source" in batch.columns and _manifest_label(batch) is not None,
         _read_manifest,
     ),
+    Tool("chat messages", _is_chat, _read_chat),
     Tool("LightTag", lambda batch: holds(batch, "classifications", list), _read_lighttag),
     *(
         Tool(name, partial(_has_role, text, label, others), partial(_read_role, text, label))

@@ -10,7 +10,8 @@ from finetext.core.errors import DataError
 from finetext.data.columns import KNOWN_NAMES, plain_name
 from finetext.data.rows import SPLIT_WORDS
 
-_SPLIT: Final = frozenset({"columns", "data"})
+_NAMES: Final = ("columns", "header", "headers", "fields")
+_BODY: Final = ("data", "rows", "values")
 _WRAPPED: Final = ("row", "_source", "fields", "record", "item")
 """Keys of an object around each row: the Hub's data set server, Elasticsearch, Airtable."""
 
@@ -39,9 +40,10 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
         return _of_list(content, name, "JSON")
     if not isinstance(content, dict) or not content:
         raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
-    if set(content) >= _SPLIT and _is_table(content["columns"], content["data"]):
-        names = [str(key) for key in content["columns"]]
-        columns = {key: [row[at] for row in content["data"]] for at, key in enumerate(names)}
+    head, body = (next((key for key in of if key in content), "") for of in (_NAMES, _BODY))
+    if head and body and _is_table(content[head], content[body]):
+        names = [str(key) for key in content[head]]
+        columns = {key: [row[at] for row in content[body]] for at, key in enumerate(names)}
         index = content.get("index")
         return Shape("JSON of pandas, orient 'split'", columns=_with_index(columns, index))
     lists = {key: value for key, value in content.items() if isinstance(value, list)}
@@ -70,8 +72,13 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
             return shape_of(inner, name, asked)
     if len(lists) == 1:
         return _of_list(next(iter(lists.values())), name, "JSON")
-    if not lists:
+    if not lists and (len(content) < 6 or _known(content, asked)):
         return Shape("JSON", [content])
+    if not lists:
+        raise DataError(
+            f"{name}: an object of {len(content)} values ({_few(content)}), neither rows nor "
+            "columns: write a list of objects with a text and a label each"
+        )
     raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
 
 
@@ -91,6 +98,13 @@ def _of_list(content: list[Any], name: str, form: str) -> Shape:
         widths = {len(row) for row in content}
         if len(widths) > 1 or not min(widths):
             raise DataError(f"{name}: a JSON list of lists that differ in length: {sorted(widths)}")
+        first = content[0]
+        named = all(isinstance(cell, str) for cell in first) and len({*first}) == len(first)
+        if named and len(content) > 1 and _known(first, ()):
+            return Shape(
+                "JSON list of lists, with header",
+                columns={key: [row[at] for row in content[1:]] for at, key in enumerate(first)},
+            )
         columns = {str(at + 1): [row[at] for row in content] for at in range(widths.pop())}
         return Shape("JSON list of lists", columns=columns)
     if not all(isinstance(row, dict) for row in content):
