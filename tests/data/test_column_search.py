@@ -101,6 +101,20 @@ CERTAIN: dict[str, tuple[Columns, str, str]] = {
     "what texts are about": ({"tweet": TEXT, "country_code": TOPIC, "stance": OPINION,
                               "author": CODER}, "tweet", "stance"),
     "rating alone": ({"Rezension": TEXT, "Sterne": STARS, "Land": TOPIC}, "Rezension", "Sterne"),
+    # Well-known files
+    "fine foods": ({"Id": NUMBER, "HelpfulnessNumerator": STARS, "Score": STARS[::-1],
+                    "Time": NUMBER, "Summary": SHORT, "Text": TEXT}, "Text", "Score"),
+    "airline tweets": ({"tweet_id": NUMBER, "airline_sentiment": OPINION,
+                        "airline_sentiment_confidence": SHARE, "airline_sentiment_gold":
+                        [*OPINION[:2], *[None] * (N - 2)], "name": CODER, "retweet_count": STARS,
+                        "text": TEXT, "user_timezone": TOPIC}, "text", "airline_sentiment"),
+    "reviews with counts": ({"stars": STARS, "useful": STARS[::-1], "date": WHEN, "text": TEXT},
+                            "text", "stars"),
+    "blank columns": ({"v1": TOPIC, "v2": TEXT, "3": [*SHORT[:3], *[None] * (N - 3)],
+                       "4": [None] * N}, "v2", "v1"),
+    "authors": ({"id": NUMBER, "text": TEXT, "author": TOPIC}, "text", "author"),
+    "disaster tweets": ({"id": NUMBER, "keyword": TOPIC, "location": TOPIC, "text": TEXT,
+                         "target": [n % 2 for n in NUMBER]}, "text", "target"),
     # Content
     "no names": ({"v1": OPINION, "v2": TEXT}, "v2", "v1"),
     "predictable": ({"satz": TEXT, "wer": CODER, "was": OPINION}, "satz", "was"),
@@ -148,7 +162,11 @@ def test_the_only_column_that_qualifies_is_taken(case: str) -> None:
     columns, text, label = CERTAIN[case]
     found = chosen(columns)
     assert (found.text, found.labels) == (text, (label,))
-    coded = [name for name, values in columns.items() if values is CODER and name != "author"]
+    coded = [
+        name
+        for name, values in columns.items()
+        if values is CODER and name not in ("author", "name")
+    ]
     assert ([found.annotator] if coded else []) == coded
     assert chosen(columns, labelled=False).text == text
 

@@ -130,7 +130,10 @@ def test_listener_receives_messages_and_findings(reviews: Path, tmp_path: Path) 
         listener=Listener(lines.append, events.append, findings.append),
     )  # fmt: skip
     assert "60 rows, 2 labels" in lines[0]
-    assert lines[1] == "splits: train 42, validation 9, test 9 rows, 2 labels"
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        ["column", "role"], ["text", "text"], ["label", "label"], ["movie", "metadata"]
+    ]  # fmt: skip
+    assert lines[5] == "splits: train 42, validation 9, test 9 rows, 2 labels"
     assert "giveaway-tokens" in {finding.code for finding in findings}
 
 

@@ -38,7 +38,7 @@ from finetext.data.rows import Batch
 
 _FULL: Final = 0.9
 _BLANK: Final = 0.5
-"""A column of texts with fewer values than this share gives way to one that is full."""
+"""A column with fewer values than this share gives way to one that is full."""
 _TITLE_WORDS: Final = 1.5
 _PREDICTED: Final = 4.0
 _NOT_PREDICTED: Final = 2.0
@@ -216,6 +216,7 @@ def _by_name(look: Look, free: Sequence[str]) -> str | None:
     for strength in (LITERAL, NOUN):
         named = [name for name in there if says(name).label == strength]
         fitting = [name for name in named if strength == LITERAL or _has_few(look, name)]
+        fitting = _not_blank(look, fitting)
         if fitting and strength == NOUN:
             fitting += [n for n in there if says(n).label == RATING and _few(look, n) > 1]
         if found := _one_of(look, fitting, by_plain):
@@ -253,6 +254,12 @@ def _has_few(look: Look, name: str) -> bool:
     return traits.kind == "lists" or traits.distinct <= few or bool(_few(look, name))
 
 
+def _not_blank(look: Look, names: Sequence[str]) -> list[str]:
+    """The columns, without those that are mostly blank if another one is full."""
+    full = any(look.of(name).filled >= _FULL for name in names)
+    return [name for name in names if not full or look.of(name).filled >= _BLANK]
+
+
 def _is_odd(look: Look, name: str) -> bool:
     """Whether a column has no few values, so that only its name speaks for it."""
     return not _few(look, name) and all(
@@ -286,7 +293,7 @@ def _by_content(look: Look, free: Sequence[str], text: str) -> str | None:
     about = [name for name in own if says(name).other == "about"]
     own = [n for n in own if says(n).label or not (n in about or says(n).remark)]
     counts = {name: _few(look, name) for name in own}
-    few = [name for name, count in counts.items() if count >= 2]
+    few = _not_blank(look, [name for name, count in counts.items() if count >= 2])
     flags = [name for name in own if counts[name] and is_indicator(columns[name])]
     if len(flags) > 1 and set(few) <= set(flags):
         raise DataError(
@@ -301,6 +308,10 @@ def _by_content(look: Look, free: Sequence[str], text: str) -> str | None:
         if constant or len(free) != 1:
             return constant[0] if len(constant) == 1 else None
         return about[0] if about and _few(look, about[0]) else None
+    ratings = [name for name in few if says(name).label == RATING]
+    counted = [name for name in few if look.of(name).kind == "numbers" and name not in flags]
+    if len(ratings) == 1 and set(few) <= {*ratings, *counted}:
+        return ratings[0]  # other numbers are counts
     return _one_of(look, few, None) or _predicted(look, few, text)
 
 

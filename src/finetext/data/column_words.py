@@ -164,6 +164,7 @@ _METADATA: Final = _words(
     "email url urls link links href website latitude longitude lat lon lng confidence probability "
     "prob weight coverage area beginning begin start end offset position page color len ip "
     "filename file path version likes retweets upvotes votes count counts address phone agreement "
+    "helpfulness numerator denominator "
     "zeitstempel datum uhrzeit dauer lange farbe konfidenz wahrscheinlichkeit gewicht datei seite "
     "anfang ende adresse anzahl heure horodatage duree longueur lien fichier confiance courriel "
     "fecha hora duracion longitud enlace confianza correo archivo direccion durata lunghezza ora "

@@ -3,7 +3,12 @@
 const SAMPLE = 256 * 1024;
 const LONGEST_QUOTED = 1_000_000;
 const DELIMITERS = [",", "\t", ";", "|"];
-const TEXT_NAMES = ["text", "texts", "sentence", "review", "comment", "content", "message", "tweet", "body", "document"];
+const TEXT_NAMES = [
+  ..."text texts sentence review comment content message tweet body document segment answer response feedback".split(" "),
+  ..."satz kommentar textstelle inhalt antwort nachricht phrase commentaire contenu reponse texte".split(" "),
+  ..."texto frase comentario contenido respuesta mensaje testo commento risposta comentario conteudo resposta".split(" "),
+  ..."tekst zin opmerking antwoord zdanie komentarz wypowiedz tresc 文本 句子 内容 评论".split(" "),
+];
 const NUMBER = /^\s*[-+]?(\d+([.,]\d+)*|\.\d+)([eE][-+]?\d+)?\s*%?\s*$/;
 const FORMULA = /^[=+\-@\t\r]/;
 
@@ -88,12 +93,15 @@ function evenness(rows) {
   return size < 2 ? 0 : times / rows.length + Math.min(size, 50) / 10_000;
 }
 
+/** A name in lower case, without accents. */
+const plain = (name) => name.trim().toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "").replaceAll("ł", "l");
+
 /** Whether the first row looks like names of columns. */
 export function guessHeader(rows) {
   const [names, ...others] = rows;
   if (!names || !others.length || new Set(names).size < names.length) return false;
   if (names.some((name) => name.trim() === "" || name.length > 60 || NUMBER.test(name))) return false;
-  if (names.some((name) => TEXT_NAMES.includes(name.trim().toLowerCase()))) return true;
+  if (names.some((name) => TEXT_NAMES.includes(plain(name)))) return true;
   const some = others.slice(0, 200);
   return names.some((name, column) => {
     const values = some.map((row) => row[column] ?? "");
@@ -102,14 +110,13 @@ export function guessHeader(rows) {
   });
 }
 
-/** The most likely text column: by its name, else the one with the longest fields. */
+/** The most likely text column: by its name unless it is mostly blank, else the one with the longest fields. */
 export function guessColumn(names, rows) {
-  const known = TEXT_NAMES.map((name) => names.findIndex((own) => own.trim().toLowerCase() === name));
-  const named = known.find((column) => column >= 0);
-  if (named !== undefined) return named;
   const some = rows.slice(0, 200);
   const sizes = names.map((_, column) => some.reduce((sum, row) => sum + (row[column]?.length ?? 0), 0));
-  return sizes.indexOf(Math.max(...sizes));
+  const isBlank = (column) => some.filter((row) => row[column]?.trim()).length < some.length / 2;
+  const known = TEXT_NAMES.map((name) => names.findIndex((own, column) => plain(own) === name && !isBlank(column)));
+  return known.find((column) => column >= 0) ?? sizes.indexOf(Math.max(...sizes));
 }
 
 /** Whether a spreadsheet could read a field as a formula. */
