@@ -282,9 +282,14 @@ def trained(run: Path) -> dict[str, Any]:
 
 def without_weights(values: Any) -> Any:
     """Return values without hashes of weights, of which every bit depends on the machine."""
+    return without(values, "weights")
+
+
+def without(values: Any, *names: str) -> Any:
+    """Return values without the keys of these names, at any depth."""
     if not isinstance(values, Mapping):
         return values
-    return {name: without_weights(of) for name, of in values.items() if name != "weights"}
+    return {name: without(of, *names) for name, of in values.items() if name not in names}
 
 
 def weights(folder: Path) -> str | None:

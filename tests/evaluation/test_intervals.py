@@ -12,7 +12,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.data.read import read
-from finetext.evaluation.intervals import confusion, evaluate, per_class
+from finetext.evaluation.intervals import confusion, evaluate, interval, per_class
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.majority import MajorityClassifier
 
@@ -78,6 +78,16 @@ def test_blocks_of_many_rows_do_not_change_the_interval() -> None:
     score = evaluate(simulated(40_000, 5), metrics=["accuracy"])["accuracy"]
     expected = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 40_000)
     assert score.high - score.low == pytest.approx(expected, rel=0.12)
+
+
+def test_rounding_does_not_decide_ties_of_replicates() -> None:
+    random = np.random.default_rng(3)
+    replicates = random.binomial(12, 0.4, size=1000) / 12
+    value = 5 / 12
+    exact = interval(value, replicates)
+    for offset in (-1e-15, 1e-15):
+        moved = interval(value, replicates + offset)
+        assert moved == pytest.approx(exact, abs=1e-12)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

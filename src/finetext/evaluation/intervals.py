@@ -15,6 +15,7 @@ from finetext.evaluation.metrics import Counts, Resampling, applicable, count, m
 
 MOST_UNITS: Final = 10_000
 _TAIL: Final = 0.025
+_ROUNDING: Final = 1e-12
 _UNKNOWN: Final = (float("nan"), float("nan"))
 
 
@@ -143,7 +144,9 @@ def interval(
     replicates = replicates[np.isfinite(replicates)]
     if np.isnan(value) or len(replicates) == 0:
         return _UNKNOWN
-    below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
+    # Ties count half; without the tolerance, rounding would decide them, by processor.
+    tie = _ROUNDING * max(abs(value), 1.0)
+    below = (np.mean(replicates < value - tie) + np.mean(replicates <= value + tie)) / 2
     least = 1 / (len(replicates) + 1)
     bias = ndtri(np.clip(below, least, 1 - least))
     shifted = bias + ndtri(np.array([_TAIL, 1 - _TAIL]))
