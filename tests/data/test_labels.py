@@ -290,3 +290,11 @@ def test_names_of_other_ids_are_an_error_even_without_labels_required() -> None:
     names = ReadSettings(label_names=("x", "y"))
     with pytest.raises(DataError, match="the label '7' has no name in the given names"):
         read(rows("7", "8", "7"), settings=names)
+
+
+def test_given_names_of_labels_keep_their_spelling() -> None:
+    names = {"good ": "good ", "bad": "bad"}
+    data = read(rows("good ", "bad", "good "), settings=ReadSettings(label_names=names))
+    assert data.labels == ["good ", "bad", "good "]
+    ids = read(rows("1.0", "0.0", "1.0"), settings=ReadSettings(label_names=("x", "y")))
+    assert ids.labels == ["y", "x", "y"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -67,3 +68,20 @@ def test_a_damaged_run_is_named(finished: Path, name: str) -> None:
     (finished / name).write_bytes(b"")
     with pytest.raises(RunError, match="is damaged"):
         stored_splits(finished)
+
+
+def test_labels_are_spelled_as_the_run_stored_them(
+    finished: Path, reviews: Path, tmp_path: Path
+) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text(reviews.read_text().replace(",good,", ",good ,"))
+    recipe = (finished / "recipe.toml").read_text().replace(str(reviews), str(films))
+    (finished / "recipe.toml").write_text(recipe)
+    known = finetext.ReadSettings(classes=("bad", "good "))
+    as_before = finetext.read(films, settings=known)
+    assert set(as_before.labels) == {"bad", "good "}
+    about = json.loads((finished / "data.json").read_text())
+    about |= {"labels": ["bad", "good "], "content_hash": as_before.content_hash}
+    (finished / "data.json").write_text(json.dumps(about))
+    assert set(stored_splits(finished).train.labels) == {"bad", "good "}
+    assert set(finetext.read(films).labels) == {"bad", "good"}

@@ -59,7 +59,7 @@ def name_labels(
         else:
             rows, joined, multilabel = _split(values, settings, findings)
             form = ", ".join(filter(None, (form, joined)))
-        rows = _spelled(rows, settings, findings)
+        rows = _spelled(rows, _known(settings, source), findings)
     details = [form] if form else []
     classes = next((b.classes[column] for b in source.batches if column in b.classes), None)
     if settings.label_names is not None:
@@ -158,12 +158,21 @@ def _listed(
     return rows, True
 
 
-def _spelled(rows: Labels, settings: ReadSettings, findings: list[Finding]) -> Labels:
-    """The rows with one spelling of each label, that of the known classes if there are any."""
+def _known(settings: ReadSettings, source: Source) -> set[str]:
+    """The labels of a model and the given names of labels, which are spelled as they are."""
+    known = {*(settings.classes or ())}
+    if settings.label_names is not None:
+        names, _ = _names_from(settings.label_names, source.folder)
+        known |= {*names, *names.values()}
+    return known
+
+
+def _spelled(rows: Labels, known: set[str], findings: list[Finding]) -> Labels:
+    """The rows with one spelling of each label, that of the known labels if there are any."""
     used = _used(rows)
     spelling = label_names.same_spellings(sorted(used))
-    for name in used if settings.classes else ():
-        spelling[name] = label_names.find(name, settings.classes or ()) or spelling[name]
+    for name in used if known else ():
+        spelling[name] = label_names.find(name, known) or spelling[name]
     changed = {name: own for name, own in spelling.items() if own != name}
     if not changed:
         return rows

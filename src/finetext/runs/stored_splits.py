@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ def stored_splits(folder: Path) -> Splits:
 
     try:
         recipe = Recipe.from_values({"data": read_toml(folder / "recipe.toml")["data"]})
-        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
+        about = json.loads((folder / "data.json").read_text("utf-8"))
+        known, labels = about["content_hash"], tuple(about["labels"])
         table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
         split_of = dict(zip(table["id"], table["split"], strict=True))
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise RunError(f"the run in {folder} is damaged: {error!r}") from None
     try:
-        dataset = read(recipe.source, settings=recipe.read)
+        # Labels as the run spells them: earlier versions kept "good " and "1.0" as they were.
+        dataset = read(recipe.source, settings=replace(recipe.read, classes=labels))
     except DataError as error:
         raise RunError(
             f"the data of the run in {folder} cannot be read: {error}. Put the data back, or name "
