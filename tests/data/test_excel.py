@@ -64,6 +64,7 @@ def test_the_only_sheet_with_texts_is_read(order: tuple[str, str]) -> None:
     assert batch.name == "x.xlsx, sheet 'Daten'"
     (found,) = batch.findings
     assert found.code == "other-sheets"
+    assert batch.form == "Excel, sheet 'Daten' of several, with header"
     assert "'Daten' is read, not 'Kodebuch' (3 rows)" in found.message
 
 

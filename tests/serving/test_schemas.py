@@ -21,7 +21,7 @@ def described() -> Any:
     return schemathesis.openapi.from_asgi("/openapi.json", make_app(ServedModel(Toy()), limits))
 
 
-POSTED = ("/", "/predict", "/decide", "/explain")
+POSTED = ("/", "/predict", "/decide", "/explain", "/table")
 READ = ("/info", "/health", "/health/live", "/metrics")
 
 

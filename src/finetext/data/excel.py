@@ -76,7 +76,8 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
         shown = ", ".join(f"{one.title!r} ({counted(len(one.rows), 'row')})" for one in other)
         message = f"{name}: sheet {sheet.title!r} is read, not {shown}; --sheet chooses another"
         left = Finding("note", "other-sheets", message)
-        batch = replace(batch, findings=(left, *batch.findings))
+        form = batch.form.replace("Excel", f"Excel, sheet {sheet.title!r} of several", 1)
+        batch = replace(batch, form=form, findings=(left, *batch.findings))
     return batch
 
 

@@ -60,12 +60,17 @@ class Header:
 
     names: list[str]
     records: tuple[list[str], ...]
+    titles: int = 0
     findings: tuple[Finding, ...] = ()
 
     @property
     def shown(self) -> str:
         """The header in words."""
-        return "with header" if self.records else "no header"
+        if not self.records:
+            return "no header"
+        rows = len(self.records)
+        shown = "with header" if rows == 1 else f"with {rows} header rows"
+        return shown + (f" below {counted(self.titles, 'title row')}" if self.titles else "")
 
     def repeats(self, records: Sequence[Record]) -> list[int]:
         """Return which records are the header once more, as where files were joined."""
@@ -105,7 +110,7 @@ def find_header(
         )
         findings.append(Finding("note", "header-rows", message))
     names = column_names(_joined(heads) if heads else range(1, len(records[0]) + 1))
-    return Header(names, heads, tuple(findings))
+    return Header(names, heads, len(titles), tuple(findings))
 
 
 def _joined(heads: Sequence[Record]) -> list[str]:

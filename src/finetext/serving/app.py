@@ -27,6 +27,7 @@ from finetext.serving.batching import Ask, Batcher
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
+from finetext.serving.tables import head_of
 
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
@@ -77,6 +78,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         ("/", same, scores, asking, service.predict),
         ("/decide", "Decide on texts", list[schemas.Decided], asking, service.decide),
         ("/explain", explained, schemas.Explained, asking, service.explain),
+        ("/table", "Find the header of a table", schemas.TableHead, asking, service.table),
         ("/info", "What the model is", schemas.Info, reading, service.info),
         ("/health", "Whether texts are accepted", health, ready, service.health),
         ("/health/live", "Whether the server is up", health, live, service.live),
@@ -134,6 +136,10 @@ class Service:
         except UnknownNameError as error:
             raise Refusal(422, str(error)) from None
         return _json({name: of for name, of in found.to_json().items() if name != "text"})
+
+    async def table(self, asked: schemas.Beginning) -> Response:
+        """Return where a table has its header and texts, for the page for people."""
+        return _json(await asyncio.to_thread(head_of, asked.rows, asked.header))
 
     async def info(self) -> Response:
         """Return what the model is, its origin, its scores, and the limits of the server."""

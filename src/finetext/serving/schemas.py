@@ -85,6 +85,23 @@ class Question(_Asked):
     label: Text | None = Field(default=None, description="By default the predicted label.")
 
 
+class Beginning(_Asked):
+    """The first rows of a table, as its fields."""
+
+    rows: list[Annotated[list[Text], Field(min_length=1)]] = Field(min_length=1, max_length=500)
+    header: bool | None = Field(default=None, description="By default found.")
+
+
+class TableHead(BaseModel):
+    """Which of the first rows are no rows of the table."""
+
+    titles: int = Field(description="Rows above the header.")
+    header: int = Field(description="Rows that hold names.")
+    names: list[str] = Field(description="Names of the columns.")
+    text: int = Field(description="The column of the texts, from 0.")
+    unclear: bool = Field(description="Whether the first row may hold names or not.")
+
+
 class LabelScore(BaseModel):
     """A label and its score."""
 

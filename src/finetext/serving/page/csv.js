@@ -3,12 +3,7 @@
 const SAMPLE = 256 * 1024;
 const LONGEST_QUOTED = 1_000_000;
 const DELIMITERS = [",", "\t", ";", "|"];
-const TEXT_NAMES = [
-  ..."text texts sentence review comment content message tweet body document segment answer response feedback".split(" "),
-  ..."satz kommentar textstelle inhalt antwort nachricht phrase commentaire contenu reponse texte".split(" "),
-  ..."texto frase comentario contenido respuesta mensaje testo commento risposta comentario conteudo resposta".split(" "),
-  ..."tekst zin opmerking antwoord zdanie komentarz wypowiedz tresc 文本 句子 内容 评论".split(" "),
-];
+const STATED = /^\ufeff?[ \t]*"?sep=(\\t|[^"\r\n])"?[,;|\t ]*(?=[\r\n]|$)/i;
 const NUMBER = /^\s*[-+]?(\d+([.,]\d+)*|\.\d+)([eE][-+]?\d+)?\s*%?\s*$/;
 const FORMULA = /^[=+\-@\t\r]/;
 
@@ -25,7 +20,7 @@ export function decode(bytes) {
 }
 
 /**
- * The rows of a text, lists of fields; empty lines are skipped.
+ * The rows of a text, lists of fields; empty lines are skipped, and so is a first line "sep=;".
  *
  * A field in quotes may hold delimiters, line breaks, and doubled quotes for quotes. A quote that
  * begins a field and is not closed right before the next delimiter is a quote like any other.
@@ -33,7 +28,7 @@ export function decode(bytes) {
 export function parse(text, delimiter, hasQuotes) {
   const rows = [];
   let row = [];
-  let at = 0;
+  let at = text.match(STATED)?.[0].length ?? 0;
   while (at < text.length) {
     const quoted = hasQuotes && text[at] === '"' ? quotedField(text, at, delimiter) : null;
     const end = quoted ? quoted.end : endOfField(text, at, delimiter);
@@ -71,6 +66,8 @@ function quotedField(text, start, delimiter) {
 
 /** The delimiter, "" for none, and whether quotes hold fields together; between tabs they may not. */
 export function guess(text, name) {
+  const stated = text.match(STATED)?.[1].replace("\\t", "\t");
+  if (stated) return { delimiter: stated, hasQuotes: true };
   const sample = text.slice(0, SAMPLE);
   const isCut = sample.length < text.length;
   const isTabs = /\.(tsv|tab)$/i.test(name);
@@ -91,32 +88,6 @@ function evenness(rows) {
   for (const row of rows) sizes.set(row.length, (sizes.get(row.length) ?? 0) + 1);
   const [size, times] = [...sizes].sort((one, other) => other[1] - one[1])[0] ?? [0, 0];
   return size < 2 ? 0 : times / rows.length + Math.min(size, 50) / 10_000;
-}
-
-/** A name in lower case, without accents. */
-const plain = (name) => name.trim().toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "").replaceAll("ł", "l");
-
-/** Whether the first row looks like names of columns. */
-export function guessHeader(rows) {
-  const [names, ...others] = rows;
-  if (!names || !others.length || new Set(names).size < names.length) return false;
-  if (names.some((name) => name.trim() === "" || name.length > 60 || NUMBER.test(name))) return false;
-  if (names.some((name) => TEXT_NAMES.includes(plain(name)))) return true;
-  const some = others.slice(0, 200);
-  return names.some((name, column) => {
-    const values = some.map((row) => row[column] ?? "");
-    const length = values.reduce((sum, value) => sum + value.length, 0) / values.length;
-    return values.every((value) => NUMBER.test(value)) || length > 3 * name.length + 10;
-  });
-}
-
-/** The most likely text column: by its name unless it is mostly blank, else the one with the longest fields. */
-export function guessColumn(names, rows) {
-  const some = rows.slice(0, 200);
-  const sizes = names.map((_, column) => some.reduce((sum, row) => sum + (row[column]?.length ?? 0), 0));
-  const isBlank = (column) => some.filter((row) => row[column]?.trim()).length < some.length / 2;
-  const known = TEXT_NAMES.map((name) => names.findIndex((own, column) => plain(own) === name && !isBlank(column)));
-  return known.find((column) => column >= 0) ?? sizes.indexOf(Math.max(...sizes));
 }
 
 /** Whether a spreadsheet could read a field as a formula. */

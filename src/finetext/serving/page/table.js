@@ -1,11 +1,13 @@
 // A file of texts: read in the browser, predicted, and offered with all its columns.
 
 import { predictAll } from "./batches.js";
-import { decode, guess, guessColumn, guessHeader, isFormula, parse, write } from "./csv.js";
+import { decode, guess, isFormula, parse, write } from "./csv.js";
 import { barRow, byId, count, head, make, tell, whole } from "./dom.js";
-import { isCancelled } from "./talk.js";
+import { ask, isCancelled } from "./talk.js";
 
 const LARGEST = 100 * 2 ** 20;
+const ASKED_ROWS = 200;
+const ASKED_CHARACTERS = 300;
 const PREVIEW_ROWS = 5;
 const PREVIEW_COLUMNS = 30;
 const PREVIEW_CHARACTERS = 120;
@@ -20,13 +22,20 @@ let file = null;
 let table = null;
 let results = [];
 let work = null;
+let reading = 0;
 
 /** `howToGet` resolves to the answer of /info, or to null if it failed. */
 export function setUpTable(howToGet) {
   getInfo = howToGet;
   byId("file").addEventListener("change", (event) => load(event.target.files[0]));
   for (const id of ["delimiter", "header", "quotes"]) {
-    byId(id).addEventListener("change", () => read(id === "header" ? {} : { header: null }));
+    byId(id).addEventListener("change", async () => {
+      try {
+        await read({ header: id === "header" ? byId("header").checked : null });
+      } catch (error) {
+        tell(byId("table-failure"), `${file.name}: ${error.message}`);
+      }
+    });
   }
   byId("column").addEventListener("change", () => {
     results = [];
@@ -74,31 +83,43 @@ async function load(chosen) {
     const guessed = guess(text, chosen.name);
     byId("delimiter").value = guessed.delimiter === "\t" ? "tab" : guessed.delimiter;
     byId("quotes").checked = guessed.hasQuotes;
+    await read({ header: null });
     byId("table-read").hidden = false;
-    read({ header: null });
   } catch (error) {
     const reason = error instanceof DOMException ? "It cannot be read. If it was moved or changed, choose it again." : error.message;
     tell(byId("table-failure"), `${chosen.name}: ${reason}`);
   }
 }
 
-/** Read the file again as the controls say; a `header` of null is guessed. */
-function read({ header }) {
+/** Read the file again as the controls say; a `header` of null is found by the server. */
+async function read({ header }) {
+  reading += 1;
+  const own = reading;
   const delimiter = byId("delimiter").value === "tab" ? "\t" : byId("delimiter").value;
   const rows = parse(file.text, delimiter, byId("quotes").checked);
-  if (header === null) byId("header").checked = guessHeader(rows);
-  const width = rows.reduce((most, row) => Math.max(most, row.length), 0);
-  const given = byId("header").checked ? rows.shift() : [];
-  const names = Array.from({ length: width }, (_, column) => given[column] || `column ${column + 1}`);
-  const uneven = rows.filter((row) => row.length !== (given.length || width)).length;
-  table = { names, rows, uneven };
+  const found = await headOf(rows, header);
+  if (own !== reading) return;
+  byId("header").checked = found.header > 0;
+  const heads = rows.slice(found.titles, found.titles + found.header).map(String);
+  const below = rows.slice(found.titles + found.header);
+  const kept = heads.length ? below.filter((row) => !heads.includes(String(row))) : below;
+  const width = rows.slice(found.titles).reduce((most, row) => Math.max(most, row.length), 0);
+  const names = Array.from({ length: width }, (_, column) => (heads.length && found.names[column]) || `column ${column + 1}`);
+  const uneven = kept.filter((row) => row.length !== found.names.length).length;
+  table = { names, rows: kept, uneven, found, repeated: below.length - kept.length };
   results = [];
   byId("column").replaceChildren(...names.map((name, column) => new Option(name, column)));
-  byId("column").value = guessColumn(names, rows);
-  byId("table-told").textContent = `${file.name}: ${count(rows.length, "row")}, ${count(width, "column")}.`;
+  byId("column").value = found.text;
+  byId("table-told").textContent = `${file.name}: ${count(kept.length, "row")}, ${count(width, "column")}.`;
   showRemarks();
   showPreview();
   showState();
+}
+
+/** What the server says of the first rows, which are shortened. */
+function headOf(rows, header) {
+  const first = rows.slice(0, ASKED_ROWS).map((row) => row.map((field) => field.slice(0, ASKED_CHARACTERS).toWellFormed().replaceAll("\0", "")));
+  return ask("table", { rows: first, header });
 }
 
 function showRemarks() {
@@ -106,6 +127,11 @@ function showRemarks() {
   if (file.encoding === "Windows-1252") remarks.push("The file is not UTF-8 and was read as Windows-1252: check the letters.");
   if (file.text.includes("\ufffd")) remarks.push("Some characters cannot be read and are shown as \ufffd.");
   if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: check the delimiter. All fields are kept.`);
+  const { titles, header, unclear } = table.found;
+  if (unclear) remarks.push("The first row may hold the column names or be a row: check it below.");
+  if (titles) remarks.push(`${count(titles, "row")} above the column names passed over.`);
+  if (header > 1) remarks.push(`${count(header, "row")} with column names; the first of them counts.`);
+  if (table.repeated) remarks.push(`${count(table.repeated, "row")} that repeat${table.repeated === 1 ? "s" : ""} the column names left out.`);
   byId("table-remarks").replaceChildren(...remarks.map((remark) => make("li", "", remark)));
 }
 
