@@ -240,7 +240,8 @@ def test_standard_input_has_no_rejected_rows(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a film\n\nanother\n")))
     seen = command("predict", finished, "-", "--set-aside", "bad.csv")
-    assert "0 rows of 3 rejected: bad.csv" in seen.err
+    assert "note: standard input: 1 blank line skipped" in seen.err
+    assert "0 rows of 2 rejected: bad.csv" in seen.err
     assert Path("bad.csv").read_text() == "line,reason,content\n"
 
 

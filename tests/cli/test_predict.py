@@ -53,8 +53,9 @@ def test_predict_standard_input_line_by_line(
     feed(monkeypatch, b'a fine film\r\n\ndull, "empty" caf\xe9\n')
     seen = command("predict", finished, "-")
     rows = list(csv.DictReader(io.StringIO(seen.out)))
-    assert [row["text"] for row in rows] == ["a fine film", "", 'dull, "empty" café']
-    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["text"] for row in rows] == ["a fine film", 'dull, "empty" café']
+    assert [row["id"] for row in rows] == ["1", "3"]
+    assert "note: standard input: 1 blank line skipped" in seen.err
     assert "not UTF-8" in seen.err
     feed(monkeypatch, b"")
     assert "standard input is empty" in command("predict", finished, "-", status=2).err

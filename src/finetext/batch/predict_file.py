@@ -163,6 +163,8 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
             output.write(table, batch.bad)
         seconds = time.monotonic() - start
     for finding in (*layout.findings, *texts.findings, *empty.findings):
+        if finding.severity == "note":  # there is no report that could say it
+            hears.say(f"note: {finding.message}")
         hears.finding(finding)
     count = output.rows - output.rejected
     if files.out is not None:
