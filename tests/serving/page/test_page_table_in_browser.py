@@ -57,7 +57,8 @@ def test_quoted_multiline_and_uneven_rows_keep_their_fields(opened: Open) -> Non
         ("c.csv", 'text\n"Well, good"\n"bad, no"\n', "", "0", ["Well, good", "bad, no"]),
         ("d.csv", "n,text\n1,süß\n".encode("utf-16"), ",", "1", ["süß"]),
         ("e.csv", "n,text\n1,süß\n".encode("latin-1"), ",", "1", ["süß"]),
-        ("f.csv", "Comment,Segment\n,good\n,bad\nodd,good\n", ",", "1", ["good", "bad", "good"]),
+        ("f.csv", "Comment,Segment\n,a good film it was\n,a bad one it was\nodd,all in all good\n",
+         ",", "1", ["a good film it was", "a bad one it was", "all in all good"]),
         ("g.csv", "Énoncé du codeur,Réponse\nun long remarque,bien\n", ",", "1", ["bien"]),
     ],
 )  # fmt: skip
