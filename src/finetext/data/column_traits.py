@@ -15,11 +15,12 @@ from finetext.core.wording import short
 from finetext.data.column_words import FIRST_NAMES, unaccented
 from finetext.data.label_cells import find_joiner, missing, split_cell
 
-SAMPLE: Final = 1000
+SAMPLE: Final = 500
 """Rows that are looked at."""
-_CELLS: Final = 60_000
+_CELLS: Final = 40_000
 """Cells that are looked at: a table with many columns is sampled more thinly."""
 _FEWEST: Final = 50
+_PREDICTED_ROWS: Final = 1000
 _FEWEST_ROWS: Final = 30
 _FEWEST_TEXTS: Final = 20
 _PROSE_WORDS: Final = 3
@@ -121,6 +122,8 @@ def _kind(there: Sequence[Any], texts: Sequence[str], distinct: int, words: floa
         return "lists"
     most = 0.8 * len(texts)
     for kind, pattern in (("numbers", _NUMBER), ("times", _TIME), ("addresses", _ADDRESS)):
+        if not any(map(pattern.fullmatch, texts[:_FEWEST])):
+            continue
         if sum(pattern.fullmatch(text) is not None for text in texts) < most:
             continue
         if kind != "numbers":
@@ -179,7 +182,7 @@ def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -
         not (missing(text) or missing(value)) for text, value in zip(texts, values, strict=True)
     ]
     rows = list(zip(compress(texts, present), compress(values, present), strict=True))
-    rows = list(sampled(rows))
+    rows = [rows[at] for at in _rows(len(rows), min(len(rows), _PREDICTED_ROWS))]
     counts: dict[str, int] = {}
     for _, value in rows:
         counts[str(value)] = counts.get(str(value), 0) + 1
