@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext import LabelScheme, Predictions, read
-from finetext.core.errors import DataError
+from finetext import LabelScheme, Predictions, read, split
+from finetext.core.errors import DataError, UnknownNameError
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -29,6 +29,19 @@ def test_a_data_set_shows_its_first_rows() -> None:
 def test_an_empty_data_set_shows_itself() -> None:
     empty = read((["a text", "more"], ["x", "y"])).select([])
     assert "<th>text</th>" in empty._repr_html_()
+
+
+def test_splits_rows_and_columns_are_taken_by_name_and_place() -> None:
+    data = read(([f"text {n}" for n in range(12)], ["x", "y"] * 6))
+    splits = split(data)
+    assert splits["test"] is splits.test
+    first = splits["test"][0]
+    assert (first["text"], first["label"]) == (splits.test.texts[0], splits.test.labels[0])
+    assert data[:2]["text"] == data["text"][:2] == ["text 0", "text 1"]
+    with pytest.raises(DataError, match="no column 'labels'; there are: id, text, label"):
+        data["labels"]
+    with pytest.raises(UnknownNameError, match="no split named 'valid'; did you mean 'validation'"):
+        splits["valid"]
 
 
 def test_predictions_show_truth_beside_answer() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from finetext.core.contracts import predict
 from finetext.core.decision import Decision
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.data.read import read
 from finetext.evaluation.intervals import confusion, evaluate, interval, per_class
@@ -118,6 +118,12 @@ def test_no_rows_are_refused() -> None:
     nothing = replace(simulated(1, 1), ids=(), targets=np.zeros(0, dtype=np.int64))
     with pytest.raises(DataError, match="no rows"):
         evaluate(replace(nothing, probabilities=np.zeros((0, 4))))
+
+
+def test_an_unknown_metric_offers_those_that_hold_its_name() -> None:
+    scores = evaluate(simulated(20, seed=1), resamples=10)
+    with pytest.raises(UnknownNameError, match="did you mean 'macro_f1' or 'micro_f1' or 'weigh"):
+        scores["f1"]
 
 
 def test_per_class_agrees_with_scikit_learn() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.core.errors import RunError
+from finetext.core.errors import RunError, UnknownNameError
 from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import (
@@ -40,6 +40,13 @@ def test_an_entry_goes_through_json() -> None:
     assert LeaderboardEntry.from_json(json.loads(text)) == ENTRY
     score = json.loads(text)["metrics"]["test"]["macro_f1"]
     assert score == {"value": 0.75, "low": 0.65, "high": 0.85, "n": 200}
+
+
+def test_an_unknown_metric_or_split_is_an_error_that_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="no metric named 'f1'; did you mean 'macro_f1'"):
+        ENTRY.metrics["test"]["f1"]
+    with pytest.raises(UnknownNameError, match="no split named 'valid'; did you mean 'validation'"):
+        ENTRY.metrics["valid"]
 
 
 def test_an_undefined_score_is_null() -> None:

@@ -346,7 +346,7 @@ def test_the_command(
     more = ("--set", "adapt.masked_share=0.3", "--learning-rate", "0.01", "--max-length", "32")
     seen = command(*words, *more)
     assert seen.status == 0, seen.err
-    assert "left out: 9 that occur in test rows" in seen.err
+    assert "left out: 9 that occur in test rows (those of finetext train, seed 0)" in seen.err
     shown = ("loss", "accuracy", "perplexity", "seconds", "encoder: mine")
     assert all(name in seen.out for name in (*shown, "head had random weights"))
     origin = read_origin("mine")

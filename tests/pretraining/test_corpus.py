@@ -233,6 +233,7 @@ def test_a_ready_made_test_part_is_left_out(tmp_path: Path) -> None:
     assert everything(corpus) == set(LINES[:39])
     # 40 to 44 stand in the validation part, too, and 39 in all three.
     assert corpus.excluded["test"] == 11 + 5 + 2
+    assert "18 that occur in test rows (the ready-made test split)" in corpus.summary()
     assert not corpus.with_test
     whole = read_corpus(tmp_path, CorpusSettings(with_test=True))
     assert everything(whole) == set(LINES)

@@ -80,7 +80,7 @@ def test_test_rows_are_not_in_the_corpus(run: Run) -> None:
     assert origin.corpus["with_test"] is False
     described = json.loads((run.folder / "data.json").read_text())
     (note,) = (of["message"] for of in described["findings"] if of["code"] == "corpus")
-    assert "that occur in test rows" in note
+    assert "that occur in test rows (of this run)" in note
 
 
 def test_report_has_the_adaptation(run: Run) -> None:

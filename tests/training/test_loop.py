@@ -20,7 +20,7 @@ from finetext.core.errors import ModelError
 from finetext.core.types import Finding
 from finetext.training import loop
 from finetext.training.checkpoint import BestWeights
-from finetext.training.loop import train_model, uninterrupted
+from finetext.training.loop import REMEDIES, train_model, uninterrupted
 from finetext.training.plan import Stage
 
 
@@ -291,8 +291,15 @@ def test_patience_starts_over_after_a_restart(heard: Heard) -> None:
 def test_a_collapse_after_few_steps_is_only_a_warning(heard: Heard) -> None:
     task = Line(collapses=dict.fromkeys(range(1, 9), ALIKE))
     trained(task, **heard.context)
-    heard.check(f"{ALIKE}: 20 steps were too few to learn anything")
+    heard.check(f"{ALIKE}: 20 steps were too few to learn anything; try {REMEDIES}")
     assert len(task.weights) == 4
+
+
+def test_a_collapse_says_why_no_checkpoint_is_kept(heard: Heard, tmp_path: Path) -> None:
+    task = Line(collapses=dict.fromkeys(range(1, 9), ALIKE))
+    trained(task, **heard.context, checkpoints=Checkpoints(tmp_path / "state", keep=2))
+    assert heard.found[0].message.endswith("; no checkpoint is kept of such a model")
+    assert not list((tmp_path / "state").glob("kept-*"))
 
 
 def test_a_run_stopped_during_a_collapse_restarts_when_resumed(

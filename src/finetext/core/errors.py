@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+MOST_HOLDING: Final = 6
+"""How many names that hold the one given, as macro_f1 holds f1, an error offers at most."""
 
 
 class FinetextError(Exception):
@@ -61,8 +65,15 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     if close:
         return meant(by_lower[match] for match in close)
+    holding = [full for full in known if set(_parts(name)) <= set(_parts(full))]
+    if 0 < len(holding) <= MOST_HOLDING:
+        return meant(holding)
     more = " and more" if len(known) > 20 else ""
     return f"; there are: {', '.join(known[:20])}{more}" if known else ""
+
+
+def _parts(name: str) -> list[str]:
+    return name.lower().replace("-", "_").split("_")
 
 
 def meant(names: Iterable[str]) -> str:

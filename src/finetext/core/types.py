@@ -16,7 +16,7 @@ import numpy as np
 from finetext.core import label_names, registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
     import datasets
@@ -186,6 +186,10 @@ class Dataset:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.table)
 
+    def __getitem__(self, key: int | slice | str) -> Any:
+        """Return a row as a mapping, a slice as a mapping of lists, or a column by its name."""
+        return self.column(key) if isinstance(key, str) else self.table[key]
+
     def column(self, name: str) -> list[Any]:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in self.table.column_names:
@@ -292,9 +296,14 @@ class Splits:
 
     def items(self) -> Iterator[tuple[SplitName, Dataset]]:
         """Yield name and split, in the order train, validation, test."""
-        yield "train", self.train
-        yield "validation", self.validation
-        yield "test", self.test
+        yield from ((name, getattr(self, name)) for name in SPLIT_NAMES)
+
+    def __getitem__(self, name: str) -> Dataset:
+        """Return a split; raises an UnknownNameError unless it is train, validation or test."""
+        if name not in SPLIT_NAMES:
+            raise UnknownNameError("split", str(name), SPLIT_NAMES)
+        split: Dataset = getattr(self, name)
+        return split
 
     def shares(self) -> Any:
         """Return the rows of each label and their share in each split, as a table for display.

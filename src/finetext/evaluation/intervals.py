@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.metrics import Counts, Resampling, applicable, count, metric_for
 
@@ -17,6 +17,20 @@ MOST_UNITS: Final = 10_000
 _TAIL: Final = 0.025
 _ROUNDING: Final = 1e-12
 _UNKNOWN: Final = (float("nan"), float("nan"))
+
+
+class Scores(dict[str, Score]):
+    """Metric name to score; an unknown name raises an UnknownNameError that offers the nearest."""
+
+    def __missing__(self, name: str) -> Score:
+        raise UnknownNameError("metric", name, self)
+
+
+class ScoresBySplit(dict[str, Scores]):
+    """Name of a split to its scores; an unknown name raises an UnknownNameError."""
+
+    def __missing__(self, name: str) -> Scores:
+        raise UnknownNameError("split", name, self)
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ def evaluate(
     resamples: int = 1000,
     metrics: Sequence[str] | None = None,
     positive: str | None = None,
-) -> dict[str, Score]:
+) -> Scores:
     """Return metrics with bootstrap 95% confidence intervals.
 
     Groups, where the predictions have them, are drawn as a whole. Intervals are bias-corrected and
@@ -85,7 +99,7 @@ def evaluate(
     chosen = applicable(predictions.scheme) if metrics is None else metrics
     found = {name: metric_for(name, predictions.scheme) for name in chosen}
     draws = resample(predictions, resamples, seed)
-    scores = {}
+    scores = Scores()
     for name, metric in found.items():
         value, (low, high) = metric(predictions), _UNKNOWN
         if draws.units > 1:

@@ -15,6 +15,7 @@ from finetext.core.arrays import Number
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.evaluation.compare import SIGNIFICANT, Comparison
+from finetext.evaluation.intervals import Scores, ScoresBySplit
 from finetext.storage.codec import Jsonable, from_json, to_json
 
 
@@ -32,7 +33,8 @@ class LeaderboardEntry(Jsonable):
     """Scores and cost of one method.
 
     Attributes:
-        metrics: "validation" and "test" to metric name to score.
+        metrics: "validation" and "test" to metric name to score, as in
+            `metrics["test"]["macro_f1"]`. Another name raises an UnknownNameError.
         seconds_to_train: wall time of fitting, over all attempts if it was resumed.
         rows_per_second: throughput on the test rows.
         bytes: size of `model`, the model folder, relative to the run folder.
@@ -46,6 +48,10 @@ class LeaderboardEntry(Jsonable):
     bytes: int
     model: str
     seeds: tuple[SeedScores, ...] = ()
+
+    def __post_init__(self) -> None:
+        metrics = ScoresBySplit((part, Scores(of)) for part, of in self.metrics.items())
+        object.__setattr__(self, "metrics", metrics)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LeaderboardEntry:

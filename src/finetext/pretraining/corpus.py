@@ -47,7 +47,10 @@ class CorpusSettings:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Texts to train on and held-out texts; `excluded` counts those left out by reason."""
+    """Texts to train on and held-out texts; `excluded` counts those left out by reason.
+
+    `test_rows` says which test rows their texts were compared with.
+    """
 
     texts: list[str]
     held_out: list[str]
@@ -57,6 +60,7 @@ class Corpus:
     description: str = ""
     in_order: bool = False
     findings: tuple[Finding, ...] = ()
+    test_rows: str = "of this run"
 
     @cached_property
     def content_hash(self) -> str:
@@ -81,7 +85,7 @@ class Corpus:
 
     def summary(self) -> str:
         """Return one line on its size and what was left out."""
-        words = {"test": "that occur in test rows"}
+        words = {"test": f"that occur in test rows ({self.test_rows})"}
         left_out = [f"{number:,} {words.get(why, why)}" for why, number in self.excluded.items()]
         return (
             f"corpus: {counted(len(self.texts), 'text')}, {len(self.held_out):,} more held out; "
@@ -91,7 +95,10 @@ class Corpus:
 
 
 class _Rows(NamedTuple):
-    """The texts of a source, and those of its test rows; `bare` is without supposed labels."""
+    """The texts of a source, and those of its test rows; `bare` is without supposed labels.
+
+    `which` says which rows are test rows.
+    """
 
     texts: Sequence[str]
     test: Sequence[str]
@@ -99,6 +106,7 @@ class _Rows(NamedTuple):
     in_order: bool = False
     bare: Sequence[str] = ()
     findings: tuple[Finding, ...] = ()
+    which: str = ""
 
 
 def read_corpus(source: Any, settings: CorpusSettings | None = None, seed: int = 0) -> Corpus:
@@ -135,6 +143,7 @@ def read_corpus(source: Any, settings: CorpusSettings | None = None, seed: int =
     if not len(kept) or not held_out:
         raise DataError(_too_few(sieve, settings))
     names = [_name(one) for one in sources]
+    test_rows = dict.fromkeys(part.which for part in parts if part.test)
     return Corpus(
         [texts[row] for row in kept],
         held_out,
@@ -144,6 +153,7 @@ def read_corpus(source: Any, settings: CorpusSettings | None = None, seed: int =
         "; ".join(part.description for part in parts),
         all(part.in_order for part in parts),
         tuple(finding for part in parts for finding in part.findings),
+        Corpus.test_rows if settings.test else ", ".join(test_rows),
     )
 
 
@@ -224,8 +234,11 @@ def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
         with suppress(DataError):  # as training would read them, to recognize test rows
             others = read(source, settings=replace(settings, labelled=True, label=None))
             bare = [*texts.texts[: len(texts) - len(others)], *others.texts]
-    test = _test_texts(with_label or texts, seed)
-    return _Rows(texts.texts, test, texts.description, in_order, bare, found)
+    labeled = with_label or texts
+    test = _test_texts(labeled, seed)
+    ready_made = "split" in labeled.table.column_names and "test" in labeled.column("split")
+    which = "the ready-made test split" if ready_made else f"those of finetext train, seed {seed}"
+    return _Rows(texts.texts, test, texts.description, in_order, bare, found, which)
 
 
 def _read(source: Any, settings: ReadSettings) -> tuple[Dataset, Dataset | None]:
@@ -277,4 +290,5 @@ def _rows_of_run(folder: Path) -> _Rows:
             "are unknown; give the data themselves, and the test rows with --exclude"
         )
     test = list(compress(dataset.texts, (parts.get(name) == "test" for name in dataset.ids)))
-    return _Rows(dataset.texts, test, f"run {folder}: {dataset.description}")
+    described = f"run {folder}: {dataset.description}"
+    return _Rows(dataset.texts, test, described, which=f"those of the run {folder}")

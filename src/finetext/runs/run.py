@@ -302,7 +302,7 @@ class Run:
     def checkpoints(self, method: str | None = None) -> tuple[Checkpoint, ...]:
         """Return the models that `keep_checkpoints` kept of a method, the best one by default.
 
-        They are in the order of steps; there are none if none were kept.
+        They are in the order of steps. A model that predicted one class only is never kept.
         """
         return checkpoints_in(self.folder / self.entry(method).method)
 

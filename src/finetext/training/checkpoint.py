@@ -255,14 +255,14 @@ class KeptWeights:
     def __init__(self, checkpoints: Checkpoints | None, step: int) -> None:
         """Take up the files of the first `step` steps; those of later ones are removed."""
         self._folder = None if checkpoints is None else checkpoints.folder
-        self._most = 0 if checkpoints is None else checkpoints.keep
+        self.most = 0 if checkpoints is None else checkpoints.keep
         self.forget_after(step)
         self._needed = {of.path for of in self._best()}
 
     def offer(self, evaluated: Evaluated, score: float, weights: Mapping[str, Any]) -> None:
         """Write weights if their score is among the highest and finite; raises an OSError."""
         best = self._best()
-        is_better = len(best) < self._most or any(score > of.score for of in best)
+        is_better = len(best) < self.most or any(score > of.score for of in best)
         if self._folder is None or not is_better or not math.isfinite(score):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -273,7 +273,7 @@ class KeptWeights:
 
     def settle(self) -> None:
         """Remove what only the checkpoint before the one that was just written counted on."""
-        if self._most:
+        if self.most:
             self._needed = {of.path for of in self._best()}
             self._remove_others()
 
@@ -285,7 +285,7 @@ class KeptWeights:
                 path.unlink(missing_ok=True)
 
     def _best(self) -> list[Kept]:
-        return [] if self._folder is None else kept_in(self._folder, self._most)
+        return [] if self._folder is None else kept_in(self._folder, self.most)
 
     def _files(self) -> list[Path]:
         return [] if self._folder is None else list(self._folder.glob(_KEPT))

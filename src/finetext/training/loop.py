@@ -25,6 +25,7 @@ from finetext.training.state import Diverged, Training, make_accelerator
 
 MANY_STEPS: Final = 200
 """Steps after which a model that does not distinguish texts has diverged, not just started."""
+REMEDIES: Final = "more epochs, a smaller batch size, a higher learning rate or more rows"
 OVERFLOW: Final = "the gradient overflowed in fp16"
 
 
@@ -147,7 +148,9 @@ def _refuse_collapse(training: Training) -> None:
         return
     if training.best.is_good or record.steps >= MANY_STEPS:
         raise Diverged(f"{record.collapse} at step {record.step}")
-    training.warn(f"{record.collapse}: {record.steps} steps were too few to learn anything")
+    few = f"{record.collapse}: {record.steps} steps were too few to learn anything"
+    unkept = "; no checkpoint is kept of such a model" if training.kept.most else ""
+    training.warn(f"{few}; try {REMEDIES}{unkept}")
 
 
 @contextmanager
