@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings, made
+from finetext.core.text_columns import text_in_json
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
 
 Reading = ReadSettings | Mapping[str, Any] | None  # some by name; labels are not required
 
 
-def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -> Texts:
-    """Return the texts to predict; raises a DataError."""
+def read_input(
+    source: str,
+    read: Reading = None,
+    wanted: Wanted = ONLY_TEXTS,
+    columns: Sequence[str] = (),
+) -> Texts:
+    """Return the texts to predict; raises a DataError.
+
+    For a model of several text `columns` a text, and each line of standard input, is a JSON object
+    of them.
+    """
     if _is_readable(source):
         if isinstance(read, ReadSettings):
             how = replace(read, labelled=False)
         else:
             how = made("[data]", ReadSettings, {"labelled": False, **(read or {})})
-        return open_stream(source, how, wanted)
+        return open_stream(source, how.with_text_columns(columns), wanted)
     if read:
         what = "standard input has one text per line" if source == "-" else "this is one text"
         raise DataError(
@@ -32,15 +42,22 @@ def read_input(source: str, read: Reading = None, wanted: Wanted = ONLY_TEXTS) -
     if source == "-" and sys.stdin is None:
         raise DataError("standard input is closed; give one text per line")
     if source == "-":
-        return lines_of(sys.stdin.buffer, "standard input")
-    return Texts(iter([Rows(["1"], [one_text(source)], 1.0)]))
+        return lines_of(sys.stdin.buffer, "standard input", columns, wanted.bad)
+    return Texts(iter([Rows(["1"], [one_text(source, columns)], 1.0)]))
 
 
-def one_text(source: str) -> str:
-    """Return the text that a source is; raises a DataError if it looks like a missing file."""
+def one_text(source: str, columns: Sequence[str] = ()) -> str:
+    """Return the text that a source is; raises a DataError if it looks like a missing file.
+
+    For a model of several text `columns` it is a JSON object of them.
+    """
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
-    return source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        return text_in_json(text, columns)
+    except DataError as error:
+        raise DataError(f"{error}, or name a file with these columns") from None
 
 
 def is_text(source: str) -> bool:

@@ -144,7 +144,9 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     gathered: Table = {}
     with opened(files) as output:
         classifier = job.classifier(hears.say)
-        texts = read_input(files.source, job.read, Wanted(job.columns, files.rejected is not None))
+        wanted = Wanted(job.columns, files.rejected is not None)
+        columns = classifier.scheme.text_columns
+        texts = read_input(files.source, job.read, wanted, columns)
         if texts.description:
             hears.say(texts.description)
         layout = layout_of(classifier, texts, job.shown, is_text(files.source))

@@ -16,7 +16,7 @@ from finetext.cli.options import Reading, Training
 from finetext.core import registry
 from finetext.core.errors import DataError, RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
-from finetext.core.types import Dataset, SplitName
+from finetext.core.types import Dataset, LabelScheme, SplitName
 from finetext.data.sources import sample_recipe
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
@@ -103,17 +103,28 @@ def recipe_values(
 
 
 def read_with_or_without_labels(
-    source: str, reading: Reading, settings: list[str] | None, known: Mapping[str, Any]
+    source: str, reading: Reading, settings: list[str] | None, scheme: LabelScheme | None = None
 ) -> Dataset:
-    """Read data with their labels, with more settings; or as unlabeled text if they have none."""
+    """Read data with their labels, those of a scheme if given; or as unlabeled text if without."""
     from finetext.data.read import read
 
     try:
-        return read(source, settings=read_settings({**known, **reading.given()}, settings))
+        return read(source, settings=settings_for(scheme, reading, settings))
     except UnlabeledError:
         if reading.label is not None:
             raise
-        return read(source, settings=read_settings({"labelled": False} | reading.given(), settings))
+        unlabeled = replace(settings_for(scheme, reading, settings), labelled=False)
+        return read(source, settings=replace(unlabeled, classes=None, multilabel=None))
+
+
+def settings_for(
+    scheme: LabelScheme | None, reading: Reading, settings: list[str] | None
+) -> ReadSettings:
+    """Return how to read data, with the labels and the text columns of a model, unless given."""
+    if scheme is None:
+        return read_settings(reading.given(), settings)
+    known = {"classes": scheme.names, "multilabel": scheme.multilabel}
+    return read_settings(known | reading.given(), settings).with_text_columns(scheme.text_columns)
 
 
 def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:

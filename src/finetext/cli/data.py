@@ -50,7 +50,7 @@ def explore(
         raise RecipeError("--objective goes with --batch, which shows a training batch")
     if page is not None:
         check_place(page)
-    dataset = arguments.read_with_or_without_labels(data, reading, settings, {})
+    dataset = arguments.read_with_or_without_labels(data, reading, settings)
     if rows is not None or batch:
         from finetext.report.batches import show_batch
 

@@ -223,7 +223,7 @@ def features(
     run = arguments.run_folder_at(data)
     rows: Any
     if run is None:
-        rows = arguments.read_with_or_without_labels(data, reading, settings, {})
+        rows = arguments.read_with_or_without_labels(data, reading, settings)
         screen.say(rows.description)
     else:
         if reading.given() or settings:

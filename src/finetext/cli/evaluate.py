@@ -44,9 +44,7 @@ def evaluate(
 
     screen = output.screen()
     classifier = load(model, device, precision=precision, say=screen.say)
-    scheme = classifier.scheme
-    known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    how = arguments.read_settings(known | reading.given(), settings)
+    how = arguments.settings_for(classifier.scheme, reading, settings)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
     dataset = read(data, settings=replace(how, positive=None))
     screen.say(dataset.description)

@@ -58,11 +58,9 @@ def explain(
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
     explainer = choose_explainer(load(model, device), way)
-    texts = _texts(
-        model,
-        source,
-        arguments.data_settings(Reading(text, id=id, header=header, sheet=sheet).given(), settings),
-    )
+    given = Reading(text, id=id, header=header, sheet=sheet).given()
+    columns = explainer.classifier.scheme.text_columns
+    texts = _texts(model, source, arguments.data_settings(given, settings), columns)
     if texts.description:
         screen.say(texts.description)
     if classes:
@@ -94,14 +92,14 @@ def _important_words(explainer: Explainer, texts: Texts, seed: int, screen: Scre
         return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
-def _texts(model: Path, source: str | None, read: dict[str, Any]) -> Texts:
+def _texts(model: Path, source: str | None, read: dict[str, Any], columns: Sequence[str]) -> Texts:
     """Return the texts of INPUT, or else the validation rows of the run."""
     from finetext.batch.inputs import read_input
     from finetext.data.rows import Rows, Texts
     from finetext.runs.run import Run
 
     if source is not None:
-        return read_input(source, read)
+        return read_input(source, read, columns=columns)
     if not Run.is_at(model):
         raise RecipeError(
             f"{model} is not a run folder with validation rows; name a text or a file"

@@ -153,6 +153,7 @@ def plot(
     output: Output,
 ) -> None:
     """Show the probability of each label of a text as bars."""
+    from finetext.core.text_columns import text_in_json
     from finetext.report.plots import check_picture
     from finetext.report.probabilities import Bars, bar_lines, draw_bars
     from finetext.runs.run import load
@@ -164,6 +165,7 @@ def plot(
     text = _text(source)
     screen = output.screen()
     classifier = load(model, device, precision=precision, say=screen.say)
+    text = text_in_json(text, classifier.scheme.text_columns)
     bars = Bars.of(classifier, text)
     if output.as_json:
         screen.json(bars.to_json() | {"picture": out and str(out)})

@@ -139,11 +139,8 @@ def _rows_of_data(
     """Return the rows of data, or those of one of their ready-made splits."""
     from finetext.cli import arguments
 
-    known: dict[str, Any] = {}
-    if classifier is not None:
-        scheme = classifier.scheme
-        known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    dataset = arguments.read_with_or_without_labels(source, reading, settings, known)
+    scheme = None if classifier is None else classifier.scheme
+    dataset = arguments.read_with_or_without_labels(source, reading, settings, scheme)
     if split is None:
         return dataset
     splits = dataset.column("split") if "split" in dataset.table.column_names else []

@@ -17,47 +17,52 @@ from finetext.core.arrays import Floats, logits_of
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
+from finetext.core.text_columns import given_text, shown
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 
 
-def texts_of(given: Any) -> list[str]:
-    """Return texts as a list of strings."""
-    if type(given) is list and set(map(type, given)) <= {str}:
+def texts_of(given: Any, columns: Sequence[str] = ()) -> list[str]:
+    """Return texts as a list of strings; those of several text columns joined.
+
+    With the text `columns` of a model, a frame with these columns, rows of as many texts and
+    mappings are taken as well; see `finetext.core.text_columns.given_text`.
+    """
+    if not columns and type(given) is list and set(map(type, given)) <= {str}:
         return given
     if isinstance(given, str | bytes):
         raise DataError(
-            f"texts must be a list, not the single text {_shown(given)}. Put it in brackets"
+            f"texts must be a list, not the single text {shown(given)}. Put it in brackets"
         )
-    values = _values(given)
+    values = _values(given, columns)
     for place, value in enumerate(values):
-        if not isinstance(value, str):
+        where = f"text {place}, counted from 0,"
+        if columns or isinstance(value, Mapping):
+            values[place] = given_text(value, columns, where)
+        elif not isinstance(value, str):
             is_nested = isinstance(value, list | tuple) or hasattr(value, "__array__")
             hint = ". Pass one column" if is_nested else ""
-            raise DataError(f"text {place}, counted from 0, is {_shown(value)}, not a string{hint}")
+            raise DataError(f"{where} is {shown(value)}, not a string{hint}")
     return [str(value) for value in values]
 
 
-def _values(given: Any) -> list[Any]:
-    """Return the values of a column or of any ordered iterable."""
+def _values(given: Any, columns: Sequence[str] = ()) -> list[Any]:
+    """Return the values of a column, the rows of text columns, or those of any ordered iterable."""
+    if columns and hasattr(given, "columns") and set(columns) <= set(given.columns):
+        return list(zip(*(_values(given[name]) for name in columns), strict=True))
     if isinstance(given, Mapping | set | frozenset) or hasattr(given, "columns"):
         kind = type(given).__name__
-        raise DataError(f"texts must be a list or a column, not a {kind}. Pass one column of it")
-    if len(getattr(given, "shape", (1,))) != 1:
-        raise DataError(
-            f"texts must have one dimension, not the shape {tuple(given.shape)}. Pass one column"
-        )
+        which = f"the columns {', '.join(columns)}" if columns else "one column"
+        raise DataError(f"texts must be a list or a column, not a {kind}. Pass {which} of it")
+    shape = tuple(getattr(given, "shape", (1,)))
+    if len(shape) != 1 and not (columns and shape[1:] == (len(columns),)):
+        raise DataError(f"texts must have one dimension, not the shape {shape}. Pass one column")
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(given, method):
             return list(getattr(given, method)())
     try:
         return list(given)
     except TypeError:
-        raise DataError(f"texts must be a list of strings, not {_shown(given)}") from None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+        raise DataError(f"texts must be a list of strings, not {shown(given)}") from None
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,8 @@ class Classifier(ABC):
     """Texts in, probabilities out. Subclasses are final.
 
     Texts are a list, or any column or iterable of strings: `texts_of` makes a list before a
-    subclass gets them.
+    subclass gets them. Of a model of several text columns (`scheme.text_columns`) each text is a
+    tuple, or a mapping from the columns to their texts.
     """
 
     kind: ClassVar[str]
@@ -236,9 +242,9 @@ class Classifier(ABC):
         """Return the classifier with another precision, such as "bf16"; most have only one."""
         return self
 
-    def __call__(self, text: str) -> dict[str, float]:
+    def __call__(self, text: Any) -> dict[str, float]:
         """Return label to probability for one text, likeliest first."""
-        if not isinstance(text, str):
+        if not isinstance(text, str | Mapping) and not self.scheme.text_columns:
             raise DataError(
                 f"call it with one text, not {type(text).__name__}; predict_proba takes several"
             )
@@ -267,7 +273,7 @@ def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
 
     @wraps(predicts)
     def wrapped(self: Any, texts: Sequence[str]) -> Floats:
-        return predicts(self, texts_of(texts))
+        return predicts(self, texts_of(texts, self.scheme.text_columns))
 
     return wrapped
 

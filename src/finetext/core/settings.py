@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 
-from finetext.core.errors import RecipeError, nearest
+from finetext.core.errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -33,7 +34,8 @@ class ReadSettings:
     """How to read a source of labeled text; None means that the value is detected.
 
     Attributes:
-        text: column of the texts, by name or by number from "1".
+        text: column of the texts, by name or by number from "1"; several names, as a tuple or
+            joined by commas, are columns whose texts are joined in this order.
         label: column of the labels; several names are columns of 0 and 1, one per label, of
             multi-label data.
         group: column of groups that splits keep whole, or None for no groups.
@@ -59,7 +61,7 @@ class ReadSettings:
             second.
     """
 
-    text: str | None = None
+    text: str | tuple[str, ...] | None = None
     label: str | tuple[str, ...] | None = None
     group: str | None = None
     id: str | None = None
@@ -79,8 +81,30 @@ class ReadSettings:
     @property
     def columns(self) -> frozenset[str]:
         """All given column names."""
-        labels = (self.label,) if isinstance(self.label, str) else self.label or ()
-        return frozenset(name for name in (self.text, *labels, self.group, self.id) if name)
+        given = (self.text, self.label, self.group, self.id)
+        several = [(one,) if isinstance(one, str) else one for one in given if one]
+        split = self.text.split(",") if isinstance(self.text, str) else ()
+        return frozenset(map(str.strip, chain(*several, split))) - {""}
+
+    def with_text_columns(self, columns: Sequence[str]) -> ReadSettings:
+        """Return the settings with the text columns of a model, none for a model of one column.
+
+        Given ones stay, which name as many columns of another table.
+
+        Raises:
+            DataError: they name more columns, or fewer.
+        """
+        if not columns or self.text is None:
+            return replace(self, text=tuple(columns)) if columns else self
+        given = self.text.split(",") if isinstance(self.text, str) else self.text
+        if len(given) != len(columns):
+            names = ",".join(columns)
+            raise DataError(
+                f"the model joins the texts of {len(columns)} columns ({names}), and "
+                f"{len(given)} are given ({','.join(given)}); name as many, in the same order, as "
+                f"--text {names}, or leave it out"
+            )
+        return self
 
 
 Strategy = Literal["stratified", "random"]

@@ -34,11 +34,13 @@ class LabelScheme:
         multilabel: whether a text can have any number of labels, including none.
         positive: the class of two that precision, recall, F1 and curves are about, as it was named;
             None for the second. Two schemes with the same columns are equal, whichever it is.
+        text_columns: the columns that a text is joined from, if several; they do not count either.
     """
 
     names: tuple[str, ...]
     multilabel: bool = False
     positive: str | None = field(default=None, compare=False)
+    text_columns: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
@@ -83,14 +85,16 @@ class LabelScheme:
         return {name: column for column, name in enumerate(self.names)}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the values that describe the scheme in files; `positive` only if it was named."""
-        named = {} if self.positive is None else {"positive": self.positive}
-        return {"labels": list(self.names), "multilabel": self.multilabel} | named
+        """Return the values that describe the scheme in files, optional ones only if given."""
+        optional = {"positive": self.positive, "text_columns": list(self.text_columns)}
+        given = {name: value for name, value in optional.items() if value not in (None, [])}
+        return {"labels": list(self.names), "multilabel": self.multilabel} | given
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LabelScheme:
         """Return the inverse of `to_json`; raises a DataError or KeyError if a value is wrong."""
-        return cls(tuple(values["labels"]), values["multilabel"], values.get("positive"))
+        names, columns = tuple(values["labels"]), tuple(values.get("text_columns", ()))
+        return cls(names, values["multilabel"], values.get("positive"), columns)
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
@@ -193,9 +197,8 @@ class Dataset:
     def column(self, name: str) -> list[Any]:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in self.table.column_names:
-            raise DataError(
-                f"the data have no column {name!r}; there are: {', '.join(self.table.column_names)}"
-            )
+            known = ", ".join(self.table.column_names)
+            raise DataError(f"the data have no column {name!r}; there are: {known}")
         is_whole = self.table._indices is None  # no selection on top of the stored rows
         return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name])
 

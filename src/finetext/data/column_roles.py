@@ -29,7 +29,7 @@ def roles_of(
     batch: Batch, chosen: Chosen, settings: ReadSettings, classes: int
 ) -> tuple[ColumnRole, ...]:
     """Return what each column of the first batch was taken for and why, those in use first."""
-    used: dict[str, str] = {chosen.text: "text"}
+    used: dict[str, str] = dict.fromkeys(chosen.texts, "text")
     used |= dict.fromkeys(chosen.labels, "label")
     others = {"id": chosen.id, "group": chosen.group, "split": chosen.split}
     used |= {name: role for role, name in others.items() if name is not None}
@@ -131,7 +131,7 @@ def describe(
     scheme: LabelScheme | None,
 ) -> str:
     """Return one line on the source, its form, the chosen columns, and its size."""
-    shown = [f"text {chosen.text!r}"]
+    shown = [f"text {' + '.join(map(repr, chosen.texts))}"]
     if scheme is not None:
         names = ", ".join(map(repr, chosen.labels))
         shown.append(f"label {names}" + (f" ({details})" if details else ""))

@@ -72,10 +72,12 @@ class Look:
         width = max(len(name) for name in names[:_SHOWN])
         lines = [f"  {name:{width}}  {self.of(name).shown}" for name in names[:_SHOWN]]
         lines += [f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+        both = shlex.quote(",".join(names[:2]))
+        several = f", or join texts in this order: --text {both}" if option == "--text" else ""
         raise DataError(
             f"{self.batch.name}: {len(names)} columns could hold the {what}:\n"
             + "\n".join(lines)
-            + f"\nname one with {option} {shlex.quote(names[0])}{hint}"
+            + f"\nname one with {option} {shlex.quote(names[0])}{hint}{several}"
         )
 
 

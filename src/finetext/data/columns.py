@@ -28,6 +28,7 @@ from finetext.data.rows import Batch
 __all__ = [
     "KNOWN_NAMES", "LABEL_NAMES", "TEXT_NAMES", "Chosen", "by_name", "choose_columns",
     "has_column", "is_number", "named", "plain_name", "refuse_odd_text", "splits_in",
+    "text_columns",
 ]  # fmt: skip
 
 _ID_NAMES: Final = (
@@ -49,6 +50,8 @@ class Chosen:
     """The chosen columns; several label columns hold 0 and 1.
 
     Attributes:
+        text: the column of the texts, or the first of several.
+        further_texts: the others, whose texts are joined to it in this order.
         annotator: column that says who gave the label; it never is the label.
         traits: what the columns hold that were looked at.
     """
@@ -59,7 +62,13 @@ class Chosen:
     id: str | None
     split: str | None
     annotator: str | None = None
+    further_texts: tuple[str, ...] = ()
     traits: Mapping[str, Traits] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All columns of the text."""
+        return self.text, *self.further_texts
 
 
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
@@ -70,8 +79,9 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
             them with values, and says how to name one.
         UnlabeledError: labels are required, and no column qualifies.
     """
-    text, label = settings.text or batch.text, settings.label or batch.label
-    settings = replace(settings, text=text, label=label)
+    given, label = settings.text or batch.text, settings.label or batch.label
+    settings = replace(settings, text=given, label=label)
+    texts = text_columns(batch, given) if given else ()
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
     labels = tuple(named(batch, name) for name in asked)
     group = named(batch, settings.group) if settings.group else None
@@ -81,23 +91,22 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     def free(*taken: str | None) -> list[str]:
         return [name for name in batch.columns if name not in taken]
 
-    first = free(*labels, group, id_column)
-    text = named(batch, text) if text else find_text(look, first)
-    if id_column is None and (found := _row_id(free(*labels, group, text))):
+    text, *more = texts or (find_text(look, free(*labels, group, id_column)),)
+    if id_column is None and (found := _row_id(free(*labels, group, text, *more))):
         # A column called id is taken, one with a similar name if its values are complete and differ
         values = batch.columns[found] if plain_name(found) != "id" else []
         unique = None not in values and len(set(map(str, values))) == len(values)
         id_column = found if unique else None
-    split = _find_split(look, free(*labels, group, id_column, text))
-    rest = free(*labels, group, id_column, text, split)
+    split = _find_split(look, free(*labels, group, id_column, text, *more))
+    rest = free(*labels, group, id_column, text, *more, split)
     annotator = next((name for name in rest if says(name).other == "annotator"), None)
     if not labels:
         labels = find_labels(look, rest, text)
-    if text in labels:
-        raise DataError(f"{batch.name}: the column {text!r} is requested as both text and label")
+    if both := [name for name in (text, *more) if name in labels]:
+        raise DataError(f"{batch.name}: the column {both[0]!r} is requested as both text and label")
     if annotator is None or annotator in labels:
         annotator = next((name for name in look.people if name not in labels), None)
-    return Chosen(text, labels, group, id_column, split, annotator, look.traits)
+    return Chosen(text, labels, group, id_column, split, annotator, tuple(more), look.traits)
 
 
 def _row_id(free: Sequence[str]) -> str | None:
@@ -164,6 +173,32 @@ def splits_in(
             raise DataError(message)
         return None, [Finding("warning", "odd-split", f"{message}; the column is not used")]
     return found, []
+
+
+def text_columns(batch: Batch, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the text by names or numbers, also joined by commas, in their order.
+
+    Raises:
+        DataError: one of them is missing, or given twice; the message lists the columns.
+    """
+    if isinstance(given, str):
+        parts = [part.strip() for part in given.split(",")]
+        given = parts if all(parts) and not has_column(batch, given) else (given,)
+    try:
+        found = tuple(named(batch, name) for name in given)
+    except DataError as error:
+        if len(given) == 1:
+            raise
+        raise DataError(
+            f"{error}; the model, or --text, joins the columns {', '.join(given)}: name those of "
+            "this table in the same order with --text"
+        ) from None
+    if len(set(found)) < len(found):
+        raise DataError(
+            f"{batch.name}: {', '.join(given)} names a text column twice; name each once, in the "
+            "order in which the texts are joined: --text title,body"
+        )
+    return found
 
 
 def named(batch: Batch, name: str) -> str:

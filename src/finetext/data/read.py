@@ -36,6 +36,7 @@ from finetext.data.rows import (
     Source,
     TextWatch,
     as_texts,
+    row_texts,
     broken_characters,
     unused_settings,
 )
@@ -188,7 +189,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     def column(name: str) -> list[Any]:
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
 
-    columns: dict[str, list[Any]] = {"text": column(chosen.text)}
+    columns: dict[str, list[Any]] = {"text": [v for b in batches for v in _texts(b, chosen)]}
     findings = [*source.findings, *findings, *unused_settings(batches, settings)]
     try:
         columns["id"] = _row_ids(batches, chosen.id)
@@ -198,7 +199,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
         chosen = replace(chosen, id=None)
         columns["id"] = _row_ids(batches, None)
-    findings += _check_texts(batches, chosen.text, settings)
+    findings += _check_texts(batches, chosen, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
     splits, noticed = _ready_made(batches, chosen.split, settings)
@@ -229,6 +230,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             scheme = scheme.with_positive(settings.positive)
+            scheme = replace(scheme, text_columns=chosen.texts if chosen.further_texts else ())
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
@@ -255,12 +257,17 @@ def _named_labels(
     return labels, scheme, details
 
 
-def _check_texts(batches: Sequence[Batch], column: str, settings: ReadSettings) -> list[Finding]:
+def _texts(batch: Batch, chosen: Chosen) -> list[Any]:
+    """The text of each row, joined if several columns hold it."""
+    return row_texts(batch, [named(batch, name) for name in chosen.texts])
+
+
+def _check_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
     """Refuse what is no text, and return what was noticed in each batch."""
     findings: list[Finding] = []
     for batch in batches:
-        values = batch.columns[named(batch, column)]
-        refuse_odd_text(batch, column, values)
+        values = _texts(batch, chosen)
+        refuse_odd_text(batch, chosen.text, values)
         watch = TextWatch()
         watch.look(batch, values)
         # Before training, the data checks report missing texts as blank ones.

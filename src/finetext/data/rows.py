@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.text_columns import join
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import counted
 from finetext.data.label_cells import missing
@@ -204,6 +205,23 @@ class Wanted:
 
 
 ONLY_TEXTS: Final = Wanted()
+
+
+def row_texts(batch: Batch, names: Sequence[str]) -> list[Any]:
+    """Return the text of each row, joined if several columns hold it; None if all are missing."""
+    if len(names) == 1:
+        return batch.column(names[0])
+    return [_joined(values) for values in zip(*map(batch.column, names), strict=True)]
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """The text of one row; a nested value alone, since it is no text."""
+    if any(map(nested, values)):
+        return next(value for value in values if nested(value))
+    if all(map(missing_text, values)):
+        return None
+    texts = ["" if missing_text(value) else str(value) for value in values]
+    return join(texts) if any(texts) else ""
 
 
 def missing_text(text: Any) -> bool:

@@ -24,6 +24,7 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.text_columns import text_in_json
 from finetext.core.types import Finding
 from finetext.data.annotations import is_export
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
@@ -46,6 +47,7 @@ from finetext.data.rows import (
     kinds_of,
     missing_text,
     nested,
+    row_texts,
     unused_settings,
 )
 from finetext.data.sources import Decoder
@@ -69,7 +71,7 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
     if not batches or not first or is_export(first):
         return _open_whole(source, settings, wanted)
     chosen = choose_columns(first, settings)
-    refuse_odd_text(first, chosen.text, first.columns[chosen.text])
+    refuse_odd_text(first, chosen.text, row_texts(first, chosen.texts))
     findings = unused_settings([first], settings)
     if chosen.id is not None:
         if float in set(map(type, first.columns[chosen.id])):
@@ -81,16 +83,20 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
             findings += [Finding("warning", "odd-ids", f"the rows are numbered, since {problem}")]
             chosen = replace(chosen, id=None)
     id_shown = f", id {chosen.id!r}" if chosen.id else ""
-    description = f"{Path(source).name}: {first.form}; text {chosen.text!r}{id_shown}"
+    text_shown = " + ".join(map(repr, chosen.texts))
+    description = f"{Path(source).name}: {first.form}; text {text_shown}{id_shown}"
     kinds = _kinds(Path(source), first, batches) if wanted.columns else {}
     rows = _rows(batches, chosen, findings, kinds, wanted.bad)
     return Texts(rows, findings, description, kinds, chosen.id)
 
 
-def lines_of(file: BinaryIO, name: str) -> Texts:
+def lines_of(
+    file: BinaryIO, name: str, columns: Sequence[str] = (), rejects: bool = False
+) -> Texts:
     """Return the lines of a stream of bytes that are not blank, with their numbers from 1 as ids.
 
-    Raises a DataError if there is none.
+    For a model of several text `columns` each is a JSON object of them. Raises a DataError if there
+    is none.
     """
     decoder = Decoder(name)
     pieces = _pieces(file, decoder)
@@ -109,7 +115,10 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
             blank += len(lines) - len(full)
             for start in range(0, len(full), ROWS):
                 ids = list(islice(full, start, start + ROWS))
-                yield Rows(ids, [full[one] for one in ids])
+                texts = [full[one] for one in ids]
+                bad = _read_json(ids, texts, columns, name, rejects)
+                order = [bad.get(row, row) for row in range(len(texts))]
+                yield from _cut(order, Rows(ids, texts)) if bad else [Rows(ids, texts)]
         if blank == number:
             raise DataError(f"{name} has blank lines only; give one text per line")
         findings.extend([*decoder.findings, *skipped_findings(name, blank, ())])
@@ -117,17 +126,33 @@ def lines_of(file: BinaryIO, name: str) -> Texts:
     return Texts(batches(), findings)
 
 
+def _read_json(
+    ids: Sequence[str], lines: list[str], columns: Sequence[str], name: str, rejects: bool
+) -> dict[int, BadRow]:
+    """Replace lines of JSON by their joined texts; return those that are none, or raise for one."""
+    bad: dict[int, BadRow] = {}
+    for row, line in enumerate(lines) if columns else ():
+        try:
+            lines[row] = text_in_json(line, columns)
+        except DataError as error:
+            if not rejects:
+                raise DataError(f"{name}, line {ids[row]}: {error}") from None
+            bad[row] = BadRow(int(ids[row]), str(error), line)
+    return bad
+
+
 def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> Texts:
     opened = open_source(str(source), settings)
     bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
     if wanted.bad and opened.batches[0]:
-        text = choose_columns(opened.batches[0], settings).text
+        texts = choose_columns(opened.batches[0], settings).texts
         batches = []
         for at, batch in enumerate(opened.batches):
-            name = named(batch, text)
-            bad[at] = odd = _bad_rows(batch, name, 1)
-            values = ["" if row in odd else value for row, value in enumerate(batch.columns[name])]
-            batches.append(replace(batch, columns=batch.columns | {name: values}))
+            names = [named(batch, name) for name in texts]
+            bad[at] = odd = _bad_rows(batch, row_texts(batch, names), 1)
+            good = {name: ["" if row in odd else value for row, value in enumerate(batch.columns[name])]
+                    for name in names}  # fmt: skip
+            batches.append(replace(batch, columns=batch.columns | good))
         opened = replace(opened, batches=tuple(batches))
     dataset, places = assemble(opened, settings)
     order = [bad[at].get(row, place) for place, (at, row) in enumerate(places)]
@@ -266,11 +291,11 @@ def _rows(
     batches: _Reader, chosen: Chosen, findings: list[Finding], names: Collection[str], rejects: bool
 ) -> Iterator[Rows]:
     done, changed, watch = 0, 0, TextWatch()
-    needed = () if names else tuple(name for name in (chosen.text, chosen.id) if name)
+    needed = () if names else tuple(name for name in (*chosen.texts, chosen.id) if name)
     unread: list[BadRow] = []
     for batch, share in batches(needed, findings, unread):
-        values = batch.column(chosen.text)
-        bad = _bad_rows(batch, chosen.text, done + 1) if rejects else {}
+        values = row_texts(batch, chosen.texts)
+        bad = _bad_rows(batch, values, done + 1) if rejects else {}
         order: list[int | BadRow] = [bad.get(row, row) for row in range(len(batch))]
         if unread:
             lines = batch.lines or ()
@@ -305,10 +330,10 @@ def _cut(order: Sequence[int | BadRow], rows: Rows) -> Iterator[Rows]:
         yield Rows(ids, texts, rows.share, columns, bad)
 
 
-def _bad_rows(batch: Batch, column: str, first: int) -> dict[int, BadRow]:
+def _bad_rows(batch: Batch, texts: Sequence[Any], first: int) -> dict[int, BadRow]:
     """The rows whose text is missing or not text; those without lines are numbered from `first`."""
     reasons: dict[int, str] = {}
-    for row, text in enumerate(batch.column(column)):
+    for row, text in enumerate(texts):
         if (what := nested(text)) or missing_text(text):
             reasons[row] = f"the text is {what + ', not a string' if what else 'missing'}"
     for values in batch.columns.values():

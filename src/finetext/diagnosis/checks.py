@@ -15,6 +15,7 @@ import numpy as np
 
 from finetext.core import label_names
 from finetext.core.arrays import Integers
+from finetext.core.text_columns import as_one
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.diagnosis.data_checks import Material
@@ -168,9 +169,10 @@ def blank_texts(material: Material) -> list[Finding]:
 
 def control_characters(material: Material) -> list[Finding]:
     """Return invisible characters, mostly from text decoded with the wrong encoding."""
-    if not (rows := [i for i, text in enumerate(material.texts) if _CONTROL.search(text)]):
+    texts = list(map(as_one, material.texts))
+    if not (rows := [i for i, text in enumerate(texts) if _CONTROL.search(text)]):
         return []
-    found = [match for i in rows for match in _CONTROL.finditer(material.texts[i])]
+    found = [match for i in rows for match in _CONTROL.finditer(texts[i])]
     start = max(found[0].start() - 20, 0)
     message = (
         f"Control characters in {counted(len(rows), 'text')} ({len(found):,} in all), such as "

@@ -17,6 +17,7 @@ from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
 from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
 from finetext.encoders.catalogue import original
+from finetext.training.tokens import given_texts
 
 MOST_ROWS_NAMED: Final = 100
 _BATCH: Final = 1_000
@@ -190,7 +191,7 @@ def count_tokens(
         backend.no_truncation()
         backend.no_padding()
     for part in batches_of(len(texts), _BATCH):
-        some = list(texts[part])
+        some = given_texts(tokenizer, texts[part])
         found = backend.encode_batch_fast(some) if tokenizer.is_fast else slow(some)["input_ids"]
         lengths[part] = [len(each) for each in found]
         progress(ProgressEvent("counting tokens", part.stop, len(texts)))

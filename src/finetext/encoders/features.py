@@ -24,7 +24,7 @@ from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder, Pooling
 from finetext.storage.files import replaced_file
 from finetext.training.precision import check_precision, choose_device
-from finetext.training.tokens import TokenTable, encodable
+from finetext.training.tokens import TokenTable, given_texts
 
 SUFFIX: Final = ".npz"
 Matrix = npt.NDArray[np.float32]
@@ -235,7 +235,7 @@ def _truncated(
 ) -> list[Finding]:
     """A warning if some texts have more tokens than are read."""
     rows = np.flatnonzero(table.lengths >= frozen.max_length).tolist() if texts else []
-    full = [encodable(texts[row]) for row in rows]
+    full = given_texts(frozen.tokenizer, [texts[row] for row in rows])
     if not full:
         return []
     whole = frozen.tokenizer(full, truncation=False, verbose=False)["input_ids"]

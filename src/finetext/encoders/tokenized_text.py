@@ -14,7 +14,7 @@ from finetext.core.contracts import texts_of
 from finetext.core.wording import short
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_tokenizer, longest_input
-from finetext.training.tokens import encodable
+from finetext.training.tokens import encodable, encoded_text
 
 MOST_SHOWN: Final = 200
 """Characters, words and tokens that are shown of a long text; the attributes have all of them."""
@@ -217,9 +217,10 @@ def tokenized(
     label: str | None = None,
 ) -> TokenizedText:  # fmt: skip
     """Return what a transformers tokenizer makes of a text."""
-    encoded = tokenizer(
-        encodable(text), truncation=False, return_special_tokens_mask=True, verbose=False
-    )
+    encoded = encoded_text(
+        tokenizer, text, truncation=False, return_special_tokens_mask=True, verbose=False,
+        return_offsets_mapping=tokenizer.is_fast,
+    )  # fmt: skip
     ids: list[int] = encoded["input_ids"]
     other = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     # In GPT-2 the unknown token is the end of a text, and nothing is unknown.
@@ -262,20 +263,23 @@ def _words(
     words = [text[start:end] for start, end in spaced]
     if encoded.encodings is None:  # a tokenizer in Python does not say where its tokens are
         return words, "spaces", [None] * len(encoded["input_ids"])
-    offsets: Spans = encoded.encodings[0].offsets
+    offsets: Spans = encoded["offset_mapping"]
     if tokenizer.backend_tokenizer.pre_tokenizer is None:
         starts = [start for start, _ in spaced]
         at = [bisect_right(starts, end - 1) - 1 if start < end else -1 for start, end in offsets]
         return words, "spaces", [None if place < 0 else place for place in at]
-    words, word_of = _words_of(text, encoded.word_ids(), offsets)
+    # Each text of a pair counts its words from 0.
+    both = zip(encoded.sequence_ids(0), encoded.word_ids(), strict=True)
+    numbers = [None if word is None else (sequence or 0, word) for sequence, word in both]
+    words, word_of = _words_of(text, numbers, offsets)
     return words, "tokenizer", word_of
 
 
 def _words_of(
-    text: str, numbers: Sequence[int | None], offsets: Spans
+    text: str, numbers: Sequence[tuple[int, int] | None], offsets: Spans
 ) -> tuple[list[str], list[int | None]]:
     """Words as they stand in the text, without those that are only spaces."""
-    spans: dict[int, tuple[int, int]] = {}
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
     for number, (start, end) in zip(numbers, offsets, strict=True):
         if number is not None:
             first, last = spans.get(number, (start, end))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.text_columns import SEPARATOR
 from finetext.training.tokens import encodable
 
 Span = tuple[int, int]
@@ -88,15 +89,19 @@ def without(text: str, words: Sequence[Span], removed: Iterable[int]) -> str:
     for start, end in sorted(words[number] for number in removed):
         kept.append(text[place:start])
         opens = start == 0 or text[start - 1].isspace()
-        place = end + 1 if opens and text[end : end + 1].isspace() else end
+        is_joint = text.startswith(SEPARATOR, end)
+        place = end + 1 if opens and text[end : end + 1].isspace() and not is_joint else end
     return "".join([*kept, text[place:]])
 
 
 def seen_span(tokenizer: Any, max_length: int, text: str) -> Span:
     """Return the part of a text that a model reads when texts are truncated to `max_length` tokens.
 
-    A tokenizer that gives no offsets is tried on ever fewer words.
+    A tokenizer that gives no offsets is tried on ever fewer words. Of joined texts it is all, since
+    each of them can be truncated.
     """
+    if SEPARATOR in text:
+        return 0, len(text)
     if tokenizer.is_fast:
         encoded = tokenizer(
             encodable(text), truncation=True, max_length=max_length, return_offsets_mapping=True

@@ -6,6 +6,7 @@ Its last line has a hash of the rest, which shows whether people changed it: suc
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import wording
 from finetext.core.registry import load, table
+from finetext.core.text_columns import PAIR, as_one, join
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,6 +71,9 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "made": made,
         "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
         "positive": _positive(described),
+        "text_columns": described.get("text_columns", ()),
+        "example": _example(described, True),
+        "bare_example": _example(described, False),
         "most_labels": MOST_LABELS,
         "compared": record.get("export"),
         "decisions": decision_sentences(described),
@@ -81,6 +86,18 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
     text = _environment().get_template("card.md.j2").render(context)
     text = re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n\n"
     return f"{text}<!-- finetext {_hash(text)} -->\n"
+
+
+def _example(described: Mapping[str, Any], is_ours: bool) -> str:
+    """Return an example of a text as Python code, for finetext or for other libraries."""
+    columns = list(described.get("text_columns", ()))
+    texts = ["A text to be labeled", *(["Another text"] * (len(columns) - 1))]
+    if is_ours and columns:
+        return json.dumps(dict(zip(columns, texts, strict=True)), ensure_ascii=False)
+    if len(columns) == len(PAIR) and described["classifier"] in ("transformer", "onnx"):
+        is_pipeline = described["classifier"] == "transformer"
+        return json.dumps(dict(zip(PAIR, texts, strict=True))) if is_pipeline else str(tuple(texts))
+    return json.dumps(as_one(join(texts)))
 
 
 def _positive(described: Mapping[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.types import LabelScheme
 from finetext.training.batches import prediction_batches
-from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, encodable
+from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, given_texts
 
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
@@ -67,7 +67,7 @@ class OnnxClassifier(Classifier):
         rows = [
             row
             for part in batches_of(len(texts), TEXTS_AT_A_TIME)
-            for row in self.tokenizer.encode_batch([encodable(text) for text in texts[part]])
+            for row in self.tokenizer.encode_batch(given_texts(self.tokenizer, texts[part]))
         ]
         ids = [row.ids or [self.padding[0]] for row in rows]
         types = [row.type_ids or [0] for row in rows]

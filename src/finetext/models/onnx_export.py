@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.text_columns import PAIR, join
 from finetext.core.types import LabelScheme
 from finetext.encoders.load import problem_type
 from finetext.methods.probe import ProbeClassifier
@@ -60,7 +61,7 @@ class OnnxExporter(Exporter):
         scheme, decision = original.classifier.scheme, original.classifier.decision
         exportable = Exportable.of(original.classifier)
         exportable.describe(work, scheme)
-        exportable.write_graph(work)
+        exportable.write_graph(work, has_pairs=len(scheme.text_columns) == len(PAIR))
         if self.quantize is not None:
             original.say("quantizing it to 8 bits")
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
@@ -136,9 +137,13 @@ class Exportable:
         values.pop("_name_or_path", None)
         write_json(folder / "config.json", values)
 
-    def write_graph(self, folder: Path) -> None:
-        """Write `model.onnx`, for any number of texts of any length; raises a ModelError."""
-        batch = tokenize(self.tokenizer, _EXAMPLES, self.max_length).batch([0, 1])
+    def write_graph(self, folder: Path, has_pairs: bool) -> None:
+        """Write `model.onnx`, for any number of texts of any length; raises a ModelError.
+
+        Pairs can have token types, which are then an input of the graph.
+        """
+        examples = [join([text, text]) for text in _EXAMPLES] if has_pairs else _EXAMPLES
+        batch = tokenize(self.tokenizer, examples, self.max_length).batch([0, 1])
         axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
         whole = _Whole(self.model, self.head, tuple(batch)).eval()
         try:

@@ -51,6 +51,7 @@ from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_s
 from finetext.training.plan import AUTO, Hyperparameters, Stage, Task, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
+from finetext.training.tokens import encodable
 
 PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
 
@@ -335,7 +336,7 @@ def _task_of(
                 [
                     np.asarray(ids, dtype=np.int32)
                     for part in batches_of(len(texts), TEXTS_AT_A_TIME)
-                    for ids in language.tokenizer(texts[part])["input_ids"]
+                    for ids in language.tokenizer(list(map(encodable, texts[part])))["input_ids"]
                 ]
                 for texts in (corpus.texts, corpus.held_out)
             )

@@ -17,6 +17,7 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import batches_of
 from finetext.core.errors import ModelError
 from finetext.encoders.words import UNSPACED
+from finetext.training.tokens import encodable
 
 SPECIAL, BEGINS, CONTINUES = 0, 1, 2
 """Marks of tokens: special, the first of a word, or a later one."""
@@ -96,7 +97,7 @@ def pack(tokenizer: Any, texts: Sequence[str], max_length: int) -> PackedTexts:
     words: list[Any] = []
     special = np.array([*{*tokenizer.all_special_ids} - {tokenizer.unk_token_id}], dtype=np.int64)
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
-        readable = [text.encode("utf-8", "replace").decode() for text in texts[part]]
+        readable = list(map(encodable, texts[part]))
         encoded = tokenizer(
             readable, truncation=True, max_length=max_length, padding=False,
             return_overflowing_tokens=True,

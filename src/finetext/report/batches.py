@@ -248,9 +248,11 @@ def _packed(texts: Sequence[str], tokenizer: Any, wanted: _Wanted) -> Asked:
 def _streamed(texts: Sequence[str], tokenizer: Any, wanted: _Wanted, window: int) -> Asked:
     from finetext.encoders.load import quiet
     from finetext.pretraining.objectives import StreamTask
+    from finetext.training.tokens import encodable
 
     with quiet():
-        documents = [np.asarray(ids, dtype=np.int32) for ids in tokenizer(list(texts))["input_ids"]]
+        encoded = tokenizer(list(map(encodable, texts)))
+        documents = [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
     task = StreamTask(
         documents, documents, streams=wanted.n, epochs=1, bptt=window, seed=wanted.seed
     )

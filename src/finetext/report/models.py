@@ -43,6 +43,7 @@ def model_lines(about: About) -> list[str]:
         "kind": described.get("classifier") or about.looks_like or "unknown",
         "method": known.get("method"),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
+        "texts": " + ".join(map(short, described.get("text_columns", ()))),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
         "positive": described.get("positive") or (second and f"{second} (the second label)"),
         # A sentence of the card has the escapes of Markdown.

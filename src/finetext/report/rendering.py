@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from finetext.core import wording
 from finetext.core.errors import RunError
 from finetext.core.registry import load
+from finetext.core.text_columns import as_one
 from finetext.core.types import Score
 from finetext.storage.files import write_text
 
@@ -149,6 +150,7 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: as_one(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -92,16 +92,14 @@ class Targets:
             raise ValueError(f"y has one class only, {known[0]!r}: a classifier needs two or more")
         return cls("single", classes, names, columns.astype(np.int64))
 
-    def dataset(self, texts: Sequence[str], positive: Any = None) -> Dataset:
-        """Return the rows, numbered from 1, with the positive class of two."""
+    def dataset(self, texts: Sequence[str], positive: Any = None, joined: Any = None) -> Dataset:
+        """Return the rows, numbered from 1, with positive class and joined text columns if any."""
         import datasets
 
-        scheme = LabelScheme(self.names, self.form != "single").with_positive(positive)
-        columns = {
-            "id": [str(row) for row in range(1, len(texts) + 1)],
-            "text": list(texts),
-            "label": scheme.decode(self.columns),
-        }
+        several, joined = self.form != "single", tuple(joined or ())
+        scheme = LabelScheme(self.names, several, text_columns=joined).with_positive(positive)
+        ids = [str(row) for row in range(1, len(texts) + 1)]
+        columns = {"id": ids, "text": list(texts), "label": scheme.decode(self.columns)}
         return Dataset(datasets.Dataset.from_dict(columns), scheme)
 
     def labels(self, found: Sequence[Any]) -> Any:
@@ -161,9 +159,10 @@ def _are_lists(values: Any) -> bool:
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A method of finetext with the conventions of scikit-learn.
 
-    X is a list, array or series of strings. y has one label a row (strings, whole numbers or
-    booleans), or several as a matrix of 0 and 1 or a list of lists of names. For a list of lists
-    pass a splitter such as `KFold()` to cross-validation: scikit-learn cannot stratify by them.
+    X is a list, array or series of strings; with `text_columns` a frame that has them, or rows of
+    as many texts. y has one label a row (strings, whole numbers or booleans), or several as a
+    matrix of 0 and 1 or a list of lists of names. For a list of lists pass a splitter such as
+    `KFold()` to cross-validation: scikit-learn cannot stratify by them.
 
     Args:
         method: the name of a method, "finetune" by default, or one with its hyperparameters, such
@@ -176,6 +175,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         positive: the positive class of two, which the saved model remembers for its scores; None
             (the default) for the second. `classes_` keeps its order.
+        text_columns: names of the columns whose texts are joined in this order, such as
+            `("title", "body")`; None (the default) for one column.
         verbose: whether to show progress on a terminal or in a notebook; False by default.
         **hyperparameters: those of the method, such as `learning_rate` or `encoder`, with its
             defaults. `set_params` and searches can change them.
@@ -193,13 +194,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: Any = 0,
         device: Any = "auto",
         positive: Any = None,
+        text_columns: Any = None,
         verbose: bool = False,
         **hyperparameters: Any,
     ) -> None:
         """See the class; parameters are checked in `fit`."""
         self.method, self.validation_size = method, validation_size
         self.random_state, self.device, self.verbose = random_state, device, verbose
-        self.positive = positive
+        self.positive, self.text_columns = positive, text_columns
         for name, value in hyperparameters.items():
             setattr(self, name, value)
 
@@ -234,13 +236,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from finetext.runs.fit import fit_rows, watched
         from finetext.runs.recipe import Recipe, ladder
 
-        texts = _texts(X)
+        texts = _texts(X, self.text_columns)
         targets, method, seed = Targets.of(y, len(texts)), self._method(), self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
         try:
             recipe = Recipe(methods=ladder([method]), seed=int(seed), device=self.device)
-            rows, size = targets.dataset(texts, self.positive), self.validation_size or 0
+            rows = targets.dataset(texts, self.positive, self.text_columns)
+            size = self.validation_size or 0
             with watched(None, quiet=not self.verbose) as hears:
                 self.classifier_ = fit_rows(rows, method, recipe, hears, size)
         except DataError as error:
@@ -254,17 +257,19 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Where a loaded model abstains, the label is None.
         """
         check_is_fitted(self)
-        return self._targets.labels(self.classifier_.predict(_texts(X)))
+        return self._targets.labels(self.classifier_.predict(_texts(X, self.text_columns)))
 
     def predict_proba(self, X: Any) -> Floats:
         """Return (n, k) probabilities in the order of `classes_`."""
         check_is_fitted(self)
-        return self.classifier_.predict_proba(_texts(X))
+        return self.classifier_.predict_proba(_texts(X, self.text_columns))
 
     def decision_function(self, X: Any) -> Floats:
         """Return (n,) log odds of the second class if there are two, else (n, k) logits."""
         check_is_fitted(self)
-        logits = np.nan_to_num(self.classifier_.logits(_texts(X)), posinf=1e6, neginf=-1e6)
+        logits = np.nan_to_num(
+            self.classifier_.logits(_texts(X, self.text_columns)), posinf=1e6, neginf=-1e6
+        )
         if len(self.classes_) == 2 and not self.classifier_.scheme.multilabel:
             return np.asarray(logits[:, 1] - logits[:, 0])
         return logits
@@ -333,6 +338,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 if values.get(field.name, field.default) != field.default:
                     given[field.name] = values[field.name]
         positive = classifier.scheme.positive
+        given["text_columns"] = classifier.scheme.text_columns or None
         estimator = cls(method, device=device, positive=positive, **given)
         estimator.classifier_ = classifier
         estimator._targets = Targets.loaded(made_by.get("sklearn"), classifier.scheme)
@@ -384,9 +390,9 @@ def _hyperparameters(method: Any) -> tuple[str, ...] | None:
     return tuple(field.name for field in dataclasses.fields(method))
 
 
-def _texts(given: Any) -> list[str]:
+def _texts(given: Any, columns: Any) -> list[str]:
     try:
-        return texts_of(given)
+        return texts_of(given, tuple(columns or ()))
     except DataError as error:
         raise ValueError(str(error)) from None
 

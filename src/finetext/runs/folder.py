@@ -16,7 +16,8 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import processor_name, stated_watts
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.types import Finding, Splits
+from finetext.core.text_columns import texts_in
+from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.models.folder import write_record
@@ -55,8 +56,7 @@ def start_run(
     }
     try:
         if recipe.source == DATA_COPY:
-            names = run.dataset.table.column_names
-            write_table(folder / DATA_COPY, {name: run.dataset.column(name) for name in names})
+            write_table(folder / DATA_COPY, data_copy(run.dataset))
         write_table(folder / "splits.parquet", split_columns(splits))
         write_json(folder / "environment.json", describe_environment(recipe))
         write_json(folder / "data.json", described)
@@ -64,6 +64,16 @@ def start_run(
         sync_names(folder.parent)
     except OSError as error:
         raise RunError(f"the run folder {folder} cannot be written: {error}") from None
+
+
+def data_copy(dataset: Dataset) -> dict[str, list[Any]]:
+    """Return the columns of data passed in Python, with the texts as they were before joining."""
+    columns = {name: dataset.column(name) for name in dataset.table.column_names}
+    names = dataset.scheme.text_columns if dataset.scheme else ()
+    if not names:
+        return columns
+    rows = [texts_in(text) if text else [""] * len(names) for text in columns.pop("text")]
+    return columns | dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def split_columns(splits: Splits) -> dict[str, list[str]]:

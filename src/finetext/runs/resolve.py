@@ -138,7 +138,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     if recipe.source is None:
         group = "group" if "group" in dataset.table.column_names else None
         names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
-        read = ReadSettings(text="text", label="label", group=group, id="id")
+        text = splits.scheme.text_columns or "text"
+        read = ReadSettings(text=text, label="label", group=group, id="id")
         read = replace(read, label_names=names, multilabel=several)
         read = replace(read, positive=splits.scheme.positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)

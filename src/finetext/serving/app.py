@@ -20,8 +20,9 @@ from starlette.staticfiles import StaticFiles
 
 from finetext.core import __version__
 from finetext.core.arrays import Floats, finite
-from finetext.core.errors import UnknownNameError
+from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.settings import ServeSettings
+from finetext.core.text_columns import given_text
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
@@ -149,6 +150,7 @@ class Service:
             "finetext_version": __version__, "kind": self._classifier.kind,
             "labels": list(scheme.names), "multilabel": scheme.multilabel,
             "positive": scheme.positive_class,
+            "text_columns": list(scheme.text_columns),
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.explainer.way,
@@ -171,15 +173,21 @@ class Service:
             generate_latest(self.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST}
         )
 
-    def _texts(self, inputs: str | list[str]) -> list[str]:
-        """Return the texts of a request; raises a Refusal if they are too many or too long."""
-        texts = [inputs] if isinstance(inputs, str) else inputs
+    def _texts(self, inputs: str | Mapping[str, str] | list[Any]) -> list[str]:
+        """Return the texts of a request; raises a Refusal if they are too many, long or few."""
+        rows = inputs if isinstance(inputs, list) else [inputs]
         most, longest = self._settings.request_texts, self._settings.text_characters
-        if len(texts) > most:
-            raise Refusal(422, f"inputs has {len(texts):,} texts; at most {most:,} go at once")
-        for number, text in enumerate(texts):
+        if len(rows) > most:
+            raise Refusal(422, f"inputs has {len(rows):,} texts; at most {most:,} go at once")
+        columns = self._classifier.scheme.text_columns
+        texts = []
+        for number, row in enumerate(rows):
+            place = f"inputs[{number}]" if isinstance(inputs, list) else "inputs"
+            try:
+                texts.append(text := given_text(row, columns, place))
+            except DataError as error:
+                raise Refusal(422, str(error)) from None
             if len(text) > longest:
-                place = "inputs" if isinstance(inputs, str) else f"inputs[{number}]"
                 raise Refusal(422, f"{place} has {len(text):,} characters; at most {longest:,}")
         return texts
 

@@ -14,6 +14,8 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from finetext.serving.schemas import TAGS
+
 LONGEST_MESSAGE: Final = 500
 
 
@@ -138,7 +140,7 @@ async def validation_refusal(request: Request, error: Exception) -> Response:
     for part in first["loc"][1:]:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif part not in ("text", "texts"):  # of the union of both
+        elif part not in TAGS:
             place += f".{part[:60]}"
     return Refusal(422, f"{place.removeprefix('.') or 'the body'} {what}").answer()
 

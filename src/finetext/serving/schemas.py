@@ -35,15 +35,35 @@ Text = Annotated[
         description="A text, the empty one included.",
     ),
 ]
+Named = Annotated[
+    dict[str, Text],
+    Field(
+        description="The texts of one row, for a model of several text columns: by column, or as "
+        "text and text_pair."
+    ),
+]
+TAGS: Final = ("(text)", "(named)", "(texts)")
+"""Of the members of unions, in the places of errors."""
+
+
+def _tag(value: Any) -> str:
+    return TAGS[1 if isinstance(value, dict) else 2 if isinstance(value, list) else 0]
+
+
+OneText = Annotated[
+    Annotated[Text, Tag(TAGS[0])] | Annotated[Named, Tag(TAGS[1])],
+    Discriminator(lambda value: TAGS[isinstance(value, dict)]),
+]
 Texts = Annotated[
-    Annotated[Text, Tag("text")]
+    Annotated[Text, Tag(TAGS[0])]
+    | Annotated[Named, Tag(TAGS[1])]
     | Annotated[
-        list[Text],
+        list[OneText],
         # a million wrong texts would make a million errors
         Field(min_length=1, fail_fast=True, description="Several texts."),
-        Tag("texts"),
+        Tag(TAGS[2]),
     ],
-    Discriminator(lambda value: "texts" if isinstance(value, list) else "text"),
+    Discriminator(_tag),
     Field(description="A text or a list of texts.", examples=["What a film!"]),
 ]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
@@ -81,7 +101,7 @@ class Decision(_Asked):
 class Question(_Asked):
     """A text to explain."""
 
-    inputs: Text = Field(examples=["What a film!"])
+    inputs: OneText = Field(examples=["What a film!"])
     label: Text | None = Field(default=None, description="By default the predicted label.")
 
 
@@ -124,7 +144,10 @@ class ExplainedWord(BaseModel):
     """A word of the text."""
 
     text: str
-    start: int = Field(description="Its first character, in code points from 0.")
+    start: int = Field(
+        description="Its first character, in code points from 0; several texts count as joined by "
+        "a line break and U+001F."
+    )
     end: int = Field(description="The character after its last.")
     attribution: float | None = Field(description="Its contribution to the log-odds of the label.")
 
@@ -162,6 +185,9 @@ class Info(BaseModel):
     multilabel: bool = Field(description="Whether a text can have several labels.")
     positive: str | None = Field(
         description="The class of two that its binary scores are about, or null."
+    )
+    text_columns: list[str] = Field(
+        description="The columns that a text is joined from, in this order; none if it is one."
     )
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")

@@ -16,6 +16,7 @@ import numpy as np
 
 from finetext.core.arrays import Integers
 from finetext.core.contracts import batches_of
+from finetext.core.text_columns import SEPARATOR, as_one, texts_in
 from finetext.storage.cache import Arrays, kept
 
 TEXTS_AT_A_TIME: Final = 2_000
@@ -87,7 +88,7 @@ def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
     lengths: list[int] = []
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
         encoded = tokenizer(
-            [encodable(text) for text in texts[part]],
+            given_texts(tokenizer, texts[part]),
             truncation=True,
             max_length=max_length,
             padding=False,
@@ -119,9 +120,41 @@ def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
     return digest.hexdigest()
 
 
+def given_texts(tokenizer: Any, texts: Sequence[str]) -> list[str | tuple[str, str]]:
+    """Return texts as a tokenizer takes them, of transformers or of tokenizers.
+
+    Texts of two columns are pairs if the tokenizer has a form for these, which marks where the
+    second begins. Texts of more columns are one, as are pairs otherwise.
+    """
+    if not any(SEPARATOR in text for text in texts):
+        return [encodable(text) for text in texts]
+    added = tokenizer.num_special_tokens_to_add
+    takes_pairs = getattr(tokenizer, "is_fast", True) and added(True) > added(False)
+    return [
+        (encodable(parts[0]), encodable(parts[1]))
+        if takes_pairs and len(parts := texts_in(text)) == 2
+        else encodable(text)
+        for text in texts
+    ]
+
+
+def encoded_text(tokenizer: Any, text: str, **options: Any) -> Any:
+    """Return what a tokenizer of transformers makes of one text; any offsets are those in it."""
+    [given] = given_texts(tokenizer, [text])
+    if isinstance(given, str):
+        return tokenizer(given, **options)
+    encoded = tokenizer(*given, **options)
+    if "offset_mapping" in encoded:
+        second = text.index(SEPARATOR) + len(SEPARATOR)
+        shifts = (second if of == 1 else 0 for of in encoded.sequence_ids(0))
+        places = zip(encoded["offset_mapping"], shifts, strict=True)
+        encoded["offset_mapping"] = [(start + by, end + by) for (start, end), by in places]
+    return encoded
+
+
 def encodable(text: str) -> str:
-    """Return the text with lone surrogates, which no tokenizer takes, as question marks."""
-    return text.encode("utf-8", "replace").decode()
+    """Return the text as one, with lone surrogates, which no tokenizer takes, as question marks."""
+    return as_one(text).encode("utf-8", "replace").decode()
 
 
 class ReducedVocabulary:

@@ -1,5 +1,6 @@
 // The page: its tabs, the token dialog, and the model information that it loads first.
 
+import { showColumns } from "./columns.js";
 import { byId, tell, whole } from "./dom.js";
 import { showModel } from "./model.js";
 import { setUpTable } from "./table.js";
@@ -17,6 +18,7 @@ async function start() {
     info = await ask("info");
     setRequestSeconds(info.limits.request_seconds);
     showModel(info);
+    showColumns(info.text_columns);
     const labels = info.labels.length <= FEW_LABELS ? info.labels.join(", ") : `${whole(info.labels.length)} labels`;
     byId("what").textContent = `${info.name || info.kind}: ${labels}`;
     document.title = info.name ? `${info.name} – finetext` : "finetext";

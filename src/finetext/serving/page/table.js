@@ -1,6 +1,7 @@
 // A file of texts: read in the browser, predicted, and offered with all its columns.
 
 import { predictAll } from "./batches.js";
+import { choices, joined } from "./columns.js";
 import { decode, guess, isFormula, parse, write } from "./csv.js";
 import { barRow, byId, count, head, make, tell, whole } from "./dom.js";
 import { ask, isCancelled } from "./talk.js";
@@ -14,7 +15,7 @@ const PREVIEW_CHARACTERS = 120;
 const MOST_COUNTS = 20;
 const MOST_LABELS = 20;
 const STEPS_TOLD = 4;
-const CONTROLS = ["file", "column", "delimiter", "header", "quotes"];
+const CONTROLS = ["file", "delimiter", "header", "quotes"];
 
 let getInfo = async () => null;
 let info = null;
@@ -37,7 +38,8 @@ export function setUpTable(howToGet) {
       }
     });
   }
-  byId("column").addEventListener("change", () => {
+  document.querySelector("#table-read .fields").addEventListener("change", (event) => {
+    if (!choices().includes(event.target)) return;
     results = [];
     showPreview();
     showState();
@@ -70,6 +72,7 @@ async function load(chosen) {
   tell(byId("work-failure"), "");
   byId("table-read").hidden = true;
   results = [];
+  info = await getInfo();
   try {
     if (chosen.size > LARGEST) {
       throw new Error("This file is larger than 100 MiB. The command “finetext predict” takes files of any size.");
@@ -108,8 +111,11 @@ async function read({ header }) {
   const uneven = kept.filter((row) => row.length !== found.names.length).length;
   table = { names, rows: kept, uneven, found, repeated: below.length - kept.length };
   results = [];
-  byId("column").replaceChildren(...names.map((name, column) => new Option(name, column)));
-  byId("column").value = found.text;
+  choices().forEach((choice, place) => {
+    choice.replaceChildren(...names.map((name, column) => new Option(name, column)));
+    const known = names.indexOf(info?.text_columns[place]);
+    choice.value = known >= 0 ? known : found.text;
+  });
   byId("table-told").textContent = `${file.name}: ${count(kept.length, "row")}, ${count(width, "column")}.`;
   showRemarks();
   showPreview();
@@ -136,11 +142,11 @@ function showRemarks() {
 }
 
 function showPreview() {
-  const chosen = Number(byId("column").value);
+  const chosen = choices().map((choice) => Number(choice.value));
   const cut = (text) => (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
   const names = table.names.slice(0, PREVIEW_COLUMNS);
-  const mark = (column) => (column === chosen ? "chosen" : "");
-  const heads = names.map((name, column) => head("col", column === chosen ? `${name} (the texts)` : name, mark(column)));
+  const mark = (column) => (chosen.includes(column) ? "chosen" : "");
+  const heads = names.map((name, column) => head("col", chosen.includes(column) ? `${name} (the texts)` : name, mark(column)));
   const rows = table.rows.slice(0, PREVIEW_ROWS).map((row) =>
     make("tr", "", ...names.map((_, column) => make("td", mark(column), cut(row[column] ?? "")))),
   );
@@ -155,8 +161,11 @@ async function predict() {
     tell(byId("work-failure"), "The model information is not loaded: see the message above.");
     return;
   }
-  const column = Number(byId("column").value);
-  const texts = table.rows.map((row) => row[column]?.toWellFormed?.() ?? row[column]);
+  const columns = choices().map((choice) => Number(choice.value));
+  const texts = table.rows.map((row) => {
+    const own = columns.map((column) => row[column]?.toWellFormed?.() ?? row[column]);
+    return own.includes(undefined) ? undefined : joined(own);
+  });
   tell(byId("work-failure"), "");
   work = new AbortController();
   showState();
@@ -209,7 +218,7 @@ function duration(seconds) {
 function showState() {
   const total = table.rows.length;
   const isDone = results.length === total;
-  for (const id of CONTROLS) byId(id).disabled = work !== null;
+  for (const control of [...choices(), ...CONTROLS.map(byId)]) control.disabled = work !== null;
   byId("predict").hidden = work !== null || isDone;
   byId("predict").textContent = results.length ? "Resume" : `Predict ${count(total, "row")}`;
   byId("cancel").hidden = work === null;

@@ -1,5 +1,6 @@
 // One text: what the model decides, how probable each label is, and which words mattered.
 
+import { fields, joined, shown } from "./columns.js";
 import { barRow, byId, count, head, make, percent, tell, whole } from "./dom.js";
 import { ask, isCancelled } from "./talk.js";
 
@@ -17,7 +18,7 @@ export function setUpText(getInfo) {
     event.preventDefault();
     classify(getInfo);
   });
-  byId("text").addEventListener("keydown", (event) => {
+  byId("text-form").addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     byId("text-form").requestSubmit();
@@ -37,7 +38,7 @@ async function classify(getInfo) {
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
-  const given = byId("text").value;
+  const given = joined(fields().map((field) => field.value));
   text = given.toWellFormed ? given.toWellFormed() : given;
   tell(byId("text-failure"), "");
   if (!text.trim()) {
@@ -159,10 +160,10 @@ function marked(words, most) {
     word.append(make("sup", "", attribution > 0 ? "+" : "−"));
     word.style.setProperty("--s", `${Math.round(10 + 50 * strength)}%`);
     word.title = signed(attribution);
-    parts.push(characters.slice(at, start).join(""), word);
+    parts.push(shown(characters.slice(at, start).join("")), word);
     at = end;
   }
-  return [...parts, characters.slice(at).join("")];
+  return [...parts, shown(characters.slice(at).join(""))];
 }
 
 function strongest(words, label) {
