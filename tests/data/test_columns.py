@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.text_columns import join
 from finetext.data.columns import choose_columns, refuse_odd_text
 from finetext.data.read import read
-from finetext.data.rows import Batch
+from finetext.data.rows import Batch, Wanted
 from finetext.data.stream import open_stream
 
 N = 12
@@ -105,3 +108,94 @@ def test_a_long_value_is_shortened_in_the_error() -> None:
     with pytest.raises(DataError, match="values of type dict") as error:
         refuse_odd_text(Batch("x", {"text": texts}, "columns"), "text", texts)
     assert len(str(error.value)) < 300
+
+
+ROWS = [("Rain", "It rained all day", "weather"), ("Goal", "They scored twice", "sport")] * 3
+
+
+def texts_table(folder: Path, suffix: str) -> Path:
+    frame = pandas.DataFrame(ROWS, columns=["title", "body", "label"])
+    path = folder / f"news{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif suffix == ".json":
+        frame.to_json(path, orient="records")
+    elif suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_excel(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl", ".parquet", ".xlsx"])
+def test_texts_of_two_columns_are_joined_in_the_order_given(tmp_path: Path, suffix: str) -> None:
+    path = texts_table(tmp_path, suffix)
+    dataset = read(path, settings=ReadSettings(text=("title", "body")))
+    assert dataset.texts == [join(row[:2]) for row in ROWS]
+    assert dataset.scheme is not None
+    assert dataset.scheme.text_columns == ("title", "body")
+    assert "text 'title' + 'body'" in dataset.description
+    other = read(path, settings=ReadSettings(text="body, title"))
+    assert other.texts == [join(row[1::-1]) for row in ROWS]
+    assert {role.column for role in other.roles if role.role == "text"} == {"title", "body"}
+    for wanted in (Wanted(), Wanted(True, True), Wanted(False, True)):
+        stream = open_stream(path, ReadSettings(text="title,body", labelled=False), wanted)
+        assert [text for rows in stream.batches for text in rows.texts] == dataset.texts
+
+
+def test_columns_are_joined_in_a_frame_and_by_number() -> None:
+    frame = pandas.DataFrame(ROWS, columns=["title", "body", "label"])
+    for text in (("title", "body"), ("1", "2"), "Title,BODY"):
+        assert read(frame, settings=ReadSettings(text=text)).texts[0] == join(ROWS[0][:2])
+    assert read(frame, settings=ReadSettings(text=("body",))).scheme.text_columns == ()  # type: ignore[union-attr]
+
+
+def test_a_column_whose_name_has_a_comma_is_one_column() -> None:
+    name = "What do you think, and why?"
+    frame = pandas.DataFrame({name: [row[1] for row in ROWS], "label": [row[2] for row in ROWS]})
+    dataset = read(frame, settings=ReadSettings(text=name))
+    assert dataset.texts == [row[1] for row in ROWS]
+    assert dataset.scheme is not None
+    assert dataset.scheme.text_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title,text", "has no column 'text'.*joins the columns title, text"),
+        ("title,title", "names a text column twice"),
+        ("title,label", "'label' is requested as both text and label"),
+    ],
+)
+def test_wrong_text_columns_are_refused(text: str, words: str) -> None:
+    frame = pandas.DataFrame(ROWS, columns=["title", "body", "label"])
+    with pytest.raises(DataError, match=words):
+        read(frame, settings=ReadSettings(text=text, label="label"))
+
+
+def test_missing_texts_leave_the_other_one(tmp_path: Path) -> None:
+    rows = [
+        {"title": None, "body": "It rained"}, {"title": "Rain", "body": None},
+        {"title": None, "body": None}, {"title": "a\n\x1fb", "body": "c"},
+    ]  # fmt: skip
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    settings = ReadSettings(text=("title", "body"), labelled=False)
+    expected = ["\n\x1fIt rained", "Rain\n\x1f", "", "a\n b\n\x1fc"]
+    dataset = read(path, settings=settings)
+    assert dataset.texts == expected
+    assert "the text is missing in 1 row (line 3)" in " ".join(f.message for f in dataset.findings)
+    [batch] = list(open_stream(path, settings, Wanted(True, True)).batches)
+    assert list(batch.texts) == expected[:2] + expected[3:]
+    assert [(bad.line, bad.reason) for bad in batch.bad] == [(3, "the text is missing")]
+
+
+def test_a_question_about_the_text_column_names_how_to_join_two() -> None:
+    rows = [
+        (f"A man {n} is walking his dog", f"Person {n} walks there", "xy"[n % 2]) for n in range(30)
+    ]
+    frame = pandas.DataFrame(rows, columns=["sentence1", "sentence2", "label"])
+    with pytest.raises(DataError, match="--text sentence1,sentence2"):
+        read(frame)

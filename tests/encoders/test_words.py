@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetext.core.text_columns import join, texts_in
 from finetext.encoders.words import distribute, seen_span, without, word_spans
 
 
@@ -84,3 +85,16 @@ def test_the_seen_span_is_what_the_tokenizer_keeps(tiny_encoder: Path) -> None:
     assert seen_span(whole, 64, text) == (0, len(text))
     assert seen_span(whole, 4, text) == (0, len("bread and salt"))
     assert seen_span(whole, 4, "") == (0, 0)
+
+
+def test_joined_texts_stay_apart_without_the_words_beside_the_joint() -> None:
+    text = join(["Some rain", "It rained"])
+    spans = word_spans(text)
+    assert words(text) == ["Some", "rain", "It", "rained"]
+    for removed in ([0], [1], [2], [0, 1], [2, 3], [1, 2], range(4)):
+        parts = texts_in(without(text, spans, removed))
+        expected = [n for n in range(4) if n not in removed]
+        assert [len(part.split()) for part in parts] == [
+            sum(n < 2 for n in expected),
+            sum(n > 1 for n in expected),
+        ]

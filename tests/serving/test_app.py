@@ -268,3 +268,48 @@ def test_the_page_and_the_document_load_nothing_from_elsewhere(make_client: Make
         assert b"https://" not in page.body
     assert b"POST /decide" in docs.body
     assert document.json["openapi"].startswith("3.1")
+
+
+PAIRED = LabelScheme(("no", "yes"), text_columns=("title", "body"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": "Rain", "text_pair": "It rained"},
+        {"title": "Rain", "body": "It rained"},
+        "Rain\n\x1fIt rained",
+    ],
+)
+def test_texts_of_two_columns_come_by_name(make_client: Make, given: Any) -> None:
+    toy = Toy(scheme=PAIRED)
+    client = make_client(toy)
+    one = client("POST", "/predict", {"inputs": given})
+    several = client("POST", "/decide", {"inputs": [given, given]})
+    assert (one.status, several.status, len(several.json)) == (200, 200, 2)
+    assert set(toy.seen) == {"Rain\n\x1fIt rained"}
+    assert client("GET", "/info").json["text_columns"] == ["title", "body"]
+    explained = client("POST", "/explain", {"inputs": given}).json
+    assert [word["text"] for word in explained["words"]] == ["Rain", "It", "rained"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("Rain", "inputs is 'Rain', but the model reads 2 texts (title, body)"),
+        ({"title": "Rain"}, "inputs has the keys 'title', but the model reads 2 texts"),
+        ({"title": "Rain", "body": 3}, "inputs.body must be a text"),
+        ([{"title": "Rain", "body": "b"}, "Sun"], "inputs[1] is 'Sun', but the model reads 2"),
+        (["Rain", 3], "inputs[1] must be a text"),
+    ],
+)
+def test_other_than_two_texts_are_refused(make_client: Make, given: Any, words: str) -> None:
+    answer = make_client(Toy(scheme=PAIRED))("POST", "/predict", {"inputs": given})
+    assert answer.status == 422
+    assert words in error_of(answer)
+
+
+def test_a_model_of_one_column_takes_a_text_by_name(make_client: Make) -> None:
+    toy = Toy()
+    assert make_client(toy)("POST", "/", {"inputs": {"text": "Rain"}}).status == 200
+    assert toy.seen == ["Rain"]

@@ -11,10 +11,19 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 
+from finetext.core.text_columns import join
+from finetext.diagnosis.data_checks import count_tokens
 from finetext.training import tokens
 from finetext.training.optimizer import Optimizer
-from finetext.training.tokens import TokenTable, tokenize, vocabulary_in_use
+from finetext.training.tokens import (
+    TokenTable,
+    encoded_text,
+    given_texts,
+    tokenize,
+    vocabulary_in_use,
+)
 
 
 class Letters:
@@ -297,3 +306,46 @@ def test_a_fully_used_vocabulary_is_unchanged() -> None:
     with vocabulary_in_use(model, [table, every]) as same:
         assert model.get_input_embeddings() is whole
         assert same == [table, every]
+
+
+@pytest.fixture(scope="module")
+def bert() -> Any:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "rain", "sun", "bread", "salt"]
+    return transformers.BertTokenizerFast(vocab={word: n for n, word in enumerate(words)})
+
+
+def test_two_texts_are_a_pair_with_separator_and_token_types(bert: Any) -> None:
+    texts = [join(["rain", "sun bread"]), "salt", join(["sun bread", "rain"]), join(["", "salt"])]
+    table = tokenize(bert, texts, 8)
+    batch = table.batch(range(4))
+    assert batch["input_ids"].tolist() == [
+        [2, 5, 3, 6, 7, 3], [2, 8, 3, 0, 0, 0], [2, 6, 7, 3, 5, 3], [2, 3, 8, 3, 0, 0],
+    ]  # fmt: skip
+    assert batch["token_type_ids"].tolist() == [
+        [0, 0, 0, 1, 1, 1], [0] * 6, [0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0],
+    ]  # fmt: skip
+    backend = bert.backend_tokenizer
+    assert given_texts(backend, texts) == given_texts(bert, texts)
+    assert count_tokens(bert, texts).tolist() == table.lengths.tolist()
+
+
+def test_a_long_pair_loses_the_end_of_its_longer_text(bert: Any) -> None:
+    batch = tokenize(bert, [join(["rain", "sun " * 20])], 8).batch([0])
+    assert batch["input_ids"].tolist() == [[2, 5, 3, 6, 6, 6, 6, 3]]
+
+
+def test_three_texts_are_one_as_are_two_without_a_form_for_pairs(bert: Any) -> None:
+    three = tokenize(bert, [join(["rain", "sun", "salt"])], 8).batch([0])
+    assert three["input_ids"].tolist() == [[2, 5, 6, 8, 3]]
+    causal = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=type(bert.backend_tokenizer).from_str(bert.backend_tokenizer.to_str())
+    )
+    causal.backend_tokenizer.post_processor = processors.Sequence([])
+    assert given_texts(causal, [join(["rain", "sun"])]) == ["rain\n sun"]
+
+
+def test_offsets_of_a_pair_are_those_in_the_joined_text(bert: Any) -> None:
+    text = join(["rain sun", "bread"])
+    encoded = encoded_text(bert, text, return_offsets_mapping=True)
+    found = [text[start:end] for start, end in encoded["offset_mapping"]]
+    assert found == ["", "rain", "sun", "", "bread", ""]

@@ -23,7 +23,7 @@ from finetext.data.column_words import (
     words_in,
 )
 from finetext.data.label_cells import missing
-from finetext.data.rows import Batch
+from finetext.data.rows import Batch, row_texts
 
 __all__ = [
     "KNOWN_NAMES", "LABEL_NAMES", "TEXT_NAMES", "Chosen", "by_name", "choose_columns",
@@ -69,6 +69,10 @@ class Chosen:
     def texts(self) -> tuple[str, ...]:
         """All columns of the text."""
         return self.text, *self.further_texts
+
+    def texts_in(self, batch: Batch) -> list[Any]:
+        """The text of each row of a batch, joined if several columns hold it."""
+        return row_texts(batch, [named(batch, name) for name in self.texts])
 
 
 def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:

@@ -36,7 +36,6 @@ from finetext.data.rows import (
     Source,
     TextWatch,
     as_texts,
-    row_texts,
     broken_characters,
     unused_settings,
 )
@@ -189,7 +188,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     def column(name: str) -> list[Any]:
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
 
-    columns: dict[str, list[Any]] = {"text": [v for b in batches for v in _texts(b, chosen)]}
+    columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
     findings = [*source.findings, *findings, *unused_settings(batches, settings)]
     try:
         columns["id"] = _row_ids(batches, chosen.id)
@@ -257,16 +256,11 @@ def _named_labels(
     return labels, scheme, details
 
 
-def _texts(batch: Batch, chosen: Chosen) -> list[Any]:
-    """The text of each row, joined if several columns hold it."""
-    return row_texts(batch, [named(batch, name) for name in chosen.texts])
-
-
 def _check_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings) -> list[Finding]:
     """Refuse what is no text, and return what was noticed in each batch."""
     findings: list[Finding] = []
     for batch in batches:
-        values = _texts(batch, chosen)
+        values = chosen.texts_in(batch)
         refuse_odd_text(batch, chosen.text, values)
         watch = TextWatch()
         watch.look(batch, values)

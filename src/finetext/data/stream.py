@@ -145,14 +145,15 @@ def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> T
     opened = open_source(str(source), settings)
     bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
     if wanted.bad and opened.batches[0]:
-        texts = choose_columns(opened.batches[0], settings).texts
+        chosen = choose_columns(opened.batches[0], settings)
         batches = []
         for at, batch in enumerate(opened.batches):
-            names = [named(batch, name) for name in texts]
-            bad[at] = odd = _bad_rows(batch, row_texts(batch, names), 1)
-            good = {name: ["" if row in odd else value for row, value in enumerate(batch.columns[name])]
-                    for name in names}  # fmt: skip
-            batches.append(replace(batch, columns=batch.columns | good))
+            bad[at] = odd = _bad_rows(batch, chosen.texts_in(batch), 1)
+            good = dict(batch.columns)
+            for name in (named(batch, name) for name in chosen.texts):
+                values = enumerate(batch.columns[name])
+                good[name] = ["" if row in odd else value for row, value in values]
+            batches.append(replace(batch, columns=good))
         opened = replace(opened, batches=tuple(batches))
     dataset, places = assemble(opened, settings)
     order = [bad[at].get(row, place) for place, (at, row) in enumerate(places)]
