@@ -180,7 +180,7 @@ def test_an_encoder_reads_pairs_in_their_order_and_so_do_its_exports(
     )
     data = finetext.read(table, settings=ReadSettings(text=NAMES))
     fitted: Any = method.fit(data, data, FitContext(device="cpu"))
-    assert np.mean([a == b for a, b in zip(fitted.predict(data.texts), data.labels)]) > 0.9
+    assert np.mean(np.array(fitted.predict(data.texts)) == np.array(data.labels)) > 0.9
     pair = ("A claim on bread", "Paper 1 denies it")
     turned, one_text = fitted.predict_proba([pair[::-1]]), fitted.predict_proba([pair])
     assert np.abs(turned - one_text).max() > 1e-6

@@ -288,6 +288,8 @@ def test_texts_of_two_columns_come_by_name(make_client: Make, given: Any) -> Non
     several = client("POST", "/decide", {"inputs": [given, given]})
     assert (one.status, several.status, len(several.json)) == (200, 200, 2)
     assert set(toy.seen) == {"Rain\n\x1fIt rained"}
+    shape = client("GET", "/openapi.json").json["components"]["schemas"]["Decision"]
+    assert shape["properties"]["inputs"]["oneOf"][1]["required"] == ["title", "body"]
     assert client("GET", "/info").json["text_columns"] == ["title", "body"]
     explained = client("POST", "/explain", {"inputs": given}).json
     assert [word["text"] for word in explained["words"]] == ["Rain", "It", "rained"]
@@ -305,8 +307,7 @@ def test_texts_of_two_columns_come_by_name(make_client: Make, given: Any) -> Non
 )
 def test_other_than_two_texts_are_refused(make_client: Make, given: Any, words: str) -> None:
     answer = make_client(Toy(scheme=PAIRED))("POST", "/predict", {"inputs": given})
-    assert answer.status == 422
-    assert words in error_of(answer)
+    assert words in error_of(answer, 422)
 
 
 def test_a_model_of_one_column_takes_a_text_by_name(make_client: Make) -> None:

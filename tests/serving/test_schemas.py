@@ -53,9 +53,10 @@ def test_answers_match_the_openapi_document(
 def test_the_openapi_document_has_limits_and_errors(described: Any) -> None:
     document = described.raw_schema
     shapes = document["components"]["schemas"]
-    text, texts = shapes["Classification"]["properties"]["inputs"]["oneOf"]
+    text, named, texts = shapes["Classification"]["properties"]["inputs"]["oneOf"]
     assert (text["maxLength"], texts["maxItems"], texts["minItems"]) == (200, 8, 1)
-    assert shapes["Question"]["properties"]["inputs"]["maxLength"] == 40
+    assert named["properties"]["text_pair"]["maxLength"] == 200
+    assert shapes["Question"]["properties"]["inputs"]["oneOf"][0]["maxLength"] == 40
     assert shapes["Parameters"]["properties"]["top_k"]["anyOf"][0] == {
         "type": "integer", "minimum": 1,
     }  # fmt: skip

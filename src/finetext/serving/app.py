@@ -22,7 +22,7 @@ from finetext.core import __version__
 from finetext.core.arrays import Floats, finite
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.settings import ServeSettings
-from finetext.core.text_columns import given_text
+from finetext.core.text_columns import given_text, texts_in
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
@@ -62,7 +62,8 @@ def make_app(
     checks += [partial(middleware.check_token, token)] if token else []
     app.add_middleware(middleware.BodyLimit, settings=settings)
     app.add_middleware(middleware.Monitor, metrics=service.metrics, paths=paths, checks=checks)
-    app.openapi = partial(document_of, app, settings)  # type: ignore[method-assign]
+    columns = model.classifier.scheme.text_columns
+    app.openapi = partial(document_of, app, settings, columns)  # type: ignore[method-assign]
     return app
 
 
@@ -130,8 +131,8 @@ class Service:
     async def explain(self, asked: schemas.Question) -> Response:
         """Return which words of a text mattered for a label, after waiting predictions."""
         [text], most = self._texts(asked.inputs), self._settings.explained_characters
-        if len(text) > most:
-            raise Refusal(422, f"inputs has {len(text):,} characters; to be explained, {most:,}")
+        if (length := _length(text)) > most:
+            raise Refusal(422, f"inputs has {length:,} characters; to be explained, {most:,}")
         try:
             found = await self.batcher.do(partial(self._model.explain, text, asked.label))
         except UnknownNameError as error:
@@ -187,9 +188,14 @@ class Service:
                 texts.append(text := given_text(row, columns, place))
             except DataError as error:
                 raise Refusal(422, str(error)) from None
-            if len(text) > longest:
-                raise Refusal(422, f"{place} has {len(text):,} characters; at most {longest:,}")
+            if (length := _length(text)) > longest:
+                raise Refusal(422, f"{place} has {length:,} characters; at most {longest:,}")
         return texts
+
+
+def _length(text: str) -> int:
+    """Return the characters of a text, of several joined ones of the longest."""
+    return max(map(len, texts_in(text)))
 
 
 def _json(value: Any) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, 
 from pydantic_core import PydanticCustomError
 
 from finetext.core.settings import ServeSettings
+from finetext.core.text_columns import PAIR
 
 
 def _without_nul(text: str) -> str:
@@ -26,20 +27,30 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_NO_NUL: Final = "^[^\\u0000]*$"
 Text = Annotated[
     str,
     Strict(),
     AfterValidator(_without_nul),
     Field(
-        json_schema_extra={"pattern": "^[^\\u0000]*$"},
+        json_schema_extra={"pattern": _NO_NUL},
         description="A text, the empty one included.",
     ),
 ]
+_STRING: Final = {"type": "string", "pattern": _NO_NUL}
+
+
+def _named(names: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
+    properties = {name: dict(_STRING) for name in names}
+    return {"properties": properties, "required": [*required], "additionalProperties": False}
+
+
 Named = Annotated[
     dict[str, Text],
     Field(
-        description="The texts of one row, for a model of several text columns: by column, or as "
-        "text and text_pair."
+        description="The texts of one row by name. A model of several text columns takes the names "
+        "of these, or text and text_pair for two.",
+        json_schema_extra=_named(PAIR, PAIR[:1]),
     ),
 ]
 TAGS: Final = ("(text)", "(named)", "(texts)")
@@ -235,8 +246,10 @@ def refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def document_of(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
-    """Return the document with the limits of this server; built once."""
+def document_of(
+    app: FastAPI, settings: ServeSettings, columns: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the document with the limits of this server and text columns; built once."""
     if app.openapi_schema:
         return app.openapi_schema
     document = FastAPI.openapi(app)
@@ -251,6 +264,8 @@ def document_of(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
         for part in _parts(known[name]["properties"]["inputs"]):
             if part.get("type") == "array":
                 part["maxItems"] = settings.request_texts
+            elif part.get("type") == "object" and columns:
+                part.update(_named(columns, columns))
             elif part.get("type") == "string":
                 part["maxLength"] = longest
     return document
