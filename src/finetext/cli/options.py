@@ -40,7 +40,7 @@ Model = Annotated[
     Path, argument("MODEL", "Run folder, RUN/METHOD, model folder or hub:USER/NAME[@REV].")
 ]
 RunFolder = Annotated[Path, argument("RUN", "A run folder.")]
-Text = Annotated[str | None, option("COLUMN", "Column of the texts; found by default.")]
+Text = Annotated[str | None, option("COLUMN", "Column of the texts, or several: title,body.")]
 Label = Annotated[str | None, option("COLUMN", "Column of the labels, or several of 0 and 1.")]
 RowId = Annotated[str | None, option("COLUMN", "Column of unique row ids.")]
 Header = Annotated[
