@@ -50,6 +50,9 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
     tags = [("1,0", "joy"), ("0,1", "anger"), ("1,1", "joy;anger")] * 20
     tagged = [f"{row[0]},{both},{names}" for row, (both, names) in zip(rows, tags, strict=True)]
     Path("tagged.csv").write_text("\n".join(["text,joy,anger,tags", *tagged]) + "\n")
+    for name, head in (("pairs", "premise,hypothesis"), ("news", "title,body"), ("other", "a,b")):
+        pairs = [f"{row[0]},{row[0]} {row[1]},{row[1]}" for row in rows]
+        Path(f"{name}.csv").write_text("\n".join([f"{head},label", *pairs]) + "\n")
     Path("lines.txt").write_text("a fine film\na dull film\n")
     shutil.copytree(finished, Path("runs") / "reviews")
     return workplace
