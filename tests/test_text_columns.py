@@ -91,7 +91,7 @@ def test_every_door_reads_both_columns(command: Command, run: Path, table: Path)
     explained = json.loads(command("explain", run / "tfidf", text, "--json").out)[0]
     assert max(explained["words"], key=lambda word: word["attribution"])["text"] == "denies"
     scores = json.loads(command("evaluate", run / "tfidf", table, "--json").out)
-    assert scores["accuracy"]["value"] == 1.0
+    assert scores["metrics"]["accuracy"]["value"] == 1.0
     out = table.parent / "out.csv"
     assert command("predict", run / "tfidf", table, "--out", out).status == 0
     predicted = pandas.read_csv(out)
