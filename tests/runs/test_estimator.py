@@ -138,7 +138,8 @@ def test_hyperparameters_are_parameters() -> None:
     model.set_params(epochs=3, validation_size=0.2)
     assert model.get_params() == {
         "method": "finetune", "validation_size": 0.2, "random_state": 0, "device": "auto",
-        "verbose": False, "positive": None, "text_columns": None, "learning_rate": 1e-4, "epochs": 3,
+        "verbose": False, "positive": None, "text_columns": None,
+        "learning_rate": 1e-4, "epochs": 3,
     }  # fmt: skip
     again = clone(model)
     assert again.get_params() == model.get_params()
