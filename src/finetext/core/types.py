@@ -86,8 +86,8 @@ class LabelScheme:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that describe the scheme in files, optional ones only if given."""
-        optional = {"positive": self.positive, "text_columns": list(self.text_columns)}
-        given = {name: value for name, value in optional.items() if value not in (None, [])}
+        values = {"positive": self.positive, "text_columns": list(self.text_columns) or None}
+        given = {name: value for name, value in values.items() if value is not None}
         return {"labels": list(self.names), "multilabel": self.multilabel} | given
 
     @classmethod
@@ -197,8 +197,7 @@ class Dataset:
     def column(self, name: str) -> list[Any]:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in self.table.column_names:
-            known = ", ".join(self.table.column_names)
-            raise DataError(f"the data have no column {name!r}; there are: {known}")
+            raise DataError(f"the data have no column {name!r}, but {self.table.column_names}")
         is_whole = self.table._indices is None  # no selection on top of the stored rows
         return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name])
 
