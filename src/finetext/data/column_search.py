@@ -15,6 +15,7 @@ from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.data.column_traits import (
     Traits,
+    distinct,
     few_values,
     is_number,
     look_like_people,
@@ -33,7 +34,6 @@ from finetext.data.column_words import (
     plain_name,
     says,
 )
-from finetext.data.label_cells import missing
 from finetext.data.rows import Batch
 
 _FULL: Final = 0.9
@@ -241,9 +241,7 @@ def _one_of(look: Look, names: Sequence[str], first: str | None) -> str | None:
     if all(same_parts(columns[one], columns[other]) for one, other in combinations(names, 2)):
         return first if first in names else names[0]
     known = set(look.settings.classes or ())
-    fitting = [
-        n for n in names if known and {str(v) for v in columns[n] if not missing(v)} <= known
-    ]
+    fitting = [n for n in names if known and distinct(columns[n]) <= known]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -278,7 +276,7 @@ def _few(look: Look, name: str) -> int:
 def _several_annotators(look: Look, free: Sequence[str]) -> list[str]:
     """Columns called coder 1, coder 2 and so on, which hold the same labels rather than names."""
     named = [name for name in free if says(name).other == "annotator"]
-    values = {n: {str(v) for v in look.batch.columns[n] if not missing(v)} for n in named}
+    values = {name: distinct(look.batch.columns[name]) for name in named}
     shared = [
         one for one in named
         if any(len(values[one] & values[other]) * 2 >= len(values[one] | values[other]) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
@@ -140,15 +140,23 @@ def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
+def distinct(values: Sequence[Any]) -> set[str]:
+    """Return the different values of a column as strings, without missing ones."""
+    try:
+        different: Iterable[Any] = set(values)
+    except TypeError:  # lists and objects have no hash
+        different = values
+    return {str(value) for value in different if not missing(value)}
+
+
 def few_values(values: Sequence[Any]) -> int:
     """Return the number of labels that a whole column could hold; 0 if they are not few.
 
     Few are at most a quarter of the rows and 500, and three in any case. Values that join several
     labels count as these labels.
     """
-    names = [str(value) for value in values if not missing(value)]
-    joiner = find_joiner(names)
-    parts = {part for name in set(names) for part in (split_cell(name, joiner) or [name])}
+    joiner = find_joiner([str(value) for value in values if not missing(value)])
+    parts = {part for name in distinct(values) for part in (split_cell(name, joiner) or [name])}
     return len(parts) if len(parts) <= max(3, min(500, len(values) // 4)) else 0
 
 
@@ -160,7 +168,7 @@ def same_parts(values: Sequence[Any], others: Sequence[Any]) -> bool:
 
 def look_like_people(values: Sequence[Any]) -> bool:
     """Whether all values are initials, first names, full names or ids of workers."""
-    names = {str(value).strip() for value in values if not missing(value)}
+    names = {name.strip() for name in distinct(values)}
     return len(names) > 1 and all(
         _PERSON.fullmatch(name) or unaccented(name) in FIRST_NAMES for name in names
     )

@@ -12,7 +12,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import short
 from finetext.data.column_search import Look, find_labels, find_text
-from finetext.data.column_traits import Traits, is_number
+from finetext.data.column_traits import Traits, distinct, is_number
 from finetext.data.column_words import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -138,7 +138,7 @@ def _find_split(look: Look, free: Sequence[str]) -> str | None:
         says_split, says_other = says(name).split, says(name).label or says(name).text
         if not says_split and (says_other or look.of(name).distinct > _MOST_SPLITS):
             continue
-        words = {str(value) for value in look.batch.columns[name] if not missing(value)}
+        words = distinct(look.batch.columns[name])
         found = {split_of(word) for word in words}
         odd = None in found or (name == by_plain and any(map(missing, look.batch.columns[name])))
         several = found - {"train", None} or (odd and name == by_plain)

@@ -258,8 +258,7 @@ def looks_headed(records: Sequence[Record], asked: Collection[str] = ()) -> bool
         texts = [record[-1] for record in rest[:_SAMPLE]]
         return True if len(first) > 1 and not all(map(is_number, texts)) else None
     points = [
-        _points(cell, [of for record in rest if (of := record[place].strip())], len(first) == 1)
-        for place, cell in enumerate(first)
+        _points(cell, _cells(rest, place), len(first) == 1) for place, cell in enumerate(first)
     ]
     if not first[0] and len(first) > 1 and _are_counted([record[0] for record in rest]):
         points.append(3)
@@ -270,6 +269,11 @@ def looks_headed(records: Sequence[Record], asked: Collection[str] = ()) -> bool
     if total >= (4 if len(first) == 1 and len(rest) < 20 else 3):
         return True
     return False if total <= 0 and min(points) < 0 else None
+
+
+def _cells(records: Sequence[Record], place: int) -> list[str]:
+    """The cells of a column that are not blank."""
+    return list(filter(None, map(str.strip, map(itemgetter(place), records))))
 
 
 def _recurs(records: Sequence[Record], place: int) -> bool:
