@@ -80,7 +80,7 @@ def test_the_commands_run(small_sample: Path) -> None:
     for line in lines:
         run_line(line)
     assert (small_sample / "runs" / "news" / "report.html").is_file()
-    assert (small_sample / "predicted.csv").read_text().startswith("id,text,label,prediction")
+    assert (small_sample / "newer.csv").read_text().startswith("id,text,label,prediction")
 
 
 def test_the_python_runs(small_sample: Path, capsys: pytest.CaptureFixture[str]) -> None:

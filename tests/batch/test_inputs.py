@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.batch.files import check_output
 from finetext.batch.inputs import is_text, read_input
 from finetext.batch.output import Files, opened
 from finetext.batch.tables import predict_table
@@ -24,7 +23,7 @@ from finetext.data.formats import parse_text
 from finetext.data.label_cells import comma_joined
 from finetext.data.predictions import read_predicted_table
 from finetext.data.rows import Rows
-from finetext.data.write import rows_of, text_of
+from finetext.data.write import check_table, rows_of, text_of
 from finetext.methods.majority import MajorityClassifier
 
 Pairs = tuple[list[str], list[str]]
@@ -150,17 +149,17 @@ def test_labels_with_a_comma_are_read_as_they_were(tmp_path: Path) -> None:
 def test_output_that_cannot_be_written_is_refused(workplace: Path) -> None:
     Path("folder.csv").mkdir()
     for path, said in (
-        ("x.xlsx", "must be one of"),
+        ("x.xls", "Excel files are written as .xlsx"),
         ("x", "must be one of"),
         ("no/x.csv", "there is no folder no"),
         ("folder.csv", "it is a folder"),
     ):
         with pytest.raises(DataError, match=said):
-            check_output(Path(path))
+            check_table(Path(path))
 
 
 def write(path: Path, *written: Any) -> None:
-    with opened(Files(path)) as output:
+    with opened(Files(path, force=True)) as output:
         output.begin(None, {})
         for table in written:
             output.write(table)

@@ -186,7 +186,7 @@ def test_rejected_rows_are_resumed_too(
     ("words", "said"),
     [
         (["in.csv"], "--resume needs an output file; name it with --out"),
-        (["in.csv", "--out", "out.parquet"], "Parquet cannot be appended to"),
+        (["in.csv", "--out", "out.parquet"], "Parquet and Excel files cannot be appended to"),
         (["-", "--out", "out.csv"], "needs a file as input"),
         (["in.csv", "--out", "out.csv", "--json"], "leave one out"),
     ],
@@ -206,6 +206,7 @@ def test_resumption_without_a_state_starts_over(
     seen = command("predict", finished, source, "--out", "out.csv", "--resume")
     assert seen.status == 0
     assert "there is nothing to resume" in seen.err
+    Path("out.csv").unlink()
     Path(".out.csv.part").write_text("damaged")
     Path(".out.csv.part.json").write_text("{")
     assert command("predict", finished, source, "--out", "out.csv", "--resume").status == 0

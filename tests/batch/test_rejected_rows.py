@@ -213,8 +213,8 @@ def test_reject_file_and_counts(command: Command, finished: Path, workplace: Pat
     assert (seen.status, seen.out) == (2, "")
     assert "line 2: not valid JSON" in seen.err
     for name in ("bad.csv", "bad.jsonl", "bad.tsv.gz"):
-        seen = command("predict", finished, "in.jsonl", "--out", "out.csv", "--set-aside", name)
-        assert seen.status == 0
+        words = ("--out", "out.csv", "--set-aside", name, "--force")
+        seen = command("predict", finished, "in.jsonl", *words, status=0)
         assert "2 predictions: out.csv\n" in seen.err
         assert f"2 rows of 4 rejected: {name}\n" in seen.err
     rows = table("out.csv")
@@ -249,8 +249,11 @@ def test_standard_input_has_no_rejected_rows(
     ("words", "said"),
     [
         (["a film", "--set-aside", "bad.csv"], "this is one text"),
-        (["in.csv", "--set-aside", "bad.parquet"], "rejected rows are .csv, .tsv or .jsonl"),
-        (["in.csv", "--set-aside", "in.csv"], "is the input itself"),
+        (
+            ["in.csv", "--set-aside", "bad.parquet"],
+            "bad.parquet: the suffix must be one of .csv, .tsv, .jsonl",
+        ),
+        (["in.csv", "--set-aside", "in.csv"], "in.csv is an input of this command"),
         (["in.csv", "--set-aside", "out.csv", "--out", "out.csv"], "is the output itself"),
     ],
 )

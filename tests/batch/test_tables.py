@@ -25,6 +25,8 @@ from finetext.data.rows import Rows, Texts
 from finetext.methods.majority import MajorityClassifier
 
 Command = Callable[..., Any]
+OWN_NAME = "finetext:"
+NEW = [f"{OWN_NAME}prediction", f"{OWN_NAME}probability", "probability:bad", "probability:good"]
 OWN = ["prediction", "probability", "probability:bad", "probability:good"]
 
 
@@ -86,24 +88,46 @@ def test_impossible_columns_are_refused(top: int, every: bool | None) -> None:
         (["review", "stars"], None, ["id", "review", "stars"]),
         (["review", "nr"], "nr", ["id", "review", "nr"]),
         (["text", "id"], "id", ["text", "id"]),
-        (["text", "id"], None, ["id", "text", "input:id"]),
-        (["text", "prediction", "set"], None, ["id", "text", "input:prediction", "input:set"]),
-        (
-            ["prediction", "input:prediction", "probability:x"],
-            None,
-            ["id", "input:input:prediction", "input:prediction", "input:probability:x"],
-        ),
+        (["text", "id"], None, ["finetext:id", "text", "id"]),
+        (["text", "ID"], "ID", ["text", "ID"]),
+        (["text", "ID"], None, ["finetext:id", "text", "ID"]),
+        (["text", "Prediction", "set"], None, ["id", "text", "Prediction", "set"]),
+        (["label", "predicted", "Label"], None, ["id", "label", "predicted", "Label"]),
     ],
 )
-def test_columns_with_names_of_a_prediction_are_renamed(
+def test_columns_of_the_input_keep_their_names(
     names: list[str], id_column: str | None, kept: list[str]
 ) -> None:
     assert columns(classifier(2), Shown(), names, id_column)[:-4] == kept
 
 
+@pytest.mark.parametrize(
+    ("names", "own"),
+    [
+        (["Prediction"], ["finetext:prediction", "probability", "probability:label 0"]),
+        (["finetext:prediction"], [f"{OWN_NAME * 2}prediction", "probability"]),
+        (
+            ["probability:x"],
+            ["prediction", "probability", "finetext:probability:label 0"],
+        ),
+        (
+            ["probability:label 0", "finetext:probability:label 0"],
+            ["prediction", "probability", f"{OWN_NAME * 2}probability:label 0"],
+        ),
+    ],
+)
+def test_columns_of_predictions_get_a_prefix_where_the_input_has_their_name(
+    names: list[str], own: list[str]
+) -> None:
+    found = columns(classifier(2), Shown(), names)[1 + len(names) :]
+    assert found[: len(own)] == own
+    assert len({name.casefold() for name in [*found, *names]}) == len(found) + len(names)
+
+
 def test_names_of_the_likeliest_are_only_taken_where_they_are_shown() -> None:
     assert "label_1" in columns(classifier(2), Shown(), ["label_1"])
-    assert columns(classifier(2), Shown(top=1), ["label_1"])[1] == "input:label_1"
+    assert columns(classifier(2), Shown(top=1), ["label_1"])[1] == "label_1"
+    assert "finetext:label_1" in columns(classifier(2), Shown(top=1), ["label_1"])
 
 
 @pytest.mark.parametrize("size", [3, None])
@@ -135,8 +159,8 @@ def test_table_with_older_predictions_keeps_them(
     seen = command("predict", finished, "in.csv", "--out", out)
     assert seen.status == 0
     assert (
-        "warning: columns of the input have the names of columns of a prediction; in the output "
-        "'prediction' is 'input:prediction', 'probability' is 'input:probability'\n"
+        "warning: the input has columns with names of predictions, so of the predictions "
+        "'prediction' is 'finetext:prediction', 'probability' is 'finetext:probability'\n"
     ) in seen.err
     read = {
         ".jsonl": lambda: pd.DataFrame(map(json.loads, Path(out).read_text().splitlines())),
@@ -146,10 +170,10 @@ def test_table_with_older_predictions_keeps_them(
         lambda: pd.read_csv(out, sep="\t" if ".tsv" in out else ",", dtype=str),
     )
     found = read()
-    assert list(found) == ["id", "stars", "text", "input:prediction", "input:probability", *OWN]
+    assert list(found) == ["id", "stars", "text", "prediction", "probability", *NEW]
     assert found["text"].tolist() == [f"a film, {n}" for n in range(1, 10)]
-    assert found["input:prediction"].tolist() == [f"old {n}" for n in range(1, 10)]
-    assert set(found["prediction"]) <= {"good", "bad"}
+    assert found["prediction"].tolist() == [f"old {n}" for n in range(1, 10)]
+    assert set(found["finetext:prediction"]) <= {"good", "bad"}
 
 
 def test_types_of_parquet_are_kept(command: Command, finished: Path, workplace: Path) -> None:

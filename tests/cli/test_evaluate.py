@@ -246,7 +246,7 @@ def test_pairs_are_written_as_a_table(command: Command, run: Path) -> None:
     assert (row["a"], row["b"], row["better"]) == ("majority", "tfidf", "tfidf")
     assert float(row["low"]) <= float(row["difference"]) <= float(row["high"])
     again = command("compare", run, "--out", "pairs.csv")
-    assert (again.status, "is not overwritten" in again.err) == (2, True)
+    assert (again.status, "replace it with --force" in again.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_what_is_wrong_is_said(command: Command, run: Path, table: Path) -> None
         (("errors", "nothing"), "no run folder or file of predictions"),
         (("errors", run, "--method", "probe"), "no method in this run named 'probe'"),
         (("errors", table, "--out", "errors.xls"), "the suffix must be one of"),
-        (("errors", table, "--out", table), "exists"),
+        (("errors", table, "--out", table, "--force"), "is an input of this command"),
         (("errors", table, "--page", "no/page.html"), "no folder no"),
     ):
         seen = command(*words, status=2)

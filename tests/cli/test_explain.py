@@ -112,7 +112,7 @@ def test_the_words_of_each_label(command: Command, model: Path, reviews: Path) -
         ((TEXT, "--way", "gradients"), "it is not a transformer"),
         ((TEXT, "--way", "magic"), "use auto, gradients, exact, occlusion"),
         ((TEXT, "--classes", "--label", "good"), "leave --label out"),
-        ((TEXT, "--out", "words.xlsx"), "the suffix must be one of"),
+        ((TEXT, "--out", "words.xls"), "the suffix must be one of"),
         ((TEXT, "--page", "none/words.html"), "there is no folder none"),
         ((TEXT, "--text", "body"), "this is one text"),
         (("gone.csv",), "there is no file gone.csv"),
@@ -137,7 +137,7 @@ def test_a_table_has_the_format_of_its_name(
     plain = name.lower().removesuffix(".gz")
     for more in ([], ["--classes"]):
         for path in (name, f"plain-{plain}"):
-            assert command("explain", model, reviews, "--out", path, *more).status == 0
+            command("explain", model, reviews, "--out", path, "--force", *more, status=0)
         written = Path(name).read_bytes()
         content = gzip.decompress(written) if name.endswith(".gz") else written
         assert content == Path(f"plain-{plain}").read_bytes()

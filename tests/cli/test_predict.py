@@ -154,7 +154,7 @@ def test_the_input_is_not_written_over(
     Path("in.csv").write_text("text\na fine film\n")
     Path("link.csv").symlink_to("in.csv")
     seen = command("predict", finished, "in.csv", "--out", out, status=2)
-    assert "is the input itself; write the predictions to another file" in seen.err
+    assert "is an input of this command; write to another file" in seen.err
     assert Path("in.csv").read_text() == "text\na fine film\n"
 
 

@@ -72,7 +72,7 @@ def test_a_bad_row_far_down_leaves_what_was_there(
         file.write("r100,one,field too many\n")
     Path(name).write_text("old")
     before = sorted(Path().iterdir())
-    seen = command("predict", finished, large, "--out", name, status=2)
+    seen = command("predict", finished, large, "--out", name, "--force", status=2)
     assert "line 102: 2 comma-separated fields expected" in seen.err
     assert Path(name).read_text() == "old"
     assert sorted(Path().iterdir()) == before
@@ -99,9 +99,9 @@ def test_ids_that_repeat_are_numbers_instead_and_said(
     assert "the rows are numbered, since" in seen.err
     assert "rows 1 and 101" in seen.err
     header, *_, last = Path("out.csv").read_text().splitlines()
-    assert header.startswith("id,input:id,text,prediction,")
+    assert header.startswith("finetext:id,id,text,prediction,")
     assert last.startswith("101,r0,the same name again,")
-    assert "in the output 'id' is 'input:id'" in seen.err
+    assert "of the predictions 'id' is 'finetext:id'" in seen.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")

@@ -54,7 +54,7 @@ def test_a_run_and_other_data_are_mapped(command: Command, finished: Path, revie
     told = json.loads(command("map", model, reviews, "--label", "label", "--json").out)
     assert (len(told["ids"]), told["folder"], told["split"]) == (60, "map", None)
     Path("lines.txt").write_text("".join(f"a fine film {n}\n" for n in range(20)))
-    assert json.loads(command("map", model, "lines.txt", "--json").out)["truths"] == []
+    assert json.loads(command("map", model, "lines.txt", "--json", "--force").out)["truths"] == []
 
 
 def test_training_rows_leave_the_map_of_the_report_alone(command: Command, run: Path) -> None:
@@ -138,7 +138,7 @@ def test_ready_made_training_rows_can_be_mapped_alone(
     told = json.loads(command(*words, "--json", status=0).out)
     assert (len(told["ids"]), told["split"]) == (40, "train")
     assert Path("map/map-train.html").is_file()
-    refused = command("map", reviews, *words[2:], status=2)
+    refused = command("map", reviews, *words[2:], "--force", status=2)
     assert "has no ready-made training rows for --split train" in refused.err
 
 

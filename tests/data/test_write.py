@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetext.core.errors import DataError
-from finetext.data.write import check_new, write_table
+from finetext.data.write import check_table, write_table
 
 COLUMNS = {"id": ["1", "2"], "text": ['a "b", c\nd', "é"], "score": [0.5, None]}
 
@@ -30,7 +30,7 @@ def test_json_lines_and_parquet_keep_lists(tmp_path: Path) -> None:
     import pyarrow.parquet
 
     columns = {"id": ["1", "2"], "label": [["a", "b"], []]}
-    write_table(tmp_path / "t.jsonl", columns, for_spreadsheets=True)
+    write_table(tmp_path / "t.jsonl", columns, locale="en")
     lines = (tmp_path / "t.jsonl").read_text("utf-8").splitlines()
     assert json.loads(lines[0]) == {"id": "1", "label": ["a", "b"]}
     write_table(tmp_path / "t.parquet", columns)
@@ -38,7 +38,7 @@ def test_json_lines_and_parquet_keep_lists(tmp_path: Path) -> None:
 
 
 def test_only_tables_for_spreadsheets_have_a_byte_order_mark(tmp_path: Path) -> None:
-    write_table(tmp_path / "one.csv", COLUMNS, for_spreadsheets=True)
+    write_table(tmp_path / "one.csv", COLUMNS, locale="en")
     write_table(tmp_path / "other.csv", COLUMNS)
     assert (tmp_path / "one.csv").read_bytes().startswith(b"\xef\xbb\xbfid,")
     assert (tmp_path / "other.csv").read_bytes().startswith(b"id,")
@@ -50,15 +50,15 @@ def test_existing_files_and_data_folders_are_refused(tmp_path: Path) -> None:
     there = folder / "train.csv"
     there.touch()
     for path, source, message in [
-        (there, str(there), "exists, and is not overwritten"),
+        (there, None, "exists; name another file, or replace it with --force"),
         (folder / "new.csv", str(folder), "would be among the data"),
         (folder / "new.csv", {"train": str(tmp_path), "test": "x"}, "would be among the data"),
         (tmp_path / "new.txt", None, "suffix must be one of"),
         (tmp_path / "no" / "new.csv", None, "there is no folder"),
     ]:
         with pytest.raises(DataError, match=message):
-            check_new(path, source)
-    check_new(folder / "new.csv", str(there))
+            check_table(path, inputs=[source])
+    check_table(folder / "new.csv", inputs=[str(there)])
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
 from finetext.data.label_cells import written
 from finetext.data.read import read
-from finetext.diagnosis.corrections import apply_labels, write_dataset, write_suspects
+from finetext.data.write import write_table
+from finetext.diagnosis.corrections import apply_labels, dataset_columns, write_suspects
 from finetext.diagnosis.label_errors import Suspect, Suspects
 
 MakeDataset = Callable[..., Dataset]
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 TEXTS = st.text(
     st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\t\"',;"), max_size=20
 )
@@ -88,7 +89,9 @@ def test_a_corrected_data_set_is_read_as_it_was_written(
     path = tmp_path_factory.mktemp("round") / f"data{suffix}"
     texts = ["some words", "and more", *(text for text, _ in rows)]
     dataset = make_dataset(texts, ["a", "b", *(of for _, of in rows)])
-    assert write_dataset(dataset, path) == ("id", "text", "label")
+    columns = dataset_columns(dataset, path)
+    assert list(columns) == ["id", "text", "label"]
+    write_table(path, columns)
     again = read(path, settings=ReadSettings(label="label", text="text", multilabel=False))
     assert again.texts == texts
     assert again.content_hash == dataset.content_hash
@@ -127,8 +130,9 @@ def test_groups_and_splits_are_kept(topics: Dataset, tmp_path: Path) -> None:
     dataset = replace(topics, table=table)
     write_suspects(listed(dataset, [0, 3]), tmp_path / "list.csv")
     done = apply_labels(dataset, reviewed(tmp_path / "list.csv", {"row0": "food"}))
-    columns = write_dataset(done.dataset, tmp_path / "corrected.csv")
-    assert columns == ("id", "text", "label", "group", "split")
+    columns = dataset_columns(done.dataset, tmp_path / "corrected.csv")
+    assert list(columns) == ["id", "text", "label", "group", "split"]
+    write_table(tmp_path / "corrected.csv", columns)
     again = read(tmp_path / "corrected.csv", group="group")
     assert again.labels == ["food", *topics.labels[1:]]
     assert again.groups == groups
@@ -142,9 +146,10 @@ def test_several_labels_are_corrected(mixed_topics: Dataset, tmp_path: Path, suf
     done = apply_labels(mixed_topics, reviewed(tmp_path / "list.csv", words))
     assert done.dataset.labels[:3] == [["sport"], [], ["food", "sport"]]
     assert done.dataset.labels[3:] == mixed_topics.labels[3:]
-    write_dataset(done.dataset, tmp_path / f"corrected{suffix}")
+    path = tmp_path / f"corrected{suffix}"
+    write_table(path, dataset_columns(done.dataset, path))
     told = ReadSettings(multilabel=True)
-    assert read(tmp_path / f"corrected{suffix}", settings=told).labels == done.dataset.labels
+    assert read(path, settings=told).labels == done.dataset.labels
 
 
 @pytest.mark.parametrize(
@@ -251,3 +256,12 @@ def test_many_problems_are_counted(topics: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="and 3 more") as caught:
         apply_labels(topics, path)
     assert len(str(caught.value).splitlines()) == 12
+
+
+def test_a_list_whose_texts_excel_cannot_hold_still_fits(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    dataset = make_dataset(["word " * 9_000, "bell\x07 rings", "ok"], ["a", "b", "b"])
+    findings = write_suspects(listed(dataset, [0, 1]), tmp_path / "list.xlsx")
+    assert [finding.message[:8] for finding in findings] == ["1 cell i", "1 cell h"]
+    assert apply_labels(dataset, tmp_path / "list.xlsx").unreviewed == 2

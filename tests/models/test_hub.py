@@ -15,7 +15,7 @@ from loopback_hub import TOKEN, Hub, contents
 
 import finetext
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError
+from finetext.core.errors import DataError, ModelError
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
@@ -158,7 +158,9 @@ def test_pull_does_not_overwrite_other_files(
     push(folder, "jane/topics")
     monkeypatch.chdir(tmp_path)
     assert pull("jane/topics") == Path("topics")
-    assert pull("jane/topics") == Path("topics")
+    with pytest.raises(DataError, match="topics exists; name another folder, or replace it"):
+        pull("jane/topics")
+    assert pull("jane/topics", force=True) == Path("topics")
     (tmp_path / "topics" / "notes.txt").write_text("mine")
     with pytest.raises(ModelError, match=r"holds more than a model.*notes\.txt"):
         pull("jane/topics")

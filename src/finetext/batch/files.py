@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,48 +11,42 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, final
 
-from finetext.batch.inputs import exists
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
+from finetext.core.types import Finding
 from finetext.data.rows import MIXED, TEXT
-from finetext.data.write import Table, arrow_values, encoded, text_of
-from finetext.storage.files import check_place, put_in_place
+from finetext.data.workbook import Workbook
+from finetext.data.write import Table, arrow_values, encoded, form_of, text_of
+from finetext.storage.files import put_in_place
 from finetext.storage.locks import try_lock
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-APPENDED: Final = (".csv", ".tsv", ".jsonl")
-SUFFIXES: Final = (*APPENDED, ".parquet")
 ROWS_A_GROUP: Final = 20_000  # in a row group of Parquet
 
 
-def form_of(path: Path) -> str:
-    """Return the suffix that tells the format, in lower case and without `.gz`."""
-    return Path(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
+def unfinished_path(path: Path) -> Path:
+    """Return where a file is written before it gets its name, beside what a link leads to."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(f".{place.name}.part")
 
 
-def check_output(path: Path, source: str = "-") -> None:
-    """Raise a DataError for a file that cannot or should not be written, such as the source."""
-    form, is_zipped = form_of(path), path.suffix.lower() == ".gz"
-    if form not in (APPENDED if is_zipped else SUFFIXES):
-        excel = "; spreadsheets open .csv" if form in (".xlsx", ".xls") else ""
-        raise DataError(
-            f"{path}: the suffix must be one of {', '.join(SUFFIXES)}, or "
-            f"{', '.join(f'{suffix}.gz' for suffix in APPENDED)}{excel}"
-        )
-    check_place(path)
-    if exists(source) and path.exists() and path.samefile(source):
-        raise DataError(f"{path} is the input itself; write the predictions to another file")
+def state_path_of(unfinished: Path) -> Path:
+    """Return where it is written down how far an unfinished file has come."""
+    return unfinished.with_name(f"{unfinished.name}.json")
 
 
 class Part(ABC):
     """An unfinished file that tables are appended to, beside the place it is renamed to."""
 
+    locale: str | None = None
+    findings: tuple[Finding, ...] = ()
+
     def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
         """Open a file that this process alone writes, beside what a link leads to."""
         self.shown, self.place = shown, Path(os.path.realpath(shown))
-        self.path = self.place.with_name(f".{self.place.name}.part")
+        self.path = unfinished_path(shown)
         self.lock: BaseFileLock | None = None
         self.size = 0
         with blaming(str(shown)):
@@ -73,7 +66,7 @@ class Part(ABC):
     @property
     def state_path(self) -> Path:
         """Where it is written down how far the file has come."""
-        return self.path.with_name(f"{self.path.name}.json")
+        return state_path_of(self.path)
 
     def begin(self, size: int, kinds: Mapping[str, Any]) -> None:
         """Continue after `size` bytes; columns that `kinds` leaves out hold numbers."""
@@ -122,7 +115,8 @@ class TextPart(Part):
     def write(self, table: Table) -> None:
         """See `Part.write`."""
         with blaming(str(self.shown)):
-            data = encoded(text_of(table, form_of(self.place), headed=not self.size))
+            text = text_of(table, form_of(self.place), not self.size, self.locale)
+            data = encoded(text)
             is_zipped = self.place.suffix.lower() == ".gz"
             self.file.write(gzip.compress(data, mtime=0) if is_zipped and data else data)
             self.size = self.file.tell()
@@ -178,3 +172,32 @@ class ParquetPart(Part):
             with suppress(OSError, ValueError):
                 self._writer.close()
         super().release(remove)
+
+
+@final
+class ExcelPart(Part):
+    """An Excel workbook of one sheet."""
+
+    def begin(self, size: int, kinds: Mapping[str, Any]) -> None:
+        """See `Part.begin`; a file is never continued."""
+        super().begin(0, kinds)
+        self._book = Workbook()
+
+    def write(self, table: Table) -> None:
+        """See `Part.write`."""
+        with blaming(str(self.shown)):
+            self._book.append("predictions", table)
+
+    def close(self) -> None:
+        """See `Part.close`."""
+        self._book.save(self.file)
+        self.findings = self._book.findings
+        super().close()
+
+
+def part_at(path: Path, lasting: bool, is_needed: bool, locale: str | None) -> Part:
+    """Open the unfinished file of a format; see `Part`."""
+    kind = {".parquet": ParquetPart, ".xlsx": ExcelPart}.get(form_of(path), TextPart)
+    part: Part = kind(path, lasting, is_needed)
+    part.locale = locale
+    return part

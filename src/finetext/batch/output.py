@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
-from finetext.batch.files import APPENDED, ParquetPart, Part, TextPart, check_output, form_of
+from finetext.batch.files import Part, TextPart, part_at, state_path_of, unfinished_path
 from finetext.core.console import blaming
 from finetext.core.errors import DataError, FinetextError
+from finetext.core.types import Finding
 from finetext.data.rows import BadRow
-from finetext.data.write import Table
+from finetext.data.write import APPENDED, Table, check_table, form_of
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_text
 from finetext.storage.resume import HOW_TO_RESUME, differences
@@ -107,13 +108,25 @@ def source_of(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Files:
-    """Where a prediction is written; `is_known`: whether its model can be told from another."""
+    """Where a prediction is written.
+
+    Attributes:
+        out: the table.
+        rejected: the rejected rows.
+        source: what is predicted.
+        resume: whether it continues an unfinished one.
+        is_known: whether its model can be told from another.
+        force: whether files that exist are replaced.
+        locale: the language of the spreadsheet that opens the table; see `text_of`.
+    """
 
     out: Path | None
     rejected: Path | None = None
     source: str = "-"
     resume: bool = False
     is_known: bool = True
+    force: bool = False
+    locale: str | None = None
 
     @property
     def can_resume(self) -> bool:
@@ -121,14 +134,30 @@ class Files:
         is_appended = self.out is not None and form_of(self.out) in APPENDED
         return self.is_known and is_appended and self.source != "-" and os.path.isfile(self.source)
 
+    @property
+    def _are_own(self) -> bool:
+        """Whether files that exist are those of the prediction to resume.
+
+        It was killed while it gave them their names: the state is there, but no unfinished table.
+        """
+        if self.out is None or not self.resume or not self.can_resume:
+            return False
+        unfinished = unfinished_path(self.out)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            state = json.loads(state_path_of(unfinished).read_text(encoding="utf-8"))
+            is_same = state["identity"]["source"]["path"] == os.path.realpath(self.source)
+            return not unfinished.exists() and is_same and state["aside"] == _real(self.rejected)
+        return False
+
     def check(self) -> None:
         """Raise a DataError for what cannot be written or resumed, before any work is done."""
+        force = self.force or self._are_own
         if self.out is not None:
-            check_output(self.out, self.source)
+            check_table(self.out, force, [self.source], locale=self.locale)
+        elif self.locale is not None:
+            raise DataError(f"--locale {self.locale} needs an output file; name it with --out")
         if self.rejected is not None:
-            check_output(self.rejected, self.source)
-            if form_of(self.rejected) not in APPENDED:
-                raise DataError(f"{self.rejected}: rejected rows are .csv, .tsv or .jsonl")
+            check_table(self.rejected, force, [self.source], suffixes=APPENDED)
             if _real(self.rejected) == _real(self.out):
                 raise DataError(f"{self.rejected} is the output itself; name another file")
         if not self.resume or self.can_resume:
@@ -137,7 +166,8 @@ class Files:
             raise DataError("--resume needs an output file; name it with --out")
         if form_of(self.out) not in APPENDED:
             raise DataError(
-                f"{self.out} cannot be resumed: Parquet cannot be appended to; write .csv or .jsonl"
+                f"{self.out} cannot be resumed: Parquet and Excel files cannot be appended to; "
+                "write .csv or .jsonl"
             )
         raise DataError("--resume needs a file as input, which can be read again")
 
@@ -151,13 +181,13 @@ class Output:
         self._files = files
         self._out: Part | None = None
         if files.out is not None:
-            kind = TextPart if form_of(files.out) in APPENDED else ParquetPart
-            self._out = kind(files.out, files.can_resume, files.resume)
+            self._out = part_at(files.out, files.can_resume, files.resume, files.locale)
         self._rejected: TextPart | None = None
         self._state: State | None = None
         self._kept_at = time.monotonic()
         self._is_begun = self._is_kept = False
         self.rows = self.rejected = 0
+        self.findings: tuple[Finding, ...] = ()
 
     @property
     def needs_identity(self) -> bool:
@@ -191,7 +221,7 @@ class Output:
         if self._rejected is not None:
             names = ("line", "reason", "content")
             self._rejected.write({name: [getattr(row, name) for row in bad] for name in names})
-        self.rows += len(table["prediction"]) + len(bad)
+        self.rows += len(next(iter(table.values()))) + len(bad)
         self.rejected += len(bad)
         if self._state is not None and self._out is not None:
             sizes = self._out.size, 0 if self._rejected is None else self._rejected.size
@@ -215,6 +245,7 @@ class Output:
         for part in filter(None, (self._out, self._rejected)):
             part.finish()
         self._is_kept = False
+        self.findings = () if self._out is None else self._out.findings
 
     def stop(self) -> str:
         """Keep what is done if that is worth it; returns what to say of it."""

@@ -53,6 +53,8 @@ def predict_file(
     columns: bool = True,
     rejected: str | Path | None = None,
     resume: bool = False,
+    force: bool = False,
+    locale: str | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
     device: str | None = None,
@@ -65,8 +67,8 @@ def predict_file(
         model: model folder, run folder (its best model), "hub:owner/name", or a classifier. What
             a classifier predicts cannot be resumed.
         source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
-        out: CSV, TSV or JSON lines (all of them .gz, too) or Parquet, by the suffix. It appears
-            when it is complete. None returns the table, unless `each` takes it.
+        out: CSV, TSV or JSON lines (all of them .gz, too), Parquet or Excel (.xlsx), by the suffix.
+            It appears when it is complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default for at most 20 labels, unless
@@ -76,6 +78,10 @@ def predict_file(
             first such row is an error.
         resume: continue a prediction that was stopped or killed; the result is the same to the
             byte. It starts from the beginning if there is none.
+        force: replace `out` and `rejected` if they exist, which is an error by default. A
+            prediction that is resumed replaces its own unfinished file.
+        locale: write CSV for a spreadsheet in this language: with a byte order mark, and for "de",
+            "fr" and others with semicolons and decimal commas. Plain CSV by default.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -94,9 +100,11 @@ def predict_file(
         raise RecipeError(f"batch_size = {batch_size}: it must be 1 or more")
     if resume and isinstance(model, Classifier):
         raise RecipeError("a classifier in memory cannot be told from another; name its folder")
-    files = Files(out, rejected, source, resume, not isinstance(model, Classifier))
+    is_known = not isinstance(model, Classifier)
+    files = Files(out, rejected, source, resume, is_known, force, locale)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
+        "--locale": locale,
         "columns": None if columns else "left out", "batch_size": batch_size,
     }  # fmt: skip
     job = _Job(model, read, shown, columns, batch_size, options)
@@ -164,7 +172,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
                     gathered.setdefault(name, []).extend(values)
             output.write(table, batch.bad)
         seconds = time.monotonic() - start
-    for finding in (*layout.findings, *texts.findings, *empty.findings):
+    for finding in (*layout.findings, *texts.findings, *empty.findings, *output.findings):
         if finding.severity == "note":  # there is no report that could say it
             hears.say(f"note: {finding.message}")
         hears.finding(finding)

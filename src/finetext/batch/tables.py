@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final, final
 
 import numpy as np
@@ -12,15 +13,13 @@ from finetext.core.contracts import Classifier, ProgressEvent, decided, silent
 from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
 from finetext.core.wording import counted
-from finetext.data.predictions import PREFIX
+from finetext.data.predictions import OWN, PREFIX
 from finetext.data.rows import TEXT, Rows, Texts
 from finetext.data.write import Table
 
 FEW: Final = 20  # most labels for which every probability is shown by default
 ROWS: Final = 2_000  # predicted and written at a time: enough to sort by length, and soon done
-TAKEN: Final = "input:"  # prefix of a column of the input whose own name a prediction takes
 _PLACES_SHOWN: Final = 5
-_OWN: Final = ("id", "prediction", "set", "probability")
 
 
 @dataclass(frozen=True)
@@ -39,52 +38,66 @@ class Shown:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of the tables of one prediction; `kept` is input column to output column."""
+    """The columns of the tables of one prediction.
 
-    kept: Mapping[str, str] = field(default_factory=dict)
+    Attributes:
+        kept: columns of the input, under their own names.
+        has_id: whether a column with the ids of the rows is added.
+        names: column of predictions to the name that it has because an input column has its own.
+        prefix: what is in front of `probability:LABEL` for the same reason.
+    """
+
+    kept: tuple[str, ...] = ()
     has_id: bool = True
     top: int = 0
     every: bool = True
     kinds: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning if columns of the input have another name in the output."""
-        renamed = [(old, new) for old, new in self.kept.items() if old != new]
+        """A note if columns of predictions have another name than usual."""
+        renamed = [f"{old!r} is {new!r}" for old, new in self.names.items() if old != new]
+        if self.prefix:
+            renamed.append(f"'{PREFIX}LABEL' is '{self.prefix}{PREFIX}LABEL'")
         if not renamed:
             return ()
-        shown = [f"{old!r} is {new!r}" for old, new in renamed[:5]]
-        more = [f"and {len(renamed) - 5} more"] if len(renamed) > 5 else []
-        what = "columns of the input have the names of columns of a prediction; in the output"
-        return (Finding("warning", "renamed-columns", f"{what} {', '.join([*shown, *more])}"),)
+        what = "the input has columns with names of predictions, so of the predictions"
+        return (Finding("warning", "renamed-columns", f"{what} {', '.join(renamed)}"),)
 
 
 def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool = False) -> Layout:
-    """Return the columns of predictions; of one text alone, the likeliest of many labels."""
+    """Return the columns of predictions; of one text alone, the likeliest of many labels.
+
+    Columns of the input keep their names. A column of predictions whose name one of them has, be it
+    in other case, gets the prefix `OWN`.
+    """
     count = len(classifier.scheme)
     every = shown.every if shown.every is not None else count <= FEW and shown.top is None
     top = min(shown.top or (FEW // 2 if is_one and not every else 0), count)
-    kept = _output_names(list(texts.columns), texts.id_column, top)
-    kinds = {kept[name]: kind for name, kind in texts.columns.items()}
-    kinds |= {"prediction": [TEXT] if classifier.scheme.multilabel else TEXT, "set": [TEXT]}
-    has_id = "id" not in kept.values()
-    added = [f"label_{place}" for place in range(1, top + 1)]
-    added += ["id"] * has_id + ["text"] * (not kept)
-    return Layout(kept, has_id, top, every, kinds | dict.fromkeys(added, TEXT))
+    kept, id_column = tuple(texts.columns), texts.id_column
+    has_id = id_column is None or id_column not in kept or id_column.casefold() != "id"
+    likely = [(f"label_{place}", f"probability_{place}") for place in range(1, top + 1)]
+    own = ["id"] * has_id + ["prediction", "set", "probability", *chain.from_iterable(likely)]
+    taken = {name.casefold() for name in kept}
+    names = {name: _free(name, taken) for name in own}
+    prefix = ""
+    while every and any(
+        name.startswith((prefix + PREFIX, OWN + prefix + PREFIX)) for name in taken
+    ):
+        prefix += OWN
+    lists = {"set": [TEXT]} | ({"prediction": [TEXT]} if classifier.scheme.multilabel else {})
+    kinds = {new: lists.get(old, TEXT) for old, new in names.items() if "probability" not in old}
+    kinds |= {} if kept else {"text": TEXT}
+    return Layout(kept, has_id, top, every, dict(texts.columns) | kinds, names, prefix)
 
 
-def _output_names(columns: list[str], id_column: str | None, top: int) -> dict[str, str]:
-    own = {*_OWN, *(f"{what}_{n}" for n in range(1, top + 1) for what in ("label", "probability"))}
-    taken = {*columns, *own}
-    names = {}
-    for column in columns:
-        name = column
-        is_ours = (name in own or name.startswith(PREFIX)) and not column == "id" == id_column
-        while is_ours and (name == column or name in taken):
-            name = TAKEN + name
-        names[column] = name
-        taken.add(name)
-    return names
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a prefix for as long as a column has it or it would seem older than one."""
+    while name in taken or OWN + name in taken:
+        name = OWN + name
+    return name
 
 
 def batches(texts: Texts, size: int | None = None) -> Iterator[Rows]:
@@ -155,24 +168,31 @@ def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = No
     scheme, decision = classifier.scheme, classifier.decision
     texts = list(rows.texts)
     found = classifier.predict_proba(texts) if texts else np.zeros((0, len(scheme)))
-    table: Table = {"id": list(rows.ids)} if layout.has_id else {}
-    table |= {layout.kept[name]: list(rows.columns.get(name, ())) for name in layout.kept}
+    table: Table = {}
+
+    def add(name: str, values: list[Any]) -> None:
+        table[layout.names.get(name, name)] = values
+
+    if layout.has_id:
+        add("id", list(rows.ids))
+    table |= {name: list(rows.columns.get(name, ())) for name in layout.kept}
     if not layout.kept:
         table["text"] = texts
-    table["prediction"] = decided(scheme, decision, found)
+    add("prediction", decided(scheme, decision, found))
     likely = np.argsort(-found, axis=1, kind="stable")
     if (sets := decision.sets(found)) is not None:
         pairs = zip(likely, sets, strict=True)
-        table["set"] = [[scheme.names[i] for i in order if among[i]] for order, among in pairs]
+        add("set", [[scheme.names[i] for i in order if among[i]] for order, among in pairs])
     if scheme.multilabel:
-        table["probability"] = found.max(axis=1).tolist()
+        add("probability", found.max(axis=1).tolist())
     else:
         given = decision.labels(found, multilabel=False)
-        table["probability"] = found[np.arange(len(given)), given].tolist()
+        add("probability", found[np.arange(len(given)), given].tolist())
     for place in range(layout.top):
         best = likely[:, place]
-        table[f"label_{place + 1}"] = [scheme.names[i] for i in best]
-        table[f"probability_{place + 1}"] = found[np.arange(len(found)), best].tolist()
+        add(f"label_{place + 1}", [scheme.names[i] for i in best])
+        add(f"probability_{place + 1}", found[np.arange(len(found)), best].tolist())
     if layout.every:
-        table |= {f"{PREFIX}{of}": found[:, i].tolist() for i, of in enumerate(scheme.names)}
+        prefix = layout.prefix + PREFIX
+        table |= {f"{prefix}{of}": found[:, i].tolist() for i, of in enumerate(scheme.names)}
     return table

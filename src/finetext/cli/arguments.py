@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from finetext.cli import options
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
-from finetext.core.errors import DataError, RecipeError, UnknownNameError, UnlabeledError
+from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, LabelScheme, SplitName
 from finetext.data.sources import sample_recipe
@@ -140,22 +140,6 @@ def data_settings(given: Mapping[str, Any], settings: list[str] | None = None) -
             raise RecipeError("--set: only data.NAME=VALUE can be set here")
         values |= assignments
     return values
-
-
-def check_picture_or_table(out: Path | None) -> bool:
-    """Return whether a file to write is a picture; refuse other suffixes than those of tables."""
-    from finetext.data.write import SUFFIXES, check_new
-    from finetext.report.plots import FORMATS
-    from finetext.storage.files import check_place
-
-    if out is None:
-        return False
-    if out.suffix not in (*FORMATS, *SUFFIXES):
-        endings = f"{', '.join(FORMATS)} for a picture, {', '.join(SUFFIXES)} for a table"
-        raise DataError(f"{out}: the suffix must be one of {endings}")
-    is_picture = out.suffix in FORMATS
-    (check_place if is_picture else check_new)(out)
-    return is_picture
 
 
 def split_name(part: str, known: Sequence[str] = ("validation", "test")) -> SplitName:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
-from finetext.cli.options import Output, argument, option
+from finetext.cli.options import Output, PictureOut, TableOut, argument, option
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -26,22 +26,20 @@ def compare(
         str, option("NAME", "Which rows: test (the default) or validation.", "--split", "--part")
     ] = "test",
     against: Annotated[str | None, option("NAME", "Compare all others with this one only.")] = None,
-    out: options.TableOut = None,
     seed: options.Seed = None,
     positive: options.Positive = None,
     *,
+    table: TableOut,
     output: Output,
 ) -> None:
     """Compare methods, runs or tables of predictions."""
     from finetext.cli.arguments import split_name
-    from finetext.data.write import check_new, write_table
     from finetext.evaluation.several import compare_all
     from finetext.report.leaderboard import comparison_lines, comparison_table
     from finetext.runs.predicted import USUAL_METRIC
 
-    rows = split_name(part)
-    if out is not None:
-        check_new(out)
+    rows, out = split_name(part), table.out
+    table.check(*sources)
     screen = output.screen()
     _refuse_one(sources, method)
     sets = _predictions(sources, method, rows)
@@ -57,8 +55,7 @@ def compare(
     )
     shown = next((of.part for of in sets.values() if of.part is not None), None)
     accesses = _accesses(sets, rows, "finetext compare", screen)
-    if out is not None:
-        write_table(out, comparison_table(found))
+    table.write(comparison_table(found), screen)
     told = {"part": shown, "openings": accesses, "out": out and str(out)}
     output.show(found.to_json() | told, comparison_lines(found, shown), table=out)
 
@@ -69,20 +66,18 @@ def precision_recall(
     ],
     method: options.OneMethod = None,
     part: options.Part = "validation",
-    out: Annotated[
-        Path | None, option("FILE", "Write a picture (.png, .svg) or a table (.csv, .tsv, ...).")
-    ] = None,
     positive: options.Positive = None,
     *,
+    chosen: PictureOut,
     output: Output,
 ) -> None:
     """Show precision-recall and ROC curves of two classes."""
-    from finetext.cli.arguments import check_picture_or_table, split_name
-    from finetext.data.write import write_table
+    from finetext.cli.arguments import split_name
     from finetext.report.positive import PositiveCurves
     from finetext.runs.run import Run
 
-    rows, is_picture = split_name(part), check_picture_or_table(out)
+    rows = split_name(part)
+    chosen.check(*sources)
     screen = output.screen()
     sets = _predictions(sources, method, rows)
     for of in sets.values():
@@ -93,14 +88,9 @@ def precision_recall(
     given = {name: sets[name].predictions for name in ranked}
     found = PositiveCurves.of(given, shown, positive)
     accesses = _accesses(sets, rows, "finetext precision-recall", screen)
-    if is_picture:
-        found.plot(out)
-    elif out is not None:
-        write_table(out, found.columns())
-    told = {"openings": accesses, "out": out and str(out)}
-    output.show(found.to_json() | told, found.lines(), **{
-        "picture" if is_picture else "table": out
-    })  # fmt: skip
+    chosen.save(found, screen)
+    told = {"openings": accesses, "out": chosen.out and str(chosen.out)}
+    output.show(found.to_json() | told, found.lines(), **chosen.written)
 
 
 def _refuse_one(sources: list[str], method: str | None) -> None:

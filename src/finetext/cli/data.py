@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from finetext.cli import options
-from finetext.cli.options import Output, Reading, Training, flag, option
+from finetext.cli.options import Output, Reading, TableOut, Training, flag, option
 from finetext.core.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def explore(
     ] = None,
     rows: Annotated[int | None, option("NUMBER", "Show so many random rows.", min=1)] = None,
     page: Annotated[Path | None, option("FILE", "Write a page with plots.", "--html")] = None,
+    force: options.Force = False,
     seed: options.Seed = None,
     output: Output,
 ) -> None:
@@ -43,13 +44,13 @@ def explore(
     from finetext.cli import arguments
     from finetext.diagnosis.explore import explore as look
     from finetext.report.exploration import show_exploration, write_explore_page
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
     screen = output.screen()
     if objective is not None and not batch:
         raise RecipeError("--objective goes with --batch, which shows a training batch")
     if page is not None:
-        check_place(page)
+        check_new(page, force, [data])
     dataset = arguments.read_with_or_without_labels(data, reading, settings)
     if rows is not None or batch:
         from finetext.report.batches import show_batch
@@ -89,9 +90,9 @@ def label_errors(
     method: Annotated[str | None, option("NAME", "Method to fit; default tfidf.")] = None,
     epochs: options.Epochs = None,
     folds: Annotated[int | None, option("NUMBER", "Cross-validation folds; default 5.")] = None,
-    out: options.TableOut = None,
     apply: Annotated[Path | None, option("FILE", "Correct DATA by this reviewed list.")] = None,
     new_label: Annotated[list[str] | None, option("NAME", "A new label; repeatable.")] = None,
+    table: TableOut,
     output: Output,
 ) -> None:
     """Find labels of DATA that look wrong, or correct them."""
@@ -104,7 +105,7 @@ def label_errors(
         raise RecipeError("--new-label goes with --apply")
     if apply is not None and of_method != (None,) * 5:
         raise RecipeError("--apply trains nothing; leave out the options of the method")
-    if apply is not None and out is None:
+    if apply is not None and table.out is None:
         raise RecipeError("--apply needs --out, the file for the corrected data")
     run = arguments.run_folder_at(data)
     if run is not None and chosen.recipe is not None:
@@ -115,26 +116,25 @@ def label_errors(
     path = run / "recipe.toml" if run else chosen.recipe
     methods = arguments.MethodOptions(method, epochs=epochs)
     asked = arguments.asked_recipe(None if run else data, chosen, methods, path)
-    if apply is not None and out is not None:
-        _apply(asked, apply, new_label or [], out, output)
+    if apply is not None:
+        _apply(asked, apply, new_label or [], table, output)
         return
     if path is not None and asked.adapt is not None:  # the adapted encoder is beside the recipe
         adapted = with_encoder(asked, str(path.parent.absolute() / ADAPTED))
         asked = replace(asked, methods=adapted, adapt=None)
-    _find(asked, method, 5 if folds is None else folds, run, out, output)
+    _find(asked, method, 5 if folds is None else folds, run, table, output)
 
 
 def _find(
-    asked: Recipe, method: str, folds: int, run: Path | None, out: Path | None, output: Output
+    asked: Recipe, method: str, folds: int, run: Path | None, table: TableOut, output: Output
 ) -> None:
     """Search, write the list for a reviewer, and show the first suspects."""
-    from finetext.data.write import check_new
     from finetext.diagnosis.corrections import write_suspects
     from finetext.runs.fit import find_label_errors
     from finetext.runs.reporting import write_diagnosis
 
-    if out is not None:
-        check_new(out, asked.source)
+    out = table.out
+    table.check(asked.source)
     screen = output.screen()
     with screen.watching():
         found = find_label_errors(asked, method, folds=folds, listener=screen.listener)
@@ -143,7 +143,7 @@ def _find(
             write_diagnosis(run, "suspects", found)
     if out is not None:
         try:
-            write_suspects(found, out)
+            screen.findings(write_suspects(found, out, table.locale))
         except DataError:
             print("\n".join(_suspect_lines(found, None)))
             raise
@@ -183,22 +183,24 @@ def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
     )
 
 
-def _apply(asked: Recipe, reviewed: Path, new_labels: list[str], out: Path, output: Output) -> None:
+def _apply(
+    asked: Recipe, reviewed: Path, new_labels: list[str], table: TableOut, output: Output
+) -> None:
     """Write the corrected data set."""
     from finetext.core.wording import counted
-    from finetext.data.write import check_new
-    from finetext.diagnosis.corrections import apply_labels, write_dataset
+    from finetext.diagnosis.corrections import apply_labels, dataset_columns
 
-    check_new(out, asked.source)
+    table.check(asked.source, reviewed)
     done = apply_labels(asked.source, reviewed, read=asked.read, new_labels=new_labels)
     screen = output.screen()
     screen.findings(done.dataset.findings)
-    columns = write_dataset(done.dataset, out)
+    columns = dataset_columns(done.dataset, table.out)
+    table.write(columns, screen)
     counts = {name: getattr(done, name) for name in ("changed", "dropped", "kept", "unreviewed")}
     lines = [
         f"{counted(len(done.changed), 'label')} changed, {counted(len(done.dropped), 'row')} "
         f"dropped, {done.kept:,} confirmed, {done.unreviewed:,} not reviewed and left as they are.",
-        f"{out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}",
+        f"{table.out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}",
     ]
-    told = {"out": str(out), "rows": len(done.dataset), "columns": columns}
+    told = {"out": str(table.out), "rows": len(done.dataset), "columns": tuple(columns)}
     output.show(told | counts, lines)

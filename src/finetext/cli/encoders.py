@@ -206,6 +206,7 @@ def tokens(
 def features(
     data: Annotated[str, argument("DATA", "As for train; or a run folder, for its splits.")],
     out: Annotated[Path, option("FILE", "Write the features here, as .npz.", "--out")],
+    force: options.Force = False,
     *,
     reading: Reading,
     settings: options.DataSettings = None,
@@ -214,11 +215,11 @@ def features(
 ) -> None:
     """Write the states of a frozen encoder as features."""
     from finetext.cli import arguments
-    from finetext.data.write import check_new
+    from finetext.data.write import check_table
     from finetext.encoders.features import SUFFIX, feature_matrix
     from finetext.runs.stored_splits import stored_splits
 
-    check_new(out, data, (SUFFIX,))
+    check_table(out, force, [data], suffixes=(SUFFIX,))
     screen = output.screen()
     run = arguments.run_folder_at(data)
     rows: Any

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from finetext.cli import options
-from finetext.cli.options import Output, Reading, argument, option
+from finetext.cli.options import Output, PictureOut, Reading, TableOut, argument, option
 from finetext.core.errors import DataError, FinetextError, RunError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def evaluate(
     precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = None,
+    table: TableOut,
     output: Output,
 ) -> None:
     """Measure MODEL on the labeled rows of DATA."""
@@ -37,11 +38,18 @@ def evaluate(
     from finetext.data.read import read
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
-    from finetext.report.errors import scores_json, show_scores
+    from finetext.report.errors import (
+        judged_table,
+        labels_table,
+        scores_json,
+        scores_table,
+        show_scores,
+    )
     from finetext.report.positive import curves_of_positive, positive_line, threshold_line
     from finetext.report.probabilities import decided_json, decided_lines
     from finetext.runs.run import load
 
+    table.check(data)
     screen = output.screen()
     classifier = load(model, device, precision=precision, say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
@@ -56,10 +64,18 @@ def evaluate(
     classes = per_class(predictions, seed or 0)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     trained = _count_training_rows(model, data, dataset.texts, screen)
+    rows = judged_table(predictions, dataset.texts)
+    table.write(
+        scores_table(scores, classes), screen,
+        scores=scores_table(scores, ()), labels=labels_table(classes), predictions=rows,
+    )  # fmt: skip
+    if table.out is not None:
+        screen.say(f"table: {table.out}")
     if output.as_json:
         found = scores_json(scores, classes) | decided_json(predictions)
         found |= {"positive": label, "curve": curve and curve.to_json()}
-        screen.json(found | {"openings": accesses, "training_rows": trained})
+        out = table.out and str(table.out)
+        screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
         return
     show_scores(scores, classes, screen.out, label)
     if label is not None:
@@ -75,23 +91,23 @@ def errors(
     method: options.OneMethod = None,
     part: options.Part = "validation",
     count: Annotated[int, option("NUMBER", "Rows of either kind, and confusions.", min=1)] = 20,
-    out: options.TableOut = None,
     page: Annotated[Path | None, option("FILE", "Write a page to search, sort and filter.")] = None,
     positive: options.Positive = None,
     *,
+    table: TableOut,
     output: Output,
 ) -> None:
     """Show the highest and lowest losses, and the confusions."""
     from finetext.cli import arguments
-    from finetext.data.write import write_table
     from finetext.diagnosis.losses import find_errors, ranked
-    from finetext.report.errors import errors_lines, with_joined_labels, write_errors_page
+    from finetext.report.errors import errors_lines, write_errors_page
     from finetext.runs.predicted import predicted_in
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
-    rows = _checked(part, out)
+    rows, out = arguments.split_name(part), table.out
+    table.check(source)
     if page is not None:
-        check_place(page)
+        check_new(page, table.force, [source])
     screen = output.screen()
     predicted = predicted_in(source, method, rows, positive)
     label = predicted.predictions.scheme.positive_class
@@ -99,9 +115,7 @@ def errors(
     found = find_errors(predicted, count)
     accesses = arguments.count_access(predicted.run, rows, "finetext errors", screen)
     _keep_for_report(predicted, rows, "errors", lambda: found, screen)
-    if out is not None:
-        table = ranked(predicted)
-        write_table(out, with_joined_labels(table) if out.suffix in (".csv", ".tsv") else table)
+    table.write(ranked(predicted), screen)
     if page is not None:
         write_errors_page(found, predicted.name, page)
     told = {"openings": accesses, "out": out and str(out), "page": page and str(page)}
@@ -117,32 +131,26 @@ def confusion(
     normalize: Annotated[
         str, option("NAME", "Shares of true, predicted or all rows; none for counts.")
     ] = "true",
-    out: Annotated[
-        Path | None, option("FILE", "Write a picture (.png, .svg) or a table (.csv, .tsv, ...).")
-    ] = None,
     *,
+    chosen: PictureOut,
     output: Output,
 ) -> None:
     """Show the confusion matrix, with counts and shares."""
     from finetext.cli import arguments
-    from finetext.data.write import write_table
     from finetext.report.confusion import confusion_matrix
     from finetext.report.rendering import terminal_width
     from finetext.runs.predicted import predicted_in
 
-    rows, is_picture = arguments.split_name(part), arguments.check_picture_or_table(out)
+    rows = arguments.split_name(part)
+    chosen.check(source)
     screen = output.screen()
     predicted = predicted_in(source, method, rows)
     screen.findings(predicted.findings)
     found = confusion_matrix(predicted, normalize)
     accesses = arguments.count_access(predicted.run, rows, "finetext confusion", screen)
-    if is_picture:
-        found.plot(out)
-    elif out is not None:
-        write_table(out, found.columns())
-    told = {"openings": accesses, "out": out and str(out)}
-    written = {"picture" if is_picture else "table": out}
-    output.show(found.to_json() | told, found.lines(terminal_width()), **written)
+    chosen.save(found, screen)
+    told = {"openings": accesses, "out": chosen.out and str(chosen.out)}
+    output.show(found.to_json() | told, found.lines(terminal_width()), **chosen.written)
 
 
 def slices(
@@ -158,20 +166,20 @@ def slices(
     metric: Annotated[str | None, option("NAME", "Metric; accuracy or samples F1.")] = None,
     method: options.OneMethod = None,
     part: options.Part = "validation",
-    out: options.TableOut = None,
     positive: options.Positive = None,
     *,
+    table: TableOut,
     output: Output,
 ) -> None:
     """Find groups of rows with significantly worse scores."""
     from finetext.cli import arguments
-    from finetext.data.write import write_table
     from finetext.diagnosis.slices import find_slices
     from finetext.diagnosis.slicing import COLUMN, KINDS
     from finetext.report.errors import slices_lines, slices_table
     from finetext.runs.predicted import predicted_in
 
-    rows = _checked(part, out)
+    rows, out = arguments.split_name(part), table.out
+    table.check(source, data)
     screen = output.screen()
     predicted = predicted_in(source, method, rows, positive)
     screen.findings(predicted.findings)
@@ -185,8 +193,7 @@ def slices(
     elif columns:  # the report shows all other kinds beside them
         whole = partial(find_slices, predicted, None, metric, token or (), columns)
         _keep_for_report(predicted, rows, "slices", whole, screen)
-    if out is not None:
-        write_table(out, slices_table(found))
+    table.write(slices_table(found), screen)
     told = {"openings": accesses, "out": out and str(out)}
     output.show(found.to_json() | told, slices_lines(found, predicted.name), table=out)
 
@@ -211,17 +218,6 @@ def _columns(
         )
     settings = replace(settings, id=row_id or settings.id)
     return source_columns(source, names, predicted.predictions.ids, settings)
-
-
-def _checked(part: str, out: Path | None) -> SplitName:
-    """Return the split, after a check of its name and of the table to write."""
-    from finetext.cli import arguments
-    from finetext.data.write import check_new
-
-    rows = arguments.split_name(part)
-    if out is not None:
-        check_new(out)
-    return rows
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from finetext.cli import options
-from finetext.cli.options import Output, Reading, argument, flag, option
+from finetext.cli.options import Output, Reading, TableOut, argument, flag, option
 from finetext.core.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -35,26 +35,24 @@ def explain(
     label: Annotated[str | None, option("NAME", "Explain this, not the predicted label.")] = None,
     way: Annotated[str, option("NAME", "auto, gradients, exact or occlusion.")] = "auto",
     classes: Annotated[bool, flag("--classes", "Show the important words of each label.")] = False,
-    out: options.TableOut = None,
     page: Annotated[Path | None, option("FILE", "Write a page with highlighted words.")] = None,
     seed: options.Seed = None,
     device: options.Device = None,
     *,
+    table: options.TableOut,
     output: Output,
 ) -> None:
     """Show which words decide, for a text or for each label."""
-    from finetext.batch.files import check_output
     from finetext.cli import arguments
     from finetext.diagnosis.explain import choose_explainer, explanations
     from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import load
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
     screen = output.screen()
-    if out is not None:
-        check_output(out, source or "-")
+    table.check(source)
     if page is not None:
-        check_place(page)
+        check_new(page, table.force, [source])
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
     explainer = choose_explainer(load(model, device), way)
@@ -68,10 +66,10 @@ def explain(
         if source is None:
             with suppress(RunError):  # the run folder may be read-only
                 write_diagnosis(model, "words", words)
-        _show_classes(words, out, page, output)
+        _show_classes(words, table, page, output)
     else:
         with ExitStack() as stack:
-            sinks = _sinks(stack, source, out, page, output)
+            sinks = _sinks(stack, source, table, page, output)
             if not sys.stdout.isatty():
                 stack.enter_context(screen.watching())
             for chunk in texts.batches:
@@ -113,7 +111,7 @@ def _texts(model: Path, source: str | None, read: dict[str, Any], columns: Seque
 
 
 def _sinks(
-    stack: ExitStack, source: str | None, out: Path | None, page: Path | None, output: Output
+    stack: ExitStack, source: str | None, table: TableOut, page: Path | None, output: Output
 ) -> list[Sink]:
     """Return where explanations go; files are complete when the stack ends."""
     from finetext.batch.inputs import is_text
@@ -122,8 +120,8 @@ def _sinks(
 
     screen = output.screen()
     sinks: list[Sink] = []
-    if out is not None:
-        sinks.append(stack.enter_context(_table(out, screen)))
+    if table.out is not None:
+        sinks.append(stack.enter_context(_words(table, screen)))
     if page is not None:
         sinks.append(stack.enter_context(_page(page, screen)))
     if output.as_json:
@@ -133,7 +131,7 @@ def _sinks(
         )
     elif source is not None and is_text(source):
         sinks.append(lambda row, of: show_explanation(of, screen.out))
-    elif out is None and page is None:
+    elif table.out is None and page is None:
         show = table_printer(sys.stdout)
         sinks.append(lambda row, of: show(_columns(WORD_COLUMNS, word_rows(row, of))))
     return sinks
@@ -144,22 +142,20 @@ def _columns(names: Sequence[str], rows: list[tuple[Any, ...]]) -> dict[str, lis
 
 
 @contextmanager
-def _table(path: Path, screen: Screen) -> Iterator[Sink]:
+def _words(table: TableOut, screen: Screen) -> Iterator[Sink]:
     """Write a file with a row for each word."""
     from finetext.report.explanations import WORD_COLUMNS, word_rows
 
     rows: list[tuple[Any, ...]] = []
     yield lambda row, of: rows.extend(word_rows(row, of))
-    _write_words(path, WORD_COLUMNS, rows, screen)
+    _write_words(table, WORD_COLUMNS, rows, screen)
 
 
 def _write_words(
-    path: Path, names: Sequence[str], rows: list[tuple[Any, ...]], screen: Screen
+    table: TableOut, names: Sequence[str], rows: list[tuple[Any, ...]], screen: Screen
 ) -> None:
-    from finetext.data.write import write_table
-
-    write_table(path, _columns(names, rows))
-    screen.say(f"{len(rows):,} words: {path}")
+    table.write(_columns(names, rows), screen)
+    screen.say(f"{len(rows):,} words: {table.out}")
 
 
 @contextmanager
@@ -181,17 +177,17 @@ def _page(path: Path, screen: Screen) -> Iterator[Sink]:
     screen.say(f"page: {path}")
 
 
-def _show_classes(words: ClassWords, out: Path | None, page: Path | None, output: Output) -> None:
+def _show_classes(words: ClassWords, table: TableOut, page: Path | None, output: Output) -> None:
     from finetext.report.explanations import show_class_words, write_explain_page
 
     screen = output.screen()
-    if out is not None:
+    if table.out is not None:
         rows = [(label, *row) for label, of in words.words.items() for row in of]
-        _write_words(out, ("label", "word", "attribution", "texts"), rows, screen)
+        _write_words(table, ("label", "word", "attribution", "texts"), rows, screen)
     if page is not None:
         write_explain_page(page, [], words)
         screen.say(f"page: {page}")
     if output.as_json:
         screen.json(words.to_json())
-    elif out is None and page is None:
+    elif table.out is None and page is None:
         show_class_words(words, screen.out)

@@ -27,12 +27,13 @@ def decide(
     ] = None,
     coverage: Annotated[float | None, option("SHARE", "Coverage of prediction sets.")] = None,
     positive: options.Positive = None,
+    force: Annotated[bool, flag("--force", "Replace a model folder.")] = False,
     *,
     output: Output,
 ) -> None:
     """Choose a decision rule for a model of RUN."""
     from finetext.evaluation.deciding import Deciding, choose_decision
-    from finetext.models.folder import provenance, record_of, save_model
+    from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.predicted import predicted_in
     from finetext.runs.run import Run, load
@@ -45,6 +46,7 @@ def decide(
     place = out.resolve()
     if place == model.resolve() or (place.name == "model" and Run.is_at(place.parent.parent)):
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
+    check_model_place(out, force)
     decision = choose_decision(predicted.predictions, wanted)
     classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
@@ -86,7 +88,9 @@ def export(
     least_agreement: Annotated[
         float | None, option("SHARE", "Least label agreement; 0.99, int8 0.97.")
     ] = None,
-    force: Annotated[bool, flag("--force", "Write anyway, or without rows to compare.")] = False,
+    force: Annotated[
+        bool, flag("--force", "Write anyway: without rows, or over an export.")
+    ] = False,
     out: Annotated[Path | None, option("FOLDER", "onnx or static beside MODEL by default.")] = None,
     seed: options.Seed = None,
     *,
@@ -264,6 +268,7 @@ def pull(
     repository: HubName,
     out: Annotated[Path | None, option("FOLDER", "Folder of the model; NAME by default.")] = None,
     revision: Annotated[str | None, option("NAME", "Branch, tag or commit; default main.")] = None,
+    force: Annotated[bool, flag("--force", "Replace a model folder.")] = False,
     *,
     output: Output,
 ) -> None:
@@ -273,7 +278,7 @@ def pull(
     from finetext.models.info import info as look
 
     screen = output.screen()
-    folder = get(repository, out, revision)
+    folder = get(repository, out, revision, force)
     about = look(folder)
     if about.kind == "foreign":
         screen.say(FOREIGN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 from typer import Argument, Option
 
 from finetext.core.console import printing_interrupts
+from finetext.core.errors import DataError
 from finetext.core.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
+
+    Columns = Mapping[str, Sequence[Any]]
 
 
 def argument(metavar: str, help: str) -> Any:
@@ -62,7 +65,10 @@ CheckpointSeconds = Annotated[
 ]
 RunOut = Annotated[Path | None, option("FOLDER", "Run folder; runs/NAME by default.")]
 Resume = Annotated[bool, flag("--resume", "Resume the run that was stopped or killed.")]
-TableOut = Annotated[Path | None, option("FILE", "Write .csv, .tsv, .jsonl or .parquet here.")]
+Force = Annotated[bool, flag("--force", "Replace files that exist.")]
+Locale = Annotated[
+    str | None, option("NAME", "CSV for spreadsheets in a language: de, en, fr, ...")
+]
 Seed = Annotated[
     int | None,
     option("NUMBER", "Seed of every random choice; 0 by default.", min=0, max=LARGEST_SEED),
@@ -119,6 +125,77 @@ class SplitTraining(Training):
     validation_size: Annotated[str | None, option("SIZE", "Validation rows; default 0.15.")] = None
     test_size: Annotated[str | None, option("SIZE", "Test rows; default 0.15.")] = None
     positive: Positive = None
+
+
+@dataclass(frozen=True)
+class TableOut:
+    """The table that a command writes."""
+
+    out: Annotated[
+        Path | None, option("FILE", "Write .csv, .tsv, .jsonl, .parquet or .xlsx here.")
+    ] = None
+    locale: Locale = None
+    force: Force = False
+
+    def check(self, *inputs: Any) -> None:
+        """Raise a DataError, before any work, if the table cannot be written; see `check_table`."""
+        from finetext.data.write import check_table
+
+        if self.out is not None:
+            check_table(self.out, self.force, inputs, locale=self.locale)
+        elif self.locale is not None:
+            raise DataError(f"--locale {self.locale} needs an output file; name it with --out")
+
+    def write(self, table: Columns, screen: Screen, **sheets: Columns) -> None:
+        """Write the table, if a file is named, or to Excel the sheets; show what did not fit."""
+        from finetext.data.write import form_of, write_sheets, write_table
+
+        if self.out is None:
+            return
+        if sheets and form_of(self.out) == ".xlsx":
+            screen.findings(write_sheets(self.out, sheets))
+        else:
+            screen.findings(write_table(self.out, table, self.locale))
+
+
+@dataclass(frozen=True)
+class PictureOut(TableOut):
+    """The picture or the table that a command writes."""
+
+    out: Annotated[
+        Path | None, option("FILE", "Write a picture (.png, .svg) or a table (.csv, .xlsx, ...).")
+    ] = None
+
+    @property
+    def written(self) -> dict[str, Path | None]:
+        """Return the file by what it is."""
+        from finetext.report.plots import FORMATS
+
+        is_picture = self.out is not None and self.out.suffix in FORMATS
+        return {"picture" if is_picture else "table": self.out}
+
+    def check(self, *inputs: Any) -> None:
+        """See `TableOut.check`."""
+        from finetext.data.write import SUFFIXES, form_of
+        from finetext.report.plots import FORMATS
+        from finetext.storage.files import check_new
+
+        if self.out is None or (form := form_of(self.out)) in SUFFIXES:
+            super().check(*inputs)
+        elif form not in FORMATS:
+            endings = f"{', '.join(FORMATS)} for a picture, {', '.join(SUFFIXES)} for a table"
+            raise DataError(f"{self.out}: the suffix must be one of {endings}")
+        elif self.locale is not None:
+            raise DataError(f"--locale {self.locale} is for .csv, which {self.out} is not")
+        else:
+            check_new(self.out, self.force, inputs)
+
+    def save(self, found: Any, screen: Screen) -> None:
+        """Draw or write what has a picture and columns, if a file is named."""
+        if "picture" in self.written:
+            found.plot(self.out)
+        elif self.out is not None:
+            self.write(found.columns(), screen)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ def predict(
     sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     out: Annotated[
-        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these) or .parquet.")
+        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
     ] = None,
+    locale: options.Locale = None,
+    force: options.Force = False,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
     set_aside: Annotated[Path | None, option("FILE", "Write rejected rows here; continue.")] = None,
@@ -70,8 +72,8 @@ def predict(
             stack.enter_context(screen.watching())
         predict_file(
             model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
-            resume=resume, precision=precision, device=device, each=each,
-            listener=screen.listener,
+            resume=resume, force=force, locale=locale, precision=precision, device=device,
+            each=each, listener=screen.listener,
         )  # fmt: skip
 
 
@@ -94,7 +96,8 @@ def table_printer(file: TextIO) -> Sink:
 @contextmanager
 def json_printer(file: TextIO) -> Iterator[Sink]:
     """Print rows as the items of one JSON list, which ends when the body does."""
-    from finetext.data.write import encoded, plain, rows_of
+    from finetext.core.arrays import plain
+    from finetext.data.write import encoded, rows_of
 
     between = "["
 
@@ -146,6 +149,7 @@ def plot(
     model: options.Model,
     source: Annotated[str, argument("TEXT", "The text, or - for all of standard input.")],
     out: Annotated[Path | None, option("FILE", "Draw the bars here, too: .png or .svg.")] = None,
+    force: options.Force = False,
     top: Annotated[int, option("NUMBER", "Show that many of the likeliest labels.", min=1)] = 20,
     precision: options.Precision = None,
     device: options.Device = None,
@@ -157,10 +161,10 @@ def plot(
     from finetext.report.plots import check_picture
     from finetext.report.probabilities import Bars, bar_lines, draw_bars
     from finetext.runs.run import load
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
     if out is not None:
-        check_place(out)
+        check_new(out, force)
         check_picture(out)
     text = _text(source)
     screen = output.screen()

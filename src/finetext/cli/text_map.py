@@ -39,6 +39,7 @@ def map_texts(
     out: Annotated[
         Path | None, option("PATH", "Folder of the map; or its picture alone (.png, .svg).")
     ] = None,
+    force: options.Force = False,
     seed: options.Seed = None,
     device: options.Device = None,
     *,
@@ -51,15 +52,19 @@ def map_texts(
 
     screen, reading = output.screen(), Reading(text, label, id=id)
     check_umap()
-    is_picture = _is_picture(out)
+    is_picture = _is_picture(out, force)
     split = None if part is None else arguments.split_name(part, tuple(_WORDS))
     run = _run_to_map(model, data, encoder, split)
     if run is None and method is not None:
         raise RecipeError("--method chooses a method of a run folder; leave it out")
+    of_run = run if data is None else None
+    split = split or ("validation" if of_run else None)
+    place = out or (of_run.folder / "diagnosis" if of_run else Path("map"))
+    if not is_picture and (out is not None or of_run is None):
+        _check_files(place, split, force)
     classifier = _classifier(model, run, data, method, device)
-    if run is not None and data is None:
-        split = split or "validation"
-        dataset = _rows_of_run(run, reading, settings, split)
+    if of_run is not None:
+        dataset = _rows_of_run(of_run, reading, settings, split or "validation")
     else:
         dataset = _rows_of_data(data or model, reading, settings, classifier, split)
     screen.say(dataset.description)
@@ -74,7 +79,6 @@ def map_texts(
         screen.say(f"on the map: {found.drawn}")
     if said := left_out_sentence(found):
         screen.say(said)
-    place = out or (Path("map") if run is None or data is not None else run.folder / "diagnosis")
     written = _write_map(found, place, is_picture)
     told = found.to_json() | {"folder": None if is_picture else str(place)}
     output.show(told | {"files": [str(path) for path in written.values()]}, [
@@ -154,15 +158,15 @@ def _rows_of_data(
     return replace(dataset.select(rows), description=said)
 
 
-def _is_picture(out: Path | None) -> bool:
+def _is_picture(out: Path | None, force: bool) -> bool:
     """Return whether a place for a map is that of a picture; raise an error if it is neither."""
     from finetext.report.plots import FORMATS
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
     if out is None or out.is_dir():
         return False
     if out.suffix.lower() in FORMATS:
-        check_place(out)
+        check_new(out, force)
         return True
     if out.suffix.lower() in _NO_FOLDERS or out.exists():
         raise RecipeError(f"--out {out}: name a folder, or a picture that ends in .png or .svg")
@@ -180,26 +184,36 @@ def _is_model(model: str) -> bool:
     return (model_folder(model) / DESCRIPTION).is_file() or is_foreign(Path(model))
 
 
-def _write_map(found: TextMap, place: Path, is_picture: bool) -> dict[str, Path]:
-    """Write a map to a folder, or its picture alone; return the paths by what they are.
+def _files(place: Path, split: SplitName | None) -> dict[str, Path]:
+    """Return the files of a map by what they are; those of training rows are called map-train."""
+    name = "map" if split in (None, "validation") else f"map-{split}"
+    kinds = {"map": "html", "density": "png", "density as SVG": "svg", "numbers": "json"}
+    return {what: place / f"{name}.{kind}" for what, kind in kinds.items()}
 
-    Maps of several splits lie side by side: those of training rows are called map-train.
-    """
+
+def _check_files(place: Path, split: SplitName | None, force: bool) -> None:
+    """Raise a DataError if a file of the map exists; the folder is made if need be."""
+    from finetext.storage.files import check_new
+
+    if place.is_dir():
+        for path in _files(place, split).values():
+            check_new(path, force)
+
+
+def _write_map(found: TextMap, place: Path, is_picture: bool) -> dict[str, Path]:
+    """Write a map to a folder, or its picture alone; return the paths by what they are."""
     from finetext.report.text_map import write_density, write_map_page
     from finetext.storage.files import write_json
 
     if is_picture:
         return {"density": write_density(found, place)}
-    name = "map" if found.split in (None, "validation") else f"map-{found.split}"
-    page, drawing, picture, numbers = (
-        place / f"{name}.{kind}" for kind in ("html", "svg", "png", "json")
-    )
+    files = _files(place, found.split)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        write_json(numbers, found.to_json())
+        write_json(files["numbers"], found.to_json())
     except OSError as error:
         raise RunError(f"cannot write to {place}: {error.strerror}; name another --out") from None
-    write_map_page(found, page)
-    for path in (drawing, picture):
-        write_density(found, path)
-    return {"map": page, "density": picture, "density as SVG": drawing, "numbers": numbers}
+    write_map_page(found, files["map"])
+    for what in ("density", "density as SVG"):
+        write_density(found, files[what])
+    return files

@@ -193,6 +193,7 @@ def find_lr(
     highest: Annotated[float, option("RATE", "Learning rate at the end.")] = 1.0,
     steps: Annotated[int, option("NUMBER", "Steps of the range test.")] = 100,
     out: Annotated[Path | None, option("FILE", "Draw the curve here, as .png or .svg.")] = None,
+    force: options.Force = False,
     output: Output,
 ) -> None:
     """Suggest a learning rate for fine-tuning on DATA."""
@@ -203,10 +204,10 @@ def find_lr(
     from finetext.report.plots import check_picture
     from finetext.runs.fit import RangeTest, finetune_method
     from finetext.runs.fit import find_lr as find
-    from finetext.storage.files import check_place
+    from finetext.storage.files import check_new
 
     if out is not None:
-        check_place(out)
+        check_new(out, force)
         check_picture(out)
     methods = MethodOptions("finetune" if chosen.recipe is None else None)
     asked = arguments.asked_recipe(data, chosen, methods)

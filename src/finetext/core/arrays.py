@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -46,6 +47,13 @@ def logits_of(probabilities: Floats, multilabel: bool) -> Floats:
         return np.asarray(logit(probabilities))
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(probabilities))
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON does not know as one that it knows."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def finite(value: Any) -> Any:

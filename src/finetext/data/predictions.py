@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,12 @@ from finetext.data.rows import SPLIT_WORDS, Batch
 from finetext.data.sources import file_at, gunzipped
 
 PREFIX: Final = "probability:"
+OWN: Final = "finetext:"
+"""Prefix of a column of predictions whose name another column of the table has."""
 _TRUTHS: Final = ("truth", "label")
 _ABOUT_ROWS: Final = {"id", *_TRUTHS, "text", "group", "split", "prediction", "probability"}
 _SPECK: Final = 1e-6
+_COMMA: Final = re.compile(r"\s*\d+,\d+([eE][-+]?\d+)?\s*")  # a decimal comma
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class PredictedTable:
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
     """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like."""
-    table = parse_table(gunzipped(file_at(path)), ReadSettings(header=True))
+    table = _newest(parse_table(gunzipped(file_at(path)), ReadSettings(header=True)))
     truth = _truth_column(table)
     known_part = part if "split" in table.columns else None
     table = _rows_of_part(table, part)
@@ -65,6 +69,30 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
         predictions, noticed = _as_given(table, predictions, given)
         findings += noticed
     return PredictedTable(predictions, _texts(table), findings, known_part)
+
+
+def own_column(columns: Collection[str], name: str) -> str:
+    """Return the column of a table that holds `name` of its newest predictions."""
+    while OWN + name in columns:
+        name = OWN + name
+    return name
+
+
+def _newest(table: Batch) -> Batch:
+    """The newest predictions under the usual names, without older ones; also `ID` as `id`."""
+    columns = list(table.columns)
+    names = {own_column(columns, name): name for name in ("id", "prediction", "probability")}
+    alike = [name for name in columns if name.casefold() == "id"]
+    if "id" not in columns and len(alike) == 1:
+        names |= {alike[0]: "id"}
+    prefix = ""
+    while any(name.startswith(OWN + prefix + PREFIX) for name in columns):
+        prefix += OWN
+    names |= {n: n.removeprefix(prefix) for n in columns if n.startswith(prefix + PREFIX)}
+    renamed = {new for old, new in names.items() if old != new and old in columns}
+    is_old = {n for n in columns if n in renamed or (prefix and n.startswith(PREFIX))}
+    kept = {names.get(n, n): of for n, of in table.columns.items() if n in names or n not in is_old}
+    return replace(table, columns=kept)
 
 
 def _truth_column(table: Batch) -> str:
@@ -168,7 +196,10 @@ def _probabilities(table: Batch, columns: Sequence[str], scheme: LabelScheme) ->
 
 
 def _column_of_probabilities(table: Batch, column: str) -> Floats:
-    cells = table.columns[column]
+    cells = [
+        cell.replace(",", ".") if isinstance(cell, str) and _COMMA.fullmatch(cell) else cell
+        for cell in table.columns[column]
+    ]
     try:
         values = np.array(cells, dtype=np.float64)
         what = "is not a probability between 0 and 1"

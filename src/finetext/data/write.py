@@ -1,41 +1,85 @@
-"""Tables as files: CSV, TSV, JSON lines or Parquet."""
+"""Tables as files: CSV, TSV, JSON lines, Parquet or Excel."""
 
 from __future__ import annotations
 
 import csv
-import datetime
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from finetext.core.arrays import finite
+from finetext.core.arrays import finite, plain
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
+from finetext.core.types import Finding
+from finetext.data import workbook
 from finetext.data.label_cells import comma_joined
+from finetext.data.predictions import own_column
 from finetext.data.rows import MIXED, TEXT
-from finetext.storage.files import replaced_file
+from finetext.storage.files import check_new, replaced_file
 
-SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
-_LABELS: Final = ("prediction", "set")
+APPENDED: Final = (".csv", ".tsv", ".jsonl")
+IN_CELLS: Final = (".csv", ".tsv", ".xlsx")  # formats without lists
+SUFFIXES: Final = (*APPENDED, ".parquet", ".xlsx")
+_POINT: Final = ("en", "he", "hi", "ja", "ko", "th", "zh")
+_COMMA: Final = (
+    "bg", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hr", "hu", "id", "it", "lt", "lv", "nb",
+    "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "tr", "uk",
+)  # fmt: skip
 Table = dict[str, list[Any]]
 """Column name to values."""
 
 
-def check_new(path: Path, source: Any = None, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Check, before any work, that a file can be written and would not become part of the data."""
-    if path.suffix not in suffixes:
+def form_of(path: Path) -> str:
+    """Return the suffix that tells the format, in lower case and without `.gz`."""
+    return Path(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
+
+
+def check_table(
+    path: Path,
+    force: bool = False,
+    inputs: Sequence[Any] = (),
+    *,
+    locale: str | None = None,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> None:
+    """Check, before any work, that a table can be written and would not become part of the data.
+
+    Args:
+        path: the file to write.
+        force: whether a file that exists is replaced; never one of `inputs`.
+        inputs: what the command reads: paths, mappings of them, or anything else.
+        locale: the language of the spreadsheet that opens it, for CSV alone; see `text_of`.
+        suffixes: the formats, all of which but Parquet, Excel and arrays can be compressed (.gz).
+
+    Raises:
+        DataError: it cannot be written.
+        MissingExtraError: it is an Excel file, and openpyxl is not installed.
+    """
+    form, is_zipped = form_of(path), path.suffix.lower() == ".gz"
+    zippable = [suffix for suffix in suffixes if suffix in APPENDED]
+    if form not in (zippable if is_zipped else suffixes):
         one_of = "one of " if len(suffixes) > 1 else ""
-        raise DataError(f"{path}: the suffix must be {one_of}{', '.join(suffixes)}")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
-    if os.path.lexists(path):
-        raise DataError(f"{path} exists, and is not overwritten; name another file, or delete it")
+        zipped = f"; or {', '.join(f'{suffix}.gz' for suffix in zippable)}" if zippable else ""
+        excel = "; Excel files are written as .xlsx" if form in (".xls", ".xlsm", ".ods") else ""
+        raise DataError(f"{path}: the suffix must be {one_of}{', '.join(suffixes)}{zipped}{excel}")
+    if locale is not None and locale not in (*_POINT, *_COMMA):
+        raise DataError(
+            f"--locale {locale}: it must be the language of a spreadsheet, one of "
+            f"{', '.join(sorted((*_POINT, *_COMMA)))}"
+        )
+    if locale is not None and form != ".csv":
+        raise DataError(f"--locale {locale} is for .csv, which {path} is not; leave it out")
+    if form == ".xlsx":
+        workbook.check_installed()
+    every = [of for part in inputs for of in (part.values() if _is_mapping(part) else [part])]
+    check_new(path, force, every)
     place = path.resolve()
-    for part in source.values() if isinstance(source, Mapping) else [source]:
+    for part in every:
         folder = Path(part).expanduser() if isinstance(part, str | Path) else None
         if folder and os.path.isdir(folder) and place.is_relative_to(folder.resolve()):
             raise DataError(
@@ -43,13 +87,21 @@ def check_new(path: Path, source: Any = None, suffixes: Sequence[str] = SUFFIXES
             )
 
 
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
 def write_table(
-    path: Path, columns: Mapping[str, Sequence[Any]], for_spreadsheets: bool = False
-) -> None:
-    """Write a new file beside its place and rename it, or leave nothing."""
+    path: Path, columns: Mapping[str, Sequence[Any]], locale: str | None = None
+) -> tuple[Finding, ...]:
+    """Write a file beside its place and rename it, or leave nothing; return warnings.
+
+    In CSV, TSV and Excel, lists of labels are joined by commas.
+    """
     table = {column: list(values) for column, values in columns.items()}
-    name = path.name.lower()
-    form = Path(name.removesuffix(".gz")).suffix
+    form = form_of(path)
+    if form == ".xlsx":
+        return write_sheets(path, {"table": table})
     with blaming(str(path)), replaced_file(path) as beside:
         beside.chmod(0o644)
         if form == ".parquet":
@@ -57,22 +109,46 @@ def write_table(
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(pyarrow.table(table), beside)
-            return
-        is_json = form == ".jsonl"
-        text = _json_lines(table) if is_json else _delimited(table, form, True, "\r\n")
-        data = encoded("\ufeff" + text if for_spreadsheets and not is_json else text)
-        beside.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+            return ()
+        if form == ".jsonl":
+            text = _json_lines(table)
+        else:
+            cells = {name: list(map(comma_joined, values)) for name, values in table.items()}
+            text = _delimited(cells, form, True, "\r\n", locale)
+        data = encoded(text)
+        is_zipped = path.suffix.lower() == ".gz"
+        beside.write_bytes(gzip.compress(data, mtime=0) if is_zipped else data)
+    return ()
 
 
-def text_of(table: Table, form: str, headed: bool) -> str:
-    """Return the rows of a table of predictions as text."""
+def write_sheets(
+    path: Path, tables: Mapping[str, Mapping[str, Sequence[Any]]]
+) -> tuple[Finding, ...]:
+    """Write tables as the sheets of an Excel file, whole or not at all; return warnings."""
+    book = workbook.Workbook()
+    with blaming(str(path)), replaced_file(path) as beside:
+        beside.chmod(0o644)
+        for title, table in tables.items():
+            book.append(title, table)
+        with beside.open("wb") as file:
+            book.save(file)
+    return book.findings
+
+
+def text_of(table: Table, form: str, headed: bool, locale: str | None = None) -> str:
+    """Return the rows of a table of predictions as text.
+
+    With a locale, CSV is as spreadsheets in that language expect it: with a byte order mark before
+    the header, and with semicolons and decimal commas if the language has those.
+    """
     if form == ".jsonl":
         return _json_lines(table)
+    labels = {own_column(table, name) for name in ("prediction", "set")}
     cells = {
-        name: list(map(comma_joined if name in _LABELS else _cell, values))
+        name: list(map(comma_joined if name in labels else _cell, values))
         for name, values in table.items()
     }
-    return _delimited(cells, form, headed, "\n")
+    return _delimited(cells, form, headed, "\n", locale)
 
 
 def _json_lines(table: Table) -> str:
@@ -80,17 +156,24 @@ def _json_lines(table: Table) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def _delimited(table: Table, form: str, headed: bool, end: str) -> str:
+def _delimited(table: Table, form: str, headed: bool, end: str, locale: str | None = None) -> str:
     rows: list[str] = []
     # Quotes around some cells only are taken for part of the text in tab-separated files.
-    tabs = form == ".tsv"
+    tabs, has_comma = form == ".tsv", locale in _COMMA
     quoting: Any = csv.QUOTE_ALL if tabs else csv.QUOTE_MINIMAL
     sink: Any = SimpleNamespace(write=rows.append)  # rows that end in CR LF, so that CR is quoted
-    writer = csv.writer(sink, delimiter="\t" if tabs else ",", quoting=quoting)
+    delimiter = "\t" if tabs else ";" if has_comma else ","
+    writer = csv.writer(sink, delimiter=delimiter, quoting=quoting)
     if headed:
         writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return "".join(row.removesuffix("\r\n") + end for row in rows)
+    columns = [list(map(_with_comma, of)) for of in table.values()] if has_comma else table.values()
+    writer.writerows(zip(*columns, strict=True))
+    text = "".join(row.removesuffix("\r\n") + end for row in rows)
+    return f"\ufeff{text}" if headed and locale is not None else text
+
+
+def _with_comma(value: Any) -> Any:
+    return str(value).replace(".", ",") if isinstance(value, float) else value
 
 
 def encoded(text: str) -> bytes:
@@ -104,13 +187,6 @@ def encoded(text: str) -> bytes:
 def rows_of(table: Table) -> Iterator[dict[str, Any]]:
     """Return the rows of a table as mappings."""
     return (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
-
-
-def plain(value: Any) -> Any:
-    """Return a value that JSON does not know as one that it knows."""
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def arrow_values(values: list[Any], kind: Any) -> list[Any]:

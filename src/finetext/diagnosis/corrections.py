@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.data.columns import plain_name
 from finetext.data.formats import DELIMITED, parse_table
 from finetext.data.label_cells import Word, as_strings, joined, understood, written
 from finetext.data.read import read as read_data
 from finetext.data.rows import Batch
 from finetext.data.sources import decode, file_at
-from finetext.data.write import check_new, write_table
+from finetext.data.workbook import cell_text
+from finetext.data.write import IN_CELLS, form_of, write_table
 from finetext.diagnosis.label_errors import Suspects
 
 _NEEDED: Final = ("id", "text", "label", "correct")
@@ -44,9 +45,13 @@ class Corrected:
     unreviewed: int
 
 
-def write_suspects(suspects: Suspects, path: Path) -> None:
-    """Write the list with an empty column `correct`; raise a DataError if the file exists."""
-    check_new(path)
+def write_suspects(
+    suspects: Suspects, path: Path, locale: str | None = None
+) -> tuple[Finding, ...]:
+    """Write the list with an empty column `correct`; return warnings, raise a DataError.
+
+    Without a locale, CSV has a byte order mark, commas and decimal points; see `text_of`.
+    """
     numbers = ("probability_of_label", "probability_of_suggested", "quality")
     columns: dict[str, list[Any]] = {
         name: [getattr(one, name) for one in suspects.suspects]
@@ -54,7 +59,7 @@ def write_suspects(suspects: Suspects, path: Path) -> None:
     }
     columns |= {name: [round(value, 6) for value in columns[name]] for name in numbers}
     columns["correct"] = [""] * len(suspects.suspects)
-    write_table(path, columns, for_spreadsheets=True)
+    return write_table(path, columns, locale or "en")
 
 
 def apply_labels(
@@ -109,19 +114,18 @@ def apply_labels(
     )
 
 
-def write_dataset(dataset: Dataset, path: Path) -> tuple[str, ...]:
-    """Write all rows in order, and return the names of the columns."""
+def dataset_columns(dataset: Dataset, path: Path | None) -> dict[str, list[Any]]:
+    """Return all rows in order as the columns of a table, for the format of a file."""
     known = ("id", "text", "label", "group", "split")
     names = [name for name in known if name in dataset.table.column_names]
     columns = {name: dataset.column(name) for name in names}
     scheme = dataset.scheme
-    if scheme is not None and scheme.multilabel and path.suffix in DELIMITED:
+    if scheme is not None and scheme.multilabel and path and form_of(path) in IN_CELLS:
         columns["label"] = [joined(labels, scheme) if labels else "" for labels in dataset.labels]
     if "group" in columns:
         pairs = zip(columns["group"], dataset.ids, strict=True)
         columns["group"] = [None if group == f"(row {one})" else group for group, one in pairs]
-    write_table(path, columns)
-    return tuple(names)
+    return columns
 
 
 def _read_list(path: Path) -> Batch:
@@ -180,7 +184,9 @@ def _matching_row(one: str, text: str, label: str, dataset: Dataset, places: dic
     if one not in places:
         raise DataError(f"the data have no row with the id {one!r}")
     row = places[one]
-    if text.split() != dataset.texts[row].split():  # spreadsheets change spaces and line ends
+    there = dataset.texts[row]
+    # Spreadsheets change spaces and line ends, and Excel cuts long texts.
+    if text.split() not in (there.split(), cell_text(there).split()):
         raise DataError(f"the text of the id {one!r} is another one than in the data")
     assert dataset.scheme is not None
     there = written(_labels(dataset, row), dataset.scheme)

@@ -7,6 +7,7 @@ hashes. Text classifiers as transformers saves them can be loaded too.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from finetext.core.types import LabelScheme
 from finetext.models import files
 from finetext.models.card import is_ours, model_card
 from finetext.models.files import CARD, DESCRIPTION
-from finetext.storage.files import replaced_folder, write_json, write_text
+from finetext.storage.files import check_new_folder, replaced_folder, write_json, write_text
 from finetext.training.precision import precision_of_model
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ FOREIGN: Final = (
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 _UNNAMED: Final = {"0": "LABEL_0", "1": "LABEL_1"}
 """What transformers calls two labels without names, which it does not write down."""
+
+
+def check_model_place(folder: Path, force: bool = False) -> None:
+    """Raise an error if a model cannot be written to a folder, or would replace one unforced."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if os.path.lexists(folder) and not (folder / DESCRIPTION).is_file():
+        raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
+    check_new_folder(folder, force)
 
 
 def save_model(

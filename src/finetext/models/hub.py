@@ -19,7 +19,7 @@ from typing import Any, Final
 from finetext.core.errors import FinetextError, ModelError
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
 from finetext.models.folder import WEIGHTS, read_description
-from finetext.storage.files import replaced_folder
+from finetext.storage.files import check_new_folder, replaced_folder
 
 PREFIX: Final = "hub:"
 MAIN: Final = "main"
@@ -107,24 +107,30 @@ def _fetch(repository: Repository, from_cache: bool = False) -> Path:
     ))  # fmt: skip
 
 
-def pull(repository: str, out: str | Path | None = None, revision: str | None = None) -> Path:
+def pull(
+    repository: str,
+    out: str | Path | None = None,
+    revision: str | None = None,
+    force: bool = False,
+) -> Path:
     """Fetch a model from the Hub into a folder, whole or not at all, and return the folder.
 
     Args:
         repository: "owner/name", also with "hub:" before and "@revision" after it.
-        out: the folder; by default one named like the model in the working directory. A model
-            folder there is replaced if it holds nothing else.
+        out: the folder; by default one named like the model in the working directory.
         revision: branch, tag or commit.
+        force: replace a model folder that is there, if it holds nothing else.
 
     Raises:
         ModelError: the model cannot be fetched, is damaged or holds a pickle; or the folder holds
             something else.
+        DataError: the folder holds a model, and `force` is not given.
     """
     source = Repository.parse(repository)
     if revision is not None:
         source = Repository(source.name, revision)
     folder = Path(source.name.partition("/")[2]) if out is None else Path(out)
-    _check_place(folder)
+    _check_place(folder, force)
     cached = fetched(source)
     if not (cached / DESCRIPTION).is_file() and not any(cached.glob(f"*{WEIGHTS}")):
         raise ModelError(f"{source} on the Hub holds no model that finetext can load")
@@ -136,7 +142,7 @@ def pull(repository: str, out: str | Path | None = None, revision: str | None = 
     return folder
 
 
-def _check_place(folder: Path) -> None:
+def _check_place(folder: Path, force: bool) -> None:
     """Raise a `ModelError` if a folder holds something that replacing it would lose."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -147,6 +153,7 @@ def _check_place(folder: Path) -> None:
         also = ", ".join((*found.changed, *found.extra))
         what = f"{folder} holds more than a model as it was written ({also})"
         raise ModelError(f"{what}; choose another folder")
+    check_new_folder(folder, force)
 
 
 _NO_NETWORK: Final = {

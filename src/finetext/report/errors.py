@@ -13,7 +13,8 @@ from rich.console import Console
 
 from finetext.core.types import Predicted, Predictions, Score
 from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
-from finetext.diagnosis.losses import Errors, RowLoss
+from finetext.data.predictions import PREFIX
+from finetext.diagnosis.losses import Errors, RowLoss, probability_of
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.slicing import FEWEST_ROWS, NOT_SURE
 from finetext.evaluation.intervals import LabelScores, per_class
@@ -34,6 +35,8 @@ from finetext.report.rendering import (
 
 _LONGEST_LABEL: Final = 50
 _HANG: Final = " " * 8
+_OF_LABELS: Final = ("precision", "recall", "f1")
+_ENDS: Final = ("low", "high")
 
 
 def label_table(
@@ -71,6 +74,56 @@ def scores_json(scores: Mapping[str, Score], classes: Sequence[LabelScores]) -> 
     """Return the same as JSON values."""
     metrics = {name: asdict(score) for name, score in scores.items()}
     return {"metrics": metrics, "labels": [asdict(each) for each in classes]}
+
+
+def scores_table(
+    scores: Mapping[str, Score], classes: Sequence[LabelScores]
+) -> dict[str, list[Any]]:
+    """Return each score as a row: metrics, of which the label is empty, then those of labels."""
+    every: list[tuple[str | None, str, Score, int]] = [
+        (None, metric, of, of.n) for metric, of in scores.items()
+    ]
+    every += [
+        (each.name, metric, getattr(each, metric), each.support)
+        for each in classes
+        for metric in _OF_LABELS
+    ]
+    names = ("metric", "value", "low", "high", "rows")
+    rows = [(metric, *map(_number, (of.value, of.low, of.high)), n) for _, metric, of, n in every]
+    table = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return ({"label": [label for label, *_ in every]} if classes else {}) | table
+
+
+def labels_table(classes: Sequence[LabelScores]) -> dict[str, list[Any]]:
+    """Return the scores of each label as a row."""
+    table: dict[str, list[Any]] = {"label": [each.name for each in classes]}
+    for metric in _OF_LABELS:
+        found = [getattr(each, metric) for each in classes]
+        table[metric] = [_number(of.value) for of in found]
+        table |= {f"{metric}_{end}": [_number(getattr(of, end)) for of in found] for end in _ENDS}
+    return table | {"rows": [each.support for each in classes]}
+
+
+def judged_table(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Return each row with its text, its true label, the prediction and all probabilities."""
+    scheme, given, abstains = predictions.scheme, predictions.decisions, predictions.abstained
+    right = given == predictions.targets
+    return {
+        "id": list(predictions.ids),
+        "text": list(texts),
+        "truth": scheme.decode(predictions.targets),
+        "prediction": scheme.decode(given),
+        "right": (right.all(axis=1) if scheme.multilabel else right).tolist(),
+        "probability": probability_of(predictions.probabilities, given).tolist(),
+        **({"abstains": abstains.tolist()} if abstains.any() else {}),
+    } | {
+        f"{PREFIX}{name}": predictions.probabilities[:, place].tolist()
+        for place, name in enumerate(scheme.names)
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
@@ -155,15 +208,6 @@ def _judged_lines(rows: Sequence[RowLoss]) -> list[str]:
 
 def _text_lines(row: RowLoss) -> list[str]:
     return wrapped(short(row.text, 1000) or f"(row {row.id})", indent=_HANG, most=2)
-
-
-def with_joined_labels(table: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Return a table for CSV and TSV: several labels of a row are joined by commas."""
-    joined = {
-        name: [label if isinstance(label, str) else ",".join(label) for label in table[name]]
-        for name in ("truth", "prediction")
-    }
-    return {**table, **joined}
 
 
 def write_errors_page(found: Errors, name: str, path: str | Path) -> Path:

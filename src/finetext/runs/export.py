@@ -34,7 +34,7 @@ from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
 from finetext.runs.run import Run, load
 from finetext.runs.stored_splits import stored_splits
-from finetext.storage.files import write_json
+from finetext.storage.files import check_new_folder, write_json
 
 COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
@@ -188,7 +188,8 @@ class ExportTerms:
         least_agreement: share of the rows on which both must predict the same labels; None (the
             default) for that of the format: 0.99 for ONNX in float32, 0.97 in int8, none for static
             embeddings.
-        force: whether to keep it if they do not, and without rows to compare on.
+        force: whether to keep it if they do not, and without rows to compare on; and to replace an
+            earlier export.
     """
 
     least_agreement: float | None = None
@@ -246,7 +247,7 @@ def export(
     terms, hears = terms or ExportTerms(), listener or Listener()
     opened = open_origin(what, data, read, seed)
     origin = replace(opened, say=hears.say, progress=hears.progress)
-    place = _place(origin, exporter, folder)
+    place = _place(origin, exporter, folder, terms.force)
     exporter.check(origin.original)
     if origin.rows is None and not terms.force:
         raise DataError(
@@ -281,7 +282,7 @@ def _check_agreement(
     origin.say(f"{message}; it is kept because of --force")
 
 
-def _place(origin: Origin, exporter: Exporter, folder: str | Path | None) -> Path:
+def _place(origin: Origin, exporter: Exporter, folder: str | Path | None, force: bool) -> Path:
     """Return where the export goes; raises an error if that is unknown, or holds something else."""
     if folder is not None:
         place = Path(folder)
@@ -294,6 +295,7 @@ def _place(origin: Origin, exporter: Exporter, folder: str | Path | None) -> Pat
     is_export = (place / DESCRIPTION).is_file() and read_description(place)["classifier"] in EXPORTS
     if not is_export and (not place.is_dir() or any(place.iterdir())):
         raise ModelError(f"{place} holds something other than an export; choose another folder")
+    check_new_folder(place, force)
     return place
 
 

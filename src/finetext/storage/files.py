@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +31,29 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def check_place(path: Path) -> None:
-    """Raise a DataError if the folder of a file is missing, or the file is a folder itself."""
+def check_new(path: Path, force: bool = False, inputs: Iterable[Any] = ()) -> None:
+    """Raise a DataError if a file cannot be written, or would replace another.
+
+    Every command calls it for each file that it writes, before any work. With `force` a file is
+    replaced, but never one of `inputs`, of which all that are no paths of files are passed over.
+    """
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise DataError(f"{path} cannot be written: it is a folder")
+    if path.exists():
+        for source in inputs:
+            is_path = isinstance(source, str | Path) and os.path.exists(source)
+            if is_path and path.samefile(source):
+                raise DataError(f"{path} is an input of this command; write to another file")
+    if path.exists() and not force:  # what a link without a target replaces is nothing
+        raise DataError(f"{path} exists; name another file, or replace it with --force")
+
+
+def check_new_folder(folder: Path, force: bool = False) -> None:
+    """Raise a DataError if a folder would be replaced without `force`; it may be empty."""
+    if not force and os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} exists; name another folder, or replace it with --force")
 
 
 def put_in_place(unfinished: Path, place: Path) -> None:

@@ -81,7 +81,7 @@ def test_rejected_rows_get_a_problem_and_clashing_columns_a_prefix(opened: Open)
     page.get_by_role("button", name="Predict 4 rows").click()
     page.locator("#table-result").wait_for()
     names, *rows = downloaded(page)
-    assert names[:3] == ["input:prediction", "text", "prediction"]
+    assert names[:3] == ["prediction", "text", "finetext:prediction"]
     assert [row[2] for row in rows] == ["yes", "", "", "no"]
     assert rows[1][-1] == "the text has 41 characters; the limit is 40"
     assert "internal error" in rows[2][-1]

@@ -266,10 +266,16 @@ function outputRows() {
   const shown = labels.length <= MOST_LABELS ? labels : [];
   const hasSets = results.some((result) => result.set);
   const hasProblems = results.some((result) => result.problem);
-  const added = ["prediction", ...(hasSets ? ["set"] : []), "probability", ...shown.map((label) => `probability:${label}`), ...(hasProblems ? ["problem"] : [])];
-  const names = table.names.map((name) => (added.includes(name) ? `input:${name}` : name));
+  const taken = table.names.map((name) => name.toLowerCase());
+  const free = (name) => (taken.includes(name) || taken.includes(`finetext:${name}`) ? free(`finetext:${name}`) : name);
+  const prefix = (start) => (taken.some((name) => name.startsWith(start) || name.startsWith(`finetext:${start}`)) ? prefix(`finetext:${start}`) : start);
+  const start = prefix("probability:");
+  const added = [
+    free("prediction"), ...(hasSets ? [free("set")] : []), free("probability"),
+    ...shown.map((label) => start + label), ...(hasProblems ? [free("problem")] : []),
+  ];
   const rows = results.map((result, place) => {
-    const own = names.map((_, column) => table.rows[place][column] ?? "");
+    const own = table.names.map((_, column) => table.rows[place][column] ?? "");
     const joined = (value) => [value ?? []].flat().join(",");
     const numbers = [result.probability, ...shown.map((label) => result.probabilities?.[label])];
     return [
@@ -277,5 +283,5 @@ function outputRows() {
       ...numbers.map((number) => (number === undefined ? "" : String(number))), ...(hasProblems ? [result.problem ?? ""] : []),
     ];
   });
-  return [[...names, ...added], ...rows];
+  return [[...table.names, ...added], ...rows];
 }
