@@ -111,7 +111,7 @@ OTHERS = {
     "predict {run} {}/empty.csv": "is empty",
     "predict {run} {}/binary.csv": "is not a text file",
     "predict {run} {}/ok.csv --text txet": "did you mean 'text'",
-    "predict {run} {}/ok.csv --out out.xlsx": "must be one of .csv, .tsv, .jsonl, .parquet",
+    "predict {run} {}/ok.csv --out out.xls": "must be one of .csv, .tsv, .jsonl, .parquet, .xlsx",
     "predict {run} {}/ok.csv --out no/out.csv": "there is no folder no",
     "show nothere": "not the folder of a finished run",
     "show {}/folder": "not the folder of a finished run",

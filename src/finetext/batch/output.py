@@ -15,7 +15,7 @@ from typing import Any, Final, final
 
 from finetext.batch.files import Part, TextPart, part_at, state_path_of, unfinished_path
 from finetext.core.console import blaming
-from finetext.core.errors import DataError, FinetextError
+from finetext.core.errors import DataError, FinetextError, RecipeError
 from finetext.core.types import Finding
 from finetext.data.rows import BadRow
 from finetext.data.write import APPENDED, Table, check_table, form_of
@@ -151,6 +151,8 @@ class Files:
 
     def check(self) -> None:
         """Raise a DataError for what cannot be written or resumed, before any work is done."""
+        if self.resume and not self.is_known:
+            raise RecipeError("a classifier in memory cannot be told from another; name its folder")
         force = self.force or self._are_own
         if self.out is not None:
             check_table(self.out, force, [self.source], locale=self.locale)

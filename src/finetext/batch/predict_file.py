@@ -78,10 +78,8 @@ def predict_file(
             first such row is an error.
         resume: continue a prediction that was stopped or killed; the result is the same to the
             byte. It starts from the beginning if there is none.
-        force: replace `out` and `rejected` if they exist, which is an error by default. A
-            prediction that is resumed replaces its own unfinished file.
-        locale: write CSV for a spreadsheet in this language: with a byte order mark, and for "de",
-            "fr" and others with semicolons and decimal commas. Plain CSV by default.
+        force: replace `out` and `rejected` if they exist, which is an error by default.
+        locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -96,16 +94,10 @@ def predict_file(
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
     if rejected is not None and is_text(source):
         raise DataError("--set-aside is for files; this is one text")
-    if batch_size is not None and batch_size < 1:
-        raise RecipeError(f"batch_size = {batch_size}: it must be 1 or more")
-    if resume and isinstance(model, Classifier):
-        raise RecipeError("a classifier in memory cannot be told from another; name its folder")
-    is_known = not isinstance(model, Classifier)
-    files = Files(out, rejected, source, resume, is_known, force, locale)
+    files = Files(out, rejected, source, resume, not isinstance(model, Classifier), force, locale)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
-        "--locale": locale,
-        "columns": None if columns else "left out", "batch_size": batch_size,
+        "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
     }  # fmt: skip
     job = _Job(model, read, shown, columns, batch_size, options)
     with heard(listener) as hears:
@@ -122,6 +114,10 @@ class _Job:
     columns: bool
     batch_size: int | None
     options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise RecipeError(f"batch_size = {self.batch_size}: it must be 1 or more")
 
     def classifier(self, say: Callable[[str], None]) -> Classifier:
         from finetext.runs.run import load
