@@ -38,13 +38,7 @@ def evaluate(
     from finetext.data.read import read
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
-    from finetext.report.errors import (
-        judged_table,
-        labels_table,
-        scores_json,
-        scores_table,
-        show_scores,
-    )
+    from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
     from finetext.report.positive import curves_of_positive, positive_line, threshold_line
     from finetext.report.probabilities import decided_json, decided_lines
     from finetext.runs.run import load
@@ -64,11 +58,8 @@ def evaluate(
     classes = per_class(predictions, seed or 0)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     trained = _count_training_rows(model, data, dataset.texts, screen)
-    rows = judged_table(predictions, dataset.texts)
-    table.write(
-        scores_table(scores, classes), screen,
-        scores=scores_table(scores, ()), labels=labels_table(classes), predictions=rows,
-    )  # fmt: skip
+    sheets = evaluation_sheets(scores, classes, predictions, dataset.texts)
+    table.write(scores_table(scores, classes), screen, **sheets)
     if table.out is not None:
         screen.say(f"table: {table.out}")
     if output.as_json:

@@ -94,18 +94,24 @@ def scores_table(
     return ({"label": [label for label, *_ in every]} if classes else {}) | table
 
 
-def labels_table(classes: Sequence[LabelScores]) -> dict[str, list[Any]]:
-    """Return the scores of each label as a row."""
-    table: dict[str, list[Any]] = {"label": [each.name for each in classes]}
+def evaluation_sheets(
+    scores: Mapping[str, Score],
+    classes: Sequence[LabelScores],
+    predictions: Predictions,
+    texts: Sequence[str],
+) -> dict[str, dict[str, list[Any]]]:
+    """Return tables by name: the scores, those of each label, and each row with its prediction."""
+    labels: dict[str, list[Any]] = {"label": [each.name for each in classes]}
     for metric in _OF_LABELS:
         found = [getattr(each, metric) for each in classes]
-        table[metric] = [_number(of.value) for of in found]
-        table |= {f"{metric}_{end}": [_number(getattr(of, end)) for of in found] for end in _ENDS}
-    return table | {"rows": [each.support for each in classes]}
+        labels[metric] = [_number(of.value) for of in found]
+        labels |= {f"{metric}_{end}": [_number(getattr(of, end)) for of in found] for end in _ENDS}
+    labels["rows"] = [each.support for each in classes]
+    rows = _judged_rows(predictions, texts)
+    return {"scores": scores_table(scores, ()), "labels": labels, "predictions": rows}
 
 
-def judged_table(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Return each row with its text, its true label, the prediction and all probabilities."""
+def _judged_rows(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[Any]]:
     scheme, given, abstains = predictions.scheme, predictions.decisions, predictions.abstained
     right = given == predictions.targets
     return {
