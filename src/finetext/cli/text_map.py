@@ -54,14 +54,10 @@ def map_texts(
     check_umap()
     is_picture = _is_picture(out, force)
     split = None if part is None else arguments.split_name(part, tuple(_WORDS))
-    run = _run_to_map(model, data, encoder, split)
-    if run is None and method is not None:
-        raise RecipeError("--method chooses a method of a run folder; leave it out")
+    run = _run_to_map(model, data, encoder, split, method)
     of_run = run if data is None else None
     split = split or ("validation" if of_run else None)
-    place = out or (of_run.folder / "diagnosis" if of_run else Path("map"))
-    if not is_picture and (out is not None or of_run is None):
-        _check_files(place, split, force)
+    place = _place(out, of_run, split, force)
     classifier = _classifier(model, run, data, method, device)
     if of_run is not None:
         dataset = _rows_of_run(of_run, reading, settings, split or "validation")
@@ -87,7 +83,11 @@ def map_texts(
 
 
 def _run_to_map(
-    model: str, data: str | None, encoder: str | None, split: SplitName | None
+    model: str,
+    data: str | None,
+    encoder: str | None,
+    split: SplitName | None,
+    method: str | None,
 ) -> Run | None:
     """Return the run in MODEL, if it is one; raise a RecipeError if MODEL and DATA do not fit."""
     from finetext.runs.run import Run, is_run
@@ -105,6 +105,8 @@ def _run_to_map(
             f"there is no run or model folder {model}; to map data without a classifier, name an "
             "encoder, too: --encoder minilm"
         )
+    if run is None and method is not None:
+        raise RecipeError("--method chooses a method of a run folder; leave it out")
     return run
 
 
@@ -191,13 +193,17 @@ def _files(place: Path, split: SplitName | None) -> dict[str, Path]:
     return {what: place / f"{name}.{kind}" for what, kind in kinds.items()}
 
 
-def _check_files(place: Path, split: SplitName | None, force: bool) -> None:
-    """Raise a DataError if a file of the map exists; the folder is made if need be."""
+def _place(out: Path | None, run: Run | None, split: SplitName | None, force: bool) -> Path:
+    """Return where the map is written; raise a DataError if a file there would be replaced."""
     from finetext.storage.files import check_new
 
+    if out is None and run is not None:
+        return run.folder / "diagnosis"
+    place = out or Path("map")
     if place.is_dir():
         for path in _files(place, split).values():
             check_new(path, force)
+    return place
 
 
 def _write_map(found: TextMap, place: Path, is_picture: bool) -> dict[str, Path]:
