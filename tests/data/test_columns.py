@@ -12,7 +12,7 @@ import pytest
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import join
-from finetext.data.columns import choose_columns, refuse_odd_text
+from finetext.data.columns import choose_columns, named, refuse_odd_text
 from finetext.data.read import read
 from finetext.data.rows import Batch, Wanted
 from finetext.data.stream import open_stream
@@ -101,6 +101,13 @@ def test_ids(name: str, values: list[Any], found: bool) -> None:
     chosen = choose_columns(Batch("x.csv", columns, "columns"), ReadSettings())
     assert chosen.id == (name if found else None)
     assert (chosen.text, chosen.labels) == ("Satz", ("Code",))
+
+
+def test_a_column_that_a_file_without_header_lacks_can_be_named_by_number() -> None:
+    batch = Batch("x.txt", {"1": ["a text"], "2": ["joy"]}, "columns")
+    assert named(batch, "2") == "2"
+    with pytest.raises(DataError, match=r"'label'; there are: 1, 2\. Columns without a header"):
+        named(batch, "label")
 
 
 def test_a_long_value_is_shortened_in_the_error() -> None:

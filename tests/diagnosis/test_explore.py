@@ -159,6 +159,18 @@ def test_the_terminal_shows_bars_counts_and_findings(data: Dataset) -> None:
     assert "Blank texts in 10 rows" in shown
 
 
+def test_python_shows_what_the_terminal_shows(data: Dataset) -> None:
+    exploration = explore(data)
+    shown = repr(exploration)
+    assert all(f"\n {name} " in shown for name in exploration.classes)
+    assert "Percentiles of the number of words per text." in shown
+
+
+def test_data_that_were_not_read_are_refused_with_the_call_that_reads_them() -> None:
+    with pytest.raises(DataError, match=r"not a str; .* finetext\.explore\(finetext\.read"):
+        explore("reviews.csv")  # type: ignore[arg-type]
+
+
 def test_findings_are_complete_without_a_terminal() -> None:
     file = io.StringIO()
     finding = Finding("warning", "long", "many words " * 40 + "and an end", ("a row " * 20,))

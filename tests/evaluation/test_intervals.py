@@ -122,7 +122,7 @@ def test_no_rows_are_refused() -> None:
 
 def test_an_unknown_metric_offers_those_that_hold_its_name() -> None:
     scores = evaluate(simulated(20, seed=1), resamples=10)
-    with pytest.raises(UnknownNameError, match="did you mean 'macro_f1' or 'micro_f1' or 'weigh"):
+    with pytest.raises(UnknownNameError, match="did you mean 'macro_f1', 'micro_f1' or 'weigh"):
         scores["f1"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetext import Finetune, Majority, Tfidf, fit, read
+from finetext import Finetune, Majority, Stage, Tfidf, fit, read
 from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, FinetextError, RecipeError, UnknownNameError
@@ -107,6 +107,8 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     (TEXTS, LABELS, {"method": "tfdif"}, UnknownNameError, "did you mean 'tfidf'"),
     (TEXTS, LABELS, {"method": Tfidf(longest_ngram=0)}, RecipeError, "longest_ngram = 0"),
     (TEXTS, LABELS, {"method": Finetune(encoder="minlim")}, UnknownNameError, "'minilm'"),
+    (TEXTS, QUICK, {}, DataError, "one for each text, not Tfidf: call finetext.fit(texts, labels"),
+    (TEXTS, LABELS, {"method": Finetune(stages=Stage(1, 1e-2))}, RecipeError, "in brackets"),  # type: ignore[arg-type]
     (TEXTS, LABELS, {"seed": -1}, RecipeError, "the seed is -1"),
     (TEXTS, LABELS, {"device": "tpu"}, RecipeError, "'tpu' is not a device"),
 ]

@@ -121,6 +121,12 @@ def test_unknown_names_suggest_the_nearest() -> None:
         ladder(["tfdif"])
 
 
+@pytest.mark.parametrize("name", ["distilbert", "jane/encoder"])
+def test_an_encoder_is_no_method_but_belongs_to_one(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=rf"an encoder: take Finetune\('{name}'\)"):
+        ladder([name])
+
+
 def test_python_hyperparameters_are_checked() -> None:
     with pytest.raises(RecipeError, match="longest_ngram = 'x'"):
         Recipe(methods={"tfidf": Tfidf(longest_ngram="x")})  # type: ignore[arg-type]

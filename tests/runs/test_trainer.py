@@ -269,7 +269,9 @@ def test_misuse_is_answered_with_what_to_do(
 ) -> None:
     with pytest.raises(RecipeError, match=r"takes the splits of labeled data, not Dataset"):
         make(data=topics)
-    with pytest.raises(RecipeError, match=r"in steps .* not 'tfidf'; use finetext.fit"):
+    with pytest.raises(
+        RecipeError, match=r"takes a .* not 'tfidf': only these .* use finetext.fit"
+    ):
         make(finetext.Tfidf())
     with pytest.raises(FinetextError, match="metric"):
         make(metric="cleverness")
@@ -285,7 +287,7 @@ def test_misuse_is_answered_with_what_to_do(
         trainer.fit_stage(1, float("nan"))
     assert not trainer.history
     trainer.fit_stage(1)
-    with pytest.raises(RecipeError, match="begins with neither"):
+    with pytest.raises(RecipeError, match="begin with neither"):
         trainer.save("../elsewhere")
     trainer.save("one")
     with pytest.raises(UnknownNameError, match="one"):

@@ -18,7 +18,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
 from finetext.core.text_columns import given_text, shown
-from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
+from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Splits
 
 
 def texts_of(given: Any, columns: Sequence[str] = ()) -> list[str]:
@@ -285,6 +285,15 @@ def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> l
         return labels
     abstains = decision.abstains(probabilities)
     return [None if none else label for label, none in zip(labels, abstains, strict=True)]
+
+
+def check_read(name: str, data: object) -> None:
+    """Raise a DataError that says how to read data first, unless they were read."""
+    if not isinstance(data, Dataset | Splits):
+        raise DataError(
+            f"{name} takes data that were read, not a {type(data).__name__}; read them first: "
+            f"finetext.{name}(finetext.read(data))"
+        )
 
 
 def predict(classifier: Classifier, dataset: Dataset) -> Predictions:

@@ -78,5 +78,6 @@ def _parts(name: str) -> list[str]:
 
 def meant(names: Iterable[str]) -> str:
     """Return the end of a sentence that offers names; empty without any."""
-    offered = " or ".join(map(repr, names))
-    return f"; did you mean {offered}?" if offered else ""
+    offered = list(map(repr, names))
+    one_of = " or ".join(filter(None, (", ".join(offered[:-1]), *offered[-1:])))
+    return f"; did you mean {one_of}?" if offered else ""

@@ -73,6 +73,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "batch": "finetext.report.batches:show_batch",
         "shares": "finetext.report.shares:shares_of",
         "density": "finetext.report.text_map:plot_density",
+        "exploration": "finetext.report.exploration:exploration_text",
     },
     "samples": {"bbc-news": "finetext.data.sources:bbc_news"},
 }

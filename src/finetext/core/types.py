@@ -178,7 +178,7 @@ class Dataset:
         roles: what the columns of the source were taken for and why, those in use first.
     """
 
-    table: datasets.Dataset
+    table: datasets.Dataset = field(repr=False)
     scheme: LabelScheme | None = None
     description: str = ""
     findings: tuple[Finding, ...] = field(default=(), repr=False)
@@ -337,9 +337,9 @@ class Predictions:
         groups: n group names for clustered intervals, or None.
     """
 
-    ids: tuple[str, ...]
-    targets: Integers
-    probabilities: Floats
+    ids: tuple[str, ...] = field(repr=False)
+    targets: Integers = field(repr=False)
+    probabilities: Floats = field(repr=False)
     scheme: LabelScheme
     decision: Decision = AS_LIKELY
     groups: tuple[str, ...] | None = None

@@ -217,6 +217,8 @@ def named(batch: Batch, name: str) -> str:
         return known[int(name) - 1]
     offer = nearest(name, known)
     there = "" if "there are" in offer else f"; the columns are: {', '.join(known[:30])}"
+    if all(map(str.isdecimal, known)):
+        there += ". Columns without a header are numbered: name one by its number"
     raise DataError(f"{batch.name} has no column {name!r}{offer}{there}")
 
 

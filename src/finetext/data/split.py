@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Integers
+from finetext.core.contracts import check_read
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import DEFAULT_SHARE, Size, SplitSettings, Strategy
 from finetext.core.types import SPLIT_NAMES, Dataset, SplitName, Splits
@@ -42,6 +43,7 @@ def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0
             have none.
         DataError: too few rows of a class, too few groups, or a split would be empty.
     """
+    check_read("split", dataset)
     settings = settings or SplitSettings()
     pools = _pools(dataset)
     carved = {name: getattr(settings, name) for name in SPLIT_NAMES if name not in pools}

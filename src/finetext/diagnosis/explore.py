@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core import registry
 from finetext.core.arrays import Integers
-from finetext.core.contracts import ProgressEvent, silent
+from finetext.core.contracts import ProgressEvent, check_read, silent
 from finetext.core.errors import DataError
 from finetext.core.types import ColumnRole, Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
@@ -71,6 +72,10 @@ class Exploration(Jsonable):
     findings: tuple[Finding, ...]
     columns: tuple[ColumnRole, ...] = ()
 
+    def __repr__(self) -> str:
+        text: str = registry.load("views", "exploration")(self)
+        return text
+
 
 def explore(
     data: Dataset | Splits,
@@ -80,8 +85,10 @@ def explore(
     """Count classes and lengths, and run all checks.
 
     The encoder (alias, Hub name or folder) is the one whose tokens and context count; by default
-    tokens are left out. Raises a ModelError if its tokenizer cannot be loaded.
+    tokens are left out. Raises a ModelError if its tokenizer cannot be loaded, and a DataError if
+    the data were not read.
     """
+    check_read("explore", data)
     inputs = [] if encoder is None else [(encoder, None)]
     with counting_tokens(Material.of(data), inputs, progress) as material:
         findings = check_material(material)

@@ -211,6 +211,11 @@ def is_alias(name: str) -> bool:
     return name.lower() in _names()
 
 
+def is_encoder_name(name: str) -> bool:
+    """Return whether a name is an alias, a name that messages offer, or of the form owner/name."""
+    return name.lower() in map(str.lower, _known_names()) or _HUB_NAME.fullmatch(name) is not None
+
+
 def on_this_machine(entry: EncoderEntry) -> bool:
     """Return whether the weights are in an installed package or in the Hub's cache."""
     return (_packaged(entry) or _cached(entry.source)) is not None

@@ -169,6 +169,8 @@ class Finetune(Method):
         """Refuse stages by hand that are invalid, or beside what else would make stages."""
         if self.stages is None:
             return
+        if not isinstance(self.stages, Sequence):
+            raise RecipeError("finetune: stages is not a list; put the stages in brackets")
         if not self.stages:
             raise RecipeError("finetune: stages = []: give at least one stage, or leave it out")
         others = {"epochs": None, "learning_rate": None, "unfreeze": "none"}

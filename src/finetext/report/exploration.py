@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from finetext.core.wording import counted
 from finetext.data.column_roles import role_lines
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
-from finetext.report.rendering import Cell, Table, blocks, render_page, share, write_page
+from finetext.report.rendering import Cell, Table, blocks, printed, render_page, share, write_page
 from finetext.report.shares import class_table
 
 _BAR: Final = 24
@@ -54,6 +55,11 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
         if lengths is not None:
             console.print(rich_table(length_table(lengths), caption=True))
     show_findings(exploration.findings, console)
+
+
+def exploration_text(exploration: Exploration) -> str:
+    """Return what `show_exploration` prints, without color."""
+    return printed(partial(show_exploration, exploration))
 
 
 def _with_bars(exploration: Exploration) -> Table:

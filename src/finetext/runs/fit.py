@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +74,11 @@ def fit(
         RecipeError: a hyperparameter, the seed or the device is invalid.
         UnknownNameError: there is no method of that name.
     """
+    if not isinstance(labels, Iterable) or isinstance(labels, str):
+        raise DataError(
+            f"labels must be one for each text, not {type(labels).__name__}: call "
+            "finetext.fit(texts, labels, method)"
+        )
     recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
     check_possible(recipe)
     if not len(texts):

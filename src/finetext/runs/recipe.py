@@ -58,6 +58,7 @@ from finetext.core.settings import (
     made,
     refuse_unknown,
 )
+from finetext.encoders.catalogue import is_encoder_name
 from finetext.evaluation.deciding import Deciding
 from finetext.storage.locks import RUN_FILES
 from finetext.training.record import check_names
@@ -261,6 +262,9 @@ def ladder(
             name, method = given.name, given
         else:
             name = given
+            if name not in (*known, *registry.names("methods")) and is_encoder_name(name):
+                how = f"it is an encoder: take Finetune({name!r}), or --encoder {name}"
+                raise UnknownNameError("method", name, (), how)
             method = known[name] if name in known else registry.load("methods", name)()
         number = 1
         while name in found and found[name] != method:

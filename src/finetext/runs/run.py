@@ -60,14 +60,14 @@ class Run:
     """
 
     folder: Path
-    leaderboard: tuple[LeaderboardEntry, ...]
+    leaderboard: tuple[LeaderboardEntry, ...] = field(repr=False)
     best: str
     cheapest: str
     metric: str
-    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict, repr=False)
     unfinished: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    paid: tuple[EncoderGain, ...] = ()
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+    paid: tuple[EncoderGain, ...] = field(default=(), repr=False)
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -83,7 +83,8 @@ class Run:
             if is_started(folder):
                 begin = f"the run in {folder} is unfinished: it has no {path.name} yet"
                 raise RunError(f"{begin}; resume it: {resume_command(folder)}")
-            raise RunError(f"{folder} is not the folder of a finished run: it has no {path.name}")
+            lack = f"it has no {path.name}" if folder.exists() else "it does not exist"
+            raise RunError(f"{folder} is not the folder of a finished run: {lack}")
         try:
             entries = json.loads(path.read_text("utf-8"))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
@@ -324,10 +325,8 @@ class Run:
         from finetext.report.rendering import Cell, Table, table_html
 
         names = list(self.leaderboard[0].metrics["test"])
-        rows = [
-            [Cell(of.method), *(Cell(str(of.metrics["test"].get(name, "-"))) for name in names)]
-            for of in self.leaderboard
-        ]
+        scores = {of.method: of.metrics["test"] for of in self.leaderboard}
+        rows = [[Cell(m), *(Cell(str(of.get(n, "-"))) for n in names)] for m, of in scores.items()]
         caption = f"{self.folder}: test rows; best on validation: {self.best}"
         return table_html(Table(caption, ["method", *names], rows))
 

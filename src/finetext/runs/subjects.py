@@ -96,8 +96,9 @@ def begin(method: Trainable, data: Any, context: FitContext) -> Subject:
     if isinstance(method, Adaptation | Pretraining):
         return Language.begin(method, data, context)
     raise RecipeError(
-        f"a Trainer trains in steps what is a Finetune, an Adaptation or a Pretraining, not "
-        f"{getattr(method, 'name', method)!r}; use finetext.fit or finetext.train"
+        f"a Trainer takes a Finetune, an Adaptation or a Pretraining, not "
+        f"{getattr(method, 'name', method)!r}: only these train step by step; for other methods "
+        "use finetext.fit or finetext.train"
     )
 
 

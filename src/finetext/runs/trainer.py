@@ -332,8 +332,9 @@ class Trainer:
         return plot_history(training.record.lines, training.plan, out)
 
     def __repr__(self) -> str:
-        where = "untrained" if self._training is None else self._place
-        return f"<Trainer {(self._training and self._training.plan.name) or ''} {where}>"
+        if self._training is None:
+            return "<Trainer untrained>"
+        return f"<Trainer {self._training.plan.name} {self._place}>"
 
     @property
     def _is_unfinished(self) -> bool:

@@ -111,8 +111,8 @@ def named_file(folder: Path, name: str, data: str, identity: Mapping[str, Any]) 
     """
     if not _NAME.fullmatch(name):
         raise RecipeError(
-            f"the name {name!r} consists of letters, digits, '_', '-' and '.', and begins with "
-            "neither '-' nor '.'"
+            f"the name {name!r} cannot be used: write letters, digits, '_', '-' and '.', and begin "
+            "with neither '-' nor '.'"
         )
     hashed = hashlib.sha256(data.encode()).hexdigest()
     return CheckpointFile(Checkpoints(folder / name, hashed), identity)
