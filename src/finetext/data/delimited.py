@@ -94,10 +94,12 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     sample = text[:_SAMPLE]
     whole = whole and len(sample) == len(text)
     best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
+    plain = '"' not in sample and not _RETURN.search(sample)  # else quotes change the records
     for delimiter in _DELIMITERS:
         ways = [_unquoted(sample, delimiter)]
         with suppress(csv.Error):
-            ways.append(_quoted(sample, delimiter, complete=whole))
+            if not plain:
+                ways.append(_quoted(sample, delimiter, complete=whole))
         with suppress(csv.Error):
             if _may_be_padded(sample, delimiter):
                 ways.append(_quoted(sample, delimiter, complete=whole, padded=True))
