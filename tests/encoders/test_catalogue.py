@@ -230,6 +230,13 @@ def test_a_folder_wins_over_a_name_that_once_had_no_owner(workplace: Path) -> No
     assert resolve("bert-base-cased").path == "bert-base-cased"
 
 
+def test_a_misspelled_folder_is_offered(workplace: Path) -> None:
+    (workplace / "finetuned").mkdir()
+    (workplace / "finetuned/config.json").write_text("{}")
+    with pytest.raises(UnknownNameError, match="named 'finetund'; did you mean 'finetuned'"):
+        resolve("finetund")
+
+
 def test_what_the_catalogue_names_elsewhere_is_no_alias() -> None:
     assert not catalogue.is_alias("bert-base-cased")
     for name in catalogue._known_names():

@@ -203,7 +203,9 @@ def resolve(name: str) -> EncoderSource:
         )
     if (answer := _answer(name)) is not None:
         raise UnknownNameError("model", name, [], answer)
-    raise UnknownNameError("model", name, _near(name, _known_names()), _WHERE)
+    folders = [path.parent.name for path in Path().glob("*/config.json")]
+    near = _near(name, _known_names()) or difflib.get_close_matches(name, folders)
+    raise UnknownNameError("model", name, near, _WHERE)
 
 
 def is_alias(name: str) -> bool:
