@@ -11,6 +11,7 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from finetext.core.types import Dataset, LabelScheme
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Started in the background of a script, a process ignores Ctrl-C, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on time: on a busy machine one example can take a second.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 TOPICS = {
     "sport": ["the team won the match", "a late goal in the final game", "the coach and her team"],

@@ -45,7 +45,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch, pieces: int, rows: int) -> None:
 KINDS = ["good", "good", "long", "short", "quote", "blank text"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(KINDS), min_size=1, max_size=60),
     st.sampled_from([50, 300, 1 << 20]),
@@ -88,7 +88,7 @@ JSON_LINES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(sorted(JSON_LINES)), max_size=40),
     st.sampled_from([50, 300, 1 << 20]),

@@ -31,7 +31,7 @@ def predictions(draw: st.DrawFn) -> Predictions:
 
 
 @given(predictions())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_applicable_metric_is_in_range_or_undefined(made: Predictions) -> None:
     names = [
         n for n in registry.names("metrics") if registry.load("metrics", n).applies(made.scheme)
@@ -48,7 +48,7 @@ def test_every_applicable_metric_is_in_range_or_undefined(made: Predictions) -> 
 
 
 @given(predictions(), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_metric_depends_on_the_order_of_rows(made: Predictions, random: object) -> None:
     order = np.random.default_rng(len(made)).permutation(len(made))
     shuffled = Predictions(

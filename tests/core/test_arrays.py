@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -26,7 +26,6 @@ def test_extreme_logits_give_finite_probabilities(multilabel: bool) -> None:
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
-@settings(deadline=None)
 @given(logits=arrays(np.float64, (3, 4), elements=st.floats(-15, 15)))
 def test_logits_of_probabilities_give_them_back(
     multilabel: bool, logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]

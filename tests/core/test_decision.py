@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from finetext.core.decision import AS_LIKELY, Decision, decision_in
@@ -48,7 +48,6 @@ def test_sets_hold_every_label_that_is_probable_enough() -> None:
     assert sets.sum(axis=1).tolist() == [2, 1, 3]
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 10), st.none() | three, st.none() | three, st.none() | share)
 def test_it_comes_back_from_json(
     temperature: float,

@@ -71,7 +71,7 @@ def test_splits_above_classes(tmp_path: Path, validation: str) -> None:
     assert "unlabelled-folder" in {finding.code for finding in data.findings}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(TEXTS, st.booleans()), min_size=2, max_size=8).filter(
         lambda rows: len({label for _, label in rows}) == 2

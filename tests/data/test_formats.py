@@ -57,7 +57,7 @@ def written(rows: list[tuple[str, str]], header: bool, **style: Any) -> str:
     return stream.getvalue()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TABLES, st.sampled_from([",", ";", "|"]), st.sampled_from(["\n", "\r\n"]))
 def test_csv_round_trip(rows: list[tuple[str, str]], delimiter: str, end: str) -> None:
     style = {"delimiter": delimiter, "lineterminator": end}
@@ -66,7 +66,7 @@ def test_csv_round_trip(rows: list[tuple[str, str]], delimiter: str, end: str) -
     assert pairs(read_text(headless, header=False, delimiter=delimiter, text="1")) == rows
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TABLES)
 @example([("a text ", "yes"), ("a text ", "no"), ("a text \t\n", "not sure")])
 def test_tsv_with_all_fields_quoted_round_trip(rows: list[tuple[str, str]]) -> None:
@@ -74,7 +74,7 @@ def test_tsv_with_all_fields_quoted_round_trip(rows: list[tuple[str, str]]) -> N
     assert pairs(read_text(text, ".tsv")) == rows
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(TABLES)
 def test_tsv_without_quoting_never_merges_lines(rows: list[tuple[str, str]]) -> None:
     rows = [(" ".join(text.replace("\t", " ").split()), label) for text, label in rows]
@@ -82,7 +82,7 @@ def test_tsv_without_quoting_never_merges_lines(rows: list[tuple[str, str]]) -> 
     assert pairs(read_text(text, ".tsv")) == [(f'"{text}', label) for text, label in rows]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TABLES, st.booleans())
 def test_json_lines_round_trip(rows: list[tuple[str, str]], ascii_only: bool) -> None:
     lines = [

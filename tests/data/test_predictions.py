@@ -73,7 +73,7 @@ def some_predictions(draw: st.DrawFn) -> Predictions:
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 @given(predictions=some_predictions())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_output_of_predict_with_truths_round_trip(
     suffix: str, predictions: Predictions, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -46,7 +46,7 @@ labeled = st.lists(st.sampled_from("abc"), min_size=0, max_size=150).map(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(labeled, st.integers(0, 2**32), st.floats(0.11, 0.4), st.floats(0.11, 0.4))
 def test_stratified_parts_cover_all_rows_and_hold_every_class(
     data: Dataset, seed: int, validation: float, test: float
@@ -62,7 +62,7 @@ def test_stratified_parts_cover_all_rows_and_hold_every_class(
     assert len(splits.test) == int(test * len(data) + 0.5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.text("ab", min_size=1, max_size=6), min_size=20, max_size=60),
     st.integers(0, 1000),
@@ -78,7 +78,7 @@ def test_no_group_is_in_two_splits(labels: list[str], seed: int, strategy: Any) 
     assert len(set(groups)) == len(groups)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), unique=True), min_size=0, max_size=150),
     st.integers(0, 1000),

@@ -67,7 +67,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stream")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(CELLS, CELLS), min_size=20, max_size=40),
     st.sampled_from([",", ";", "|"]),
@@ -97,7 +97,7 @@ def test_a_quoted_table(
     assert streamed(path) == whole(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(CELLS, min_size=1, max_size=30), st.booleans())
 def test_plain_lines_and_json_lines(place: Path, cells: list[str], gzipped: bool) -> None:
     end = ".gz" if gzipped else ""
@@ -111,7 +111,7 @@ def test_plain_lines_and_json_lines(place: Path, cells: list[str], gzipped: bool
         assert streamed(path) == whole(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CELLS.map(lambda c: " ".join(c.split())), min_size=1, max_size=30))
 def test_a_table_without_quoting(place: Path, cells: list[str]) -> None:
     rows = "".join(f"{number}\t{text}\n" for number, text in enumerate(PLAIN + cells))
@@ -119,7 +119,7 @@ def test_a_table_without_quoting(place: Path, cells: list[str]) -> None:
     assert streamed(path) == whole(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.none(), CELLS), min_size=1, max_size=30))
 def test_parquet(place: Path, cells: list[str | None]) -> None:
     import pyarrow
@@ -284,7 +284,7 @@ def test_settings_that_need_the_whole_file(tmp_path: Path) -> None:
     assert not is_streamed(stream.open_stream(path, dropping))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CELLS, max_size=60), st.booleans())
 def test_lines_of_standard_input(cells: list[str], marked: bool) -> None:
     content = "\n".join(["first", *cells]).encode("utf-16" if marked else "utf-8")

@@ -27,9 +27,7 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 TEXTS = st.text(
     st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\t\"',;"), max_size=20
 )
-ANYWHERE = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ANYWHERE = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def listed(dataset: Dataset, rows: list[int]) -> Suspects:

@@ -45,7 +45,7 @@ rows = st.lists(st.sampled_from("aaaabbc"), min_size=0, max_size=120).map(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows, st.integers(0, 2**32 - 1), st.data())
 def test_shares_are_nested_and_stratified(data: Dataset, seed: int, draw: Any) -> None:
     sizes = sorted(draw.draw(st.sets(st.integers(6, len(data)), min_size=2, max_size=5)))
@@ -63,7 +63,7 @@ def test_shares_are_nested_and_stratified(data: Dataset, seed: int, draw: Any) -
         assert set(small.ids) < set(large.ids)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.text("ab", min_size=1, max_size=6), min_size=8, max_size=40),
     st.integers(0, 1000),

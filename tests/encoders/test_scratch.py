@@ -267,7 +267,7 @@ def test_bytes_know_every_character() -> None:
     assert tokenizer.decode(ids, skip_special_tokens=True) == text.lower()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=8), st.sampled_from(KINDS))
 def test_any_texts_give_a_tokenizer_that_reads_them(texts: list[str], kind: TokenizerKind) -> None:
     try:

@@ -196,7 +196,7 @@ def test_only_the_beginning_of_a_long_text_is_shown(tokenizers: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "WordPiece"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text())
 def test_any_text_can_be_seen(tokenizers: dict[str, Any], kind: str, text: str) -> None:
     seen = look(tokenizers[kind], text)

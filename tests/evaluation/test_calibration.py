@@ -69,7 +69,7 @@ def test_a_few_correct_rows_do_not_make_a_model_infinitely_confident() -> None:
     st.floats(0.1, 10),
     st.booleans(),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_scaling_divides_the_logits(
     logits: list[list[float]], temperature: float, several: bool
 ) -> None:

@@ -253,7 +253,7 @@ def test_the_aims_f1_and_recall_are_about_the_positive_class_that_was_named(posi
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(-12, 12)), min_size=1, max_size=25),
     st.sampled_from([0.3, 0.5, 0.9, 0.999]),

@@ -45,7 +45,7 @@ def value(name: str, predictions: Predictions) -> float:
 
 
 @given(single_label())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_single_label_metrics_agree_with_scikit_learn(predictions: Predictions) -> None:
     from sklearn import metrics
 
@@ -72,7 +72,7 @@ def test_single_label_metrics_agree_with_scikit_learn(predictions: Predictions) 
 
 
 @given(multi_label())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_multi_label_metrics_agree_with_scikit_learn(predictions: Predictions) -> None:
     from sklearn import metrics
 

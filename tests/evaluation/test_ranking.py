@@ -57,7 +57,7 @@ def values(of: Predictions, names: tuple[str, ...] = BINARY) -> list[float]:
     return [metric_for(name, of.scheme)(of) for name in names]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_predictions())
 def test_binary_metrics_are_those_of_the_class_and_swap_with_it(of: Predictions) -> None:
     of_class = per_class(of, resamples=2)
@@ -67,7 +67,7 @@ def test_binary_metrics_are_those_of_the_class_and_swap_with_it(of: Predictions)
     np.testing.assert_allclose(values(of), values(of.with_positive("spam")))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_predictions())
 def test_precision_of_one_class_is_what_the_other_does_not_miss(of: Predictions) -> None:
     # Each row is given one of two labels, so the four counts of one class are those of the other.
@@ -77,14 +77,14 @@ def test_precision_of_one_class_is_what_the_other_does_not_miss(of: Predictions)
     np.testing.assert_allclose(spam.threshold, 1 - ham.threshold)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_predictions())
 def test_roc_auc_is_the_same_for_either_class(of: Predictions) -> None:
     first, second = (values(of.with_positive(label), ("roc_auc",)) for label in NAMES)
     np.testing.assert_allclose(first, second)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_predictions(), st.sampled_from(NAMES))
 def test_the_order_of_the_labels_changes_no_figure(of: Predictions, label: str) -> None:
     named = of.with_positive(label)
@@ -98,7 +98,7 @@ def test_the_order_of_the_labels_changes_no_figure(of: Predictions, label: str) 
         np.testing.assert_allclose(getattr(curve, part), getattr(other, part))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     some_predictions(),
     st.lists(st.text(min_size=1, max_size=5), min_size=2, max_size=2, unique=True),
@@ -119,7 +119,7 @@ def test_other_names_of_the_labels_change_no_figure(
     assert told == again
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_predictions(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_no_figure(of: Predictions, random: object) -> None:
     order = np.arange(len(of))
@@ -129,7 +129,7 @@ def test_the_order_of_the_rows_changes_no_figure(of: Predictions, random: object
     assert precision_recall(of).to_json() == precision_recall(moved).to_json()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_predictions(), st.sampled_from(NAMES))
 def test_each_point_is_what_its_threshold_gives(of: Predictions, label: str) -> None:
     curve = precision_recall(of, label)

@@ -239,7 +239,7 @@ def shuffled(p: Predictions, rows: list[int], columns: list[int]) -> Predictions
 
 
 @given(st.permutations(range(12)), st.permutations(range(3)), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_another_order_of_rows_and_labels_makes_no_difference(
     rows: list[int], columns: list[int], several: bool
 ) -> None:

@@ -55,7 +55,7 @@ def test_chosen_thresholds_beat_one_half_on_unseen_rows() -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_other_threshold_is_better(seed: int, n: int) -> None:
     random = np.random.default_rng(seed)
     scores = random.integers(0, 11, size=n) / 10

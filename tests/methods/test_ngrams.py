@@ -31,7 +31,7 @@ def found(vectorizer: TfidfVectorizer, texts: list[str]) -> np.ndarray:
     return np.concatenate(blocks) if blocks else np.zeros((0, len(vectorizer.idf_)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS, TEXTS, st.integers(1, 4), st.integers(3, 30), st.integers(1, 64))
 def test_it_equals_scikit_learn(
     seen: list[str], new: list[str], longest: int, most: int, block: int

@@ -269,7 +269,6 @@ def test_other_files_are_no_pickles(tmp_path: Path, name: str) -> None:
 @given(DATA, st.integers(0, 5))
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_pickles_of_any_protocol_are_detected(tmp_path: Path, data: Any, protocol: int) -> None:
@@ -280,7 +279,6 @@ def test_pickles_of_any_protocol_are_detected(tmp_path: Path, data: Any, protoco
 @given(st.text() | DATA.map(lambda data: json.dumps(data, default=repr)))
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_texts_are_no_pickles(tmp_path: Path, text: str) -> None:

@@ -53,7 +53,7 @@ def test_shares_are_of_the_rows_they_say(normalize: Any, first: list[float]) -> 
     assert (found.rows, found.right) == (6, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
 def test_rows_columns_or_all_add_up_to_one(pairs: list[tuple[int, int]]) -> None:
     of = predicted(*zip(*pairs, strict=True), ("a", "b", "c", "d", "e"))

@@ -122,7 +122,7 @@ def test_errors(
         fit(texts, labels, **{"method": QUICK, **given})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(labels=st.lists(st.sampled_from("abcd"), min_size=2, max_size=40), seed=st.integers(0, 9))
 def test_a_tenth_is_held_out_with_a_row_of_each_class(labels: list[str], seed: int) -> None:
     counts = Counter(labels)

@@ -69,7 +69,7 @@ def test_toml_round_trip_of_every_section() -> None:
     assert again(recipe) == recipe
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(source=NAMES, text=NAMES, name=METHOD_NAMES, seed=st.integers(0, 2**32 - 1))
 def test_toml_round_trip_of_any_name(source: str, text: str, name: str, seed: int) -> None:
     method = {} if name in registry.names("methods") else {name: Tfidf()}

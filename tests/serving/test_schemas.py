@@ -37,7 +37,7 @@ def test_answers_match_the_openapi_document(
     cases = described[path][method].as_strategy(generation_mode=generation)
 
     @settings(
-        max_examples=12, derandomize=True, deadline=None, database=None,
+        max_examples=12, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=cases)
