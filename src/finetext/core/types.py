@@ -86,9 +86,9 @@ class LabelScheme:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that describe the scheme in files, optional ones only if given."""
-        values = {"positive": self.positive, "text_columns": list(self.text_columns) or None}
-        given = {name: value for name, value in values.items() if value is not None}
-        return {"labels": list(self.names), "multilabel": self.multilabel} | given
+        given = {"positive": self.positive, "text_columns": list(self.text_columns)}
+        labels = {"labels": list(self.names), "multilabel": self.multilabel}
+        return labels | {name: value for name, value in given.items() if value}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LabelScheme:
@@ -196,8 +196,8 @@ class Dataset:
 
     def column(self, name: str) -> list[Any]:
         """The values of a column in row order; raises a DataError if there is none."""
-        if name not in self.table.column_names:
-            raise DataError(f"the data have no column {name!r}, but {self.table.column_names}")
+        if name not in (known := self.table.column_names):
+            raise DataError(f"the data have no column {name!r}; there are: {', '.join(known)}")
         is_whole = self.table._indices is None  # no selection on top of the stored rows
         return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name])
 
