@@ -137,7 +137,7 @@ class Exportable:
         values.pop("_name_or_path", None)
         write_json(folder / "config.json", values)
 
-    def write_graph(self, folder: Path, has_pairs: bool) -> None:
+    def write_graph(self, folder: Path, has_pairs: bool = False) -> None:
         """Write `model.onnx`, for any number of texts of any length; raises a ModelError.
 
         Pairs can have token types, which are then an input of the graph.
