@@ -61,7 +61,7 @@ class OnnxExporter(Exporter):
         scheme, decision = original.classifier.scheme, original.classifier.decision
         exportable = Exportable.of(original.classifier)
         exportable.describe(work, scheme)
-        exportable.write_graph(work, has_pairs=len(scheme.text_columns) == len(PAIR))
+        exportable.write_graph(work)
         if self.quantize is not None:
             original.say("quantizing it to 8 bits")
             whole = (work / GRAPH).rename(work / f"float32.{GRAPH}")
@@ -101,6 +101,7 @@ class Exportable:
     head: nn.Module | None
     tokenizer: Any
     max_length: int
+    has_pairs: bool = False
 
     @classmethod
     def of(cls, classifier: Classifier) -> Exportable:
@@ -109,7 +110,8 @@ class Exportable:
         encoder: Any = classifier.encoder if isinstance(classifier, ProbeClassifier) else classifier
         model = copy.deepcopy(encoder.model).cpu().float().eval()
         model.config.use_cache = False
-        return cls(model, head, encoder.tokenizer, encoder.max_length)
+        has_pairs = len(classifier.scheme.text_columns) == len(PAIR)
+        return cls(model, head, encoder.tokenizer, encoder.max_length, has_pairs)
 
     @property
     def empty_as(self) -> str | None:
@@ -137,12 +139,12 @@ class Exportable:
         values.pop("_name_or_path", None)
         write_json(folder / "config.json", values)
 
-    def write_graph(self, folder: Path, has_pairs: bool = False) -> None:
+    def write_graph(self, folder: Path) -> None:
         """Write `model.onnx`, for any number of texts of any length; raises a ModelError.
 
         Pairs can have token types, which are then an input of the graph.
         """
-        examples = [join([text, text]) for text in _EXAMPLES] if has_pairs else _EXAMPLES
+        examples = [join([text, text]) for text in _EXAMPLES] if self.has_pairs else _EXAMPLES
         batch = tokenize(self.tokenizer, examples, self.max_length).batch([0, 1])
         axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
         whole = _Whole(self.model, self.head, tuple(batch)).eval()
