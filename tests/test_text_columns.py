@@ -99,6 +99,20 @@ def test_every_door_reads_both_columns(command: Command, run: Path, table: Path)
     assert list(predicted.columns[1:4]) == [*NAMES, "verdict"]
 
 
+def test_the_server_starts_and_says_how_to_ask_for_both(
+    command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped:
+        force_exit = False
+
+        def run(self, sockets: Any) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetext.serving.server.make_server", lambda app, settings: Stopped())
+    done = command("serve", run / "tfidf", "--port", "0", status=0)
+    assert """-d '{"inputs": {"claim": "...", "finding": "..."}}'""" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

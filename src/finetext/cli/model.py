@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -186,7 +189,7 @@ def serve(
     def ready(address: str) -> None:
         told = {"address": address, "has_token": token is not None}
         output.show(told, [f"{model} is at {address}"])
-        screen.say(_how_to_ask(address, token is not None))
+        screen.say(_how_to_ask(address, token is not None, classifier.scheme.text_columns))
         sys.stdout.flush()
 
     with server.bound(host, port) as listening:
@@ -201,13 +204,15 @@ def serve(
     screen.say("stopped; accepted requests were answered, or refused if they took too long")
 
 
-def _how_to_ask(address: str, has_token: bool) -> str:
+def _how_to_ask(address: str, has_token: bool, columns: Sequence[str]) -> str:
+    inputs = dict.fromkeys(columns, "...") if columns else "What a film!"
+    body = shlex.quote(json.dumps({"inputs": inputs}, ensure_ascii=False))
     header = " -H 'Content-Type: application/json'"
     if has_token:
         header += ' -H "Authorization: Bearer $FINETEXT_TOKEN"'
     return (
         f"in a browser: {address}/\n"
-        f'to ask: curl {address}/predict{header} -d \'{{"inputs": "What a film!"}}\'\n'
+        f"to ask: curl {address}/predict{header} -d {body}\n"
         "Ctrl-C stops it"
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from finetext.core.errors import MissingExtraError, RecipeError
 from finetext.core.settings import ServeSettings
+from finetext.core.text_columns import join
 
 if TYPE_CHECKING:
     import uvicorn
@@ -81,7 +82,8 @@ def answer(
 
     settings = settings or ServeSettings()
     served = ServedModel(classifier)
-    served.scores([Ask("Warm-up."), Ask("Warm-up.", logits=True)])  # a broken model fails now
+    text = join(["Warm-up."] * max(1, len(classifier.scheme.text_columns)))
+    served.scores([Ask(text), Ask(text, logits=True)])  # a broken model fails now
     is_local = not is_open_to_others(listening)
     server = make_server(make_app(served, settings, token, about, is_local), settings)
     try:

@@ -37,6 +37,25 @@ def test_a_text_is_classified_and_explained(opened: Open) -> None:
     page.locator("#marked .for", has_text="bad").wait_for()
 
 
+def test_a_model_of_two_columns_has_a_field_and_a_choice_for_each(opened: Open) -> None:
+    films = Films(scheme=LabelScheme(("no", "yes", "0"), text_columns=("title", "body")))
+    page = opened(films)
+    page.get_by_label("title", exact=True).fill("A film")
+    page.get_by_label("body", exact=True).fill("It is good")
+    page.get_by_label("body", exact=True).press("Control+Enter")
+    page.locator("#words").wait_for()
+    assert films.batches[0] == ["A film\n\x1fIt is good"]
+    assert cells(page, "marked", ".for") == ["good+"]
+    assert page.locator("#marked").inner_text().split() == ["A", "film", "It", "is", "good+"]
+    give(page, "f.csv", "id,body,title\n1,a good one,First\n2,a bad one,Second\n")
+    page.locator("#preview").wait_for()
+    assert page.get_by_label("Column for title").input_value() == "2"
+    assert page.get_by_label("Column for body").input_value() == "1"
+    page.get_by_role("button", name="Predict 2 rows").click()
+    page.locator("#table-result").wait_for()
+    assert films.batches[-1] == ["First\n\x1fa good one", "Second\n\x1fa bad one"]
+
+
 def test_abstention_sets_and_many_labels(opened: Open) -> None:
     decision = Decision(least=(0.99, 0.99, 0.99), set_from=0.3, coverage=0.9)
     page = opened(Films(decision=decision))
