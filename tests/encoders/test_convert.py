@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from finetext.core.errors import ModelError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.encoders.awd_lstm import AwdLstmForCausalLM
 from finetext.encoders.convert import Converted, convert, read_words
 from finetext.encoders.language_models import load_for_language_model
@@ -213,6 +213,17 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, vocabulary: Path) -
         read_words(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize(
+    "option", [{"heads": 0}, {"positions": ""}, {"activation": "gelu"}, {"context": 0}]
+)
+def test_options_of_a_transformer_need_a_mapping(
+    tmp_path: Path, vocabulary: Path, option: dict[str, Any]
+) -> None:
+    with pytest.raises(RecipeError, match="need a mapping of names"):
+        convert(saved(tmp_path, published()), vocabulary, tmp_path / "encoder", **option)
+    assert not (tmp_path / "encoder").exists()
+
+
 def test_a_folder_that_is_not_empty_is_unchanged(tmp_path: Path, vocabulary: Path) -> None:
     with pytest.raises(ModelError, match="not empty"):
         convert(saved(tmp_path, published()), vocabulary, tmp_path)
@@ -243,3 +254,6 @@ def test_the_command_writes_the_folder(
     other = command("convert", weights, "--vocabulary", vocabulary, "--out", "other")
     assert (other.status, other.out) == (0, "other\n")
     assert "layers 3" in other.err
+    named = ("--vocabulary", vocabulary, "--out", "third", "--activation", "relu")
+    refused = command("convert", weights, *named, status=2)
+    assert "need a mapping of names" in refused.err

@@ -286,7 +286,9 @@ class ConvertOptions:
     positions: Annotated[
         str | None, option("NAME", "sinusoidal, learned or none; needed with a mapping.")
     ] = None
-    activation: Annotated[str, option("NAME", "relu, gelu, gelu-tanh (JAX) or silu.")] = "relu"
+    activation: Annotated[
+        str | None, option("NAME", "relu (the default), gelu, gelu-tanh (JAX) or silu.")
+    ] = None
     context: Annotated[
         int | None, option("TOKENS", "Longest input; 512, or the number of learned positions.")
     ] = None

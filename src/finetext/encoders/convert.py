@@ -81,7 +81,7 @@ def convert(
     *,
     heads: int | None = None,
     positions: Positions | None = None,
-    activation: Activation = "relu",
+    activation: Activation | None = None,
     context: int | None = None,
 ) -> Converted:
     """Make an encoder folder from weights of another program; no code in the files is run.
@@ -98,7 +98,7 @@ def convert(
             file of one (see docs/language-models.md).
         heads: attention heads; arrays do not say it, so a mapping needs it.
         positions: "sinusoidal", "learned" or "none"; a mapping needs it, too.
-        activation: "relu", "gelu", "gelu-tanh" (gelu of JAX) or "silu".
+        activation: "relu" (the default), "gelu", "gelu-tanh" (gelu of JAX) or "silu".
         context: longest input in tokens; by default 512, or the number of learned positions.
 
     Returns:
@@ -112,11 +112,13 @@ def convert(
     weights, vocabulary, out = Path(weights), Path(vocabulary), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} exists and is not empty; choose another folder")
-    given = {"heads": heads, "positions": positions, "context": context}
+    options = {
+        "heads": heads, "positions": positions, "activation": activation, "context": context,
+    }  # fmt: skip
+    given = {name: value for name, value in options.items() if value is not None}
     if mapping is not None:
-        architecture = given | {"activation": activation}
-        made_of = _transformer(weights, vocabulary, read_mapping(mapping), architecture)
-    elif weights.suffix in (".npz", ".safetensors") or any(given.values()):
+        made_of = _transformer(weights, vocabulary, read_mapping(mapping), given)
+    elif weights.suffix in (".npz", ".safetensors") or given:
         raise RecipeError(
             f"{weights}: weights of a transformer need a mapping of names; give mapping, such as "
             "haiku (without one they are those of an AWD-LSTM, in a .pth file)"
@@ -142,7 +144,7 @@ def _transformer(
     weights: Path, vocabulary: Path, names: NameMapping, given: dict[str, Any]
 ) -> tuple[Any, Any, dict[str, Any]]:
     """A transformer with the arrays as weights, its tokenizer, and what was found."""
-    if given["heads"] is None or given["positions"] is None:
+    if not {"heads", "positions"} <= given.keys():
         raise RecipeError(
             f"{weights} does not say how many attention heads the encoder has, and which "
             "positions; give heads (a number) and positions (sinusoidal, learned or none)"
@@ -156,6 +158,7 @@ def _transformer(
         "embedding_size": model.config.hidden_size,
         "inner_size": model.config.intermediate_size,
         "layers": model.config.num_hidden_layers,
+        "activation": architecture.activation,
         **given,
         "context": model.config.max_position_embeddings,
         "objective": "masked" if isinstance(model, TransformerForMaskedLM) else None,
