@@ -171,6 +171,17 @@ def test_what_is_refused(
         features(**{"texts": TEXTS, "encoder": tiny, "cache": False} | options)
 
 
+def test_fp16_without_a_gpu_needs_the_name_of_the_cpu(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    options: Any = {"precision": "fp16", "cache": False}
+    with pytest.raises(RecipeError, match="this machine has no GPU"):
+        features(TEXTS[:1], tiny, **options)
+    assert np.isfinite(features(TEXTS[:1], tiny, device="cpu", **options)).all()
+
+
 def test_a_data_set_becomes_a_matrix(tiny: str, topics: Dataset) -> None:
     matrix = feature_matrix(topics, tiny, cache=False)
     assert matrix.y is not None

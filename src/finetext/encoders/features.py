@@ -134,7 +134,8 @@ def features(
         max_length: tokens to truncate texts to, special ones included; the context of the encoder
             by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        precision: "fp32", "bf16", or "auto" (the default): bf16 where the hardware is fast at it.
+        precision: "fp32", "bf16", "fp16" (on a GPU; on a CPU only with `device="cpu"`), or "auto"
+            (the default): bf16 where the hardware is fast at it.
         cache: True (the default) keeps the features in the cache folder, where a second call with
             the same texts finds them; a path is another folder; False keeps nothing.
         listener: receives progress and warnings; by default they are shown on a terminal and in a
@@ -149,7 +150,8 @@ def features(
         ModelError: the encoder cannot be loaded, has random weights, or has no such layers.
     """
     given = texts.texts if isinstance(texts, Dataset) else texts_of(texts)
-    where, formats = choose_device(device), check_precision(precision)
+    formats = check_precision(precision)
+    where = choose_device(device, formats)
     length = longest_input(encoder, max_length)
     tokenizer = load_tokenizer(encoder)
     model = load_encoder(encoder, tokenizer).to(where)
