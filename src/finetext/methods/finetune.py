@@ -189,10 +189,11 @@ class Finetune(Method):
     ) -> Finetune:
         """Return the method that trains the head alone, then everything with lower rates.
 
-        It is `fine_tune` of fastai (Howard and Gugger 2020, "fastai: A Layered API for Deep
-        Learning"): the head for `frozen_epochs` with a rate that rises to `learning_rate` nearly
-        to the end; then all layer groups for `epochs`, with half that rate at the top and a
-        hundredth of it at the bottom, both along the one-cycle schedule.
+        It has the stages of `fine_tune` of fastai (Howard and Gugger 2020, "fastai: A Layered API
+        for Deep Learning"): the head for `frozen_epochs` with a rate that rises to `learning_rate`
+        nearly to the end; then all layer groups for `epochs`, with half that rate at the top and a
+        hundredth of it at the bottom. Both rates follow the one-cycle schedule from a 25th of the
+        highest one; in fastai the second cycle starts at a fifth.
 
         Args:
             epochs: epochs of all layer groups.
