@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from finetext.core.contracts import FitContext
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.heads import Standardized
 from finetext.encoders.load import load_for_classification, load_tokenizer
 from finetext.methods.finetune import Finetune
@@ -90,8 +90,14 @@ def test_the_same_labels_keep_the_head_in_their_order(
         ({}, LabelScheme(("x", "y", "z")), "its labels are bad, fair, good, and these are x, y, z"),
         ({}, LabelScheme(("bad", "good")), "and these are bad, good"),
         ({}, LabelScheme(SCHEME.names, multilabel=True), "gives a text one label, and these"),
-        ({"id2label": None}, SCHEME, "its labels are LABEL_0, LABEL_1, and these"),
-        ({"id2label": {n: f"LABEL_{n}" for n in range(3)}}, SCHEME, "its labels have no names"),
+        ({"id2label": None}, SCHEME, "its labels, LABEL_0, LABEL_1, have no"),
+        ({"id2label": {n: f"LABEL_{n}" for n in range(3)}}, SCHEME, "LABEL_2, have no names"),
+        (
+            {"id2label": {0: "0", 1: "1"}},
+            LabelScheme(("0", "1")),
+            "its labels, 0, 1, have no names",
+        ),
+        ({"id2label": {0: "-1", 1: "1"}}, LabelScheme(("-1", "1")), "-1, 1, have no names"),
         ({"problem_type": "regression"}, SCHEME, "it predicts a number"),
         ({"architectures": ["BertForTokenClassification"]}, SCHEME, "does not classify whole"),
     ],
@@ -105,7 +111,7 @@ def test_another_task_starts_with_the_head_that_a_bare_encoder_would_get(
     reason: str,
 ) -> None:
     if change == {"id2label": None}:
-        change, reason = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}, "its labels have no names"
+        change = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}
     model, said = loaded(changed(folder, **change), tokenizer, scheme, seed=5)
     assert len(said) == 1
     assert said[0].startswith(f"the head of {folder} is not used, training starts with a new one")
@@ -168,14 +174,17 @@ def test_training_says_it_and_the_model_remembers(
     folder: Path, topics: Dataset, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    context = FitContext(device="cpu", say=said.append)
+    found: list[Finding] = []
+    context = FitContext(device="cpu", say=said.append, find=found.append)
     fitted = Finetune(encoder=str(folder), epochs=1).fit(topics, topics, context)
     assert said[0].startswith(f"finetune: the head of {folder} is not used")
     assert fitted.provenance()["trained_with"]["notes"] == [said[0].removeprefix("finetune: ")]
     own = fitted.save(tmp_path / "own")
     again = Finetune(encoder=str(own), epochs=1, learning_rate=1e-9)
     kept = again.fit(topics, topics, replace(context, seed=1))
-    assert f"finetune: {own} has a classification head for the same labels, which is kept" in said
+    line = f"finetune: {own} has a classification head for the same labels, which is kept"
+    assert line in said
+    assert Finding("note", "encoder-folder", line) in found
     wanted, found = (of.predict_proba(["soup with bread"]) for of in (fitted, kept))
     assert abs(wanted - found).max() < 1e-4
 

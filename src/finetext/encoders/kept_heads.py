@@ -3,7 +3,7 @@
 A head is kept if it is for the same labels, in any order, with as many of them per text. Anything
 else would give a new task the answers of another one: a head for as many other labels fits by its
 shape alone. Names that transformers gives, `LABEL_0` and so on, say nothing, so they are never the
-same.
+same; nor are whole numbers, which stand for other classes in each data set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TASK_HEADS: Final = (
     _CLASSIFIER, "ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering",
 )  # fmt: skip
 """Heads that one task has shaped. That of a language model is part of what was pretrained."""
-_UNNAMED: Final = re.compile(r"LABEL_\d+")
+_UNNAMED: Final = re.compile(r"(LABEL_|-)?\d+")
 _SHOWN: Final = 5
 
 
@@ -40,7 +40,7 @@ def why_new(was: Any, scheme: LabelScheme, model: Any, report: Mapping[str, Any]
     if was.problem_type == "regression" or len(names) < 2:
         return "it predicts a number"
     if all(_UNNAMED.fullmatch(name) for name in names):
-        return "its labels have no names"
+        return f"its labels, {_some(names)}, have no names"
     if sorted(names) != sorted(scheme.names):
         return f"its labels are {_some(names)}, and these are {_some(scheme.names)}"
     if is_several != scheme.multilabel:

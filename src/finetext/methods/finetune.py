@@ -27,7 +27,7 @@ from finetext.core.settings import (
     Tokens,
     made,
 )
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.load import (
     load_classifier,
     load_for_classification,
@@ -282,6 +282,7 @@ class Finetune(Method):
         )
         for note in notes:
             context.say(f"finetune: {note}")
+            context.find(Finding("note", "encoder-folder", f"finetune: {note}"))
         model = model.to(choose_device(context.device, self.precision))
         length = longest_input(encoder, self.max_length)
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
