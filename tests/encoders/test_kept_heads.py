@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.utils import logging
 
 from finetext.core.contracts import FitContext
 from finetext.core.types import Dataset, Finding, LabelScheme
@@ -120,6 +121,16 @@ def test_another_task_starts_with_the_head_that_a_bare_encoder_would_get(
     assert not said
     for name, weight in bare.state_dict().items():
         assert torch.equal(model.state_dict()[name], weight), name
+
+
+def test_a_new_head_is_drawn_in_silence(
+    folder: Path, tokenizer: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.set_verbosity_warning()
+    logging.enable_progress_bar()
+    capfd.readouterr()
+    loaded(folder, tokenizer, LabelScheme(("no", "yes")))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_head_of_several_layers_is_new_as_a_whole(

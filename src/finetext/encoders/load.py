@@ -103,7 +103,8 @@ def load_for_classification(
     if is_concat:
         return model
     torch.random.set_rng_state(generator)
-    return with_new_head(model, report)
+    with quiet():
+        return with_new_head(model, report)
 
 
 def _concat_pooled(encoder: str, bare: Any, scheme: LabelScheme, dropout_multiplier: float) -> Any:
