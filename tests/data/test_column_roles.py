@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from finetext.core.types import ColumnRole
 from finetext.data.column_roles import MOST_LINES, role_lines
 from finetext.data.read import read
@@ -37,6 +41,20 @@ def test_given_columns_and_content_are_told_apart() -> None:
     assert reasons["a"].startswith("content, ")
     assert reasons["b"].startswith("given, 2 classes")
     assert reasons["c"] == "4 values; labels with --label"
+
+
+@pytest.mark.parametrize(
+    ("cells", "example"),
+    [
+        ([{"choices": "good"}, {"choices": "bad"}], "good"),
+        (['{"choices": ["food", "room"]}', "food"], "food, room"),
+        ([["food", "room"], ["room"]], "food, room"),
+        (["[unclear]", "clear"], "[unclear]"),
+    ],
+)
+def test_the_example_of_a_label_with_structure_is_the_label(cells: list[Any], example: str) -> None:
+    roles = read({"Satz": TEXTS, "Kategorie": cells * 10}).roles
+    assert next(one.example for one in roles if one.role == "label") == example
 
 
 def test_plain_tables_need_no_explanation_and_wide_ones_are_cut() -> None:

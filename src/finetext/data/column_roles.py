@@ -26,9 +26,16 @@ _WIDTHS: Final = (24, 9, 48, 28)
 
 
 def roles_of(
-    batch: Batch, chosen: Chosen, settings: ReadSettings, classes: int
+    batch: Batch,
+    chosen: Chosen,
+    settings: ReadSettings,
+    classes: int,
+    labels: Sequence[Sequence[str] | None] | None = None,
 ) -> tuple[ColumnRole, ...]:
-    """Return what each column of the first batch was taken for and why, those in use first."""
+    """Return what each column of the first batch was taken for and why, those in use first.
+
+    The example of a label column that holds objects or lists is the first of the labels read.
+    """
     used: dict[str, str] = dict.fromkeys(chosen.texts, "text")
     used |= dict.fromkeys(chosen.labels, "label")
     others = {"id": chosen.id, "group": chosen.group, "split": chosen.split}
@@ -38,7 +45,10 @@ def roles_of(
 
     def role(name: str) -> ColumnRole:
         of = chosen.traits.get(name) or traits_of(name, batch.columns[name], len(batch.columns))
-        example = short(of.examples[0], _WIDTHS[3] - 2) if of.examples else ""
+        example = of.examples[0] if of.examples else ""
+        if example.startswith(("{", "[")) and chosen.labels == (name,):
+            example = next((", ".join(own) for own in labels or () if own), example)
+        example = short(example, _WIDTHS[3] - 2)
         if name not in used:
             is_other = says(name).other or of.kind in ("times", "addresses", "fractions")
             return ColumnRole(name, "metadata" if is_other else "", _why_not(name, of), example)

@@ -234,7 +234,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
     description = describe(source, columns, chosen, details, scheme)
-    roles = roles_of(batches[0], chosen, settings, len(scheme or ()))
+    roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
     return Dataset(table, scheme, description, tuple(findings), roles), columns["place"]
 
 
