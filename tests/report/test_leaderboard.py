@@ -175,6 +175,20 @@ def test_the_sentence_has_outcome_difference_and_cost(of: EncoderGain, sentence:
     assert gain_lines([of]) == ["", sentence]
 
 
+def test_a_gain_of_what_is_no_better_than_the_majority_class_is_not_worth_it() -> None:
+    better = gain(Score(0.108, 0.08, 0.13, 200), 0.001, "pretrained")
+    guessing = replace(better, no_better_than="majority in balanced accuracy")
+    assert gain_sentence(guessing) == (
+        "finetune: pretraining shows a gain: +10.8 points macro F1 [8.0, 13.0], for 10 min more, "
+        "but neither method is significantly better than majority in balanced accuracy"
+    )
+    assert gain_headline([guessing]) == (
+        "Pretraining shows no gain over majority in balanced accuracy for finetune: "
+        "+10.8 points macro F1 [8.0, 13.0]"
+    )
+    assert gain_headline([better, guessing]).startswith("1 of 2")
+
+
 def test_less_time_is_stated() -> None:
     quick = replace(gain(Score(0.1, 0.05, 0.15, 200), 0.001), seconds_beside=700.0)
     assert gain_sentence(quick).endswith(", for 30 s less")

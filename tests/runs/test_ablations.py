@@ -9,14 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetext
 from finetext import Finding, Finetune, Listener, Probe, Recipe, Run
 from finetext.core.errors import ModelError
+from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.compare import compare
+from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
+from finetext.methods.majority import Majority
 from finetext.pretraining.folder import Origin, write_corpus_hashes, write_origin
-from finetext.runs.ablations import seconds_before, seen_test_rows, with_ablation_baselines
+from finetext.runs.ablations import (
+    encoder_gains,
+    seconds_before,
+    seen_test_rows,
+    with_ablation_baselines,
+)
 from finetext.runs.resolve import model_inputs
 
 Make = Callable[..., Path]
@@ -184,6 +193,33 @@ def test_pretrained_encoder_is_compared_with_random_weights(
     run = finetext.train(reviews, tune(own("pretrained", "pretrained", "")), out=tmp_path / "run")
     (pair,) = run.paid
     assert (pair.method, pair.beside, pair.kind) == ("finetune", "finetune-random", "pretrained")
+
+
+@pytest.mark.parametrize(("right", "expected"), [(52, "majority in balanced accuracy"), (80, "")])
+def test_a_gain_without_more_than_the_majority_class_is_told(
+    own: Make, right: int, expected: str
+) -> None:
+    """Macro F1 is much higher for guesses than for the majority class."""
+    folder = own("pretrained", "pretrained", "")
+    methods = {"majority": Majority(), "own": tune(folder), "own-random": tune(f"random:{folder}")}
+    truth = np.arange(100) % 2
+    guesses = np.where(np.arange(100) < right, truth, 1 - truth)
+    answers = {"majority": truth * 0, "own": guesses, "own-random": truth * 0}
+    on_test = {
+        name: Predictions(
+            tuple(map(str, range(100))), truth, np.eye(2)[of], LabelScheme(("bad", "good"))
+        )
+        for name, of in answers.items()
+    }
+    entries = {name: LeaderboardEntry(name, {}, 1.0, 1.0, 1, name) for name in methods}
+    seconds = dict.fromkeys(methods, 0.0)
+    (pair,) = encoder_gains(Recipe(methods=methods), entries, on_test, seconds)
+    assert pair.outcome == "paid"
+    assert pair.no_better_than == expected
+    told = json.loads(json.dumps(pair.to_json()))
+    assert EncoderGain.from_json(told) == pair
+    del told["no_better_than"]  # as in runs that were made before
+    assert EncoderGain.from_json(told).no_better_than == ""
 
 
 def test_damaged_origin_is_reported_before_anything_is_written(

@@ -97,7 +97,11 @@ NOUNS: Final[Mapping[str, str]] = {"adapted": "adaptation", "pretrained": "pretr
 
 @dataclass(frozen=True)
 class EncoderGain:
-    """A method with an adapted or pretrained encoder, compared with its ablation baseline."""
+    """A method with an adapted or pretrained encoder, compared with its ablation baseline.
+
+    `no_better_than` is "majority in balanced accuracy" if neither of the two is significantly
+    better than that on the same rows; "" if one is, or if it was not compared.
+    """
 
     method: str
     beside: str
@@ -106,6 +110,7 @@ class EncoderGain:
     seconds: float
     seconds_beside: float
     seconds_before: float
+    no_better_than: str = ""
 
     @property
     def extra_seconds(self) -> float:

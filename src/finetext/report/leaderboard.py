@@ -90,23 +90,30 @@ def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
 
 def gain_sentence(gain: EncoderGain) -> str:
     """Return the gain of an encoder over its ablation baseline, and its cost, in one sentence."""
+    above = f"{NOUNS[gain.kind]} is worth it"
+    below = ""
+    if gain.no_better_than:
+        above = f"{NOUNS[gain.kind]} shows a gain"
+        below = f", but neither method is significantly better than {gain.no_better_than}"
     result = {
-        "paid": f"{NOUNS[gain.kind]} is worth it",
+        "paid": above,
         "no difference": f"no difference from {gain.beside} could be shown",
         "hurt": f"{NOUNS[gain.kind]} makes it worse",
     }[gain.outcome]
     doubt = f", p = {p_value(gain.comparison.p_value)}" if gain.outcome == "no difference" else ""
     more = "more" if gain.extra_seconds >= 0 else "less"
     cost = f"for {wording.duration(abs(gain.extra_seconds))} {more}"
-    return f"{gain.method}: {result}: {difference_in_points(gain)}{doubt}, {cost}"
+    return f"{gain.method}: {result}: {difference_in_points(gain)}{doubt}, {cost}{below}"
 
 
 def gain_headline(gains: Sequence[EncoderGain]) -> str:
     """Return the finding of all encoder gains, as a heading."""
-    paid = [gain for gain in gains if gain.outcome == "paid"]
+    paid = [gain for gain in gains if gain.outcome == "paid" and not gain.no_better_than]
     if len(gains) == 1:
         noun = wording.capitalize_first(NOUNS[gains[0].kind])
         verdict = "is worth it" if paid else "shows no significant gain"
+        if gains[0].outcome == "paid" and not paid:
+            verdict = f"shows no gain over {gains[0].no_better_than}"
         return f"{noun} {verdict} for {gains[0].method}: {difference_in_points(gains[0])}"
     return f"{len(paid)} of {len(gains)} adapted or pretrained encoders are worth it"
 

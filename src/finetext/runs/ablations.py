@@ -6,7 +6,7 @@ pretrained from those. It is a method like any other, so it can have an ablation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from finetext.core.wording import counted
 from finetext.encoders.catalogue import PREFIX, is_alias, resolve
 from finetext.evaluation.compare import compare
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
+from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
 from finetext.runs.recipe import ADAPTED, Recipe
 
@@ -95,8 +96,27 @@ def encoder_gains(
         compared = compare(on_test[name], on_test[baseline], recipe.metric, recipe.seed)
         own, other = (entries[of].seconds_to_train for of in (name, baseline))
         extra = before[name] - before[baseline]
-        gains.append(EncoderGain(name, baseline, parent[0], compared, own, other, extra))
+        beaten = _no_better_than(recipe, on_test, (name, baseline))
+        gains.append(EncoderGain(name, baseline, parent[0], compared, own, other, extra, beaten))
     return tuple(gains)
+
+
+def _no_better_than(recipe: Recipe, on_test: Mapping[str, Predictions], pair: Sequence[str]) -> str:
+    """Return "majority in balanced accuracy" if none of the pair is significantly better, or "".
+
+    A model that guesses at random beats the majority class in macro F1, but not in balanced
+    accuracy, which exists for one label per text; with several it is the metric of the run.
+    """
+    majority = next((n for n in on_test if recipe.methods[n].name == "majority"), None)
+    if majority is None:
+        return ""
+    scheme = on_test[majority].scheme
+    metric = metric_for(recipe.metric if scheme.multilabel else "balanced_accuracy", scheme)
+    for name in pair:
+        beside = compare(on_test[majority], on_test[name], metric.name, recipe.seed)
+        if beside.worse(metric.higher_is_better):
+            return ""
+    return f"{majority} in {metric.title}"
 
 
 def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
