@@ -131,8 +131,7 @@ def features(
             nothing of the text. "concat" is "first", "max" and "mean" side by side. A number is
             that of a layer whose states are averaged: 0 is the embeddings, 1 the first layer, -1
             the last one (the same as "mean").
-        max_length: tokens to truncate texts to, special ones included; the context of the encoder
-            by default.
+        max_length: tokens to truncate texts to, special ones included; by default the context.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         precision: "fp32", "bf16", "fp16" (on a GPU; on a CPU only with `device="cpu"`), or "auto"
             (the default): bf16 where the hardware is fast at it.
@@ -150,8 +149,7 @@ def features(
         ModelError: the encoder cannot be loaded, has random weights, or has no such layers.
     """
     given = texts.texts if isinstance(texts, Dataset) else texts_of(texts)
-    formats = check_precision(precision)
-    where = choose_device(device, formats)
+    where = choose_device(device, formats := check_precision(precision))
     length = longest_input(encoder, max_length)
     tokenizer = load_tokenizer(encoder)
     model = load_encoder(encoder, tokenizer).to(where)
