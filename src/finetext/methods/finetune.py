@@ -189,16 +189,14 @@ class Finetune(Method):
     ) -> Finetune:
         """Return the method that trains the head alone, then everything with lower rates.
 
-        It has the stages of `fine_tune` of fastai (Howard and Gugger 2020, "fastai: A Layered API
-        for Deep Learning"): the head for `frozen_epochs` with a rate that rises to `learning_rate`
-        nearly to the end; then all layer groups for `epochs`, with half that rate at the top and a
-        hundredth of it at the bottom. Both rates follow the one-cycle schedule from a 25th of the
-        highest one; in fastai the second cycle starts at a fifth.
+        The stages are those of `fine_tune` of fastai (Howard and Gugger 2020, "fastai: A Layered
+        API for Deep Learning"): the head for `frozen_epochs`, with a rate that rises nearly to the
+        end; then all layer groups for `epochs`, with half that at the top and a 200th of it at the
+        bottom. Each one-cycle starts at a 25th of its highest rate; the second of fastai at a 5th.
 
         Args:
             epochs: epochs of all layer groups.
-            learning_rate: highest learning rate of the head; about 1e-2 for AWD-LSTM and 1e-3 for
-                transformers.
+            learning_rate: highest of the head; about 1e-2 for AWD-LSTM, 1e-3 for transformers.
             frozen_epochs: epochs of the head alone, 1 by default.
             others: further hyperparameters of `Finetune`.
         """
