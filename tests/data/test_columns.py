@@ -156,6 +156,7 @@ def test_columns_are_joined_in_a_frame_and_by_number() -> None:
     frame = pandas.DataFrame(ROWS, columns=["title", "body", "label"])
     for text in (("title", "body"), ("1", "2"), "Title,BODY"):
         assert read(frame, settings=ReadSettings(text=text)).texts[0] == join(ROWS[0][:2])
+    assert read(frame, text=["title", "body"]).texts[0] == join(ROWS[0][:2])
     assert read(frame, settings=ReadSettings(text=("body",))).scheme.text_columns == ()  # type: ignore[union-attr]
 
 

@@ -52,7 +52,7 @@ Place = tuple[int, int]
 
 def read(
     source: Any,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     group: str | None = None,
     id: str | None = None,
@@ -67,7 +67,7 @@ def read(
             train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
             sample; a mapping from split to any of these; a pandas or polars frame; a list of
             texts, a pair (texts, labels), a list of mappings; a `datasets` object.
-        text: column of the texts; if None, found by name or content, if one column qualifies.
+        text: column of the texts, or several to join; if None, found by name or content, if one column qualifies.
         label: column of the labels, or several columns of 0 and 1; found in the same way if None.
         group: column of the groups, such as author or film.
         id: column of unique row ids; if None, a column with such a name, or row numbers.
@@ -84,9 +84,9 @@ def read(
     """
     if isinstance(source, Dataset):
         return source if settings is None else _with_positive(source, settings)
-    labels = label if label is None or isinstance(label, str) else tuple(label)
-    given: dict[str, Any] = {"text": text, "label": labels, "group": group, "id": id}
-    given = {name: value for name, value in given.items() if value is not None}
+    given: dict[str, Any] = {"text": text, "label": label, "group": group, "id": id}
+    given = {name: value if isinstance(value, str) else tuple(value)
+             for name, value in given.items() if value is not None}  # fmt: skip
     settings = replace(settings or ReadSettings(), **given)
     return assemble(open_source(source, settings), settings)[0]
 
