@@ -67,7 +67,8 @@ def read(
             train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
             sample; a mapping from split to any of these; a pandas or polars frame; a list of
             texts, a pair (texts, labels), a list of mappings; a `datasets` object.
-        text: column of the texts, or several to join; if None, found by name or content, if one column qualifies.
+        text: column of the texts, or several to join; if None, found by name or content, if one
+            column qualifies.
         label: column of the labels, or several columns of 0 and 1; found in the same way if None.
         group: column of the groups, such as author or film.
         id: column of unique row ids; if None, a column with such a name, or row numbers.
