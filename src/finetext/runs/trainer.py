@@ -171,6 +171,7 @@ class Trainer:
             if isinstance(self._subject, Language) and self._training is None:
                 self._before = self._subject.figures(self._subject.model)
             self._training = self._with_plan(stages)
+            self._training.begin_stage()
             self._stages = stages
             self._run()
         return self.history
@@ -291,6 +292,7 @@ class Trainer:
                 self._training.accelerator.end_training()
                 self._training = None
             self._training = self._with_plan(tuple(stages), snapshot)
+            self._training.begin_stage()
             self._training.record.lines = list(snapshot.facts["lines"])
             self._before = dict(snapshot.facts["before"])
             self._seconds = float(snapshot.facts["seconds"])

@@ -207,9 +207,9 @@ class Optimizer:
         self.adamw.state.clear()
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; that of another number format has no loss scale."""
         self.load_weights({name: tensors[f"weight/{name}"] for name in self._masters})
-        if self.loss_scale is not None:
+        if self.loss_scale is not None and LOSS_SCALE in tensors:
             self.loss_scale.load_state(tensors[LOSS_SCALE])
         for name, master in self._masters.items():
             for key in ("step", "exp_avg", "exp_avg_sq"):

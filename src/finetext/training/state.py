@@ -66,7 +66,8 @@ class Training:
         self.plan = plan
         self.accelerator = accelerator
         self.device = accelerator.device
-        self.choice = choice
+        self.choice = self._asked = choice
+        self.start: Snapshot | None = None
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
         steps = [len(epoch) for epoch in plan.batches]
@@ -142,17 +143,27 @@ class Training:
             yield
 
     def extend(self, plan: Plan) -> None:
-        """Go on with a plan that begins with the steps made so far."""
+        """Go on with a plan that begins with the steps made so far.
+
+        A restart counts for the plan so far: further stages have their own precision and rates.
+        """
         groups = self._groups_of(plan)
         self.plan = plan
         self.record.set_plan([len(epoch) for epoch in plan.batches], plan.total_rows)
-        if groups != self.groups:
+        if groups != self.groups or self._factor < 1.0:
+            self._factor, self.choice = 1.0, self._asked
             state = self.optimizer.state()
             self.optimizer.release()
             self.groups = groups
             self.optimizer = self._new_optimizer()
             self.optimizer.load_state(state)
         self._stage = -1
+
+    def begin_stage(self) -> None:
+        """Copy the state as `start`, the earliest to restart from; other stages may follow."""
+        held = self.snapshot()
+        tensors = {name: of.detach().to("cpu", copy=True) for name, of in held.tensors.items()}
+        self.start = replace(held, tensors=tensors)
 
     def _groups_of(self, plan: Plan) -> list[list[str]]:
         """Return the layer groups of a plan, one of all weights if they learn alike."""
@@ -199,7 +210,7 @@ class Training:
         """Continue from the best weights, in fp32 and with a smaller learning rate; once only."""
         best, record = self.best, self.record
         if self._factor < 1.0:
-            if not best.weights:
+            if not best.weights or (self.start is not None and not best.is_good):
                 raise ModelError(
                     f"{self.plan.name}: {reason}, again after a restart in fp32 with a tenth of "
                     "the learning rate; check the data, and try a lower learning rate or another "
@@ -207,11 +218,15 @@ class Training:
                 )
             which = "best weights, those" if best.is_good else "weights"
             self.warn(f"{reason}, again; the {which} of step {best.step} are kept")
+            self.optimizer.load_weights(best.weights)
             record.go_back(record.steps, self.plan.total_rows)
             return
         self._carried, self._stage = {}, -1
         self._task.load_state({})
-        step = best.step if best.is_good else 0
+        step, weights = (best.step, best.weights) if best.is_good else (0, self._first_weights)
+        if self.start is not None and (begun := self.start.facts["record"]["step"]) > step:
+            step = begun
+            weights = {name: self.start.tensors[f"weight/{name}"] for name in weights}
         best.since = 0
         self._factor = RESTART_FACTOR
         attention = "sdpa" if self.choice.attention == FLASH else self.choice.attention
@@ -219,7 +234,7 @@ class Training:
         use(self.choice, self.bare)
         self.optimizer.release()
         self.optimizer = self._new_optimizer()
-        self.optimizer.load_weights(best.weights if best.is_good else self._first_weights)
+        self.optimizer.load_weights(weights)
         record.go_back(step, sum(map(len, self.plan.steps[:step])))
         self.kept.forget_after(step)
         self.warn(f"{reason}; restarted from step {step} in fp32 with a tenth of the learning rate")
@@ -270,6 +285,7 @@ class Training:
             facts={
                 "record": self.record.state(),
                 "choice": asdict(self.choice),
+                "asked": asdict(self._asked),
                 "parts": self.parts,
                 "factor": self._factor,
                 "best": {"score": self.best.score, "since": self.best.since},
@@ -282,6 +298,7 @@ class Training:
         """Go to the state of a snapshot of the same plan."""
         facts, tensors = snapshot.facts, snapshot.tensors
         self._factor, self.parts = facts["factor"], facts["parts"]
+        self._asked = Choice(**facts.get("asked", facts["choice"]))
         self.record.load_state(facts["record"])
         self.optimizer.release()
         self.optimizer = self._new_optimizer()

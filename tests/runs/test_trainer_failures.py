@@ -1,0 +1,124 @@
+"""What a trainer does when a stage diverges, is stopped, or cannot be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import finetext
+from finetext import Finetune, Listener, Splits, Trainer
+from finetext.core.types import Dataset
+from finetext.training import loop
+from finetext.training.classification import ClassificationTask
+from finetext.training.plan import Evaluation
+
+ALIKE = "all rows are predicted alike"
+
+
+@pytest.fixture
+def splits(topics: Dataset) -> Splits:
+    return finetext.split(topics)
+
+
+@pytest.fixture
+def found() -> list[str]:
+    """The findings of all trainers."""
+    return []
+
+
+@pytest.fixture
+def make(
+    tiny_encoder: Path, splits: Splits, tmp_path: Path, found: list[str]
+) -> Callable[..., Trainer]:
+    """A function that makes a trainer of the toy topics."""
+
+    def trainer(**options: Any) -> Trainer:
+        method = Finetune(
+            encoder=str(tiny_encoder), batch_size=6, dropout_multiplier=1.0, precision="fp32"
+        )
+        listener = Listener(finding=lambda finding: found.append(finding.message))
+        return Trainer(
+            replace(method, **options), splits, folder=tmp_path / "saved", listener=listener,
+            device="cpu",
+        )  # fmt: skip
+
+    return trainer
+
+
+def logits(trainer: Trainer, weights: Any = "last") -> Any:
+    texts = ["the match was won", "a new chip"]
+    return trainer.classifier(weights, calibrate=False).logits(texts)
+
+
+def rates(trainer: Trainer) -> list[float]:
+    """The highest learning rate that each logged step had."""
+    return [max(line["learning_rate"]) for line in trainer.log if "learning_rate" in line]
+
+
+def collapse_at(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Let evaluations of these numbers find that all rows are predicted alike, others be better."""
+    evaluate, count = ClassificationTask.evaluate, iter(range(1, 99))
+
+    def evaluated(task: ClassificationTask, model: Any) -> Evaluation:
+        usual, number = evaluate(task, model), next(count)
+        return replace(usual, score=number, collapse=ALIKE if number in numbers else "")
+
+    monkeypatch.setattr(ClassificationTask, "evaluate", evaluated)
+
+
+def test_a_head_that_learned_nothing_alone_ruins_no_later_stage(
+    make: Callable[..., Trainer], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MANY_STEPS", 2)
+    collapse_at(monkeypatch, 1, 2)
+    trainer = make()
+    trainer.fit_stage(2, 1e-6, groups=1)
+    assert len(found) == 1
+    assert f"{ALIKE}: " in found[0]
+    assert "train more layer groups in the next stage" in found[0]
+    trainer.fit_stage(1, 2e-3)
+    assert len(found) == 1
+    assert max(rates(trainer)) == pytest.approx(2e-3, rel=0.2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_restart_counts_for_its_stage_only(
+    make: Callable[..., Trainer], found: list[str], monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    collapse_at(monkeypatch, 3)
+    trainer = make(precision=precision)
+    trainer.fit_stage(1, 1e-3)
+    steps = trainer.log[-1]["step"]
+    trainer.fit_stage(2, 4e-3)
+    assert any(f"restarted from step {2 * steps} in fp32" in of for of in found)
+    restarted = len(rates(trainer))
+    trainer.save("restarted")
+    for how in (trainer, make(precision=precision).load("restarted")):
+        how.fit_stage(1, 2e-3)
+        assert max(rates(how)[restarted:]) == pytest.approx(2e-3, rel=0.3)
+        assert how.classifier().provenance()["trained_with"]["precision"] == precision
+
+
+def test_a_restart_keeps_the_stages_before(
+    make: Callable[..., Trainer], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which no evaluation is better than none, so that there is no best to restart from."""
+    collapse_at(monkeypatch, 1)
+    trainer = make()
+    trainer.fit_stage(1, 1e-3, groups=1)
+    steps, make_step = trainer.log[-1]["step"], loop.make_step
+
+    def step(*arguments: Any) -> Any:
+        monkeypatch.setattr(loop, "make_step", make_step)
+        return float("nan"), 1.0
+
+    monkeypatch.setattr(loop, "make_step", step)
+    trainer.fit_stage(1, 1e-3)
+    assert f"restarted from step {steps} in fp32" in found[-1]
+    assert [row["step"] for row in trainer.history] == [steps, 2 * steps]
+    assert np.isfinite(logits(trainer)).all()
