@@ -16,6 +16,7 @@ from finetext.core.types import Dataset
 from finetext.training import loop
 from finetext.training.classification import ClassificationTask
 from finetext.training.plan import Evaluation
+from finetext.training.state import Training
 
 ALIKE = "all rows are predicted alike"
 
@@ -122,3 +123,27 @@ def test_a_restart_keeps_the_stages_before(
     assert f"restarted from step {steps} in fp32" in found[-1]
     assert [row["step"] for row in trainer.history] == [steps, 2 * steps]
     assert np.isfinite(logits(trainer)).all()
+
+
+def test_a_stage_that_is_stopped_within_a_step_is_finished_the_same(
+    make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stopped = make(), make()
+    whole.fit_stage(1, 1e-3, groups=1)
+    whole.fit_stage(1, 3e-3)
+    stopped.fit_stage(1, 1e-3, groups=1)
+    set_pace = Training.set_pace
+
+    def interrupt(training: Training) -> None:
+        """Between the gradients and the step of the optimizer."""
+        if training.record.step == steps + 2:
+            monkeypatch.setattr(Training, "set_pace", set_pace)
+            raise KeyboardInterrupt
+        set_pace(training)
+
+    steps = stopped.log[-1]["step"]
+    monkeypatch.setattr(Training, "set_pace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit_stage(1, 3e-3)
+    stopped.resume()
+    assert np.array_equal(logits(stopped), logits(whole))

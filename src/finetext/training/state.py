@@ -240,7 +240,11 @@ class Training:
         self.warn(f"{reason}; restarted from step {step} in fp32 with a tenth of the learning rate")
 
     def stopped(self) -> None:
-        """Write a checkpoint of a training that is interrupted."""
+        """Go to the end of the last finished step, and write a checkpoint."""
+        self.optimizer.forget_gradients()
+        self._task.load_state(self._carried)
+        set_random_states(self._random, self.device)
+        self._stage = -1
         if self._file is not None:
             self._context.say("stopping; a checkpoint is written")
         self.save()
