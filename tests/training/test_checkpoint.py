@@ -140,7 +140,7 @@ def test_only_the_latest_and_the_best_are_kept(tmp_path: Path) -> None:
     file = CheckpointFile(Checkpoints(tmp_path), {})
     for step, best_step in ((1, 0), (2, 2), (5, 2), (7, 6)):
         file.write(state(float(step), best_step), step)
-        assert {path.name for path in tmp_path.iterdir()} == {
+        assert {path.name.replace("-again", "") for path in tmp_path.iterdir()} == {
             "latest.safetensors", f"best-{best_step}.safetensors",
         }  # fmt: skip
 
@@ -152,6 +152,34 @@ def test_other_best_weights_of_the_same_step_replace_the_former(tmp_path: Path) 
     found = file.read()
     assert found is not None
     assert found.best["a"].tolist() == [[-2, -2], [-2, -2]]
+
+
+@pytest.mark.parametrize("best_step", [3, 4])
+@pytest.mark.parametrize("failing", ["latest", "best"])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_former(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best_step: int, failing: str
+) -> None:
+    """Also if it is written by others, as of a trainer that saves under the same name again."""
+    CheckpointFile(Checkpoints(tmp_path), {}).write(state(1.0), 5)
+    before = {path.name for path in tmp_path.iterdir()}
+    write = checkpoint._write
+
+    def full(path: Path, *others: Any) -> None:
+        if path.name.startswith(failing):
+            raise OSError("no space left on device")
+        write(path, *others)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(checkpoint, "_write", full)
+        CheckpointFile(Checkpoints(tmp_path), {}).write(state(2.0, best_step), 6)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    for value in (1.0, 2.0, 3.0):  # the former, and two that replace it
+        if value > 1:
+            CheckpointFile(Checkpoints(tmp_path), {}).write(state(value, best_step), 6)
+        found = CheckpointFile(Checkpoints(tmp_path), {}).read()
+        assert found is not None
+        assert found.best["a"].tolist() == [[-value, -value], [-value, -value]]
+        assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_before_the_first_evaluation_there_is_no_best(tmp_path: Path) -> None:

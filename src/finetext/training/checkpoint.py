@@ -1,8 +1,8 @@
 """Checkpoints: the state of a training, written at intervals and read to resume.
 
 Two files, without pickle: `latest.safetensors` has everything needed to resume bit-identically,
-`best-STEP.safetensors` the best weights so far. The latest names the best that belongs to it, so a
-run that is killed between the two writes loses nothing. `kept-STEP.safetensors` are weights that
+`best-STEP.safetensors` the best weights so far. The latest names the best that belongs to it, which
+is replaced under another name, so a run that is killed between the two writes loses nothing. `kept-STEP.safetensors` are weights that
 stay as models after the training.
 """
 
@@ -137,7 +137,7 @@ class CheckpointFile:
         self._last = time.monotonic()
         self._last_step = 0
         self._best: Mapping[str, Any] = {}
-        self._best_of_latest = ""
+        self._best_name = ""
         self._cost = 0.0
 
     def is_due(self, step: int) -> bool:
@@ -165,19 +165,23 @@ class CheckpointFile:
         started = time.monotonic()
         self._last, self._last_step = started, step
         self._folder.mkdir(parents=True, exist_ok=True)
-        best = f"best-{snapshot.best_step}.safetensors" if snapshot.best else ""
-        if best and snapshot.best is not self._best:
-            _write(self._folder / best, snapshot.best, {})
-            self._best = snapshot.best
+        is_new = bool(snapshot.best) and snapshot.best is not self._best
+        best = self._best_name if snapshot.best else ""
+        if is_new:  # under a name that the checkpoint to replace does not need
+            best = f"best-{snapshot.best_step}.safetensors"
+            if best == self._best_of_latest():
+                best = f"best-{snapshot.best_step}-again.safetensors"
         kept = {"identity": self._identity, "best": best, "facts": snapshot.facts}
         try:
+            if is_new:
+                _write(self._folder / best, snapshot.best, {})
             _write(self._folder / LATEST, snapshot.tensors, {"finetext": json.dumps(kept)})
         except OSError:
-            self._remove_others(self._best_of_latest)
-            self._best = {}
+            if is_new:
+                (self._folder / best).unlink(missing_ok=True)
             raise
+        self._best, self._best_name = snapshot.best, best
         self._remove_others(best)
-        self._best_of_latest = best
         self._last = time.monotonic()
         self._cost = self._last - started
 
@@ -206,9 +210,14 @@ class CheckpointFile:
                 )
         if not best:
             return Snapshot(tensors, facts)
-        self._best_of_latest = best
-        step = int(best.removeprefix("best-").removesuffix(".safetensors"))
+        step = int(best.removesuffix(".safetensors").split("-")[1])
         return Snapshot(tensors, facts, _read(self._folder / best)[0], step)
+
+    def _best_of_latest(self) -> str:
+        """Return the name of the best weights of the checkpoint that is there; "" if none is."""
+        with suppress(DamagedCheckpointError, KeyError, ValueError, TypeError):
+            return str(json.loads(_metadata(self._folder / LATEST)["finetext"])["best"])
+        return ""
 
     def _remove_others(self, best: str) -> None:
         """Delete all best weights but the file of this name."""
