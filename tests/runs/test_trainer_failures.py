@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext import Finetune, Listener, Splits, Trainer
+from finetext import Finetune, Listener, Splits, Stage, Trainer
+from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
 from finetext.training import loop
 from finetext.training.classification import ClassificationTask
@@ -147,3 +148,14 @@ def test_a_stage_that_is_stopped_within_a_step_is_finished_the_same(
         stopped.fit_stage(1, 3e-3)
     stopped.resume()
     assert np.array_equal(logits(stopped), logits(whole))
+
+
+def test_what_would_be_ignored_is_refused(make: Callable[..., Trainer]) -> None:
+    with pytest.raises(RecipeError, match="stages that fit_stage is given, so stages of Finetune"):
+        make(stages=(Stage(1, 1e-3),))
+    with pytest.raises(RecipeError, match="so unfreeze of Finetune would be ignored"):
+        make(unfreeze="gradual")
+    trainer = make()
+    with pytest.raises(RecipeError, match="a Stage does not go with learning_rate, schedule"):
+        trainer.fit_stage(Stage(1, 1e-3), 1e-2, schedule="one-cycle")
+    assert not trainer.history

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import RecipeError
+from finetext.core.settings import made
 from finetext.core.types import Splits
 from finetext.encoders.load import copy_dropouts, scale_dropout
 from finetext.evaluation.metrics import metric_for
@@ -33,7 +34,7 @@ from finetext.pretraining.pretrain import Pretraining
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import check_possible
 from finetext.training.checkpoint import random_states
-from finetext.training.plan import Hyperparameters, Task
+from finetext.training.plan import Hyperparameters, Stage, Task
 from finetext.training.precision import choose_device
 from finetext.training.tokens import ReducedVocabulary
 
@@ -89,9 +90,29 @@ def copy_of(model: Any, training: Training | None, weights: Weights) -> Any:
     return model
 
 
+def stage_asked(usual_rate: Any, epochs: int | Stage, others: Mapping[str, Any]) -> Stage:
+    """Return the checked stage of `Trainer.fit_stage`; raises a RecipeError."""
+    if isinstance(epochs, Stage):
+        if given := [name for name, of in others.items() if of is not None]:
+            raise RecipeError(
+                f"fit_stage: a Stage does not go with {', '.join(given)}, which it has itself: "
+                f"write Stage({epochs.epochs}, ...) with all settings, or give epochs as a number"
+            )
+        return made("fit_stage", Stage, asdict(epochs))
+    rate = others["learning_rate"]
+    rate = usual_rate if rate is None else tuple(rate) if isinstance(rate, list) else rate
+    return made("fit_stage", Stage, {"epochs": epochs, **others, "learning_rate": rate})
+
+
 def begin(method: Trainable, data: Any, context: FitContext) -> Subject:
     """Load the model of a method and prepare its data; see `finetext.Trainer` for the errors."""
     if isinstance(method, Finetune):
+        for name, usual in (("stages", None), ("unfreeze", "none")):
+            if getattr(method, name) != usual:
+                raise RecipeError(
+                    f"a Trainer has the stages that fit_stage is given, so {name} of Finetune "
+                    f"would be ignored: leave {name} out, or train in one go with finetext.fit"
+                )
         return Classification.begin(method, data, context)
     if isinstance(method, Adaptation | Pretraining):
         return Language.begin(method, data, context)
@@ -155,8 +176,7 @@ class Classification:
     @property
     def usual_rate(self) -> Any:
         """See `Subject.usual_rate`."""
-        plain = replace(self.settings, stages=None, unfreeze="none")
-        return plain.stages_for(len(self.task.targets), self.model.config)[-1].learning_rate
+        return self.settings.stages_for(len(self.task.targets), self.model.config)[-1].learning_rate
 
     @property
     def data(self) -> str:

@@ -31,6 +31,7 @@ from finetext.runs.subjects import (
     Weights,
     begin,
     copy_of,
+    stage_asked,
 )
 from finetext.training.checkpoint import (
     CheckpointFile,
@@ -86,8 +87,8 @@ class Trainer:
         """Load the encoder; nothing is trained or written yet.
 
         Args:
-            method: `Finetune` for a classifier, `Adaptation` or `Pretraining` for a language model.
-                Epochs and learning rates are those of the stages.
+            method: `Finetune` without stages for a classifier, `Adaptation` or `Pretraining` for a
+                language model. Epochs and learning rates are those of the stages.
             data: the splits of `finetext.split`, of which test rows are never read; for a language
                 model anything that `finetext.adapt` takes.
             seed: seed of every random choice, 0 by default.
@@ -139,7 +140,7 @@ class Trainer:
         """Train a further stage, and evaluate on validation rows after each epoch.
 
         Args:
-            epochs: passes over the training rows; or a whole `Stage`.
+            epochs: passes over the training rows; or a whole `Stage`, and nothing else.
             learning_rate: see `Stage`; None (the default) is that of the method for this encoder.
             groups: how many of the top layer groups learn; None (the default) trains all.
             schedule: see `Stage`.
@@ -153,13 +154,11 @@ class Trainer:
             RunError: the stage before was interrupted; see `resume`.
             ModelError: training diverged.
         """
-        if isinstance(epochs, Stage):
-            stage = epochs
-        else:
-            rate = self._subject.usual_rate if learning_rate is None else learning_rate
-            rate = tuple(rate) if isinstance(rate, list) else rate
-            stage = Stage(epochs, rate, groups, schedule, warmup_share)
-        stage = made("fit_stage", Stage, asdict(stage))
+        others = {
+            "learning_rate": learning_rate, "groups": groups,
+            "schedule": schedule, "warmup_share": warmup_share,
+        }  # fmt: skip
+        stage = stage_asked(self._subject.usual_rate, epochs, others)
         stage.check(len(self.layer_groups))
         if self._is_unfinished:
             raise RunError(
