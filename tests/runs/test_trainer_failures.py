@@ -159,3 +159,22 @@ def test_what_would_be_ignored_is_refused(make: Callable[..., Trainer]) -> None:
     with pytest.raises(RecipeError, match="a Stage does not go with learning_rate, schedule"):
         trainer.fit_stage(Stage(1, 1e-3), 1e-2, schedule="one-cycle")
     assert not trainer.history
+
+
+def test_the_scores_of_several_labels_are_those_of_the_classifier(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    texts = [f"the {'ball' if n % 2 else 'chip'} number {n}" for n in range(48)]
+    labels = [["ball"] * (n % 2) + ["rare"] * (n % 6 == 0) for n in range(48)]
+    data = finetext.read((texts, labels), settings=finetext.ReadSettings(multilabel=True))
+    splits = finetext.split(data)
+    method = Finetune(str(tiny_encoder), batch_size=6, precision="fp32")
+    trainer = Trainer(method, splits, folder=tmp_path, listener=Listener(), device="cpu")
+    trainer.fit_stage(2, 1e-3)
+    classifier = trainer.classifier()
+    assert classifier.decision.thresholds
+    predictions = finetext.predict(classifier, splits.validation)
+    assert trainer.predictions().decision == classifier.decision
+    assert np.array_equal(trainer.predictions().decisions, predictions.decisions)
+    expected = finetext.evaluate(predictions)["macro_f1"].value
+    assert trainer.scores()["macro_f1"].value == expected  # type: ignore[union-attr]

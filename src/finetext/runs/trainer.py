@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, FitContext, Listener, predict
+from finetext.core.contracts import Classifier, FitContext, Listener
 from finetext.core.environment import cache_folder
 from finetext.core.errors import RunError, UnknownNameError
 from finetext.core.settings import made
@@ -224,13 +224,13 @@ class Trainer:
         return calibrated(found, self._subject.splits.validation)[0] if calibrate else found
 
     def predictions(self, weights: Weights = "best") -> Predictions:
-        """Return the predictions of validation rows, not calibrated; raises as `classifier`."""
+        """Return what `classifier` predicts for validation rows; raises as it does."""
         classifier = self.classifier(weights, calibrate=False)
         assert isinstance(self._subject, Classification)
-        return predict(classifier, self._subject.splits.validation)
+        return calibrated(classifier, self._subject.splits.validation)[1]
 
     def scores(self, weights: Weights = "best") -> Mapping[str, Score] | Mapping[str, float]:
-        """Return the metrics on validation rows, with 95% intervals.
+        """Return the metrics of `classifier` on validation rows, with 95% intervals.
 
         Of a language model they are loss, accuracy and perplexity on held-out text, without.
         """
