@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import finetext
 from finetext import Finetune, Listener, Splits, Stage, Trainer
-from finetext.core.errors import RecipeError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset
 from finetext.training import loop
 from finetext.training.classification import ClassificationTask
@@ -178,3 +179,48 @@ def test_the_scores_of_several_labels_are_those_of_the_classifier(
     assert np.array_equal(trainer.predictions().decisions, predictions.decisions)
     expected = finetext.evaluate(predictions)["macro_f1"].value
     assert trainer.scores()["macro_f1"].value == expected  # type: ignore[union-attr]
+
+
+def test_a_stage_that_diverged_never_was(
+    make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither as the first stage nor after another, whose evaluations found nothing good."""
+    collapse_at(monkeypatch, *range(99))
+    whole, trainer = make(), make()
+    untrained, make_step = logits(trainer), loop.make_step
+
+    def ruined(training: Training, *others: Any) -> tuple[float, float]:
+        with torch.no_grad():
+            for weight in training.bare.parameters():
+                weight.fill_(float("nan"))
+        return float("nan"), make_step(training, *others)[1]
+
+    def diverge() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "make_step", ruined)
+            with pytest.raises(ModelError, match=r"again .* the trainer is as before this stage"):
+                trainer.fit_stage(1, 3e-3)
+
+    diverge()
+    assert np.array_equal(logits(trainer), untrained)
+    assert not trainer.history
+    for of in (whole, trainer):
+        of.fit_stage(1, 1e-3, groups=1)
+    history = trainer.history
+    diverge()
+    assert trainer.history == history
+    assert np.array_equal(logits(trainer), logits(whole))
+    for of in (whole, trainer):
+        of.fit_stage(1, 3e-3)
+    assert np.array_equal(logits(trainer), logits(whole))
+    assert trainer.history == whole.history
+
+
+def test_weights_that_are_no_numbers_are_not_handed_out(make: Callable[..., Trainer]) -> None:
+    trainer = make()
+    trainer.fit_stage(1, 1e-3)
+    assert trainer._training is not None
+    next(iter(trainer._training.optimizer.weights.values())).fill_(float("nan"))
+    with pytest.raises(ModelError, match="the last weights are not finite numbers"):
+        trainer.classifier("last")
+    assert trainer.scores()

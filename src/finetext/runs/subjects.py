@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from finetext.core.contracts import FitContext
-from finetext.core.errors import RecipeError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import made
 from finetext.core.types import Splits
 from finetext.encoders.load import copy_dropouts, scale_dropout
@@ -82,6 +82,11 @@ def copy_of(model: Any, training: Training | None, weights: Weights) -> Any:
     if training is not None:
         is_best = weights == "best" and bool(training.best.weights)
         values = training.best.weights if is_best else training.optimizer.weights
+        if not all(bool(of.isfinite().all()) for of in values.values()):
+            raise ModelError(
+                f"the {weights} weights are not finite numbers: training diverged; go back with "
+                "load(NAME), or begin with another Trainer and a lower learning rate"
+            )
         for name, parameter in model.named_parameters():
             parameter.data = values[name].detach().clone()
     for parameter in model.parameters():

@@ -15,7 +15,7 @@ import torch
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, FitContext, Listener
 from finetext.core.environment import cache_folder
-from finetext.core.errors import RunError, UnknownNameError
+from finetext.core.errors import ModelError, RunError, UnknownNameError
 from finetext.core.settings import made
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.calibration import calibrated
@@ -152,7 +152,7 @@ class Trainer:
         Raises:
             RecipeError: a number is out of range, or the rates do not go with the layer groups.
             RunError: the stage before was interrupted; see `resume`.
-            ModelError: training diverged.
+            ModelError: training diverged; the trainer is as before the stage.
         """
         others = {
             "learning_rate": learning_rate, "groups": groups,
@@ -170,7 +170,7 @@ class Trainer:
             if isinstance(self._subject, Language) and self._training is None:
                 self._before = self._subject.figures(self._subject.model)
             self._training = self._with_plan(stages)
-            self._training.begin_stage()
+            self._training.begin_stage(self._facts(self._training))
             self._stages = stages
             self._run()
         return self.history
@@ -259,17 +259,10 @@ class Trainer:
         """
         training = self._refuse_untrained("save")
         place, snapshot = self._file(name), training.snapshot()
-        facts = {
-            "stages": [asdict(stage) for stage in self._stages],
-            "lines": training.record.lines,
-            "before": self._before,
-            "seconds": self._seconds,
-        }
+        facts = {**snapshot.facts, **self._facts(training)}
         with self._at_work():
             try:
-                place.write(
-                    replace(snapshot, facts={**snapshot.facts, **facts}), training.record.step
-                )
+                place.write(replace(snapshot, facts=facts), training.record.step)
             except OSError as error:
                 raise RunError(f"{self.folder / name} cannot be written: {error}") from None
         return self.folder / name
@@ -284,18 +277,8 @@ class Trainer:
         snapshot = self._file(name).read()
         if snapshot is None:
             raise UnknownNameError("saved training", name, self.saved)
-        stages = [made("the saved stages", Stage, of) for of in snapshot.facts["stages"]]
         with self._at_work():
-            if self._training is not None:
-                self._training.optimizer.release()
-                self._training.accelerator.end_training()
-                self._training = None
-            self._training = self._with_plan(tuple(stages), snapshot)
-            self._training.begin_stage()
-            self._training.record.lines = list(snapshot.facts["lines"])
-            self._before = dict(snapshot.facts["before"])
-            self._seconds = float(snapshot.facts["seconds"])
-            self._stages = tuple(stages)
+            self._go_to(snapshot)
         return self
 
     @property
@@ -373,6 +356,32 @@ class Trainer:
         accelerator = make_accelerator(context)
         return Training.begin(subject.model, subject.task, plan, accelerator, context, snapshot)
 
+    def _facts(self, training: Training) -> dict[str, Any]:
+        """What `_go_to` needs of this trainer beside the snapshot of a training."""
+        return {
+            "stages": [asdict(stage) for stage in self._stages],
+            "lines": list(training.record.lines),
+            "before": self._before,
+            "seconds": self._seconds,
+        }
+
+    def _go_to(self, snapshot: Snapshot) -> None:
+        """Go to a snapshot with `_facts`; one without stages is that of the untrained model."""
+        facts, device = snapshot.facts, self._subject.model.device
+        if (training := self._training) is not None:
+            training.optimizer.load_weights(training.first_weights)
+            training.optimizer.release()
+            training.accelerator.end_training()
+            self._training = None
+        self._stages = tuple(made("the saved stages", Stage, of) for of in facts["stages"])
+        self._before, self._seconds = dict(facts["before"]), float(facts["seconds"])
+        if not self._stages:
+            set_random_states(self._subject.random, device)
+            return
+        self._training = self._with_plan(self._stages, snapshot)
+        self._training.record.lines = list(facts["lines"])
+        self._training.begin_stage(self._facts(self._training))
+
     def _run(self) -> None:
         """Make all steps that are left."""
         training = self._training
@@ -383,6 +392,10 @@ class Trainer:
                 run_plan(training, self._subject.task, self._subject.settings)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped {self._place}; resume() finishes the stage") from None
+        except ModelError as error:
+            assert training.start is not None
+            self._go_to(training.start)
+            raise ModelError(f"{error}; the trainer is as before this stage") from None
         finally:
             self._seconds += time.perf_counter() - started
         training.record.go_to_end()

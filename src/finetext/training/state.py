@@ -83,7 +83,7 @@ class Training:
         self._reported_failure = False
         self._factor = 1.0
         self._random = random_states(self.device)
-        self._first_weights = {name: of.clone() for name, of in self.optimizer.weights.items()}
+        self.first_weights = {name: of.clone() for name, of in self.optimizer.weights.items()}
 
     @classmethod
     @contextmanager
@@ -159,11 +159,11 @@ class Training:
             self.optimizer.load_state(state)
         self._stage = -1
 
-    def begin_stage(self) -> None:
-        """Copy the state as `start`, the earliest to restart from; other stages may follow."""
+    def begin_stage(self, facts: Mapping[str, Any]) -> None:
+        """Copy the state, with facts, as `start`: the earliest to restart from, into memory."""
         held = self.snapshot()
         tensors = {name: of.detach().to("cpu", copy=True) for name, of in held.tensors.items()}
-        self.start = replace(held, tensors=tensors)
+        self.start = replace(held, tensors=tensors, facts={**held.facts, **facts})
 
     def _groups_of(self, plan: Plan) -> list[list[str]]:
         """Return the layer groups of a plan, one of all weights if they learn alike."""
@@ -223,7 +223,7 @@ class Training:
             return
         self._carried, self._stage = {}, -1
         self._task.load_state({})
-        step, weights = (best.step, best.weights) if best.is_good else (0, self._first_weights)
+        step, weights = (best.step, best.weights) if best.is_good else (0, self.first_weights)
         if self.start is not None and (begun := self.start.facts["record"]["step"]) > step:
             step = begun
             weights = {name: self.start.tensors[f"weight/{name}"] for name in weights}
