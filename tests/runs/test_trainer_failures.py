@@ -15,7 +15,7 @@ import finetext
 from finetext import Finetune, Listener, Splits, Stage, Trainer
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset
-from finetext.training import loop
+from finetext.training import batch_size, loop
 from finetext.training.classification import ClassificationTask
 from finetext.training.plan import Evaluation
 from finetext.training.state import Training
@@ -224,3 +224,38 @@ def test_weights_that_are_no_numbers_are_not_handed_out(make: Callable[..., Trai
     with pytest.raises(ModelError, match="the last weights are not finite numbers"):
         trainer.classifier("last")
     assert trainer.scores()
+
+
+@pytest.mark.parametrize("kind", ["classifier", "streams", "packed"])
+def test_a_training_goes_on_where_another_batch_size_is_found(
+    make: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    small: dict[str, Any] = {"width": 16, "feed_forward": 24, "batch_size": "auto"}
+    if kind == "packed":
+        small |= {"layers": 1, "heads": 2, "context": 24, "pieces": 120}
+    else:
+        small |= {"preset": "awd-lstm-small"}
+    lines = [f"the film number {n} was {word}" for n in range(150) for word in ("good", "bad")]
+
+    def begun(fitting: int) -> Trainer:
+        monkeypatch.setattr(batch_size, "_fits", lambda *others: len(others[-1]) <= fitting)
+        if kind == "classifier":
+            return make(batch_size="auto")
+        method = finetext.Pretraining(**small)
+        return Trainer(method, lines, folder=tmp_path, listener=Listener(), device="cpu")
+
+    first, other = begun(2), begun(1)
+    first.fit_stage(1, 1e-3)
+    first.save("one")
+    other.load("one")
+    for trainer in (first, other):
+        trainer.fit_stage(1, 2e-3)
+    assert other.history == first.history
+    if kind == "classifier":
+        assert np.array_equal(logits(other), logits(first))
+        assert other.classifier().provenance()["trained_with"]["batch_size"] == 2
+        with pytest.raises(ModelError, match=r"batch size .*; make the Trainer with that, or load"):
+            make(batch_size=4).load("one")
+    else:
+        made = other.save_encoder(tmp_path / "encoder")
+        assert made.origin.chosen["batch_size"] == 2

@@ -169,9 +169,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former(
             raise OSError("no space left on device")
         write(path, *others)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+    with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_write", full)
-        CheckpointFile(Checkpoints(tmp_path), {}).write(state(2.0, best_step), 6)
+        with pytest.raises(OSError, match="no space"):
+            CheckpointFile(Checkpoints(tmp_path), {}).write(state(2.0, best_step), 6)
     assert {path.name for path in tmp_path.iterdir()} == before
     for value in (1.0, 2.0, 3.0):  # the former, and two that replace it
         if value > 1:

@@ -302,6 +302,14 @@ class Job:
     settings: LanguageSettings
     batch_size_found: int | None = None
 
+    def with_batch_size(self, size: int) -> Job:
+        """Return the job with the number that was found for "auto"."""
+        settings: LanguageSettings = replace(self.settings, batch_size=size)  # type: ignore[type-var]
+        task = self.task
+        if isinstance(task, StreamTask):
+            task = task.in_streams(size, settings.epochs)
+        return Job(task, self.tokens, settings, size)
+
 
 def job_of(
     language: LanguageModel, corpus: Corpus, settings: LanguageSettings, context: FitContext
@@ -310,13 +318,11 @@ def job_of(
     from finetext.training.batch_size import with_batch_size
 
     task, tokens = _task_of(language, corpus, settings, context)
+    job = Job(task, tokens, settings)
     if settings.batch_size != AUTO:
-        return Job(task, tokens, settings)
-    settings = with_batch_size(settings, language.model, task, context)
-    size = rows_per_step(settings)
-    if isinstance(task, StreamTask):
-        task = task.in_streams(size, settings.epochs)
-    return Job(task, tokens, settings, size)
+        return job
+    found = with_batch_size(settings, language.model, task, context)
+    return job.with_batch_size(rows_per_step(found))
 
 
 def _task_of(

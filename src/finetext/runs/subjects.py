@@ -31,11 +31,13 @@ from finetext.pretraining.learning import (
     write_encoder,
 )
 from finetext.pretraining.pretrain import Pretraining
+from finetext.runs.fit import RangeTest
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import check_possible
-from finetext.training.checkpoint import random_states
-from finetext.training.plan import Hyperparameters, Stage, Task
+from finetext.training.checkpoint import fingerprint, random_states
+from finetext.training.plan import Hyperparameters, ScheduleName, Stage, Task, rows_per_step
 from finetext.training.precision import choose_device
+from finetext.training.rate_finder import RateCurve, find_learning_rate
 from finetext.training.tokens import ReducedVocabulary
 
 if TYPE_CHECKING:
@@ -73,6 +75,9 @@ class Subject(Protocol):
     def data(self) -> str:
         """Hash of the rows."""
 
+    def with_batch_size(self, size: int) -> Subject:
+        """Return it with the number that was found for "auto", where it was found."""
+
 
 def copy_of(model: Any, training: Training | None, weights: Weights) -> Any:
     """Return a copy in fp32 of a model in training, with all of its weights unfrozen."""
@@ -95,18 +100,52 @@ def copy_of(model: Any, training: Training | None, weights: Weights) -> Any:
     return model
 
 
-def stage_asked(usual_rate: Any, epochs: int | Stage, others: Mapping[str, Any]) -> Stage:
+def stage_asked(
+    subject: Subject,
+    epochs: int | Stage,
+    learning_rate: Any,
+    groups: int | None,
+    schedule: ScheduleName | None,
+    warmup_share: float | None,
+) -> Stage:
     """Return the checked stage of `Trainer.fit_stage`; raises a RecipeError."""
+    others = {"groups": groups, "schedule": schedule, "warmup_share": warmup_share}
     if isinstance(epochs, Stage):
+        others = {"learning_rate": learning_rate, **others}
         if given := [name for name, of in others.items() if of is not None]:
             raise RecipeError(
                 f"fit_stage: a Stage does not go with {', '.join(given)}, which it has itself: "
                 f"write Stage({epochs.epochs}, ...) with all settings, or give epochs as a number"
             )
         return made("fit_stage", Stage, asdict(epochs))
-    rate = others["learning_rate"]
-    rate = usual_rate if rate is None else tuple(rate) if isinstance(rate, list) else rate
-    return made("fit_stage", Stage, {"epochs": epochs, **others, "learning_rate": rate})
+    rate = subject.usual_rate if learning_rate is None else learning_rate
+    rate = tuple(rate) if isinstance(rate, list) else rate
+    return made("fit_stage", Stage, {"epochs": epochs, "learning_rate": rate, **others})
+
+
+def tested(
+    subject: Subject, model: Any, context: FitContext, test: RangeTest, groups: int | None
+) -> RateCurve:
+    """Return the curve of `Trainer.find_lr` of a copy of the model, which it changes."""
+    import torch
+
+    torch.manual_seed(context.seed)
+    return find_learning_rate(
+        model, copy.copy(subject.task), subject.settings, context, lowest=test.lowest,
+        highest=test.highest, steps=test.steps, groups=groups,
+    )  # fmt: skip
+
+
+def identity_of(subject: Subject, method: Trainable, context: FitContext) -> dict[str, Any]:
+    """Return what trainings must have in common to be continued; before the first step.
+
+    A batch size of "auto" is no number here: another machine finds another.
+    """
+    settings = asdict(subject.settings) | {"batch_size": method.batch_size}  # type: ignore[call-overload]
+    return {
+        **{name: str(of) for name, of in settings.items() if name != "precision"},
+        "seed": context.seed, "metric": context.metric, "encoder": fingerprint(subject.model),
+    }  # fmt: skip
 
 
 def begin(method: Trainable, data: Any, context: FitContext) -> Subject:
@@ -167,11 +206,9 @@ class Classification:
         whole = copy.deepcopy(model.config)
         scale_dropout(model.config, checked.dropout_multiplier)
         task = task.with_tables(vocabulary.tables)
+        begun = cls(checked, splits, task, classifier, vocabulary, whole, random)
         sized = with_batch_size(checked, model, task, context)
-        if sized is not checked:
-            found = {**classifier.trained_with, "batch_size": sized.batch_size}
-            classifier = replace(classifier, trained_with=found)
-        return cls(sized, splits, task, classifier, vocabulary, whole, random)
+        return begun if sized is checked else begun.with_batch_size(rows_per_step(sized))
 
     @property
     def model(self) -> Any:
@@ -187,6 +224,16 @@ class Classification:
     def data(self) -> str:
         """See `Subject.data`; test rows are not read."""
         return f"{self.splits.train.content_hash} {self.splits.validation.content_hash}"
+
+    def with_batch_size(self, size: int) -> Classification:
+        """See `Subject.with_batch_size`."""
+        if size == self.settings.batch_size:
+            return self
+        trained_with = {**self.classifier.trained_with, "batch_size": size}
+        classifier = replace(self.classifier, trained_with=trained_with)
+        return replace(
+            self, settings=replace(self.settings, batch_size=size), classifier=classifier
+        )
 
     def finished(self, model: Any, trained_with: Mapping[str, Any]) -> TransformerClassifier:
         """Return the classifier of a copy of the model after training."""
@@ -257,6 +304,12 @@ class Language:
     def data(self) -> str:
         """See `Subject.data`."""
         return self.corpus.content_hash
+
+    def with_batch_size(self, size: int) -> Language:
+        """See `Subject.with_batch_size`."""
+        if size == self.settings.batch_size:
+            return self
+        return replace(self, job=self.job.with_batch_size(size))
 
     def figures(self, model: Any) -> dict[str, float]:
         """Return loss, accuracy and perplexity on held-out text."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,12 +30,13 @@ from finetext.runs.subjects import (
     Weights,
     begin,
     copy_of,
+    identity_of,
     stage_asked,
+    tested,
 )
 from finetext.training.checkpoint import (
     CheckpointFile,
     Snapshot,
-    fingerprint,
     named_file,
     random_states,
     set_random_states,
@@ -44,7 +44,7 @@ from finetext.training.checkpoint import (
 from finetext.training.loop import run_plan
 from finetext.training.optimizer import layer_groups
 from finetext.training.plan import ScheduleName, Stage, make_plan
-from finetext.training.rate_finder import RateCurve, find_learning_rate
+from finetext.training.rate_finder import RateCurve
 from finetext.training.record import check_installed, check_names, tracked
 from finetext.training.state import Training, make_accelerator
 
@@ -67,9 +67,9 @@ class Trainer:
         trainer.fit_stage(2, 1e-3)                         # everything
         classifier = trainer.classifier()
 
-    All stages together are the training of `Finetune(stages=[...])` in one go: the same loop, the
-    same steps, the same weights. A language model is trained the same way, from an `Adaptation` or
-    a `Pretraining` and a corpus, and written with `save_encoder`.
+    All stages together are the training of `Finetune(stages=[...])` in one go, to the last bit;
+    but see `fit_stage` for `patience` and `evaluate_every`. A language model is trained the same
+    way, from an `Adaptation` or a `Pretraining` and a corpus, and written with `save_encoder`.
     """
 
     def __init__(
@@ -122,11 +122,7 @@ class Trainer:
         self._training: Training | None = None
         self._before: dict[str, float] = {}
         self._seconds = 0.0
-        settings = asdict(self._subject.settings)  # type: ignore[call-overload]
-        self._identity = {
-            **{name: str(of) for name, of in settings.items() if name != "precision"},
-            "seed": seed, "metric": metric, "encoder": fingerprint(self._subject.model),
-        }  # fmt: skip
+        self._identity = identity_of(self._subject, method, self._context)
 
     def fit_stage(
         self,
@@ -138,6 +134,9 @@ class Trainer:
         warmup_share: float | None = None,
     ) -> History:
         """Train a further stage, and evaluate on validation rows after each epoch.
+
+        Unlike in one go, `patience` counts in every stage, each is evaluated at its end whatever
+        `evaluate_every` is, and a restart after divergence repeats and slows one stage at most.
 
         Args:
             epochs: passes over the training rows; or a whole `Stage`, and nothing else.
@@ -154,11 +153,7 @@ class Trainer:
             RunError: the stage before was interrupted; see `resume`.
             ModelError: training diverged; the trainer is as before the stage.
         """
-        others = {
-            "learning_rate": learning_rate, "groups": groups,
-            "schedule": schedule, "warmup_share": warmup_share,
-        }  # fmt: skip
-        stage = stage_asked(self._subject.usual_rate, epochs, others)
+        stage = stage_asked(self._subject, epochs, learning_rate, groups, schedule, warmup_share)
         stage.check(len(self.layer_groups))
         if self._is_unfinished:
             raise RunError(
@@ -196,12 +191,7 @@ class Trainer:
         test = test or RangeTest()
         test.check()
         with self._at_work(keep_random=False):
-            torch.manual_seed(self._context.seed)
-            return find_learning_rate(
-                self._copy("last"), copy.copy(self._subject.task), self._subject.settings,
-                self._context, lowest=test.lowest, highest=test.highest, steps=test.steps,
-                groups=groups,
-            )  # fmt: skip
+            return tested(self._subject, self._copy("last"), self._context, test, groups)
 
     def classifier(self, weights: Weights = "best", calibrate: bool = True) -> Classifier:
         """Return a copy of the classifier; training can continue afterward.
@@ -274,7 +264,7 @@ class Trainer:
             UnknownNameError: nothing was saved under that name.
             ModelError: it is damaged, or of another method, seed, encoder or data.
         """
-        snapshot = self._file(name).read()
+        snapshot = self._file(name).read("make the Trainer with that, or load another")
         if snapshot is None:
             raise UnknownNameError("saved training", name, self.saved)
         with self._at_work():
@@ -360,24 +350,22 @@ class Trainer:
         """What `_go_to` needs of this trainer beside the snapshot of a training."""
         return {
             "stages": [asdict(stage) for stage in self._stages],
-            "lines": list(training.record.lines),
-            "before": self._before,
-            "seconds": self._seconds,
-        }
+            "lines": list(training.record.lines), "before": self._before,
+            "seconds": self._seconds, "batch_size": self._subject.settings.batch_size,
+        }  # fmt: skip
 
     def _go_to(self, snapshot: Snapshot) -> None:
         """Go to a snapshot with `_facts`; one without stages is that of the untrained model."""
-        facts, device = snapshot.facts, self._subject.model.device
-        if (training := self._training) is not None:
-            training.optimizer.load_weights(training.first_weights)
-            training.optimizer.release()
-            training.accelerator.end_training()
+        facts = snapshot.facts
+        if self._training is not None:
+            self._training.leave()
             self._training = None
         self._stages = tuple(made("the saved stages", Stage, of) for of in facts["stages"])
         self._before, self._seconds = dict(facts["before"]), float(facts["seconds"])
         if not self._stages:
-            set_random_states(self._subject.random, device)
+            set_random_states(self._subject.random, self._subject.model.device)
             return
+        self._subject = self._subject.with_batch_size(facts["batch_size"])
         self._training = self._with_plan(self._stages, snapshot)
         self._training.record.lines = list(facts["lines"])
         self._training.begin_stage(self._facts(self._training))
@@ -393,8 +381,8 @@ class Trainer:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped {self._place}; resume() finishes the stage") from None
         except ModelError as error:
-            assert training.start is not None
-            self._go_to(training.start)
+            assert training.held is not None
+            self._go_to(training.held)
             raise ModelError(f"{error}; the trainer is as before this stage") from None
         finally:
             self._seconds += time.perf_counter() - started

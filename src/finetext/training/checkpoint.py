@@ -2,8 +2,8 @@
 
 Two files, without pickle: `latest.safetensors` has everything needed to resume bit-identically,
 `best-STEP.safetensors` the best weights so far. The latest names the best that belongs to it, which
-is replaced under another name, so a run that is killed between the two writes loses nothing. `kept-STEP.safetensors` are weights that
-stay as models after the training.
+stays until there is another latest, so a run that is killed between the two writes loses nothing.
+`kept-STEP.safetensors` are weights that stay as models after the training.
 """
 
 from __future__ import annotations
@@ -185,8 +185,10 @@ class CheckpointFile:
         self._last = time.monotonic()
         self._cost = self._last - started
 
-    def read(self) -> Snapshot | None:
+    def read(self, remedy: str = "") -> Snapshot | None:
         """Return the last checkpoint; None if there is none.
+
+        `remedy` says what to do about one of another training, if that is not to resume it.
 
         Raises:
             ModelError: it is damaged, or of another training.
@@ -204,9 +206,12 @@ class CheckpointFile:
             if identity.get(name) != value:
                 title, there = TITLES.get(name, name.replace("_", " ")), identity.get(name)
                 shown = "" if name in ("data", "encoder") else f" ({there}, now {value})"
+                remedy = remedy or (
+                    "resume with what it was made with, or delete "
+                    f"{path.parent} to train from the beginning"
+                )
                 raise ModelError(
-                    f"the checkpoint {path} was made with another {title}{shown}; resume with what "
-                    f"it was made with, or delete {path.parent} to train from the beginning"
+                    f"the checkpoint {path} was made with another {title}{shown}; {remedy}"
                 )
         if not best:
             return Snapshot(tensors, facts)

@@ -146,7 +146,7 @@ def _refuse_collapse(training: Training) -> None:
     is_last = record.step == record.steps
     if not record.collapse or not (training.best.is_good or is_last):
         return
-    is_open = training.start is not None  # a head that is trained alone may just need the rest
+    is_open = training.held is not None  # a head that is trained alone may just need the rest
     if training.best.is_good or (record.steps >= MANY_STEPS and not is_open):
         raise Diverged(f"{record.collapse} at step {record.step}")
     few = f"{record.collapse}: {record.steps} steps were too few to learn anything"

@@ -67,7 +67,7 @@ class Training:
         self.accelerator = accelerator
         self.device = accelerator.device
         self.choice = self._asked = choice
-        self.start: Snapshot | None = None
+        self.held: Snapshot | None = None
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
         steps = [len(epoch) for epoch in plan.batches]
@@ -83,7 +83,7 @@ class Training:
         self._reported_failure = False
         self._factor = 1.0
         self._random = random_states(self.device)
-        self.first_weights = {name: of.clone() for name, of in self.optimizer.weights.items()}
+        self._first_weights = {name: of.clone() for name, of in self.optimizer.weights.items()}
 
     @classmethod
     @contextmanager
@@ -143,10 +143,7 @@ class Training:
             yield
 
     def extend(self, plan: Plan) -> None:
-        """Go on with a plan that begins with the steps made so far.
-
-        A restart counts for the plan so far: further stages have their own precision and rates.
-        """
+        """Go on with a longer plan, in the precision and with the rates before a restart."""
         groups = self._groups_of(plan)
         self.plan = plan
         self.record.set_plan([len(epoch) for epoch in plan.batches], plan.total_rows)
@@ -160,10 +157,10 @@ class Training:
         self._stage = -1
 
     def begin_stage(self, facts: Mapping[str, Any]) -> None:
-        """Copy the state, with facts, as `start`: the earliest to restart from, into memory."""
+        """Copy the state, with facts, as `held`: the earliest to restart from, into memory."""
         held = self.snapshot()
         tensors = {name: of.detach().to("cpu", copy=True) for name, of in held.tensors.items()}
-        self.start = replace(held, tensors=tensors, facts={**held.facts, **facts})
+        self.held = replace(held, tensors=tensors, facts={**held.facts, **facts})
 
     def _groups_of(self, plan: Plan) -> list[list[str]]:
         """Return the layer groups of a plan, one of all weights if they learn alike."""
@@ -172,6 +169,12 @@ class Training:
             stage.check(len(groups))
         everything = [name for name, _ in self.bare.named_parameters()]
         return [everything] if plan.is_flat else groups
+
+    def leave(self) -> None:
+        """Give the model back as it was before the first step."""
+        self.optimizer.load_weights(self._first_weights)
+        self.optimizer.release()
+        self.accelerator.end_training()
 
     def set_pace(self) -> None:
         """Set learning rates and momentum for the next step."""
@@ -210,7 +213,7 @@ class Training:
         """Continue from the best weights, in fp32 and with a smaller learning rate; once only."""
         best, record = self.best, self.record
         if self._factor < 1.0:
-            if not best.weights or (self.start is not None and not best.is_good):
+            if not best.weights or (self.held is not None and not best.is_good):
                 raise ModelError(
                     f"{self.plan.name}: {reason}, again after a restart in fp32 with a tenth of "
                     "the learning rate; check the data, and try a lower learning rate or another "
@@ -223,10 +226,10 @@ class Training:
             return
         self._carried, self._stage = {}, -1
         self._task.load_state({})
-        step, weights = (best.step, best.weights) if best.is_good else (0, self.first_weights)
-        if self.start is not None and (begun := self.start.facts["record"]["step"]) > step:
+        step, weights = (best.step, best.weights) if best.is_good else (0, self._first_weights)
+        if self.held is not None and (begun := self.held.facts["record"]["step"]) > step:
             step = begun
-            weights = {name: self.start.tensors[f"weight/{name}"] for name in weights}
+            weights = {name: self.held.tensors[f"weight/{name}"] for name in weights}
         best.since = 0
         self._factor = RESTART_FACTOR
         attention = "sdpa" if self.choice.attention == FLASH else self.choice.attention
