@@ -40,6 +40,12 @@ OTHER = [f"we came back for the garden and {n} other things" for n in range(N)]
 SHORT = [f"{text.split()[1]} {text.split()[3]}" for text in TEXT]
 REMARK = [*["please check this one with Anna"] * 6, *[None] * (N - 6)]
 
+PERSON = [f"VP{_CHANCE.randint(1, 8):02}" for _ in range(N)]
+GRADE = [_CHANCE.choice(["7a", "7b", "8c"]) for _ in range(N)]
+WORD = [f"{one}{two}" for one in ("soup", "bread", "fish", "cake", "train", "bus", "ferry", "boat")
+        for two in ("man", "house", "line", "time", "shop", "yard", "card", "song")]
+WORD = WORD[:N]  # fmt: skip
+
 Columns = dict[str, list[Any]]
 CERTAIN: dict[str, tuple[Columns, str, str]] = {
     # Hand-coded sentences, with a column that says who coded them
@@ -115,6 +121,33 @@ CERTAIN: dict[str, tuple[Columns, str, str]] = {
     "authors": ({"id": NUMBER, "text": TEXT, "author": TOPIC}, "text", "author"),
     "disaster tweets": ({"id": NUMBER, "keyword": TOPIC, "location": TOPIC, "text": TEXT,
                          "target": [n % 2 for n in NUMBER]}, "text", "target"),
+    "Taguette": ({"id": NUMBER, "document": ["a.docx"] * N, "tag": OPINION, "content": TEXT},
+                 "content", "tag"),
+    "NVivo": ({"Coded Text": TEXT, "Code": OPINION, "File": ["Files\\\\Interview 1"] * N,
+               "Coverage": [f"{one:.2%}" for one in SHARE], "Coded By": CODER},
+              "Coded Text", "Code"),
+    "Dedoose": ({"Excerpt": TEXT, "Code Title": OPINION, "Media Title": ["Interview 2"] * N,
+                 "Excerpt Date": ["5/1/2024"] * N}, "Excerpt", "Code Title"),
+    "Mechanical Turk": ({"HITId": [f"3A{n:05}" for n in NUMBER], "WorkTimeInSeconds": NUMBER,
+                         "WorkerId": CODER, "Input.tweet": TEXT,
+                         "Answer.sentiment.label": OPINION}, "Input.tweet",
+                        "Answer.sentiment.label"),
+    "confidence of the annotator": ({"sentence": TEXT, "is_sarcastic": OPINION,
+                                     "annotator_confidence": STARS}, "sentence", "is_sarcastic"),
+    "Spanish, reviewed": ({"Nº": NUMBER, "Respuesta": TEXT, "Categoría": OPINION,
+                           "Revisado por": CODER}, "Respuesta", "Categoría"),
+    "a comment to the left": ({"Anmerkung der Kodiererin": OTHER, "Aussage": TEXT,
+                               "Einschätzung": OPINION}, "Aussage", "Einschätzung"),
+    "a code that follows from the texts": ({"Aussage": TEXT, "Code": OPINION, "Ton": GRADE},
+                                           "Aussage", "Code"),
+    "a class beside other numbers": ({"tweet": TEXT, "class": OPINION, "count": STARS},
+                                     "tweet", "class"),
+    "a case with objects": ({"subject_data": [f'{{"{n}": {{"file": "a long name of it {n}"}}}}'
+                                              for n in NUMBER], "Satz": TEXT, "Code": OPINION},
+                            "Satz", "Code"),
+    "call center": ({"Fallnummer": [f"F-{n:04}" for n in NUMBER], "Anliegen": TEXT,
+                     "Abteilung": OPINION, "Status": ["zu", "offen"] * 30},
+                    "Anliegen", "Abteilung"),
     # Content
     "no names": ({"v1": OPINION, "v2": TEXT}, "v2", "v1"),
     "predictable": ({"satz": TEXT, "wer": CODER, "was": OPINION}, "satz", "was"),
@@ -148,6 +181,17 @@ ASKED: dict[str, tuple[Columns, str, tuple[str, ...]]] = {
     "both predictable": ({"zin": TEXT, "hoe": OPINION, "wat": TOPIC}, "--label", ("hoe", "wat")),
     "labels of two coders": ({"Satz": TEXT, "Kodierer 1": OPINION, "Kodierer 2": [*OPINION[:-1],
                               "mid"]}, "--label", ("Kodierer 1", "Kodierer 2")),
+    "codes of participants": ({"Code": PERSON, "Aussage": TEXT, "Ton": OPINION},
+                              "--label", ("Ton", "Code")),
+    "classes of a school": ({"Klasse": GRADE, "Geschlecht": CODER, "Antwort": TEXT,
+                             "Urteil": OPINION}, "--label", ("Urteil", "Klasse")),
+    "words and notes about them": ({"Text": WORD, "Bemerkungen": OTHER, "Kategorie": TOPIC},
+                                   "--text", ("Text", "Bemerkungen")),
+    "two coders by name": ({"Aussage": TEXT, "Kategorie (Lena)": OPINION,
+                            "Kategorie (Tom)": [*OPINION[:-1], "mid"]},
+                           "--label", ("Kategorie (Lena)", "Kategorie (Tom)")),
+    "coarse and fine": ({"text": TEXT, "main_category": TOPIC, "sub_category": OPINION},
+                        "--label", ("main_category", "sub_category")),
     "labels by annotator": ({"text": TEXT, "label_annotator1": OPINION, "label_annotator2": TOPIC},
                             "--label", ("label_annotator1", "label_annotator2")),
 }  # fmt: skip
@@ -203,7 +247,18 @@ def test_what_could_be_names_but_follows_from_the_texts_is_a_label() -> None:
 def test_metadata_are_no_labels_by_guess() -> None:
     with pytest.raises(UnlabeledError, match="--label"):
         chosen({"Timestamp": WHEN, "Gender": CODER, "comment": TEXT})
+    for asked in ("Which gender do you identify with most?", "How old are you?"):
+        with pytest.raises(UnlabeledError, match="--label"):
+            chosen({"Timestamp": WHEN, asked: CODER, "What should we improve?": TEXT})
     assert chosen({"text": TEXT, "language": TOPIC}).labels == ("language",)
+
+
+def test_json_objects_are_no_texts_by_guess() -> None:
+    objects = [f'{{"{n}": {{"text": "{text}"}}}}' for n, text in zip(NUMBER, TEXT, strict=True)]
+    columns = {"subject_data": objects, "label": OPINION}
+    with pytest.raises(DataError, match=r"no column of texts.*subject_data.*--text"):
+        chosen(columns)
+    assert chosen(columns, text="subject_data").text == "subject_data"
 
 
 def test_the_classes_of_a_model_decide_between_two_columns() -> None:

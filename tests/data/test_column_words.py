@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from finetext.data.column_words import LITERAL, NOUN, RATING, says, split_of
+from finetext.data.column_words import (
+    LITERAL,
+    NOUN,
+    RATING,
+    asks_about_person,
+    is_vague,
+    says,
+    split_of,
+)
 
 
 @pytest.mark.parametrize("name", ["text", "Texts", "TEXTO", "testo", "Tekst", "文本", "text (2)"])
@@ -48,6 +56,7 @@ def test_names_of_ratings(name: str) -> None:
         ("Kodiert von", "annotator"), ("标注者", "annotator"), ("Beoordelaar", "annotator"),
         ("Satz-ID", "id"), ("text_id", "id"), ("Identificador", "id"), ("编号", "id"),
         ("comment_count", "metadata"), ("Kommentar des Kodierers", "metadata"),
+        ("annotator_confidence", "metadata"), ("Revisado por", "annotator"),
         ("label_confidence", "metadata"), ("predicted_label", "metadata"), ("Datum", "metadata"),
         ("Zeitstempel", "metadata"), ("IP Address", "metadata"), ("Durée", "metadata"),
         ("country_code", "about"), ("Document group", "about"), ("Geschlecht", "about"),
@@ -62,6 +71,21 @@ def test_names_of_other_columns(name: str, role: str | None) -> None:
 def test_single_words_of_a_question_say_little() -> None:
     asked = "Which parts of the service does your answer concern?"
     assert (says(asked).text, says(asked).label, says(asked).other) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"),
+    [("Which gender do you identify with most?", True), ("How old are you?", True),
+     ("Wie alt sind Sie?", True), ("What is the age group you belong to?", True),
+     ("How did we manage?", False), ("How long ago was your old stay?", False)],
+)  # fmt: skip
+def test_questions_about_who_answers(name: str, asks: bool) -> None:
+    assert asks_about_person(name) == asks
+
+
+def test_code_and_class_are_words_of_many_senses() -> None:
+    assert all(map(is_vague, ["Code", "Klasse", "VP-Code", "Código", "class"]))
+    assert not any(map(is_vague, ["Kategorie", "topic code", "Satz", "class label"]))
 
 
 @pytest.mark.parametrize(

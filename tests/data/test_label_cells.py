@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import LabelScheme
-from finetext.data.label_cells import Word, understood, written
+from finetext.data.label_cells import Word, find_joiner, labels_in, understood, written
 
 ONE = LabelScheme(("bad", "good"))
 SEVERAL = LabelScheme(("anger", "joy", "love"), multilabel=True)
@@ -56,6 +56,22 @@ def test_a_broken_list_is_refused() -> None:
     assert written(["a, b", "c; d"], scheme) == '["a, b", "c; d"]'
     with pytest.raises(DataError, match="JSON list"):
         understood("a, b, c; d", scheme)
+
+
+@pytest.mark.parametrize(
+    ("cells", "joiner"),
+    [
+        (["food", "room#food", "room"], "#"),
+        (["food", "room#bed", "room"], None),
+        (["C", "C#", "F#", "F"], None),
+        (["#food", "food", "#food#room", "room"], None),
+        (["food,room", "room", "food"] * 3, ","),
+    ],
+)
+def test_labels_that_doccano_joins_are_taken_apart(cells: list[str], joiner: str | None) -> None:
+    assert find_joiner(cells) == joiner
+    if joiner == "#":
+        assert labels_in("room#food", {"room", "food"}) == ("room", "food")
 
 
 @given(

@@ -30,10 +30,13 @@ from finetext.data.column_words import (
     NOUN,
     RATING,
     TEXT_NAMES,
+    asks_about_person,
     by_name,
+    is_vague,
     plain_name,
     says,
 )
+from finetext.data.label_cells import missing
 from finetext.data.rows import Batch
 
 _FULL: Final = 0.9
@@ -89,8 +92,10 @@ def find_text(look: Look, free: Sequence[str]) -> str:
     them is taken if its name means text and no other is half as long, or if it is the only one.
     A title beside it qualifies from 1.5 words on. A column that is filled in fewer than half of the
     rows gives way to one filled in 90%. Without prose, the name decides, and then the length.
+    JSON objects are no texts. Where a column called text holds single words, it or prose is meant.
     Raises a DataError if several qualify, or none.
     """
+    free = [name for name in free if not _holds_objects(look, name)]
     known = [name for name in free if _may_be_text(look, name)]
     prose = [name for name in known if look.of(name).kind == "prose"]
     fullest = max((look.of(name).filled for name in prose), default=0.0)
@@ -105,6 +110,8 @@ def find_text(look: Look, free: Sequence[str]) -> str:
     if called:
         look.ask("texts", "--text", called)
     if prose:
+        if words := [n for n in known if says(n).text == LITERAL and _are_words(look, n)]:
+            look.ask("texts", "--text", [*words, *prose])
         return _of_prose(look, prose, [name for name in known if _is_title(look, name)])
     usual = [name for name in known if says(name).text and not says(name).remark]
     spaced = [name for name in usual if look.of(name).words > 1] or usual
@@ -126,11 +133,27 @@ def _may_be_text(look: Look, name: str) -> bool:
     return says(name).other not in ("annotator", "id", "metadata")
 
 
+def _holds_objects(look: Look, name: str) -> bool:
+    """Whether a column holds JSON objects as strings, of which only a part could be a text."""
+    values = [v.strip() for v in sampled(look.batch.columns[name])
+              if isinstance(v, str) and v.strip()]  # fmt: skip
+    return bool(values) and all(
+        value.startswith(('{"', '[{"')) and value.endswith(("}", "]")) for value in values
+    )
+
+
 def _is_code(look: Look, name: str) -> bool:
     """Whether a column holds single words, while another one holds prose."""
     return look.of(name).words < 1.2 and any(
         look.of(other).kind == "prose" and _may_be_text(look, other) for other in look.batch.columns
     )
+
+
+def _are_words(look: Look, name: str) -> bool:
+    """Whether a column holds words of which most differ, such as one-word answers, and no codes."""
+    values = [str(v).strip() for v in sampled(look.batch.columns[name]) if not missing(v)]
+    alphabetic = sum(value.replace("-", "").isalpha() for value in values)
+    return look.of(name).distinct >= look.of(name).rows / 2 and alphabetic >= 0.9 * len(values)
 
 
 def _is_title(look: Look, name: str) -> bool:
@@ -196,7 +219,7 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     known = settings.classes if settings.multilabel else None
     if known and all(name in free and is_indicator(look.batch.columns[name]) for name in known):
         return tuple(known)
-    found = _by_name(look, free)
+    found = _by_name(look, free, text)
     if found or not settings.labelled:
         return (found,) if found else ()
     if several := _several_annotators(look, free):
@@ -212,7 +235,7 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     )
 
 
-def _by_name(look: Look, free: Sequence[str]) -> str | None:
+def _by_name(look: Look, free: Sequence[str], text: str) -> str | None:
     there = [name for name in free if look.of(name).kind != "empty"] or list(free)
     by_plain = by_name(LABEL_NAMES, there)
     for strength in (LITERAL, NOUN):
@@ -222,6 +245,8 @@ def _by_name(look: Look, free: Sequence[str]) -> str | None:
         if fitting and strength == NOUN:
             fitting += [n for n in there if says(n).label == RATING and _few(look, n) > 1]
         if found := _one_of(look, fitting, by_plain):
+            if look.settings.labelled and is_vague(found):
+                _contest(look, found, there, text)
             return found
         if fitting:
             if look.settings.labelled:
@@ -231,6 +256,24 @@ def _by_name(look: Look, free: Sequence[str]) -> str | None:
     if by_plain and (len(named) == 1 and (not look.settings.labelled or _is_odd(look, by_plain))):
         return by_plain
     return None
+
+
+def _contest(look: Look, found: str, there: Sequence[str], text: str) -> None:
+    """Ask if texts do not predict a column called code or class, but another one with few values.
+
+    It may say who answered, as `VP01`, or which school class did.
+    """
+    columns = look.batch.columns
+    own = [name for name in there if name not in (found, text) and not says(name).other]
+    own = [name for name in own if not (says(name).remark or asks_about_person(name))]
+    if not (own := [name for name in own if _few(look, name) > 1]):
+        return
+    score = predictability(columns[text], columns[found])
+    if score is None or score > _NOT_PREDICTED:
+        return
+    scores = {name: predictability(columns[text], columns[name]) for name in own}
+    if rivals := [n for n in own if (one := scores[n]) is not None and one >= _PREDICTED]:
+        look.ask("labels", "--label", [*rivals, found])
 
 
 def _one_of(look: Look, names: Sequence[str], first: str | None) -> str | None:
@@ -290,7 +333,7 @@ def _by_content(look: Look, free: Sequence[str], text: str) -> str | None:
     """The column with few values that qualifies; see `find_labels`."""
     columns = look.batch.columns
     own = [name for name in free if says(name).other not in ("annotator", "id", "metadata")]
-    about = [name for name in own if says(name).other == "about"]
+    about = [name for name in own if says(name).other == "about" or asks_about_person(name)]
     own = [n for n in own if says(n).label or not (n in about or says(n).remark)]
     counts = {name: _few(look, name) for name in own}
     few = _not_blank(look, [name for name, count in counts.items() if count >= 2])

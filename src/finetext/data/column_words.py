@@ -145,7 +145,7 @@ _ANNOTATOR: Final = _words(
 )  # fmt: skip
 _DONE: Final = _words(
     "labelled coded labeled annotated rated judged created modified "
-    "edited reviewed kodiert codiert "
+    "edited reviewed kodiert codiert revisado revise gepruft sprawdzone "
     "annotiert bewertet erstellt etiquete bearbeitet geandert code annote "
     "cree modifie codificado anotado "
     "creado etiquetado modificado codificato annotato creato modificato criado gecodeerd "
@@ -154,6 +154,17 @@ _DONE: Final = _words(
 _PREDICTED: Final = _words("predicted prediction predictions pred vorhersage prediccion previsao")
 _GUESSED: Final = _PREDICTED | _words("suggested suggestion users status")
 """With a word for label: what a model said, or of whom a label is, is no label."""
+_OF_ANSWER: Final = _words(
+    "confidence certainty agreement time date duration count comment comments note notes "
+    "konfidenz sicherheit zeit datum dauer kommentar confiance certitude confianza fiducia "
+    "confianca vertrouwen pewnosc"
+)
+"""After a word for annotator: what an annotator adds to a label, and not who it is."""
+_PERSONAL: Final = _words(
+    "gender sex age geschlecht alter sexe sexo genero edad sesso eta idade geslacht leeftijd plec "
+    "wiek 性别 年龄"
+)
+_HOW_OLD: Final = (("how", "old"), ("wie", "alt"), ("hoe", "oud"))
 _BY: Final = _words("by von durch par por da door przez")
 _ID: Final = _words(
     "id ids uid uuid guid idx index identifier nr no num number nummer lfd kennung key numero "
@@ -268,6 +279,8 @@ def says(name: str) -> NameSays:
     if "annotator" in found or by:
         if "label" in found and not by:
             return NameSays(label=NOUN)
+        if not by and len(words) > 1 and words[-1] in _OF_ANSWER:
+            return NameSays(other="metadata")
         return NameSays(other="metadata" if found & {"text", "remark"} else "annotator")
     if "label" in found and "about" in found and all(
         word in _VAGUE for word in words if _is(word, "label")
@@ -285,6 +298,23 @@ def says(name: str) -> NameSays:
     text = NOUN if found & {"text", "remark"} else 0
     other: Role | None = "about" if "about" in found and not (label or text) else None
     return NameSays(text, label, other, split, "remark" in found and "text" not in found)
+
+
+def asks_about_person(name: str) -> bool:
+    """Return whether the name of a column asks for the age or gender of who answers."""
+    words = words_in(name)
+    return any(word in _PERSONAL or _is_chinese(word, _PERSONAL) for word in words) or any(
+        pair in _HOW_OLD for pair in pairwise(words)
+    )
+
+
+def is_vague(name: str) -> bool:
+    """Return whether a name speaks of labels in words of many senses only, as `Code` or `Klasse`.
+
+    A code can also be that of a participant, and a class one of a school.
+    """
+    words = [word for word in words_in(name) if _is(word, "label")]
+    return bool(words) and all(word in _VAGUE for word in words)
 
 
 def _is(word: str, role: str) -> bool:

@@ -22,6 +22,7 @@ from finetext.core.types import LabelScheme
 COLLECTIONS: Final = (list, tuple, set, frozenset)
 """The types of a value that holds several labels."""
 _JOINERS: Final = (",", "|", ";")
+_DOCCANO_JOINER: Final = "#"
 _REVIEW_JOINERS: Final = (", ", "; ", " | ")
 Names = tuple[str, ...]
 Cell = str | tuple[str | None, ...] | None
@@ -80,7 +81,10 @@ def split_cell(cell: str, joiner: str | None) -> list[str]:
 
 
 def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
-    """Return the delimiter that joins several labels, if `sure` or the parts recombine."""
+    """Return the delimiter that joins several labels, if `sure` or the parts recombine.
+
+    That is `,`, `|` or `;`, or `#` as Doccano writes, if each label that it joins stands alone too.
+    """
     counts = Counter(names)
     for joiner in _JOINERS:
         joined = [name for name in counts if joiner in name]
@@ -90,7 +94,9 @@ def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
         closed = again >= len(inner) / 2 and len(parts) <= max(3, len(names) / 2)
         if joined and (sure or closed):
             return joiner
-    return None
+    joined = [name.split(_DOCCANO_JOINER) for name in counts if _DOCCANO_JOINER in name]
+    alone = all(part and part in counts for parts in joined for part in parts)
+    return _DOCCANO_JOINER if joined and alone else None
 
 
 def labels_in(cell: Cell, known: set[str]) -> Names | None:
@@ -106,7 +112,8 @@ def labels_in(cell: Cell, known: set[str]) -> Names | None:
         return (same,)
     if (several := list_in(cell)) is not None:
         return labels_in(tuple(as_strings(several)), known)
-    ways = (_found(split_cell(cell, joiner), known) for joiner in _JOINERS)
+    joiners = (*_JOINERS, _DOCCANO_JOINER)
+    ways = (_found(split_cell(cell, joiner), known) for joiner in joiners)
     return next((parts for parts in ways if parts), None)
 
 

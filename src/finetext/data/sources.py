@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,7 @@ from urllib.request import urlopen
 
 from finetext.core.errors import DataError, MissingExtraError
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.data.rows import File
 
 _LITTER: Final = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -176,6 +177,12 @@ _WINDOWS_1252: Final = {
 }
 """The characters by which Windows-1252 differs from Latin-1."""
 _LINES_SHOWN: Final = 5
+_WESTERN: Final = 0.4
+"""Above this share of letters that are not ASCII, a text is in no Western European language."""
+_FEWEST_LETTERS: Final = 20
+_MULTIBYTE: Final = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
+_OTHER_SCRIPTS: Final = ("cp1251", "koi8-r", "cp1253", "cp1255", "cp1256", "cp874")
+"""Cyrillic twice, Greek, Hebrew, Arabic and Thai."""
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[Finding, ...]]:
@@ -245,6 +252,8 @@ class Decoder:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             self._refuse_binary()
+            if not self._odd_lines:
+                self._refuse_other_scripts(data)
             return "\n".join(map(self._line, data.split(b"\n"), count(self._lines + 1)))
         if "\0" in text:
             self._refuse_binary()
@@ -258,12 +267,57 @@ class Decoder:
             self._odd += [number] if self._odd_lines <= _LINES_SHOWN else []
             return line.decode("latin-1").translate(_WINDOWS_1252)
 
+    def _refuse_other_scripts(self, data: bytes) -> None:
+        """Raise DataError if the lines that are not UTF-8 can hardly be Windows-1252.
+
+        They cannot if over 40% of their letters are not ASCII, of 20 or more: in Western European
+        languages under 15% are. The lines must also outnumber those in UTF-8 that are not ASCII.
+        """
+        lines = data[:65536].split(b"\n")
+        lines = [line for line in lines[: max(1, len(lines) - 1)] if not line.isascii()]
+        odd = [line for line in lines if not _is_utf8(line)]
+        letters = b"".join(odd)
+        high = sum(byte > 0x7F for byte in letters)
+        all_letters = high + sum(bytes([byte]).isalpha() for byte in letters)
+        if 2 * len(odd) <= len(lines) or all_letters < _FEWEST_LETTERS:
+            return
+        if high <= _WESTERN * all_letters:
+            return
+        ways = [way for way in _MULTIBYTE if _decoded(letters, way)]
+        ways = ways or [way for way in _OTHER_SCRIPTS if _decoded(letters, way)]
+        shown = "".join(
+            f"\n  {way:9}  {short(repr((_decoded(odd[0], way) or '').strip()), 60)}" for way in ways
+        )
+        readings = f"; its first line that is not ASCII would be{shown}\n" if ways else "; "
+        raise DataError(
+            f"{self._name} is neither UTF-8 nor Windows-1252, as most of its letters are not ASCII"
+            f"{readings}state the encoding with --set data.encoding={(*ways, 'NAME')[0]}"
+            f"{', or another' if ways else ''}"
+        )
+
     def _refuse_binary(self) -> None:
         """Raise DataError if too many bytes at the beginning are ones that no text has."""
         data = self._beginning or b""
         if len(data) - len(data.translate(None, _CONTROL_BYTES)) > 0.02 * len(data):
+            for first, way in ((0, "utf-16-be"), (1, "utf-16-le")):
+                if 3 * data[first::2].count(0) > len(data) > 30 * data[1 - first :: 2].count(0):
+                    raise DataError(
+                        f"{self._name} seems to be UTF-16 without a byte order mark; if it is, "
+                        f"state that with --set data.encoding={way}"
+                    )
             raise DataError(
                 f"{self._name} is not a text file, nor a format known by its ending "
                 "(.csv .tsv .txt .json .jsonl .parquet .xlsx .zip .tar .tar.gz, and .gz of these); "
                 "if it is text, state its encoding"
             )
+
+
+def _is_utf8(line: bytes) -> bool:
+    return _decoded(line, "utf-8") is not None
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    """The text of bytes; None if they are not in this encoding."""
+    with suppress(UnicodeDecodeError):
+        return data.decode(encoding)
+    return None
