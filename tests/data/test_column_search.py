@@ -42,8 +42,11 @@ REMARK = [*["please check this one with Anna"] * 6, *[None] * (N - 6)]
 
 PERSON = [f"VP{_CHANCE.randint(1, 8):02}" for _ in range(N)]
 GRADE = [_CHANCE.choice(["7a", "7b", "8c"]) for _ in range(N)]
-WORD = [f"{one}{two}" for one in ("soup", "bread", "fish", "cake", "train", "bus", "ferry", "boat")
-        for two in ("man", "house", "line", "time", "shop", "yard", "card", "song")]
+WORD = [
+    f"{one}{two}"
+    for one in ("soup", "bread", "fish", "cake", "train", "bus", "ferry", "boat")
+    for two in ("man", "house", "line", "time", "shop", "yard", "card", "song")
+]
 WORD = WORD[:N]  # fmt: skip
 
 Columns = dict[str, list[Any]]

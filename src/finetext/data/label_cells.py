@@ -94,9 +94,9 @@ def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
         closed = again >= len(inner) / 2 and len(parts) <= max(3, len(names) / 2)
         if joined and (sure or closed):
             return joiner
-    joined = [name.split(_DOCCANO_JOINER) for name in counts if _DOCCANO_JOINER in name]
-    alone = all(part and part in counts for parts in joined for part in parts)
-    return _DOCCANO_JOINER if joined and alone else None
+    several = [name.split(_DOCCANO_JOINER) for name in counts if _DOCCANO_JOINER in name]
+    alone = all(part and part in counts for parts in several for part in parts)
+    return _DOCCANO_JOINER if several and alone else None
 
 
 def labels_in(cell: Cell, known: set[str]) -> Names | None:

@@ -177,9 +177,10 @@ _WINDOWS_1252: Final = {
 }
 """The characters by which Windows-1252 differs from Latin-1."""
 _LINES_SHOWN: Final = 5
-_WESTERN: Final = 0.4
+_WESTERN: Final = 0.3
 """Above this share of letters that are not ASCII, a text is in no Western European language."""
 _FEWEST_LETTERS: Final = 20
+_RUN: Final = re.compile(rb"[\x80-\xff]{3,}")
 _MULTIBYTE: Final = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
 _OTHER_SCRIPTS: Final = ("cp1251", "koi8-r", "cp1253", "cp1255", "cp1256", "cp874")
 """Cyrillic twice, Greek, Hebrew, Arabic and Thai."""
@@ -270,8 +271,9 @@ class Decoder:
     def _refuse_other_scripts(self, data: bytes) -> None:
         """Raise DataError if the lines that are not UTF-8 can hardly be Windows-1252.
 
-        They cannot if over 40% of their letters are not ASCII, of 20 or more: in Western European
-        languages under 15% are. The lines must also outnumber those in UTF-8 that are not ASCII.
+        They cannot if over 30% of their letters are not ASCII, of 20 or more, and most of these
+        stand in runs of three: in Western European languages few do. The lines must also outnumber
+        those in UTF-8 that are not ASCII.
         """
         lines = data[:65536].split(b"\n")
         lines = [line for line in lines[: max(1, len(lines) - 1)] if not line.isascii()]
@@ -281,7 +283,8 @@ class Decoder:
         all_letters = high + sum(bytes([byte]).isalpha() for byte in letters)
         if 2 * len(odd) <= len(lines) or all_letters < _FEWEST_LETTERS:
             return
-        if high <= _WESTERN * all_letters:
+        in_runs = sum(map(len, _RUN.findall(letters)))
+        if high <= _WESTERN * all_letters or 2 * in_runs <= high:
             return
         ways = [way for way in _MULTIBYTE if _decoded(letters, way)]
         ways = ways or [way for way in _OTHER_SCRIPTS if _decoded(letters, way)]
