@@ -302,8 +302,10 @@ class Decoder:
         """Raise DataError if too many bytes at the beginning are ones that no text has."""
         data = self._beginning or b""
         if len(data) - len(data.translate(None, _CONTROL_BYTES)) > 0.02 * len(data):
-            for first, way in ((0, "utf-16-be"), (1, "utf-16-le")):
-                if 3 * data[first::2].count(0) > len(data) > 30 * data[1 - first :: 2].count(0):
+            for way in ("utf-16-le", "utf-16-be"):
+                text = _decoded(data[: len(data) // 2 * 2], way) or "\0"
+                ascii_share = sum(map(str.isascii, text)) / len(text)
+                if ascii_share > 0.1 and all(c.isprintable() or c in "\t\r\n" for c in text):
                     raise DataError(
                         f"{self._name} seems to be UTF-16 without a byte order mark; if it is, "
                         f"state that with --set data.encoding={way}"
