@@ -293,6 +293,16 @@ def test_a_flag_that_is_always_0_is_a_flag() -> None:
     assert data.scheme.multilabel
 
 
+def test_flags_called_labels_can_all_be_the_labels() -> None:
+    flags = {f"Answer.category.{name}": [str(own == name).lower() for own in OPINION]
+             for name in ("good", "bad")}  # fmt: skip
+    with pytest.raises(DataError, match=r"can have several: --label \S+good,\S+bad"):
+        read({"Input.text": TEXT, **flags})
+    data = read({"Input.text": TEXT, **flags}, label=tuple(flags))
+    assert data.scheme is not None
+    assert data.scheme.multilabel
+
+
 def test_missing_labels_name_their_column() -> None:
     columns = {"Satz": TEXT, "Kategorie": [*OPINION[:-2], None, ""]}
     with pytest.raises(DataError, match="column 'Kategorie': the label is missing in 2 of 60"):

@@ -250,7 +250,10 @@ def _by_name(look: Look, free: Sequence[str], text: str) -> str | None:
             return found
         if fitting:
             if look.settings.labelled:
-                look.ask("labels", "--label", fitting)
+                flags = all(is_indicator(look.batch.columns[name]) for name in fitting)
+                every = shlex.quote(",".join(fitting))
+                hint = f", or all if a text can have several: --label {every}" if flags else ""
+                look.ask("labels", "--label", fitting, hint)
             return None
     named = [name for name in there if says(name).label]
     if by_plain and (len(named) == 1 and (not look.settings.labelled or _is_odd(look, by_plain))):
