@@ -95,7 +95,7 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     whole = whole and len(sample) == len(text)
     best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
     plain = '"' not in sample and not _RETURN.search(sample)  # else quotes change the records
-    for delimiter in _DELIMITERS:
+    for delimiter in filter(sample.__contains__, _DELIMITERS):
         ways = [_unquoted(sample, delimiter)]
         with suppress(csv.Error):
             if not plain:
