@@ -255,7 +255,7 @@ def test_the_encoder_is_tuned_adapted_exported_and_read(
         wanted = tuned.predict_proba(TEXTS)
         folder = tuned.save(f"{encoder}-model")
         np.testing.assert_array_equal(finetext.load(folder).predict_proba(TEXTS), wanted)
-        exported = finetext.export(folder, data=topics.texts).folder
+        exported = finetext.export(folder, folder=f"{encoder}-onnx", data=topics.texts).folder
         np.testing.assert_allclose(finetext.load(exported).predict_proba(TEXTS), wanted, atol=1e-5)
 
 
