@@ -88,11 +88,13 @@ def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
     counts = Counter(names)
     for joiner in _JOINERS:
         joined = [name for name in counts if joiner in name]
+        if not joined:
+            continue
         parts = Counter(part for name in counts for part in split_cell(name, joiner))
         inner = {part for name in joined for part in split_cell(name, joiner)}
         again = sum(parts[part] > 1 for part in inner)
         closed = again >= len(inner) / 2 and len(parts) <= max(3, len(names) / 2)
-        if joined and (sure or closed):
+        if sure or closed:
             return joiner
     several = [name.split(_DOCCANO_JOINER) for name in counts if _DOCCANO_JOINER in name]
     alone = all(part and part in counts for parts in several for part in parts)
