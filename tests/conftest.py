@@ -53,6 +53,23 @@ def fp32() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """A function that lets no more rows fit, and gives a list of the sizes tried from then on."""
+
+    def limit(most: int) -> list[int]:
+        tried: list[int] = []
+
+        def fits(model: Any, task: Any, settings: Any, rows: Any) -> bool:
+            tried.append(len(rows))
+            return len(rows) <= most
+
+        monkeypatch.setattr("finetext.training.batch_size._fits", fits)
+        return tried
+
+    return limit
+
+
 @pytest.fixture(scope="session")
 def make_dataset() -> Callable[..., Dataset]:
     """A function that makes a data set of texts, labels and optionally label names."""

@@ -90,6 +90,7 @@ def test_emotion_confusions_and_errors_by_loss_agree_with_the_predictions(emotio
     assert recall == pytest.approx([row.recall.value for row in rows])
     errors = finetext.find_errors(predicted, 10)
     assert errors.wrong == counts.sum() - np.trace(counts)
+    assert len(errors.highest) == len(errors.lowest) == 10
     losses = [row.loss for row in errors.highest]
     assert losses == sorted(losses, reverse=True)
     assert all(row.truth != row.prediction for row in errors.highest[:3])

@@ -85,13 +85,7 @@ def test_the_text_of_a_coded_segment_is_not_its_comment(name: str) -> None:
     assert "text 'Segment'" in dataset.description
 
 
-@pytest.mark.parametrize("name", ["09_titlebody.csv", "10_pairs.csv"])
-def test_of_two_columns_of_texts_none_is_left_out_silently(name: str) -> None:
-    with pytest.raises(DataError, match=r"(?s)2 columns could hold the texts.*--text \w+,\w+"):
-        read(CASES / name)
-
-
-def test_labels_with_blank_space_and_quotes_are_the_words() -> None:
+def test_a_quoted_text_after_a_space_keeps_its_comma() -> None:
     dataset = read(CASES / "20b_skipspace.csv")
     assert dataset.texts[0].endswith("near the park, indeed")
 

@@ -69,7 +69,9 @@ def test_binary_metrics_are_those_of_the_class_and_swap_with_it(of: Predictions)
 
 @settings(max_examples=60)
 @given(some_predictions())
-def test_precision_of_one_class_is_what_the_other_does_not_miss(of: Predictions) -> None:
+def test_recall_of_one_class_and_false_positives_of_the_other_add_up(
+    of: Predictions,
+) -> None:
     # Each row is given one of two labels, so the four counts of one class are those of the other.
     spam, ham = (precision_recall(of, label).decided for label in ("spam", "ham"))
     np.testing.assert_allclose(spam.recall, 1 - ham.false_positive_rate)

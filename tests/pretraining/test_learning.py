@@ -27,7 +27,7 @@ from finetext.pretraining.folder import read_origin
 from finetext.pretraining.learning import Adapted
 from finetext.pretraining.pretrain import Pretraining, pretrain
 from finetext.runs.trainer import Trainer
-from finetext.training import batch_size, optimizer
+from finetext.training import optimizer
 from finetext.training.optimizer import FORMATS, LOSS_SCALE
 
 TEXTS = [
@@ -259,23 +259,6 @@ def test_fp16_without_a_gpu_needs_the_name_of_the_device(
     with pytest.raises(RecipeError, match="this machine has no GPU"):
         pretrain(TEXTS, tmp_path / "out", Pretraining(precision="fp16"), listener=Listener())
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """A function that lets no more rows fit, and gives a list of the sizes tried from then on."""
-
-    def limit(most: int) -> list[int]:
-        tried: list[int] = []
-
-        def fits(model: Any, task: Any, settings: Any, rows: Any) -> bool:
-            tried.append(len(rows))
-            return len(rows) <= most
-
-        monkeypatch.setattr(batch_size, "_fits", fits)
-        return tried
-
-    return limit
 
 
 LONGER = [f"{text} {number}" for number in range(20) for text in TEXTS]

@@ -22,7 +22,8 @@ def test_the_history_has_a_row_for_each_evaluation(trainer: Trainer) -> None:
     assert str(trainer.history) == "nothing is evaluated yet"
     trainer.fit_stage(2, 3e-3)
     history = trainer.fit_stage(1, 1e-3, groups=1)
-    steps = len(trainer.history[0]) and history[0]["step"]
+    steps = history[0]["step"]
+    assert steps > 0
     assert [(row["stage"], row["epoch"], row["step"]) for row in history] == [
         (1, 1, steps), (1, 2, 2 * steps), (2, 3, 3 * steps),
     ]  # fmt: skip

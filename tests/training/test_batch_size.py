@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,24 +136,12 @@ def fit(method: Finetune, rows: Dataset, folder: Path | None = None) -> Transfor
     return method.fit(rows, rows, context)
 
 
-def limit(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """Let no more rows fit; return a list that gets the sizes that are tried."""
-    tried: list[int] = []
-
-    def fits(model: Any, task: Any, settings: Any, rows: Any) -> bool:
-        tried.append(len(rows))
-        return len(rows) <= most
-
-    monkeypatch.setattr(batch_size, "_fits", fits)
-    return tried
-
-
 @pytest.mark.parametrize(("most", "size"), [(1, 1), (4, 4), (100, 16)])
 def test_it_trains_as_with_that_number(
     auto: Finetune, topics: Dataset, most: int, size: int, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    limited: Callable[[int], list[int]],
 ) -> None:  # fmt: skip
-    limit(monkeypatch, most)
+    limited(most)
     found = fit(auto, topics, tmp_path)
     expected = fit(replace(auto, batch_size=size), topics)
     assert found.provenance()["trained_with"]["batch_size"] == size
@@ -174,9 +163,10 @@ def test_the_search_itself_changes_no_weight(auto: Finetune, topics: Dataset) ->
 
 
 def test_a_resumed_training_has_the_size_that_it_began_with(
-    auto: Finetune, topics: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limit(monkeypatch, 4)
+    auto: Finetune, topics: Dataset, tmp_path: Path, limited: Callable[[int], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    limited(4)
     expected = fit(auto, topics)
     with monkeypatch.context() as patch:
         usual = finetext.training.state.Training.count
@@ -191,7 +181,7 @@ def test_a_resumed_training_has_the_size_that_it_began_with(
         patch.setattr("finetext.training.state.Training.count", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(auto, topics, tmp_path)
-    tried = limit(monkeypatch, 8)
+    tried = limited(8)
     resumed = fit(auto, topics, tmp_path)
     assert tried == []
     np.testing.assert_array_equal(
@@ -202,9 +192,9 @@ def test_a_resumed_training_has_the_size_that_it_began_with(
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"batch_size": 0}', '{"batch_size": "auto"}'])
 def test_a_damaged_record_is_searched_again(
-    auto: Finetune, topics: Dataset, tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+    auto: Finetune, topics: Dataset, tmp_path: Path, kept: str, limited: Callable[[int], list[int]]
 ) -> None:
-    tried = limit(monkeypatch, 2)
+    tried = limited(2)
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / batch_size.FILE).write_text(kept)
     assert fit(auto, topics, tmp_path).provenance()["trained_with"]["batch_size"] == 2
@@ -220,9 +210,9 @@ def test_it_is_a_value_of_recipes() -> None:
 
 
 def test_the_learning_rate_finder_and_the_trainer_take_it(
-    auto: Finetune, reviews: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    auto: Finetune, reviews: Path, workplace: Path, limited: Callable[[int], list[int]]
 ) -> None:
-    limit(monkeypatch, 4)
+    limited(4)
     silent = finetext.Listener()
     said: list[str] = []
     finetext.find_lr(
