@@ -210,7 +210,7 @@ def release_locks(self: Any) -> None:
 def test_what_cannot_be_predicted_is_refused_before_any_work(finished: Path, source: Path) -> None:
     classifier = finetext.load(finished)
     for given, options, said in (
-        ((classifier, source, "out.csv"), {"resume": True}, "name its folder"),
+        ((classifier, source, "out.csv"), {"resume": True}, "give its model folder"),
         ((finished, source, "out.csv"), {"batch_size": 0}, "batch_size = 0"),
         ((finished, source, "out.csv"), {"top": 0}, "--top 0"),
         ((finished, "a text", "out.csv"), {"rejected": "bad.csv"}, "this is one text"),

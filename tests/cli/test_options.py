@@ -191,3 +191,18 @@ def test_all_tables_are_written_as_excel(command: Command, finished: Path, revie
         header, *rows = sheet.iter_rows(values_only=True)
         assert all(header)
         assert rows or path == "slices.xlsx"  # so few rows have no slices
+
+
+@pytest.mark.parametrize("name", ["matrix.PNG", "matrix.Svg"])
+def test_the_suffix_of_a_picture_may_be_in_capitals(
+    command: Command, finished: Path, name: str
+) -> None:
+    command("confusion", finished, "--out", name, status=0)
+    content = Path(name).read_bytes()
+    assert content.startswith(b"\x89PNG") or b"<svg" in content[:2000]
+
+
+def test_a_picture_is_not_compressed(command: Command, finished: Path) -> None:
+    seen = command("confusion", finished, "--out", "matrix.png.gz", status=2)
+    assert "the suffix must be one of .png" in seen.err
+    assert not Path("matrix.png.gz").exists()

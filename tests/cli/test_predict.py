@@ -191,7 +191,7 @@ def test_missing_texts_are_told(command: Command, finished: Path, workplace: Pat
 def test_empty_texts_are_told_with_their_rows(command: Command, finished: Path) -> None:
     Path("in.csv").write_text('text\na fine film\n"  "\na dull film\n""\n')
     seen = command("predict", finished, "in.csv", "--out", "out.csv", status=0)
-    assert "warning: the text is empty in 2 rows (row 2, row 4); what is predicted" in seen.err
+    assert "warning: the text is empty in 2 rows (row 2, row 4); these predictions" in seen.err
     assert len(Path("out.csv").read_text().splitlines()) == 5
     assert "the text is empty in 1 row (row 1)" in command("predict", finished, "", status=0).err
     assert "empty" not in command("predict", finished, "a fine film", status=0).err

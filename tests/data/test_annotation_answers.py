@@ -61,9 +61,9 @@ def test_findings_count_what_was_decided() -> None:
     answers = [[["a"], ["b"]], [["a"], ["b"], ["a"]], [["a"]], []]
     found = agreed(answers, [0, 1, 0, 2], "x.json")
     refused, differ = found.findings
-    assert "3 answers not counted" in refused.message
+    assert "3 answers ignored (rejected, skipped, discarded or draft)" in refused.message
     assert "1 text without another answer left out" in refused.message
-    assert "differ on 2 texts" in differ.message
+    assert "disagree on 2 texts" in differ.message
     assert "1 text without a majority left out" in differ.message
     assert found.left_out == [0, 3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_refused_answers_are_left_out_and_counted(tmp_path: Path, name: str, con
     data = read(path)
     assert data.labels == KEPT
     assert codes(data) == ["answers-left-out"]
-    assert "2 answers not counted" in data.findings[0].message
+    assert "2 answers ignored (rejected, skipped, discarded or draft)" in data.findings[0].message
     assert "2 texts without another answer" in data.findings[0].message
     rows = open_stream(path, ReadSettings(labelled=False)).batches
     assert [text for part in rows for text in part.texts] == TEXTS
@@ -199,7 +200,7 @@ def test_several_responses_in_argilla(tmp_path: Path) -> None:
         row["responses"]["label"].append({"value": "other", "user_id": "c"})
     data = read(put(tmp_path, "x.jsonl", json_lines(rows)))
     assert data.labels == LABELS
-    assert "differ on 12 texts" in data.findings[0].message
+    assert "disagree on 12 texts" in data.findings[0].message
 
 
 def two_questions() -> list[tuple[str, str]]:
@@ -281,3 +282,36 @@ def test_entities_and_predictions_are_refused_by_name(tmp_path: Path) -> None:
         for n, t in enumerate(TEXTS)]  # fmt: skip
     with pytest.raises(DataError, match="predictions are no labels"):
         read(put(tmp_path, "x.json", json.dumps(tasks)))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "a fine film", "classifications": ["good"]},
+        {"text": "a fine film", "messages": ["hi", "there"], "label": "good"},
+        {"text": "a fine film", "annotations": [1, 2], "data": {"a": 1}, "label": "good"},
+        {"text": "a fine film", "responses": ["x"], "fields": {"a": "b"}, "label": "good"},
+        {"text": "a fine film", "options": ["good", "bad"], "accept": ["good"], "answer": "accept"},
+        {"source": "a fine film", "label": 0, "label-metadata": {"class-map": None}},
+        {"text": "a fine film", "label": [1, [2]]},
+        {"text": "a fine film", "label": [None, [0, 5]]},
+    ],
+)
+def test_rows_of_another_form_than_a_tool_writes_are_read_or_refused(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for _ in range(5)), encoding="utf-8")
+    with suppress(DataError):
+        assert len(read(path, settings=ReadSettings(labelled=False))) == 5
+    with suppress(DataError):
+        assert len(read(path)) == 5
+
+
+def test_an_odd_row_far_down_an_export_names_the_tool(tmp_path: Path) -> None:
+    rows = [{"data": {"text": f"film {n}"}, "annotations": [{"result": []}]} for n in range(300)]
+    rows[250]["annotations"] = [3]  # type: ignore[list-item]
+    path = tmp_path / "tasks.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(DataError, match="looks like an export of Label Studio, but a row"):
+        read(path)

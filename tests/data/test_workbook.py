@@ -104,7 +104,7 @@ def test_a_full_sheet_is_continued_on_another(monkeypatch: pytest.MonkeyPatch) -
         "rows": ["n", 0, 1, 2], "rows 2": ["n", 3, 4, 5], "rows 3": ["n", 6, 7],
     }  # fmt: skip
     [finding] = book.findings
-    assert "no place for more than 3 rows" in finding.message
+    assert "is full at 3 rows" in finding.message
     assert "'rows 2'" in finding.message
 
 

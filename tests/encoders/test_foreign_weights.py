@@ -165,6 +165,14 @@ def test_other_names_and_files_give_the_same_encoder(
         ).read_text()
 
 
+def test_learned_positions_are_a_table(tmp_path: Path, vocabulary: Path) -> None:
+    arrays, mapping = other_layout(random_arrays())
+    path = saved(tmp_path, {**arrays, "where": np.array(1.0)})
+    names = {**mapping, "positions.weight": "where"}
+    with pytest.raises(ModelError, match=r"positions\.weight is a table, but has the shape \(\)"):
+        convert(path, vocabulary, tmp_path / "out", names, heads=4, positions="learned")
+
+
 def test_half_precision_and_learned_positions(tmp_path: Path, vocabulary: Path) -> None:
     arrays, mapping = other_layout(random_arrays())
     table = np.random.default_rng(1).normal(size=(40, 16))

@@ -79,3 +79,10 @@ def test_the_error_names_what_is_wrong_with_a_file(
         (tmp_path / name).write_text(content)
     with pytest.raises(RecipeError, match=message):
         read_mapping(tmp_path / name)
+
+
+def test_a_mapping_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(RecipeError, match="is no JSON"):
+        read_mapping(path)

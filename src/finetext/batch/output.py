@@ -152,7 +152,9 @@ class Files:
     def check(self) -> None:
         """Raise a DataError for what cannot be written or resumed, before any work is done."""
         if self.resume and not self.is_known:
-            raise RecipeError("a classifier in memory cannot be told from another; name its folder")
+            raise RecipeError(
+                "a prediction with a classifier in memory cannot be resumed; give its model folder"
+            )
         force = self.force or self._are_own
         if self.out is not None:
             check_table(self.out, force, [self.source], locale=self.locale)

@@ -139,7 +139,7 @@ class EmptyTexts:
         more = ", ..." if self.count > len(self.places) else ""
         message = (
             f"the text is empty in {counted(self.count, 'row')} ({', '.join(self.places)}{more}); "
-            "what is predicted there rests on no words: fill in the text, or ignore these rows"
+            "these predictions are based on no words: fill in the text, or ignore these rows"
         )
         return (Finding("warning", "empty-texts", message),)
 

@@ -171,7 +171,7 @@ class PictureOut(TableOut):
         """Return the file by what it is."""
         from finetext.report.plots import FORMATS
 
-        is_picture = self.out is not None and self.out.suffix in FORMATS
+        is_picture = self.out is not None and self.out.suffix.lower() in FORMATS
         return {"picture" if is_picture else "table": self.out}
 
     def check(self, *inputs: Any) -> None:
@@ -180,9 +180,9 @@ class PictureOut(TableOut):
         from finetext.report.plots import FORMATS
         from finetext.storage.files import check_new
 
-        if self.out is None or (form := form_of(self.out)) in SUFFIXES:
+        if self.out is None or form_of(self.out) in SUFFIXES:
             super().check(*inputs)
-        elif form not in FORMATS:
+        elif self.out.suffix.lower() not in FORMATS:
             endings = f"{', '.join(FORMATS)} for a picture, {', '.join(SUFFIXES)} for a table"
             raise DataError(f"{self.out}: the suffix must be one of {endings}")
         elif self.locale is not None:

@@ -196,6 +196,7 @@ def _files(place: Path, split: SplitName | None) -> dict[str, Path]:
 def _place(out: Path | None, run: Run | None, split: SplitName | None, force: bool) -> Path:
     """Return where the map is written; raise a DataError if a file there would be replaced."""
     from finetext.storage.files import check_new
+    from finetext.storage.locks import check_writable
 
     if out is None and run is not None:
         return run.folder / "diagnosis"
@@ -203,6 +204,8 @@ def _place(out: Path | None, run: Run | None, split: SplitName | None, force: bo
     if place.is_dir():
         for path in _files(place, split).values():
             check_new(path, force)
+    else:
+        check_writable(place)
     return place
 
 

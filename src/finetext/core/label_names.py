@@ -28,7 +28,7 @@ _ALIKE: Final = {
     "y": "\u0443",
     "i": "\u0456",
     "j": "\u0458",
-    "s": "\u0455\u0455",
+    "s": "\u0455",
     "A": "\u0410\u0391",
     "B": "\u0412\u0392",
     "E": "\u0415\u0395",
@@ -52,6 +52,7 @@ _ALIKE: Final = {
 }
 """Cyrillic and Greek letters, dashes and quotes that look like a character of ASCII."""
 _SHOWN: Final = 10
+_LISTED: Final = 20
 _LOOK: Final = str.maketrans({other: one for one, of in _ALIKE.items() for other in of})
 
 
@@ -107,10 +108,10 @@ def look(name: str) -> str:
     return "".join(plain.split()).casefold()
 
 
-def unknown(name: str, known: Collection[str], limit: int = 20) -> str:
+def unknown(name: str, known: Collection[str]) -> str:
     """Return the message on a label that is none of the known ones, with the nearest of them."""
-    shown = f"the label {name!r} is not one of: {', '.join(list(known)[:limit])}"
-    shown += " and more" if len(known) > limit else ""
+    shown = f"the label {name!r} is not one of: {', '.join(list(known)[:_LISTED])}"
+    shown += " and more" if len(known) > _LISTED else ""
     if alike := [other for other in known if look(other) == look(name)]:
         other = alike[0]
         only_case = clean(other).casefold() == clean(name).casefold() != clean(name)

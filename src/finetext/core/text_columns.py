@@ -65,7 +65,7 @@ def given_text(value: Any, columns: Sequence[str] = (), where: str = "the text")
     return str(value)
 
 
-def text_in_json(text: str, columns: Sequence[str] = (), where: str = "the text") -> str:
+def text_in_json(text: str, columns: Sequence[str] = ()) -> str:
     """Return a text; for a model of several text columns one of JSON, blank or joined already.
 
     Raises a DataError if it is neither; see `given_text`.
@@ -75,7 +75,7 @@ def text_in_json(text: str, columns: Sequence[str] = (), where: str = "the text"
     value: Any = text
     with suppress(ValueError, RecursionError):
         value = json.loads(text)
-    return given_text(value if isinstance(value, dict | list) else text, columns, where)
+    return given_text(value if isinstance(value, dict | list) else text, columns)
 
 
 def _by_name(value: Mapping[Any, Any], columns: Sequence[str], where: str) -> Any:

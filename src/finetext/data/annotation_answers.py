@@ -32,6 +32,13 @@ def holds(batch: Batch, column: str, *kinds: type) -> bool:
     return bool(values) and all(isinstance(value, kinds) for value in values)
 
 
+def holds_objects(batch: Batch, column: str) -> bool:
+    """Whether the first values of a column, one at least, are all lists of objects."""
+    return holds(batch, column, list) and all(
+        isinstance(one, Mapping) for of in first_values(batch, column) for one in of
+    )
+
+
 @dataclass
 class Answered:
     """The labels of n texts, put together from the answers of annotators.
@@ -57,7 +64,7 @@ class Answered:
             for row in of:
                 labels[row] = label
         out = {row for at in self.left_out for row in rows[at]} | set(further)
-        message = f"{counted(len(further), 'row')} with further answers for the same text joined"
+        message = f"{counted(len(further), 'row')} merged into the first row with the same text"
         note = [Finding("note", "answers-joined", message)] if further else []
         return Answered(labels, sorted(out), self.findings + note)
 
@@ -92,14 +99,14 @@ def agreed(
     if out := sum(skipped):
         rows = sum(not of and bool(n) for of, n in zip(answers, skipped, strict=True))
         message = (
-            f"{name}: {counted(out, 'answer')} not counted, since rejected, skipped, discarded or "
-            f"a draft; {counted(rows, 'text')} without another answer left out"
+            f"{name}: {counted(out, 'answer')} ignored (rejected, skipped, discarded or draft); "
+            f"{counted(rows, 'text')} without another answer left out"
         )
         findings.append(Finding("warning", "answers-left-out", message))
     if split:
         message = (
-            f"{name}: the annotators differ on {counted(split, 'text')}: the label of most counts"
-            + (f"; {counted(tied, 'text')} without a majority left out" if tied else "")
+            f"{name}: the annotators disagree on {counted(split, 'text')}; the majority label is "
+            "used" + (f"; {counted(tied, 'text')} without a majority left out" if tied else "")
         )
         findings.append(Finding("warning", "annotators-differ", message))
     return Answered(labels, left_out, findings)

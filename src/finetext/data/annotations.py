@@ -15,7 +15,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.data import argilla
 from finetext.data.annotation_answers import (
     Answers,
@@ -25,6 +25,7 @@ from finetext.data.annotation_answers import (
     first_values,
     further_rows,
     holds,
+    holds_objects,
     label_columns,
     scalars,
     text_among,
@@ -37,6 +38,8 @@ from finetext.data.structured_cells import plain_values
 _STUDIO: Final = frozenset(
     {"annotation_id", "annotator", "lead_time", "created_at", "updated_at", "id", "agreement"}
 )
+_OTHER_FORM: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading raises where a row is not as those that a recognizer looked at."""
 _ROLES: Final = (
     ("spaCy", "text", "cats", ()),
     ("Vertex AI", "textContent", "classificationAnnotation", ()),
@@ -58,7 +61,14 @@ def plain(batch: Batch, settings: ReadSettings) -> Batch:
     tool = next((tool for tool in TOOLS if tool.looks(batch)), None)
     if tool is None:
         return without_refused(unwrapped(batch, settings), settings)
-    found = tool.read(batch, settings)
+    try:
+        found = tool.read(batch, settings)
+    except _OTHER_FORM as error:
+        raise DataError(
+            f"{batch.name} looks like an export of {tool.name}, but a row of it has another form "
+            f"({type(error).__name__}: {short(str(error), 80)}); export it again, or save it as a "
+            "table with a column of texts and one of labels"
+        ) from None
     found = found if found.left_out else without_refused(found, settings)
     return replace(unwrapped(found, settings), form=f"{batch.form}, {tool.name}")
 
@@ -79,7 +89,7 @@ class Tool:
 
 def _is_studio(batch: Batch) -> bool:
     lists = "annotations" if "annotations" in batch.columns else "completions"
-    return holds(batch, lists, list) and holds(batch, "data", Mapping)
+    return holds_objects(batch, lists) and holds(batch, "data", Mapping)
 
 
 def _read_studio(batch: Batch, settings: ReadSettings) -> Batch:
@@ -118,8 +128,7 @@ def _read_studio(batch: Batch, settings: ReadSettings) -> Batch:
             of[row] += [[] for _ in range(count - len(of[row]))]
     fields = fields_of(batch.columns["data"])
     columns = {**scalars(batch), **fields}
-    answers = questions.get(label, []) if label else []
-    found = agreed(answers, skipped, batch.name, settings.labelled) if label else None
+    found = agreed(questions[label], skipped, batch.name, settings.labelled) if label else None
     return replace(with_labels(batch, columns, label, found), text=text_among(fields))
 
 
@@ -145,9 +154,7 @@ def _read_studio_table(batch: Batch, settings: ReadSettings) -> Batch:
     label = asked(label_columns(batch, among), settings, batch, "the Label Studio export")
     if label is None or not settings.labelled:
         return replace(batch, text=text, label=label)
-    values, _ = plain_values(
-        batch.columns[label], lambda row: f"{batch.name}, {batch.where([row])}"
-    )
+    values, _ = plain_values(batch.columns[label], batch.place)
     own = [[] if v is None else v if isinstance(v, list) else [v] for v in values]
     keys = batch.columns.get("id") or list(range(len(batch)))
     rows, answers, skipped = further_rows(keys, [[one] for one in own], [0] * len(batch))
@@ -215,7 +222,7 @@ def _option_names(options: Sequence[Any]) -> dict[Any, str]:
     """Option id to its text; empty if a text is missing or stands for two options."""
     names: dict[Any, str] = {}
     for of in options:
-        for one in of or ():
+        for one in filter(lambda option: isinstance(option, Mapping), of or ()):
             if names.setdefault(one.get("id"), one.get("text")) != one.get("text"):
                 return {}
     usable = all(isinstance(text, str) and text for text in names.values())
@@ -244,7 +251,7 @@ def _read_doccano(batch: Batch, settings: ReadSettings) -> Batch:
     if (confirmed := batch.columns.get("is_confirmed")) and not all(confirmed):
         message = (
             f"{batch.name}: {counted(sum(not one for one in confirmed), 'row')} not confirmed in "
-            "Doccano kept: they have a label, which nobody has checked"
+            "Doccano kept: their labels have not been checked"
         )
         findings += (Finding("note", "not-confirmed", message),)
     batch = replace(batch, findings=findings, text=text)
@@ -282,12 +289,13 @@ def _manifest_label(batch: Batch) -> str | None:
 
 def _read_manifest(batch: Batch, settings: ReadSettings) -> Batch:
     label = str(_manifest_label(batch))
-    about = batch.columns.pop(f"{label}-metadata")
+    about = batch.columns[f"{label}-metadata"]
     names = [
-        [*one["class-map"].values()] if "class-map" in one else one.get("class-name")
+        [*one["class-map"].values()] if one.get("class-map") else one.get("class-name")
         for one in (of or {} for of in about)
     ]
-    return replace(batch, columns=batch.columns | {label: names}, label=label, text="source")
+    columns = {name: of for name, of in batch.columns.items() if name != f"{label}-metadata"}
+    return replace(batch, columns=columns | {label: names}, label=label, text="source")
 
 
 def _read_lighttag(batch: Batch, settings: ReadSettings) -> Batch:
@@ -300,7 +308,7 @@ def _read_lighttag(batch: Batch, settings: ReadSettings) -> Batch:
 
 
 def _is_chat(batch: Batch) -> bool:
-    return holds(batch, "messages", list) and all(
+    return holds_objects(batch, "messages") and all(
         sorted(str(one.get("role")) for one in of if one.get("role") != "system")
         == ["assistant", "user"]
         for of in first_values(batch, "messages")
@@ -349,7 +357,7 @@ TOOLS: Final = (
         _read_manifest,
     ),
     Tool("chat messages", _is_chat, _read_chat),
-    Tool("LightTag", lambda batch: holds(batch, "classifications", list), _read_lighttag),
+    Tool("LightTag", lambda batch: holds_objects(batch, "classifications"), _read_lighttag),
     *(
         Tool(name, partial(_has_role, text, label, others), partial(_read_role, text, label))
         for name, text, label, others in _ROLES

@@ -13,6 +13,7 @@ from finetext.data.annotation_answers import (
     asked,
     fields_of,
     holds,
+    holds_objects,
     scalars,
     text_among,
     with_labels,
@@ -84,7 +85,9 @@ def _answered(
 
 def is_nested(batch: Batch) -> bool:
     """Whether a batch has records with fields and responses."""
-    return holds(batch, "fields", Mapping) and holds(batch, "responses", Mapping, list)
+    return holds(batch, "fields", Mapping) and (
+        holds(batch, "responses", Mapping) or holds_objects(batch, "responses")
+    )
 
 
 def read_nested(batch: Batch, settings: ReadSettings) -> Batch:

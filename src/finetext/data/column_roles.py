@@ -70,7 +70,7 @@ def _why(role: str, of: Traits, classes: int) -> str:
     if role == "label":
         return f"{classes:,} class{'es' * (classes != 1)}, {filled}"
     if role == "annotator":
-        return f"{counted(of.distinct, 'value')}; for agreement, no label"
+        return f"{counted(of.distinct, 'value')}; for agreement, not a label"
     return counted(of.distinct, "value")
 
 

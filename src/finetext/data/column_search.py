@@ -228,7 +228,7 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
         return (found,)
     people = [*look.people, *(name for name in free if says(name).other == "annotator")]
     people = list(dict.fromkeys(people))
-    hint = f"; {people[0]!r} says who labeled a text, so it is no label" if people else ""
+    hint = f"; {people[0]!r} says who labeled a text, so it is not a label" if people else ""
     raise UnlabeledError(
         f"{look.batch.name} has no column that looks like labels; the columns are: "
         f"{', '.join(look.batch.columns)}{hint}; name one with --label"

@@ -67,11 +67,6 @@ class Traits:
     examples: tuple[str, ...]
 
     @property
-    def is_flag(self) -> bool:
-        """Whether a label could be absent or present in it: 0 and 1, or one of them."""
-        return self.kind in ("numbers", "words") and self.distinct <= 2
-
-    @property
     def shown(self) -> str:
         """The examples as a person reads them."""
         return ", ".join(repr(short(one, 40)) for one in self.examples)
@@ -174,7 +169,7 @@ def look_like_people(values: Sequence[Any]) -> bool:
     )
 
 
-def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -> float | None:
+def predictability(texts: Sequence[Any], values: Sequence[Any]) -> float | None:
     """Return how far texts predict the values of a column, in standard errors above chance.
 
     Multinomial naive Bayes (McCallum and Nigam, AAAI-98 workshop on text categorization) on the
@@ -207,9 +202,7 @@ def predictability(texts: Sequence[Any], values: Sequence[Any], seed: int = 0) -
         for word in _features(str(text)):
             features[at, zlib.crc32(word.encode("utf-8", "replace")) & 0xFFF] = 1
     truth = np.array([classes[str(value)] for _, value in rows])
-    fold = np.array(
-        [zlib.crc32(f"{seed} {text}".encode("utf-8", "replace")) % 5 for text, _ in rows]
-    )
+    fold = np.array([zlib.crc32(f"0 {text}".encode("utf-8", "replace")) % 5 for text, _ in rows])
     member = np.eye(len(classes), dtype=np.float32)[truth]
     found = np.zeros(len(rows), int)
     for number in range(5):

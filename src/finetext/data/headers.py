@@ -93,7 +93,7 @@ def find_header(
         titles: what stands above them, see `title_rows`.
 
     Raises:
-        DataError: the first row may as well hold names as values.
+        DataError: the first row may be a header or data.
     """
     heads = tuple(records[: _header_rows(records, settings, where)])
     findings: list[Finding] = []
@@ -105,8 +105,8 @@ def find_header(
     if len(heads) > 1:
         below = short("; ".join(next(filter(None, row), "") for row in heads[1:]), 80)
         message = (
-            f"{where}: {len(heads)} header rows; the first of them names the columns, and what is "
-            f"below is no row ({below!r}); to change that: --set data.header=1"
+            f"{where}: {len(heads)} header rows; the first names the columns, and the others "
+            f"are not read as data ({below!r}); to read them as data: --set data.header=1"
         )
         findings.append(Finding("note", "header-rows", message))
     names = column_names(_joined(heads) if heads else range(1, len(records[0]) + 1))
@@ -181,8 +181,7 @@ def _header_rows(table: Sequence[list[str]], settings: ReadSettings, where: str)
     if headed is None:
         shown = short(", ".join(table[0]), 80)
         raise DataError(
-            f"{where}: these may be the names of the columns, or the first row: {shown!r}; "
-            f"{SAY_WHICH}"
+            f"{where}: this row may be a header or the first row of data: {shown!r}; {SAY_WHICH}"
         )
     return int(headed)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from finetext.core.errors import DataError
 from finetext.data.columns import KNOWN_NAMES, plain_name
-from finetext.data.rows import SPLIT_WORDS
+from finetext.data.rows import SPLIT_WORDS, column_names
 
 _NAMES: Final = ("columns", "header", "headers", "fields")
 _BODY: Final = ("data", "rows", "values")
@@ -42,7 +42,7 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
         raise DataError(f"{name}: neither a JSON list of objects nor an object of lists")
     head, body = (next((key for key in of if key in content), "") for of in (_NAMES, _BODY))
     if head and body and _is_table(content[head], content[body]):
-        names = [str(key) for key in content[head]]
+        names = column_names(content[head])
         columns = {key: [row[at] for row in content[body]] for at, key in enumerate(names)}
         index = content.get("index")
         return Shape("JSON of pandas, orient 'split'", columns=_with_index(columns, index))
@@ -58,8 +58,8 @@ def shape_of(content: Any, name: str, asked: Collection[str] = ()) -> Shape:
         return _of_list(tables[key], name, "JSON")
     if len(tables) > 1:
         raise DataError(
-            f"{name}: several lists of objects ({', '.join(map(repr, tables))}): save the one with "
-            "the texts as a file of its own"
+            f"{name}: several lists of objects ({', '.join(map(repr, tables))}): save the list "
+            "with the texts as a separate file"
         )
     if len(lists) == len(content):
         return Shape("JSON object of lists", columns=lists)

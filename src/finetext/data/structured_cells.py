@@ -128,10 +128,7 @@ def _printed(cell: str) -> bool:
         return True  # numpy: ['a' 'b']
     if bare[:1] in "[{":
         return bare[:2] in ("{'", '{"') and bare[-1:] == "}" and parsed_cell(bare) is None
-    return (
-        re.fullmatch(r"(array|Series|Index|tensor|OrderedDict|dict_\w+)\(.*\)", bare, re.S)
-        is not None
-    )
+    return _CALL.fullmatch(bare) is not None
 
 
 def _plain(value: Any, forms: dict[str, None]) -> Any:
@@ -174,7 +171,12 @@ def _of_list(value: Iterable[Any], forms: dict[str, None]) -> list[Any]:
     if several and all(isinstance(one, tuple) and len(one) == 2 for one in several):
         return _as_list(_of_object(dict(several), forms))  # an Arrow map
     if any(isinstance(one, COLLECTIONS) for one in several):
-        numbers = all(isinstance(n, int) for one in several for n in list(one)[:2])
+        numbers = all(
+            isinstance(n, int)
+            for one in several
+            if isinstance(one, COLLECTIONS)
+            for n in list(one)[:2]
+        )
         raise _Unclear(
             "a list of spans, as for sequence labeling" if numbers else "a list of lists"
         )

@@ -130,8 +130,8 @@ class Workbook:
             )
         if more := [title for title, sheets in self._sheets.items() if len(sheets) > 1]:
             said.append(
-                f"the sheet {more[0]!r} has no place for more than {ROWS - 1:,} rows; "
-                f"the others are on {self._sheets[more[0]][1].title!r} and following"
+                f"the sheet {more[0]!r} is full at {ROWS - 1:,} rows; the rest are on "
+                f"{self._sheets[more[0]][1].title!r} and the sheets after it"
             )
         return tuple(Finding("warning", "excel-limits", message) for message in said)
 

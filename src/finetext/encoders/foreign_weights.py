@@ -80,6 +80,7 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
         OSError,
         ValueError,
         EOFError,
+        RuntimeError,  # encrypted, or compressed in an unknown way
         zipfile.BadZipFile,
         zlib.error,
         SafetensorError,
@@ -221,7 +222,13 @@ def _config(
     if architecture.positions == "learned":
         if architecture.context:
             raise RecipeError("context is the number of learned positions; leave it out")
-        context = len(weights["positions.weight"])
+        places = weights["positions.weight"]
+        if places.ndim != 2:
+            raise ModelError(
+                f"{path}: positions.weight is a table, but has the shape {tuple(places.shape)}; "
+                "check the mapping"
+            )
+        context = len(places)
     return TransformerConfig(
         vocab_size=rows,
         hidden_size=width,

@@ -104,7 +104,7 @@ def _from_file(path: Path) -> Mapping[str, Any]:
         found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path} is no {path.suffix[1:].upper()}: {error}; correct it") from None
     if not isinstance(found, dict):
         raise RecipeError(f"{path} is no mapping; it must be a table of parameters and arrays")

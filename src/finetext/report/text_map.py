@@ -147,7 +147,7 @@ def plot_density(of: TextMap, out: str | Path | None = None) -> Figure:
 
 def write_density(of: TextMap, path: Path) -> Path:
     """Write the picture as .svg, in the colors of its viewer, or as .png, which is light."""
-    if path.suffix == ".svg":
+    if path.suffix.lower() == ".svg":
         names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         head, drawn = density(of, is_alone=True).split(">", 1)
         return write_page(path, f"{head.replace('<svg', f'<svg {names}')}>{_STANDALONE}{drawn}")

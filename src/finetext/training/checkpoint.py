@@ -199,8 +199,9 @@ class CheckpointFile:
         tensors, metadata = _read(path)
         try:
             kept = json.loads(metadata["finetext"])
-            identity, best, facts = kept["identity"], kept["best"], kept["facts"]
-        except (KeyError, ValueError, TypeError) as error:
+            identity, best, facts = dict(kept["identity"]), kept["best"], kept["facts"]
+            step = int(best.removesuffix(".safetensors").split("-")[1]) if best else 0
+        except (AttributeError, IndexError, KeyError, ValueError, TypeError) as error:
             raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error!r}") from None
         for name, value in self._identity.items():
             if identity.get(name) != value:
@@ -215,7 +216,6 @@ class CheckpointFile:
                 )
         if not best:
             return Snapshot(tensors, facts)
-        step = int(best.removesuffix(".safetensors").split("-")[1])
         return Snapshot(tensors, facts, _read(self._folder / best)[0], step)
 
     def _best_of_latest(self) -> str:
