@@ -61,15 +61,19 @@ class RunError(FinetextError):
 
 def nearest(name: str, known: list[str]) -> str:
     """Return the end of a sentence that offers the nearest names, or lists the known ones."""
+    more = " and more" if len(known) > 20 else ""
+    listed = f"; there are: {', '.join(known[:20])}{more}" if known else ""
+    return near(name, known) or listed
+
+
+def near(name: str, known: list[str]) -> str:
+    """Return the end of a sentence that offers the nearest names; empty if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     if close:
         return meant(by_lower[match] for match in close)
     holding = [full for full in known if set(_parts(name)) <= set(_parts(full))]
-    if 0 < len(holding) <= MOST_HOLDING:
-        return meant(holding)
-    more = " and more" if len(known) > 20 else ""
-    return f"; there are: {', '.join(known[:20])}{more}" if known else ""
+    return meant(holding) if len(holding) <= MOST_HOLDING else ""
 
 
 def _parts(name: str) -> list[str]:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from finetext.core.errors import DataError, nearest
+from finetext.core.errors import DataError, near
 
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
@@ -121,8 +121,7 @@ def unknown(name: str, known: Collection[str]) -> str:
             f"{shown}; it looks like {other!r}, but has other characters: {name!a} is not "
             f"{other!a}: write it the same"
         )
-    offer = nearest(name, list(known))
-    return shown + (offer if offer.startswith("; did you mean") else "")
+    return shown + near(name, list(known))
 
 
 def check_positive(label: str, names: Collection[str], multilabel: bool) -> None:
@@ -141,8 +140,7 @@ def check_positive(label: str, names: Collection[str], multilabel: bool) -> None
             f"({there}); {instead}"
         )
     if label not in names:
-        offer = nearest(label, list(names)).partition("; did you mean")[2]
         raise DataError(
-            f"the positive class {label!r} is none of the labels, which are {there}; "
-            + (f"did you mean{offer}" if offer else "name one of them")
+            f"the positive class {label!r} is none of the labels, which are {there}"
+            + (near(label, list(names)) or "; name one of them")
         )

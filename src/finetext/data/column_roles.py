@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import sqrt
 from typing import Any, Final
 
 from finetext.core.settings import ReadSettings
@@ -109,11 +108,13 @@ def agreement(
     annotators: Sequence[Any],
     column: str,
 ) -> list[Finding]:
-    """Return on how many of the texts with several annotators these agree, if there are such texts.
+    """Return a finding on how often annotators agree; none if no text has two annotators.
 
     They agree if all gave the same label, or the same set of labels. The interval is Wilson's
     (JASA 22, 1927).
-    """  # fmt: skip
+    """
+    from scipy.stats import binomtest
+
     given: dict[str, dict[str, frozenset[str]]] = {}
     for text, own, annotator in zip(texts, labels, annotators, strict=True):
         if own is not None and not missing(annotator):
@@ -122,13 +123,11 @@ def agreement(
     if not shared:
         return []
     n, agreed = len(shared), sum(len(set(several)) == 1 for several in shared)
-    share, z = agreed / n, 1.96
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    interval = binomtest(agreed, n).proportion_ci(method="wilson")
     message = (
         f"{counted(n, 'text')} were labeled by two or more annotators (column {column!r}); they "
-        f"agree on {agreed:,} of them, {share:.0%} [{max(0, middle - half):.0%}, "
-        f"{min(1, middle + half):.0%}]"
+        f"agree on {agreed:,} of them, {agreed / n:.0%} [{interval.low:.0%}, "
+        f"{interval.high:.0%}]"
     )
     return [Finding("note", "annotator-agreement", message)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import registry
-from finetext.core.errors import DataError, UnlabeledError, nearest
+from finetext.core.errors import DataError, UnlabeledError, near
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
@@ -167,14 +167,13 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
         beside = [] if exists else [entry.name for entry in path.parent.iterdir()]
     samples = registry.names("samples")
     if not exists and source not in samples:
-        offer = nearest(path.name, [*beside, *samples])
-        offer = offer if offer.startswith("; did you mean") else ""
+        offer = near(path.name, [*beside, *samples])
         raise DataError(f"there is no file, folder or sample {source!r}{offer}")
     path = path if exists else Path(registry.load("samples", source)())
     if path.is_dir():
         return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
-    near = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
-    return replace(read_file(file_at(path), settings, near), folder=path.parent)
+    beside_it = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
+    return replace(read_file(file_at(path), settings, beside_it), folder=path.parent)
 
 
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:
