@@ -1,0 +1,201 @@
+"""Estimates with a standard error: interval, p-value and verdict come from one distribution.
+
+An estimate is made of equally trusted parts: the jackknife pseudo-values of rows or groups, those
+of rows and seeds together, or the results of cross-validation folds. Its bounds and p-values are of
+Student's t; differences in accuracy without groups have the score interval of Tango instead, which
+holds for few rows, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from finetext.core.arrays import Floats
+
+NAN: Final = float("nan")
+CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value known up to chance.
+
+    Attributes:
+        value: the metric, or a difference of two.
+        error: its standard error; nan where it is undefined, as with one unit.
+        freedom: degrees of freedom of the standard error.
+        units: number of rows, or of groups that belong together.
+    """
+
+    value: float
+    error: float
+    freedom: float
+    units: int
+
+    def lower(self, level: float = 0.05) -> float:
+        """Return the one-sided lower bound: the truth is below it with probability `level`."""
+        return self.value - self._quantile(level) * self.error
+
+    def upper(self, level: float = 0.05) -> float:
+        """Return the one-sided upper bound: the truth is above it with probability `level`."""
+        return self.value + self._quantile(level) * self.error
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Return the two-sided interval; the two one-sided bounds at half the rest each."""
+        rest = (1 - confidence) / 2
+        return self.lower(rest), self.upper(rest)
+
+    def p_value(self) -> float:
+        """Return the two-sided p-value of "the truth is 0"; 1 where the error is undefined.
+
+        It is below 0.05 exactly where the 95% interval leaves 0 out.
+        """
+        from scipy.special import stdtr
+
+        if math.isnan(self.error) or (self.error == 0 and self.value == 0):
+            return 1.0
+        if self.error == 0:
+            return 0.0
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+
+    def _quantile(self, level: float) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.freedom, 1 - level)) if self.freedom > 0 else NAN
+
+
+@dataclass(frozen=True)
+class DiscordantRows(Estimate):
+    """A difference of two accuracies on the same rows, with the score interval of Tango.
+
+    Source: Tango, Equivalence test and confidence interval for the difference in proportions for
+    the paired-sample design, Statistics in Medicine, 1998.
+
+    Attributes:
+        only_a: rows that only the first has right; `only_b` likewise.
+    """
+
+    only_a: int = 0
+    only_b: int = 0
+
+    @classmethod
+    def of(cls, only_a: int, only_b: int, rows: int) -> DiscordantRows:
+        """Return the difference of a method with `only_a` and one with `only_b` rows right alone.
+
+        Rows, of which there are `rows`, that both have right or wrong do not count for either.
+        """
+        value = (only_a - only_b) / rows
+        error = math.sqrt(max(0.0, (only_a + only_b) / rows - value**2) / rows)
+        return cls(value, error, math.inf, rows, only_a, only_b)
+
+    def lower(self, level: float = 0.05) -> float:
+        """See `Estimate.lower`."""
+        return self._bound(level, -1.0)
+
+    def upper(self, level: float = 0.05) -> float:
+        """See `Estimate.upper`."""
+        return self._bound(level, 1.0)
+
+    def p_value(self) -> float:
+        """See `Estimate.p_value`."""
+        from scipy.special import ndtr
+
+        return float(2 * ndtr(-abs(self._score(0.0)))) if self.only_a + self.only_b else 1.0
+
+    def _score(self, difference: float) -> float:
+        """Return how many standard errors the value is above an assumed true difference.
+
+        The standard error is the one that is likeliest if that difference is true.
+        """
+        a, b, n = self.only_a, self.only_b, self.units
+        first = -a - b + (2 * n - a + b) * difference
+        last = -b * difference * (1 - difference)
+        alone = (math.sqrt(max(0.0, first**2 - 8 * n * last)) - first) / (4 * n)
+        variance = n * (2 * alone + difference * (1 - difference))
+        away = a - b - n * difference
+        if variance <= 0:
+            return math.copysign(math.inf, away) if abs(away) > 1e-9 else 0.0
+        return away / math.sqrt(variance)
+
+    def _bound(self, level: float, end: float) -> float:
+        from scipy.optimize import brentq
+        from scipy.special import ndtri
+
+        limit = float(ndtri(1 - level))
+        value = self.value
+        if abs(value - end) < 1e-12:
+            return end
+        edge = end * (1 - 1e-12)
+        if abs(self._score(edge)) <= limit:
+            return end
+        # From the value itself the score falls to the edge without turning back.
+        return float(brentq(lambda at: abs(self._score(at)) - limit, value, edge, xtol=1e-12))
+
+
+def of_units(value: float, without: Floats) -> Estimate:
+    """Return an estimate from the values without each unit in turn, (units,): the jackknife.
+
+    Source: Efron and Stein, The jackknife estimate of variance, Annals of Statistics, 1981.
+    """
+    left = without[np.isfinite(without)]
+    n = len(left)
+    if n < 2 or not math.isfinite(value):
+        return Estimate(value, NAN, 0, len(without))
+    error = math.sqrt((n - 1) / n * float(((left - left.mean()) ** 2).sum()))
+    return Estimate(value, error, n - 1, len(without))
+
+
+def of_seeds(value: float, pseudo_values: Floats) -> Estimate:
+    """Return an estimate over rows and seeds: for a method rather than for one trained model.
+
+    The variance adds that of the means of the units, over n, and that of the means of the seeds,
+    over S, less what the two have in common; it is never below that of the units alone. Degrees of
+    freedom are by Satterthwaite (An approximate distribution of estimates of variance components,
+    Biometrics, 1946). In terms of a two-way random effects model: Searle, Casella and McCulloch,
+    Variance Components, 1992, chapter 4.
+
+    Args:
+        value: mean over the seeds.
+        pseudo_values: jackknife pseudo-values, (units, seeds), two seeds or more.
+    """
+    n, seeds = pseudo_values.shape
+    if n < 2 or not np.isfinite(pseudo_values).all():
+        return Estimate(value, NAN, 0, n)
+    of_rows, of_seeds = pseudo_values.mean(axis=1), pseudo_values.mean(axis=0)
+    rest = pseudo_values - of_rows[:, None] - of_seeds + pseudo_values.mean()
+    rows = float(of_rows.var(ddof=1)) / n
+    drawn = float(of_seeds.var(ddof=1)) / seeds
+    common = float((rest**2).sum()) / ((n - 1) * (seeds - 1)) / (n * seeds)
+    variance = max(rows, rows + drawn - common)
+    if variance == 0:
+        return Estimate(value, 0.0, n - 1, n)
+    parts = (
+        rows**2 / (n - 1) + drawn**2 / (seeds - 1) + common**2 / ((n - 1) * (seeds - 1))
+        if variance > rows
+        else rows**2 / (n - 1)
+    )
+    return Estimate(value, math.sqrt(variance), variance**2 / parts, n)
+
+
+def of_folds(values: Floats, held_out: float, units: int) -> Estimate:
+    """Return an estimate from cross-validation: one value for each fold of each repeat, (J,).
+
+    Folds share training rows, so their values vary less than they are wrong: the variance is
+    s2 (1/J + held_out / (1 - held_out)), with J - 1 degrees of freedom.
+
+    Source: Nadeau and Bengio, Inference for the generalization error, Machine Learning, 2003.
+
+    Args:
+        values: the metric, or the difference of two methods on the same folds.
+        held_out: share of the rows that a fold holds out, such as 0.2.
+        units: number of rows, or of groups, in all folds of a repeat.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return Estimate(float(known.mean()) if len(known) else NAN, NAN, 0, units)
+    spread = float(known.var(ddof=1)) * (1 / len(known) + held_out / (1 - held_out))
+    return Estimate(float(known.mean()), math.sqrt(spread), len(known) - 1, units)
