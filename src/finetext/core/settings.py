@@ -36,7 +36,7 @@ class ReadSettings:
     Attributes:
         text: column of the texts, by name or by number from "1"; several names, as a tuple or
             joined by commas, are columns whose texts are joined in this order.
-        label: column of the labels; several names are columns of 0 and 1, one per label, of
+        label: column of the labels; several names are columns of flags, one per label, of
             multi-label data.
         group: column of groups that splits keep whole, or None for no groups.
         id: column of unique row ids; None takes a column with such a name, else row numbers.

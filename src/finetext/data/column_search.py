@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
@@ -36,6 +36,7 @@ from finetext.data.column_words import (
     plain_name,
     says,
 )
+from finetext.data.flags import is_flag, spoken_flags
 from finetext.data.label_cells import missing
 from finetext.data.rows import Batch
 
@@ -46,7 +47,6 @@ _TITLE_WORDS: Final = 1.5
 _PREDICTED: Final = 4.0
 _NOT_PREDICTED: Final = 2.0
 """Standard errors above chance from which, and up to which, texts do and do not predict values."""
-_INDICATORS: Final = {"0", "1", "0.0", "1.0", "false", "true"}
 _SHOWN: Final = 8
 
 
@@ -217,7 +217,7 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     """
     settings = look.settings
     known = settings.classes if settings.multilabel else None
-    if known and all(name in free and is_indicator(look.batch.columns[name]) for name in known):
+    if known and all(name in free and is_flag(look.batch.columns[name]) for name in known):
         return tuple(known)
     found = _by_name(look, free, text)
     if found or not settings.labelled:
@@ -250,7 +250,7 @@ def _by_name(look: Look, free: Sequence[str], text: str) -> str | None:
             return found
         if fitting:
             if look.settings.labelled:
-                flags = all(is_indicator(look.batch.columns[name]) for name in fitting)
+                flags = all(is_flag(look.batch.columns[name]) for name in fitting)
                 every = shlex.quote(",".join(fitting))
                 hint = f", or all if a text can have several: --label {every}" if flags else ""
                 look.ask("labels", "--label", fitting, hint)
@@ -340,10 +340,13 @@ def _by_content(look: Look, free: Sequence[str], text: str) -> str | None:
     own = [n for n in own if says(n).label or not (n in about or says(n).remark)]
     counts = {name: _few(look, name) for name in own}
     few = _not_blank(look, [name for name, count in counts.items() if count >= 2])
-    flags = [name for name in own if counts[name] and is_indicator(columns[name])]
+    flags = [name for name in own if counts[name] and is_flag(columns[name])]
+    marks = [name for name in flags if any(map(missing, columns[name]))]
+    few += marks if len(marks) > 1 else []
     if len(flags) > 1 and set(few) <= set(flags):
         raise DataError(
-            f"{look.batch.name} has {len(flags)} columns of 0 and 1 that could be labels; name one "
+            f"{look.batch.name} has {len(flags)} columns of {spoken_flags(columns[flags[0]])} that "
+            f"could be labels; name one "
             f"with --label {shlex.quote(flags[0])}, or all if a text can have several: "
             f"--label {shlex.quote(','.join(flags))}"
         )
@@ -386,8 +389,3 @@ def _names_people(look: Look, name: str, text: str) -> bool:
         return False
     look.people.append(name)
     return True
-
-
-def is_indicator(values: Sequence[Any]) -> bool:
-    """Whether all values are 0 and 1, or false and true."""
-    return {str(value).strip().lower() for value in values} <= _INDICATORS

@@ -9,19 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from finetext.core import label_names
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
+from finetext.data.flags import flagged_labels
 from finetext.data.label_cells import as_strings, find_joiner, missing, names_in, split_cell
 from finetext.data.rows import File, Source
 from finetext.data.sources import decode, file_at
 from finetext.data.structured_cells import multi_hot, plain_values
 
-_NONE: Final = {"", "0", "false", "no", "none", "0.0"}
-_ONE: Final = {"1", "true", "yes", "1.0"}
 Labels = list[list[str] | None]
 """Names of each row, exactly one unless multi-label; None where the label is missing."""
 
@@ -42,8 +41,8 @@ def name_labels(
     _refuse_contradiction(settings)
     width = 0
     if len(columns) > 1:
-        rows, form, multilabel = _indicators(columns), "columns of 0 and 1", True
-        order = tuple(columns)
+        rows, form, findings = flagged_labels(columns)
+        order, multilabel = tuple(columns), True
         if settings.multilabel is False:
             rows, multilabel = _one_each(rows, source), False
         findings += _unused_delimiter(settings, "there are several label columns")
@@ -236,25 +235,6 @@ def _split(
         )
         findings.append(Finding("warning", "labels-taken-apart", message))
     return rows, form, True
-
-
-def _indicators(columns: Mapping[str, Sequence[Any]]) -> Labels:
-    """Labels of several columns of 0 and 1."""
-    rows: Labels = [[] for _ in next(iter(columns.values()))]
-    for name, values in columns.items():
-        for place, value in enumerate(values):
-            said = "" if missing(value) else str(value).strip().lower()
-            if said not in _NONE | _ONE:
-                raise DataError(
-                    f"the label column {name!r} has {value!r} in row {place + 1}; several label "
-                    "columns must hold 0 and 1"
-                )
-            own = rows[place]
-            if missing(value):
-                rows[place] = None
-            elif said in _ONE and own is not None:
-                own.append(name)
-    return rows
 
 
 def _used(rows: Labels) -> set[str]:

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from finetext.core import registry
-from finetext.core.errors import DataError, UnlabeledError, near
+from finetext.core.errors import DataError, near
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
@@ -29,6 +29,7 @@ from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
+from finetext.data.missing_labels import ROWS_SHOWN, labeled_rows
 from finetext.data.records import batch_from, read_hub, source_from_splits
 from finetext.data.rows import (
     SPLIT_WORDS,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     import datasets
 
 __all__ = ["ReadSettings", "read"]
-_ROWS_SHOWN: Final = 100
 Place = tuple[int, int]
 """Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
 
@@ -69,7 +69,7 @@ def read(
             texts, a pair (texts, labels), a list of mappings; a `datasets` object.
         text: column of the texts, or several to join; if None, found by name or content, if one
             column qualifies.
-        label: column of the labels, or several columns of 0 and 1; found in the same way if None.
+        label: column of the labels, or several columns of flags; found in the same way if None.
         group: column of the groups, such as author or film.
         id: column of unique row ids; if None, a column with such a name, or row numbers.
         settings: all other settings; the four arguments above override it.
@@ -223,7 +223,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         if settings.labelled and out:
             labels = list(compress(labels, counts))
             columns = {name: list(compress(values, counts)) for name, values in columns.items()}
-        keep = _labeled_rows(labels, columns, source, chosen, settings, findings)
+        keep = labeled_rows(labels, columns, source, chosen, settings, findings)
         labels = list(compress(labels, keep))
         columns = {name: list(compress(values, keep)) for name, values in columns.items()}
         if settings.labelled:
@@ -337,37 +337,6 @@ def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
     return ids
 
 
-def _labeled_rows(
-    labels: Labels,
-    columns: Mapping[str, Sequence[Any]],
-    source: Source,
-    chosen: Chosen,
-    settings: ReadSettings,
-    findings: list[Finding],
-) -> list[bool]:
-    """Whether to keep each row: rows without a label are an error, or left out if requested."""
-    absent = [row for row, own in enumerate(labels) if own is None]
-    if not absent or (not settings.labelled and not settings.drop_unlabelled):
-        return [True] * len(labels)
-    if not settings.drop_unlabelled:
-        places = [columns["place"][row] for row in absent]
-        batch = source.batches[places[0][0]]
-        own_rows = [row for at, row in places if at == places[0][0]]
-        kind = UnlabeledError if len(absent) == len(labels) else DataError
-        several = len(chosen.labels) == 1 and any(len(own) > 1 for own in labels if own)
-        blank = ", or say that a blank one means no label with --set data.multilabel=true"
-        raise kind(
-            f"{batch.name}, column {', '.join(map(repr, chosen.labels))}: the label is missing in "
-            f"{len(own_rows):,} of {counted(len(batch), 'row')} ({batch.where(own_rows)}); fill it "
-            f"in, or leave these rows out with --drop-unlabelled{blank if several else ''}"
-        )
-    are = "is" if len(absent) == 1 else "are"
-    message = f"{counted(len(absent), 'row')} without a label {are} left out"
-    ids = tuple(columns["id"][row] for row in absent[:_ROWS_SHOWN])
-    findings.append(Finding("warning", "unlabelled-dropped", message, ids))
-    return [own is not None for own in labels]
-
-
 def _table(
     columns: Mapping[str, list[Any]],
     labels: Labels | None,
@@ -390,7 +359,7 @@ def _table(
         if alone := tuple(one for one, group in pairs if group is None):
             have = "has" if len(alone) == 1 else "have"
             message = f"{counted(len(alone), 'row')} {have} no group: each is a group by itself"
-            findings.append(Finding("warning", "no-group", message, alone[:_ROWS_SHOWN]))
+            findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
         values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
     if "split" in columns:
         values["split"] = columns["split"]
