@@ -100,7 +100,18 @@ CERTAIN: dict[str, tuple[Columns, str, str]] = {
     "ATLAS.ti": ({"ID": NUMBER, "Document": ["D 1"] * N, "Quotation Content": TEXT,
                   "Codes": OPINION, "Created by": CODER}, "Quotation Content", "Codes"),
     # Names that are certain
-    "label and category": ({"text": TEXT, "label": OPINION, "category": TOPIC}, "text", "label"),
+    "label and codes of participants": ({"text": TEXT, "label": OPINION, "code": PERSON},
+                                        "text", "label"),
+    "label and what is known of a text": ({"id": NUMBER, "text": TEXT, "label": OPINION,
+                                           "lang": TOPIC, "source": TOPIC, "annotator": CODER},
+                                          "text", "label"),
+    "label and a class that is mostly blank": ({"text": TEXT, "label": OPINION,
+                                                "topic": [*TOPIC[:9], *[None] * (N - 9)]},
+                                               "text", "label"),
+    "a label of something": ({"Message": TEXT, "Shift": GRADE, "Priority label": OPINION},
+                             "Message", "Priority label"),
+    "sentiment of an airline": ({"tweet": TEXT, "airline_sentiment": OPINION, "airline": TOPIC},
+                                "tweet", "airline_sentiment"),
     "label and rating": ({"text": TEXT, "label": OPINION, "rating": STARS}, "text", "label"),
     "label and its id": ({"text": TEXT, "label": list(map(list(_OPINIONS).index, OPINION)),
                           "label_text": OPINION}, "text", "label"),
@@ -158,6 +169,13 @@ CERTAIN: dict[str, tuple[Columns, str, str]] = {
                             "a", "c"),
 }  # fmt: skip
 ASKED: dict[str, tuple[Columns, str, tuple[str, ...]]] = {
+    "label and category": ({"text": TEXT, "label": OPINION, "category": TOPIC},
+                           "--label", ("label", "category")),
+    "label and a topic of chance": ({"text": TEXT, "topic": GRADE, "label": OPINION},
+                                    "--label", ("label", "topic")),
+    "a department and a priority": ({"Message": TEXT, "Department": TOPIC,
+                                     "Priority label": OPINION},
+                                    "--label", ("Department", "Priority label")),
     "title and body": ({"id": NUMBER, "title": SHORT, "body": TEXT, "category": OPINION},
                        "--text", ("title", "body")),
     "sentence pair": ({"sentence1": TEXT, "sentence2": OTHER, "label": TOPIC},
@@ -267,6 +285,11 @@ def test_json_objects_are_no_texts_by_guess() -> None:
 def test_the_classes_of_a_model_decide_between_two_columns() -> None:
     columns = {"Satz": TEXT, "Kategorie": OPINION, "Thema": TOPIC}
     assert chosen(columns, classes=("food", "travel")).labels == ("Thema",)
+    columns = {"text": TEXT, "label": OPINION, "category": TOPIC}
+    assert chosen(columns, classes=("food", "travel")).labels == ("category",)
+    assert chosen(columns, classes=("bad", "good", "mid")).labels == ("label",)
+    assert chosen(columns, classes=("other",)).labels == ("label",)
+    assert chosen(columns, labelled=False).labels == ("label",)
 
 
 def test_labels_that_nobody_needs_are_not_asked_for() -> None:

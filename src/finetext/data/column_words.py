@@ -198,6 +198,10 @@ _ABOUT: Final = _words(
     "性别 年龄 国家 语言 城市 作者 来源 姓名 用户 平台 产品"
 )  # fmt: skip
 _VAGUE: Final = _words("code codes kod kode codigo codice class klasse classe type name names")
+_GENERIC: Final = _LABEL_ITSELF | _VAGUE | _words(
+    "category categories tag tags kategorie kategorien categorie categoria categorias clase classe "
+    "kategoria klasa 类别 分类"
+)  # fmt: skip
 _SPLIT: Final = _words(
     "split partition subset set fold usage aufteilung teilmenge datensatz jeu ensemble conjunto "
     "particion subconjunto insieme partizione particao deelverzameling zbior podzial 数据集 划分"
@@ -315,6 +319,16 @@ def is_vague(name: str) -> bool:
     """
     words = [word for word in words_in(name) if _is(word, "label")]
     return bool(words) and all(word in _VAGUE for word in words)
+
+
+def is_label_of_something(name: str) -> bool:
+    """Return whether a name says of what it is a label or category, as `Priority label` does.
+
+    Then another column can be the label that is meant.
+    """
+    words = [word for word in words_in(name) if len(word) > 1 or not word.isascii()]
+    own = [word for word in words if _is(word, "label")]
+    return len(words) > len(own) > 0 and all(word in _GENERIC for word in own)
 
 
 def _is(word: str, role: str) -> bool:

@@ -11,7 +11,7 @@ from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import short
-from finetext.data.column_search import Look, find_labels, find_text
+from finetext.data.column_search import Look, find_text
 from finetext.data.column_traits import Traits, distinct, is_number
 from finetext.data.column_words import (
     LABEL_NAMES,
@@ -23,6 +23,7 @@ from finetext.data.column_words import (
     words_in,
 )
 from finetext.data.label_cells import missing
+from finetext.data.label_search import find_labels
 from finetext.data.rows import Batch, row_texts
 
 __all__ = [

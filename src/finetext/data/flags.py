@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from finetext.core.errors import DataError
@@ -29,7 +30,12 @@ _NUMBERS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 
 def _word(value: Any) -> str:
     """A value in lower case without accents, empty if it is missing."""
-    return "" if missing(value) else unaccented(str(value).strip())
+    return "" if missing(value) else _plain(str(value))
+
+
+@lru_cache(1024)
+def _plain(value: str) -> str:
+    return unaccented(value.strip())
 
 
 def is_flag(values: Sequence[Any]) -> bool:
