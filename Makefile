@@ -4,9 +4,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format clean
+.PHONY: help install demo test slow check lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -17,13 +19,16 @@ demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but
 	$(BIN)/finetext train bbc-news
 
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
-	$(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )$(BIN)/python -m pytest -n auto --dist loadfile
+	$(WITH_DATA)$(PYTEST) -m "not slow"
+
+slow: install ## the tests that `make test` leaves out: whole tutorials, browsers, many processes
+	$(WITH_DATA)$(PYTEST) -m slow
 
 # Folders whose tests train nothing and load no torch.
 CHECKED := tests/core tests/storage tests/data tests/evaluation tests/test_repository.py
 
-check: install lint ## the fast lane: lint, and the tests that train nothing
-	$(BIN)/python -m pytest -n auto --dist loadfile -q $(CHECKED)
+check: install lint ## lint, and the tests that train nothing
+	$(PYTEST) -q $(CHECKED)
 
 lint: install ## ruff, mypy, the order of the layers, and the options in the manual
 	$(BIN)/ruff check .

@@ -53,6 +53,25 @@ def fp32() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_layout() -> Iterator[Callable[..., str]]:
+    """Draw the figures of pages, but do not lay them out: that takes longer than to train a toy."""
+    from finetext.report import plots
+
+    real = plots._laid_out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_laid_out", lambda figure: '<svg viewBox="0 0 1 1"></svg>')
+        yield real
+
+
+@pytest.fixture(scope="module")
+def laid_out(without_layout: Callable[..., str]) -> Iterator[None]:
+    """Lay out the figures of pages, as for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetext.report.plots._laid_out", without_layout)
+        yield
+
+
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """A function that lets no more rows fit, and gives a list of the sizes tried from then on."""

@@ -83,6 +83,7 @@ def test_the_counts_are_those_of_the_code() -> None:
         assert f"`{statement}" in text, number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", list("ABCDE"))
 def test_the_code_runs(letter: str, workplace: Path) -> None:
     texts = [f"{text} {n}" for n in range(12) for text, _ in FILMS]

@@ -74,6 +74,7 @@ def run_line(line: str) -> None:
         subprocess.run(["bash", "-c", line], check=True)
 
 
+@pytest.mark.slow
 def test_the_commands_run(small_sample: Path) -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     assert any(line.startswith("finetext train") for line in lines)
@@ -83,6 +84,7 @@ def test_the_commands_run(small_sample: Path) -> None:
     assert (small_sample / "newer.csv").read_text().startswith("id,text,label,prediction")
 
 
+@pytest.mark.slow
 def test_the_python_runs(small_sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = blocks("python")
     assert found

@@ -22,6 +22,7 @@ import finetext
 from finetext import Finetune, Listener, Run, SplitSettings, Trainer
 from finetext.runs.accesses import accesses
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("laid_out")]
 SHORT = 60
 """Most words of a film review: the whole review fits into 80 tokens."""
 

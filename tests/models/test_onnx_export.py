@@ -225,7 +225,7 @@ def test_int8_predictions_are_close_to_float32(onnx_model: Path, tmp_path: Path)
 TEXT = "the team won a match and bank raised its rates soup with bread salt cook baked cake"
 WORDS = TEXT.split()
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
 def word_tokenizer(special: tuple[str, ...], **names: str) -> Any:
@@ -261,7 +261,7 @@ def distilbert() -> tuple[Any, Any]:
 
     tokenizer = word_tokenizer(SPECIAL, pad_token="<pad>", eos_token="</s>", bos_token="<s>")
     return tokenizer, DistilBertConfig(
-        vocab_size=len(tokenizer), dim=32, n_layers=2, n_heads=2, hidden_dim=64,
+        vocab_size=len(tokenizer), dim=32, n_layers=1, n_heads=2, hidden_dim=64,
         max_position_embeddings=40, pad_token_id=1,
     )  # fmt: skip
 
@@ -272,7 +272,7 @@ def gpt2() -> tuple[Any, Any]:
 
     tokenizer = word_tokenizer(("<end>",), pad_token="<end>", eos_token="<end>")
     return tokenizer, GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=40,
+        vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=40,
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ def xlnet() -> tuple[Any, Any]:
     tokenizer = word_tokenizer(SPECIAL, pad_token="<pad>", eos_token="</s>", bos_token="<s>")
     tokenizer.padding_side = "left"
     return tokenizer, XLNetConfig(
-        vocab_size=len(tokenizer), d_model=32, n_layer=2, n_head=2, d_inner=64, pad_token_id=1,
+        vocab_size=len(tokenizer), d_model=32, n_layer=1, n_head=2, d_inner=64, pad_token_id=1,
         bos_token_id=0, eos_token_id=2,
     )  # fmt: skip
 

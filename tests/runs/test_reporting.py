@@ -13,6 +13,7 @@ from finetext.core.errors import RunError
 from finetext.runs.accesses import record_access
 from finetext.runs.reporting import FOLDER, read_diagnoses, report
 
+pytestmark = pytest.mark.usefixtures("laid_out")
 Command = Callable[..., Any]
 
 

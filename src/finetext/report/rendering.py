@@ -9,6 +9,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,6 +21,7 @@ from finetext.core.types import Score
 from finetext.storage.files import write_text
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from rich.console import Console
 
 WIDTH: Final = 80
@@ -144,6 +146,12 @@ def without_middle(name: str, longest: int) -> str:
 
 def render_page(template: str, context: Mapping[str, object]) -> str:
     """Return a template of this folder as HTML, filled in; whatever the data hold is escaped."""
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> Environment:
+    # Kept: it compiles each template once.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -156,7 +164,7 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= vars(wording) | {"svg": Markup, "metric_title": metric_title}
-    return environment.get_template(template).render(context)
+    return environment
 
 
 def write_page(path: str | Path, page: str) -> Path:
