@@ -58,6 +58,7 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
     return workplace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["command-line.md", "data.md", "running.md", "using.md"])
 def test_the_commands_run(
     command: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -217,6 +217,7 @@ def test_the_page_has_every_text_escaped_and_needs_no_network(
     assert len(re.findall(r"<circle[^>]*data-row=", unlabeled)) == 27
 
 
+@pytest.mark.usefixtures("laid_out")
 def test_the_picture_has_a_panel_for_each_label(drawn: TextMap, tmp_path: Path) -> None:
     page = density(drawn)
     for label in ("food (10)", "money (9)", "sport (8)"):

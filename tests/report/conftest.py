@@ -9,11 +9,6 @@ from finetext.core.types import LabelScheme
 from finetext.report.report import ReportData
 
 
-@pytest.fixture(scope="module", autouse=True)
-def figures(laid_out: None) -> None:
-    """Lay out the figures of every page that is tested here."""
-
-
 @pytest.fixture(scope="session")
 def single() -> ReportData:
     return made_up(LabelScheme((HOSTILE, "joy", "_love")))

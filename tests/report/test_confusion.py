@@ -111,6 +111,7 @@ def test_several_labels_a_row_have_their_own_legend() -> None:
     assert "add up" not in found.legend
 
 
+@pytest.mark.usefixtures("laid_out")
 def test_the_picture_and_the_page_have_counts_and_shares(tmp_path: Path) -> None:
     found = confusion_matrix(FOUR)
     figure = found.plot(tmp_path / "matrix.svg")

@@ -37,6 +37,8 @@ from finetext.report.curves import (
 )
 from finetext.training.rate_finder import RateCurve
 
+pytestmark = pytest.mark.usefixtures("laid_out")
+
 
 def steps(*numbers: int, **named: Any) -> list[dict[str, Any]]:
     return [{"step": n, "loss": 1 / n, "learning_rate": 1e-4 / n, **named} for n in numbers]

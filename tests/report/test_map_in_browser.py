@@ -17,6 +17,7 @@ from finetext.report.text_map import write_map_page
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("laid_out")]
 LABELS = ("anger", "fear", "joy", "love", "sadness", "surprise")
 HOSTILE = "<script>document.title = 'owned'</script> <b>bold</b> {{ 7 * 7 }} & 😀 done"
 TEXTS = 300

@@ -129,6 +129,7 @@ def test_what_has_no_curve_is_refused(given: dict[str, Predictions], said: str) 
         PositiveCurves.of(given, "validation")
 
 
+@pytest.mark.usefixtures("laid_out")
 def test_the_report_has_a_legend_and_two_pictures() -> None:
     data = made_up(LabelScheme(("ham", HOSTILE), positive="ham"))
     view = positive_view("finetune", data.predictions)

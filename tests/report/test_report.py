@@ -19,6 +19,7 @@ from finetext.report import report
 from finetext.report.probabilities import trust
 from finetext.report.report import Diagnoses, ReportData, render, summarize, write_report
 
+pytestmark = pytest.mark.usefixtures("laid_out")
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 

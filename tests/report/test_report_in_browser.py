@@ -17,6 +17,7 @@ from finetext.report.report import write_report
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("laid_out")]
 LABELS = ("anger", "fear", "joy", "love", "sadness", "surprise")
 
 

@@ -105,6 +105,7 @@ def wait_for_step(process: BaseProcess, log: Path, step: int) -> None:
         process.join(0.005)
 
 
+@pytest.mark.slow
 def test_run_killed_at_any_moment_resumes_to_the_same_result(
     start: Callable[[Path, bool], BaseProcess], tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from finetext.core.types import LabelScheme
 if TYPE_CHECKING:
     from playwright.sync_api import Route
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_text_is_classified_and_explained(opened: Open) -> None:
     page = opened()

@@ -12,6 +12,7 @@ from page_helpers import Films, Open, cells, downloaded, give
 if TYPE_CHECKING:
     from playwright.sync_api import Route
 
+pytestmark = pytest.mark.slow
 TRICKY = (
     'id;text;=note\r\n1;"a ""good"" film; truly\r\nit is";=1+1\r\n'
     "2;bad 😀 çà مرحبا;-3\r\n\r\n3;;<b>x</b>\r\n4;good\r\n"
