@@ -222,7 +222,7 @@ def test_findings_name_what_is_no_row() -> None:
     assert "3 header rows" in found.message
     assert parsed("q.csv", QUALTRICS).form == "comma-separated, with 3 header rows"
     titles = parsed(*FOUND["titles of a spreadsheet"][:2])
-    assert titles.form == "semicolon-separated, with header below 3 title rows"
+    assert titles.form == "semicolon-separated, with header below 2 title rows"
     assert "Start Date" in found.message
     (title, blank) = parsed(*FOUND["title and a blank line"][:2]).findings
     assert "1 row above the header passed over: 'Umfrage 2024'" in title.message

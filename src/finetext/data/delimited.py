@@ -24,6 +24,7 @@ from finetext.core.types import Finding
 from finetext.data.columns import KNOWN_NAMES, plain_name
 from finetext.data.headers import Header, find_header, title_rows
 from finetext.data.rows import BadRow, Batch, Reject
+from finetext.data.skipped_rows import without_footers
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
@@ -82,8 +83,8 @@ class _Records:
         return replace(self, records=self.records[first:], lines=self.lines[first:])
 
     def without_blank(self, width: int | None = None) -> _Records:
-        """The records without lines of spaces only, unless the table has one column only."""
-        full = [len(record) > 1 or record[0].strip() != "" for record in self.records]
+        """The records without lines of spaces and delimiters only, unless there is one column."""
+        full = [record[0].strip() != "" or any(map(str.strip, record)) for record in self.records]
         if all(full) or (width or self.width) < 2:
             return self
         return replace(self.where(full), blank=self.blank + full.count(False))
@@ -158,7 +159,7 @@ def parse_delimited(
         shown += ", quotes taken as they are"
     form = _Form(name, delimiter, quoted, rows.padded, len(header.names), reject)
     proceed = partial(_more_rows, form, header)
-    batch = _batch(name, rows.after(len(header.records)), header)
+    batch = _batch(name, rows.after(len(header.records)), header, ended=whole)
     return replace(
         batch, form=shown, findings=header.findings + findings, blank=rows.blank - bool(found),
         proceed=proceed if rows.settled and not _returns_end_lines(text) else None,
@@ -183,14 +184,19 @@ def _lacks_a_name(records: Sequence[Sequence[str]]) -> bool:
     return len(counted) > 1 and counted == list(map(str, range(1, len(records))))
 
 
-def _batch(name: str, rows: _Records, header: Header) -> Batch:
-    """The rows below a header, without those that repeat it."""
+def _batch(name: str, rows: _Records, header: Header, ended: bool = False) -> Batch:
+    """The rows below a header, without those that repeat it or, at the end, close the table."""
     again = header.repeats(rows.records)
     repeats = [rows.lines[at] for at in again]
     if again:
         rows = rows.where([at not in set(again) for at in range(len(rows.records))])
-    columns = {key: [row[at] for row in rows.records] for at, key in enumerate(header.names)}
-    return Batch(name, columns, "", rows.lines, rest=rows.rest, blank=rows.blank, repeats=repeats)
+    end, footers = without_footers(rows.records, rows.lines) if ended else (len(rows.records), {})
+    kept = rows.records[:end]
+    columns = {key: [row[at] for row in kept] for at, key in enumerate(header.names)}
+    return Batch(
+        name, columns, "", rows.lines[:end], rest=rows.rest, blank=rows.blank, repeats=repeats,
+        footers=footers,
+    )  # fmt: skip
 
 
 def _more_rows(form: _Form, header: Header, text: str, first: int, last: bool) -> Batch:

@@ -17,8 +17,9 @@ from finetext.core.errors import DataError, MissingExtraError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
-from finetext.data.headers import find_header, skipped_findings, title_rows
+from finetext.data.headers import find_header, title_rows
 from finetext.data.rows import Batch
+from finetext.data.skipped_rows import skipped_findings, without_footers
 
 _ERRORS: Final = {
     *("#N/A", "#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#GETTING_DATA"),
@@ -157,13 +158,15 @@ def _table(sheet: _Sheet, name: str, settings: ReadSettings) -> Batch:
     first = titles + len(header.records)
     again = [first + at for at in header.repeats(texts[first:])]
     kept = [at for at in range(first, len(lines)) if at not in set(again)]
+    end, footers = without_footers([texts[at] for at in kept], [lines[at] for at in kept])
+    kept = kept[:end]
     rows = list(sheet.rows.values())
     dates = (datetime.date, datetime.time)
     columns = {}
     for place, key in enumerate(header.names):
         cells = [rows[at][place] for at in kept]
         columns[key] = [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
-    skipped = skipped_findings(name, sheet.blank, [lines[at] for at in again])
+    skipped = skipped_findings(name, sheet.blank, [lines[at] for at in again], footers)
     findings = (*header.findings, *_noticed(sheet, name), *skipped)
     form = f"Excel, {header.shown}"
     return Batch(name, columns, form, [lines[at] for at in kept], findings=findings)

@@ -18,9 +18,10 @@ from finetext.core.types import Finding
 from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, plain_name
 from finetext.data.delimited import count_lines, parse_delimited, sniff, spoken, stated_delimiter
 from finetext.data.excel import parse_excel
-from finetext.data.headers import looks_headed, skipped_findings
+from finetext.data.headers import looks_headed
 from finetext.data.records import parse_json, parse_json_lines, parse_parquet
 from finetext.data.rows import BadRow, Batch, File, Reject
+from finetext.data.skipped_rows import skipped_findings
 from finetext.data.sources import decode
 from finetext.data.webanno import is_webanno, parse_webanno
 
@@ -56,7 +57,7 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
     if not text.strip():
         raise DataError(f"{file.name} is empty")
     batch = parse_text(text, file.name, suffix, settings)
-    skipped = skipped_findings(file.name, batch.blank, batch.repeats)
+    skipped = skipped_findings(file.name, batch.blank, batch.repeats, batch.footers)
     return replace(batch, findings=findings + batch.findings + skipped)
 
 

@@ -120,21 +120,6 @@ def _joined(heads: Sequence[Record]) -> list[str]:
     ]
 
 
-def skipped_findings(name: str, blank: int, repeats: Sequence[int]) -> tuple[Finding, ...]:
-    """Return what to say of blank lines and of repeated headers, by their lines."""
-    findings = []
-    if blank:
-        message = f"{name}: {blank:,} blank line{'s' * (blank > 1)} skipped"
-        findings.append(Finding("note", "blank-lines", message))
-    if repeats:
-        more = f" and {len(repeats) - 10:,} more" if len(repeats) > 10 else ""
-        places = f"line{'s' * (len(repeats) > 1)} {', '.join(map(str, repeats[:10]))}{more}"
-        what = "row repeats" if len(repeats) == 1 else "rows repeat"
-        message = f"{name}: {len(repeats):,} {what} the header ({places}): left out"
-        findings.append(Finding("warning", "repeated-header", message))
-    return tuple(findings)
-
-
 def _filled(record: Record) -> int:
     return sum(bool(cell.strip()) for cell in record)
 

@@ -54,6 +54,7 @@ class Batch:
         left_out: rows without a label that counts, such as rejected ones.
         blank: blank lines left out.
         repeats: the lines of rows that repeat the header, left out.
+        footers: line to content of rows of totals and notes below the table, left out.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Batch:
     left_out: tuple[int, ...] = ()
     blank: int = 0
     repeats: Sequence[int] = ()
+    footers: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), [])) if self.lines is None else len(self.lines)

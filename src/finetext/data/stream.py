@@ -29,7 +29,6 @@ from finetext.core.types import Finding
 from finetext.data.annotations import is_export
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.formats import EXCEL, TEXT_A_LINE, parse_text, refuse_sheet
-from finetext.data.headers import skipped_findings
 from finetext.data.label_cells import as_strings
 from finetext.data.read import assemble, open_source
 from finetext.data.rows import (
@@ -50,6 +49,7 @@ from finetext.data.rows import (
     row_texts,
     unused_settings,
 )
+from finetext.data.skipped_rows import skipped_findings
 from finetext.data.sources import Decoder
 
 ROWS: Final = 20_000
@@ -221,6 +221,7 @@ class _TextFile:
         rest, line, batch, blank = "", 1, None, 0
         found: tuple[Finding, ...] = ()
         repeats: list[int] = []
+        footers: dict[int, str] = {}
         with _opened(self.path) as (file, share):
             pieces = _pieces(file, decoder)
             if self.is_small:
@@ -242,10 +243,12 @@ class _TextFile:
                 rest = batch.rest
                 blank += batch.blank
                 repeats += batch.repeats
+                footers |= batch.footers
                 line += text.count("\n") - rest.count("\n")
                 yield batch, share()
         if findings is not None:
-            findings += [*decoder.findings, *found, *skipped_findings(name, blank, repeats)]
+            skipped = skipped_findings(name, blank, repeats, footers)
+            findings += [*decoder.findings, *found, *skipped]
 
 
 def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
