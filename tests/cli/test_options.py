@@ -1,4 +1,4 @@
-"""No command replaces a file without `--force`, and tables are written for spreadsheets."""
+"""Options that every command of a kind has: of files it writes, and of tables it reads."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from finetext.cli.app import app
 from finetext.data.predictions import read_predicted_table
 
 Command = Callable[..., Any]
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 _WRITES = {"out", "page", "set_aside"}
 _OWN_RULES = {"train", "demo", "learning-curve", "adapt", "pretrain", "convert", "curve"}
@@ -25,13 +26,47 @@ _OWN_RULES = {"train", "demo", "learning-curve", "adapt", "pretrain", "convert",
 
 
 def test_every_command_that_writes_a_file_has_force() -> None:
-    found = typer.main.get_command(app)
     without = set()
-    for name, command in found.commands.items():  # type: ignore[attr-defined]
+    for name, command in COMMANDS.items():
         options = {option.name for option in command.params}
         if options & _WRITES and "force" not in options:
             without.add(name)
     assert without == _OWN_RULES
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_whatever_reads_a_table_takes_a_header_and_a_sheet(name: str) -> None:
+    options = {of for parameter in COMMANDS[name].params for of in parameter.opts}
+    options |= {of for parameter in COMMANDS[name].params for of in parameter.secondary_opts}
+    assert ("--text" in options) == ({"--header", "--no-header", "--sheet"} <= options)
+
+
+@pytest.mark.parametrize("words", ["map DATA --encoder", "adapt DATA --encoder", "pretrain DATA"])
+def test_header_and_sheet_are_obeyed(
+    command: Command, workplace: Path, tiny_encoder: Path, words: str
+) -> None:
+    Path("plain.csv").write_text("a fine film\na dull film\na good song\n")
+    book = openpyxl.Workbook()
+    for title in ("First", "Second"):
+        sheet = book.create_sheet(title)
+        for row in ((f"{title} text", "n"), ("a fine film", 1), ("a dull film", 2)):
+            sheet.append(row)
+    del book["Sheet"]
+    book.save("two.xlsx")
+
+    def refused(source: str, *more: str) -> str:
+        line = [source if word == "DATA" else word for word in words.split()]
+        encoder = [tiny_encoder] if "--encoder" in line else []
+        said: str = command(*line, *encoder, "--out", "new", *more, status=2).err
+        assert not Path("new").exists()
+        return said
+
+    wrong = ("--text", "nowhere")
+    assert "there are: a fine film" in refused("plain.csv", "--header", *wrong)
+    assert "numbered" in refused("plain.csv", "--no-header", *wrong)
+    assert "several sheets" in refused("two.xlsx", *wrong)
+    assert "there are: Second text, n" in refused("two.xlsx", "--sheet", "Second", *wrong)
+    assert "'Third'" in refused("two.xlsx", "--sheet", "Third")
 
 
 @pytest.mark.parametrize(

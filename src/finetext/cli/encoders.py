@@ -30,6 +30,8 @@ class CorpusOptions:
     ]
     out: EncoderOut
     text: options.Text = None
+    header: options.Header = None
+    sheet: options.Sheet = None
     validation: Annotated[
         str | None, option("DATA", "Held-out texts; by default part of CORPUS.")
     ] = None
@@ -132,7 +134,8 @@ def _arguments(
     if "batch_size" in values:
         values["batch_size"] = _number_or_name(values["batch_size"])
     sections = assigned(values.pop("settings", None))
-    read = read_settings(Reading(corpus.text).given() | sections.pop("data", {}))
+    reading = Reading(corpus.text, header=corpus.header, sheet=corpus.sheet)
+    read = read_settings(reading.given() | sections.pop("data", {}))
     values |= sections.pop(command, {})
     if sections:
         raise RecipeError(f"--set: only {command}.NAME=VALUE and data.NAME=VALUE can be set here")

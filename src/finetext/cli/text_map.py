@@ -30,6 +30,8 @@ def map_texts(
     text: options.Text = None,
     label: options.Label = None,
     id: options.RowId = None,
+    header: options.Header = None,
+    sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     method: options.OneMethod = None,
     part: Annotated[
@@ -50,7 +52,8 @@ def map_texts(
     from finetext.diagnosis.text_map import check_umap, text_map
     from finetext.report.text_map import left_out_sentence
 
-    screen, reading = output.screen(), Reading(text, label, id=id)
+    screen = output.screen()
+    reading = Reading(text, label, id=id, header=header, sheet=sheet)
     check_umap()
     is_picture = _is_picture(out, force)
     split = None if part is None else arguments.split_name(part, tuple(_WORDS))
