@@ -99,6 +99,37 @@ def test_every_door_reads_both_columns(command: Command, run: Path, table: Path)
     assert list(predicted.columns[1:4]) == [*NAMES, "verdict"]
 
 
+def test_every_door_reads_the_one_column_that_was_named(command: Command, table: Path) -> None:
+    folder = table.parent / "one"
+    words = ("--methods", "tfidf", "--set", "tfidf.inverse_regularisation=1.0")
+    command("train", table, "--text", "finding", *words, "--out", folder, status=0)
+    told = "text 'finding' (the column of training)"
+    scores = command("evaluate", folder, table, "--json", status=0)
+    assert json.loads(scores.out)["metrics"]["accuracy"]["value"] == 1.0
+    for line in (("predict", folder, table), ("evaluate", folder, table)):
+        assert told in command(*line, status=0).err
+    assert told in command("explain", folder, table, "--out", "words.csv", status=0).err
+    assert told in command("map", folder / "tfidf", table, status=0).err
+    found = finetext.predict_file(folder, table, listener=QUIET).table
+    assert found is not None
+    assert found["prediction"] == found["verdict"]
+    named = finetext.predict_file(folder, table, read={"text": "claim"}, listener=QUIET).table
+    assert named is not None
+    assert named["prediction"] != named["verdict"]
+    assert "finding" in command("info", folder / "tfidf" / "model", status=0).out
+    assert finetext.load(folder).scheme.text_column == "finding"
+
+
+def test_data_passed_in_python_keep_the_name_of_their_column(table: Path, tmp_path: Path) -> None:
+    rows = finetext.read(table, text="finding")
+    first = finetext.train(rows, ["tfidf"], out=tmp_path / "first", listener=QUIET)
+    recipe = finetext.Recipe.from_file(first.folder / "recipe.toml")
+    second = finetext.train(recipe, out=tmp_path / "second", listener=QUIET)
+    for run in (first, second):
+        assert run.classifier("tfidf").scheme.text_column == "finding"
+    assert second.rows(split="test").texts == first.rows(split="test").texts
+
+
 def test_the_server_starts_and_says_how_to_ask_for_both(
     command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

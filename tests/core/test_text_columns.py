@@ -14,6 +14,7 @@ from finetext.core.contracts import texts_of
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import SEPARATOR, as_one, given_text, join, text_in_json, texts_in
+from finetext.core.types import LabelScheme
 
 NAMES = ("title", "body")
 JOINED = f"Rain{SEPARATOR}It rained"
@@ -95,9 +96,11 @@ def test_frames_arrays_and_rows_of_texts_are_taken() -> None:
 
 
 def test_given_text_columns_are_as_many_as_those_of_the_model() -> None:
-    assert ReadSettings().with_text_columns(NAMES).text == NAMES
-    assert ReadSettings(text="a,b").with_text_columns(NAMES).text == "a,b"
-    assert ReadSettings(text="a").with_text_columns(()).text == "a"
+    scheme = LabelScheme(("x", "y"), text_columns=NAMES)
+    assert ReadSettings().with_texts_of(scheme).text == NAMES
+    assert ReadSettings(text="a,b").with_texts_of(scheme).text == "a,b"
+    one = ReadSettings(text="a").with_texts_of(LabelScheme(("x", "y"), text_column="body"))
+    assert (one.text, one.preferred_text) == ("a", "body")
     for few in ("a", ("a", "b", "c")):
         with pytest.raises(DataError, match=r"joins the texts of 2 columns \(title,body\)"):
-            ReadSettings(text=few).with_text_columns(NAMES)
+            ReadSettings(text=few).with_texts_of(scheme)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,75 @@ def test_columns_are_joined_in_a_frame_and_by_number() -> None:
         assert read(frame, settings=ReadSettings(text=text)).texts[0] == join(ROWS[0][:2])
     assert read(frame, text=["title", "body"]).texts[0] == join(ROWS[0][:2])
     assert read(frame, settings=ReadSettings(text=("body",))).scheme.text_columns == ()  # type: ignore[union-attr]
+
+
+TWO = pandas.DataFrame({
+    "reply": [f"We thank you for the kind words on day {n}" for n in range(N)],
+    "body": [f"The film number {n} was shown again" for n in range(N)],
+    "label": ["xyz"[n % 3] for n in range(N)],
+})  # fmt: skip
+OF_MODEL = ReadSettings(preferred_text="body", labelled=False)
+
+
+@pytest.mark.parametrize(
+    ("frame", "text", "stored"),
+    [
+        (TWO, "body", "body"),
+        (TWO, "BODY", "body"),
+        (TWO, "2", "body"),  # the name counts, not the number
+        (TWO.drop(columns="reply"), None, None),
+        (TWO.set_axis(["1", "2", "label"], axis=1), "2", None),
+    ],
+)
+def test_only_a_column_that_was_named_is_stored(
+    frame: pandas.DataFrame, text: str | None, stored: str | None
+) -> None:
+    dataset = read(frame, settings=ReadSettings(text=text))
+    assert dataset.scheme is not None
+    assert (dataset.scheme.text_column, dataset.scheme.text_columns) == (stored, ())
+
+
+@pytest.mark.parametrize("name", ["body", "Body"])
+def test_the_column_of_a_model_is_read_where_it_is_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "two.csv"
+    TWO.rename(columns={"body": name}).to_csv(path, index=False)
+    texts = list(TWO["body"])
+    dataset = read(path, settings=replace(OF_MODEL, labelled=True))
+    assert dataset.texts == texts
+    assert f"text '{name}' (the column of training), label 'label'" in dataset.description
+    assert dataset.roles[0].reason.startswith("the column of training, ")
+    assert dataset.findings == ()
+    assert read(path, text="reply", settings=OF_MODEL).texts == list(TWO["reply"])
+    for wanted in (Wanted(), Wanted(True, True), Wanted(False, True)):
+        stream = open_stream(path, OF_MODEL, wanted)
+        assert [text for rows in stream.batches for text in rows.texts] == texts
+        assert f"text '{name}' (the column of training)" in stream.description
+
+
+def test_a_table_without_the_column_of_a_model_says_which_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    TWO.drop(columns="body").to_csv(path, index=False)
+    for settings in (OF_MODEL, replace(OF_MODEL, labelled=True)):
+        dataset = read(path, settings=settings)
+        assert dataset.texts == list(TWO["reply"])
+        [finding] = dataset.findings
+        assert "no column 'body', on which the model was trained, so 'reply'" in finding.message
+        assert finding.severity == "warning"
+    stream = open_stream(path, OF_MODEL, Wanted(False, True))
+    assert [text for rows in stream.batches for text in rows.texts] == dataset.texts
+    assert [finding.code for finding in stream.findings] == ["other-text-column"]
+    assert read(path, text="reply", settings=OF_MODEL).findings == ()
+    assert read(list(TWO["body"]), settings=OF_MODEL).findings == ()
+    frame = TWO.rename(columns={"body": "answer"})
+    with pytest.raises(DataError, match=r"(?s)2 columns could hold.*--text.*no column 'body'"):
+        read(frame, settings=OF_MODEL)
+
+
+def test_a_column_of_a_model_that_is_the_label_is_no_text() -> None:
+    frame = TWO.rename(columns={"body": "other", "label": "body"})
+    dataset = read(frame.drop(columns="other"), label="body", settings=OF_MODEL)
+    assert dataset.texts == list(TWO["reply"])
+    assert dataset.labels == list(TWO["label"])
 
 
 def test_a_column_whose_name_has_a_comma_is_one_column() -> None:

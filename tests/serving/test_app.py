@@ -290,7 +290,8 @@ def test_texts_of_two_columns_come_by_name(make_client: Make, given: Any) -> Non
     assert set(toy.seen) == {"Rain\n\x1fIt rained"}
     shape = client("GET", "/openapi.json").json["components"]["schemas"]["Decision"]
     assert shape["properties"]["inputs"]["oneOf"][1]["required"] == ["title", "body"]
-    assert client("GET", "/info").json["text_columns"] == ["title", "body"]
+    info = client("GET", "/info").json
+    assert (info["text_columns"], info["text_column"]) == (["title", "body"], None)
     explained = client("POST", "/explain", {"inputs": given}).json
     assert [word["text"] for word in explained["words"]] == ["Rain", "It", "rained"]
 
@@ -314,3 +315,15 @@ def test_a_model_of_one_column_takes_a_text_by_name(make_client: Make) -> None:
     toy = Toy()
     assert make_client(toy)("POST", "/", {"inputs": {"text": "Rain"}}).status == 200
     assert toy.seen == ["Rain"]
+
+
+def test_the_page_gets_the_column_that_the_model_was_trained_on(make_client: Any) -> None:
+    client = make_client(Toy(scheme=LabelScheme(("no", "yes"), text_column="body")))
+    assert client("GET", "/info").json["text_column"] == "body"
+    long = "the film was shown once again"
+    rows = [["reply", "body"], *([f"{long} {n}", f"{n} {long}"] for n in range(9))]
+    asked = client("POST", "/table", {"rows": rows, "header": True}).json
+    assert (asked["text"], asked["lacks"]) == (1, False)
+    rows = [[reply, str(n)] for n, (reply, _) in enumerate(rows)]
+    asked = client("POST", "/table", {"rows": rows, "header": True}).json
+    assert (asked["text"], asked["lacks"]) == (0, True)

@@ -11,6 +11,7 @@ from typing import Any
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.text_columns import text_in_json
+from finetext.core.types import LabelScheme
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
 
@@ -21,19 +22,20 @@ def read_input(
     source: str,
     read: Reading = None,
     wanted: Wanted = ONLY_TEXTS,
-    columns: Sequence[str] = (),
+    scheme: LabelScheme | None = None,
 ) -> Texts:
-    """Return the texts to predict; raises a DataError.
+    """Return the texts to predict, from the text columns of a model's scheme; raises a DataError.
 
-    For a model of several text `columns` a text, and each line of standard input, is a JSON object
-    of them.
+    For a model of several text columns a text, and each line of standard input, is a JSON object of
+    them.
     """
+    columns = () if scheme is None else scheme.text_columns
     if _is_readable(source):
         if isinstance(read, ReadSettings):
             how = replace(read, labelled=False)
         else:
             how = made("[data]", ReadSettings, {"labelled": False, **(read or {})})
-        return open_stream(source, how.with_text_columns(columns), wanted)
+        return open_stream(source, how.with_texts_of(scheme) if scheme else how, wanted)
     if read:
         what = "standard input has one text per line" if source == "-" else "this is one text"
         raise DataError(

@@ -149,8 +149,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     with opened(files) as output:
         classifier = job.classifier(hears.say)
         wanted = Wanted(job.columns, files.rejected is not None)
-        columns = classifier.scheme.text_columns
-        texts = read_input(files.source, job.read, wanted, columns)
+        texts = read_input(files.source, job.read, wanted, classifier.scheme)
         if texts.description:
             hears.say(texts.description)
         layout = layout_of(classifier, texts, job.shown, is_text(files.source))

@@ -124,7 +124,7 @@ def settings_for(
     if scheme is None:
         return read_settings(reading.given(), settings)
     known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    return read_settings(known | reading.given(), settings).with_text_columns(scheme.text_columns)
+    return read_settings(known | reading.given(), settings).with_texts_of(scheme)
 
 
 def read_settings(given: Mapping[str, Any], settings: list[str] | None = None) -> ReadSettings:

@@ -14,6 +14,7 @@ from finetext.core.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
+    from finetext.core.types import LabelScheme
     from finetext.data.rows import Texts
     from finetext.diagnosis.explain import ClassWords, Explainer, Explanation
 
@@ -57,8 +58,8 @@ def explain(
         raise RecipeError("--classes is about all labels; leave --label out")
     explainer = choose_explainer(load(model, device), way)
     given = Reading(text, id=id, header=header, sheet=sheet).given()
-    columns = explainer.classifier.scheme.text_columns
-    texts = _texts(model, source, arguments.data_settings(given, settings), columns)
+    scheme = explainer.classifier.scheme
+    texts = _texts(model, source, arguments.data_settings(given, settings), scheme)
     if texts.description:
         screen.say(texts.description)
     if classes:
@@ -90,14 +91,14 @@ def _important_words(explainer: Explainer, texts: Texts, seed: int, screen: Scre
         return class_words(explainer, every, seed=seed, progress=screen.progress)
 
 
-def _texts(model: Path, source: str | None, read: dict[str, Any], columns: Sequence[str]) -> Texts:
+def _texts(model: Path, source: str | None, read: dict[str, Any], scheme: LabelScheme) -> Texts:
     """Return the texts of INPUT, or else the validation rows of the run."""
     from finetext.batch.inputs import read_input
     from finetext.data.rows import Rows, Texts
     from finetext.runs.run import Run
 
     if source is not None:
-        return read_input(source, read, columns=columns)
+        return read_input(source, read, scheme=scheme)
     if not Run.is_at(model):
         raise RecipeError(
             f"{model} is not a run folder with validation rows; name a text or a file"

@@ -17,6 +17,8 @@ from finetext.core.errors import DataError, RecipeError, nearest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from finetext.core.types import LabelScheme
+
 LARGEST_SEED: Final = 2**32 - 1
 Count = Annotated[int, Gt(0)]
 NotNegativeCount = Annotated[int, Ge(0)]
@@ -59,6 +61,8 @@ class ReadSettings:
             rows, do not suggest a wrong column.
         positive: the class of two that precision, recall, F1 and curves are about; None for the
             second.
+        preferred_text: the column of the texts that a trained model knows, which is taken if
+            `text` is None and the source has it.
     """
 
     text: str | tuple[str, ...] | None = None
@@ -77,6 +81,7 @@ class ReadSettings:
     classes: tuple[str, ...] | None = None
     positive: str | bool | int | None = None
     sheet: str | None = None
+    preferred_text: str | None = None
 
     @property
     def columns(self) -> frozenset[str]:
@@ -86,16 +91,19 @@ class ReadSettings:
         split = self.text.split(",") if isinstance(self.text, str) else ()
         return frozenset(map(str.strip, chain(*several, split))) - {""}
 
-    def with_text_columns(self, columns: Sequence[str]) -> ReadSettings:
-        """Return the settings with the text columns of a model, none for a model of one column.
+    def with_texts_of(self, scheme: LabelScheme) -> ReadSettings:
+        """Return the settings with the text columns of a model.
 
-        Given ones stay, which name as many columns of another table.
+        Given ones stay, which name as many columns of another table. One column is preferred only.
 
         Raises:
             DataError: they name more columns, or fewer.
         """
-        if not columns or self.text is None:
-            return replace(self, text=tuple(columns)) if columns else self
+        columns = scheme.text_columns
+        if not columns:
+            return replace(self, preferred_text=scheme.text_column)
+        if self.text is None:
+            return replace(self, text=columns)
         given = self.text.split(",") if isinstance(self.text, str) else self.text
         if len(given) != len(columns):
             names = ",".join(columns)

@@ -35,12 +35,14 @@ class LabelScheme:
         positive: the class of two that precision, recall, F1 and curves are about, as it was named;
             None for the second. Two schemes with the same columns are equal, whichever it is.
         text_columns: the columns that a text is joined from, if several; they do not count either.
+        text_column: the only column of the texts, if it was named; it does not count either.
     """
 
     names: tuple[str, ...]
     multilabel: bool = False
     positive: str | None = field(default=None, compare=False)
     text_columns: tuple[str, ...] = field(default=(), compare=False)
+    text_column: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
@@ -70,10 +72,8 @@ class LabelScheme:
         """Return the scheme with that positive class; None leaves it as it is.
 
         Labels are text, so a number or a boolean stands for the label that is written like it: 1
-        and 1.0 for "1" or "1.0", True for "True" or "true".
-
-        Raises:
-            DataError: it is none of the labels, or there are not two of them.
+        and 1.0 for "1" or "1.0", True for "True" or "true". Raises a DataError if it is none of the
+        labels, or there are not two of them.
         """
         if label is None:
             return self
@@ -86,15 +86,16 @@ class LabelScheme:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that describe the scheme in files, optional ones only if given."""
-        given = {"positive": self.positive, "text_columns": list(self.text_columns)}
         labels = {"labels": list(self.names), "multilabel": self.multilabel}
+        given = {n: getattr(self, n) for n in ("positive", "text_columns", "text_column")}
         return labels | {name: value for name, value in given.items() if value}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LabelScheme:
         """Return the inverse of `to_json`; raises a DataError or KeyError if a value is wrong."""
         names, columns = tuple(values["labels"]), tuple(values.get("text_columns", ()))
-        return cls(names, values["multilabel"], values.get("positive"), columns)
+        positive, column = values.get("positive"), values.get("text_column")
+        return cls(names, values["multilabel"], positive, columns, column)
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
@@ -304,8 +305,7 @@ class Splits:
         """Return a split; raises an UnknownNameError unless it is train, validation or test."""
         if name not in SPLIT_NAMES:
             raise UnknownNameError("split", str(name), SPLIT_NAMES)
-        split: Dataset = getattr(self, name)
-        return split
+        return dict[str, Dataset](self.items())[name]
 
     def shares(self) -> Any:
         """Return the rows of each label and their share in each split, as a table for display.

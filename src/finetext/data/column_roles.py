@@ -54,6 +54,8 @@ def roles_of(
         told = "content"
         if plain_name(name) in asked:
             told = "given"
+        elif used[name] == "text" and chosen.is_preferred:
+            told = "the column of training"
         elif says(name) != NameSays():
             told = "name"
         return ColumnRole(name, used[name], f"{told}, {_why(used[name], of, classes)}", example)
@@ -140,7 +142,7 @@ def describe(
     scheme: LabelScheme | None,
 ) -> str:
     """Return one line on the source, its form, the chosen columns, and its size."""
-    shown = [f"text {' + '.join(map(repr, chosen.texts))}"]
+    shown = [f"text {chosen.texts_shown}"]
     if scheme is not None:
         names = ", ".join(map(repr, chosen.labels))
         shown.append(f"label {names}" + (f" ({details})" if details else ""))

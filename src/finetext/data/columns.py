@@ -55,6 +55,9 @@ class Chosen:
         further_texts: the others, whose texts are joined to it in this order.
         annotator: column that says who gave the label; it never is the label.
         traits: what the columns hold that were looked at.
+        is_named: whether the settings name the column of the texts.
+        is_preferred: whether it is the one that the model was trained on.
+        findings: that the column of the model is not there.
     """
 
     text: str
@@ -65,11 +68,31 @@ class Chosen:
     annotator: str | None = None
     further_texts: tuple[str, ...] = ()
     traits: Mapping[str, Traits] = field(default_factory=dict, repr=False, compare=False)
+    is_named: bool = False
+    is_preferred: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All columns of the text."""
         return self.text, *self.further_texts
+
+    @property
+    def texts_shown(self) -> str:
+        """All columns of the text in words."""
+        shown = " + ".join(map(repr, self.texts))
+        return f"{shown} (the column of training)" if self.is_preferred else shown
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What a `LabelScheme` stores of them: several, or one that was named.
+
+        A number counts the columns of a table without names, and another table may have others.
+        """
+        if self.further_texts:
+            return {"text_columns": self.texts, "text_column": None}
+        keeps = self.is_named and not self.text.isdecimal()
+        return {"text_columns": (), "text_column": self.text if keeps else None}
 
     def texts_in(self, batch: Batch) -> list[Any]:
         """The text of each row of a batch, joined if several columns hold it."""
@@ -84,9 +107,9 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
             them with values, and says how to name one.
         UnlabeledError: labels are required, and no column qualifies.
     """
-    given, label = settings.text or batch.text, settings.label or batch.label
-    settings = replace(settings, text=given, label=label)
-    texts = text_columns(batch, given) if given else ()
+    own, label = settings.text, settings.label or batch.label
+    settings = replace(settings, text=own or batch.text, label=label)
+    texts = text_columns(batch, own) if own else ()
     asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
     labels = tuple(named(batch, name) for name in asked)
     group = named(batch, settings.group) if settings.group else None
@@ -96,7 +119,14 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     def free(*taken: str | None) -> list[str]:
         return [name for name in batch.columns if name not in taken]
 
-    text, *more = texts or (find_text(look, free(*labels, group, id_column)),)
+    others = free(*labels, group, id_column)
+    preferred, lacks = ((), "") if own else _preferred(others, settings.preferred_text)
+    if not (texts or preferred) and batch.text:
+        texts, lacks = text_columns(batch, batch.text), ""
+    try:
+        text, *more = texts or preferred or (find_text(look, others),)
+    except DataError as error:
+        raise DataError(f"{error}; {lacks}") if lacks else error from None
     if id_column is None and (found := _row_id(free(*labels, group, text, *more))):
         # A column called id is taken, one with a similar name if its values are complete and differ
         values = batch.columns[found] if plain_name(found) != "id" else []
@@ -111,7 +141,27 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
         raise DataError(f"{batch.name}: the column {both[0]!r} is requested as both text and label")
     if annotator is None or annotator in labels:
         annotator = next((name for name in look.people if name not in labels), None)
-    return Chosen(text, labels, group, id_column, split, annotator, tuple(more), look.traits)
+    other = f"{batch.name}: {lacks}, so {text!r} is read; name another column with --text"
+    return Chosen(
+        text, labels, group, id_column, split, annotator, tuple(more), look.traits,
+        own is not None, bool(preferred),
+        (Finding("warning", "other-text-column", other),) if lacks else (),
+    )  # fmt: skip
+
+
+def _preferred(free: Sequence[str], name: str | None) -> tuple[tuple[str, ...], str]:
+    """Return the column that the model was trained on, or in words that it is not there.
+
+    The words are empty where there is nothing to choose from.
+    """
+    if name is None:
+        return (), ""
+    if found := [column for column in free if column == name] or [
+        column for column in free if plain_name(column) == plain_name(name)
+    ]:
+        return (found[0],), ""
+    lacks = f"there is no column {name!r}, on which the model was trained"
+    return (), lacks if len(free) > 1 else ""
 
 
 def _row_id(free: Sequence[str]) -> str | None:

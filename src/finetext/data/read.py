@@ -189,7 +189,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
 
     columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
-    findings = [*source.findings, *findings, *unused_settings(batches, settings)]
+    findings = [*source.findings, *chosen.findings, *findings, *unused_settings(batches, settings)]
     try:
         columns["id"] = _row_ids(batches, chosen.id)
     except DataError as error:
@@ -229,7 +229,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             scheme = scheme.with_positive(settings.positive)
-            scheme = replace(scheme, text_columns=chosen.texts if chosen.further_texts else ())
+            scheme = replace(scheme, **chosen.stored)
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)

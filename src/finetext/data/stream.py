@@ -72,7 +72,7 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
         return _open_whole(source, settings, wanted)
     chosen = choose_columns(first, settings)
     refuse_odd_text(first, chosen.text, row_texts(first, chosen.texts))
-    findings = unused_settings([first], settings)
+    findings = [*chosen.findings, *unused_settings([first], settings)]
     if chosen.id is not None:
         if float in set(map(type, first.columns[chosen.id])):
             return _open_whole(source, settings, wanted)
@@ -83,8 +83,7 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
             findings += [Finding("warning", "odd-ids", f"the rows are numbered, since {problem}")]
             chosen = replace(chosen, id=None)
     id_shown = f", id {chosen.id!r}" if chosen.id else ""
-    text_shown = " + ".join(map(repr, chosen.texts))
-    description = f"{Path(source).name}: {first.form}; text {text_shown}{id_shown}"
+    description = f"{Path(source).name}: {first.form}; text {chosen.texts_shown}{id_shown}"
     kinds = _kinds(Path(source), first, batches) if wanted.columns else {}
     rows = _rows(batches, chosen, findings, kinds, wanted.bad)
     return Texts(rows, findings, description, kinds, chosen.id)

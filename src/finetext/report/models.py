@@ -28,6 +28,7 @@ def model_lines(about: About) -> list[str]:
     described = about.described
     known, record = described.get("provenance", {}), described.get("record", {})
     data, base = record.get("data", {}), record.get("base", {})
+    texts = described.get("text_columns") or filter(None, [described.get("text_column")])
     labels = ", ".join(short(name) for name in about.labels[:_MOST_LABELS])
     beyond = len(about.labels) - _MOST_LABELS
     more = f" and {beyond} more" if beyond > 0 else ""
@@ -43,7 +44,7 @@ def model_lines(about: About) -> list[str]:
         "kind": described.get("classifier") or about.looks_like or "unknown",
         "method": known.get("method"),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
-        "texts": " + ".join(map(short, described.get("text_columns", ()))),
+        "texts": " + ".join(map(short, texts)),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
         "positive": described.get("positive") or (second and f"{second} (the second label)"),
         # A sentence of the card has the escapes of Markdown.

@@ -85,7 +85,7 @@ class Origin:
         scheme = self.classifier.scheme
         if isinstance(self.data, Dataset):
             return self.data if self.data.scheme is None else replace(self.data, scheme=scheme)
-        how = (self.reading or ReadSettings()).with_text_columns(scheme.text_columns)
+        how = (self.reading or ReadSettings()).with_texts_of(scheme)
         known = replace(how, classes=scheme.names, multilabel=scheme.multilabel)
         try:
             return read_data(self.data, settings=known)

@@ -28,7 +28,7 @@ from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.reporting import read_diagnoses
-from finetext.runs.resolve import DATA_COPY, ResolvedRun
+from finetext.runs.resolve import DATA_COPY, ResolvedRun, copied_texts
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
 
@@ -52,6 +52,7 @@ def start_run(
         "rows": {name: len(part) for name, part in splits.items()},
         "labels_by_split": shares_of(splits).to_json()["counts"],
         "findings": to_json(list(findings)),
+        "columns": to_json(list(run.dataset.roles)),
         "lengths": to_json(list(lengths)),
     }
     try:
@@ -69,7 +70,7 @@ def start_run(
 def data_copy(dataset: Dataset) -> dict[str, list[Any]]:
     """Return the columns of data passed in Python, with the texts as they were before joining."""
     columns = {name: dataset.column(name) for name in dataset.table.column_names}
-    names = dataset.scheme.text_columns if dataset.scheme else ()
+    names = copied_texts(dataset.scheme) if dataset.scheme else ()
     if not names:
         return columns
     rows = [texts_in(text) if text else [""] * len(names) for text in columns.pop("text")]

@@ -138,12 +138,19 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     if recipe.source is None:
         group = "group" if "group" in dataset.table.column_names else None
         names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
-        text = splits.scheme.text_columns or "text"
+        text = copied_texts(splits.scheme) or "text"
         read = ReadSettings(text=text, label="label", group=group, id="id")
         read = replace(read, label_names=names, multilabel=several)
         read = replace(read, positive=splits.scheme.positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)
     return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
+
+
+def copied_texts(scheme: LabelScheme) -> tuple[str, ...]:
+    """Return the text columns of `DATA_COPY`, none if it is called text."""
+    one = scheme.text_column
+    is_taken = one is None or one in ("id", "text", "label", "group", "split")
+    return scheme.text_columns if is_taken else (str(one),)
 
 
 def check_data(

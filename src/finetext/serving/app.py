@@ -141,7 +141,8 @@ class Service:
 
     async def table(self, asked: schemas.Beginning) -> Response:
         """Return where a table has its header and texts, for the page for people."""
-        return _json(await asyncio.to_thread(head_of, asked.rows, asked.header))
+        preferred = self._classifier.scheme.text_column
+        return _json(await asyncio.to_thread(head_of, asked.rows, asked.header, preferred))
 
     async def info(self) -> Response:
         """Return what the model is, its origin, its scores, and the limits of the server."""
@@ -151,7 +152,7 @@ class Service:
             "finetext_version": __version__, "kind": self._classifier.kind,
             "labels": list(scheme.names), "multilabel": scheme.multilabel,
             "positive": scheme.positive_class,
-            "text_columns": list(scheme.text_columns),
+            "text_columns": list(scheme.text_columns), "text_column": scheme.text_column,
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.explainer.way,

@@ -131,6 +131,7 @@ class TableHead(BaseModel):
     names: list[str] = Field(description="Names of the columns.")
     text: int = Field(description="The column of the texts, from 0.")
     unclear: bool = Field(description="Whether the first row may hold names or not.")
+    lacks: bool = Field(description="Whether it lacks the column that the model was trained on.")
 
 
 class LabelScore(BaseModel):
@@ -199,6 +200,9 @@ class Info(BaseModel):
     )
     text_columns: list[str] = Field(
         description="The columns that a text is joined from, in this order; none if it is one."
+    )
+    text_column: str | None = Field(
+        description="The one column of the texts of training if it was named, or null."
     )
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")

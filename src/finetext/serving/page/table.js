@@ -133,7 +133,8 @@ function showRemarks() {
   if (file.encoding === "Windows-1252") remarks.push("The file is not UTF-8 and was read as Windows-1252: check the letters.");
   if (file.text.includes("\ufffd")) remarks.push("Some characters cannot be read and are shown as \ufffd.");
   if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: check the delimiter. All fields are kept.`);
-  const { titles, header, unclear } = table.found;
+  const { titles, header, unclear, lacks } = table.found;
+  if (lacks) remarks.push(`There is no column “${info.text_column}”, on which the model was trained: check the column of the texts.`);
   if (unclear) remarks.push("The first row may hold the column names or be a row: check it below.");
   if (titles) remarks.push(`${count(titles, "row")} above the column names passed over.`);
   if (header > 1) remarks.push(`${count(header, "row")} with column names; the first of them counts.`);
