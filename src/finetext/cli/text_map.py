@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from finetext.runs.run import Run
 
 _WORDS: Final = {"validation": "validation", "train": "training"}
+MapPart = Annotated[
+    str | None, option("NAME", "validation (the default of a run) or train.", "--split")
+]
 _NO_FOLDERS: Final = (".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".html", ".json")
 
 
@@ -34,9 +37,7 @@ def map_texts(
     sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     method: options.OneMethod = None,
-    part: Annotated[
-        str | None, option("NAME", "validation (the default of a run) or train.", "--split")
-    ] = None,
+    part: MapPart = None,
     encoder: Annotated[str | None, option("NAME", "Map the frozen states of an encoder.")] = None,
     out: Annotated[
         Path | None, option("PATH", "Folder of the map; or its picture alone (.png, .svg).")
@@ -52,9 +53,8 @@ def map_texts(
     from finetext.diagnosis.text_map import check_umap, text_map
     from finetext.report.text_map import left_out_sentence
 
-    screen = output.screen()
-    reading = Reading(text, label, id=id, header=header, sheet=sheet)
     check_umap()
+    screen, reading = output.screen(), Reading(text, label, id=id, header=header, sheet=sheet)
     is_picture = _is_picture(out, force)
     split = None if part is None else arguments.split_name(part, tuple(_WORDS))
     run = _run_to_map(model, data, encoder, split, method)
