@@ -16,7 +16,7 @@ from rich.console import Console
 
 from finetext.core.contracts import ProgressEvent
 from finetext.core.errors import DataError, RunError
-from finetext.core.types import Dataset, Finding, LabelScheme
+from finetext.core.types import ColumnRole, Dataset, Finding, LabelScheme
 from finetext.diagnosis.data_checks import count_tokens
 from finetext.diagnosis.explore import ALL, Exploration, example_batch, explore, tokenized_row
 from finetext.report.exploration import (
@@ -143,6 +143,12 @@ def test_the_page_is_complete_and_escaped(data: Dataset, tmp_path: Path) -> None
     assert "&lt;neg&gt;" in page
     assert "<neg>" not in page
     assert not any(word in page for word in ('src="', "@import", "<link", "<script"))
+    assert 'class="columns"' not in page
+    roles = (ColumnRole("<neg>", "text", "name, 3 words on average", "<neg> it"),)
+    page = write_explore_page(explore(replace(data, roles=roles)), tmp_path / "2.html").read_text()
+    assert "How the 1 column was read" in page
+    assert "<td>name, 3 words on average</td><td>&lt;neg&gt; it</td>" in page
+    assert "<neg>" not in page
     with pytest.raises(RunError, match="cannot write"):
         write_explore_page(explore(data), tmp_path / "no" / "page.html")
 

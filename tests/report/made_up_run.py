@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetext.core.types import Finding, LabelScheme, Predictions
+from finetext.core.types import ColumnRole, Finding, LabelScheme, Predictions
 from finetext.diagnosis.explore import ALL, Lengths, Spread
 from finetext.evaluation.compare import cheapest_not_worse
 from finetext.evaluation.intervals import evaluate
@@ -63,6 +63,10 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
         best="finetune",
         cheapest=cheapest,
         logs={"finetune": LOG, "tfidf": []},
+        columns=(
+            ColumnRole(HOSTILE, "text", HOSTILE, HOSTILE),
+            ColumnRole("n", "", "numbers", "7"),
+        ),
         recipe=f'source = "{HOSTILE}"',
         environment={"device": HOSTILE, "seed": 0},
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from diagnosed import curve, diagnosed, suspects
+from made_up_run import HOSTILE
+from markupsafe import escape
 
 from finetext.core.types import Finding
 from finetext.diagnosis.curve import Outlook
@@ -99,6 +101,24 @@ def test_every_id_is_there_once_and_every_reference_has_one(page: str) -> None:
 def test_every_table_has_a_caption_and_scoped_headers(page: str) -> None:
     assert page.count("<table") == page.count("<caption>")
     assert not re.search(r"<th(?![^>]*scope=)[ >]", page)
+
+
+def test_how_columns_were_read_is_folded_in_the_section_on_the_data(single: ReportData) -> None:
+    before, section = render(single).split('<section id="data"', 1)
+    assert "How the 2 columns were read" in section
+    assert "How the 2 columns were read" not in before
+    table = section[section.index('<details class="columns"><summary>') :].split("</details>")[0]
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", table)
+    assert cells[4:] == [
+        escape(HOSTILE),
+        "text",
+        *[escape(HOSTILE)] * 2,
+        "n",
+        "not used",
+        "numbers",
+        "7",
+    ]
+    assert 'class="columns"' not in render(replace(single, columns=()))
 
 
 def test_figures_take_their_colors_from_the_page(page: str) -> None:

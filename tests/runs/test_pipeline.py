@@ -47,6 +47,10 @@ def test_files_of_a_run_folder(finished: Path) -> None:
     assert data["rows"] == {"train": 42, "validation": 9, "test": 9}
     assert sum(data["labels_by_split"]["test"].values()) == 9
     assert data["labels"] == ["bad", "good"]
+    assert [(of["column"], of["role"]) for of in data["columns"]][:2] == [
+        ("text", "text"), ("label", "label")
+    ]  # fmt: skip
+    assert data["columns"][1]["reason"] in (finished / "report.html").read_text("utf-8")
     entries = json.loads((finished / "leaderboard.json").read_text())
     keys = {"method", "metrics", "seconds_to_train", "rows_per_second", "bytes", "model", "seeds"}
     assert set(entries[0]) == keys

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetext.core import wording
 from finetext.core.registry import load, names
-from finetext.core.types import Finding, Predictions, Score
+from finetext.core.types import ColumnRole, Finding, Predictions, Score
 from finetext.core.wording import counted
 from finetext.diagnosis.curve import Curve
 from finetext.diagnosis.explain import ClassWords
@@ -50,7 +50,10 @@ class Diagnoses:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report says; `class_counts` is split to label to rows."""
+    """All that the report says.
+
+    `class_counts` is split to label to rows. Earlier versions did not store `columns`.
+    """
 
     title: str
     description: str
@@ -69,6 +72,7 @@ class ReportData:
     seed: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     paid: Sequence[EncoderGain] = ()
+    columns: Sequence[ColumnRole] = ()
     diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
-from finetext.core.types import Finding, Predicted
+from finetext.core.types import ColumnRole, Finding, Predicted
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import applicable
@@ -159,6 +159,7 @@ def report_data(run: Run) -> ReportData:
             title=folder.resolve().name,
             lengths=from_json(list[Lengths], data["lengths"], "data.json"),
             findings=[*run.findings, *diagnoses.damaged, *known],
+            columns=from_json(tuple[ColumnRole, ...], data.get("columns", ()), "data.json"),
             entries=run.leaderboard,
             predictions={name: stored_predictions(run, name, "test") for name in methods},
             comparisons=run.comparisons,
