@@ -214,10 +214,35 @@ def test_a_gain_has_its_interval_and_a_flat_curve_none_to_show() -> None:
     assert said[0].startswith("With 800 labels probe is best, macro F1 0.750; more labels should")
     assert "+0.040 [+0.020, +0.060] with 1,600" in said[0]
     assert said[1].endswith("probe with 100 to 800 labels.")
-    assert "3 trainings per size, on 300 validation rows" in said[-1]
+    assert "3 trainings per size, on 300 validation rows" in said[-2]
     flat = sentences(curve(of_method("probe", 0.6, gain=0.01)))[0]
-    assert "flat or too noisy: no gain from more labels could be shown" in flat
-    assert "twice as many: +0.010 [-0.010, +0.030]" in flat
+    assert flat.endswith(
+        ". Cannot tell whether more labels help: twice as many may change macro F1 by -0.010 to "
+        "+0.030."
+    )
+
+
+def test_forecasts_are_quoted_for_each_horizon_with_what_they_are_known_from() -> None:
+    said = sentences(curve(of_method("probe", 0.6)))[-1]
+    assert "11 learning curves of tfidf" in said
+    assert "11 of 11 for 2 times the labels, 9 of 11 for 4 times the labels" in said
+    without = replace(of_method("probe", 0.6), outlook="perfect", expected=(), line=())
+    assert "checked" not in " ".join(sentences(curve(without)))
+
+
+def test_more_labels_hardly_help_only_where_a_gain_of_a_point_is_ruled_out() -> None:
+    def headline(low: float, high: float, metric: str = "macro_f1") -> str:
+        one = of_method("probe", 0.6)
+        gain = Score((low + high) / 2, low, high, 300)
+        expected = tuple(replace(each, gain=gain, shown=False) for each in one.expected)
+        return curve_headline(replace(curve(replace(one, expected=expected)), metric=metric))
+
+    assert headline(-0.004, 0.0099) == (
+        "More labels would hardly help: twice as many gain +0.003 [-0.004, +0.010] macro F1"
+    )
+    assert headline(-0.004, 0.01).startswith("Cannot tell")
+    assert headline(-0.0099, 0.2, "log_loss").startswith("More labels would hardly help")
+    assert headline(-0.01, -0.005, "log_loss").startswith("Cannot tell")
 
 
 def test_a_gain_that_is_not_significant_is_marked() -> None:
@@ -244,7 +269,7 @@ def test_other_outlooks_and_a_crossing() -> None:
         replace(of_method("probe", 0.6), outlook=outlook, expected=(), line=())
         for outlook in ("perfect", "too few")
     )
-    assert "more labels cannot improve it" in sentences(curve(perfect))[0]
+    assert "they cannot show a gain from more labels" in sentences(curve(perfect))[0]
     said = sentences(replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),)))
     assert "a forecast takes at least 4 sizes and 2 trainings each" in said[0]
     assert "probe overtakes tfidf at about 250 labels." in said
@@ -278,11 +303,21 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     ("outlook", "gain", "headline"),
     [
         ("told", 0.04, "Twice as many labels should gain +0.040 [+0.020, +0.060] macro F1"),
-        ("told", 0.01, "No gain from more labels could be shown"),
+        (
+            "told",
+            0.01,
+            "Cannot tell whether more labels help: twice as many may change macro F1 by -0.010 to "
+            "+0.030",
+        ),
+        (
+            "perfect",
+            0.04,
+            "All validation rows are right already: they cannot show a gain from more labels",
+        ),
         (
             "steepening",
             0.04,
-            "More labels are worth it: the curve of probe is still getting steeper",
+            "More labels are probably worth it: the curve of probe is still getting steeper",
         ),
         ("too few", 0.04, "Too few sizes to forecast the value of more labels"),
     ],
