@@ -43,6 +43,14 @@ def test_given_columns_and_content_are_told_apart() -> None:
     assert reasons["c"] == "4 values; labels with --label"
 
 
+def test_a_second_annotator_is_shown_as_one() -> None:
+    roles = {one.column: one for one in read({**CODED, "Codiert von": ["JK", "LS"] * 20}).roles}
+    assert roles["Kodierer"].role == "annotator"
+    assert "agreement" in roles["Kodierer"].reason
+    second = roles["Codiert von"]
+    assert (second.role, second.reason) == ("annotator", "2 values; not a label")
+
+
 @pytest.mark.parametrize(
     ("cells", "example"),
     [

@@ -53,6 +53,7 @@ class ReadSettings:
         multilabel: whether a text can have several labels.
         label_delimiter: the separator of several labels in one value.
         drop_unlabelled: whether rows without a label are left out instead of being an error.
+        missing: labels that are codes for no answer, such as -99; rows with one are left out.
         labelled: whether labels are required. If not, they are read where they are found, and
             lines that only might begin or end with a label are texts.
         whole_lines: whether plain lines are texts, as in a corpus: a label is split off only if
@@ -82,6 +83,7 @@ class ReadSettings:
     positive: str | bool | int | None = None
     sheet: str | None = None
     preferred_text: str | None = None
+    missing: tuple[str | int, ...] | str | int = ()
 
     @property
     def columns(self) -> frozenset[str]:

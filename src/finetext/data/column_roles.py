@@ -49,6 +49,9 @@ def roles_of(
             example = next((", ".join(own) for own in labels or () if own), example)
         example = short(example, _WIDTHS[3] - 2)
         if name not in used:
+            if says(name).other == "annotator" and of.distinct > 0:
+                reason = f"{counted(of.distinct, 'value')}; not a label"
+                return ColumnRole(name, "annotator", reason, example)
             is_other = says(name).other or of.kind in ("times", "addresses", "fractions")
             return ColumnRole(name, "metadata" if is_other else "", _why_not(name, of), example)
         told = "content"

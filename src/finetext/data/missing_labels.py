@@ -2,19 +2,92 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from finetext.core import label_names
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
+from finetext.data.column_words import unaccented
 from finetext.data.columns import Chosen
 from finetext.data.flags import ON
 from finetext.data.labels import Labels
 from finetext.data.rows import Source
 
 ROWS_SHOWN: Final = 100
+_NEGATIVE: Final = {-7, -8, -9, -66, -77, -88, -97, -98, -99, -777, -888, -999, -9999}
+_POSITIVE: Final = {77, 88, 97, 98, 99, 777, 888, 997, 998, 999, 9999}
+_LONGEST_SCALE: Final = 10
+_MOST_BELOW_9: Final = 7
+_WORDS: Final = {
+    "ka", "keineangabe", "keineantwort", "verweigert", "na", "nan", "null", "noanswer",
+    "noresponse", "refused", "missing", "nr", "sansreponse", "sansopinion",
+    "sinrespuesta", "nessunarisposta",
+    "semresposta", "geenantwoord", "brakodpowiedzi", "未回答", "无回答",
+}  # fmt: skip
+"""Words that say that nobody answered; "don't know" can be a class."""
+
+
+def coded_rows(
+    values: Sequence[Any], settings: ReadSettings, findings: list[Finding]
+) -> list[bool]:
+    """Return whether the label of each row is one of the codes for no answer of the settings."""
+    given = settings.missing
+    asked = given if isinstance(given, tuple) else (given,)
+    codes = {label_names.key(str(code)) for code in asked}
+    is_coded = [codes and label_names.key(str(value)) in codes for value in values]
+    shown = ", ".join(repr(str(code)) for code in asked)
+    if any(is_coded):
+        rows = counted(is_coded.count(True), "row")
+        message = f"{rows} with a label that is a code for no answer ({shown}) left out"
+        findings.append(Finding("warning", "missing-codes", message))
+    elif codes:
+        message = f"data.missing = {shown} has no effect: no row has such a label"
+        findings.append(Finding("warning", "unused-setting", message))
+    return [bool(one) for one in is_coded]
+
+
+def code_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
+    """Return a warning on classes that look like codes for no answer, with their rows.
+
+    They are words such as "k.A." or "refused"; -7, -8, -9, -77, -99 and the like among numbers from
+    0; 77, 88, 99, 999 and the like among numbers up to 10; and 9 among numbers up to 7.
+    """
+    plain = {name: "".join(filter(str.isalpha, unaccented(name))) for name in classes}
+    codes = [name for name, word in plain.items() if word in _WORDS and not name.isalpha()]
+    codes += [n for n, word in plain.items() if word in _WORDS - {"ka", "nr"} and n.isalpha()]
+    codes += _numeric_codes([name for name in classes if name not in codes])
+    if not codes or len(codes) == len(classes):
+        return []
+    rows = {name: sum(own == [name] for own in labels) for name in codes}
+    each = ", ".join(f"{name!r} ({counted(count, 'row')})" for name, count in rows.items())
+    option = "[" + ", ".join(f'"{name}"' for name in codes) + "]"
+    message = (
+        f"labels that look like codes for no answer are classes: {each}; if nobody answered there, "
+        f"leave these rows out with --set data.missing={shlex.quote(option)}"
+    )
+    return [Finding("warning", "codes-as-classes", message)]
+
+
+def _numeric_codes(names: Sequence[str]) -> list[str]:
+    """The names of numbers that are codes beside the others."""
+    numbers = {name: int(name) for name in names if re.fullmatch(r"-?\d+", name)}
+    if not numbers or len(numbers) < len(names):
+        return []
+    below = {name for name, number in numbers.items() if number in _NEGATIVE}
+    above = {name for name, number in numbers.items() if number in _POSITIVE}
+    scale = [number for name, number in numbers.items() if name not in below | above]
+    if not scale or min(scale) < 0:
+        return []
+    found = below | (above if max(scale) <= _LONGEST_SCALE else set())
+    others = [number for number in scale if number not in (8, 9)]
+    if 9 in scale and others and max(others) < (_MOST_BELOW_9 if 8 in scale else 8):
+        found |= {name for name, number in numbers.items() if number in (8, 9)}
+    return [name for name in names if name in found]
 
 
 def labeled_rows(

@@ -29,7 +29,7 @@ from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
-from finetext.data.missing_labels import ROWS_SHOWN, labeled_rows
+from finetext.data.missing_labels import ROWS_SHOWN, code_findings, coded_rows, labeled_rows
 from finetext.data.records import batch_from, read_hub, source_from_splits
 from finetext.data.rows import (
     SPLIT_WORDS,
@@ -208,19 +208,15 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details = None, None, ""
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
-        out = {(at, row) for at in used for row in source.batches[at].left_out}
-        counts = [place not in out for place in columns["place"]] if out else []
         given = {name: column(name) for name in chosen.labels}
-        if out:
-            given = {name: [value if own else None for value, own in zip(of, counts, strict=True)]
-                     for name, of in given.items()}  # fmt: skip
+        counts = _counting(given, columns["place"], source, settings, findings)
         shown = replace(source, batches=tuple(batches))
         labels, scheme, details = _named_labels(given, shown, settings, findings)
     if labels is not None and scheme is not None:
         if chosen.annotator is not None:
             by = [v for batch in batches for v in batch.column(chosen.annotator)]
             findings += agreement(columns["text"], labels, by, chosen.annotator)
-        if settings.labelled and out:
+        if settings.labelled and not all(counts):
             labels = list(compress(labels, counts))
             columns = {name: list(compress(values, counts)) for name, values in columns.items()}
         keep = labeled_rows(labels, columns, source, chosen, settings, findings)
@@ -228,6 +224,8 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         columns = {name: list(compress(values, keep)) for name, values in columns.items()}
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
+            if settings.classes is None and not scheme.multilabel:
+                findings += code_findings(labels, scheme.names)
             scheme = scheme.with_positive(settings.positive)
             scheme = replace(scheme, **chosen.stored)
         elif not scheme.names:
@@ -236,6 +234,27 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     description = describe(source, columns, chosen, details, scheme)
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
     return Dataset(table, scheme, description, tuple(findings), roles), columns["place"]
+
+
+def _counting(
+    given: dict[str, list[Any]],
+    places: Sequence[Place],
+    source: Source,
+    settings: ReadSettings,
+    findings: list[Finding],
+) -> list[bool]:
+    """Whether each row has a label that counts; the labels of the others become missing."""
+    out = [set(batch.left_out) for batch in source.batches]
+    counts = [row not in out[at] for at, row in places]
+    if settings.missing and len(given) == 1:
+        coded = coded_rows(next(iter(given.values())), settings, findings)
+        counts = [own and not code for own, code in zip(counts, coded, strict=True)]
+    if not all(counts):
+        for name, values in given.items():
+            given[name] = [
+                value if own else None for value, own in zip(values, counts, strict=True)
+            ]
+    return counts
 
 
 def _named_labels(
