@@ -108,6 +108,9 @@ CERTAIN: dict[str, tuple[Columns, str, str]] = {
     "label and a class that is mostly blank": ({"text": TEXT, "label": OPINION,
                                                 "topic": [*TOPIC[:9], *[None] * (N - 9)]},
                                                "text", "label"),
+    "label and tags": ({"text": TEXT, "label": OPINION,
+                        "tags": [f"{one};{two}" if n % 2 else one for n, (one, two) in
+                                 enumerate(zip(TOPIC, OPINION, strict=True))]}, "text", "label"),
     "a label of something": ({"Message": TEXT, "Shift": GRADE, "Priority label": OPINION},
                              "Message", "Priority label"),
     "sentiment of an airline": ({"tweet": TEXT, "airline_sentiment": OPINION, "airline": TOPIC},

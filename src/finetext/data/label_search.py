@@ -32,7 +32,7 @@ from finetext.data.column_words import (
     says,
 )
 from finetext.data.flags import is_flag, spoken_flags
-from finetext.data.label_cells import missing
+from finetext.data.label_cells import find_joiner, missing
 
 _PREDICTED: Final = 4.0
 _NOT_PREDICTED: Final = 2.0
@@ -101,13 +101,18 @@ def _by_name(look: Look, free: Sequence[str], text: str) -> str | None:
 def _against_nouns(look: Look, found: str, there: Sequence[str], text: str) -> str:
     """The column called label, if none called category, topic and the like has few values too.
 
-    Columns that divide the rows in the same way are no rivals, nor is a code or class that texts
-    do not predict, such as that of a participant. The known classes of a model decide.
+    Columns that divide the rows in the same way are no rivals, nor are tags, several in a cell, nor
+    a code or class that texts do not predict, such as that of a participant. The known classes of a
+    model decide.
     """
     columns = look.batch.columns
     nouns = [name for name in there if says(name).label == NOUN and _few(look, name) > 1]
     nouns = [name for name in _not_blank(look, [found, *nouns]) if name != found]
     nouns = [name for name in nouns if not same_parts(columns[found], columns[name])]
+    nouns = [
+        name for name in nouns if look.of(name).kind != "lists"
+        and find_joiner([str(value) for value in columns[name] if not missing(value)]) is None
+    ]  # fmt: skip
     if known := set(look.settings.classes or ()):
         fitting = [name for name in (found, *nouns) if distinct(columns[name]) <= known]
         return fitting[0] if len(fitting) == 1 else found
