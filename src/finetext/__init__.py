@@ -54,7 +54,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.pipeline": ("train",),
     "runs.recipe": ("Recipe",),
     "runs.predicted": ("open_predicted",),
-    "runs.run": ("Run", "load"),
+    "runs.load": ("load",),
+    "runs.run": ("Run",),
     "runs.trainer": ("Trainer",),
     "encoders.features": (
         "FeatureMatrix",

@@ -38,10 +38,11 @@ from finetext.report.probabilities import plot_prediction
 from finetext.runs.export import Exported, ExportTerms, export
 from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
 from finetext.runs.learning_curve import CurveSettings, learning_curve
+from finetext.runs.load import load
 from finetext.runs.pipeline import train
 from finetext.runs.predicted import open_predicted
 from finetext.runs.recipe import Recipe
-from finetext.runs.run import Run, load
+from finetext.runs.run import Run
 from finetext.runs.trainer import Trainer
 from finetext.serving.server import serve
 from finetext.training.plan import Stage

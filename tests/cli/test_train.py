@@ -56,7 +56,7 @@ def test_json_is_alone_and_quiet_says_nothing(
     told = json.loads(seen.out)
     assert told["run"] == "here"
     assert set(told["comparisons"]) == {"majority", "tfidf"} - {told["best"]}
-    assert {told["best"], told["cheapest"]} <= {"majority", "tfidf"}
+    assert {told["best"], told["recommended"]} <= {"majority", "tfidf"}
     assert {e["method"]: e["metrics"] for e in told["leaderboard"]} == metrics(Path("here"))
     assert command("show", "here", "--json").out == seen.out
     seen = command("train", reviews, *QUICK, "--quiet", "--out", "there")

@@ -53,7 +53,7 @@ def timeless(curve: Curve) -> Curve:
     return replace(
         curve,
         rungs=tuple(measured),
-        choices=tuple(replace(choice, cheapest="") for choice in curve.choices),
+        choices=tuple(replace(choice, recommended="?") for choice in curve.choices),
     )
 
 

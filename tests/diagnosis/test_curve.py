@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from finetext.core.errors import DataError, RecipeError, RunError
 from finetext.core.types import Dataset, LabelScheme, Score
 from finetext.diagnosis.curve import (
-    Choice,
     Curve,
     Expectation,
     LinePoint,
@@ -23,6 +22,7 @@ from finetext.diagnosis.curve import (
     NestedShares,
     Point,
     PowerLaw,
+    SizeChoice,
     checked_sizes,
     default_sizes,
     least_rows,
@@ -143,7 +143,7 @@ def test_a_curve_survives_json() -> None:
     law, line = PowerLaw(0.9, 0.5, 0.4, 10), (LinePoint(20.0, Score(0.5, 0.4, 0.6, 9)),)
     tfidf = MethodCurve("tfidf", (point,), "told", law, (expected,), line)
     against = Comparison("accuracy", Score(-0.1, -0.2, 0.0, 9), float("nan"), "t", 9, None)
-    choice = Choice(10, "tfidf", "tfidf", {"majority": against})
+    choice = SizeChoice(10, "tfidf", {"majority": against})
     curve = Curve("accuracy", "validation", 9, 20, (10, 20), 2, (tfidf,), (choice,), ())
     values = json.loads(json.dumps(curve.to_json(), allow_nan=False))
     assert values["choices"][0]["comparisons"]["majority"]["p_value"] is None

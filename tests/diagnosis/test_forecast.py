@@ -179,8 +179,8 @@ def test_choices_and_crossings() -> None:
     chance = fits(lambda n: 0.3, 1, seconds=0.1, spread=0.0)
     found = curve(chance=chance, cheap=cheap, dear=dear)
     assert [choice.best for choice in found.choices] == ["cheap", "cheap", *["dear"] * 3]
-    assert found.choices[0].cheapest == "cheap"
-    assert found.choices[-1].cheapest == "dear"
+    assert found.choices[0].recommended == "cheap"
+    assert found.choices[-1].recommended == "dear"
     assert [(c.before, c.after) for c in found.crossings] == [("cheap", "dear")]
     assert 500 < found.crossings[0].labels < 1000
     against = found.choices[0].comparisons["dear"]
@@ -188,7 +188,7 @@ def test_choices_and_crossings() -> None:
     assert against.worse()
 
 
-def test_the_cheapest_of_equals_is_chosen() -> None:
+def test_the_cheapest_of_equals_is_recommended() -> None:
     cheap, dear = (fits(law, 1, seconds=of) for of in (1.0, 9.0))
     better = [[Fit("b", f.rows, f.score + 0.001, f.replicates, 9.0) for f in of] for of in dear]
     noisy = [
@@ -197,5 +197,5 @@ def test_the_cheapest_of_equals_is_chosen() -> None:
     ]  # fmt: skip
     found = curve(cheap=noisy, dear=better)
     assert {choice.best for choice in found.choices} == {"dear"}
-    assert {choice.cheapest for choice in found.choices} == {"cheap"}
+    assert {choice.recommended for choice in found.choices} == {"cheap"}
     assert found.crossings == ()

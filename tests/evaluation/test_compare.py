@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.compare import cheapest_not_worse, compare
+from finetext.evaluation.compare import compare, estimate_score
+from finetext.evaluation.estimates import DiscordantRows
+from finetext.evaluation.metrics import metric_for
 
 SHARES = np.array([0.5, 0.3, 0.2])
 SCHEME = LabelScheme(("a", "b", "c"))
+METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss")
 
 
 def method(n: int, seed: int, noise: float, own_seed: int) -> Predictions:
@@ -35,7 +40,7 @@ def test_equal_methods_are_rarely_called_different(metric: str, grouped: bool) -
     groups = tuple(str(row // 4) for row in range(n)) if grouped else None
     for seed in range(trials):
         a, b = (replace(method(n, seed, 0.8, own), groups=groups) for own in (1, 2))
-        alarms += compare(a, b, metric, seed=seed, resamples=150).p_value < 0.05
+        alarms += compare(a, b, metric).p_value < 0.05
     assert alarms / trials <= 0.09
 
 
@@ -64,20 +69,81 @@ def test_a_method_does_not_differ_from_itself() -> None:
         assert (found.difference.value, found.p_value) == (0.0, 1.0)
 
 
-def test_accuracy_without_groups_uses_mcnemar() -> None:
-    from scipy.stats import binomtest
-
+def test_accuracy_without_groups_uses_the_score_interval_of_discordant_rows() -> None:
     a, b = method(400, 4, 0.2, 1), method(400, 4, 1.2, 2)
     a_right, b_right = a.decisions == a.targets, b.decisions == b.targets
-    only_a, only_b = (a_right & ~b_right).sum(), (b_right & ~a_right).sum()
+    only_a, only_b = int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())
     found = compare(a, b)
-    assert found.test == "McNemar, exact"
-    assert found.p_value == pytest.approx(binomtest(int(only_a), int(only_a + only_b)).pvalue)
+    assert found.estimate == DiscordantRows.of(only_a, only_b, 400)
+    assert found.test == "score interval of discordant rows (Tango)"
+
+
+@given(
+    st.integers(3, 80), st.integers(0, 10_000), st.sampled_from(METRICS), st.integers(1, 3),
+    st.booleans(), st.floats(0.05, 3),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_interval_and_p_value_never_contradict_each_other(
+    n: int, seed: int, metric: str, seeds: int, grouped: bool, noise: float
+) -> None:
+    groups = tuple(str(row // 2) for row in range(n)) if grouped else None
+    ones, others = (
+        [replace(method(n, seed, wide, 10 * own + s), groups=groups) for s in range(seeds)]
+        for own, wide in ((1, 0.3), (2, noise))
+    )
+    found = compare(ones, others, metric)
+    low, high = found.difference.low, found.difference.high
+    assert found.estimate is not None
+    if np.isnan(low):
+        assert found.p_value == 1
+    elif abs(found.p_value - 0.05) > 1e-6:
+        assert (found.p_value < 0.05) == (not low <= 0 <= high)
+    assert found.worse(higher_is_better=metric != "log_loss") <= (found.p_value < 0.05)
+
+
+def test_methods_that_agree_on_all_rows_seen_are_not_certainly_equal() -> None:
+    a = method(60, 3, 0.5, 1)
+    found = compare(a, a, "macro_f1").difference
+    rows = 3 / 60 / 3  # up to three unseen rows of the three classes
+    assert found.low == pytest.approx(-found.high)
+    assert found.high > rows
+
+
+def test_the_mean_of_seeds_is_compared_over_rows_and_seeds() -> None:
+    ones, others = ([method(300, 9, of, own + s) for s in range(3)] for own, of in
+                    ((10, 0.3), (20, 0.6)))  # fmt: skip
+    found = compare(ones, others, "macro_f1")
+    alone = [compare(a, b, "macro_f1") for a, b in zip(ones, others, strict=True)]
+    assert found.seeds == 3
+    assert found.test == "Student's t, jackknife over rows and 3 seeds"
+    mean = np.mean([of.difference.value for of in alone])
+    assert found.difference.value == pytest.approx(mean)
+    assert compare(ones, others[:1], "macro_f1") == alone[0]
+    of_method = estimate_score(metric_for("macro_f1", SCHEME), ones)
+    assert of_method.units == 300
+    assert of_method.interval()[0] < of_method.value < of_method.interval()[1]
+    with pytest.raises(DataError, match="no predictions to compare"):
+        compare([], others)
+
+
+def test_metrics_that_rank_leave_out_blocks_of_rows() -> None:
+    random = np.random.default_rng(0)
+    scheme, targets = LabelScheme(("n", "p")), random.integers(0, 2, 500)
+    ids = tuple(map(str, range(500)))
+    good, poor = (
+        Predictions(ids, targets, np.stack([1 - likely, likely], axis=1), scheme)
+        for likely in (np.clip(0.35 + shift * targets + 0.2 * random.normal(size=500), 0, 1)
+                       for shift in (0.3, 0.1))
+    )  # fmt: skip
+    found = compare(good, poor, "roc_auc")
+    assert found.p_value < 0.001
+    assert found.estimate is not None
+    assert (found.estimate.units, found.estimate.freedom) == (500, 199)
 
 
 def test_one_group_gives_no_interval_and_no_evidence() -> None:
     a, b = (replace(method(25, 6, 0.8, own), groups=("a",) * 25) for own in (1, 2))
-    found = compare(a, b, "macro_f1", resamples=50)
+    found = compare(a, b, "macro_f1")
     assert np.isnan([found.difference.low, found.difference.high]).all()
     assert found.p_value == 1
     assert not found.worse()
@@ -92,7 +158,7 @@ def test_copies_of_rows_in_groups_add_no_evidence() -> None:
         return Predictions(ids, p.targets[rows], p.probabilities[rows], SCHEME, groups=groups)
 
     once, grouped = compare(a, b, "macro_f1"), compare(copied(a), copied(b), "macro_f1")
-    assert grouped.p_value == pytest.approx(once.p_value, abs=0.06)
+    assert grouped.p_value == pytest.approx(once.p_value, abs=0.01)
     assert "groups" in grouped.test
 
 
@@ -106,6 +172,7 @@ def test_multi_label_predictions_are_compared_with_their_own_thresholds() -> Non
     high = replace(low, decision=Decision())
     assert compare(low, high, "macro_f1").p_value < 0.01
     assert compare(low, high, "mean_average_precision").p_value == 1.0
+    assert compare(low, high, "subset_accuracy").test.endswith("(Tango)")
 
 
 def test_other_rows_are_refused() -> None:
@@ -117,15 +184,3 @@ def test_other_rows_are_refused() -> None:
         compare(a, method(4, 7, 0.2, 1))
     with pytest.raises(DataError, match="true labels"):
         compare(a, replace(a, targets=(a.targets + 1) % 3))
-
-
-def test_the_cheapest_method_that_is_not_worse() -> None:
-    methods = {"poor": method(1000, 8, 3.0, 1), "good": method(1000, 8, 0.3, 2)}
-    methods |= {"dear": method(1000, 8, 0.3, 3)}
-    cost = {"poor": 1.0, "good": 10.0, "dear": 100.0}
-    cheapest, comparisons = cheapest_not_worse(methods, cost, best="dear", metric="macro_f1")
-    assert cheapest == "good"
-    assert set(comparisons) == {"poor", "good"}
-    assert comparisons["poor"].difference.value < 0
-    alone, none = cheapest_not_worse({"dear": methods["dear"]}, cost, best="dear")
-    assert (alone, none) == ("dear", {})

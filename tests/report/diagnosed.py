@@ -9,13 +9,13 @@ import numpy as np
 from finetext.core.decision import Decision
 from finetext.core.types import Finding, Score
 from finetext.diagnosis.curve import (
-    Choice,
     Curve,
     Expectation,
     LinePoint,
     MethodCurve,
     Point,
     PowerLaw,
+    SizeChoice,
 )
 from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.label_errors import Suspect, Suspects
@@ -140,7 +140,7 @@ def curve() -> Curve:
         return MethodCurve(method, tuple(points), "told", law, tuple(expected), tuple(line))
 
     methods = (of("tfidf", 0.7), of("finetune", 0.82))
-    choices = tuple(Choice(n, "finetune", "finetune", {}) for n in sizes)
+    choices = tuple(SizeChoice(n, "finetune", {}) for n in sizes)
     return Curve("macro_f1", "validation", 2000, 16000, sizes, 2, methods, choices, ())
 
 

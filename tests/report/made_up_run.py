@@ -6,7 +6,8 @@ import numpy as np
 
 from finetext.core.types import ColumnRole, Finding, LabelScheme, Predictions
 from finetext.diagnosis.explore import ALL, Lengths, Spread
-from finetext.evaluation.compare import cheapest_not_worse
+from finetext.evaluation.choice import Grounds, choose_among
+from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.report.report import ReportData
@@ -42,7 +43,11 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
         )
         for m, s in scores.items()
     )
-    cheapest, comparisons = cheapest_not_worse(predictions, SECONDS, "finetune", "macro_f1")
+    best = predictions["finetune"]
+    comparisons = {m: compare(p, best, "macro_f1") for m, p in predictions.items() if p is not best}
+    grounds = Grounds.of("macro_f1", "validation", [best], "majority")
+    sets = {method: [p] for method, p in predictions.items()}
+    choice = choose_among(sets, SECONDS, "finetune", grounds)
     counts = {name: int(c) for name, c in zip(scheme.names, truth.sum(axis=0), strict=True)}
     spread = Spread(n, 12.0, 0.0, 1.0, 5.0, 10.0, 20.0, 40.0, 90.0, cut=0.125)
 
@@ -61,7 +66,8 @@ def made_up(scheme: LabelScheme, n: int = 200) -> ReportData:
         comparisons=comparisons,
         metric="macro_f1",
         best="finetune",
-        cheapest=cheapest,
+        recommended=choice.recommended,
+        choice=choice,
         logs={"finetune": LOG, "tfidf": []},
         columns=(
             ColumnRole(HOSTILE, "text", HOSTILE, HOSTILE),

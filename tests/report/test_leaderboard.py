@@ -13,15 +13,17 @@ from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import EncoderGain, Kind
+from finetext.evaluation.leaderboard import EncoderGain, Kind, SeedScores
 from finetext.evaluation.several import Several, compare_all
 from finetext.report.leaderboard import (
+    choice_lines,
     comparison_lines,
     comparison_table,
     gain_headline,
     gain_lines,
     gain_sentence,
     leaderboard_lines,
+    seed_lines,
     show_leaderboard,
 )
 from finetext.report.rendering import WIDTH
@@ -31,7 +33,7 @@ from finetext.report.report import ReportData, render
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])
 def test_lines_fit_100_columns_even_with_long_names(single: ReportData, metric: str) -> None:
     entries = [replace(e, method=e.method + "-of-a-long-name" * 5) for e in single.entries]
-    lines = leaderboard_lines(entries, "x", "y", metric, single.comparisons)
+    lines = leaderboard_lines(entries, "x", "y", metric)
     assert max(map(len, lines)) <= 100
     assert sum("…" in line for line in lines) == 3
 
@@ -39,14 +41,13 @@ def test_lines_fit_100_columns_even_with_long_names(single: ReportData, metric: 
 def test_long_names_that_differ_at_the_end_stay_distinct(single: ReportData) -> None:
     names = ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
     entries = [replace(single.entries[-1], method=name) for name in names]
-    comparisons = dict.fromkeys(names, next(iter(single.comparisons.values())))
-    lines = leaderboard_lines(entries, "x", "y", "macro_f1", comparisons)
+    lines = leaderboard_lines(entries, "x", "y", "macro_f1")
     shown = {line.split()[0] for line in lines if line.lstrip().startswith("finetun")}
     assert len(shown) == 3
     assert any(name.endswith("-random") for name in shown)
 
 
-def test_best_and_cheapest_are_marked(single: ReportData) -> None:
+def test_best_and_recommended_are_marked(single: ReportData) -> None:
     lines = leaderboard_lines(single.entries, "finetune", "tfidf")
     marked = {line.split()[1]: line.split()[0] for line in lines if line.startswith(("*", "+"))}
     assert {"finetune": "*", "tfidf": "+"}.items() <= marked.items()
@@ -61,11 +62,28 @@ def test_scores_have_their_interval(single: ReportData, several: ReportData) -> 
     assert "subset" in " ".join(leaderboard_lines(several.entries, "finetune", "tfidf")[:2])
 
 
-def test_p_values_compare_with_the_best(single: ReportData) -> None:
-    lines = leaderboard_lines(single.entries, "finetune", "tfidf", comparisons=single.comparisons)
-    assert "p vs" in lines[0]
-    assert "< 0.001" in next(line for line in lines if "majority" in line)
-    assert "p vs" not in leaderboard_lines(single.entries, "finetune", "tfidf")[0]
+def test_the_choice_is_put_in_words(single: ReportData) -> None:
+    assert single.choice is not None
+    lines = choice_lines(single.choice)
+    assert lines[0] == ""
+    assert "tfidf is worse than finetune" in lines[1]
+    assert max(map(len, lines)) <= WIDTH
+    text = " ".join(lines)
+    assert "finetune is recommended." in text
+    assert "with one seed: how much training varies is unknown" in text
+    of_three = replace(single.choice, grounds=replace(single.choice.grounds, seeds=3))
+    assert choice_lines(of_three)[-1] == "Methods are compared over rows and 3 seeds."
+    assert choice_lines(None) == []
+
+
+def test_several_seeds_have_an_interval_of_the_method(single: ReportData) -> None:
+    scores = {"validation": {"macro_f1": 0.5}, "test": {"macro_f1": 0.5}}
+    seeds = tuple(SeedScores(s, scores, 1.0) for s in range(3))
+    entries = [replace(single.entries[-1], seeds=seeds)]
+    assert seed_lines(single.entries, "macro_f1", {}) == []
+    lines = seed_lines(entries, "macro_f1", {"finetune": Score(0.5, 0.4, 0.6, 200)})
+    assert lines[0].startswith("macro F1 on test rows over 3 seeds: mean [95% interval of the")
+    assert lines[1] == "  finetune  0.500 [0.400, 0.600]  ± 0.000"
 
 
 def test_a_missing_metric_is_a_dash(single: ReportData) -> None:
@@ -96,7 +114,7 @@ def prediction_sets(n: int, groups: tuple[str, ...] | None = None) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def compared() -> Several:
-    return compare_all(prediction_sets(200), "accuracy", resamples=100)
+    return compare_all(prediction_sets(200), "accuracy")
 
 
 def test_a_pair_has_a_verdict_and_numbers(compared: Several) -> None:
@@ -106,7 +124,7 @@ def test_a_pair_has_a_verdict_and_numbers(compared: Several) -> None:
     assert "good minus poor: good is better than poor" in text
     assert f"{pair.comparison.difference.value:+.3f}" in text
     assert f"right in good alone: {pair.only_a} rows; in poor alone: {pair.only_b}" in text
-    assert "p: McNemar, exact\n" in text
+    assert "p: score interval of discordant rows (Tango)\n" in text
     assert "corrected: for" not in text
 
 
@@ -125,25 +143,24 @@ def test_lines_fit_80_columns_even_with_long_names(compared: Several) -> None:
 
 
 def test_groups_and_undefined_values_are_shown() -> None:
-    found = compare_all(prediction_sets(20, ("one film",) * 20), resamples=20)
+    found = compare_all(prediction_sets(20, ("one film",) * 20))
     lines = comparison_lines(found, "test")
     assert lines[0] == "20 test rows in 1 group"
-    assert not any("McNemar" in line for line in lines)
     [row] = [{name: values[0] for name, values in comparison_table(found).items()}]
-    assert (row["low"], row["smallest"], row["mcnemar"], row["better"]) == (None,) * 4
+    assert (row["low"], row["smallest"], row["better"]) == (None,) * 3
     assert row["difference"] == pytest.approx(row["a_value"] - row["b_value"])
 
 
 def test_lower_is_better_is_stated() -> None:
-    assert comparison_lines(compare_all(prediction_sets(60), "log_loss", resamples=50), "test")[
-        0
-    ].endswith("lower is better")
+    assert comparison_lines(compare_all(prediction_sets(60), "log_loss"), "test")[0].endswith(
+        "lower is better"
+    )
 
 
 def gain(
     difference: Score, p_value: float, kind: Kind = "adapted", metric: str = "macro_f1"
 ) -> EncoderGain:
-    comparison = Comparison(metric, difference, p_value, "paired permutation of rows", 200)
+    comparison = Comparison(metric, difference, p_value, "Student's t, jackknife over rows", 200)
     return EncoderGain("finetune", "tfidf", kind, comparison, 70.0, 60.0, 600.0)
 
 

@@ -253,7 +253,7 @@ def test_a_second_stop_ends_at_once(
     def stop(*given: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finetext.runs.finish.cheapest_not_worse", stop)
+    monkeypatch.setattr("finetext.runs.finish.choose_among", stop)
     with pytest.raises(KeyboardInterrupt, match=r"^slow was stopped\nto resume: "):
         train(reviews, {"slow": Broken(stopped=True)}, out=tmp_path / "run")
     assert not Run.is_at(tmp_path / "run")

@@ -120,7 +120,7 @@ class _Job:
             raise RecipeError(f"batch_size = {self.batch_size}: it must be 1 or more")
 
     def classifier(self, say: Callable[[str], None]) -> Classifier:
-        from finetext.runs.run import load
+        from finetext.runs.load import load
 
         if isinstance(self.model, Classifier):
             return self.model

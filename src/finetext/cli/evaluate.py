@@ -41,7 +41,7 @@ def evaluate(
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
     from finetext.report.positive import curves_of_positive, positive_line, threshold_line
     from finetext.report.probabilities import decided_json, decided_lines
-    from finetext.runs.run import load
+    from finetext.runs.load import load
 
     table.check(data)
     screen = output.screen()

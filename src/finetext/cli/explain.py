@@ -46,8 +46,8 @@ def explain(
     """Show which words decide, for a text or for each label."""
     from finetext.cli import arguments
     from finetext.diagnosis.explain import choose_explainer, explanations
+    from finetext.runs.load import load
     from finetext.runs.reporting import write_diagnosis
-    from finetext.runs.run import load
     from finetext.storage.files import check_new
 
     screen = output.screen()

@@ -38,8 +38,9 @@ def decide(
     from finetext.evaluation.deciding import Deciding, choose_decision
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
+    from finetext.runs.load import load
     from finetext.runs.predicted import predicted_in
-    from finetext.runs.run import Run, load
+    from finetext.runs.run import Run
 
     wanted = Deciding(aim, costs, abstain, coverage)
     predicted = predicted_in(run, method, "validation", positive)
@@ -174,7 +175,7 @@ def serve(
 
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
-    from finetext.runs.run import load
+    from finetext.runs.load import load
     from finetext.serving import server
     from finetext.serving.model import about
 

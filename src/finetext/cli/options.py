@@ -74,6 +74,7 @@ Seed = Annotated[
     option("NUMBER", "Seed of every random choice; 0 by default.", min=0, max=LARGEST_SEED),
 ]
 Positive = Annotated[str | None, option("LABEL", "Positive class of two; by default the second.")]
+Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
 
 

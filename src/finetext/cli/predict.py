@@ -160,7 +160,7 @@ def plot(
     from finetext.core.text_columns import text_in_json
     from finetext.report.plots import check_picture
     from finetext.report.probabilities import Bars, bar_lines, draw_bars
-    from finetext.runs.run import load
+    from finetext.runs.load import load
     from finetext.storage.files import check_new
 
     if out is not None:

@@ -117,7 +117,7 @@ def _classifier(
     model: str, run: Run | None, data: str | None, method: str | None, device: str | None
 ) -> Classifier | None:
     """Return the classifier in MODEL; None if MODEL is data."""
-    from finetext.runs.run import load
+    from finetext.runs.load import load
 
     if run is not None:
         return run.classifier(method, device or "auto")

@@ -24,6 +24,7 @@ def train(
     epochs: options.Epochs = None,
     precision: options.Precision = None,
     metric: Annotated[str | None, option("NAME", "Validation metric; macro_f1 by default.")] = None,
+    margin: options.Margin = None,
     out: options.RunOut = None,
     resume: options.Resume = False,
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
@@ -50,6 +51,7 @@ def train(
         MethodOptions(methods, epochs=epochs, precision=precision),
         recipe,
         metric=metric,
+        margin=margin,
         seeds=seeds,
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
@@ -121,10 +123,12 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         screen.json({
             "run": str(run.folder),
             "best": run.best,
-            "cheapest": run.cheapest,
+            "recommended": run.recommended,
             "metric": run.metric,
             "positive": scheme and scheme.positive_class,
+            "choice": run.choice and run.choice.to_json(),
             "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
+            "over_seeds": to_json(dict(run.over_seeds)),
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
             "unfinished": run.unfinished,
@@ -132,11 +136,14 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "findings": list(map(to_json, run.findings)),
         })  # fmt: skip
         return
-    facts = (run.leaderboard, run.best, run.cheapest, run.metric, run.comparisons)
+    facts = (run.leaderboard, run.best, run.recommended, run.metric)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
     if said := scheme and positive_line(scheme):
         print(said)
-    for line in (*board.seed_lines(run.leaderboard, run.metric), *board.gain_lines(run.paid)):
+    for line in board.choice_lines(run.choice):
+        print(line)
+    spread = board.seed_lines(run.leaderboard, run.metric, run.over_seeds)
+    for line in (*spread, *board.gain_lines(run.paid)):
         print(line)
     if kept:
         print("\ncheckpoints, as evaluated on validation rows:")

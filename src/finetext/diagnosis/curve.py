@@ -188,13 +188,19 @@ class MethodCurve:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The best method with so many labels, and the cheapest that is not significantly worse."""
+class SizeChoice:
+    """The best method with so many labels, and the one recommended by `evaluation.choice`.
+
+    Files of earlier versions recommend none; then it is the best.
+    """
 
     labels: int
     best: str
-    cheapest: str
     comparisons: dict[str, Comparison]
+    recommended: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recommended", self.recommended or self.best)
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ class Curve(Jsonable):
     sizes: tuple[int, ...]
     trainings: int
     rungs: tuple[MethodCurve, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[SizeChoice, ...]
     crossings: tuple[Crossing, ...]
     positive: str | None = None
 

@@ -23,7 +23,6 @@ import numpy as np
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import Score
 from finetext.diagnosis.curve import (
-    Choice,
     Crossing,
     Curve,
     Expectation,
@@ -31,8 +30,11 @@ from finetext.diagnosis.curve import (
     MethodCurve,
     Point,
     PowerLaw,
+    SizeChoice,
 )
+from finetext.evaluation.choice import Choice, Grounds, choose
 from finetext.evaluation.compare import SIGNIFICANT, Comparison
+from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import widened
 from finetext.evaluation.metrics import Metric
 
@@ -185,6 +187,11 @@ class Series:
             scores.append(Score(value, low, high, units))
         return scores
 
+    def estimates(self, sign: float, units: int) -> list[Estimate]:
+        """Return the means as estimates, times the sign, which is -1 where lower is better."""
+        parts = zip(self.value, self.standard_error, self._freedom, strict=True)
+        return [Estimate(sign * float(v), float(e), float(f), units) for v, e, f in parts]
+
     def p_values(self) -> Floats:
         """(m,) two-sided p-values of a mean of 0."""
         from scipy.stats import t
@@ -333,8 +340,8 @@ def _method_curve(name: str, series: Series, fits: FitsBySize, of: Measured) -> 
 
 def _choices(
     series: Mapping[str, Series], fits: Mapping[str, FitsBySize], of: Measured
-) -> Iterator[Choice]:
-    """Yield for each size the best method, and the cheapest that is not significantly worse."""
+) -> Iterator[SizeChoice]:
+    """Yield for each size the best method, and the one that is recommended."""
     for position, labels in enumerate(of.sizes):
         means = {name: of.sign * float(one.value[position]) for name, one in series.items()}
         best = max(means, key=lambda name: means[name])
@@ -348,10 +355,26 @@ def _choices(
                 of.rows,
                 float(lead.standard_error[position]),
             )
-        higher = of.metric.higher_is_better
-        good = [name for name in series if name == best or not compared[name].worse(higher)]
-        cheapest = min(good, key=lambda name: sum(fit.seconds for fit in fits[name][position]))
-        yield Choice(labels, best, cheapest, compared)
+        cost = {name: sum(fit.seconds for fit in fits[name][position]) for name in series}
+        chosen = _chosen(series, position, best, cost, of)
+        yield SizeChoice(labels, best, compared, chosen.recommended)
+
+
+def _chosen(
+    series: Mapping[str, Series], position: int, best: str, cost: Mapping[str, float], of: Measured
+) -> Choice:
+    """Return the choice at one size, by leads over trainings and rows."""
+    baseline = "majority" if "majority" in series and best != "majority" else None
+
+    def lead(name: str, other: str) -> Estimate:
+        return series[name].minus(series[other]).estimates(of.sign, of.units)[position]
+
+    names = [name for name in series if name != baseline]
+    trainings = next(iter(series.values())).scores.shape[1]
+    grounds = Grounds(of.metric.name, "validation", of.units, seeds=trainings, baseline=baseline)
+    over = None if baseline is None else {name: lead(name, baseline) for name in names}
+    leads = {name: lead(name, best) for name in names if name != best}
+    return choose(leads, cost, best, grounds, over=over)
 
 
 def _crossings(series: Mapping[str, Series], of: Measured) -> tuple[Crossing, ...]:

@@ -1,20 +1,23 @@
-"""Paired tests of two classifiers on the same rows."""
+"""The paired difference of two classifiers, or of two methods over several seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Number
+from finetext.core.arrays import Floats, Integers, Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.intervals import percentiles, resample
+from finetext.evaluation.estimates import DiscordantRows, Estimate, of_seeds, of_units
+from finetext.evaluation.intervals import units_of
 from finetext.evaluation.metrics import Metric, Resampling, metric_for
 
 SIGNIFICANT: Final = 0.05
+BLOCKS: Final = 200
+"""Blocks of rows or groups that are left out in turn, for a metric that is slow to compute."""
 _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}
 
 
@@ -24,9 +27,12 @@ class Comparison:
 
     Attributes:
         difference: metric of the first minus metric of the second, with its 95% interval.
-        test: the test that gave the two-sided p-value.
+        p_value: two-sided; below 0.05 exactly where the interval leaves 0 out.
+        test: what gave interval and p-value.
         n: number of rows.
-        standard_error: by the paired bootstrap; None where it is undefined, as with one group.
+        standard_error: of the difference; None where it is undefined, as with one group.
+        estimate: what all of these are taken from; None in files of earlier versions.
+        seeds: number of trainings of each that were compared.
     """
 
     metric: str
@@ -35,6 +41,19 @@ class Comparison:
     test: str
     n: int
     standard_error: float | None = None
+    estimate: Estimate | DiscordantRows | None = None
+    seeds: int = 1
+
+    @classmethod
+    def of(cls, metric: Metric, estimate: Estimate, test: str, rows: int, seeds: int) -> Comparison:
+        """Return the comparison that an estimate makes."""
+        low, high = estimate.interval()
+        if metric.proportion:
+            low, high = float(np.maximum(low, -1.0)), float(np.minimum(high, 1.0))
+        error, p_value = estimate.error, estimate.p_value()
+        known = error if np.isfinite(error) else None
+        difference = Score(estimate.value, low, high, rows)
+        return cls(metric.name, difference, p_value, test, rows, known, estimate, seeds)
 
     def worse(self, higher_is_better: bool = True) -> bool:
         """Whether the first is significantly worse: p below 0.05, two-sided, and behind."""
@@ -43,27 +62,28 @@ class Comparison:
 
 
 def compare(
-    a: Predictions,
-    b: Predictions,
+    a: Predictions | Sequence[Predictions],
+    b: Predictions | Sequence[Predictions],
     metric: str = "accuracy",
     seed: int = 0,
-    resamples: int = 2000,
     positive: str | None = None,
 ) -> Comparison:
     """Return the difference of a metric between two classifiers on the same rows.
 
-    The interval is the percentile interval of the paired bootstrap, by group where there are
-    groups. The p-value comes from the paired permutation test, which swaps the predictions of a
-    row or group (Good, Permutation Tests, 2000); for accuracy and subset accuracy without groups,
-    from McNemar's exact test (Psychometrika 1947). Both keep the false positive rate at 5% for
-    rare classes, where a p-value from the bootstrap is too small.
+    Interval and p-value come from one estimate and never contradict each other. For accuracy and
+    subset accuracy without groups that is the score interval of Tango (Statistics in Medicine
+    1998); else Student's t with the jackknife over rows, or groups where there are some, which
+    reckons with disagreements that are too rare to be seen (`evaluation.estimates.of_units`).
+
+    With predictions of several seeds each, two methods are compared rather than two models: the
+    difference is the mean over the seeds, and its interval covers rows and seeds.
 
     Args:
-        a: predictions of the first classifier.
-        b: predictions of the second, for the same rows in the same order.
+        a: predictions of the first classifier, or one set for each seed.
+        b: predictions of the second, for the same rows in the same order. If one has more seeds
+            than the other, the first of them count.
         metric: name of the metric; a positive difference means that it is higher for `a`.
-        seed: seed of the bootstrap.
-        resamples: number of bootstrap resamples, and of permutations.
+        seed: seeds the blocks of rows that are left out in turn where rows would be too many.
         positive: the positive class of binary metrics; by default that of the label schemes.
 
     Raises:
@@ -72,45 +92,91 @@ def compare(
         UnknownNameError: there is no metric of that name.
         RecipeError: the metric does not apply to the label scheme.
     """
-    a, b = a.with_positive(positive), b.with_positive(positive)
-    _check_same_rows(a, b)
-    chosen = metric_for(metric, a.scheme)
-    if chosen.of_positive_class and a.scheme.positive_column != b.scheme.positive_column:
+    ones, others = ([of] if isinstance(of, Predictions) else list(of) for of in (a, b))
+    if not ones or not others:
+        raise DataError("there are no predictions to compare")
+    seeds = min(len(ones), len(others))
+    ones, others = ([p.with_positive(positive) for p in of[:seeds]] for of in (ones, others))
+    for p in (*others, *ones[1:]):
+        _check_same_rows(ones[0], p)
+    one, other = ones[0], others[0]
+    chosen = metric_for(metric, one.scheme)
+    if chosen.of_positive_class and one.scheme.positive_column != other.scheme.positive_column:
         raise DataError(
-            f"the positive class is {a.scheme.positive_class!r} in the first set of predictions "
-            f"and {b.scheme.positive_class!r} in the second; choose one with --positive"
+            f"the positive class is {one.scheme.positive_class!r} in the first set of predictions "
+            f"and {other.scheme.positive_class!r} in the second; choose one with --positive"
         )
-    draws = resample(a, resamples, seed)
-    value = chosen(a) - chosen(b)
-    differences = chosen.replicates(a, draws) - chosen.replicates(b, draws)
-    low, high = percentiles(differences, draws.units)
-    if metric in _RIGHT_OR_WRONG and a.groups is None:
-        test, p_value = "McNemar, exact", mcnemar(*discordant(a, b))
+    if metric in _RIGHT_OR_WRONG and one.groups is None and seeds == 1:
+        only = discordant(one, other)
+        estimate: Estimate = DiscordantRows.of(*only, len(one))
+        test = "score interval of discordant rows (Tango)"
     else:
-        unit = "rows" if a.groups is None else "groups"
-        test, p_value = f"paired permutation of {unit}", _permutation(chosen, a, b, draws, seed)
-    defined = differences[np.isfinite(differences)]
-    error = float(defined.std(ddof=1)) if len(defined) > 1 and draws.units > 1 else None
-    return Comparison(metric, Score(value, low, high, len(a)), p_value, test, len(a), error)
+        unit = "rows" if one.groups is None else "groups"
+        estimate = estimate_difference(chosen, ones, others, seed)
+        over = f"{unit} and {seeds} seeds" if seeds > 1 else unit
+        test = f"Student's t, jackknife over {over}"
+    return Comparison.of(chosen, estimate, test, len(one), seeds)
 
 
-def cheapest_not_worse(
-    predictions: Mapping[str, Predictions],
-    cost: Mapping[str, float],
-    best: str,
-    metric: str = "accuracy",
-    seed: int = 0,
-) -> tuple[str, dict[str, Comparison]]:
-    """Return the cheapest method that is not significantly worse than the best one."""
-    higher = metric_for(metric, predictions[best].scheme).higher_is_better
-    comparisons = {
-        method: compare(of_method, predictions[best], metric, seed)
-        for method, of_method in predictions.items()
-        if method != best
-    }
-    worse = {method for method, against in comparisons.items() if against.worse(higher)}
-    cheapest = min((m for m in predictions if m not in worse), key=lambda method: cost[method])
-    return cheapest, comparisons
+def estimate_difference(
+    metric: Metric, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0
+) -> Estimate:
+    """Return the difference of a metric, `a` minus `b`, over units and, if several, over seeds.
+
+    Both have the same rows, which are not checked, and one set of predictions for each seed.
+    """
+    left_out, units = _left_out(metric, a[0], seed)
+    pairs = list(zip(a, b, strict=True))
+    values = np.array([metric(one) - metric(other) for one, other in pairs])
+    without = np.stack([_without(metric, x, left_out) - _without(metric, y, left_out)
+                        for x, y in pairs], axis=1)  # fmt: skip
+    of_rows = max(_unseen(metric, x, y) for x, y in pairs)
+    unseen = of_rows * len(a[0]) / units  # a group of usual size
+    return replace(_estimate(values, without, unseen), units=units)
+
+
+def estimate_score(metric: Metric, of: Sequence[Predictions], seed: int = 0) -> Estimate:
+    """Return the mean of a metric over seeds, for the method rather than for one of its models."""
+    left_out, units = _left_out(metric, of[0], seed)
+    values = np.array([metric(one) for one in of])
+    without = np.stack([_without(metric, one, left_out) for one in of], axis=1)
+    return replace(_estimate(values, without, None), units=units)
+
+
+def _estimate(values: Floats, without: Floats, unseen: float | None) -> Estimate:
+    """Return an estimate from a value for each seed, and values without each unit, (n, seeds)."""
+    if len(values) == 1:
+        return of_units(float(values[0]), without[:, 0], unseen)
+    n = len(without)
+    return of_seeds(float(values.mean()), n * values - (n - 1) * without, unseen)
+
+
+def _left_out(metric: Metric, of: Predictions, seed: int) -> tuple[Resampling, int]:
+    """Return what to leave out in turn, one row of weights each, and the number of units."""
+    random = np.random.default_rng(seed)
+    unit, units = units_of(of, random)
+    if metric.leave_one_out(of, _all(unit, units)) is not None:
+        return _all(unit, units), len(set(of.groups)) if of.groups is not None else len(of)
+    blocks = min(units, BLOCKS)
+    block = random.permutation(units) % blocks
+    weights = np.uint8(1) - np.eye(blocks, dtype=np.uint8)
+    return Resampling(block[unit], weights), units
+
+
+def _all(unit: Integers, units: int) -> Resampling:
+    return Resampling(unit, np.ones((1, units), dtype=np.uint8))
+
+
+def _without(metric: Metric, of: Predictions, left_out: Resampling) -> Floats:
+    """Return the metric without each unit or block in turn."""
+    found = metric.leave_one_out(of, left_out)
+    return metric.replicates(of, left_out) if found is None else found
+
+
+def _unseen(metric: Metric, a: Predictions, b: Predictions) -> float:
+    """Return the largest effect of a row that one has right and the other has wrong."""
+    (right_a, wrong_a), (right_b, wrong_b) = metric.effects(a), metric.effects(b)
+    return float(max(np.abs(right_a - wrong_b).max(), np.abs(right_b - wrong_a).max()))
 
 
 def _check_same_rows(a: Predictions, b: Predictions) -> None:
@@ -130,32 +196,9 @@ def _check_same_rows(a: Predictions, b: Predictions) -> None:
         raise DataError("the two sets of predictions disagree on the groups of some rows")
 
 
-def _permutation(
-    metric: Metric, a: Predictions, b: Predictions, draws: Resampling, seed: int
-) -> float:
-    """Two-sided p-value: the share of random swaps of units with so large a difference."""
-    random = np.random.default_rng([seed, 1])
-    kept = random.integers(2, size=draws.weights.shape, dtype=np.uint8)
-    stay, swap = replace(draws, weights=kept), replace(draws, weights=1 - kept)
-    differences = metric.mixed(a, b, stay, swap) - metric.mixed(a, b, swap, stay)
-    differences = np.abs(differences[np.isfinite(differences)])
-    observed = abs(metric(a) - metric(b))
-    if np.isnan(observed):
-        return 1.0
-    as_large = int((differences >= observed - 1e-12).sum())
-    return (as_large + 1) / (len(differences) + 1)
-
-
 def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
     """Return how many rows only the first has right, and how many only the second."""
     right = [of.decisions == of.targets for of in (a, b)]
     if a.scheme.multilabel:
         right = [each.all(axis=1) for each in right]
     return int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-
-
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test, from what `discordant` returns."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

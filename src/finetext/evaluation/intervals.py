@@ -50,11 +50,13 @@ class LabelScores:
     support: int
 
 
-def resample(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Resampling:
-    """Draw rows with replacement, or whole groups where the predictions have groups."""
+def units_of(predictions: Predictions, random: np.random.Generator) -> tuple[Integers, int]:
+    """Return the unit of each row, (n,), and the number of units: rows, or groups.
+
+    More than 10,000 are put into so many random blocks. Raises a DataError if there are no rows.
+    """
     if len(predictions) == 0:
         raise DataError("there are no predictions to evaluate: the data have no rows")
-    random = np.random.default_rng(seed)
     unit = np.arange(len(predictions))
     if predictions.groups is not None:
         number: dict[str, int] = {}
@@ -63,6 +65,13 @@ def resample(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     if units > MOST_UNITS:
         unit = (random.permutation(units) % MOST_UNITS)[unit]
         units = MOST_UNITS
+    return unit, units
+
+
+def resample(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Resampling:
+    """Draw rows with replacement, or whole groups where the predictions have groups."""
+    random = np.random.default_rng(seed)
+    unit, units = units_of(predictions, random)
     weights = np.empty((resamples, units), dtype=np.uint8)
     for row in weights:
         row[:] = np.bincount(random.integers(units, size=units), minlength=units)

@@ -98,13 +98,16 @@ class Metric(ABC):
     def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
         """Return the value on every resample, (resamples,); nan where it is undefined."""
 
-    @abstractmethod
-    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
-        """Return the value on the rows drawn from `a` and from `b` together, (resamples,)."""
-
     def leave_one_out(self, predictions: Predictions, resampling: Resampling) -> Floats | None:
         """Return the value without each unit in turn, (units,), or None if that is too slow."""
         return None
+
+    def effects(self, predictions: Predictions) -> Floats:
+        """Return how one more row of each label changes the value: if right, and if wrong, (2, k).
+
+        Zero where that is unknown, as for metrics of probabilities.
+        """
+        return np.zeros((2, len(predictions.scheme)))
 
     def rests_on(self, predictions: Predictions, resampling: Resampling) -> int:
         """Return how many units decide the value, for the exact interval at 0 and at 1."""
@@ -136,14 +139,24 @@ class CountMetric(Metric):
         """See `Metric.replicates`."""
         return self.value(resampling.sums(self.tally(predictions, resampling)))
 
-    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
-        """See `Metric.mixed`."""
-        return self.value(of_a.sums(self.tally(a, of_a)) + of_b.sums(self.tally(b, of_b)))
-
     def leave_one_out(self, predictions: Predictions, resampling: Resampling) -> Floats | None:
         """See `Metric.leave_one_out`."""
         sums = self.tally(predictions, resampling)
         return self.value(sums.sum(axis=0) - sums)
+
+    def effects(self, predictions: Predictions) -> Floats:
+        """See `Metric.effects`."""
+        if not self.proportion:
+            return super().effects(predictions)
+        scheme, k = predictions.scheme, len(predictions.scheme)
+        truth, given = np.tile(np.eye(k), (2, 1)), np.eye(k)
+        given = np.concatenate([given, np.roll(given, 1, axis=1)])
+        targets = truth.astype(np.int64) if scheme.multilabel else truth.argmax(axis=1)
+        rows = Predictions(tuple(map(str, range(2 * k))), targets, given, scheme)
+        each = Resampling(np.arange(2 * k), np.ones((1, 2 * k), dtype=np.uint8))
+        sums = self.tally(predictions, whole(len(predictions))).sum(axis=0)
+        changed = self.value(sums + self.tally(rows, each)) - self.value(sums)
+        return np.asarray(np.nan_to_num(changed).reshape(2, k))
 
     def rests_on(self, predictions: Predictions, resampling: Resampling) -> int:
         """See `Metric.rests_on`."""

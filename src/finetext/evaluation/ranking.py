@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 import numpy as np
@@ -39,17 +39,6 @@ class RankMetric(Metric):
         columns = ranked_columns(predictions)
         values = [self.of_label(scores, truth, resampling) for scores, truth in columns]
         return mean_of_defined(np.stack(values, axis=-1))
-
-    def mixed(self, a: Predictions, b: Predictions, of_a: Resampling, of_b: Resampling) -> Floats:
-        """See `Metric.mixed`."""
-        both = replace(
-            a,
-            ids=a.ids + b.ids,
-            targets=np.concatenate([a.targets, b.targets]),
-            probabilities=np.concatenate([a.probabilities, b.probabilities]),
-        )
-        unit = np.concatenate([of_a.unit, of_b.unit + of_a.units])
-        return self.replicates(both, Resampling(unit, np.hstack([of_a.weights, of_b.weights])))
 
 
 def ranked_columns(predictions: Predictions) -> Iterator[tuple[Floats, Integers]]:

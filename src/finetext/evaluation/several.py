@@ -13,7 +13,7 @@ import numpy as np
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
-from finetext.evaluation.compare import SIGNIFICANT, Comparison, compare, discordant, mcnemar
+from finetext.evaluation.compare import SIGNIFICANT, Comparison, compare, discordant
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
 from finetext.storage.codec import to_json
@@ -28,11 +28,8 @@ class Pair:
 
     Attributes:
         corrected: the p-value, corrected for the number of comparisons by `holm`.
-        smallest: see `smallest_difference`; None where it is undefined, or where there are too
-            few rows or groups to detect any difference (`can_show`).
+        smallest: see `smallest_difference`; None where it is undefined.
         only_a: rows that only the first has right; `only_b` likewise.
-        mcnemar: p-value of McNemar's exact test on these two; None with groups, where it does not
-            hold.
     """
 
     a: str
@@ -42,7 +39,6 @@ class Pair:
     smallest: float | None
     only_a: int
     only_b: int
-    mcnemar: float | None
 
 
 @dataclass(frozen=True)
@@ -76,14 +72,11 @@ class Several:
         better = self.better(pair)
         if better is not None:
             return f"{better} is better than {pair.b if better == pair.a else pair.a}"
-        if pair.comparison.standard_error == 0 and pair.comparison.difference.value == 0:
+        if not pair.only_a + pair.only_b and pair.comparison.difference.value == 0:
             return "equal on every row"
         words = "no difference could be shown"
         if pair.comparison.p_value < SIGNIFICANT:
             words += f" in {len(self.pairs)} comparisons"
-        if not can_show(self.groups or self.rows, len(self.pairs)):
-            few = counted(self.groups, "group") if self.groups else counted(self.rows, "row")
-            return f"{words}: with {few} no difference can be, however large"
         if pair.smallest is None:
             return words
         return f"{words}; these rows could have shown one of {pair.smallest:.2g}"
@@ -101,7 +94,6 @@ def compare_all(
     metric: str = "macro_f1",
     against: str | None = None,
     seed: int = 0,
-    resamples: int = 2000,
     positive: str | None = None,
 ) -> Several:
     """Compare several sets of predictions of the same rows, pair by pair.
@@ -113,8 +105,7 @@ def compare_all(
         predictions: name to predictions, at least two.
         metric: name of the metric.
         against: the set that every other is compared with; every pair by default.
-        seed: seed of the bootstrap and the permutations.
-        resamples: number of either, for each pair.
+        seed: seed of the bootstrap intervals of the scores.
         positive: the positive class of binary metrics; by default the one that a set names, else
             the second label of the first set.
 
@@ -134,16 +125,14 @@ def compare_all(
     names = list(combinations(aligned, 2))
     if against is not None:
         names = [(name, against) for name in aligned if name != against]
-    found = [compare(aligned[a], aligned[b], metric, seed, resamples) for a, b in names]
+    found = [compare(aligned[a], aligned[b], metric, seed) for a, b in names]
     corrected = holm([comparison.p_value for comparison in found])
     groups = None if some.groups is None else len(set(some.groups))
-    enough = can_show(groups or len(some), len(names))
     pairs = []
     for (a, b), comparison, p_value in zip(names, found, corrected, strict=True):
         only = discordant(aligned[a], aligned[b])
-        exact = mcnemar(*only) if some.groups is None else None
-        smallest = smallest_difference(comparison.standard_error, len(names)) if enough else None
-        pairs.append(Pair(a, b, comparison, p_value, smallest, *only, exact))
+        smallest = smallest_difference(comparison.standard_error, len(names))
+        pairs.append(Pair(a, b, comparison, p_value, smallest, *only))
     scores = {name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()}
     of = some.scheme.positive_class
     return Several(metric, higher, len(some), groups, scores, tuple(pairs), of)
@@ -181,11 +170,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(given)
     corrected[order] = np.minimum(raised, 1.0)
     return [float(value) for value in corrected]
-
-
-def can_show(units: int, comparisons: int = 1) -> bool:
-    """Whether a test that swaps rows or groups can detect any difference at all."""
-    return 2.0 ** (1 - units) < SIGNIFICANT / comparisons
 
 
 def smallest_difference(standard_error: float | None, comparisons: int = 1) -> float | None:

@@ -60,7 +60,7 @@ def curve_lines(curve: Curve) -> list[str]:
     rows = [["labels", *(short(of.method, 20) + "   " for of in curve.rungs)]]
     for i, at in enumerate(curve.choices):
         marks = [
-            "*" * (of.method == at.best) + "+" * (of.method == at.cheapest) for of in curve.rungs
+            "*" * (of.method == at.best) + "+" * (of.method == at.recommended) for of in curve.rungs
         ]
         scores = [of.points[i].score for of in curve.rungs]
         rows.append([f"{at.labels:,}", *map(cell, scores, marks)])
@@ -71,7 +71,7 @@ def curve_lines(curve: Curve) -> list[str]:
     lines = aligned(rows, left=0)
     if ahead:
         lines.insert(-len(ahead), "expected with more:")
-    legend = "* best, + cheapest that is not significantly worse (paired test, 5%)"
+    legend = "* best, + cheapest that is shown to be as good"
     title = metric_title(curve.metric, curve.positive)
     return [*lines, f"{title}; {legend}", "", *sentences(curve)]
 
@@ -79,10 +79,10 @@ def curve_lines(curve: Curve) -> list[str]:
 def sentences(curve: Curve) -> list[str]:
     """Return the value of more labels, the method to choose, and what that rests on."""
     title, best = metric_title(curve.metric), curve.best
-    last, cheapest = best.points[-1], []
-    for method, some in groupby(curve.choices, key=lambda choice: choice.cheapest):
+    last, recommended = best.points[-1], []
+    for method, some in groupby(curve.choices, key=lambda choice: choice.recommended):
         sizes = [f"{choice.labels:,}" for choice in some]
-        cheapest.append(f"{method} with {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))}")
+        recommended.append(f"{method} with {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))}")
     return [
         f"With {last.labels:,} labels {best.method} is best, {title} {number(last.score.value)}"
         f"{_outlook(curve, title)}",
@@ -92,8 +92,8 @@ def sentences(curve: Curve) -> list[str]:
             for of in curve.rungs
             if of.outlook == "steepening" and of is not best
         ),
-        "The cheapest method that is not significantly worse than the best: "
-        f"{', '.join(cheapest)} labels.",
+        "The cheapest method that is shown to be as good as the best, else the best: "
+        f"{', '.join(recommended)} labels.",
         *(
             f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
             for crossing in curve.crossings

@@ -12,7 +12,7 @@ from finetext.core import wording
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, p_value, row_of
-from finetext.evaluation.compare import Comparison
+from finetext.evaluation.choice import Choice
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
@@ -28,32 +28,25 @@ _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
 
 
 def leaderboard_lines(
-    entries: Sequence[LeaderboardEntry],
-    best: str,
-    cheapest: str,
-    metric: str = "macro_f1",
-    comparisons: Mapping[str, Comparison] | None = None,
+    entries: Sequence[LeaderboardEntry], best: str, recommended: str, metric: str = "macro_f1"
 ) -> list[str]:
     """Return the leaderboard as lines of at most 100 characters, then a legend."""
-    title, compared = metric_title(metric), comparisons or {}
+    title = metric_title(metric)
     validation, test = ([e.metrics.get(of, {}) for e in entries] for of in ("validation", "test"))
     on_test = {name for scores in test for name in scores}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     chosen = [scores.get(metric, _UNKNOWN) for scores in test]
-    against = [compared.get(entry.method) for entry in entries]
+    marks = ("*" * (e.method == best) + "+" * (e.method == recommended) for e in entries)
     columns = [
-        ["", "", *("*" * (e.method == best) + "+" * (e.method == cheapest) for e in entries)],
+        ["", "", *marks],
         ["", "method", *(wording.short(entry.method, _WIDTH) for entry in entries)],
         [title, "validation", *(number(of.get(metric, _UNKNOWN).value) for of in validation)],
         [title, "test [95%]", *(f"{number(of.value)} {ends(of)}".rstrip() for of in chosen)],
-        ["p vs", "best", *("-" if of is None else p_value(of.p_value) for of in against)],
         *([*_ALSO[n], *(number(of.get(n, _UNKNOWN).value) for of in test)] for n in also),
         ["time to", "train", *(wording.duration(entry.seconds_to_train) for entry in entries)],
         ["", "rows/s", *(wording.speed(entry.rows_per_second) for entry in entries)],
         ["", "size", *(wording.size(entry.bytes) for entry in entries)],
     ]
-    if not compared:
-        del columns[4]
     table = [list(row) for row in zip(*columns, strict=True)]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH
     longest = max(8, max(len(row[1]) for row in table[2:]) - max(0, beyond))
@@ -62,9 +55,29 @@ def leaderboard_lines(
     return [
         *aligned(table, left=2),
         "",
-        f"* best on validation rows by {title}",
-        "+ cheapest that is not significantly worse on test rows (paired test, 5%)",
+        f"* best on validation rows by {title}; the intervals are of this model, over test rows",
+        "+ recommended: the cheapest that is shown to be as good as the best, else the best",
     ]
+
+
+def choice_lines(choice: Choice | None) -> list[str]:
+    """Return a blank line and what the choice rests on; nothing without one."""
+    if choice is None:
+        return []
+    said = [*choice.words(), choice.confirmation_words()]
+    if choice.candidates:
+        said.append(seeds_sentence(choice.grounds.seeds))
+    return ["", *(part for line in said if line for part in wrapped(line))]
+
+
+def seeds_sentence(seeds: int) -> str:
+    """Return what the comparison of methods covers."""
+    if seeds > 1:
+        return f"Methods are compared over rows and {seeds} seeds."
+    return (
+        "Methods are compared over rows with one seed: how much training varies is unknown "
+        "(--seeds 3 measures it)."
+    )
 
 
 def show_leaderboard(lines: Sequence[str], console: Console) -> None:
@@ -74,16 +87,32 @@ def show_leaderboard(lines: Sequence[str], console: Console) -> None:
         console.print(line, style="bold" if is_best else None, markup=False, soft_wrap=True)
 
 
-def seed_lines(entries: Sequence[LeaderboardEntry], metric: str) -> list[str]:
-    """Return what several seeds say about the test rows; nothing for one seed."""
+def seed_lines(
+    entries: Sequence[LeaderboardEntry], metric: str, means: Mapping[str, Score]
+) -> list[str]:
+    """Return what several seeds say about the test rows; nothing for one seed.
+
+    `means` is method to its mean over seeds, with the interval over rows and seeds.
+    """
     spreads = {e.method: of for e in entries if (of := over_seeds(e, metric)) is not None}
     if not spreads:
         return []
     chosen, seeds = load("metrics", metric), max(len(entry.seeds) for entry in entries)
     flipped = flips(entries, metric, chosen.higher_is_better)
     return [
-        f"{chosen.title} on test rows over {seeds} seeds, mean and standard deviation:",
-        *aligned([[f"  {name}", f"{of[0]:.3f} ± {of[1]:.3f}"] for name, of in spreads.items()]),
+        f"{chosen.title} on test rows over {seeds} seeds: mean [95% interval of the method, over "
+        "rows and seeds], standard deviation over seeds:",
+        *aligned(
+            [
+                [
+                    f"  {name}",
+                    f"{of[0]:.3f} {ends(means.get(name, _UNKNOWN))}".rstrip(),
+                    f"± {of[1]:.3f}",
+                ]
+                for name, of in spreads.items()
+            ],
+            left=1,
+        ),
         *(f"{x.share:.0%} of the pairs of seeds put {x.behind} before {x.ahead}" for x in flipped),
     ]
 
@@ -165,12 +194,11 @@ def _pair_lines(found: Several, pair: Pair) -> list[str]:
     value = "-" if math.isnan(difference.value) else f"{difference.value:{written}}"
     smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
     values = (p_value(pair.comparison.p_value), p_value(pair.corrected))
-    mcnemar = "" if pair.mcnemar is None else f" (McNemar's exact test: p {p_value(pair.mcnemar)})"
     alone = f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; in {pair.b} alone: "
     return [
         *wrapped(f"{pair.a} minus {pair.b}: {found.verdict(pair)}", hang="  "),
         _PAIR.format(value, ends(difference, written), *values, smallest).rstrip(),
-        *wrapped(f"{alone}{pair.only_b:,}{mcnemar}", indent="  ", hang="  "),
+        *wrapped(f"{alone}{pair.only_b:,}", indent="  ", hang="  "),
     ]
 
 
@@ -184,7 +212,7 @@ def comparison_table(found: Several) -> dict[str, list[Any]]:
         values |= {"b_value": b.value, "b_low": b.low, "b_high": b.high}
         values |= {"difference": difference.value, "low": difference.low, "high": difference.high}
         values["p_value"] = pair.comparison.p_value
-        for name in ("corrected", "smallest", "only_a", "only_b", "mcnemar"):
+        for name in ("corrected", "smallest", "only_a", "only_b"):
             values[name] = getattr(pair, name)
         values |= {"rows": found.rows, "better": found.better(pair), "verdict": found.verdict(pair)}
         rows.append({name: None if value != value else value for name, value in values.items()})

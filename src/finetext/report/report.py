@@ -18,6 +18,7 @@ from finetext.diagnosis.label_errors import Suspects
 from finetext.diagnosis.losses import Errors
 from finetext.diagnosis.slices import Slices
 from finetext.diagnosis.text_map import TextMap
+from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.report import plots
@@ -25,7 +26,7 @@ from finetext.report.curves import curve_headline, curves_of, learning_curve_plo
 from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
-from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines
+from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines, seeds_sentence
 from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import trust
 from finetext.report.rendering import metric_title, render_page
@@ -66,13 +67,15 @@ class ReportData:
     comparisons: Mapping[str, Comparison]
     metric: str
     best: str
-    cheapest: str
+    recommended: str
     recipe: str
     environment: Mapping[str, object]
     seed: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     paid: Sequence[EncoderGain] = ()
     columns: Sequence[ColumnRole] = ()
+    choice: Choice | None = None
+    over_seeds: Mapping[str, Score] = field(default_factory=dict)
     diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 
@@ -108,7 +111,7 @@ def render(data: ReportData) -> str:
         "metrics": [load("metrics", name) for name in metrics],
         "main_metric": load("metrics", data.metric),
         "board_plot": plots.leaderboard(data.entries, metrics),
-        "seeds": seed_lines(data.entries, data.metric),
+        "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "opened": opened_sentence(found.openings),
         "paid": [
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
@@ -123,7 +126,10 @@ def render(data: ReportData) -> str:
         "lengths": lengths_shown(data.lengths),
         **vars(found),
         "map": _map_of_validation(found.map),
-        **{of.__name__: of for of in (language_note, slices_sentence, words_shown, sentences)},
+        **{
+            of.__name__: of
+            for of in (language_note, slices_sentence, words_shown, sentences, seeds_sentence)
+        },
         "learning_curve_plot": learning_curve_plot,
     }
     context["summary"] = summarize(data, context["trust"])
@@ -185,16 +191,12 @@ def _result(data: ReportData) -> list[str]:
         f"{data.best} is best by {metric_title(data.metric)} on validation; on test it reaches "
         f"{_test_score(data)}.",
     ]
-    if data.cheapest != data.best:
-        against = data.comparisons[data.cheapest]
-        times = [wording.duration(methods[m].seconds_to_train) for m in (data.cheapest, data.best)]
-        lines.append(
-            f"The cheapest method that is not significantly worse is {data.cheapest}: it trains in "
-            f"{' instead of '.join(times)}, and differs from {data.best} by "
-            f"{_with_interval(against.difference, '+.3f')}, p = {wording.p_value(against.p_value)}."
-        )
-    elif len(methods) > 1:
-        lines.append("Every method that is cheaper to train is significantly worse.")
+    if data.choice is not None:
+        lines += [line for line in (*data.choice.words(), data.choice.confirmation_words()) if line]
+    if data.recommended != data.best:
+        both = (data.recommended, data.best)
+        times = [wording.duration(methods[name].seconds_to_train) for name in both]
+        lines.append(f"{data.recommended} trains in {' instead of '.join(times)}.")
     return lines
 
 
@@ -247,8 +249,8 @@ def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
         advice.append(f"{curve_headline(found.curve)}.")
     if trusted is not None and trusted["error"] > 0.05:
         advice.append("Do not rely on single probabilities.")
-    if data.cheapest != data.best:
-        advice.append(f"Where time or memory is limited, use {data.cheapest}.")
+    if data.recommended != data.best:
+        advice.append(f"Use {data.recommended}, which is as good as {data.best} and cheaper.")
     return advice
 
 

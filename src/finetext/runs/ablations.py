@@ -83,10 +83,13 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 def encoder_gains(
     recipe: Recipe,
     entries: Mapping[str, LeaderboardEntry],
-    on_test: Mapping[str, Predictions],
+    on_test: Mapping[str, Sequence[Predictions]],
     before: Mapping[str, float],
 ) -> tuple[EncoderGain, ...]:
-    """Return the comparison of each finished method with its ablation baseline on test rows."""
+    """Return the comparison of each finished method with its ablation baseline on test rows.
+
+    `on_test` has one set of predictions for each seed.
+    """
     gains = []
     for name, baseline in ablation_baselines(recipe).items():
         if name not in entries or baseline not in entries:
@@ -101,7 +104,9 @@ def encoder_gains(
     return tuple(gains)
 
 
-def _no_better_than(recipe: Recipe, on_test: Mapping[str, Predictions], pair: Sequence[str]) -> str:
+def _no_better_than(
+    recipe: Recipe, on_test: Mapping[str, Sequence[Predictions]], pair: Sequence[str]
+) -> str:
     """Return "majority in balanced accuracy" if none of the pair is significantly better, or "".
 
     A model that guesses at random beats the majority class in macro F1, but not in balanced
@@ -110,7 +115,7 @@ def _no_better_than(recipe: Recipe, on_test: Mapping[str, Predictions], pair: Se
     majority = next((n for n in on_test if recipe.methods[n].name == "majority"), None)
     if majority is None:
         return ""
-    scheme = on_test[majority].scheme
+    scheme = on_test[majority][0].scheme
     metric = metric_for(recipe.metric if scheme.multilabel else "balanced_accuracy", scheme)
     for name in pair:
         beside = compare(on_test[majority], on_test[name], metric.name, recipe.seed)

@@ -30,9 +30,10 @@ from finetext.models.exporters import (
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
 from finetext.models.static import StaticClassifier
+from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
-from finetext.runs.run import Run, load
+from finetext.runs.run import Run
 from finetext.runs.stored_splits import stored_splits
 from finetext.storage.files import check_new_folder, write_json
 

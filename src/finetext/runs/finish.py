@@ -1,4 +1,4 @@
-"""The end of a run: the best method, the cheapest that is not worse, and the report."""
+"""The end of a run: the best method, the recommended one, and the report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from finetext.core.errors import FinetextError, MissingExtraError, RunError
-from finetext.core.types import Finding, Predicted
-from finetext.evaluation.compare import cheapest_not_worse
+from finetext.core.types import Finding, Predicted, Predictions, Score
+from finetext.evaluation.choice import Choice, Grounds, choose_among, confirmed
+from finetext.evaluation.compare import compare, estimate_score
 from finetext.evaluation.leaderboard import over_seeds
 from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
-from finetext.runs.fit_methods import FittedMethod, Started, adaptation_findings
+from finetext.runs.fit_methods import (
+    FittedMethod,
+    Started,
+    adaptation_findings,
+    predictions_of_seeds,
+)
 from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.reporting import diagnose, report_data
@@ -70,33 +76,78 @@ def finish_without(started: Started, fitted: Fitted, error: BaseException) -> st
 
 
 def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = ()) -> Run:
-    """Return the best method on validation rows, and its comparison with the others on test rows.
+    """Return the run with its best and its recommended method, and all comparisons on test rows.
 
-    Adapting or pretraining an encoder is a cost of the methods that use it.
+    Validation rows choose, and test rows say whether they agree. All seeds count.
     """
     recipe, folder = started.recipe, started.folder
+    best = _best(started, fitted)
+    entries = {name: one.entry for name, one in fitted.items()}
+    before = seconds_before(recipe, folder / ADAPTED)
+    on_test = predictions_of_seeds(fitted, "test", folder)
+    choice = _choice(started, fitted, best, on_test)
     metric = metric_for(recipe.metric, started.run.splits.scheme)
+    comparisons = {
+        name: compare(of, on_test[best], metric.name, recipe.seed)
+        for name, of in on_test.items()
+        if name != best
+    }
+    means = {name: estimate_score(metric, of) for name, of in on_test.items() if len(of) > 1}
+    rows = len(on_test[best][0])
+    noticed = [*unfinished, *adaptation_findings(started)]
+    noticed += [finding for one in fitted.values() for finding in one.findings]
+    return Run(
+        folder,
+        tuple(entries.values()),
+        best,
+        choice.recommended,
+        recipe.metric,
+        comparisons,
+        _unfinished(started, fitted),
+        tuple(noticed),
+        encoder_gains(recipe, entries, on_test, before),
+        choice,
+        {name: Score(of.value, *of.interval(), rows) for name, of in means.items()},
+    )
+
+
+def _best(started: Started, fitted: Fitted) -> str:
+    """Return the method with the best metric on validation rows, as a mean over seeds.
+
+    The majority class is the best only if there is nothing else.
+    """
+    metric = metric_for(started.recipe.metric, started.run.splits.scheme)
 
     def goodness(name: str) -> float:
-        """Return the metric on validation rows, as a mean over seeds; higher is better."""
         over = over_seeds(fitted[name].entry, metric.name, "validation")
         if over is None or math.isnan(over[0]):
             return metric.goodness(fitted[name].predictions["validation"])
         return over[0] if metric.higher_is_better else -over[0]
 
-    best = max(fitted, key=goodness)
-    on_test = {name: one.predictions["test"] for name, one in fitted.items()}
-    entries = {name: one.entry for name, one in fitted.items()}
+    return max(_without_majority(started, fitted) or fitted, key=goodness)
+
+
+def _choice(
+    started: Started, fitted: Fitted, best: str, on_test: Mapping[str, Sequence[Predictions]]
+) -> Choice:
+    """Return the choice by validation rows, and what test rows say about it.
+
+    Adapting or pretraining an encoder is a cost of the methods that use it.
+    """
+    recipe, folder = started.recipe, started.folder
+    candidates = _without_majority(started, fitted) or [best]
+    baseline = next((name for name in fitted if name not in candidates), None)
     before = seconds_before(recipe, folder / ADAPTED)
-    cost = {name: before[name] + entry.seconds_to_train for name, entry in entries.items()}
-    cheapest, comparisons = cheapest_not_worse(on_test, cost, best, recipe.metric, recipe.seed)
-    noticed = [*unfinished, *adaptation_findings(started)]
-    noticed += [finding for one in fitted.values() for finding in one.findings]
-    board, lacking = tuple(entries.values()), _unfinished(started, fitted)
-    gains = encoder_gains(recipe, entries, on_test, before)
-    return Run(
-        folder, board, best, cheapest, recipe.metric, comparisons, lacking, tuple(noticed), gains
-    )
+    cost = {name: before[name] + fitted[name].entry.seconds_to_train for name in fitted}
+    shown = {name: one for name, one in fitted.items() if name in (*candidates, baseline)}
+    on_validation = predictions_of_seeds(shown, "validation", folder)
+    grounds = Grounds.of(recipe.metric, "validation", on_validation[best], baseline)
+    choice = choose_among(on_validation, cost, best, grounds, recipe.margin)
+    return confirmed(choice, on_test, Grounds.of(recipe.metric, "test", on_test[best], baseline))
+
+
+def _without_majority(started: Started, fitted: Fitted) -> list[str]:
+    return [name for name in fitted if started.recipe.methods[name].name != "majority"]
 
 
 def _written(started: Started, fitted: Fitted, run: Run, with_report: bool = True) -> Run:

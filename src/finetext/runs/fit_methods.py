@@ -190,6 +190,18 @@ def fit_seeds(
     }
 
 
+def predictions_of_seeds(
+    fitted: Mapping[str, FittedMethod], part: SplitName, folder: Path
+) -> dict[str, list[Predictions]]:
+    """Return method to its predictions of a split, one set for each seed, the first in front."""
+    found = {name: [one.predictions[part]] for name, one in fitted.items()}
+    for name, one in fitted.items():
+        for of_seed in one.entry.seeds[1:]:
+            path = folder / name / f"seed-{of_seed.seed}" / "predictions.parquet"
+            found[name].append(read_predictions(path, part))
+    return found
+
+
 _OfSeed = tuple[SeedScores, tuple[Finding, ...]]
 
 

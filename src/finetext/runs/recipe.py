@@ -2,6 +2,7 @@
 
 seed = 0
 metric = "macro_f1"
+margin = 0.02                 # so far behind the best, a cheaper method is as good
 
 [data]
 source = "reviews.csv"        # or [data.source] with train, validation and test
@@ -73,7 +74,7 @@ ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
 """Settings that change no result, so that a run can be resumed with others."""
-TOP: Final = ("seed", "seeds", "device", "metric", *KNOBS)
+TOP: Final = ("seed", "seeds", "device", "metric", "margin", *KNOBS)
 """Settings outside the sections."""
 SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 
@@ -144,6 +145,9 @@ class Recipe:
         decide: how probabilities become labels.
         seeds: number of seeds to fit every method with, from `seed` upwards, 1 by default. The
             models come from the first, the others show how much scores vary.
+        margin: how far behind the best a cheaper method may be and still count as good, in the
+            metric. None (the default) for 0.02 if the metric is a proportion; other metrics, such
+            as the log loss, have no usual margin, so that the best is recommended.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -161,6 +165,7 @@ class Recipe:
     adapt: Adapting | None = None
     decide: Deciding = field(default_factory=Deciding)
     seeds: Annotated[int, Interval(ge=1, le=100)] = 1
+    margin: Positive | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
+from finetext.core.errors import DataError, RunError, UnknownNameError
 from finetext.core.types import (
     Dataset,
     Finding,
     LabelScheme,
     Predicted,
     Predictions,
+    Score,
     SplitName,
 )
+from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
-from finetext.models.folder import load_model, warning_of
-from finetext.models.hub import model_folder
+from finetext.models.folder import load_model
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
 from finetext.runs.predictions import read_predictions, read_rows
@@ -49,11 +50,14 @@ class Run:
     Attributes:
         folder: where it is.
         leaderboard: one entry for each method, in the order they were fitted in.
-        best: the method with the best metric on validation rows.
-        cheapest: the method that trains fastest among those not significantly worse than the best
-            on test rows; adapting or pretraining its encoder counts.
+        best: the method with the best metric on validation rows, other than the majority class.
+        recommended: the method that trains fastest among those shown to be as good as the best on
+            validation rows, else the best; adapting or pretraining its encoder counts.
         metric: the metric by which the two were chosen.
-        comparisons: method to its paired comparison with the best on test rows.
+        choice: why it is recommended; None in runs of earlier versions.
+        comparisons: method to its paired comparison with the best on test rows, over all seeds.
+        over_seeds: method to its mean on test rows over several seeds; the interval is that of the
+            method, over rows and seeds, while those of `leaderboard` are of one model, over rows.
         unfinished: methods that failed, were stopped or not reached, or lack further seeds.
         findings: what training noticed, and why methods are unfinished.
         paid: methods with an adapted or pretrained encoder, compared with their ablation baseline.
@@ -62,12 +66,14 @@ class Run:
     folder: Path
     leaderboard: tuple[LeaderboardEntry, ...] = field(repr=False)
     best: str
-    cheapest: str
+    recommended: str
     metric: str
     comparisons: Mapping[str, Comparison] = field(default_factory=dict, repr=False)
     unfinished: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     paid: tuple[EncoderGain, ...] = field(default=(), repr=False)
+    choice: Choice | None = field(default=None, repr=False)
+    over_seeds: Mapping[str, Score] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -88,9 +94,11 @@ class Run:
         try:
             entries = json.loads(path.read_text("utf-8"))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+            # Older runs name a cheaper method that was not shown to be as good.
+            verdict.setdefault("recommended", verdict["best"])
             values = {**verdict, "folder": folder, "leaderboard": entries}
             run = from_json(cls, values, "its leaderboard or verdict")
-            run.entry(run.cheapest)
+            run.entry(run.recommended)
             run.entry(run.best)
         except (OSError, ValueError, TypeError, RunError, UnknownNameError) as error:
             raise RunError(
@@ -103,9 +111,11 @@ class Run:
         """Return the content of `verdict.json`."""
         return {
             "best": self.best,
-            "cheapest": self.cheapest,
+            "recommended": self.recommended,
             "metric": self.metric,
+            "choice": self.choice and self.choice.to_json(),
             "comparisons": to_json(dict(self.comparisons)),
+            "over_seeds": to_json(dict(self.over_seeds)),
             "paid": [pair.to_json() for pair in self.paid],
             "unfinished": list(self.unfinished),
             "findings": to_json(self.findings),
@@ -347,44 +357,6 @@ def is_finished(folder: Path) -> bool:
 def resume_command(folder: Path) -> str:
     """Return the command that resumes the run in a folder."""
     return f"finetext train --resume --out {shlex.quote(str(folder))}"
-
-
-def load(
-    folder: str | Path,
-    device: str | None = "auto",
-    *,
-    precision: str | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Classifier:
-    """Load the classifier in a model folder, the best one of a run folder, or one of the Hub.
-
-    Args:
-        folder: it, or "hub:owner/name" or "hub:owner/name@revision".
-        device: where a neural model predicts: "auto" (the default), "cpu", "cuda", "cuda:1" or
-            "mps".
-        precision: "fp32", "bf16", "fp16" or "auto"; None (the default) for that of the model,
-            which is fp32 for an fp16 model on a CPU.
-        say: called with a warning if finetext did not write the model, or its description was
-            changed since.
-
-    Raises:
-        ModelError: it is no model, is damaged, or cannot be fetched.
-        RunError: the run is unfinished or damaged.
-        RecipeError: there is no such device or precision here.
-    """
-    from finetext.training.precision import check_precision, choose_device
-
-    folder = model_folder(folder)
-    if not folder.is_dir():
-        raise ModelError(f"there is no model or run folder {folder}")
-    wanted = None if precision is None else check_precision(precision)
-    if device not in (None, "auto", "cpu") or wanted == "fp16":
-        choose_device(device or "auto", wanted or "auto")
-    run, device = Run.open(folder) if is_run(folder) else None, device or "auto"
-    classifier = load_model(folder, device) if run is None else run.classifier(device=device)
-    if warning := warning_of(folder):
-        say(warning)
-    return classifier if wanted is None else classifier.with_precision(wanted)
 
 
 def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:
