@@ -41,6 +41,10 @@ TEXTS: Final = [
 REWRITTEN: Final = ("recipe.toml", "data.json", "begun.json", ".part.json")
 WORDING: Final = ("message", "verdict", "test", "way", "remark", "outlook", "aim")
 """Keys of values that are words for people."""
+RETIRED: Final = ("cheapest", "comparison", "corrected", "smallest", "mcnemar")
+"""Keys of what is computed in another way now; see `still_expected`."""
+_SCORE_FIGURES: Final = 4
+"""Figures of a line of the leaderboard: validation, and test with its interval."""
 MODELS: Final = {
     "majority": ("run", "run/majority"),
     "tfidf": ("run", "run/tfidf"),
@@ -155,6 +159,23 @@ def can_resume() -> bool:
     return all(recorded("machine")[name] == installed(name) for name in RESUMABLE)
 
 
+def still_expected(values: Any) -> Any:
+    """Return what was recorded, without what later versions compute in another way.
+
+    Differences of methods have other intervals and p-values since they come from one estimate.
+    """
+    if isinstance(values, list):
+        return [still_expected(of) for of in values]
+    if not isinstance(values, Mapping):
+        return values
+    kept = {name: still_expected(of) for name, of in values.items() if name not in RETIRED}
+    if isinstance(kept.get("comparisons"), list):
+        kept["comparisons"] = [of[:1] for of in kept["comparisons"]]
+    if "figures" in kept:
+        kept["figures"] = {name: of[:_SCORE_FIGURES] for name, of in kept["figures"].items()}
+    return kept
+
+
 def differences(found: Any, expected: Any, within: float, where: str = "") -> list[str]:
     """Return where two values in the types of JSON differ; `found` may have further keys."""
     if isinstance(expected, Mapping):
@@ -226,7 +247,7 @@ def figures(text: str, methods: list[str]) -> dict[str, list[str]]:
     found = {}
     for method in methods:
         lines = [line for line in text.splitlines() if method in line.split()]
-        found[method] = re.findall(r"\d\.\d{3}", lines[0]) if lines else []
+        found[method] = re.findall(r"\d\.\d{3}", lines[0])[:_SCORE_FIGURES] if lines else []
     return found
 
 
@@ -241,7 +262,7 @@ def opened(run: Path) -> dict[str, Any]:
     compared = [finetext.compare(said[first], said[name], "macro_f1") for name in others]
     return {
         "best": of.best,
-        "cheapest": of.cheapest,
+        "recommended": of.recommended,
         "unfinished": list(of.unfinished),
         "ids": list(of.predictions(split="validation").ids),
         "texts": of.texts(of.best, "test"),
@@ -252,7 +273,7 @@ def opened(run: Path) -> dict[str, Any]:
             name: {metric: [s.value, s.low, s.high] for metric, s in finetext.evaluate(of).items()}
             for name, of in said.items()
         },
-        "comparisons": [[of.difference.value, of.p_value] for of in compared],
+        "comparisons": [[of.difference.value] for of in compared],
     }
 
 
