@@ -1,0 +1,258 @@
+"""Are the verdicts of finetext right as often as they promise?
+
+Rows and decisions are drawn from known methods, and judged by the code that judges runs.
+
+    python benchmarks/judging.py choice --record   # is a cheaper method called as good falsely?
+    python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
+
+Nothing is trained, and no data are needed. Each section takes a few minutes on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from common import finish, parser, say, table
+
+from finetext.core.arrays import Floats, Integers
+from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose_among
+from finetext.evaluation.compare import compare, estimate_score
+from finetext.evaluation.metrics import metric_for
+
+FIVE: Final = LabelScheme(("a", "b", "c", "d", "e"))
+SHARES: Final = np.array((0.45, 0.25, 0.16, 0.10, 0.04))
+ACCURACY: Final = 0.85
+"""Of the best method, in every class."""
+METRICS: Final = ("accuracy", "macro_f1")
+GAPS: Final = (0.0, MARGIN / 2, MARGIN, 2 * MARGIN, 0.2)
+ROWS: Final = (9, 15, 25, 60, 150, 300, 1000)
+CANDIDATES: Final = (1, 3)
+GAINED: Final = {"both ways": 0.05, "one way": 0.0}
+"""Share of all rows that only the cheaper method has right, by the kind of its disagreement."""
+TWO: Final = LabelScheme(("x", "y"))
+SEED_ROWS: Final = 2000
+SEED_SD: Final = 0.015
+SEED_ACCURACY: Final = 0.8
+ALIKE: Final = 0.6
+"""Correlation of difficulty between trainings, whether of one method or of two."""
+
+
+def share(values: Sequence[bool]) -> str:
+    """A share in percent with its 95% interval (Wilson, JASA 1927)."""
+    n, middle, z2 = len(values), float(np.mean(values)), 1.96**2
+    half = 1.96 * math.sqrt(middle * (1 - middle) * n + z2 / 4) / (n + z2)
+    centre = (middle * n + z2 / 2) / (n + z2)
+    return f"{middle:.1%} [{max(0, centre - half):.1%}, {centre + half:.1%}]"
+
+
+def predictions(scheme: LabelScheme, targets: Integers, given: Integers) -> Predictions:
+    """Predictions of such labels, each with probability 1."""
+    ids = tuple(map(str, range(len(targets))))
+    return Predictions(ids, targets, np.eye(len(scheme))[given], scheme)
+
+
+class Method(NamedTuple):
+    """A cheaper method: how often it differs from the best one, in every class alike.
+
+    Attributes:
+        lost: share of the rows that the best has right and it has wrong.
+        gained: share of the rows that the best has wrong and it has right.
+    """
+
+    lost: float
+    gained: float
+
+    def decide(self, truth: Integers, best: Integers, random: np.random.Generator) -> Integers:
+        """The decisions of the method beside those of the best."""
+        right, chance = best == truth, random.random(len(truth))
+        given = np.where(~right & (chance < self.gained), truth, best)
+        return np.where(right & (chance < self.lost), other_class(truth, random), given)
+
+    def confusion(self) -> Floats:
+        """Expected shares of (truth, decision)."""
+        right = ACCURACY * (1 - self.lost) + (1 - ACCURACY) * self.gained
+        wrong = SHARES[None, :].repeat(len(SHARES), 0) * (1 - np.eye(len(SHARES)))
+        wrong /= wrong.sum(axis=1, keepdims=True)
+        return np.asarray(SHARES[:, None] * (right * np.eye(len(SHARES)) + (1 - right) * wrong))
+
+
+def other_class(truth: Integers, random: np.random.Generator) -> Integers:
+    """A class other than the true one, by the frequency of classes."""
+    odds = np.log(SHARES) + random.gumbel(size=(len(truth), len(SHARES)))
+    odds[np.arange(len(truth)), truth] = -np.inf
+    return np.asarray(odds.argmax(axis=1))
+
+
+def expected(metric: str, confusion: Floats) -> float:
+    """Accuracy or macro F1 of expected shares."""
+    hits = np.diag(confusion)
+    if metric == "accuracy":
+        return float(hits.sum())
+    return float((2 * hits / (confusion.sum(axis=0) + confusion.sum(axis=1))).mean())
+
+
+def cheaper(metric: str, gap: float, gained: float) -> Method:
+    """The method that is so far behind the best in expectation."""
+    from scipy.optimize import brentq
+
+    of_wrong = gained / (1 - ACCURACY)
+    best = expected(metric, Method(0, 0).confusion())
+
+    def behind(lost: float) -> float:
+        return best - expected(metric, Method(lost, of_wrong).confusion()) - gap
+
+    return Method(float(brentq(behind, 0, 0.9)), of_wrong)
+
+
+def drawn(
+    method: Method, rows: int, count: int, random: np.random.Generator
+) -> dict[str, list[Predictions]]:
+    """The majority class, `count` cheaper methods and the best one on rows that are drawn."""
+    truth = random.choice(len(SHARES), size=rows, p=SHARES)
+    right = random.random(rows) < ACCURACY
+    best = np.where(right, truth, other_class(truth, random))
+    given = {"majority": np.zeros_like(truth)}
+    given |= {f"cheap {n}": method.decide(truth, best, random) for n in range(count)}
+    return {name: [predictions(FIVE, truth, of)] for name, of in (given | {"best": best}).items()}
+
+
+class Chosen(NamedTuple):
+    """What was chosen with the truly best method as the best, and with the best on these rows."""
+
+    known: Choice
+    found: Choice
+
+
+def chosen(sets: dict[str, list[Predictions]], metric: str) -> Chosen:
+    """Choose as runs do."""
+    of = metric_for(metric, FIVE)
+    cost = {name: float(place) for place, name in enumerate(sets)}
+    grounds = Grounds.of(metric, "validation", sets["best"], "majority")
+    known = choose_among(sets, cost, "best", grounds)
+    best = max((name for name in sets if name != "majority"), key=lambda name: of(sets[name][0]))
+    found = known if best == "best" else choose_among(sets, cost, best, grounds)
+    return Chosen(known, found)
+
+
+def simulate_choice(
+    metric: str, kind: str, gap: float, options: argparse.Namespace
+) -> Iterator[list[Chosen]]:
+    """All choices for each number of rows and of cheaper methods."""
+    method = cheaper(metric, gap, GAINED[kind])
+    simulations = options.simulations if gap == MARGIN else options.simulations // 4
+    for count in CANDIDATES:
+        for rows in ROWS:
+            key = [options.seed, METRICS.index(metric), list(GAINED).index(kind),
+                   round(1000 * gap), count, rows]  # fmt: skip
+            random = np.random.default_rng(key)
+            yield [chosen(drawn(method, rows, count, random), metric) for _ in range(simulations)]
+
+
+def choice(options: argparse.Namespace) -> None:
+    """False "as good", wrong recommendations, and how often an equal is accepted."""
+    tables: list[list[str]] = []
+    titles = [f"{count} cheaper, {rows:,} rows" for count in CANDIDATES for rows in ROWS]
+    for metric in METRICS:
+        for kind in GAINED:
+            started = time.perf_counter()
+            seen = {gap: list(simulate_choice(metric, kind, gap, options)) for gap in GAPS}
+            rows = []
+            for place, title in enumerate(titles):
+                good = [
+                    [any(c.status == "as good" for c in of.known.candidates) for of in draws[place]]
+                    for draws in seen.values()
+                ]
+                wrong = [
+                    [of.found.recommended != "best" for of in seen[gap][place]]
+                    for gap in GAPS
+                    if gap > MARGIN
+                ]
+                rows.append([title, *(f"{np.mean(of):.1%}" for of in (*good, *wrong))])
+            heads = [f"{metric}, {kind}", *(f"as good, {gap:g} behind" for gap in GAPS)]
+            heads += [f"recommended, {gap:g} behind" for gap in GAPS if gap > MARGIN]
+            tables.append(table(heads, rows))
+            say(f"{metric}, {kind}: {time.perf_counter() - started:.0f} s")
+    error = math.sqrt(LEVEL * (1 - LEVEL) / options.simulations)
+    what = (
+        f"{options.simulations:,} draws of each kind with a gap of {MARGIN:g}, a quarter as many "
+        f"with others, of five classes ({', '.join(f'{of:.0%}' for of in SHARES)}). The best "
+        f"method has {ACCURACY:.0%} of each class right, the cheaper ones are behind it by the "
+        f"gap. Both ways: they have {GAINED['both ways']:.0%} of the rows right that the best has "
+        "wrong, and it has so many and the gap; one way: they have nothing right that the best "
+        f'has wrong, the hardest case. Margin {MARGIN:g}, one-sided 5%, Holm. "As good": any of '
+        'the cheaper methods is called as good as the truly best one. "Recommended": any is, '
+        "where the best is chosen on the same rows. Standard error of the simulation at 5%: "
+        f"{error:.1%}."
+    )
+    finish(options, "Is a cheaper method called as good falsely?", what, tables)
+
+
+def of_seeds(accuracies: Floats, difficulty: Floats, targets: Integers,
+             random: np.random.Generator) -> list[Predictions]:  # fmt: skip
+    """One set of predictions for each training, which has such an accuracy."""
+    from scipy.special import ndtri
+
+    sets = []
+    for accuracy in accuracies:
+        own = math.sqrt(1 - ALIKE) * random.normal(size=len(targets))
+        right = math.sqrt(ALIKE) * difficulty + own < ndtri(accuracy)
+        sets.append(predictions(TWO, targets, np.where(right, targets, 1 - targets)))
+    return sets
+
+
+def seeds(options: argparse.Namespace) -> None:
+    """Coverage of intervals over rows and seeds, and false alarms between equal methods."""
+    rows = []
+    for metric in METRICS:
+        of = metric_for(metric, TWO)
+        for count in (1, 2, 3, 5):
+            started = time.perf_counter()
+            held, alarms = list[bool](), list[bool]()
+            for number in range(options.simulations):
+                random = np.random.default_rng([options.seed, METRICS.index(metric), count, number])
+                targets = random.integers(2, size=SEED_ROWS)
+                difficulty = random.normal(size=SEED_ROWS)
+                one, other = (
+                    of_seeds(random.normal(SEED_ACCURACY, SEED_SD, count), difficulty, targets,
+                             random)
+                    for _ in range(2)
+                )  # fmt: skip
+                low, high = estimate_score(of, one).interval()
+                held.append(low <= SEED_ACCURACY <= high)
+                alarms.append(compare(one, other, metric).p_value < 0.05)
+            rows.append([metric, str(count), share(held), share(alarms)])
+            say(f"{metric}, {count} seeds: {time.perf_counter() - started:.0f} s")
+    heads = ["metric", "seeds", "95% interval holds the method's mean", "equals said to differ"]
+    what = (
+        f"{options.simulations:,} draws of {SEED_ROWS:,} rows of two classes and two equal methods "
+        f"of {SEED_ACCURACY:.0%} on average, whose trainings vary by a standard deviation of "
+        f"{SEED_SD:g}. With one seed the interval is over rows alone, about this model. In "
+        "brackets: 95% interval of the simulation."
+    )
+    finish(options, "Intervals over rows and seeds", what, [table(heads, rows)])
+
+
+SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "choice": choice,
+    "seeds": seeds,
+}
+
+
+def main() -> None:
+    """Run one section."""
+    made = parser(__doc__)
+    made.add_argument("section", choices=SECTIONS)
+    made.add_argument("--simulations", type=int, default=400, help="draws of each kind (400)")
+    made.add_argument("--seed", type=int, default=0)
+    options = made.parse_args()
+    SECTIONS[options.section](options)
+
+
+if __name__ == "__main__":
+    main()
