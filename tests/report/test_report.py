@@ -137,7 +137,7 @@ def test_the_first_paragraph_names_best_and_recommended(single: ReportData) -> N
     assert "fitted 3 methods on 200 texts with 3 labels" in lead[1]
     assert "finetune is best by macro F1" in lead[1]
     assert "tfidf is worse than finetune" in lead[1]
-    assert "tfidf trains in 6 s instead of 14 min" in lead[1]
+    assert "tfidf trains in 6.0 s instead of 14 min" in lead[1]
 
 
 def test_one_method_without_findings_or_lengths(single: ReportData) -> None:
