@@ -206,9 +206,11 @@ def test_a_gain_without_more_than_the_majority_class_is_told(
     guesses = np.where(np.arange(100) < right, truth, 1 - truth)
     answers = {"majority": truth * 0, "own": guesses, "own-random": truth * 0}
     on_test = {
-        name: Predictions(
-            tuple(map(str, range(100))), truth, np.eye(2)[of], LabelScheme(("bad", "good"))
-        )
+        name: [
+            Predictions(
+                tuple(map(str, range(100))), truth, np.eye(2)[of], LabelScheme(("bad", "good"))
+            )
+        ]
         for name, of in answers.items()
     }
     entries = {name: LeaderboardEntry(name, {}, 1.0, 1.0, 1, name) for name in methods}

@@ -95,8 +95,8 @@ class Run:
             entries = json.loads(path.read_text("utf-8"))
             verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
             # Older runs name a cheaper method that was not shown to be as good.
-            verdict.setdefault("recommended", verdict["best"])
-            values = {**verdict, "folder": folder, "leaderboard": entries}
+            best = {"recommended": dict(verdict).get("best")}
+            values = {**best, **verdict, "folder": folder, "leaderboard": entries}
             run = from_json(cls, values, "its leaderboard or verdict")
             run.entry(run.recommended)
             run.entry(run.best)
