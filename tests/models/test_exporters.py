@@ -15,6 +15,7 @@ import finetext
 from finetext.core import registry
 from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
+from finetext.core.types import Score
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.models.exporters import Exporter, Made, Original
@@ -293,21 +294,34 @@ def test_multilabel_rows_agree_if_all_labels_do(
 
 
 @pytest.mark.parametrize(
-    ("rows", "milliseconds", "words"),
+    ("batched", "alone", "words"),
     [
-        ((100.0, 250.0), (10.0, 5.0), "2.5 times as fast in batches and 2.0 times as fast for one"),
-        ((100.0, 101.0), (10.0, 20.0), "as fast in batches and only 0.50 times as fast for one"),
+        (
+            Score(2.5, 2.2, 2.8, 300), Score(2.0, 1.9, 2.1, 21),
+            "2.5 [2.2, 2.8] times as fast in batches (300 rows) and "
+            "2.0 [1.9, 2.1] times as fast for one text (21 texts)",
+        ),
+        (
+            Score(1.1, 0.9, 1.3, 300), Score(0.5, 0.45, 0.55, 21),
+            "about as fast as the original in batches (300 rows) and "
+            "0.50 [0.45, 0.55] times as fast, which is slower, for one text",
+        ),
+        (
+            Score(44.0, 40.0, 48.0, 30), Score(5.0, 1.5, 16.0, 21),
+            "busy machine for one text (21 texts); its speed in batches was not measured: 30 rows",
+        ),
     ],
-)
-def test_speed_is_described_in_words(
-    rows: tuple[float, float], milliseconds: tuple[float, float], words: str, finished: Path
+)  # fmt: skip
+def test_speed_is_claimed_only_where_it_was_measured(
+    batched: Score, alone: Score, words: str, finished: Path
 ) -> None:
-    from finetext.models.exporters import Both, compare_export, speed_in_words
+    from finetext.models.exporters import compare_export, speed_in_words
 
     origin = open_origin(finished)
     assert origin.rows is not None
     few = origin.rows.select(range(3))
     found = compare_export(Original(origin.classifier), origin.classifier, few, (1, 1), "rows")
-    timed = replace(found, rows_per_second=Both(*rows), milliseconds=Both(*milliseconds))
-    assert words in speed_in_words(timed)
-    assert ("slower" in speed_in_words(timed)) == (milliseconds[1] > milliseconds[0])
+    assert found.times is not None
+    assert (found.times.n, "3 rows are too few" in speed_in_words(found)) == (3, True)
+    assert words in speed_in_words(replace(found, times=batched, times_alone=alone))
+    assert "not measured" in speed_in_words(replace(found, times=None))

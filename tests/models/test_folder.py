@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.models.folder import FORMAT_VERSION, load_model, save_model
+from finetext.models.folder import FORMAT_VERSION, load_model, read_description, save_model
 from finetext.models.info import info
 from finetext.storage.files import write_text
 
@@ -287,3 +289,19 @@ def test_a_model_with_an_impossible_positive_class_is_damaged(tmp_path: Path) ->
     rewrite(folder, positive="c")
     with pytest.raises(ModelError, match="'c' is none of the labels"):
         finetext.load(folder)
+
+
+def test_models_and_report_hold_no_path_of_the_machine(
+    encoder_run: Path, onnx_model: Path, static_model: Path, tiny_encoder: Path
+) -> None:
+    """A model names its encoder, and the hash of its weights, instead of a local folder."""
+    shared = os.path.commonpath([encoder_run, tiny_encoder]).encode()
+    assert len(Path(shared.decode()).parts) > 2
+    models = [*(path.parent for path in encoder_run.rglob("finetext.json")), onnx_model]
+    files = [path for model in (*models, static_model) for path in model.rglob("*")]
+    read = [path for path in (*files, encoder_run / "report.html") if path.is_file()]
+    assert not [path for path in read if shared in path.read_bytes()]
+    provenance = read_description(encoder_run / "finetune" / "model")["provenance"]
+    assert provenance["hyperparameters"]["encoder"] == tiny_encoder.name
+    weights = hashlib.sha256((tiny_encoder / "model.safetensors").read_bytes()).hexdigest()
+    assert provenance["encoder_sha256"] == weights

@@ -17,6 +17,7 @@ from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
 from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
 from finetext.encoders.catalogue import original
+from finetext.models.card import without_path
 from finetext.training.tokens import given_texts
 
 MOST_ROWS_NAMED: Final = 100
@@ -26,7 +27,7 @@ _SEVERITIES: Final = ("error", "warning", "note")
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """An encoder, how many tokens of a text it reads, and a function that returns all of them."""
+    """The name of an encoder, how much of a text it reads, and a function that counts tokens."""
 
     encoder: str
     limit: int
@@ -174,8 +175,11 @@ def counting_tokens(
             path: pool.submit(count_tokens, tokenizer, material.texts, progress).result
             for path, tokenizer in tokenizers.items()
         }
-        found = (ModelInput(name, most, counting[path]) for (path, most), name in limits.items())
-        yield replace(material, inputs=tuple(found))
+        found = tuple(
+            ModelInput(without_path(name), most, counting[path])
+            for (path, most), name in limits.items()
+        )
+        yield replace(material, inputs=found)
 
 
 def count_tokens(

@@ -45,7 +45,7 @@ _ON_THE_HUB: Final = {
 _OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm", "Transformer")
 """Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
-_PATH: Final = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:")
+_PATH: Final = re.compile(r"(?P<prefix>random:)?([/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
 _LONGEST: Final = 200
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|<>&~$@^]|:(?=\S))")
 """Characters with a meaning inside a line; those at its start never occur there."""
@@ -254,8 +254,8 @@ def without_path(value: Any) -> Any:
         return {name: without_path(of) for name, of in value.items()}
     if isinstance(value, list | tuple):
         return [without_path(of) for of in value]
-    if isinstance(value, str) and _PATH.match(value):
-        return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
+    if isinstance(value, str) and (local := _PATH.match(value)):
+        return (local["prefix"] or "") + re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
 
 

@@ -18,8 +18,10 @@ from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError
 from finetext.core.types import Dataset, Predictions, Score
+from finetext.core.wording import counted
 from finetext.evaluation.compare import Comparison, compare
 from finetext.evaluation.deciding import Deciding
+from finetext.evaluation.estimates import of_units
 from finetext.evaluation.intervals import evaluate
 from finetext.storage.codec import to_json
 
@@ -29,7 +31,8 @@ MOST_ROWS: Final = 2_000
 """Rows to compare on at most."""
 _PARTS: Final = 8
 _SINGLE_TEXTS: Final = 21
-_SAME_SPEED: Final = 0.05
+_FEWEST_TIMED: Final = 100
+_MOST_SPREAD: Final = 2.0
 _SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
 
 
@@ -139,7 +142,9 @@ class Compared:
     """How an export compares with its original on rows that both predicted.
 
     `agreement` is the share on which both predict the same labels or abstain, `milliseconds` the
-    median latency of one text, and `differences` are export minus original, by metric.
+    median latency of one text, and `differences` are export minus original, by metric. `times`
+    and `times_alone` are how many times as fast the export is, in batches and for one text, with
+    95% intervals over parts and texts that both predicted in turns; None in older files.
     """
 
     rows: int
@@ -155,6 +160,8 @@ class Compared:
     milliseconds: Both
     scores: Mapping[str, BothScores]
     differences: Mapping[str, Comparison]
+    times: Score | None = None
+    times_alone: Score | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -188,6 +195,7 @@ def compare_export(
     difference = np.abs(first - found[1])
     both = (exact, first), (exported, found[1])
     scores, differences = _score(both, rows, original)
+    alone = _latency((timed, exported), rows.texts)
     return Compared(
         rows=len(rows),
         where=where,
@@ -198,10 +206,12 @@ def compare_export(
         machine=_machine(),
         remark=remark,
         bytes=Both(*sizes),
-        rows_per_second=Both(*(len(rows) / max(of, 1e-9) for of in seconds)),
-        milliseconds=Both(*_latency((timed, exported), rows.texts)),
+        rows_per_second=Both(*(len(rows) / max(float(of.sum()), 1e-9) for of in seconds)),
+        milliseconds=Both(*(float(np.median(of)) * 1000 for of in alone)),
         scores=scores,
         differences=differences,
+        times=_times_as_fast(seconds, len(rows)),
+        times_alone=_times_as_fast(alone, len(set(_single(len(rows))))),
     )
 
 
@@ -221,31 +231,47 @@ def _predicts_in_bf16(classifier: Classifier) -> bool:
 
 def _predict_in_turns(
     pair: Sequence[Classifier], texts: Sequence[str], progress: Callable[[ProgressEvent], None]
-) -> tuple[list[Floats], list[float]]:
-    """Return probabilities and seconds of each; which goes first alternates, after a warm-up."""
+) -> tuple[list[Floats], Floats]:
+    """Return probabilities and the seconds of every part, (2, parts), in turns after a warm-up."""
     for classifier in pair:
         classifier.predict_proba(texts[:8])
     found: list[list[Floats]] = [[], []]
-    seconds, done = [0.0, 0.0], 0
-    for number, part in enumerate(np.array_split(np.arange(len(texts)), min(_PARTS, len(texts)))):
+    parts, done = np.array_split(np.arange(len(texts)), min(_PARTS, len(texts))), 0
+    seconds = np.zeros((2, len(parts)))
+    for number, part in enumerate(parts):
         chosen = [texts[row] for row in part]
         for turn in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
             found[turn].append(pair[turn].predict_proba(chosen))
-            seconds[turn] += time.perf_counter() - started
+            seconds[turn, number] = time.perf_counter() - started
         done += len(part)
         progress(ProgressEvent("comparing both", done, len(texts)))
     return [np.concatenate(of) for of in found], seconds
 
 
-def _latency(pair: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
-    seconds: list[list[float]] = [[], []]
-    for row in np.linspace(0, len(texts) - 1, _SINGLE_TEXTS).astype(int):
-        for turn, classifier in enumerate(pair):
+def _single(rows: int) -> list[int]:
+    return [int(row) for row in np.linspace(0, rows - 1, _SINGLE_TEXTS)]
+
+
+def _latency(pair: Sequence[Classifier], texts: Sequence[str]) -> Floats:
+    """Return the seconds of one text at a time, (2, texts), in turns."""
+    seconds = np.zeros((2, _SINGLE_TEXTS))
+    for number, row in enumerate(_single(len(texts))):
+        for turn in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
-            classifier.predict_proba([texts[row]])
-            seconds[turn].append(time.perf_counter() - started)
-    return [float(np.median(of)) * 1000 for of in seconds]
+            pair[turn].predict_proba([texts[row]])
+            seconds[turn, number] = time.perf_counter() - started
+    return seconds
+
+
+def _times_as_fast(seconds: Floats, texts: int) -> Score:
+    """Return seconds of the original over those of the export, (2, parts), with 95% interval."""
+    seconds = np.maximum(seconds, 1e-9)
+    sums = seconds.sum(axis=1, keepdims=True)
+    left = np.log(sums - seconds) if seconds.shape[1] > 1 else np.full((2, 1), np.nan)
+    found = of_units(float(np.log(sums[0, 0] / sums[1, 0])), left[0] - left[1])
+    value, low, high = np.exp([found.value, *found.interval()]).tolist()
+    return Score(value, low, high, texts)
 
 
 def _agreement(first: tuple[Classifier, Floats], second: tuple[Classifier, Floats]) -> float:
@@ -293,15 +319,26 @@ def _machine() -> dict[str, Any]:
 
 
 def speed_in_words(compared: Compared) -> str:
-    """Return a sentence on how fast the export is on this machine."""
-    speed, latency = compared.rows_per_second, compared.milliseconds
-    batched, alone = speed.exported / speed.original, latency.original / max(latency.exported, 1e-9)
-    parts = []
-    for what, factor in (("in batches", batched), ("for one text", alone)):
-        if abs(factor - 1) <= _SAME_SPEED:
-            parts.append(f"as fast {what}")
-        elif factor > 1:
-            parts.append(f"{factor:.1f} times as fast {what}")
-        else:
-            parts.append(f"only {factor:.2f} times as fast {what}, which is slower,")
-    return f"on this machine the export is {' and '.join(parts)} as the original"
+    """Return a sentence on how fast the export is on this machine, as far as that was measured."""
+    batched, alone = compared.times, compared.times_alone
+    if batched is None or alone is None:
+        return "how fast the export is was not measured in turns with the original"
+    parts = [_factor_in_words(alone, f"for one text ({counted(alone.n, 'text')})")]
+    if batched.n >= _FEWEST_TIMED:
+        parts.insert(0, _factor_in_words(batched, f"in batches ({batched.n:,} rows)"))
+    known = f"on this machine the export is {' and '.join(parts)}"
+    if batched.n < _FEWEST_TIMED:
+        known += f"; its speed in batches was not measured: {counted(batched.n, 'row')} are too few"
+    return known
+
+
+def _factor_in_words(times: Score, what: str) -> str:
+    """Return how many times as fast the export is, if the interval is narrow enough to say so."""
+    if not times.high / times.low <= _MOST_SPREAD:
+        return f"of a speed that could not be measured on this busy machine {what}"
+    if times.low <= 1 <= times.high:
+        return f"about as fast as the original {what}"
+    digits = ".2f" if times.value < 1 else ".1f"
+    slower = ", which is slower," if times.value < 1 else ""
+    interval = f"[{times.low:{digits}}, {times.high:{digits}}]"
+    return f"{times.value:{digits}} {interval} times as fast{slower} {what}"

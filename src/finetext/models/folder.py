@@ -20,7 +20,7 @@ from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
 from finetext.models import files
-from finetext.models.card import is_ours, model_card
+from finetext.models.card import is_ours, model_card, without_path
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.storage.files import check_new_folder, replaced_folder, write_json, write_text
 from finetext.training.precision import precision_of_model
@@ -73,7 +73,7 @@ def save_model(
                 **classifier.scheme.to_json(),
                 "decision": classifier.decision.to_json(),
                 "precision": classifier.number_format,
-                "provenance": {**(made_by or {}), **classifier.provenance()},
+                "provenance": {**_without_folders(made_by or {}), **classifier.provenance()},
                 **({"record": dict(record)} if record else {}),
             }
             if is_handwritten(folder / CARD):
@@ -82,6 +82,18 @@ def save_model(
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder
+
+
+def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a model was made, with an encoder in a local folder by its name and hash."""
+    settings = made_by.get("hyperparameters")
+    if not isinstance(settings, Mapping):
+        return dict(made_by)
+    made = {**made_by, "hyperparameters": without_path(settings)}
+    weights = Path(str(settings.get("encoder"))) / "model.safetensors"
+    if weights.is_file():
+        made["encoder_sha256"] = files.sha256_of(weights)
+    return made
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import shlex
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+
+import tomli_w
 
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
@@ -21,6 +24,7 @@ from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import applicable
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.models.card import without_path
 from finetext.models.folder import load_model
 from finetext.report.report import Diagnoses, ReportData, write_report
 from finetext.runs.accesses import accesses
@@ -149,12 +153,13 @@ def report_data(run: Run) -> ReportData:
     try:
         data = json.loads((folder / "data.json").read_text("utf-8"))
         environment = json.loads((folder / "environment.json").read_text("utf-8"))
+        recipe = (folder / "recipe.toml").read_text("utf-8")
         known = from_json(tuple[Finding, ...], data["findings"], "data.json")
         return ReportData(
             description=str(data["description"]),
             rows=dict(data["rows"]),
             class_counts=dict(data["labels_by_split"]),
-            recipe=(folder / "recipe.toml").read_text("utf-8"),
+            recipe=tomli_w.dumps(without_path(tomllib.loads(recipe))),
             seed=int(environment["seed"]),
             title=folder.resolve().name,
             lengths=from_json(list[Lengths], data["lengths"], "data.json"),
