@@ -60,6 +60,19 @@ def test_imbalanced_rare_and_missing_classes(rows_of: Rows) -> None:
     assert "test has no row of 'a', 'b'" in found(data, "missing-classes")[0].message
 
 
+def test_parts_with_other_shares_of_labels(rows_of: Rows) -> None:
+    parts = ["train"] * 120 + ["test"] * 80
+
+    def shifted(positive: int, **columns: Any) -> list[Finding]:
+        labels = ["a", "b"] * 60 + ["b"] * positive + ["a"] * (80 - positive)
+        return found(rows_of(sentences(200), labels, split=parts, **columns), "label-shares")
+
+    assert shifted(40) == shifted(46) == []
+    assert shifted(60)[0].severity == "warning"
+    assert "'b' is 50.0% of train and 75.0% of test" in shifted(60)[0].message
+    assert shifted(60, group=[f"g{row // 20}" for row in range(200)]) == []
+
+
 def test_labels_that_differ_in_case_or_spaces(rows_of: Rows) -> None:
     data = rows_of(sentences(60), ["good"] * 29 + ["Good "] + ["bad"] * 30)
     assert rows_with(data, "label-spelling") == ("r29",)

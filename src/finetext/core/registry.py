@@ -55,6 +55,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "class-balance": "finetext.diagnosis.checks:class_balance",
         "rare-classes": "finetext.diagnosis.checks:rare_classes",
         "missing-classes": "finetext.diagnosis.checks:missing_classes",
+        "label-shares": "finetext.diagnosis.checks:label_shares",
         "label-spelling": "finetext.diagnosis.checks:label_spelling",
         "conflicting-labels": "finetext.diagnosis.checks:conflicting_labels",
         "blank-texts": "finetext.diagnosis.checks:blank_texts",

@@ -19,6 +19,8 @@ from finetext.core.text_columns import as_one
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.diagnosis.data_checks import Material
+from finetext.evaluation.compare import SIGNIFICANT
+from finetext.evaluation.several import holm
 
 FEW_ROWS: Final = 20
 IMBALANCED: Final = 3.0
@@ -26,6 +28,7 @@ MOST_NAMES: Final = 8
 FEWEST_GROUPS: Final = 20
 MANY_DUPLICATES: Final = 0.01
 MANY_TRUNCATED: Final = 0.1
+MUCH_SHIFTED: Final = 0.1
 PRECISION: Final = 0.98
 COVERAGE: Final = 0.2
 HIGH_COVERAGE: Final = 0.5
@@ -107,6 +110,46 @@ def missing_classes(material: Material) -> list[Finding]:
             )
             findings.append(Finding("warning", "missing-classes", message))
     return findings
+
+
+def label_shares(material: Material) -> list[Finding]:
+    """Return classes whose share of a ready-made part is not that of train, beyond chance.
+
+    Chi-square tests of each class and part, corrected by Holm. Rows in groups are left out, as
+    labels within a group are alike, so such tests would be false alarms.
+    """
+    from scipy.stats import chi2_contingency
+
+    scheme, names = material.scheme, [name for name, _ in material.parts]
+    if scheme is None or names[:1] != ["train"] or material.groups is not None:
+        return []
+    sizes = np.array([len(part) for _, part in material.parts])
+    tested, p_values = [], []
+    for part in range(1, len(names)):
+        for column in range(1 if scheme.is_binary else 0, len(scheme)):
+            pair = material.counts[[0, part], column]
+            table = np.stack([pair, sizes[[0, part]] - pair], axis=1)
+            if (np.outer(table.sum(axis=1), table.sum(axis=0)) < 5 * table.sum()).any():
+                continue  # too few rows expected for the test
+            tested.append((part, column))
+            p_values.append(float(chi2_contingency(table).pvalue))
+    shares = material.counts / np.maximum(sizes, 1)[:, None]
+    found = [at for at, p in zip(tested, holm(p_values), strict=True) if p < SIGNIFICANT]
+    if not found:
+        return []
+    most = sorted(found, key=lambda at: -abs(shares[at] - shares[0, at[1]]))
+    told = [
+        f"{scheme.names[column]!r} is {shares[0, column]:.1%} of train and "
+        f"{shares[part, column]:.1%} of {names[part]}"
+        for part, column in most
+    ]
+    message = (
+        f"The parts do not have the same shares of labels: {_listed(told, 3)}. Chance does not "
+        "explain it, so they were drawn from different sources or times. Scores on such rows may "
+        "not hold for new texts: find out which part is like them."
+    )
+    largest = abs(shares[most[0]] - shares[0, most[0][1]])
+    return [Finding(_severity(largest >= MUCH_SHIFTED), "label-shares", message)]
 
 
 def label_spelling(material: Material) -> list[Finding]:

@@ -14,6 +14,7 @@ from finetext.evaluation.choice import Choice, Grounds, choose_among, confirmed
 from finetext.evaluation.compare import compare, estimate_score
 from finetext.evaluation.leaderboard import over_seeds
 from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.split_gap import validation_test_gap
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
@@ -96,6 +97,11 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     rows = len(on_test[best][0])
     noticed = [*unfinished, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
+    of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
+    gap = validation_test_gap(best, of_best["validation"], of_best["test"], recipe.metric, methods)
+    if gap is not None:
+        started.context.find(gap)
+        noticed.append(gap)
     return Run(
         folder,
         tuple(entries.values()),
