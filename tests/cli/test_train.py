@@ -89,14 +89,16 @@ def test_options_become_the_recipe(command: Command, workplace: Path, reviews: P
     command(
         "train", reviews, "--text", "text", "--label", "label", "--group", "movie",
         *QUICK, "--set", "tfidf.longest_ngram=1", "--metric", "accuracy", "--seed", 5,
-        "--validation-size", "0.2", "--set", "split.strategy=random", "--out", "run", status=0,
+        "--validation-size", "0.2", "--set", "split.strategy=random", "--keep-duplicates",
+        "--out", "run", status=0,
     )  # fmt: skip
     recipe = tomllib.loads((workplace / "run" / "recipe.toml").read_text())
     assert recipe["seed"] == 5
     assert recipe["metric"] == "accuracy"
     assert recipe["data"]["source"] == str(reviews)
     assert recipe["data"]["group"] == "movie"
-    assert recipe["split"] == {"validation": 0.2, "strategy": "random"}
+    asked = {"validation": 0.2, "strategy": "random", "keep_duplicates": True}
+    assert recipe["split"] == asked
     assert recipe["methods"]["tfidf"]["longest_ngram"] == 1
 
 

@@ -355,8 +355,11 @@ def read_and_split(data: Path) -> dict[str, Any]:
     """What reading, checking and splitting a file give."""
     import finetext
 
-    dataset = finetext.read(data)
-    parts = finetext.split(dataset, seed=3)
+    dataset = finetext.read(data, label="label")
+    # The version that recorded this kept copies of a text in several splits, and had no setting.
+    known = finetext.SplitSettings.__dataclass_fields__
+    keeps = {"keep_duplicates": True} if "keep_duplicates" in known else {}
+    parts = finetext.split(dataset, finetext.SplitSettings(**keeps), seed=3)
     return {
         "content_hash": dataset.content_hash,
         "labels": list(dataset.scheme.names) if dataset.scheme else None,

@@ -11,7 +11,7 @@ import pytest
 
 from finetext.core import registry
 from finetext.core.types import Dataset, Finding
-from finetext.data.near_duplicates import near_duplicates, tokens_of
+from finetext.data.near_duplicates import near_duplicates
 from finetext.diagnosis.data_checks import Material, check
 
 Rows = Callable[..., Dataset]
@@ -168,4 +168,4 @@ def test_a_token_everywhere_gives_nothing_away(rows_of: Rows) -> None:
 
 def test_short_and_unlike_texts_are_not_near_duplicates() -> None:
     texts = ["thank you", "Thank you!", *sentences(50, seed=1)]
-    assert near_duplicates(tokens_of(texts)).tolist() == list(range(52))
+    assert near_duplicates(texts).tolist() == list(range(52))

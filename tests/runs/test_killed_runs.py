@@ -24,7 +24,7 @@ KILLS: Final = 20
 FEWEST_RESUMED: Final = 5
 LOG: Final = "finetune/log.jsonl"
 PRELOADED: Final = (
-    *("accelerate", "datasets", "datasketch", "jinja2", "pandas", "pyarrow.parquet", "tokenizers"),
+    *("accelerate", "datasets", "jinja2", "pandas", "pyarrow.parquet", "tokenizers"),
     *("matplotlib.backends.backend_svg", "matplotlib.figure", "safetensors.torch", "scipy.stats"),
     *("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.model_selection"),
     *("torch", "torch.utils.data", "transformers", "transformers.models.bert.modeling_bert"),

@@ -69,6 +69,16 @@ def test_toml_round_trip_of_every_section() -> None:
     assert again(recipe) == recipe
 
 
+def test_a_recipe_that_an_earlier_version_recorded_keeps_duplicates() -> None:
+    written = {"data": {"source": "a.csv"}, "split": {"test": 0.2}}
+    assert not Recipe.from_values(written).split.keep_duplicates
+    assert "keep_duplicates = false" in Recipe.from_values(written).to_toml()
+    recorded = written | {"data": {"source": "a.csv", "content_hash": "abc"}}
+    assert Recipe.from_values(recorded).split == SplitSettings(test=0.2, keep_duplicates=True)
+    stated = recorded | {"split": {"keep_duplicates": False}}
+    assert not Recipe.from_values(stated).split.keep_duplicates
+
+
 @settings(max_examples=25)
 @given(source=NAMES, text=NAMES, name=METHOD_NAMES, seed=st.integers(0, 2**32 - 1))
 def test_toml_round_trip_of_any_name(source: str, text: str, name: str, seed: int) -> None:

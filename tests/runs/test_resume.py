@@ -252,6 +252,24 @@ def test_data_passed_in_python_are_recognized(tmp_path: Path) -> None:
         assert run.report.read_text() == whole.report.read_text()
 
 
+def test_a_run_of_an_earlier_version_keeps_its_splits(tmp_path: Path) -> None:
+    texts = [f"the copied text has the number {n % 20} in all of its copies" for n in range(60)]
+    source = (texts, [str(n % 2) for n in range(60)])
+    keeping = SplitSettings(keep_duplicates=True)
+    whole = finetext.train(source, METHODS, split=keeping, out=tmp_path / "whole")
+    folder = unfinished(whole, tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"split\.keep_duplicates was True"):
+        finetext.train(source, METHODS, out=folder, resume=True)
+    recipe = folder / "recipe.toml"
+    lines = recipe.read_text().splitlines(keepends=True)
+    recipe.write_text("".join(line for line in lines if "keep_duplicates" not in line))
+    for number, split in enumerate((None, keeping)):
+        again = tmp_path / f"again-{number}"
+        shutil.copytree(folder, again)
+        run = finetext.train(source, METHODS, split=split, out=again, resume=True)
+        assert scores(run) == scores(whole)
+
+
 def test_newest_unfinished_run_is_resumed_without_a_folder(
     workplace: Path, reviews: Path, whole: Run
 ) -> None:

@@ -51,7 +51,8 @@ def asked_recipe(
     parts = {"train": data, "validation": chosen.validation, "test": chosen.test}
     values = {
         "data": {"source": parts, "positive": getattr(chosen, "positive", None)} | chosen.given(),
-        "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts},
+        "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts}
+        | {"keep_duplicates": getattr(chosen, "keep_duplicates", False) or None},
         "seed": chosen.seed,
         "device": chosen.device,
     }

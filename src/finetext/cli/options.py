@@ -125,6 +125,9 @@ class SplitTraining(Training):
     train_size: Annotated[str | None, option("SIZE", "Training rows: share or count.")] = None
     validation_size: Annotated[str | None, option("SIZE", "Validation rows; default 0.15.")] = None
     test_size: Annotated[str | None, option("SIZE", "Test rows; default 0.15.")] = None
+    keep_duplicates: Annotated[
+        bool, flag("--keep-duplicates", "Let copies of a text be in several splits.")
+    ] = False
     positive: Positive = None
 
 

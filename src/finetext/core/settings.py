@@ -136,6 +136,8 @@ class SplitSettings:
         test: 0.15 by default.
         strategy: "stratified" keeps the class proportions in every split, "random" does not.
         grouped: whether groups stay whole; by default if there are groups.
+        keep_duplicates: whether copies of a text may be in several splits. By default texts that
+            are equal or nearly equal are in one.
     """
 
     train: Size | None = None
@@ -143,6 +145,7 @@ class SplitSettings:
     test: Size | None = None
     strategy: Strategy = "stratified"
     grouped: bool | None = None
+    keep_duplicates: bool = False
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):

@@ -71,9 +71,8 @@ class LabelScheme:
     def with_positive(self, label: object) -> LabelScheme:
         """Return the scheme with that positive class; None leaves it as it is.
 
-        Labels are text, so a number or a boolean stands for the label that is written like it: 1
-        and 1.0 for "1" or "1.0", True for "True" or "true". Raises a DataError if it is none of the
-        labels, or there are not two of them.
+        A number or boolean stands for a label written like it: 1 for "1" or "1.0", True for "true".
+        Raises a DataError if it is none of the labels, or there are not two of them.
         """
         if label is None:
             return self
@@ -260,8 +259,7 @@ class Dataset:
             encoder: alias, Hub name or folder. With one the rows are a training batch as the model
                 reads it: tokens, special tokens, padding and label numbers. Without one they are
                 texts and labels.
-            objective: "masked" or "causal" shows the batch of a language model instead: its tokens,
-                and the token to predict at each position. Labels play no part.
+            objective: "masked" or "causal" shows the tokens of a language model, and those to predict.
             max_length: tokens to truncate texts to; by default the context of the encoder.
             seed: seed of the choice of rows and of the masked words, 0 by default.
 
@@ -289,6 +287,8 @@ class Splits:
     train: Dataset
     validation: Dataset
     test: Dataset
+    clusters: Integers | None = field(default=None, repr=False, compare=False)
+    """(n,) numbers of the near-duplicates among the rows of all three; None if not searched."""
 
     @property
     def scheme(self) -> LabelScheme:

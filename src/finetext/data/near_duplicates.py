@@ -1,132 +1,192 @@
-"""Near-duplicates: texts that are the same but for a few words.
+"""Duplicates: texts that are the same, or the same but for a few words.
 
 The likeness of two texts is the Jaccard index of their word pairs. MinHash signatures and
-locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998; library datasketch) find
-candidates, whose likeness is then computed exactly.
+locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998) find candidates, whose likeness
+is then computed exactly. Texts that are linked by others that are alike are one cluster.
 """
 
 from __future__ import annotations
 
-import re
-from array import array
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import count
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from finetext.core.arrays import Integers
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-_TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """The tokens of n texts, end to end.
-
-    Attributes:
-        flat: (m,) number of each token.
-        starts: (n + 1,) where each text begins in `flat`; the last is the end.
-    """
-
-    flat: npt.NDArray[np.int32]
-    starts: Integers
-    vocabulary: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @cached_property
-    def presence(self) -> csr_matrix:
-        """(n, v) sparse matrix of 0 and 1: which text has which token."""
-        from scipy.sparse import csr_matrix
-
-        ones, shape = np.ones(len(self.flat), dtype=np.int32), (len(self), len(self.vocabulary))
-        matrix = csr_matrix((ones, self.flat, self.starts), shape=shape)
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
-        return matrix
-
-    @cached_property
-    def words(self) -> tuple[npt.NDArray[np.int32], Integers]:
-        """`flat` and `starts` without the signs between the words."""
-        is_word = np.array([token[0].isalnum() or token[0] == "_" for token in self.vocabulary])
-        kept = is_word[self.flat] if len(self.flat) else np.zeros(0, dtype=bool)
-        before = np.concatenate([[0], np.cumsum(kept)])
-        return self.flat[kept], before[self.starts].astype(np.int64)
-
-
-def tokens_of(texts: Sequence[str]) -> Tokens:
-    """Number the tokens of n texts in the order in which they first occur."""
-    numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    flat = array("i")
-    starts = [0]
-    for text in texts:
-        flat.extend([numbers[token] for token in _TOKEN.findall(text.lower())])
-        starts.append(len(flat))
-    return Tokens(
-        np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, dtype=np.int32),
-        np.array(starts, dtype=np.int64),
-        tuple(numbers),
-    )
-
+from finetext.core.arrays import Booleans, Integers
 
 LIKENESS: Final = 0.8
 FEWEST_WORDS: Final = 5
+MOST_CHARACTERS: Final = 200_000_000
+"""Texts of more characters in all are not searched for near-duplicates: a minute of work."""
 _BANDS: Final = (12, 5)
 """Bands and rows of the hash table: 99% of pairs with likeness 0.8 are found, 4% with 0.3."""
-Shingles = npt.NDArray[np.uint32]
-"""The hashed word pairs of a text, as a sorted set."""
+_NEIGHBORS: Final = 10
+"""Rows of a bucket that each of its rows is compared with, so that a template is not quadratic."""
+_SLACK: Final = 0.2
+"""Four standard deviations of a likeness of 0.8 as the signatures estimate it."""
+_CHARACTERS_AT_ONCE: Final = 2_000_000
+_PAIRS_AT_ONCE: Final = 1_000_000
+_Hashes = npt.NDArray[np.uint64]
+_Codes = npt.NDArray[np.uint32]
 
 
-def near_duplicates(tokens: Tokens, likeness: float = LIKENESS) -> Integers:
-    """Return clusters of texts that are nearly the same: (n,) position of the first text of each.
+def copies(texts: Sequence[str]) -> Integers:
+    """Return (n,) position of the first row with the same text, spaces aside; blank ones differ."""
+    first: dict[str, int] = {}
+    keys = (" ".join(text.split()) for text in texts)
+    rows = [first.setdefault(key, row) if key else row for row, key in enumerate(keys)]
+    return np.array(rows, dtype=np.int64)
 
-    Each text joins the first earlier text that is similar enough; texts of fewer than five words
-    are left alone, since short answers are naturally alike.
+
+def is_searchable(texts: Sequence[str]) -> bool:
+    """Return whether the texts are short enough in all to be searched for near-duplicates."""
+    return sum(map(len, texts)) <= MOST_CHARACTERS
+
+
+def near_duplicates(texts: Sequence[str], likeness: float = LIKENESS) -> Integers:
+    """Return clusters of texts that are equal or alike: (n,) position of the first text of each.
+
+    Texts that differ in spaces are always in one cluster. Texts of fewer than five words are in one
+    only then, since short answers are naturally alike; so are all if there is too much text (see
+    `is_searchable`). The order of the texts does not matter, except among hundreds of texts with
+    much in common.
     """
-    from datasketch import MinHash, MinHashLSH
+    clusters = copies(texts)
+    if not is_searchable(texts):
+        return clusters
+    distinct = np.flatnonzero(clusters == np.arange(len(texts)))
+    codes, starts, signatures = _shingles([texts[row] for row in distinct.tolist()])
+    parent = list(range(len(distinct)))
 
-    clusters = np.arange(len(tokens))
-    bands, rows = _BANDS
-    table = MinHashLSH(num_perm=bands * rows, params=_BANDS)
-    blank = MinHash(num_perm=bands * rows, scheme="affine32", hashfunc=int)
-    flat, starts = tokens.words
-    size = (2, len(tokens.vocabulary))
-    codes = np.random.default_rng(0).integers(0, 2**32, size=size, dtype=np.uint32)
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
 
-    def shingles(row: int) -> Shingles:
-        words = flat[starts[row] : starts[row + 1]]
-        return np.unique(codes[0, words[:-1]] + codes[1, words[1:]])
-
-    def alike(one: Shingles, other: Shingles) -> bool:
-        if min(len(one), len(other)) < likeness * max(len(one), len(other)):
+    def alike(one: int, other: int) -> bool:
+        a, b = (codes[starts[row] : starts[row + 1]] for row in (one, other))
+        if min(len(a), len(b)) < likeness * max(len(a), len(b)):
             return False
-        common = len(np.intersect1d(one, other, assume_unique=True))
-        return common >= likeness * (len(one) + len(other) - common)
+        common = len(np.intersect1d(a, b, assume_unique=True))
+        return common >= likeness * (len(a) + len(b) - common)
 
-    first_with: dict[bytes, int] = {}
-    for row in range(len(tokens)):
-        own = shingles(row)
-        if len(own) < FEWEST_WORDS - 1:
-            continue
-        first = first_with.setdefault(own.tobytes(), row)
-        if first != row:
-            clusters[row] = clusters[first]
-            continue
-        signature = blank.copy()
-        signature.update_batch(own.tolist())
-        near = sorted(table.query(signature))
-        found = next((one for one in near if alike(own, shingles(one))), None)
-        if found is None:
-            table.insert(row, signature, check_duplication=False)
-        else:
-            clusters[row] = found
-    return clusters
+    has_words = np.diff(starts) >= FEWEST_WORDS - 1
+    for pairs in _candidates(signatures, has_words, likeness - _SLACK):
+        for one, other in pairs.tolist():
+            low, high = sorted((root(one), root(other)))
+            if low != high and alike(one, other):
+                parent[high] = low
+    roots = np.array([root(row) for row in range(len(distinct))], dtype=np.int64)
+    place = np.zeros(len(texts), dtype=np.int64)
+    place[distinct] = distinct[roots]
+    return place[clusters]
+
+
+def _candidates(
+    signatures: _Codes, has_words: Booleans, least: float
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield (m, 2) pairs of rows that share a band, the nearest in their buckets first."""
+    rows = np.flatnonzero(has_words)
+    if not len(rows):
+        return
+    bands, width = _BANDS
+    mixers = _numbers(width, 1)
+    orders, keys = [], []
+    for band in range(bands):
+        part = signatures[rows, band * width : (band + 1) * width].astype(np.uint64)
+        key = (part * mixers).sum(axis=1, dtype=np.uint64)
+        order = np.argsort(key, kind="stable")
+        orders.append(rows[order])
+        keys.append(key[order])
+    seen = np.zeros(0, dtype=np.int64)
+    for step in range(1, min(_NEIGHBORS, len(rows) - 1) + 1):
+        same = [np.flatnonzero(key[step:] == key[:-step]) for key in keys]
+        one = np.concatenate([order[at] for order, at in zip(orders, same, strict=True)])
+        other = np.concatenate([order[at + step] for order, at in zip(orders, same, strict=True)])
+        found = np.setdiff1d(one * len(signatures) + other, seen)
+        seen = np.union1d(seen, found)
+        pairs = np.stack(np.divmod(found, len(signatures)), axis=1)
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            some = pairs[start : start + _PAIRS_AT_ONCE]
+            agree = (signatures[some[:, 0]] == signatures[some[:, 1]]).mean(axis=1)
+            yield some[agree >= least]
+
+
+def _shingles(texts: Sequence[str]) -> tuple[_Codes, Integers, _Codes]:
+    """Return the hashed word pairs of n texts and their MinHash signatures.
+
+    The pairs are sorted sets, end to end; (n + 1,) starts say where each begins. The signatures
+    are (n, 60).
+    """
+    size = _BANDS[0] * _BANDS[1]
+    factors = (_numbers(size, 2) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    shifts = (_numbers(size, 3) >> np.uint64(32)).astype(np.uint32)
+    signatures = np.zeros((len(texts), size), dtype=np.uint32)
+    counts = np.zeros(len(texts), dtype=np.int64)
+    parts = [np.zeros(0, dtype=np.uint32)]
+    for first, last in _stretches(texts):
+        words, row = _words(texts[first:last])
+        pairs = (words[:-1] * np.uint64(3) + words[1:]) * _numbers(1, 4)
+        pairs = (pairs >> np.uint64(32))[row[:-1] == row[1:]]
+        of = row[:-1][row[:-1] == row[1:]].astype(np.uint64)
+        pairs = np.sort(of << np.uint64(32) | pairs)  # np.unique is several times as slow
+        pairs = pairs[np.diff(pairs, prepend=~pairs[:1]) != 0]
+        own = (pairs & np.uint64(2**32 - 1)).astype(np.uint32)
+        of = pairs >> np.uint64(32)
+        begin = np.flatnonzero(np.diff(of, prepend=~of[:1]))
+        filled = of[begin].astype(np.int64) + first
+        counts[filled] = np.diff(begin, append=len(of))
+        parts.append(own)
+        if len(filled):
+            for at, (factor, shift) in enumerate(zip(factors, shifts, strict=True)):
+                signatures[filled, at] = np.minimum.reduceat(own * factor + shift, begin)
+    return np.concatenate(parts), np.concatenate([[0], np.cumsum(counts)]), signatures
+
+
+def _stretches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield first and last positions of texts to take at once, so that memory stays bounded."""
+    first = length = 0
+    for row, text in enumerate(texts):
+        length += len(text)
+        if length >= _CHARACTERS_AT_ONCE:
+            yield first, row + 1
+            first, length = row + 1, 0
+    if first < len(texts):
+        yield first, len(texts)
+
+
+def _words(texts: Sequence[str]) -> tuple[_Hashes, Integers]:
+    """Return the hash of each word of some texts, case and signs aside, and the row of each."""
+    lowered = [text.lower() for text in texts]
+    characters = np.frombuffer(
+        "\n".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+    )
+    is_word = np.concatenate([[False], _is_word()[characters], [False]])
+    begins, ends = (np.flatnonzero(edge) for edge in (
+        ~is_word[:-1] & is_word[1:], is_word[:-1] & ~is_word[1:]
+    ))  # fmt: skip
+    if not len(begins):
+        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
+    lengths = ends - begins
+    at = np.cumsum(lengths) - lengths
+    place = np.arange(lengths.sum()) - np.repeat(at, lengths)
+    powers = np.cumprod(np.full(lengths.max(), _numbers(1, 5)[0] | np.uint64(1)), dtype=np.uint64)
+    letters = characters[is_word[1:-1]].astype(np.uint64) + np.uint64(1)
+    hashes = np.add.reduceat(letters * powers[place], at, dtype=np.uint64)
+    hashes = (hashes ^ hashes >> np.uint64(29)) * _numbers(1, 6)
+    starts = np.cumsum([0, *(len(text) + 1 for text in lowered[:-1])])
+    return hashes, np.searchsorted(starts, begins, side="right") - 1
+
+
+@lru_cache(maxsize=1)
+def _is_word() -> Booleans:
+    """Return whether each character of Unicode belongs to a word."""
+    return np.array([chr(code).isalnum() or chr(code) == "_" for code in range(0x110000)])
+
+
+def _numbers(count: int, seed: int) -> _Hashes:
+    """Return odd random numbers, the same on every machine."""
+    numbers = np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)
+    return numbers | np.uint64(1)

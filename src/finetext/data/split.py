@@ -3,11 +3,12 @@
 The splits depend on the rows, their order, the settings and the seed alone. Within a split the rows
 keep the order of the data. Rows with one label each are split by exact quotas per class, rows with
 several labels by iterative stratification, and rows with groups by greedy placement of groups.
+Equal and nearly equal texts stay in one split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,16 +20,20 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import DEFAULT_SHARE, Size, SplitSettings, Strategy
 from finetext.core.types import SPLIT_NAMES, Dataset, SplitName, Splits
 from finetext.core.wording import counted
+from finetext.data.near_duplicates import near_duplicates
+from finetext.data.placement import grouped, iterative, stratified
+from finetext.data.units import numbers_of, together
 
 HELD_OUT: Final = 0.1
-_UNUSED: Final = -1
 
 
 def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0) -> Splits:
     """Divide the data into train, validation and test.
 
     Ready-made splits (the column `split`) are used as they are. With groups, sizes are met as
-    nearly as whole groups allow; a group that is in two ready-made splits stays there.
+    nearly as whole groups allow; a group that is in two ready-made splits stays there. Texts that
+    are equal or nearly equal are kept in one split (see `finetext.data.units` for the exceptions),
+    unless both splits are ready-made, or the settings keep duplicates.
 
     Args:
         dataset: rows with labels; without, only the strategy "random" works.
@@ -47,13 +52,18 @@ def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0
     settings = settings or SplitSettings()
     pools = _pools(dataset)
     carved = {name: getattr(settings, name) for name in SPLIT_NAMES if name not in pools}
-    cutter = _Cutter(dataset, settings.strategy, _keeps_groups(dataset, settings.grouped), seed)
+    keeps_groups = _keeps_groups(dataset, settings.grouped)
+    clusters = None if settings.keep_duplicates else near_duplicates(dataset.texts)
+    cutter = _Cutter(dataset, settings.strategy, keeps_groups, seed, clusters)
     counts = _carved_counts(len(pools["train"]), settings.train, carved)
     rows = cutter.cut(pools.pop("train"), counts)
     for name, pool in pools.items():
         size = getattr(settings, name)
         rows |= {name: pool} if size is None else cutter.cut(pool, {name: _count(size, len(pool))})
-    splits = Splits(**{name: dataset.select(rows[name]) for name in SPLIT_NAMES})
+    if clusters is not None:
+        clusters = clusters[np.concatenate([rows[name] for name in SPLIT_NAMES])]
+    parts = {name: dataset.select(rows[name]) for name in SPLIT_NAMES}
+    splits = Splits(**parts, clusters=clusters)
     train = splits.train
     if train.scheme is not None and (train.targets == train.targets[0]).all():
         raise DataError(
@@ -69,10 +79,13 @@ def folds(
     seed: int = 0,
     strategy: Strategy = "stratified",
     grouped: bool | None = None,
+    *,
+    keep_duplicates: bool = False,
 ) -> Iterator[tuple[Dataset, Dataset]]:
     """Divide the data k times, so that each row is held out once.
 
-    Rows of a ready-made test split are left out: they must not help to choose anything.
+    Rows of a ready-made test split are left out: they must not help to choose anything. Equal and
+    nearly equal texts are in one fold, as `split` keeps them in one split.
 
     Args:
         dataset: rows with labels; without, only the strategy "random" works.
@@ -80,6 +93,7 @@ def folds(
         seed: seed of the choice of rows.
         strategy: "stratified" or "random".
         grouped: whether rows of one group stay together; by default if there are groups.
+        keep_duplicates: whether copies of a text may be in several folds.
 
     Returns:
         an iterator over k pairs: rows to learn from, rows held out.
@@ -96,7 +110,8 @@ def folds(
         there = counted(len(rows), "row")
         raise DataError(f"{there} cannot make {k} folds; give more rows or lower k")
     counts = {f"fold {i + 1}": len(rows) // k + (i < len(rows) % k) for i in range(k)}
-    cutter = _Cutter(dataset, strategy, _keeps_groups(dataset, grouped), seed)
+    clusters = None if keep_duplicates else near_duplicates(dataset.texts)
+    cutter = _Cutter(dataset, strategy, _keeps_groups(dataset, grouped), seed, clusters)
     return (
         (dataset.select(np.setdiff1d(rows, held, assume_unique=True)), dataset.select(held))
         for held in cutter.cut(rows, counts).values()
@@ -120,7 +135,7 @@ def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Datas
     count = min(max(wanted, classes), len(free) - classes)
     if count < 1:
         return dataset, dataset
-    cut = iterative if several else _stratified
+    cut = iterative if several else stratified
     parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
     held = free[parts == 1]
     return dataset.select(np.setdiff1d(np.arange(len(targets)), held)), dataset.select(held)
@@ -134,6 +149,7 @@ class _Cutter:
     strategy: Strategy
     grouped: bool
     seed: int
+    clusters: Integers | None
 
     def cut(self, pool: Integers, counts: Mapping[str, int]) -> dict[str, Integers]:
         """Return the positions of the rows of each split, out of those in the pool."""
@@ -163,10 +179,14 @@ class _Cutter:
         indicators = self._indicators(pool) if by_label else np.zeros((len(pool), 0), np.int64)
         if by_label:
             self._check_classes(indicators, counts, groups)
+        units = numbers_of(groups, len(pool))
+        if self.clusters is not None and len(counts) > 1:
+            texts = [self.dataset.texts[row] for row in pool]
+            units = together(units, self.clusters[pool], texts, indicators, sizes)
         if groups is not None:
-            return grouped(indicators, groups, sizes, generator)
+            return grouped(indicators, units, sizes, generator)
         targets = self.dataset.targets[pool] if by_label else np.zeros(len(pool), np.int64)
-        return (iterative if targets.ndim == 2 else _stratified)(targets, sizes, generator)
+        return (iterative if targets.ndim == 2 else stratified)(targets, sizes, generator, units)
 
     def _indicators(self, pool: Integers) -> Integers:
         """(n, k) of 0 and 1, whether rows have one label or several."""
@@ -257,92 +277,3 @@ def _carved_counts(
 def _and(names: Mapping[str, int]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _stratified(
-    targets: Integers, sizes: Sequence[int], generator: np.random.Generator
-) -> Integers:
-    """Return the split of each row, (n,); each has the exact share of each class, never zero."""
-    _, targets = np.unique(targets, return_inverse=True)
-    quotas = _quotas(np.bincount(targets), sizes)
-    parts = np.full(len(targets), _UNUSED, dtype=np.int64)
-    for column in range(quotas.shape[1]):
-        rows = generator.permutation(np.flatnonzero(targets == column))
-        filled = np.repeat(np.arange(len(sizes)), quotas[:, column])
-        parts[rows[: len(filled)]] = filled
-    return parts
-
-
-def _quotas(counts: Integers, sizes: Sequence[int]) -> Integers:
-    """Rows of each class in each split, (splits, k): sums as requested, shares kept, none zero."""
-    quotas = np.zeros((len(sizes), len(counts)), dtype=np.int64)
-    left = counts.copy()
-    order = sorted(range(len(sizes)), key=lambda part: sizes[part])
-    for served, part in enumerate(order, start=1):
-        ideal = sizes[part] * counts / counts.sum()
-        most = left - (len(sizes) - served)
-        quota = np.clip(np.floor(ideal).astype(np.int64), 1, most)
-        while quota.sum() != sizes[part]:
-            step = 1 if quota.sum() < sizes[part] else -1
-            room = quota < most if step == 1 else quota > 1
-            lack = np.where(room, step * (ideal - quota), -np.inf)
-            quota[int(lack.argmax())] += step
-        quotas[part] = quota
-        left -= quota
-    return quotas
-
-
-def iterative(targets: Integers, sizes: Sequence[int], generator: np.random.Generator) -> Integers:
-    """Return the split of each multi-label row, (n,); every label has about its share in each.
-
-    The sizes are met exactly; rows that are left over have the split -1. The rarest label that
-    still has free rows is served first; each of its rows goes to the split that lacks that label
-    most, among those with room. Source: Sechidis, Tsoumakas and Vlahavas, "On the Stratification
-    of Multi-Label Data", ECML PKDD 2011.
-    """
-    count = len(targets)
-    room = np.array([*sizes, count - sum(sizes)])
-    ideal = np.outer(room / room.sum(), targets.sum(axis=0))
-    lacking = ideal.copy()  # occurrences of each label in each split, at least one if possible
-    lacking[:-1] = np.maximum(ideal[:-1], 1.0)
-    lacking[int(room.argmax())] -= (lacking - ideal).sum(axis=0)
-    parts = np.full(count, len(sizes), dtype=np.int64)
-    order = generator.permutation(count)
-    free = np.ones(count, dtype=bool)
-    while (open_labels := targets[free].sum(axis=0)).any():
-        label = int(np.where(open_labels > 0, open_labels, count + 1).argmin())
-        for row in order[free[order] & (targets[order, label] == 1)]:
-            # Ties go to the split with most room: full splits are out, whatever they lack.
-            want = np.where(room > 0, lacking[:, label], -np.inf)
-            part = int(np.lexsort((room, want))[-1])
-            parts[row] = part
-            lacking[part] -= targets[row]
-            room[part] -= 1
-        free &= targets[:, label] == 0
-    unlabeled = order[free[order]]
-    parts[unlabeled] = np.repeat(np.arange(len(room)), room)
-    parts[parts == len(sizes)] = _UNUSED
-    return parts
-
-
-def grouped(
-    targets: Integers, groups: Sequence[str], sizes: Sequence[int], generator: np.random.Generator
-) -> Integers:
-    """Return the split of each row, (n,), or -1; no group is in two, each class near its share."""
-    names, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    rows = np.ones((len(targets), max(targets.shape[1], 1)), dtype=np.int64)
-    columns = np.hstack([targets, rows])
-    counts = np.zeros((len(names), columns.shape[1]))
-    np.add.at(counts, member, columns)
-    goals = np.array([*sizes, len(targets) - sum(sizes)])[:, None] / len(targets) * counts.sum(0)
-    goals = np.maximum(goals, 1e-9)
-    held = np.zeros_like(goals)
-    part_of_group = np.zeros(len(names), dtype=np.int64)
-    order = generator.permutation(len(names))
-    for group in order[np.argsort(-counts[order, -1], kind="stable")]:
-        change = ((2 * (held - goals) + counts[group]) * counts[group] / goals).sum(axis=1)
-        part_of_group[group] = part = int(change.argmin())
-        held[part] += counts[group]
-    parts = part_of_group[member]
-    parts[parts == len(sizes)] = _UNUSED
-    return parts

@@ -15,7 +15,8 @@ from finetext.core import registry
 from finetext.core.arrays import Integers
 from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
-from finetext.data.near_duplicates import Tokens, near_duplicates, tokens_of
+from finetext.data.near_duplicates import copies, near_duplicates
+from finetext.data.token_numbers import Tokens, tokens_of
 from finetext.encoders.catalogue import original
 from finetext.models.card import without_path
 from finetext.training.tokens import given_texts
@@ -43,17 +44,19 @@ class ModelInput:
 class Material:
     """The n rows of all parts, one part after the other, and what several checks compute of them.
 
-    Parts are called "train", "validation", "test", or "all" alone.
+    Parts are called "train", "validation", "test", or "all" alone. `known` numbers the
+    near-duplicates of the rows, if they were searched for the splits.
     """
 
     parts: tuple[tuple[str, Dataset], ...]
     inputs: tuple[ModelInput, ...] = ()
+    known: Integers | None = None
 
     @classmethod
     def of(cls, data: Dataset | Splits) -> Material:
         """Return the material of splits, or of a data set by its ready-made parts if it has any."""
         if isinstance(data, Splits):
-            return cls(tuple(data.items()))
+            return cls(tuple(data.items()), known=data.clusters)
         if "split" not in data.table.column_names:
             return cls((("all", data),))
         given = np.asarray(data.column("split"), dtype=object)
@@ -108,10 +111,7 @@ class Material:
     @cached_property
     def copies(self) -> Integers:
         """(n,) position of the first row with the same text, spaces aside; blank ones differ."""
-        first: dict[str, int] = {}
-        keys = (" ".join(text.split()) for text in self.texts)
-        rows = [first.setdefault(key, row) if key else row for row, key in enumerate(keys)]
-        return np.array(rows, dtype=np.int64)
+        return copies(self.texts)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -120,8 +120,11 @@ class Material:
 
     @cached_property
     def clusters(self) -> Integers:
-        """(n,) position of the first row with nearly the same text."""
-        return near_duplicates(self.tokens)[self.copies]
+        """(n,) position of the first row with equal or nearly the same text."""
+        if self.known is None:
+            return near_duplicates(self.texts)
+        _, first, number = np.unique(self.known, return_index=True, return_inverse=True)
+        return np.asarray(first[number], dtype=np.int64)
 
     def name(self, rows: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first hundred of some rows."""

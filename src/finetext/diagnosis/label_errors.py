@@ -25,7 +25,10 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import Dataset, Predictions
 from finetext.core.wording import counted
 from finetext.data.label_cells import written
-from finetext.data.split import grouped, held_out, iterative
+from finetext.data.near_duplicates import near_duplicates
+from finetext.data.placement import grouped, iterative
+from finetext.data.split import held_out
+from finetext.data.units import numbers_of, together
 from finetext.encoders.catalogue import resolve
 from finetext.storage.cache import kept
 from finetext.storage.codec import Jsonable
@@ -108,13 +111,13 @@ def out_of_fold(dataset: Dataset, method: Method, folds: int, context: FitContex
 
 
 def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
-    """Return the (n,) fold of each row, from 0: stratified, and no group in two folds."""
+    """Return the (n,) fold of each row, from 0: stratified, no group or duplicates in two folds."""
     if folds < 2:
         raise RecipeError(f"cannot make {counted(folds, 'fold')}; ask for 2 or more")
     targets, groups = dataset.targets, dataset.groups
-    units = len(targets) if groups is None else len(set(groups))
-    if units < folds:
-        noun = counted(units, "row" if groups is None else "group")
+    number = len(targets) if groups is None else len(set(groups))
+    if number < folds:
+        noun = counted(number, "row" if groups is None else "group")
         raise DataError(f"{noun} cannot make {folds} folds; add data, or ask for fewer folds")
     if (targets == targets[0]).all():
         raise DataError("all rows have the same label, so none can look wrong")
@@ -122,9 +125,11 @@ def fold_of_rows(dataset: Dataset, folds: int, seed: int) -> Integers:
     generator = np.random.default_rng(seed)
     if targets.ndim == 1:
         targets = np.eye(targets.max() + 1, dtype=np.int64)[targets]
+    units = numbers_of(groups, len(targets))
+    units = together(units, near_duplicates(dataset.texts), dataset.texts, targets, sizes)
     if groups is None:
-        return iterative(targets, sizes, generator)
-    parts = grouped(targets, groups, sizes, generator)
+        return iterative(targets, sizes, generator, units)
+    parts = grouped(targets, units, sizes, generator)
     if len(np.unique(parts)) < folds:
         raise DataError(f"the groups are too uneven for {folds} folds; ask for fewer folds")
     return parts

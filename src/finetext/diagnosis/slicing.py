@@ -21,7 +21,7 @@ from finetext.core.errors import DataError, ModelError
 from finetext.core.types import Predicted
 from finetext.core.wording import counted
 from finetext.data.label_cells import as_strings
-from finetext.data.near_duplicates import tokens_of
+from finetext.data.token_numbers import tokens_of
 
 LanguageIdentifier = Literal["py3langid", "script"]
 NOT_SURE: Final = "not sure"

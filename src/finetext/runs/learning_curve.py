@@ -144,6 +144,12 @@ class Place:
                 ),
             )
 
+    @property
+    def is_early(self) -> bool:
+        """Whether the curve to resume in `out` was begun when splits always kept duplicates."""
+        begun = read_header(self.out / CURVE_LOG) if self.resume and self.out else None
+        return begun is not None and "keep_duplicates" not in begun
+
     @contextmanager
     def claimed(self, name: str, header: Mapping[str, Any], hears: Listener) -> Iterator[Path]:
         """Lock the folder while the body runs."""
@@ -181,8 +187,10 @@ def grow(
                 f'{name} uses the encoder "{ADAPTED}", which only a run makes; name its folder '
                 f"with --encoder RUN/{ADAPTED}"
             )
-    recipe = replace(recipe, adapt=None, track=())
     place.check()
+    recipe = replace(recipe, adapt=None, track=())
+    if is_early := place.is_early:
+        recipe = replace(recipe, split=replace(recipe.split, keep_duplicates=True))
     dataset, splits = read_and_split(recipe, what, hears)
     check_data(recipe, splits, hears, data_changed(recipe, dataset))
     measured = _measured(recipe, settings, splits)
@@ -192,6 +200,8 @@ def grow(
         f"{measured.training_rows:,} training rows"
     )
     header = _header(recipe, dataset, splits)
+    if not is_early:
+        header["keep_duplicates"] = recipe.split.keep_duplicates
     with place.claimed(f"{run_name(recipe)}-curve", header, hears) as folder:
         log = FitLog(folder, header)
         fits = Growing(recipe, splits, measured.sizes, settings.trainings, hears).fits(log)

@@ -10,6 +10,7 @@ text = "review"
 
 [split]
 test = 0.2
+keep_duplicates = true        # copies of a text may be in several splits
 
 [decide]                      # how probabilities become labels, chosen on validation
 abstain = "accuracy=0.95"
@@ -221,9 +222,12 @@ class Recipe:
             if (kind := settings.pop("method", name)) not in registry.names("methods"):
                 raise UnknownNameError("method", str(kind), registry.names("methods"))
             methods[name] = made(f"[methods.{name}]", registry.load("methods", kind), settings)
+        # A run records the hash, and since splits keep copies together, that setting.
+        early = {} if top["content_hash"] is None else {"keep_duplicates": True}
+        divided = {**early, **_section(values, "split")}
         top |= {
             "read": made("[data]", ReadSettings, data),
-            "split": made("[split]", SplitSettings, _section(values, "split")),
+            "split": made("[split]", SplitSettings, divided),
             "decide": made("[decide]", Deciding, _section(values, "decide")),
             "methods": methods or ladder(LADDER),
         }
@@ -248,7 +252,8 @@ class Recipe:
             **{name: of for name, of in _changed(self).items() if name in KNOBS},
             "data": {"source": self.source, "content_hash": self.content_hash}
             | _changed(self.read),
-            "split": _changed(self.split),
+            # Always there: runs of earlier versions lack it, and kept duplicates.
+            "split": _changed(self.split) | {"keep_duplicates": self.split.keep_duplicates},
             "decide": _changed(self.decide),
         }
         if self.adapt is not None:

@@ -18,6 +18,7 @@ from finetext.data.column_roles import role_lines
 from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
 from finetext.data.split import split as split_rows
+from finetext.data.units import duplicate_lines
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
@@ -106,6 +107,8 @@ def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset,
     for line in role_lines(dataset.roles):
         hears.say(line)
     splits = split_rows(dataset, recipe.split, recipe.seed)
+    for line in duplicate_lines(splits):
+        hears.say(line)
     check_possible(recipe, splits.scheme)
     return dataset, splits
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from finetext.core.contracts import Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding
+from finetext.data.split import split
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import KNOBS, Recipe
 from finetext.runs.resolve import ResolvedRun
@@ -43,6 +44,9 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
         described = json.loads((folder / "data.json").read_text("utf-8"))
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
         table = pyarrow.parquet.read_table(folder / "splits.parquet")
+        if "split.keep_duplicates" not in dict(_flat(values)):
+            asked = _keeping_duplicates(asked)
+            values["split"] = {**values.get("split", {}), "keep_duplicates": True}
         same_split = table.to_pydict() == split_columns(asked.splits)
         positive = described.get("positive")
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
@@ -78,6 +82,13 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
             "finetext started. Start a new run in another folder"
         )
     return replace(asked, recipe=recipe, findings=findings)
+
+
+def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
+    """Return the run that is asked for with the splits of earlier versions."""
+    settings = replace(asked.recipe.split, keep_duplicates=True)
+    splits = split(asked.dataset, settings, asked.recipe.seed)
+    return replace(asked, recipe=replace(asked.recipe, split=settings), splits=splits)
 
 
 def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | None:

@@ -46,10 +46,11 @@ def stored_splits(folder: Path) -> Splits:
     if known != dataset.content_hash:
         raise RunError(_changed(folder, recipe.source, dataset, split_of))
     rows = {name: row for row, name in enumerate(dataset.ids)}
-    return Splits(**{
-        split: dataset.select([rows[name] for name, of in split_of.items() if of == split])
+    train, validation, test = (
+        dataset.select([rows[name] for name, of in split_of.items() if of == split])
         for split in SPLIT_NAMES
-    })  # fmt: skip
+    )
+    return Splits(train, validation, test)
 
 
 def _changed(folder: Path, source: Any, dataset: Dataset, split_of: Mapping[str, str]) -> str:
