@@ -259,7 +259,7 @@ class Dataset:
             encoder: alias, Hub name or folder. With one the rows are a training batch as the model
                 reads it: tokens, special tokens, padding and label numbers. Without one they are
                 texts and labels.
-            objective: "masked" or "causal" shows the tokens of a language model, and those to predict.
+            objective: "masked" or "causal" shows the tokens of a language model, and its targets.
             max_length: tokens to truncate texts to; by default the context of the encoder.
             seed: seed of the choice of rows and of the masked words, 0 by default.
 
