@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from common import finish, parser, say, table
+from planted_copies import duplicates
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
@@ -240,6 +241,7 @@ def seeds(options: argparse.Namespace) -> None:
 
 SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "choice": choice,
+    "duplicates": duplicates,
     "seeds": seeds,
 }
 

@@ -355,7 +355,7 @@ def read_and_split(data: Path) -> dict[str, Any]:
     """What reading, checking and splitting a file give."""
     import finetext
 
-    dataset = finetext.read(data, label="label")
+    dataset = finetext.read(data)
     # The version that recorded this kept copies of a text in several splits, and had no setting.
     known = finetext.SplitSettings.__dataclass_fields__
     keeps = {"keep_duplicates": True} if "keep_duplicates" in known else {}
