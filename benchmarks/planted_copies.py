@@ -5,9 +5,10 @@
 In each set, texts that are in no cluster of near-duplicates are drawn, and a changed copy of each
 is added: all in other case, punctuation and spaces; with one word replaced; with a sentence of
 another text added; or without the last tenth or third. A planted pair is kept together if both
-texts are in one split of `finetext.split`, and by chance they are in about half of all cases, so what counts is whether they are in one cluster. A false merge is a cluster
-that joins texts of the set that were apart before the copies came. Near-duplicates are searched in
-the set itself first, and the first twenty of their pairs are printed with `--show`, to be read.
+texts are in one split of `finetext.split`. By chance they are in about half of all cases, so what
+counts is whether they are in one cluster. A false merge is a cluster that joins texts of the set
+that were apart before the copies came. `--show 20` prints pairs of near-duplicates that the set
+itself has, to be read.
 """
 
 from __future__ import annotations
