@@ -71,7 +71,7 @@ Locale = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    option("NUMBER", "Seed of every random choice; 0 by default.", min=0, max=LARGEST_SEED),
+    option("NUMBER", "Random seed; 0 by default.", min=0, max=LARGEST_SEED),
 ]
 Positive = Annotated[str | None, option("LABEL", "Positive class of two; by default the second.")]
 Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
