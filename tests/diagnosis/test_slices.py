@@ -15,7 +15,6 @@ from finetext.diagnosis.slices import (
     compare_slices,
     find_slices,
     metric_of_slices,
-    slice_p_values,
 )
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
@@ -28,48 +27,6 @@ WORDS = [f"w{number}" for number in range(30)]
 
 def sentences(n: int, random: np.random.Generator) -> list[str]:
     return [" ".join(random.choice(WORDS, size=random.integers(3, 12))) for _ in range(n)]
-
-
-def test_binary_values_are_tested_exactly() -> None:
-    from scipy.stats import fisher_exact
-
-    values = np.repeat([1.0, 0.0, 1.0, 0.0], [5, 7, 80, 8])
-    (p_value,) = slice_p_values(values, [np.arange(12)])
-    one_sided = fisher_exact([[5, 7], [80, 8]], alternative="less").pvalue
-    assert p_value == pytest.approx(2 * one_sided)
-
-
-@pytest.mark.parametrize("size", [10, 40, 150])
-def test_other_values_agree_with_random_subsets(size: int) -> None:
-    random = np.random.default_rng(0)
-    values = random.gamma(0.7, size=200)
-    means = np.array([values[random.permutation(200)[:size]].mean() for _ in range(4000)])
-    random = np.random.default_rng(1)
-    subsets = [np.sort(random.permutation(200)[:size]) for _ in range(3000)]
-    for level in (0.01, 0.05, 0.95, 0.99):
-        wanted = np.quantile(means, level)
-        rows = min(subsets, key=lambda rows: abs(values[rows].mean() - wanted))
-        mean = values[rows].mean()
-        exact = 2 * min((means <= mean).mean(), (means >= mean).mean())
-        assert slice_p_values(values, [rows])[0] == pytest.approx(exact, abs=0.02)
-
-
-def test_equal_values_and_no_slices_are_not_significant() -> None:
-    assert slice_p_values(np.ones(50), [np.arange(10)]).tolist() == [1.0]
-    assert slice_p_values(np.ones(50), []).tolist() == []
-
-
-def test_rows_of_a_group_count_as_less_evidence() -> None:
-    group = np.repeat(np.arange(40), 10)
-    values = (group % 4 != 0).astype(float)
-    rows = np.flatnonzero(np.isin(group, (0, 4, 8)))
-    by_row, by_group = (slice_p_values(values, [rows], unit)[0] for unit in (None, group))
-    assert by_row < 1e-9
-    assert 0.001 < by_group < 0.5
-    group = np.repeat(np.arange(20), 20)
-    values = np.ones(400)
-    values[:20] = values[::7] = 0
-    assert slice_p_values(values, [np.arange(20)], group)[0] > 0.05
 
 
 def predictions(several: bool = False, groups: int = 0) -> Predictions:

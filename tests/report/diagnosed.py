@@ -78,7 +78,7 @@ def slices(labels: tuple[str, ...]) -> Slices:
         Slice(
             kind, name, 100 + 10 * i, Score(0.6 + i / 20, 0.5 + i / 20, 0.7 + i / 20, 100),
             Score(-0.2 + i / 20, -0.3 + i / 20, -0.1 + i / 20, 100),
-            0.0004 if i < 2 else 0.6, i < 2,
+            0.0004 if i < 2 else 0.6, i < 2, 0.19 - i / 100,
         )
         for i, (kind, name) in enumerate(names)
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.intervals import evaluate, per_class
-from finetext.report.errors import scores_json, show_scores, slices_sentence
+from finetext.report.errors import power_note, scores_json, show_scores, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 
 HOSTILE = "[bold]a[/] label that is longer than what a table can hold"
@@ -46,7 +47,25 @@ def test_scores_of_all_and_of_each_label() -> None:
 def test_only_slices_that_are_worse_are_named() -> None:
     of = slices(("joy", "love"))
     said = slices_sentence(of)
-    assert said.endswith("significantly worse on 2: 1 to 6 words (length), “not” (token).")
+    assert "significantly worse on 2: 1 to 6 words (length), “not” (token). Found in" in said
+    none = replace(of, slices=tuple(replace(each, worse=False) for each in of.slices))
+    assert "shown to be worse than elsewhere on none." in slices_sentence(none)
+    assert "overestimated" not in slices_sentence(none)
+
+
+def test_what_could_be_found_is_said_for_the_smallest_and_the_largest_slice() -> None:
+    of = slices(("joy", "love"))
+    note = power_note(of)
+    assert note.startswith(
+        "Found in 80% of cases: a slice of 100 rows that is 0.190 behind; a slice of 130 rows that "
+        "is 0.160 behind. What is found among many is overestimated"
+    )
+    small = (replace(of.slices[0], detectable=None), *of.slices[1:])
+    assert "A slice of 100 rows is too small to be found at any difference." in power_note(
+        replace(of, slices=small)
+    )
+    old = tuple(replace(each, detectable=None) for each in of.slices)
+    assert power_note(replace(of, slices=old)) == ""
 
 
 def test_bars_of_words_are_as_long_as_the_longest() -> None:

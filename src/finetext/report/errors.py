@@ -222,7 +222,7 @@ def write_errors_page(found: Errors, name: str, path: str | Path) -> Path:
 
 
 def slices_lines(found: Slices, name: str) -> list[str]:
-    """Return the slices that are worse, or the lowest if none is, in lines of 80 characters."""
+    """Return the slices that are worse, or the lowest if none is shown, in 80 characters."""
     title = metric_title(found.metric)
     if not found.slices:
         return wrapped(
@@ -238,21 +238,45 @@ def slices_lines(found: Slices, name: str) -> list[str]:
         difference = f"{each.difference.value:+.2f} {ends(each.difference, '+.2f')}".rstrip()
         rows.append([kind, f"{each.rows:,}", value, difference, p_value(each.p_value)])
     more = f"and {len(worse) - len(shown):,} more that are worse: see --out or --json"
-    legend = "95% intervals; p is corrected by Holm's method for all slices tested."
+    legend = "95% intervals; those of differences, and p, hold for all slices tested together."
     return [
         *wrapped(
             f"{metric_title(found.metric, found.positive)}, {name} on "
             f"{rows_of(found.part)}: {len(worse) or 'none'} of "
             f"{counted(found.looked_at, 'slice')} {'is' if len(worse) == 1 else 'are'} "
-            "significantly worse than the other rows"
+            "shown to be worse than the other rows"
         ),
         *([] if worse else ["these come nearest:"]),
         "",
         *aligned(rows),
         *([more] if len(worse) > len(shown) else []),
         "",
-        *wrapped(f"{legend} {language_note(found)}".rstrip()),
+        *wrapped(f"{legend} {power_note(found)} {language_note(found)}".rstrip()),
     ]
+
+
+def power_note(found: Slices) -> str:
+    """Return which differences could be found, and that those found are overestimates."""
+    by_rows = sorted(found.slices, key=lambda each: each.rows)
+    if all(each.detectable is None for each in by_rows):  # of a version that did not measure it
+        return ""
+    sized = {each.rows: each.detectable for each in (by_rows[0], by_rows[-1])}
+    found_at = [
+        f"a slice of {rows:,} rows that is {number(gap)} behind"
+        for rows, gap in sized.items()
+        if gap is not None
+    ]
+    power = [f"Found in 80% of cases: {'; '.join(found_at)}."] if found_at else []
+    power += [
+        f"A slice of {rows:,} rows is too small to be found at any difference."
+        for rows, gap in sized.items()
+        if gap is None
+    ]
+    if any(each.worse for each in found.slices):
+        power.append(
+            "What is found among many is overestimated: expect the near end of its interval."
+        )
+    return " ".join(power)
 
 
 def language_note(found: Slices) -> str:
@@ -273,13 +297,15 @@ def slice_name(each: Slice) -> str:
 
 
 def slices_sentence(slices: Slices) -> str:
-    """Return which slices are significantly worse, as a sentence."""
+    """Return which slices are shown to be worse, and what could be shown, in sentences."""
     worse = [slice_name(each) for each in slices.slices if each.worse]
-    tested = f"Of {counted(slices.looked_at, 'slice')} tested, {slices.method} is significantly"
+    tested = f"Of {counted(slices.looked_at, 'slice')} tested, {slices.method} is"
     if not worse:
-        return f"{tested} worse than elsewhere on none."
-    more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
-    return f"{tested} worse on {len(worse)}: {', '.join(worse[:5])}{more}."
+        said = f"{tested} shown to be worse than elsewhere on none."
+    else:
+        more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
+        said = f"{tested} significantly worse on {len(worse)}: {', '.join(worse[:5])}{more}."
+    return f"{said} {power_note(slices)}".rstrip()
 
 
 def slices_table(found: Slices) -> dict[str, list[Any]]:
@@ -287,5 +313,5 @@ def slices_table(found: Slices) -> dict[str, list[Any]]:
     scores = (f"{of}.{end}" for of in ("score", "difference") for end in ("value", "low", "high"))
     return {
         path.removesuffix(".value").replace(".", "_"): [*map(attrgetter(path), found.slices)]
-        for path in ("kind", "name", "rows", *scores, "p_value", "worse")
+        for path in ("kind", "name", "rows", *scores, "p_value", "worse", "detectable")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.explore import Lengths
 from finetext.diagnosis.label_errors import Suspects
 from finetext.diagnosis.losses import Errors
-from finetext.diagnosis.slices import Slices
+from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.text_map import TextMap
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
@@ -214,9 +215,16 @@ def _failing(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
         score = f"{metric_title(slices.metric)} {worse[0].score.value:.3f}"
         lines.append(
             f"It is significantly worse on {counted(len(worse), 'slice')}, most clearly on "
-            f"{slice_name(worse[0])}: {score} on {counted(worse[0].rows, 'text')}."
+            f"{slice_name(worse[0])}: {score} on {counted(worse[0].rows, 'text')}, "
+            f"{_behind(worse[0])} the others."
         )
     return [*lines, f"{trusted['headline']}."] if trusted is not None else lines
+
+
+def _behind(of: Slice) -> str:
+    """Return how far a slice is behind at least: what was found among many is overestimated."""
+    near = min(abs(of.difference.low), abs(of.difference.high))
+    return f"at least {near:.3f} behind" if math.isfinite(near) else "behind"
 
 
 def _suspected(suspects: Suspects) -> str:
