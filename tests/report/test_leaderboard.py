@@ -82,7 +82,7 @@ def test_several_seeds_have_an_interval_of_the_method(single: ReportData) -> Non
     entries = [replace(single.entries[-1], seeds=seeds)]
     assert seed_lines(single.entries, "macro_f1", {}) == []
     lines = seed_lines(entries, "macro_f1", {"finetune": Score(0.5, 0.4, 0.6, 200)})
-    assert lines[0].startswith("macro F1 on test rows over 3 seeds: mean [95% interval of the")
+    assert lines[0].startswith("macro F1 on test rows, mean over 3 seeds [95%: of the method")
     assert lines[1] == "  finetune  0.500 [0.400, 0.600]  ± 0.000"
 
 

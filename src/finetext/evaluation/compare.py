@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Integers, Number
+from finetext.core.arrays import Floats, Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.estimates import DiscordantRows, Estimate, of_seeds, of_units
@@ -125,22 +125,22 @@ def estimate_difference(
 
     Both have the same rows, which are not checked, and one set of predictions for each seed.
     """
-    left_out, units = _left_out(metric, a[0], seed)
+    parts = _parts(a[0], seed)
     pairs = list(zip(a, b, strict=True))
     values = np.array([metric(one) - metric(other) for one, other in pairs])
-    without = np.stack([_without(metric, x, left_out) - _without(metric, y, left_out)
+    without = np.stack([_without(metric, x, parts) - _without(metric, y, parts)
                         for x, y in pairs], axis=1)  # fmt: skip
     of_rows = max(_unseen(metric, x, y) for x, y in pairs)
-    unseen = of_rows * len(a[0]) / units  # a group of usual size
-    return replace(_estimate(values, without, unseen), units=units)
+    unseen = of_rows * len(a[0]) / parts[2]  # a group of usual size
+    return replace(_estimate(values, without, unseen), units=parts[2])
 
 
 def estimate_score(metric: Metric, of: Sequence[Predictions], seed: int = 0) -> Estimate:
     """Return the mean of a metric over seeds, for the method rather than for one of its models."""
-    left_out, units = _left_out(metric, of[0], seed)
+    parts = _parts(of[0], seed)
     values = np.array([metric(one) for one in of])
-    without = np.stack([_without(metric, one, left_out) for one in of], axis=1)
-    return replace(_estimate(values, without, None), units=units)
+    without = np.stack([_without(metric, one, parts) for one in of], axis=1)
+    return replace(_estimate(values, without, None), units=parts[2])
 
 
 def _estimate(values: Floats, without: Floats, unseen: float | None) -> Estimate:
@@ -151,26 +151,23 @@ def _estimate(values: Floats, without: Floats, unseen: float | None) -> Estimate
     return of_seeds(float(values.mean()), n * values - (n - 1) * without, unseen)
 
 
-def _left_out(metric: Metric, of: Predictions, seed: int) -> tuple[Resampling, int]:
-    """Return what to leave out in turn, one row of weights each, and the number of units."""
+def _parts(of: Predictions, seed: int) -> tuple[Resampling, Resampling, int]:
+    """Return what to leave out in turn, units or fewer blocks of them, and the number of units."""
     random = np.random.default_rng(seed)
     unit, units = units_of(of, random)
-    if metric.leave_one_out(of, _all(unit, units)) is not None:
-        return _all(unit, units), len(set(of.groups)) if of.groups is not None else len(of)
     blocks = min(units, BLOCKS)
     block = random.permutation(units) % blocks
     weights = np.uint8(1) - np.eye(blocks, dtype=np.uint8)
-    return Resampling(block[unit], weights), units
+    each = Resampling(unit, np.ones((1, units), dtype=np.uint8))
+    exact = len(of) if of.groups is None else len(set(of.groups))
+    return each, Resampling(block[unit], weights), exact
 
 
-def _all(unit: Integers, units: int) -> Resampling:
-    return Resampling(unit, np.ones((1, units), dtype=np.uint8))
-
-
-def _without(metric: Metric, of: Predictions, left_out: Resampling) -> Floats:
-    """Return the metric without each unit or block in turn."""
-    found = metric.leave_one_out(of, left_out)
-    return metric.replicates(of, left_out) if found is None else found
+def _without(metric: Metric, of: Predictions, parts: tuple[Resampling, Resampling, int]) -> Floats:
+    """Return the metric without each unit, or each block if it is slow to compute, in turn."""
+    each, blocks, _ = parts
+    found = metric.leave_one_out(of, each)
+    return metric.replicates(of, blocks) if found is None else found
 
 
 def _unseen(metric: Metric, a: Predictions, b: Predictions) -> float:

@@ -100,8 +100,8 @@ def seed_lines(
     chosen, seeds = load("metrics", metric), max(len(entry.seeds) for entry in entries)
     flipped = flips(entries, metric, chosen.higher_is_better)
     return [
-        f"{chosen.title} on test rows over {seeds} seeds: mean [95% interval of the method, over "
-        "rows and seeds], standard deviation over seeds:",
+        f"{chosen.title} on test rows, mean over {seeds} seeds [95%: of the method, over rows and "
+        "seeds] ± spread:",
         *aligned(
             [
                 [
