@@ -3,8 +3,9 @@
 A model is known in full: 200,000 predictions with their true labels, of five classes of which the
 rarest has 4%. Test sets are drawn from them, and each is judged with the defaults of finetext:
 does the 95% interval have the true value in it; is a difference found between two methods that are
-equal; do prediction sets hold the truth as often as they say? In the population with groups the
-rows of a group are alike in label and difficulty, and whole groups are drawn.
+equal (unlike methods of equal macro F1 are in judging.py); do prediction sets hold the truth as
+often as they say? In the population with groups the rows of a group are alike in label and
+difficulty, and whole groups are drawn.
 
     python benchmarks/interval_coverage.py --record
 
@@ -177,7 +178,7 @@ def main() -> None:
     what = (
         f"{options.simulations:,} test sets of each kind from a known model of five classes "
         f"({', '.join(f'{of:.0%}' for of in SHARES)}), with the defaults of `evaluate` and "
-        "`compare` (1,000 and 2,000 resamples); prediction sets are fitted on "
+        "`compare`; prediction sets are fitted on "
         f"{VALIDATION_ROWS:,} other rows each time. In brackets: 95% interval of the simulation."
     )
     finish(options, "Coverage of intervals, tests and prediction sets", what, tables)

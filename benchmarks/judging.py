@@ -3,6 +3,7 @@
 Rows and decisions are drawn from known methods, and judged by the code that judges runs.
 
     python benchmarks/judging.py choice --record   # is a cheaper method called as good falsely?
+    python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
 
 Nothing is trained, and no data are needed. Each section takes a few minutes on one thread.
@@ -194,6 +195,68 @@ def choice(options: argparse.Namespace) -> None:
     finish(options, "Is a cheaper method called as good falsely?", what, tables)
 
 
+def habits(recall: float, of_rarest: float, tilt: float) -> Floats:
+    """Shares of decisions for each class, (k, k).
+
+    All classes have a recall but the rarest, which has its own and is `tilt` times as tempting.
+    """
+    tempting = SHARES.copy()
+    tempting[-1] *= tilt
+    recalls = np.full(len(SHARES), recall)
+    recalls[-1] = of_rarest
+    wrong = tempting[None, :].repeat(len(SHARES), 0) * (1 - np.eye(len(SHARES)))
+    wrong /= wrong.sum(axis=1, keepdims=True)
+    return np.asarray(np.diag(recalls) + (1 - recalls)[:, None] * wrong)
+
+
+def unlike(metric: str) -> tuple[Floats, Floats]:
+    """Habits of a method that gives the rarest class freely, and of an equal that is wary of it."""
+    from scipy.optimize import brentq
+
+    free = habits(0.8, 0.9, 4.0)
+    wanted = expected(metric, SHARES[:, None] * free)
+
+    def above(recall: float) -> float:
+        return expected(metric, SHARES[:, None] * habits(recall, 0.45, 0.1)) - wanted
+
+    return free, habits(float(brentq(above, 0.3, 0.999)), 0.45, 0.1)
+
+
+def differences(options: argparse.Namespace) -> None:
+    """How often methods that are equal, but unlike, are said to differ."""
+    rows = []
+    for metric in options.metrics:
+        pairs = {"alike": (habits(0.8, 0.8, 1.0),) * 2, "unlike": unlike(metric)}
+        for kind, both in pairs.items():
+            cells = []
+            for count in (25, 60, 150, 300, 1000):
+                random = np.random.default_rng([options.seed, METRICS.index(metric), count])
+                alarms = list[bool]()
+                for _ in range(options.simulations):
+                    truth = random.choice(len(SHARES), size=count, p=SHARES)
+                    # Half of the rows have one draw for both, so that methods often agree.
+                    chance = random.random((2, count))
+                    chance[1] = np.where(random.random(count) < 0.5, chance[0], chance[1])
+                    one, other = (
+                        predictions(
+                            FIVE, truth, (of.cumsum(axis=1)[truth] < u[:, None]).sum(axis=1)
+                        )
+                        for of, u in zip(both, chance, strict=True)
+                    )
+                    alarms.append(compare(one, other, metric).p_value < 0.05)
+                cells.append(share(alarms))
+            rows.append([f"{metric}, {kind}", *cells])
+            say(rows[-1][0])
+    heads = ["equals said to differ (p < 0.05)", *(f"{n:,} rows" for n in (25, 60, 150, 300, 1000))]
+    what = (
+        f"{options.simulations:,} draws of each kind of five classes "
+        f"({', '.join(f'{of:.0%}' for of in SHARES)}). Unlike: one method gives the rarest class "
+        "freely (recall 90%), the other is wary of it (recall 45%), and the other classes make up "
+        "for that, so that the metric is equal. In brackets: 95% interval of the simulation."
+    )
+    finish(options, "Equal methods that are unlike", what, [table(heads, rows)])
+
+
 def of_seeds(accuracies: Floats, difficulty: Floats, targets: Integers,
              random: np.random.Generator) -> list[Predictions]:  # fmt: skip
     """One set of predictions for each training, which has such an accuracy."""
@@ -242,6 +305,7 @@ def seeds(options: argparse.Namespace) -> None:
 SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "choice": choice,
     "duplicates": duplicates,
+    "differences": differences,
     "seeds": seeds,
 }
 

@@ -58,3 +58,23 @@ def test_no_metric_depends_on_the_order_of_rows(made: Predictions, random: objec
     for name in applicable(made.scheme):
         metric = registry.load("metrics", name)
         assert metric(shuffled) == pytest.approx(metric(made), nan_ok=True), name
+
+
+@given(predictions())
+@settings(max_examples=30)
+def test_effects_are_what_one_more_row_of_each_label_changes(made: Predictions) -> None:
+    k = len(made.scheme)
+    for name in applicable(made.scheme):
+        metric = registry.load("metrics", name)
+        effects = metric.effects(made)
+        assert effects.shape == (2, k), name
+        assert np.isfinite(effects).all(), name
+        if name != "micro_f1" or np.isnan(metric(made)):
+            continue
+        label = np.eye(k, dtype=np.int64)[:1]
+        targets = label if made.scheme.multilabel else np.zeros(1, dtype=np.int64)
+        more = Predictions(
+            (*made.ids, "more"), np.concatenate([made.targets, targets]),
+            np.concatenate([made.probabilities, label]), made.scheme,
+        )  # fmt: skip
+        assert effects[0, 0] == pytest.approx(metric(more) - metric(made))

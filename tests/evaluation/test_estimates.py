@@ -71,3 +71,37 @@ def test_folds_have_the_corrected_variance() -> None:
 def test_one_unit_gives_no_interval(made: Estimate) -> None:
     assert all(math.isnan(end) for end in made.interval())
     assert made.p_value() == 1.0
+
+
+@given(
+    st.lists(st.floats(-1, 1), min_size=3, max_size=30),
+    st.floats(-0.5, 0.5),
+    st.floats(0.001, 0.4),
+    st.floats(0, 0.05),
+)
+def test_tails_agree_with_bounds_whatever_the_skew(
+    values: list[float], at: float, level: float, unseen: float
+) -> None:
+    array = np.array(values)
+    found = of_units(float(array.mean()), (array.sum() - array) / (len(array) - 1), unseen)
+    assert -0.25 < found.skew < 0.25
+    for of in (found, found.negated(), DiscordantRows.of(len(values), 3, 99)):
+        if not 0 < of.error < math.inf or abs(of.tail(at) - level) < 1e-6:
+            continue
+        assert (of.tail(at) < level) == (of.lower(level) > at)
+        assert of.negated().upper(level) == pytest.approx(-of.lower(level))
+
+
+@pytest.mark.parametrize(("seen", "exact"), [(0, 2.996), (1, 4.744), (3, 7.754), (10, 16.962)])
+def test_rare_disagreements_in_one_direction_have_nearly_exact_bounds(
+    seen: int, exact: float
+) -> None:
+    rows = 2000
+    values = np.zeros(rows)
+    values[:seen] = -1.0
+    without = (values.sum() - values) / (rows - 1)
+    found = of_units(float(values.mean()), without, 1 / rows)
+    # The exact upper limit of a Poisson count at 95%.
+    assert -found.lower() * rows == pytest.approx(exact, abs=0.2)
+    plain = of_units(float(values.mean()), without)
+    assert -plain.lower() * rows < exact - 1
