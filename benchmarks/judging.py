@@ -187,7 +187,8 @@ def choice(options: argparse.Namespace) -> None:
     error = math.sqrt(LEVEL * (1 - LEVEL) / options.simulations)
     what = (
         f"{options.simulations:,} draws of each kind with a gap of {MARGIN:g}, a quarter as many "
-        f"with others, an eighth with less than {FEWEST} rows, of five classes ({', '.join(f'{of:.0%}' for of in SHARES)}). The best "
+        f"with others, an eighth with less than {FEWEST} rows, of five classes "
+        f"({', '.join(f'{of:.0%}' for of in SHARES)}). The best "
         f"method has {ACCURACY:.0%} of each class right, the cheaper ones are behind it by the "
         f"gap. Both ways: they have {GAINED['both ways']:.0%} of the rows right that the best has "
         "wrong, and it has so many and the gap; one way: they have nothing right that the best "

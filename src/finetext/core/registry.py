@@ -69,7 +69,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "giveaway-tokens": "finetext.diagnosis.checks:giveaway_tokens",
         "cut-texts": "finetext.diagnosis.checks:cut_texts",
     },
-    "storage": {"save": "finetext.models.folder:save_model", "load": "finetext.runs.run:load"},
+    "storage": {"save": "finetext.models.folder:save_model", "load": "finetext.runs.load:load"},
     "views": {
         "batch": "finetext.report.batches:show_batch",
         "shares": "finetext.report.shares:shares_of",
