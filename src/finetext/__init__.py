@@ -52,6 +52,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.fit": ("RangeTest", "find_label_errors", "find_lr", "fit"),
     "runs.learning_curve": ("CurveSettings", "learning_curve"),
     "runs.pipeline": ("train",),
+    "runs.plan": ("RunPlan", "plan"),
     "runs.recipe": ("Recipe",),
     "runs.predicted": ("open_predicted",),
     "runs.load": ("load",),

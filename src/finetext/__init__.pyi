@@ -40,6 +40,7 @@ from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
 from finetext.runs.learning_curve import CurveSettings, learning_curve
 from finetext.runs.load import load
 from finetext.runs.pipeline import train
+from finetext.runs.plan import RunPlan, plan
 from finetext.runs.predicted import open_predicted
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run
@@ -71,6 +72,7 @@ __all__ = [
     "ReadSettings",
     "Recipe",
     "Run",
+    "RunPlan",
     "Score",
     "ServeSettings",
     "SplitSettings",
@@ -107,6 +109,7 @@ __all__ = [
     "models",
     "open_predicted",
     "per_class",
+    "plan",
     "plot_prediction",
     "precision_recall",
     "predict",

@@ -171,7 +171,7 @@ def test_help_fits_a_screen_and_shows_an_example(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     seen = command(name, "--help", status=0)
-    assert len(seen.out.splitlines()) <= 45
+    assert len(seen.out.splitlines()) <= 48
     assert max(map(len, seen.out.splitlines())) <= columns
     assert f"Example: finetext {name}" in seen.out
 

@@ -73,3 +73,27 @@ def test_json_knows_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
         "a": [None, 1.5, [None, "é"]], "b": {"c": None},
     }  # fmt: skip
     assert "é" in out
+
+
+def test_progress_in_a_file_is_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("finetext.core.console.time.monotonic", lambda: clock[0])
+    for quiet in (False, True):
+        screen = Screen(quiet)
+        with screen.watching():
+            for clock[0] in range(0, 200, 5):
+                screen.progress(ProgressEvent("fit: epoch 1", int(clock[0]), 5_000, {"loss": 0.5}))
+    assert capsys.readouterr().err.splitlines() == [
+        f"fit: epoch 1: {done} of 5,000, loss 0.500" for done in (60, 120, 180)
+    ]
+
+
+def test_results_are_printed_to_standard_output_between_bars(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen()
+    with screen.watching(), screen.printing():
+        print("result")
+    assert capsys.readouterr().out == "result\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,9 @@ from finetext.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
+    from finetext.core.types import LabelScheme
+    from finetext.runs.checkpoints import Checkpoint
+    from finetext.runs.recipe import Recipe
     from finetext.runs.run import Run
     from finetext.training.rate_finder import RateCurve
 
@@ -30,13 +33,16 @@ def train(
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
     track: options.Track = None,
     checkpoint_seconds: options.CheckpointSeconds = None,
+    dry_run: Annotated[
+        bool, flag("--dry-run", "Show columns, splits, methods and estimated time, and stop.")
+    ] = False,
     output: Output,
 ) -> None:
     """Fit methods on DATA; write models and a report."""
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
     from finetext.core.errors import RunError
-    from finetext.runs.pipeline import train as fit_methods
+    from finetext.runs.plan import plan
     from finetext.storage.locks import is_started
 
     recipe = None
@@ -56,10 +62,32 @@ def train(
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
     )
-    screen = output.screen()
+    if dry_run:
+        found = plan(asked, listener=output.screen().listener)
+        output.show(found.to_json() | {"seconds": found.seconds}, found.lines())
+    else:
+        _train_and_show(asked, out, resume, output)
+
+
+def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Output) -> None:
+    """Print the leaderboard as soon as it is known, and the rest when the run is finished."""
+    from finetext.runs.pipeline import train as fit_methods
+
+    screen, shown = output.screen(), list[Path]()
+
+    def scored(run: Run) -> None:
+        if not output.as_json:
+            with screen.printing():
+                _show_scores(run, screen)
+            shown.append(run.folder)
+
     with screen.watching():
-        run = fit_methods(asked, out=out, resume=resume, listener=screen.listener)
-    _show_run(run, screen, output.as_json)
+        listener = replace(screen.listener, scored=scored)
+        run = fit_methods(asked, out=out, resume=resume, listener=listener)
+    if shown:
+        _show_rest(run)
+    else:
+        _show_run(run, screen, output.as_json)
 
 
 def demo(
@@ -110,16 +138,10 @@ def show(
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
-    from finetext.report import leaderboard as board
-    from finetext.report.positive import positive_line
-    from finetext.runs.checkpoints import checkpoint_lines
-    from finetext.runs.finish import FAILED
-    from finetext.runs.run import resume_command
     from finetext.storage.codec import to_json
 
-    scheme = run.scheme if (run.folder / "data.json").is_file() else None
-    kept = [(of.method, its) for of in run.leaderboard if (its := run.checkpoints(of.method))]
     if as_json:
+        scheme = _scheme_of(run)
         screen.json({
             "run": str(run.folder),
             "best": run.best,
@@ -132,10 +154,27 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "paid": [pair.to_json() for pair in run.paid],
             "leaderboard": [entry.to_json() for entry in run.leaderboard],
             "unfinished": run.unfinished,
-            "checkpoints": {name: [of.to_json() for of in its] for name, its in kept},
+            "checkpoints": {name: [of.to_json() for of in its] for name, its in _checkpoints(run)},
             "findings": list(map(to_json, run.findings)),
         })  # fmt: skip
         return
+    _show_scores(run, screen)
+    _show_rest(run)
+
+
+def _scheme_of(run: Run) -> LabelScheme | None:
+    return run.scheme if (run.folder / "data.json").is_file() else None
+
+
+def _checkpoints(run: Run) -> list[tuple[str, tuple[Checkpoint, ...]]]:
+    return [(of.method, its) for of in run.leaderboard if (its := run.checkpoints(of.method))]
+
+
+def _show_scores(run: Run, screen: Screen) -> None:
+    from finetext.report import leaderboard as board
+    from finetext.report.positive import positive_line
+
+    scheme = _scheme_of(run)
     facts = (run.leaderboard, run.best, run.recommended, run.metric)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
     if said := scheme and positive_line(scheme):
@@ -145,6 +184,15 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
     spread = board.seed_lines(run.leaderboard, run.metric, run.over_seeds)
     for line in (*spread, *board.gain_lines(run.paid)):
         print(line)
+
+
+def _show_rest(run: Run) -> None:
+    """Print what comes after the leaderboard: checkpoints, what is unfinished, the report."""
+    from finetext.runs.checkpoints import checkpoint_lines
+    from finetext.runs.finish import FAILED
+    from finetext.runs.run import resume_command
+
+    kept = _checkpoints(run)
     if kept:
         print("\ncheckpoints, as evaluated on validation rows:")
     for name, its in kept:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
+import time
 from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from finetext.core.types import Finding
 
 _STYLES: Final = {"error": "bold red", "warning": "yellow"}
+_SECONDS_A_LINE: Final = 60.0
+"""Time between two lines of progress where there are no bars, as in a file."""
 
 
 class Screen:
@@ -37,6 +41,7 @@ class Screen:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
+        self._line_at = math.inf
 
     @property
     def listener(self) -> Listener:
@@ -71,10 +76,12 @@ class Screen:
 
     @contextmanager
     def watching(self) -> Iterator[Screen]:
-        """Show progress bars while the body runs, on a terminal or in a notebook."""
+        """Show progress while the body runs: bars on a terminal or in a notebook, else lines."""
         has_bars = self.messages.is_terminal or find_spec("ipywidgets") is not None
         if not (self.is_watched and has_bars):
+            self._line_at = math.inf if self.quiet else time.monotonic() + _SECONDS_A_LINE
             yield self
+            self._line_at = math.inf
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -89,9 +96,27 @@ class Screen:
             yield self
         self._progress = None
 
+    @contextmanager
+    def printing(self) -> Iterator[None]:
+        """Let the body print results to standard output, where bars would take them away."""
+        bars = self._progress
+        if bars is not None:
+            bars.stop()
+        try:
+            yield
+        finally:
+            if bars is not None:
+                bars.start()
+
     def progress(self, event: ProgressEvent) -> None:
-        """Move the bar of a stage; the bar of a new stage replaces the last one."""
+        """Move the bar of a stage; the bar of a new stage replaces the last one.
+
+        Without bars it is a line a minute.
+        """
         if self._progress is None:
+            if (now := time.monotonic()) >= self._line_at:
+                self._line_at = now + _SECONDS_A_LINE
+                self.say(_in_words(event))
             return
         stage, total = event.stage.split(":")[0], event.total or None
         if self._task is None or stage != self._stage:
@@ -106,6 +131,13 @@ class Screen:
             self._task, completed=event.done, total=total, description=event.stage,
             figures=" ".join(figures),
         )  # fmt: skip
+
+
+def _in_words(event: ProgressEvent) -> str:
+    """Return progress as a line, such as "finetune: epoch 1 of 2: 640 of 5,000, loss 0.300"."""
+    of = f" of {event.total:,}" if event.total else ""
+    figures = "".join(f", {name} {value:.3f}" for name, value in event.values.items())
+    return f"{event.stage}: {event.done:,}{of}{figures}"
 
 
 def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:

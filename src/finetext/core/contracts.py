@@ -345,8 +345,14 @@ def encoder_of(method: Method) -> str | None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Receives what a run reports: lines of text, progress, and findings."""
+    """Receives what a run reports: lines of text, progress, and findings.
+
+    Attributes:
+        scored: called with the `Run` once its leaderboard is known. Only then are its errors
+            diagnosed and its report written.
+    """
 
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[ProgressEvent], None] = silent
     finding: Callable[[Finding], None] = lambda finding: None
+    scored: Callable[[Any], None] = lambda run: None

@@ -187,10 +187,10 @@ def of_units(value: float, without: Floats, unseen: float | None = None) -> Esti
     left = without[np.isfinite(without)]
     n = len(left)
     if n < 2 or not math.isfinite(value):
-        return Estimate(value, NAN, 0, len(without))
+        return Estimate(value, NAN, 0.0, len(without))
     variance, third = _moments((n - 1) * (left.mean() - left), unseen)
     error = math.sqrt(variance)
-    return Estimate(value, error, n - 1, len(without), third / error**3 if error else 0.0)
+    return Estimate(value, error, float(n - 1), len(without), third / error**3 if error else 0.0)
 
 
 def _moments(away: Floats, unseen: float | None) -> tuple[float, float]:
@@ -219,7 +219,7 @@ def of_seeds(value: float, pseudo_values: Floats, unseen: float | None = None) -
     """
     n, seeds = pseudo_values.shape
     if n < 2 or not np.isfinite(pseudo_values).all():
-        return Estimate(value, NAN, 0, n)
+        return Estimate(value, NAN, 0.0, n)
     of_rows, of_seeds = pseudo_values.mean(axis=1), pseudo_values.mean(axis=0)
     rest = pseudo_values - of_rows[:, None] - of_seeds + pseudo_values.mean()
     rows, third = _moments(of_rows - of_rows.mean(), unseen)
@@ -227,7 +227,7 @@ def of_seeds(value: float, pseudo_values: Floats, unseen: float | None = None) -
     common = float((rest**2).sum()) / ((n - 1) * (seeds - 1)) / (n * seeds)
     variance = max(rows, rows + drawn - common)
     if variance == 0:
-        return Estimate(value, 0.0, n - 1, n)
+        return Estimate(value, 0.0, float(n - 1), n)
     parts = (
         rows**2 / (n - 1) + drawn**2 / (seeds - 1) + common**2 / ((n - 1) * (seeds - 1))
         if variance > rows
@@ -251,6 +251,6 @@ def of_folds(values: Floats, held_out: float, units: int) -> Estimate:
     """
     known = values[np.isfinite(values)]
     if len(known) < 2:
-        return Estimate(float(known.mean()) if len(known) else NAN, NAN, 0, units)
+        return Estimate(float(known.mean()) if len(known) else NAN, NAN, 0.0, units)
     spread = float(known.var(ddof=1)) * (1 / len(known) + held_out / (1 - held_out))
-    return Estimate(float(known.mean()), math.sqrt(spread), len(known) - 1, units)
+    return Estimate(float(known.mean()), math.sqrt(spread), float(len(known) - 1), units)

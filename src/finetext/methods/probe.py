@@ -55,16 +55,20 @@ class Probe(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
         assert train.scheme is not None
-        device = choose_device(context.device, self.precision)
-        tokenizer = load_tokenizer(self.encoder)
-        model = load_encoder(self.encoder, tokenizer).to(device)
-        length = longest_input(self.encoder, self.max_length)
-        encoder = FrozenEncoder(model, tokenizer, length, device, self.precision)
+        encoder = self.frozen(context)
         states = encoder.states(train.texts, context)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         standardized, chosen = (states - mean) / scale, self.inverse_regularisation
         head = fit_head(standardized, train.targets, train.scheme, chosen, context, train.groups)
         return ProbeClassifier(train.scheme, Decision(), encoder, head, mean, scale)
+
+    def frozen(self, context: FitContext) -> FrozenEncoder:
+        """Return the encoder on the device of the context."""
+        device = choose_device(context.device, self.precision)
+        tokenizer = load_tokenizer(self.encoder)
+        model = load_encoder(self.encoder, tokenizer).to(device)
+        length = longest_input(self.encoder, self.max_length)
+        return FrozenEncoder(model, tokenizer, length, device, self.precision)
 
 
 @dataclass(frozen=True, eq=False)

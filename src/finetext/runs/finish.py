@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -36,9 +36,13 @@ STOPPED: Final = "unfinished"  # likewise: can be resumed
 Fitted = Mapping[str, FittedMethod]
 
 
-def finish(started: Started, fitted: Fitted) -> Run:
-    """Evaluate and diagnose the run, and write model cards, report, leaderboard and verdict."""
+def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> Run:
+    """Evaluate and diagnose the run, and write model cards, report, leaderboard and verdict.
+
+    `scored` gets the run before it is diagnosed, which can take as long as a cheap method.
+    """
     run, splits, recipe = evaluated(started, fitted), started.run.splits, started.recipe
+    scored(run)
     if "tfidf" in fitted:
         name = f"{run.folder.name}/{run.best}"
         predictions = fitted[run.best].predictions["validation"]

@@ -23,6 +23,7 @@ from finetext.runs.fit_methods import (
     fit_seeds,
 )
 from finetext.runs.folder import start_run
+from finetext.runs.plan import is_long, planned
 from finetext.runs.resolve import (
     Methods,
     ResolvedRun,
@@ -86,6 +87,8 @@ def train(
         if resume and (folder := to_resume(place, run, hears)) is not None:
             return _resumed(folder, begun(folder, run), hears)
         findings, lengths = check_data(run.recipe, run.splits, hears, run.findings)
+        if is_long(run.recipe, run.splits):
+            hears.say(planned(run).estimate)
         with claimed_new(place, run.name) as folder:
             start_run(folder, run, findings, lengths)
             return _fit_all(folder, run, hears)
@@ -123,7 +126,7 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
                 hears.say(f"{name} was finished before")
             fitted[name] = finished or fit_method(name, method, started)
         fitted = fit_seeds(fitted, methods, started)
-        return finish(started, fitted)
+        return finish(started, fitted, hears.scored)
     except (Exception, KeyboardInterrupt) as error:
         message = finish_without(started, fitted, error)
         if isinstance(error, KeyboardInterrupt):
