@@ -9,6 +9,8 @@ import pytest
 
 from finetext.data.column_traits import (
     SAMPLE,
+    at_least,
+    is_number,
     look_like_people,
     predictability,
     same_parts,
@@ -36,7 +38,13 @@ from finetext.data.column_traits import (
     ],
 )
 def test_kinds_of_values(kind: str, values: list[Any]) -> None:
-    assert traits_of("x", values).kind == kind
+    assert traits_of(values).kind == kind
+
+
+def test_a_share_of_numbers_counts_from_the_least_on() -> None:
+    values = ["1"] * 19 + ["one"]
+    assert at_least(0.95 * len(values), is_number, values)
+    assert not at_least(0.95 * len(values), is_number, [*values[1:], "two"])
 
 
 def test_a_sample_is_no_longer_than_needed_and_the_same_rows_of_each_column() -> None:

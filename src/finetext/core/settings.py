@@ -86,6 +86,11 @@ class ReadSettings:
     missing: tuple[str | int, ...] | str | int = ()
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The given label columns."""
+        return (self.label,) if isinstance(self.label, str) else self.label or ()
+
+    @property
     def columns(self) -> frozenset[str]:
         """All given column names."""
         given = (self.text, self.label, self.group, self.id)

@@ -144,10 +144,9 @@ def asked(questions: Sequence[str], settings: ReadSettings, batch: Batch, tool: 
     Raises:
         DataError: there are several, and the settings name none.
     """
-    given = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
-    if found := [name for name in questions if name in given]:
+    if found := [name for name in questions if name in settings.label_columns]:
         return found[0]
-    if given or not questions:
+    if settings.label_columns or not questions:
         return None
     if len(questions) == 1:
         return questions[0]

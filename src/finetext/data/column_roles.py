@@ -43,7 +43,7 @@ def roles_of(
     asked = set(map(plain_name, settings.columns))
 
     def role(name: str) -> ColumnRole:
-        of = chosen.traits.get(name) or traits_of(name, batch.columns[name], len(batch.columns))
+        of = chosen.traits.get(name) or traits_of(batch.columns[name], len(batch.columns))
         example = of.examples[0] if of.examples else ""
         if example.startswith(("{", "[")) and chosen.labels == (name,):
             example = next((", ".join(own) for own in labels or () if own), example)

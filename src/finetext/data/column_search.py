@@ -52,7 +52,7 @@ class Look:
         """What a column holds."""
         if name not in self.traits:
             columns = self.batch.columns
-            self.traits[name] = traits_of(name, columns[name], len(columns))
+            self.traits[name] = traits_of(columns[name], len(columns))
         return self.traits[name]
 
     def ask(self, what: str, option: str, names: Sequence[str], hint: str = "") -> NoReturn:

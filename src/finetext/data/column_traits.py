@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress
+from itertools import compress, filterfalse
 from typing import Any, Final, Literal
 
 from finetext.core.wording import short
@@ -56,7 +56,6 @@ class Traits:
         examples: up to three values, the most different that come first.
     """
 
-    name: str
     kind: Kind
     rows: int
     filled: float
@@ -84,7 +83,7 @@ def _rows(count: int, size: int) -> list[int]:
     return sorted(random.Random(0).sample(range(count), size))
 
 
-def traits_of(name: str, values: Sequence[Any], columns: int = 1) -> Traits:
+def traits_of(values: Sequence[Any], columns: int = 1) -> Traits:
     """Return what a column holds, from a sample of its (n,) values."""
     values = sampled(values, columns)
     there = [value for value in values if not missing(value)]
@@ -92,7 +91,6 @@ def traits_of(name: str, values: Sequence[Any], columns: int = 1) -> Traits:
     distinct = list(dict.fromkeys(texts))
     words = sum(map(_words, texts)) / max(len(texts), 1)
     return Traits(
-        name,
         _kind(there, texts, len(distinct), words),
         rows=len(values),
         filled=len(there) / max(len(values), 1),
@@ -135,6 +133,16 @@ def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
+def at_least(fewest: float, test: Callable[[Any], bool], values: Sequence[Any]) -> bool:
+    """Whether a test holds for so many values or more; stop once that is out of reach."""
+    count = len(values)
+    for _ in filterfalse(test, values):
+        count -= 1
+        if count < fewest:
+            return False
+    return count >= fewest
+
+
 def distinct(values: Sequence[Any]) -> set[str]:
     """Return the different values of a column as strings, without missing ones."""
     try:
@@ -150,7 +158,9 @@ def few_values(values: Sequence[Any]) -> int:
     Few are at most a quarter of the rows and 500, and three in any case. Values that join several
     labels count as these labels.
     """
-    joiner = find_joiner([str(value) for value in values if not missing(value)])
+    plain = {str}.issuperset(map(type, values))
+    there = filter(str.strip, values) if plain else (str(v) for v in values if not missing(v))
+    joiner = find_joiner(list(there))
     parts = {part for name in distinct(values) for part in (split_cell(name, joiner) or [name])}
     return len(parts) if len(parts) <= max(3, min(500, len(values) // 4)) else 0
 

@@ -12,7 +12,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import short
 from finetext.data.column_search import Look, find_text
-from finetext.data.column_traits import Traits, distinct, is_number
+from finetext.data.column_traits import Traits, at_least, distinct, is_number
 from finetext.data.column_words import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -110,8 +110,7 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
     own, label = settings.text, settings.label or batch.label
     settings = replace(settings, text=own or batch.text, label=label)
     texts = text_columns(batch, own) if own else ()
-    asked = (settings.label,) if isinstance(settings.label, str) else settings.label or ()
-    labels = tuple(named(batch, name) for name in asked)
+    labels = tuple(named(batch, name) for name in settings.label_columns)
     group = named(batch, settings.group) if settings.group else None
     id_column = named(batch, settings.id) if settings.id else None
     look = Look(batch, settings)
@@ -293,7 +292,7 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     if len(others_than_str) > len(values) / 2:
         odd = example = others_than_str[0]
         kind = "numbers" if isinstance(odd, int | float) else f"values of type {type(odd).__name__}"
-    elif sum(map(is_number, strings)) > 0.9 * len(strings):
+    elif at_least(int(0.9 * len(strings)) + 1, is_number, strings):
         kind = "numbers"
     elif len(strings) >= 20 and _identifiers(strings):
         kind = "identifiers"

@@ -9,28 +9,30 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import compress
 from typing import Final
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.data.columns import KNOWN_NAMES, plain_name
+from finetext.data.delimited_records import (
+    LONE_RETURN,
+    Records,
+    returns_end_lines,
+    split_quoted,
+    split_unquoted,
+)
 from finetext.data.headers import Header, find_header, title_rows
 from finetext.data.rows import BadRow, Batch, Reject
 from finetext.data.skipped_rows import without_footers
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE: Final = 1 << 18
-_LONGEST_RECORD: Final = 1 << 22
-_MOST_LINES: Final = 100
-_RETURN: Final = re.compile(r"\r(?!\r*\n)")
+_BEGINNING: Final = 1 << 12
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _SEPARATOR: Final = re.compile(r'[ \t]*"?sep=(\\t|[^"\r\n])"?[,;|\t ]*(?=[\r\n]|$)', re.I)
 """The first line by which Excel states the delimiter."""
@@ -42,77 +44,52 @@ def spoken(delimiter: str) -> str:
     return _SPOKEN.get(delimiter, repr(delimiter))
 
 
-def count_lines(text: str) -> int:
-    """Return the number of lines; a last one needs no end."""
-    return text.count("\n") + (text[-1:] not in ("", "\n"))
-
-
 def stated_delimiter(text: str) -> str:
     """The delimiter that a first line such as "sep=;" states; empty without one."""
     found = _SEPARATOR.match(text)
     return found[1].replace("\\t", "\t") if found else ""
 
 
-@dataclass(frozen=True)
-class _Records:
-    records: list[list[str]]
-    lines: list[int]
-    quoted: bool
-    blank: int = 0
-    rest: str = ""
-    settled: bool = True
-    padded: bool = False
-
-    @property
-    def width(self) -> int:
-        counts = Counter(map(len, self.records)).most_common(1)
-        return counts[0][0] if counts else 0
-
-    @property
-    def consistency(self) -> float:
-        """The share of records that have that number of fields, two or more; else 0."""
-        width = self.width
-        return sum(len(r) == width for r in self.records) / len(self.records) if width > 1 else 0.0
-
-    def where(self, keep: Sequence[bool]) -> _Records:
-        records, lines = list(compress(self.records, keep)), list(compress(self.lines, keep))
-        return replace(self, records=records, lines=lines)
-
-    def after(self, first: int) -> _Records:
-        """The records from number `first` on."""
-        return replace(self, records=self.records[first:], lines=self.lines[first:])
-
-    def without_blank(self, width: int | None = None) -> _Records:
-        """The records without lines of spaces and delimiters only, unless there is one column."""
-        full = [record[0].strip() != "" or any(map(str.strip, record)) for record in self.records]
-        if all(full) or (width or self.width) < 2:
-            return self
-        return replace(self.where(full), blank=self.blank + full.count(False))
-
-
 def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None, float]:
     """Find the delimiter of a text table from its beginning."""
     sample = text[:_SAMPLE]
     whole = whole and len(sample) == len(text)
-    best: tuple[bool, bool, bool, float, str | None] = (False, False, False, 0.0, None)
-    plain = '"' not in sample and not _RETURN.search(sample)  # else quotes change the records
-    for delimiter in filter(sample.__contains__, _DELIMITERS):
-        ways = [_unquoted(sample, delimiter)]
-        with suppress(csv.Error):
-            if not plain:
-                ways.append(_quoted(sample, delimiter, complete=whole))
-        with suppress(csv.Error):
-            if _may_be_padded(sample, delimiter):
-                ways.append(_quoted(sample, delimiter, complete=whole, padded=True))
-        ways = [way.without_blank() for way in ways]
+    delimiters = list(filter(sample.__contains__, _DELIMITERS))
+    even = {delimiter: _begins_evenly(sample, delimiter) for delimiter in delimiters}
+    ranks: dict[str, tuple[bool, bool, bool, float]] = {}
+    for delimiter in sorted(delimiters, key=even.__getitem__, reverse=True):
+        if not even[delimiter] and any(share == 1.0 for *_, share in ranks.values()):
+            continue  # it cannot be better
+        ways = [way.without_blank() for way in _ways(sample, sample, delimiter, whole)]
         if not whole:
             ways = [way.where([*[True] * (len(way.records) - 1), False]) for way in ways]
         found = max(ways, key=lambda way: (way.consistency, way.quoted))
         if share := found.consistency:
             known = any(plain_name(cell) in KNOWN_NAMES for cell in found.records[0])
-            rank = (share == 1.0, known, delimiter == prefer, share, delimiter)
-            best = rank if rank[:4] > best[:4] else best
-    return best[4], best[3]
+            ranks[delimiter] = (share == 1.0, known, delimiter == prefer, share)
+    best = max(filter(ranks.__contains__, delimiters), key=ranks.__getitem__, default=None)
+    return best, ranks[best][3] if best else 0.0
+
+
+def _ways(sample: str, part: str, delimiter: str, whole: bool) -> list[Records]:
+    """Part of a sample, read in all ways that the sample allows."""
+    ways = [split_unquoted(part, delimiter)]
+    if '"' in sample or LONE_RETURN.search(sample):  # else quotes do not change the records
+        with suppress(csv.Error):
+            ways.append(split_quoted(part, delimiter, complete=whole))
+    with suppress(csv.Error):
+        if _may_be_padded(sample, delimiter):
+            ways.append(split_quoted(part, delimiter, complete=whole, padded=True))
+    return ways
+
+
+def _begins_evenly(sample: str, delimiter: str) -> bool:
+    """Whether all records of a sample may have as many fields, as those at its beginning have."""
+    part = sample[: sample.rfind("\n", 0, _BEGINNING) + 1]
+    if not part or "\r" in sample:
+        return True
+    ways = _ways(sample, part, delimiter, whole=False)
+    return any(way.without_blank(width=2).is_even for way in ways)
 
 
 @dataclass(frozen=True)
@@ -147,8 +124,10 @@ def parse_delimited(
     rows, header = _with_header(rows, text, settings, _Form(
         name, delimiter, quoted, rows.padded, len(rows.records[0]), reject
     ))  # fmt: skip
-    cells = (cell for record in rows.records for cell in record if '""' in cell[1:-1])
-    doubled = 0 if rows.quoted else sum(bool(_QUOTED.fullmatch(cell)) for cell in cells)
+    doubled = 0
+    if not rows.quoted and '""' in text:
+        cells = (cell for record in rows.records for cell in record if '""' in cell)
+        doubled = sum('""' in cell[1:-1] and bool(_QUOTED.fullmatch(cell)) for cell in cells)
     kept = (
         f"{name}: fields that look quoted, with quotes doubled inside ({doubled:,}), were taken "
         "as they are, since every line has the same number of fields without quoting"
@@ -162,13 +141,13 @@ def parse_delimited(
     batch = _batch(name, rows.after(len(header.records)), header, ended=whole)
     return replace(
         batch, form=shown, findings=header.findings + findings, blank=rows.blank - bool(found),
-        proceed=proceed if rows.settled and not _returns_end_lines(text) else None,
+        proceed=proceed if rows.settled and not returns_end_lines(text) else None,
     )  # fmt: skip
 
 
 def _with_header(
-    rows: _Records, text: str, settings: ReadSettings, form: _Form
-) -> tuple[_Records, Header]:
+    rows: Records, text: str, settings: ReadSettings, form: _Form
+) -> tuple[Records, Header]:
     """Records of equal length, titles above them aside, and their header."""
     if len(rows.records[0]) == rows.width - 1 and _lacks_a_name(rows.records):
         rows = replace(rows, records=[["", *rows.records[0]], *rows.records[1:]])
@@ -184,12 +163,12 @@ def _lacks_a_name(records: Sequence[Sequence[str]]) -> bool:
     return len(counted) > 1 and counted == list(map(str, range(1, len(records))))
 
 
-def _batch(name: str, rows: _Records, header: Header, ended: bool = False) -> Batch:
+def _batch(name: str, rows: Records, header: Header, ended: bool = False) -> Batch:
     """The rows below a header, without those that repeat it or, at the end, close the table."""
-    again = header.repeats(rows.records)
-    repeats = [rows.lines[at] for at in again]
+    again = set(header.repeats(rows.records))
+    repeats = [rows.lines[at] for at in sorted(again)]
     if again:
-        rows = rows.where([at not in set(again) for at in range(len(rows.records))])
+        rows = rows.where([at not in again for at in range(len(rows.records))])
     end, footers = without_footers(rows.records, rows.lines) if ended else (len(rows.records), {})
     kept = rows.records[:end]
     columns = {key: [row[at] for row in kept] for at, key in enumerate(header.names)}
@@ -202,35 +181,35 @@ def _batch(name: str, rows: _Records, header: Header, ended: bool = False) -> Ba
 def _more_rows(form: _Form, header: Header, text: str, first: int, last: bool) -> Batch:
     """Further records of a table, read as those before."""
     if not form.quoted or '"' not in text:
-        rows = _unquoted(text, form.delimiter, first, form.padded)
+        rows = split_unquoted(text, form.delimiter, first, form.padded)
     else:
         try:
-            rows = _quoted(text, form.delimiter, last, first, form.reject, form.padded)
+            rows = split_quoted(text, form.delimiter, last, first, form.reject, form.padded)
         except csv.Error as error:
             raise DataError(f"{form.name}, {error}") from None
     return _batch(form.name, _even(rows.without_blank(form.width), text, first, form), header)
 
 
-def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> _Records:
+def _records(text: str, name: str, delimiter: str, whole: bool, reject: Reject | None) -> Records:
     """The records of a text table, quoted if the quotes are well-formed throughout."""
 
-    def plain() -> _Records:
-        return _unquoted(text, delimiter).without_blank()
+    def plain() -> Records:
+        return split_unquoted(text, delimiter).without_blank()
 
     if '"' not in text:
         rows = plain()
         if _is_padded(rows):
-            rows = _unquoted(text, delimiter, padded=True).without_blank()
+            rows = split_unquoted(text, delimiter, padded=True).without_blank()
         return rows
     if (padded := _padded(text, delimiter, whole)) is not None:
         return padded
     try:
-        quoted = _quoted(text, delimiter, whole).without_blank()
+        quoted = split_quoted(text, delimiter, whole).without_blank()
     except csv.Error as error:
         if (rows := plain()).consistency == 1.0:
             return rows
         if reject is not None:
-            return _quoted(text, delimiter, whole, reject=reject).without_blank()
+            return split_quoted(text, delimiter, whole, reject=reject).without_blank()
         raise DataError(f"{name}, {error}") from None
     if delimiter != "\t" or (rows := plain()).consistency < 1.0:
         return quoted
@@ -244,7 +223,7 @@ def _may_be_padded(text: str, delimiter: str) -> bool:
     return re.search(f'(?<!")"{re.escape(delimiter)}[^ \r\n]', text) is None
 
 
-def _padded(text: str, delimiter: str, whole: bool) -> _Records | None:
+def _padded(text: str, delimiter: str, whole: bool) -> Records | None:
     """The records if a space follows every delimiter, and quotes stand behind it; else None."""
     if not _may_be_padded(text, delimiter):
         return None
@@ -253,17 +232,17 @@ def _padded(text: str, delimiter: str, whole: bool) -> _Records | None:
         if _padded(sample, delimiter, whole=False) is None:
             return None
     try:
-        rows = _quoted(text, delimiter, whole, padded=True).without_blank()
+        rows = split_quoted(text, delimiter, whole, padded=True).without_blank()
     except csv.Error:
         return None
     with suppress(csv.Error):
-        literal = _quoted(text, delimiter, whole).without_blank()
+        literal = split_quoted(text, delimiter, whole).without_blank()
         if literal.consistency == 1.0 and not _is_padded(literal):
             return None
     return rows if rows.consistency == 1.0 else None
 
 
-def _is_padded(rows: _Records) -> bool:
+def _is_padded(rows: Records) -> bool:
     """Whether every field after a delimiter begins with a space, the names aside."""
     fields = [cell for record in rows.records[1:3] for cell in record[1:]]
     if not any(fields):
@@ -271,7 +250,7 @@ def _is_padded(rows: _Records) -> bool:
     return all(not cell or cell[0] == " " for record in rows.records[1:] for cell in record[1:])
 
 
-def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
+def _quotes_on_purpose(text: str, plain: Records, quoted: Records) -> bool:
     """Whether a tab-separated file quotes: a column throughout, header aside, or every field."""
     body = plain.records[1:] or plain.records
     if any(all(map(_QUOTED.fullmatch, column)) for column in zip(*body, strict=True)):
@@ -283,7 +262,7 @@ def _quotes_on_purpose(text: str, plain: _Records, quoted: _Records) -> bool:
     return text.replace("\r\n", "\n").startswith(written)
 
 
-def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
+def _even(rows: Records, text: str, first: int, form: _Form) -> Records:
     """The records with as many fields as there are columns, of a text from line `first` on."""
     expected = form.width
     wrong = [row for row, record in enumerate(rows.records) if len(record) != expected]
@@ -304,80 +283,3 @@ def _even(rows: _Records, text: str, first: int, form: _Form) -> _Records:
         reason = f"{fields}, {len(rows.records[row])} found"
         form.reject(BadRow(rows.lines[row], reason, content))
     return rows.where([len(record) == expected for record in rows.records])
-
-
-def _unquoted(text: str, delimiter: str, first: int = 1, padded: bool = False) -> _Records:
-    """Split lines, numbered from `first`, at every delimiter; quotes are ordinary characters."""
-    if first == 1 and "\n" not in text:
-        text = text.replace("\r", "\n")
-    lines = dict(enumerate((line.rstrip("\r") for line in text.split("\n")), start=first))
-    found = {number: line.split(delimiter) for number, line in lines.items() if line}
-    blank = count_lines(text) - len(found)
-    records = list(found.values())
-    if padded:
-        records = [[cell.lstrip(" ") for cell in record] for record in records]
-    return _Records(records, list(found), False, blank, padded=padded)
-
-
-def _quoted(
-    text: str,
-    delimiter: str,
-    complete: bool,
-    first: int = 1,
-    reject: Reject | None = None,
-    padded: bool = False,
-) -> _Records:
-    """Read records with quotes by RFC 4180; an incomplete text may leave an open record over.
-
-    In a padded text quotes may follow a space, and spaces that begin a field are no part of it.
-    """
-    mark = ""
-    # Some writers leave returns inside a line unquoted, and the csv module would end a row there.
-    if _RETURN.search(text) and (first > 1 or not _returns_end_lines(text)):
-        mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
-        text = _RETURN.sub(mark, text)
-    lines = io.StringIO(text, newline="").readlines()
-    records: list[list[str]] = []
-    places: list[int] = []
-    blank, start, rest = 0, 0, ""
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # else 131,072 characters
-    try:
-        while start < len(lines):
-            further = map(lines.__getitem__, range(start, len(lines)))
-            reader = csv.reader(further, delimiter=delimiter, strict=True, skipinitialspace=padded)
-            at = start
-            try:
-                for record in reader:
-                    if record:
-                        records.append(record)
-                        places.append(first + at)
-                    blank += not record
-                    at = start + reader.line_num
-                break
-            except csv.Error as error:
-                rest = "" if complete or "unexpected end" not in str(error) else "".join(lines[at:])
-                if 0 < len(rest) <= _LONGEST_RECORD:
-                    break
-                rest = ""
-                odd = (line.count('"') % 2 for line in lines[at : at + 1 + _MOST_LINES])
-                ends = [at + number for number, is_odd in enumerate(odd, start=1) if is_odd]
-                start = ends[1] if ends[:1] == [at + 1] and len(ends) > 1 else at + 1
-                content = "".join(lines[at:start]).rstrip("\r\n")
-                content = content.replace(mark, "\r") if mark else content
-                reason = f"the quotes are not well-formed ({error})"
-                if reject is None:
-                    advice = "a quote inside a quoted field must be doubled"
-                    raise csv.Error(f"line {first + at}: {reason}; {advice}") from None
-                reject(BadRow(first + at, reason, content))
-    finally:
-        csv.field_size_limit(limit)
-    if mark:
-        records = [[cell.replace(mark, "\r") for cell in record] for record in records]
-    rest = rest.replace(mark, "\r") if mark else rest
-    return _Records(records, places, True, blank, rest, padded=padded)
-
-
-def _returns_end_lines(text: str) -> bool:
-    """Whether there are as many carriage returns that stand alone as line feeds."""
-    alone = len(_RETURN.findall(text)) if "\r" in text else 0
-    return alone > 0 and alone >= text.count("\n")

@@ -151,22 +151,21 @@ def _width(row: Sequence[object]) -> int:
 
 
 def _table(sheet: _Sheet, name: str, settings: ReadSettings) -> Batch:
-    texts = [["" if cell is None else str(cell) for cell in row] for row in sheet.rows.values()]
-    lines = list(sheet.rows)
+    lines, rows = list(sheet.rows), list(sheet.rows.values())
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     titles = title_rows(texts, lines, settings)
     header = find_header(texts[titles:], settings, f"{name}, line {lines[titles]}", texts[:titles])
     first = titles + len(header.records)
-    again = [first + at for at in header.repeats(texts[first:])]
-    kept = [at for at in range(first, len(lines)) if at not in set(again)]
+    again = {first + at for at in header.repeats(texts[first:])}
+    kept = [at for at in range(first, len(lines)) if at not in again]
     end, footers = without_footers([texts[at] for at in kept], [lines[at] for at in kept])
     kept = kept[:end]
-    rows = list(sheet.rows.values())
     dates = (datetime.date, datetime.time)
     columns = {}
     for place, key in enumerate(header.names):
         cells = [rows[at][place] for at in kept]
         columns[key] = [cell.isoformat() if isinstance(cell, dates) else cell for cell in cells]
-    skipped = skipped_findings(name, sheet.blank, [lines[at] for at in again], footers)
+    skipped = skipped_findings(name, sheet.blank, [lines[at] for at in sorted(again)], footers)
     findings = (*header.findings, *_noticed(sheet, name), *skipped)
     form = f"Excel, {header.shown}"
     return Batch(name, columns, form, [lines[at] for at in kept], findings=findings)

@@ -16,7 +16,8 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, plain_name
-from finetext.data.delimited import count_lines, parse_delimited, sniff, spoken, stated_delimiter
+from finetext.data.delimited import parse_delimited, sniff, spoken, stated_delimiter
+from finetext.data.delimited_records import count_lines
 from finetext.data.excel import parse_excel
 from finetext.data.headers import looks_headed
 from finetext.data.records import parse_json, parse_json_lines, parse_parquet

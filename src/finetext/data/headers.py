@@ -19,6 +19,7 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
+from finetext.data.column_traits import at_least
 from finetext.data.columns import KNOWN_NAMES, is_number, plain_name
 from finetext.data.rows import column_names
 
@@ -287,19 +288,19 @@ def _points(cell: str, values: Sequence[str], alone: bool = False) -> int:
             return 3
         return 0 if len(values) < 5 else 3 if kind == "date" else 2
     counts = Counter(values)
-    lengths = sorted(value.count(" ") + 1 for value in sample)
+    lengths = [value.count(" ") + 1 for value in sample]
     is_prose = sum(lengths) >= 4 * len(lengths)
     if cell in counts:
         return -2 if is_prose else -4
     if is_number(cell):
         return -3
-    once = sum(count == 1 for count in counts.values())
+    once = list(counts.values()).count(1)
     if len(values) >= 8 and (4 * len(counts) <= len(values) or 20 * once <= len(values)):
         return 3 if len(values) >= 20 and not once else 2
     points = _points_of_words(cell, sample)
     if is_prose:
         asks = points > 0 or _PLEASE.match(cell) is not None
-        points += _points_of_length(cell, sample, lengths[len(lengths) // 2], alone, asks)
+        points += _points_of_length(cell, sample, sorted(lengths)[len(lengths) // 2], alone, asks)
     return points
 
 
@@ -344,7 +345,7 @@ def _points_of_length(
         points -= 2
     if own >= 6 and own >= 0.7 * median and not asks:
         points -= 2
-    as_short = sum(len(value) <= len(cell) for value in values)
+    as_short = sum(map(len(cell).__ge__, map(len, values)))
     if not as_short and len(values) >= 8:
         points += 1
     elif alone and as_short > len(values) / 20 and not asks:
@@ -354,7 +355,7 @@ def _points_of_length(
 
 def _kind(values: Sequence[str]) -> str:
     """What all values are: number, truth, date, or a form of codes; empty for other values."""
-    if sum(map(is_number, values)) >= 0.95 * len(values):
+    if at_least(0.95 * len(values), is_number, values):
         return "number"
     if {value.lower() for value in values[:100]} <= {"true", "false"}:
         return "truth"

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,13 @@ def name_labels(
         findings += _unused_delimiter(settings, "there are several label columns")
     else:
         values, form = plain_values(columns[column], partial(_place, source))
-        width = multi_hot(values)
+        lists = any(issubclass(kind, list) for kind in {*map(type, values)})
+        width = multi_hot(values) if lists else 0
         if width:
             rows = [None if v is None else [str(n) for n, on in enumerate(v) if on] for v in values]
             form, multilabel = "lists of 0 and 1", settings.multilabel is not False
             rows = rows if multilabel else _one_each(rows, source)
-        elif any(isinstance(value, list) for value in values):
+        elif lists:
             rows, multilabel = _listed(values, form, source, settings, findings)
         else:
             rows, joined, multilabel = _split(values, settings, findings)
@@ -67,7 +69,7 @@ def name_labels(
     elif classes is not None:
         names, origin = dict(_numbered(classes)), "the class names of the data"
     else:
-        names, origin = _names_beside(_used(rows), source.beside)
+        names, origin = _names_beside(rows, source.beside)
         details += [f"names from {origin}"] if names else []
     if width and len(names) != width:
         raise DataError(_unnamed(width, names, origin, f"{_place(source, 0)}: {column!r}"))
@@ -221,12 +223,13 @@ def _split(
     if settings.multilabel is not False:
         joiner = joiner or find_joiner(there, sure=bool(settings.multilabel))
     if joiner is None and not settings.multilabel:
-        return [None if name is None else [name] for name in names], "", False
+        alone = {name: [name] for name in set(there)}  # shared, which takes much less time
+        return [None if name is None else alone[name] for name in names], "", False
     rows = [empty if name is None else split_cell(name, joiner) for name in names]
     form = f"joined by {joiner!r}" if joiner else ""
     joined = {name: row for row in rows if row and len(row) > 1 for name in row}
-    alone = {row[0] for row in rows if row and len(row) == 1}
-    name = next((name for name in joined if name not in alone), None)
+    single = {row[0] for row in rows if row and len(row) == 1}
+    name = next((name for name in joined if name not in single), None)
     if name is not None and not (settings.multilabel or settings.label_delimiter):
         message = (
             f"labels {form} are taken apart, though {name!r} never stands alone: a text can have "
@@ -238,7 +241,7 @@ def _split(
 
 
 def _used(rows: Labels) -> set[str]:
-    return {label for row in rows if row for label in row}
+    return set(chain.from_iterable(filter(None, rows)))
 
 
 def _numbered(names: Iterable[object], start: int = 0) -> list[tuple[str, str]]:
@@ -257,8 +260,9 @@ def _names_from(source: Any, folder: Path | None) -> tuple[dict[str, str], str]:
     raise DataError(f"there is no file of label names {str(source)!r}")
 
 
-def _names_beside(used: set[str], files: Sequence[File]) -> tuple[dict[str, str], str]:
+def _names_beside(rows: Labels, files: Sequence[File]) -> tuple[dict[str, str], str]:
     """The names in a file beside the data, if the labels are ids that it has names for."""
+    used = _used(rows) if files else set()
     for file in files if used and all(label.isdecimal() for label in used) else ():
         with suppress(DataError):
             names = _parse_names(file)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import compress
+from itertools import compress, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +220,9 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
             labels = list(compress(labels, counts))
             columns = {name: list(compress(values, counts)) for name, values in columns.items()}
         keep = labeled_rows(labels, columns, source, chosen, settings, findings)
-        labels = list(compress(labels, keep))
-        columns = {name: list(compress(values, keep)) for name, values in columns.items()}
+        if not all(keep):
+            labels = list(compress(labels, keep))
+            columns = {name: list(compress(values, keep)) for name, values in columns.items()}
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             if settings.classes is None and not scheme.multilabel:
@@ -326,27 +327,27 @@ def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
 
     They are the numbers of the rows, and of the lines in a file of one text a line.
     """
-    pairs: list[tuple[str, str]] = []
+    plain, prefixes = list[str](), list[str]()
     numbered: Counter[str] = Counter()
     for batch in batches:
         prefix = f"{batch.split}/" if batch.split else ""
+        prefixes += repeat(prefix, len(batch))
         if name is None and len(batches) == 1 and batch.form == TEXT_A_LINE:
-            pairs += [(prefix, str(line)) for line in batch.lines or ()]
+            plain += map(str, batch.lines or ())
             continue
         if name is None:
             start = numbered[prefix]
             numbered[prefix] += len(batch)
-            pairs += [(prefix, str(row + 1)) for row in range(start, numbered[prefix])]
+            plain += map(str, range(start + 1, numbered[prefix] + 1))
             continue
         column = named(batch, name)
         own = as_strings(batch.columns[column])
         if absent := [row for row, one in enumerate(own) if one is None]:
             where = batch.where(absent)
             raise DataError(f"{batch.name}: the id column {column!r} is empty in {where}")
-        pairs += [(prefix, str(one)) for one in own]
-    plain = [one for _, one in pairs]
-    clash = name is None or len(set(plain)) < len(plain)
-    ids = [prefix + one for prefix, one in pairs] if clash else plain
+        plain += map(str, own)
+    clash = any(prefixes) and (name is None or len(set(plain)) < len(plain))
+    ids = [prefix + one for prefix, one in zip(prefixes, plain, strict=True)] if clash else plain
     if len(set(ids)) < len(ids):
         repeated, times = Counter(ids).most_common(1)[0]
         raise DataError(

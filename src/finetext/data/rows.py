@@ -233,9 +233,11 @@ def missing_text(text: Any) -> bool:
 
 def as_texts(values: Sequence[Any]) -> tuple[list[str], int]:
     """Return values as texts, and the number of texts that had broken characters."""
-    texts = ["" if missing_text(value) else str(value) for value in values]
+    texts = list(values)
+    if not {str}.issuperset(map(type, texts)):
+        texts = ["" if missing_text(value) else str(value) for value in values]
     with suppress(UnicodeEncodeError):
-        "".join(texts).encode()
+        "".join(text for text in texts if not text.isascii()).encode()
         return texts, 0
     whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
     return whole, sum(a != b for a, b in zip(texts, whole, strict=True))
