@@ -68,6 +68,7 @@ def test_a_run_writes_a_card_for_each_method(finished: Path) -> None:
     assert f"divided by {temperature:.3g}" in best
     assert "| metric | this model | majority |" in best
     assert f"`{json.loads((finished / 'data.json').read_text())['content_hash']}`" in best
+    assert "not known to be calibrated: too few rows to tell (9 rows, at least 75" in best
     assert "Rows: 42 for train, 9 for validation, 9 for test" in best
     assert re.search(r"Training took [\d.]+ ", best)
 

@@ -14,9 +14,10 @@ from rich.cells import cell_len
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.consistency import consistency
 from finetext.evaluation.deciding import selective
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.probabilities import Bars, bar_lines, draw_bars, trust
+from finetext.report.probabilities import Bars, bar_lines, draw_bars, probability_advice, trust
 from finetext.report.report import ReportData
 
 
@@ -27,7 +28,7 @@ def view(data: ReportData, rule: Decision) -> dict[str, Any]:
 def test_without_scaling_there_is_one_panel(single: ReportData) -> None:
     shown = view(single, Decision())
     assert [title for title, _ in shown["panels"]] == ["not scaled"]
-    assert shown["sentence"] == "The logits are not scaled."
+    assert shown["sentence"].endswith("The logits are not scaled.")
     assert shown["sets"] == ""
 
 
@@ -35,16 +36,36 @@ def test_with_scaling_both_are_shown(single: ReportData) -> None:
     shown = view(single, Decision(temperature=1.4))
     assert [title for title, _ in shown["panels"]] == ["as trained", "scaled"]
     assert all(len(bins) == 2 for bins in shown["bins"])
-    assert "Without temperature scaling the error would be only" in shown["sentence"]
+    assert "Before temperature scaling they were" in shown["sentence"]
+    assert len(shown["checks"]) == 2
 
 
-def test_the_headline_has_the_calibration_error() -> None:
-    likely = np.tile([0.9, 0.1], (100, 1))
-    targets = (np.arange(100) < 20).astype(np.int64)
-    of = Predictions(tuple(map(str, range(100))), targets, likely, LabelScheme(("a", "b")))
-    assert trust("m", of)["headline"] == (
-        "The probabilities of m are poorly calibrated: calibration error 10.0 points"
+def stated_as(rows: int, right: int) -> Predictions:
+    likely = np.tile([0.9, 0.1], (rows, 1))
+    targets = (np.arange(rows) >= right).astype(np.int64)
+    return Predictions(tuple(map(str, range(rows))), targets, likely, LabelScheme(("a", "b")))
+
+
+def test_the_headline_is_a_verdict_and_the_sentence_an_example() -> None:
+    shown = trust("m", stated_as(100, 75))
+    assert shown["headline"] == "The probabilities of m are overconfident by about 15 points"
+    assert shown["sentence"].startswith(
+        "Of the 100 texts given a probability of about 90%, 75% are right [65, 83]."
     )
+    assert trust("m", stated_as(100, 88))["headline"] == (
+        "The probabilities of m are calibrated as far as these 100 rows can tell"
+    )
+
+
+def test_advice_on_probabilities_needs_evidence() -> None:
+    [far] = probability_advice(consistency(stated_as(100, 75)))
+    assert far == (
+        "Do not rely on single probabilities: they are overconfident by about 15 points."
+    )
+    [few] = probability_advice(consistency(stated_as(20, 15)))
+    assert "it takes 75 test rows or more" in few
+    assert probability_advice(consistency(stated_as(100, 88))) == []
+    assert probability_advice(consistency(stated_as(10_000, 8_800))) == []
 
 
 def test_leaving_out_doubtful_rows(single: ReportData, several: ReportData) -> None:

@@ -36,6 +36,7 @@ def evaluate(
     from finetext.cli import arguments
     from finetext.core.contracts import predict
     from finetext.data.read import read
+    from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
@@ -56,6 +57,7 @@ def evaluate(
     curve = curves_of_positive({"": predictions}).get("")
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
+    check = consistency(predictions)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     trained = _count_training_rows(model, data, dataset.texts, screen)
     sheets = evaluation_sheets(scores, classes, predictions, dataset.texts)
@@ -64,6 +66,7 @@ def evaluate(
         screen.say(f"table: {table.out}")
     if output.as_json:
         found = scores_json(scores, classes) | decided_json(predictions)
+        found |= {"calibration": check.to_json()}
         found |= {"positive": label, "curve": curve and curve.to_json()}
         out = table.out and str(table.out)
         screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
@@ -73,6 +76,7 @@ def evaluate(
         print(f"\n{positive_line(classifier.scheme)}")
     if curve is not None:
         print(threshold_line(curve))
+    print(f"\nprobabilities are {check.words}")
     for line in decided_lines(predictions):
         print(f"\n{line}")
 

@@ -14,7 +14,9 @@ from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
 from finetext.core.errors import DataError, ModelError, RecipeError
 
-_MEASURED: Final = frozenset({"scores", "validation_scores", "baselines", "decided", "slices"})
+_MEASURED: Final = frozenset(
+    {"scores", "validation_scores", "baselines", "decided", "calibration", "slices"}
+)
 """What is recorded of a model that depends on its decision rule."""
 HubName = Annotated[str, argument("USER/NAME", "Name of the model on the Hub.")]
 

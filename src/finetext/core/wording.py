@@ -27,6 +27,11 @@ def ends(score: Score, written: str = ".3f") -> str:
     return "" if math.isnan(score.low) else f"[{score.low:{written}}, {score.high:{written}}]"
 
 
+def percent_ends(score: Score) -> str:
+    """Return the 95% interval of a share in whole percent: "[72, 92]"."""
+    return f"[{100 * score.low:.0f}, {100 * score.high:.0f}]"
+
+
 def p_value(value: float) -> str:
     """Return three decimals, "< 0.001" below that."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -89,7 +89,8 @@ def evaluate(
 
     Groups, where the predictions have them, are drawn as a whole. Intervals are bias-corrected and
     accelerated (Efron, Better bootstrap confidence intervals, JASA 1987); those of (mean) average
-    precision and ROC AUC are bias-corrected only. For a single row or group the interval is nan.
+    precision and ROC AUC are bias-corrected only. For a single row or group the interval is nan,
+    as is that of the calibration error, whose bootstrap intervals do not hold.
 
     Args:
         predictions: what to evaluate.
@@ -111,7 +112,7 @@ def evaluate(
     scores = Scores()
     for name, metric in found.items():
         value, (low, high) = metric(predictions), _UNKNOWN
-        if draws.units > 1:
+        if draws.units > 1 and metric.has_interval:
             replicates = metric.replicates(predictions, draws)
             low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
             if metric.proportion:

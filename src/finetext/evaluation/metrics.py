@@ -75,13 +75,17 @@ def two_classes(scheme: LabelScheme) -> bool:
 
 @dataclass(frozen=True)
 class Metric(ABC):
-    """A metric. Called with predictions, it returns its value on all rows."""
+    """A metric. Called with predictions, it returns its value on all rows.
+
+    `has_interval` is false where bootstrap intervals do not hold the truth as often as they say.
+    """
 
     name: str
     title: str
     applies: Callable[[LabelScheme], bool]
     higher_is_better: bool = True
     proportion: bool = True
+    has_interval: bool = True
 
     def __call__(self, predictions: Predictions) -> float:
         """Return the value on all rows; nan where it is undefined."""

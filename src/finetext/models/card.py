@@ -270,8 +270,13 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
             "validation rows. The weights include it."
         )
     error = record.get("scores", {}).get("calibration_error", {}).get("value")
-    if error is not None:
-        said.append(f"The calibration error on test rows is {100 * error:.1f} percentage points.")
+    if words := record.get("calibration", {}).get("words"):
+        said.append(f"The probabilities on test rows are {escaped(words)}.")
+    elif error is not None:
+        said.append(
+            f"The calibration error on test rows is {100 * error:.1f} percentage points; on few "
+            "rows part of that is chance."
+        )
     said += _rule(decision, bool(described["multilabel"]))
     if decided.get("decided") is not None and decided.get("accuracy") is not None:
         said.append(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from finetext.core import wording
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions
 from finetext.core.wording import counted, short
-from finetext.evaluation.calibration import calibration
+from finetext.evaluation.calibration import calibration, with_temperature
+from finetext.evaluation.consistency import FEWEST_ROWS, Consistency, consistency, stated
 from finetext.evaluation.deciding import Selective, covered, selective
 from finetext.report import plots
 from finetext.report.rendering import blocks, evenly
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.text import Text
 
+_SERIOUS: Final = 0.05
 _LIMIT_MARK: Final = "┃"
 _LONGEST_NAME: Final = 32
 _SHORTEST_BAR: Final = 10
@@ -87,35 +90,57 @@ def threshold_lines(predictions: Predictions) -> list[str]:
 
 def trust(method: str, predictions: Predictions) -> dict[str, Any]:
     """Return what the section on probabilities shows of one method on test rows."""
-    found = calibration(predictions)
-    error, before = found.after.calibration_error, found.before.calibration_error
+    found, check = calibration(predictions), consistency(predictions)
     is_scaled = found.temperature != 1
-    panels = [("as trained", found.before), ("scaled", found.after)]
-    shown = panels if is_scaled else [("not scaled", found.after)]
-    bins = zip(*[of.bins for _, of in shown], strict=True)
-    verdict = "well" if error < 0.03 else "poorly"
-    only = "" if before > error else "only "
-    scaling = f"Without temperature scaling the error would be {only}{100 * before:.1f} points."
-    if not is_scaled:
-        scaling = "The logits are not scaled."
-    elif abs(before - error) < 0.005:
-        scaling = "Temperature scaling changed little."
+    panels, checks = [("not scaled", found.after)], [check]
+    scaling = "The logits are not scaled."
+    if is_scaled:
+        unscaled = consistency(with_temperature(predictions, 1 / found.temperature))
+        panels = [("as trained", found.before), ("scaled", found.after)]
+        checks = [unscaled, check]
+        scaling = f"Before temperature scaling they were {unscaled.words}."
+    bins = zip(*[of.bins for _, of in panels], strict=True)
     curve = None if predictions.scheme.multilabel else selective(predictions)
     return {
         "method": method,
-        "error": error,
-        "headline": f"The probabilities of {method} are {verdict} calibrated: calibration error "
-        f"{100 * error:.1f} points",
-        "sentence": scaling,
+        "check": check,
+        "headline": f"The probabilities of {method} are {check.words}",
+        "sentence": f"{stated_sentence(predictions)} {scaling}",
         "temperature": found.temperature if is_scaled else None,
-        "panels": shown,
-        "plot": plots.reliability_diagram(shown),
+        "panels": panels,
+        "checks": checks,
+        "plot": plots.reliability_diagram(panels),
         "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
         "abstaining": curve and _abstaining(curve),
         "selective_plot": curve and plots.selective_curve(curve),
         "selective_rows": curve and evenly(curve.points, 20),
         "sets": _sets(predictions),
     }
+
+
+def stated_sentence(predictions: Predictions) -> str:
+    """Return an example of stated confidence and the share that is right."""
+    found = stated(predictions)
+    texts = f"the {counted(found.right.n, 'text')} given a probability"
+    if predictions.scheme.multilabel:
+        texts = f"the {found.right.n:,} pairs of text and label with a probability"
+    outcome = "are true" if predictions.scheme.multilabel else "are right"
+    return (
+        f"Of {texts} of about {found.confidence:.0%}, {found.right.value:.0%} {outcome} "
+        f"{wording.percent_ends(found.right)}."
+    )
+
+
+def probability_advice(check: Consistency) -> list[str]:
+    """Return what to do with probabilities that are not, or not known to be, calibrated."""
+    if check.status == "too few":
+        return [
+            f"Take probabilities as an order, not as percentages: it takes {FEWEST_ROWS} test rows "
+            "or more to check them."
+        ]
+    if check.status != "calibrated" and check.excess > _SERIOUS:
+        return [f"Do not rely on single probabilities: they are {check.words}."]
+    return []
 
 
 def _abstaining(curve: Selective) -> str:

@@ -29,7 +29,7 @@ from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines, seeds_sentence
 from finetext.report.positive import positive_sentence, positive_view
-from finetext.report.probabilities import trust
+from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
@@ -255,8 +255,8 @@ def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
         )
     if found.curve is not None and found.curve.best.outlook != "too few":
         advice.append(f"{curve_headline(found.curve)}.")
-    if trusted is not None and trusted["error"] > 0.05:
-        advice.append("Do not rely on single probabilities.")
+    if trusted is not None:
+        advice += probability_advice(trusted["check"])
     if data.recommended != data.best:
         advice.append(f"Use {data.recommended}, which is as good as {data.best} and cheaper.")
     return advice

@@ -20,6 +20,7 @@ from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
+from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
 from finetext.report.probabilities import decided_json
 from finetext.report.shares import shares_of
@@ -135,6 +136,7 @@ def record_models(
             "validation_scores": to_json(dict(one.entry.metrics["validation"])),
             "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
             "decided": decided_json(one.predictions["test"]),
+            "calibration": consistency(one.predictions["test"]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
             "data": _data(recipe.source, described),
             "findings": codes,

@@ -1,0 +1,66 @@
+"""Shares of rows with intervals that hold on few rows and respect groups.
+
+The interval is the exact one of Clopper and Pearson (Biometrika 1934). Rows in groups are right or
+wrong together, so they count for fewer: the effective number of rows and the correction for the
+number of groups are those of Korn and Graubard (Confidence intervals for proportions with small
+expected number of positive counts estimated from survey data, Survey Methodology, 1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from finetext.core.arrays import Booleans
+from finetext.core.types import Score
+
+CONFIDENCE: Final = 0.95
+
+
+def proportion(
+    right: Booleans, groups: Sequence[str] | None = None, confidence: float = CONFIDENCE
+) -> Score:
+    """Return the share of (n,) that is true, with its interval; nan without rows."""
+    rows = len(right)
+    if not rows:
+        return Score(float("nan"), float("nan"), float("nan"), 0)
+    value = float(right.mean())
+    low, high = exact_interval(value, effective_rows(right, groups, confidence), confidence)
+    return Score(value, low, high, rows)
+
+
+def exact_interval(value: float, rows: float, confidence: float) -> tuple[float, float]:
+    """Return the interval of Clopper and Pearson; `rows` need not be whole."""
+    from scipy.special import betaincinv
+
+    tail, hits = (1 - confidence) / 2, value * rows
+    low = float(betaincinv(hits, rows - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, rows - hits, 1 - tail)) if hits < rows else 1.0
+    return low, high
+
+
+def effective_rows(
+    right: Booleans, groups: Sequence[str] | None, confidence: float = CONFIDENCE
+) -> float:
+    """Return how many independent rows tell as much as (n,) rows in groups; at most n.
+
+    If all are alike, a group counts as one row.
+    """
+    from scipy.special import stdtrit
+
+    rows = len(right)
+    if groups is None or not rows:
+        return float(rows)
+    _, unit, sizes = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    count, value = len(sizes), float(right.mean())
+    if value in (0.0, 1.0) or count < 2:
+        return float(count)
+    away = np.bincount(unit, right.astype(np.float64)) - sizes * value
+    variance = float((away**2).sum()) * count / (count - 1) / rows**2
+    if variance == 0:
+        return float(rows)
+    level = 1 - (1 - confidence) / 2
+    fewer = (float(stdtrit(rows - 1, level)) / float(stdtrit(count - 1, level))) ** 2
+    return float(np.clip(value * (1 - value) / variance * fewer, 1, rows))
