@@ -23,7 +23,7 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
     words = ("--abstain", "probability=0.999", "--coverage", "0.8", "--out", "careful")
     seen = command("decide", finished, "--method", "majority", *words, status=0)
     assert "least probability 0.999  good" in seen.out
-    assert "decides 0.000 of the rows" in seen.out
+    assert "decides 0.000 [0.000, 0.336] of the rows" in seen.out
     again = ("decide", finished, "--method", "majority", *words, "--force", "--json")
     told = json.loads(command(*again).out)
     assert told["decision"]["coverage"] == 0.8
@@ -41,7 +41,7 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
     assert {(row["prediction"], row["set"]) for row in rows} == {("", "good,bad")}
     assert command("predict", "careful", reviews, "--out", "all.parquet").status == 0
     measured = command("evaluate", "careful", reviews)
-    assert "decides 0.000 of the rows" in measured.out
+    assert "decides 0.000 [0.000, 0.060] of the rows" in measured.out
     assert "(target: 0.8)" in measured.out
     assert json.loads(command("evaluate", "careful", reviews, "--json").out)["decided"] == 0.0
 

@@ -81,3 +81,31 @@ def test_files_of_the_first_format_are_read(limits: list[float] | None) -> None:
     assert decision_in({"decision": {"least": [0.5, 0.5]}}) == Decision(least=(0.5, 0.5))
     with pytest.raises(KeyError):
         decision_in({})
+
+
+def test_set_limits_of_labels_and_assurance_are_kept() -> None:
+    rule = Decision(set_from=(0.1, 0.4), coverage=0.9, assured=(True, False), rows_needed=120)
+    assert Decision.from_json(json.loads(json.dumps(rule.to_json()))) == rule
+    sets = rule.sets(np.array([[0.2, 0.3], [0.05, 0.95]]))
+    assert sets is not None
+    assert sets.tolist() == [[True, False], [False, True]]
+    with pytest.raises(ValueError, match="2 values for 3 labels"):
+        rule.check(3)
+
+
+@pytest.mark.parametrize(
+    ("assured", "needed", "words"),
+    [
+        (None, None, ""),
+        ((True,), None, "assured: new rows like these reach the target with 90% confidence"),
+        ((True, True), None, "assured: new rows like these reach the target with 90% confidence, "
+         "for each label"),
+        ((False,), 1200, "aimed at, not assured: it takes about 1,200 rows to show it"),
+        ((True, False, False), None, "assured for 1 of 3 labels, else aimed at, not assured: more "
+         "rows like these would hardly show it"),
+    ],
+)  # fmt: skip
+def test_assurance_in_words(
+    assured: tuple[bool, ...] | None, needed: int | None, words: str
+) -> None:
+    assert Decision(assured=assured, rows_needed=needed).assurance == words

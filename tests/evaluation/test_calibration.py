@@ -6,21 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
+import finetext
 from finetext.core.decision import Decision
-from finetext.core.types import LabelScheme, Predictions
+from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.calibration import (
     BINS,
+    FEWEST_TO_HALVE,
     Bin,
     brier_score,
+    calibrated_by,
     calibration,
     calibration_error,
     confidence,
     fit_temperature,
+    for_decisions,
     reliability,
+    rows_of,
     tempered,
     with_temperature,
 )
+from finetext.evaluation.deciding import Deciding, set_from
 from finetext.evaluation.metrics import log_loss
+from finetext.methods.majority import MajorityClassifier
 
 
 def simulated(rows: int, seed: int, times: float = 1.0, several: bool = False) -> Predictions:
@@ -137,3 +144,37 @@ def test_calibration_before_is_that_of_the_unscaled_model() -> None:
     assert found.temperature == 3.0
     assert found.before.log_loss == pytest.approx(reliability(raw).log_loss)
     assert found.after == reliability(scaled)
+
+
+def labeled(rows: int) -> Dataset:
+    return finetext.read([
+        {"id": str(row), "text": f"text {row}", "label": "ab"[row % 4 == 0], "film": str(row // 5)}
+        for row in range(rows)
+    ], group="film")  # fmt: skip
+
+
+def test_enough_validation_rows_are_halved_for_a_decision_rule() -> None:
+    validation = labeled(FEWEST_TO_HALVE)
+    first, kept = for_decisions(validation, Deciding(abstain="accuracy=0.9"))
+    assert kept is not None
+    assert sorted([*first.ids, *kept.ids]) == sorted(validation.ids)
+    assert not set(first.groups or ()) & set(kept.groups or ())
+    for half in (first, kept):
+        assert len(half) == pytest.approx(150, abs=10)
+        assert half.labels.count("b") == pytest.approx(37, abs=8)
+    assert for_decisions(validation, Deciding()) == (validation, None)
+    assert for_decisions(validation, Deciding(abstain="probability=0.7")) == (validation, None)
+    few = labeled(FEWEST_TO_HALVE - 5)
+    assert for_decisions(few, Deciding(coverage=0.9)) == (few, None)
+
+
+def test_temperature_and_decision_rule_come_from_different_rows() -> None:
+    predictions, first = simulated(400, 1, 3.0), np.arange(400) < 200
+    classifier = MajorityClassifier(predictions.scheme, Decision(), np.array([0.5, 0.3, 0.2]))
+    wanted = Deciding(coverage=0.8)
+    fitted, scaled = calibrated_by(classifier, predictions, wanted, ~first)
+    temperature = fit_temperature(rows_of(predictions, first))
+    assert fitted.decision.temperature == temperature
+    assert scaled.decision == fitted.decision
+    kept = with_temperature(rows_of(predictions, ~first), temperature)
+    assert fitted.decision.set_from == pytest.approx(set_from(kept, 0.8))

@@ -21,8 +21,10 @@ from finetext.evaluation.deciding import (
     choose_decision,
     covered,
     least_of_truth,
+    rows_of_label,
     selective,
     set_from,
+    set_from_by_label,
 )
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.ranking import precision_recall
@@ -110,6 +112,43 @@ def test_a_coverage_makes_prediction_sets() -> None:
     assert found.decision.aim == "coverage 0.9"
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_each_label_can_have_its_coverage(several: bool) -> None:
+    by_row, by_label = (decided(Deciding(coverage=of), several) for of in (0.9, "class=0.9"))
+    for column in range(3):
+        rows = rows_of_label(by_label, column)
+        sets = by_label.decision.sets(by_label.probabilities)
+        assert sets is not None
+        assert sets[rows, column].mean() == pytest.approx(0.9, abs=0.05)
+    assert by_label.decision.aim == "coverage 0.9 of each label"
+    if not several:
+        sets = by_row.decision.sets(by_row.probabilities)
+        assert sets is not None
+        assert sets[rows_of_label(by_row, 2), 2].mean() < 0.75  # the average hides the rare class
+
+
+def test_a_label_with_too_few_rows_is_in_every_set() -> None:
+    few = simulated(300, 1)
+    few = replace(few, targets=np.where(few.targets == 2, 0, few.targets))
+    limits = set_from_by_label(few, 0.9)
+    assert limits[2] == 0.0
+    assert min(limits[:2]) > 0
+    with pytest.raises(DataError, match="validation rows"):
+        set_from_by_label(simulated(0, 1), 0.9)
+
+
+def test_few_rows_aim_at_a_target_without_assuring_it() -> None:
+    few = choose_decision(simulated(30, 1), Deciding(abstain="accuracy=0.95"))
+    assert few.assured == (False,)
+    assert few.rows_needed is not None
+    assert few.rows_needed > 60
+    assert few.assurance.startswith("aimed at, not assured: it takes about ")
+    many = choose_decision(simulated(3_000, 1), Deciding(abstain="accuracy=0.95"))
+    assert many.assured == (True,)
+    assert many.assurance.startswith("assured: new rows like these reach the target with 90%")
+    assert choose_decision(simulated(300, 1), Deciding(aim="f1")).assurance == ""
+
+
 def test_costs_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
     path.write_text("truth,rare,often,seldom\noften,1,0,1\nseldom,1,1,0\nrare,0,20,20\n")
@@ -124,7 +163,8 @@ def test_costs_are_read_from_a_file(tmp_path: Path) -> None:
     [
         {"aim": "accuracy"}, {"aim": "precision"}, {"aim": "precision=2"}, {"aim": "recall=x"},
         {"abstain": "f1"}, {"abstain": "0.9"}, {"abstain": "accuracy=0"}, {"coverage": 1.0},
-        {"coverage": 0.0}, {"aim": "f1", "costs": Path("costs.csv")},
+        {"coverage": 0.0}, {"coverage": "row=0.9"}, {"coverage": "class=x"},
+        {"aim": "f1", "costs": Path("costs.csv")},
     ],
 )  # fmt: skip
 def test_invalid_settings_are_rejected(wrong: dict[str, Any]) -> None:
@@ -237,7 +277,8 @@ def test_the_aims_f1_and_recall_are_about_the_positive_class_that_was_named(posi
     recall, f1 = (metric_for(name, new.scheme) for name in ("binary_recall", "binary_f1"))
     for share in (0.5, 0.8, 0.97):
         reached = replace(new, decision=choose_decision(validation, Deciding(f"recall={share}")))
-        assert recall(reached) == pytest.approx(share, abs=0.04)
+        assert share - 0.02 < recall(reached) < share + 0.06
+        assert reached.decision.assured == (True,)
         assert not reached.abstained.any()
     best = choose_decision(validation, Deciding("f1"))
     assert best.aim == f"aim f1 of {positive}"
@@ -270,14 +311,16 @@ def test_no_threshold_is_better_on_the_rows_that_it_was_chosen_on(
     column = scheme.positive_column
     assume((truth == column).any())
     points = precision_recall(of).points()
+    by_f1, by_recall = (choose_decision(of, Deciding(aim)) for aim in ("f1", f"recall={share}"))
     best, reached = (
-        precision_recall(replace(of, decision=choose_decision(of, Deciding(aim)))).decided
-        for aim in ("f1", f"recall={share}")
+        precision_recall(replace(of, decision=decision)).decided for decision in (by_f1, by_recall)
     )
     assert best.f1 == pytest.approx(max(point.f1 for point in points))
     assert reached.recall >= share
     highest = max(point.threshold for point in points if point.recall >= share)
-    assert reached.recall == next(p.recall for p in points if p.threshold == highest)
+    expected = next(p.recall for p in points if p.threshold == highest)
+    is_assured = by_recall.assured == (True,)
+    assert reached.recall >= expected if is_assured else reached.recall == expected
 
 
 def test_an_aim_of_one_class_needs_its_name() -> None:

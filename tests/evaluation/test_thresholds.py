@@ -17,7 +17,6 @@ from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.thresholds import (
     best_threshold,
     choose_thresholds,
-    for_recall,
     read_costs,
     weights_for_macro_f1,
 )
@@ -82,13 +81,6 @@ def test_a_label_without_positives_gets_the_shared_threshold() -> None:
 def test_without_any_positive_all_thresholds_are_one_half() -> None:
     chosen = choose_thresholds(np.full((4, 3), 0.2), np.zeros((4, 3), dtype=np.int64))
     assert chosen == (0.5, 0.5, 0.5)
-
-
-@pytest.mark.parametrize("share", [0.07, 0.14, 0.28, 0.55, 0.9])
-def test_recall_takes_no_more_rows_than_it_needs(share: float) -> None:
-    likely = np.linspace(0.99, 0.01, 100)[:, None]
-    (limit,) = for_recall(likely, np.ones((100, 1), dtype=np.int64), share)
-    assert (likely >= limit).sum() == round(100 * share)
 
 
 def test_probabilities_of_zero_give_finite_weights() -> None:

@@ -189,6 +189,8 @@ def test_a_data_set_of_the_hub_is_linked() -> None:
         ({"costs": [[0, 1], [9, 0]]}, False, "the least expected cost"),
         ({"least": [0.7, 0.7]}, False, "less probable than 0.7."),
         ({"set_from": 0.1, "coverage": 0.9}, False, "contain the true label for 90%"),
+        ({"set_from": [0.1, 0.2], "coverage": 0.9}, False, "between 0.1 and 0.2; they are meant"),
+        ({"least": [0.7, 0.7], "assured": [False]}, False, "is aimed at, not assured"),
     ],
 )
 def test_the_decision_rule_is_described(decision: dict[str, Any], several: bool, said: str) -> None:

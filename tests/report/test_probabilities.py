@@ -17,7 +17,15 @@ from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.consistency import consistency
 from finetext.evaluation.deciding import selective
 from finetext.methods.majority import MajorityClassifier
-from finetext.report.probabilities import Bars, bar_lines, draw_bars, probability_advice, trust
+from finetext.report.probabilities import (
+    Bars,
+    bar_lines,
+    decided_json,
+    decided_lines,
+    draw_bars,
+    probability_advice,
+    trust,
+)
 from finetext.report.report import ReportData
 
 
@@ -73,17 +81,33 @@ def test_leaving_out_doubtful_rows(single: ReportData, several: ReportData) -> N
     rule = Decision(least=(0.8,) * 3)
     shown = view(single, rule)
     coverage = selective(replace(single.predictions[single.best], decision=rule)).coverage
-    assert f"This model decides {coverage:.1%} of the rows" in shown["abstaining"]
+    assert f"This model decides {coverage:.1%} [" in shown["abstaining"]
     assert 2 <= len(shown["selective_rows"]) <= 20
     assert not view(several, Decision())["abstaining"]
 
 
 @pytest.mark.parametrize("kind", ["single", "several"])
 def test_prediction_sets_have_their_coverage(kind: str, request: pytest.FixtureRequest) -> None:
-    shown = view(request.getfixturevalue(kind), Decision(set_from=0.0, coverage=0.9))
-    assert shown["sets"].startswith(
-        "Prediction sets contain the truth in 100.0% of the test rows (target: 90%)"
+    data = request.getfixturevalue(kind)
+    shown = view(data, Decision(set_from=0.0, coverage=0.9))
+    assert shown["sets"].startswith("Prediction sets contain the truth in 100.0% [9")
+    assert "100.0] of the test rows (target: 90%). A set has" in shown["sets"]
+    scheme = data.predictions[data.best].scheme
+    assert list(shown["sets_by_label"]) == list(scheme.names)
+    by_label = view(data, Decision(set_from=(0.0,) * len(scheme), coverage=0.9))
+    assert "(target: 90% of each label)" in by_label["sets"]
+
+
+def test_whether_a_target_is_assured_is_said(single: ReportData) -> None:
+    rule = Decision(least=(0.8,) * 3, aim="abstain accuracy=0.9", assured=(False,), rows_needed=410)
+    assert view(single, rule)["assurance"] == (
+        "abstain accuracy=0.9: aimed at, not assured: it takes about 410 rows to show it."
     )
+    of = replace(single.predictions[single.best], decision=rule)
+    assert decided_lines(of)[-1] == view(single, rule)["assurance"][:-1]
+    low, high = decided_json(of)["decided_interval"]
+    assert low < decided_json(of)["decided"] < high
+    assert not view(single, Decision())["assurance"]
 
 
 MANY = [f"intent {number} 意図" for number in range(77)]

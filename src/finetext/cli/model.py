@@ -30,7 +30,9 @@ def decide(
     abstain: Annotated[
         str | None, option("RULE", "Abstain: accuracy=0.95, coverage=0.9 or probability=0.7.")
     ] = None,
-    coverage: Annotated[float | None, option("SHARE", "Coverage of prediction sets.")] = None,
+    coverage: Annotated[
+        str | None, option("SHARE", "Coverage of prediction sets; class=SHARE of each label.")
+    ] = None,
     positive: options.Positive = None,
     force: Annotated[bool, flag("--force", "Replace a model folder.")] = False,
     *,

@@ -25,19 +25,26 @@ class Decision:
         costs: (k, k) cost of giving the label of the column to a row with the label of the row;
             the label with the least expected cost is given. Single-label, without thresholds.
         least: k probabilities below which the classifier abstains. Single-label.
-        set_from: probability from which a label belongs to the prediction set of a row.
+        set_from: probability from which a label belongs to the prediction set of a row; k of
+            them if each label has its own.
         coverage: share of rows whose prediction set contains the true label, or all true labels,
-            which conformal prediction guarantees for rows like those of validation.
+            which conformal prediction guarantees for rows like those of validation; with k values
+            in `set_from`, of the rows of each label.
         aim: how the rule was chosen, in words.
+        assured: for each target, such as a precision for each label, whether new rows reach it with
+            a confidence of 90%; None without targets, or where that was not tested.
+        rows_needed: about how many rows would show that all targets are reached; None if unknown.
     """
 
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
     costs: tuple[tuple[float, ...], ...] | None = None
     least: tuple[float, ...] | None = None
-    set_from: float | None = None
+    set_from: float | tuple[float, ...] | None = None
     coverage: float | None = None
     aim: str = ""
+    assured: tuple[bool, ...] | None = None
+    rows_needed: int | None = None
 
     def labels(self, probabilities: Floats, multilabel: bool) -> Integers:
         """Return (n,) columns of labels, or (n, k) of 0 and 1, as if it never abstained."""
@@ -74,11 +81,28 @@ class Decision:
 
     def sets(self, probabilities: Floats) -> Booleans | None:
         """Return (n, k) which labels are in each prediction set; None without coverage."""
-        return None if self.set_from is None else np.asarray(probabilities >= self.set_from)
+        limit = self.set_from
+        return None if limit is None else np.asarray(probabilities >= np.array(limit))
+
+    @property
+    def assurance(self) -> str:
+        """Whether new rows reach the targets, in words; empty without targets."""
+        if not self.assured:
+            return ""
+        if all(self.assured):
+            each = ", for each label" if len(self.assured) > 1 else ""
+            return f"assured: new rows like these reach the target with 90% confidence{each}"
+        aimed = "aimed at, not assured"
+        if any(self.assured):
+            aimed = f"assured for {sum(self.assured)} of {len(self.assured)} labels, else {aimed}"
+        if self.rows_needed is None:
+            return f"{aimed}: more rows like these would hardly show it"
+        return f"{aimed}: it takes about {self.rows_needed:,} rows to show it"
 
     def check(self, labels: int) -> None:
         """Raise a `ValueError` if the rule is not for this number of labels."""
-        for part in (self.thresholds, self.least, self.costs, *(self.costs or ())):
+        limits = self.set_from if isinstance(self.set_from, tuple) else None
+        for part in (self.thresholds, self.least, limits, self.costs, *(self.costs or ())):
             if part is not None and len(part) != labels:
                 raise ValueError(f"its decision rule has {len(part)} values for {labels} labels")
 

@@ -7,6 +7,7 @@ the true one. In multi-label rows every probability counts, right when the row h
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,11 +15,15 @@ import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
 from finetext.core.contracts import Classifier, predict
+from finetext.core.errors import DataError
+from finetext.core.settings import Strategy
 from finetext.core.types import Dataset, Predictions
+from finetext.data.split import folds
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 
 BINS: Final = 15
+FEWEST_TO_HALVE: Final = 300
 TEMPERATURES: Final = (0.05, 20.0)
 PRIOR_ROWS: Final = 10
 """Of 1, 5, 10 and 20 the one with the best balance on new rows: `benchmarks/judging.py`."""
@@ -164,14 +169,63 @@ that is chance says `consistency`. It has no interval, as none of the bootstrap 
 
 
 def calibrated(
-    classifier: Classifier, validation: Dataset, wanted: Deciding | None = None
+    classifier: Classifier,
+    validation: Dataset,
+    wanted: Deciding | None = None,
+    kept: Dataset | None = None,
 ) -> tuple[Classifier, Predictions]:
-    """Return the calibrated classifier and its predictions on the validation rows."""
+    """Return the calibrated classifier and its predictions on the validation rows.
+
+    `kept` are the validation rows for the decision rule alone; by default all serve everything.
+    """
     predictions = predict(classifier, validation)
-    temperature = fit_temperature(predictions)
+    rows = None if kept is None else np.isin(predictions.ids, kept.ids)
+    return calibrated_by(classifier, predictions, wanted, rows)
+
+
+def calibrated_by(
+    classifier: Classifier,
+    predictions: Predictions,
+    wanted: Deciding | None = None,
+    kept: Booleans | None = None,
+) -> tuple[Classifier, Predictions]:
+    """Return the classifier and predictions, calibrated by these predictions of unseen rows.
+
+    `kept`, (n,), are the rows for the decision rule alone; by default all serve everything.
+    """
+    temperature = fit_temperature(predictions if kept is None else rows_of(predictions, ~kept))
     scaled = classifier.with_temperature(temperature)
     if scaled is not classifier:
         decision = replace(predictions.decision, temperature=temperature)
         predictions = replace(with_temperature(predictions, temperature), decision=decision)
-    decision = choose_decision(predictions, wanted or Deciding())
+    chosen_on = predictions if kept is None else rows_of(predictions, kept)
+    decision = choose_decision(chosen_on, wanted or Deciding())
     return scaled.with_decision(decision), replace(predictions, decision=decision)
+
+
+def rows_of(predictions: Predictions, rows: Booleans) -> Predictions:
+    """Return the predictions of some rows, (n,)."""
+    places, groups = np.flatnonzero(rows), predictions.groups
+    return replace(
+        predictions,
+        ids=tuple(predictions.ids[row] for row in places),
+        targets=predictions.targets[places],
+        probabilities=predictions.probabilities[places],
+        groups=None if groups is None else tuple(groups[row] for row in places),
+    )
+
+
+def for_decisions(validation: Dataset, wanted: Deciding) -> tuple[Dataset, Dataset | None]:
+    """Return validation rows for checkpoint and temperature, and those for the decision rule.
+
+    A rule that is chosen on the rows that chose the checkpoint reaches its target less often on new
+    rows. So each gets a half, stratified and without common groups, where there are 300 rows or
+    more and a rule was asked for; else all rows serve both, and the second is None.
+    """
+    if len(validation) < FEWEST_TO_HALVE or not wanted.is_chosen_on_rows:
+        return validation, None
+    strategies: tuple[Strategy, ...] = ("stratified", "random")
+    for strategy in strategies:  # a class of one row cannot be in both
+        with suppress(DataError):
+            return next(iter(folds(validation, 2, 0, strategy)))
+    return validation, None

@@ -14,14 +14,11 @@ from finetext.core.arrays import Booleans, Floats
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.targets import Threshold, for_share_found, for_share_right
 from finetext.evaluation.thresholds import (
     best_threshold,
     choose_thresholds,
-    for_precision,
-    for_recall,
     hash_of_costs,
-    least_for_precision,
-    lowest_for_precision,
     read_costs,
     weights_for_macro_f1,
 )
@@ -43,14 +40,15 @@ class Deciding:
             validation rows given it has it, and otherwise abstains (one label per row) or leaves
             it out (multi-label); "recall=0.9" gives each label, or with one label per row the
             positive class that was named, to that share of the rows that have it. By default the
-            likeliest label is given, or "f1" in multi-label data.
+            likeliest label is given, or "f1" in multi-label data. Where enough rows show it, new
+            rows reach the share with a confidence of 90%: see `Decision.assured`.
         costs: CSV file with the cost of each mistake: labels in the first column (truth) and the
             first row (label given).
         abstain: which rows get no label: "accuracy=0.95" leaves out the least probable until that
             share of the others is right, "coverage=0.9" keeps that share of the rows,
             "probability=0.7" leaves out all less probable ones. None by default.
-        coverage: share of rows whose prediction set is to contain the truth, such as 0.9; no
-            prediction sets by default.
+        coverage: share of rows whose prediction set is to contain the truth, such as 0.9, or
+            "class=0.9" for that share of the rows of each label; no prediction sets by default.
         content_hash: hash of the costs that an earlier run read, or None; another hash is
             reported.
     """
@@ -58,14 +56,13 @@ class Deciding:
     aim: str | None = None
     costs: Path | None = None
     abstain: str | None = None
-    coverage: float | None = None
+    coverage: float | str | None = None
     content_hash: str | None = None
 
     def __post_init__(self) -> None:
         self.aim_parts()
         self.abstain_parts()
-        if self.coverage is not None and not 0 < self.coverage < 1:
-            raise RecipeError(f"[decide]: coverage = {self.coverage} must lie between 0 and 1")
+        self.coverage_parts()
         if self.costs is not None and self.aim is not None:
             raise RecipeError("[decide]: give an aim or costs, not both")
 
@@ -76,6 +73,28 @@ class Deciding:
     def abstain_parts(self) -> tuple[str, float] | None:
         """Name and share of the rule to abstain by."""
         return _parts("abstain", self.abstain, ABSTAINING)
+
+    def coverage_parts(self) -> tuple[bool, float] | None:
+        """Whether the coverage is that of each label, and its share."""
+        if self.coverage is None:
+            return None
+        name, _, number = f"{self.coverage}".rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = -1.0
+        if name not in ("", "class") or not 0 < share < 1:
+            raise RecipeError(
+                f"[decide]: coverage = {self.coverage!r} must be a share between 0 and 1, or "
+                "class=SHARE for that share of each label"
+            )
+        return name == "class", share
+
+    @property
+    def is_chosen_on_rows(self) -> bool:
+        """Whether the rule depends on validation rows and was asked for."""
+        rule, _ = self.abstain_parts() or ("probability", 0.0)
+        return self.aim is not None or self.coverage is not None or rule != "probability"
 
     def check(self, scheme: LabelScheme) -> None:
         """Raise a `RecipeError` if the section does not fit the labels."""
@@ -102,7 +121,8 @@ class Deciding:
     def words(self) -> str:
         """The section in one line."""
         named = {"aim": self.aim, "costs": self.costs and self.costs.name, "abstain": self.abstain}
-        named["coverage"] = None if self.coverage is None else f"{self.coverage:g}"
+        by_class, share = self.coverage_parts() or (False, 0.0)
+        named["coverage"] = f"{share:g}{' of each label' if by_class else ''}" if share else None
         return ", ".join(f"{name} {of}" for name, of in named.items() if of)
 
 
@@ -133,60 +153,106 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
     chosen = Decision(temperature=validation.decision.temperature, aim=words)
     if not len(validation):
         return chosen
-    chosen = _with_aim(chosen, validation, wanted)
+    chosen, thresholds = _with_aim(chosen, validation, wanted)
     if (abstain := wanted.abstain_parts()) is not None:
-        limit = _least(replace(validation, decision=chosen), *abstain)
-        chosen = replace(chosen, least=(limit,) * len(scheme))
-    if wanted.coverage is not None:
-        limit = set_from(validation, wanted.coverage)
-        chosen = replace(chosen, set_from=limit, coverage=wanted.coverage)
-    return chosen
+        threshold, is_target = _least(replace(validation, decision=chosen), *abstain)
+        chosen = replace(chosen, least=(threshold.value,) * len(scheme))
+        thresholds += [threshold] * is_target
+    if (coverage := wanted.coverage_parts()) is not None:
+        by_class, share = coverage
+        limit = set_from_by_label(validation, share) if by_class else set_from(validation, share)
+        chosen = replace(chosen, set_from=limit, coverage=share)
+    if not thresholds:
+        return chosen
+    short = [of.needed for of in thresholds if not of.assured]
+    known = [times for times in short if times is not None]
+    needed = _rounded_up(max(known) * len(validation)) if known else None
+    return replace(
+        chosen, assured=tuple(of.assured for of in thresholds),
+        rows_needed=needed if len(known) == len(short) else None,
+    )  # fmt: skip
 
 
-def _with_aim(chosen: Decision, validation: Predictions, wanted: Deciding) -> Decision:
-    """The decision with thresholds or costs."""
+def _rounded_up(rows: float) -> int:
+    """The number in two digits."""
+    unit = 10 ** max(0, math.floor(math.log10(rows)) - 1)
+    return math.ceil(rows / unit) * unit
+
+
+def _with_aim(
+    chosen: Decision, validation: Predictions, wanted: Deciding
+) -> tuple[Decision, list[Threshold]]:
+    """The decision with thresholds or costs, and the thresholds that have a target."""
     likely, targets, scheme = validation.probabilities, validation.targets, validation.scheme
     name, share = wanted.aim_parts() or ("f1" if scheme.multilabel else "", 0.0)
     if wanted.costs is not None:
-        return replace(chosen, costs=read_costs(wanted.costs, scheme))
-    if scheme.multilabel:
-        if name == "f1":
-            return replace(chosen, thresholds=choose_thresholds(likely, targets))
-        reach = for_precision if name == "precision" else for_recall
-        return replace(chosen, thresholds=reach(likely, targets, share))
+        return replace(chosen, costs=read_costs(wanted.costs, scheme)), []
     if scheme.positive is not None and name in ("f1", "recall"):
-        return replace(chosen, thresholds=_of_positive(validation, name, share))
+        return _of_positive(chosen, validation, name, share)
+    if name in ("precision", "recall"):
+        found = [_of_label(validation, column, name, share) for column in range(len(scheme))]
+        values = tuple(of.value for of in found)
+        if scheme.multilabel:
+            return replace(chosen, thresholds=values), found
+        return replace(chosen, least=values), found
+    if name == "f1" and scheme.multilabel:
+        return replace(chosen, thresholds=choose_thresholds(likely, targets)), []
     if name == "f1":
-        return replace(chosen, thresholds=weights_for_macro_f1(likely, targets))
-    if name == "precision":
-        return replace(chosen, least=least_for_precision(likely, targets, share))
-    return chosen
+        return replace(chosen, thresholds=weights_for_macro_f1(likely, targets)), []
+    return chosen, []
 
 
-def _of_positive(validation: Predictions, name: str, share: float) -> tuple[float, ...]:
-    """Thresholds by which the positive class of two is given from one probability."""
+def _of_label(validation: Predictions, column: int, name: str, share: float) -> Threshold:
+    """The threshold of one label; that of precision is over the rows where it is the likeliest."""
+    scores, targets = validation.probabilities[:, column], validation.targets
+    if validation.scheme.multilabel:
+        truth, rows = targets[:, column] == 1, np.ones(len(targets), dtype=np.bool_)
+    else:
+        truth, rows = targets == column, validation.probabilities.argmax(axis=1) == column
+    if name == "recall":
+        return for_share_found(scores[truth], share, _groups(validation, truth))
+    return for_share_right(scores[rows], truth[rows], share, _groups(validation, rows))
+
+
+def _groups(predictions: Predictions, rows: Booleans) -> list[str] | None:
+    """The groups of some rows."""
+    groups = predictions.groups
+    return None if groups is None else [groups[row] for row in np.flatnonzero(rows)]
+
+
+def _of_positive(
+    chosen: Decision, validation: Predictions, name: str, share: float
+) -> tuple[Decision, list[Threshold]]:
+    """The decision by which the positive class of two is given from one probability."""
     column = validation.scheme.positive_column
     scores, truth = validation.probabilities[:, column], validation.targets == column
     if not truth.any():
-        return (0.5, 0.5)
-    lowest = best_threshold(scores, truth)
+        unknown = [Threshold(0.5, False)] if name == "recall" else []
+        return replace(chosen, thresholds=(0.5, 0.5)), unknown
+    lowest, found = best_threshold(scores, truth), list[Threshold]()
     if name == "recall":
-        [lowest] = for_recall(scores[:, None], truth[:, None].astype(np.int64), share)
+        found = [for_share_found(scores[truth], share, _groups(validation, truth))]
+        lowest = found[0].value
     # Between two scores: at a threshold that is itself a score, the first label would win the tie.
     limit = (scores[scores >= lowest].min() + scores[scores < lowest].max(initial=0.0)) / 2
     limit = float(np.clip(limit, *_EXTREMES))
-    return (1 - limit, limit) if column else (limit, 1 - limit)
+    limits = (1 - limit, limit) if column else (limit, 1 - limit)
+    return replace(chosen, thresholds=limits), found
 
 
-def _least(predictions: Predictions, rule: str, share: float) -> float:
-    """The probability below which to abstain; above 1 if the accuracy cannot be reached."""
+def _least(predictions: Predictions, rule: str, share: float) -> tuple[Threshold, bool]:
+    """The probability below which to abstain, and whether it has a target.
+
+    It is above 1 if the accuracy cannot be reached.
+    """
     if rule == "probability":
-        return share
+        return Threshold(share, True), False
     given = predictions.decisions
     sure = predictions.probabilities[np.arange(len(given)), given]
     if rule == "accuracy":
-        return lowest_for_precision(sure, given == predictions.targets, share)
-    return float(np.sort(sure)[::-1][max(0, round(share * len(sure)) - 1)])
+        right = given == predictions.targets
+        return for_share_right(sure, right, share, predictions.groups), True
+    return for_share_found(sure, share, predictions.groups), True
 
 
 def set_from(predictions: Predictions, coverage: float) -> float:
@@ -203,6 +269,29 @@ def set_from(predictions: Predictions, coverage: float) -> float:
     return float(np.partition(truth, allowed - 1)[allowed - 1]) if allowed else 0.0
 
 
+def set_from_by_label(predictions: Predictions, coverage: float) -> tuple[float, ...]:
+    """Return the probability of each label from which it belongs to the prediction set of a row.
+
+    Of new, exchangeable rows of each label at least the share `coverage` has it in the set
+    (label-conditional conformal prediction: Vovk, Conditional validity of inductive conformal
+    predictors, ACML 2012). A label with fewer rows than that takes is in every set.
+    """
+    if not len(predictions):
+        raise DataError("prediction sets need validation rows, and there are none")
+    limits = []
+    for column, scores in enumerate(predictions.probabilities.T):
+        truth = np.sort(scores[rows_of_label(predictions, column)])
+        allowed = math.floor((1 - coverage) * (len(truth) + 1) + _ROUNDING)
+        limits.append(float(truth[allowed - 1]) if allowed else 0.0)
+    return tuple(limits)
+
+
+def rows_of_label(predictions: Predictions, column: int) -> Booleans:
+    """Return which rows, (n,), truly have a label."""
+    targets = predictions.targets
+    return np.asarray(targets == column if targets.ndim == 1 else targets[:, column] == 1)
+
+
 def least_of_truth(predictions: Predictions) -> Floats:
     """Return the lowest probability of a true label of each row, (n,); 1 where it has none."""
     likely, targets = predictions.probabilities, predictions.targets
@@ -213,9 +302,13 @@ def least_of_truth(predictions: Predictions) -> Floats:
 
 def covered(predictions: Predictions) -> Booleans:
     """Return which rows, (n,), have all of their true labels in the prediction set."""
-    if (limit := predictions.decision.set_from) is None:
+    sets = predictions.decision.sets(predictions.probabilities)
+    if sets is None:
         raise DataError("the model makes no prediction sets; choose a coverage first")
-    return np.asarray(least_of_truth(predictions) >= limit)
+    targets = predictions.targets
+    if predictions.scheme.multilabel:
+        return np.asarray((sets | (targets == 0)).all(axis=1))
+    return np.asarray(sets[np.arange(len(targets)), targets])
 
 
 @dataclass(frozen=True)

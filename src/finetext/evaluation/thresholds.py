@@ -18,7 +18,6 @@ from finetext.core.types import LabelScheme
 PRIOR_POSITIVES: Final = 10
 ROUNDS: Final = 3
 _NEVER: Final = float(np.nextafter(1, 2))
-_ROUNDING: Final = 1e-9
 
 
 def read_costs(path: Path, scheme: LabelScheme) -> tuple[tuple[float, ...], ...]:
@@ -100,33 +99,6 @@ def best_threshold(scores: Floats, truth: Integers) -> float:
     below = ranked[cut + 1] if cut + 1 < len(ranked) else ranked[cut]
     middle = float(ranked[cut] + below) / 2
     return middle if middle > below else float(ranked[cut])
-
-
-def for_precision(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """Return the lowest thresholds that reach a precision on (n, k) rows; above 1 if none does."""
-    columns = zip(probabilities.T, targets.T, strict=True)
-    return tuple(lowest_for_precision(scores, truth, share) for scores, truth in columns)
-
-
-def for_recall(probabilities: Floats, targets: Integers, share: float) -> tuple[float, ...]:
-    """Return the highest thresholds that reach a recall on (n, k) rows; 0.5 without positives."""
-    of_labels = zip(probabilities.T, targets.T, strict=True)
-    positives = [np.sort(scores[truth == 1])[::-1] for scores, truth in of_labels]
-    wanted = [math.ceil(share * len(found) - _ROUNDING) - 1 for found in positives]
-    pairs = zip(positives, wanted, strict=True)
-    return tuple(float(found[last]) if len(found) else 0.5 for found, last in pairs)
-
-
-def least_for_precision(
-    probabilities: Floats, targets: Integers, share: float
-) -> tuple[float, ...]:
-    """Return the probability from which the likeliest label reaches a precision, for each label."""
-    given = probabilities.argmax(axis=1)
-    of_label = (given == label for label in range(probabilities.shape[1]))
-    return tuple(
-        lowest_for_precision(probabilities[rows, label], targets[rows] == label, share)
-        for label, rows in enumerate(of_label)
-    )
 
 
 def lowest_for_precision(scores: Floats, truth: Integers | Booleans, share: float) -> float:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import wording
+from finetext.core.decision import Decision
 from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
 
@@ -280,15 +281,22 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
     said += _rule(decision, bool(described["multilabel"]))
     if decided.get("decided") is not None and decided.get("accuracy") is not None:
         said.append(
-            f"On test rows it decides {decided['decided']:.1%} and is right on "
-            f"{decided['accuracy']:.1%} of these."
+            f"On test rows it decides {_shown(decided, 'decided')} and is right on "
+            f"{_shown(decided, 'accuracy')} of these."
         )
     if decided.get("covered") is not None:
         said.append(
-            f"On test rows {decided['covered']:.1%} of the prediction sets contain the true label; "
-            f"they have {decided['set_size']:.2f} labels on average."
+            f"On test rows {_shown(decided, 'covered')} of the prediction sets contain the true "
+            f"label; they have {decided['set_size']:.2f} labels on average."
         )
     return said
+
+
+def _shown(decided: Mapping[str, Any], name: str) -> str:
+    """Return a share with its interval; older records have none."""
+    low, high = decided.get(f"{name}_interval", (None, None))
+    interval = "" if low is None else f" ({low:.1%} to {high:.1%})"
+    return f"{decided[name]:.1%}{interval}"
 
 
 def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
@@ -310,9 +318,19 @@ def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
         limit = f"{min(least):.3g}{ends}{aim}"
         said.append(f"It abstains: a text gets no label if that is less probable than {limit}.")
     if decision.get("set_from") is not None and decision.get("coverage") is not None:
+        limit, rows = decision["set_from"], "rows"
+        if isinstance(limit, list | tuple):
+            limit, rows = (
+                f"its own, between {min(limit):.3g} and {max(limit):.3g}",
+                "each label's rows",
+            )
+        else:
+            limit = f"{limit:.3g}"
         said.append(
-            f"Prediction sets hold every label from a probability of {decision['set_from']:.3g}; "
-            f"they are meant to contain the true label for {decision['coverage']:.0%} of rows like "
-            "those of validation."
+            f"Prediction sets hold every label from a probability of {limit}; they are meant to "
+            f"contain the true label for {decision['coverage']:.0%} of {rows} like those of "
+            "validation."
         )
+    if assurance := Decision.from_json(decision).assurance:
+        said.append(f"The target{aim} is {assurance}.")
     return said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +14,12 @@ from finetext.core import wording
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
-from finetext.core.types import Predictions
+from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, short
-from finetext.evaluation.calibration import calibration, with_temperature
+from finetext.evaluation.calibration import calibration, rows_of, with_temperature
 from finetext.evaluation.consistency import FEWEST_ROWS, Consistency, consistency, stated
-from finetext.evaluation.deciding import Selective, covered, selective
+from finetext.evaluation.deciding import Selective, covered, rows_of_label, selective
+from finetext.evaluation.proportions import proportion
 from finetext.report import plots
 from finetext.report.rendering import blocks, evenly
 
@@ -33,17 +34,22 @@ _SHORTEST_BAR: Final = 10
 
 
 def decided_json(predictions: Predictions) -> dict[str, Any]:
-    """Return the effect of abstention, prediction sets and costs, where the rule has them."""
+    """Return the effect of abstention, prediction sets and costs, where the rule has them.
+
+    Each share has its 95% interval beside it, that of prediction sets also for each label.
+    """
     found: dict[str, Any] = {}
-    decision, given = predictions.decision, predictions.decisions
+    decision, given, groups = predictions.decision, predictions.decisions, predictions.groups
     if decision.least is not None:
         kept = ~predictions.abstained
-        right = (given == predictions.targets)[kept]
-        found["decided"] = float(kept.mean())
-        found["accuracy"] = float(right.mean()) if len(right) else None
+        right = rows_of(predictions, kept)
+        found |= _share("decided", proportion(kept, groups))
+        found |= _share("accuracy", proportion(right.decisions == right.targets, right.groups))
     if (sets := decision.sets(predictions.probabilities)) is not None:
-        found["covered"] = float(covered(predictions).mean())
+        found |= _share("covered", proportion(covered(predictions), groups))
         found["set_size"] = float(sets.sum(axis=1).mean())
+        by_label = covered_by_label(predictions).items()
+        found["covered_by_label"] = {name: _share("covered", of) for name, of in by_label}
     if decision.costs is not None and len(predictions):
         costs, truth = np.array(decision.costs), predictions.targets
         likeliest = predictions.probabilities.argmax(axis=1)
@@ -52,23 +58,63 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
     return found
 
 
+def _share(name: str, score: Score) -> dict[str, Any]:
+    if not score.n:
+        return {name: None}
+    return {name: score.value, f"{name}_interval": [score.low, score.high]}
+
+
+def covered_by_label(predictions: Predictions) -> dict[str, Score]:
+    """Return, for each label, the share of its rows that have it in their prediction set."""
+    sets = predictions.decision.sets(predictions.probabilities)
+    assert sets is not None
+    found = {}
+    for column, name in enumerate(predictions.scheme.names):
+        rows, groups = rows_of_label(predictions, column), predictions.groups
+        named = None if groups is None else [groups[row] for row in np.flatnonzero(rows)]
+        found[name] = proportion(sets[rows, column], named)
+    return found
+
+
 def decided_lines(predictions: Predictions) -> list[str]:
-    """Return the same in words."""
+    """Return the same in words, and whether new rows reach the targets."""
     found, lines = decided_json(predictions), []
+
+    def shown(name: str) -> str:
+        low, high = found[f"{name}_interval"]
+        return f"{found[name]:.3f} [{low:.3f}, {high:.3f}]"
+
     if "decided" in found:
-        right = "" if found["accuracy"] is None else f", with accuracy {found['accuracy']:.3f}"
-        lines.append(f"decides {found['decided']:.3f} of the rows{right}")
+        right = "" if found["accuracy"] is None else f", with accuracy {shown('accuracy')}"
+        lines.append(f"decides {shown('decided')} of the rows{right}")
     if "covered" in found:
+        by_class = isinstance(predictions.decision.set_from, tuple)
         lines.append(
-            f"prediction sets contain the truth in {found['covered']:.3f} of the rows (target: "
-            f"{predictions.decision.coverage:g}), with {found['set_size']:.2f} labels on average"
+            f"prediction sets contain the truth in {shown('covered')} of the rows (target: "
+            f"{predictions.decision.coverage:g}{' of each label' if by_class else ''}), with "
+            f"{found['set_size']:.2f} labels on average{lowest_coverage(predictions)}"
         )
     if "cost" in found:
         lines.append(
             f"a row costs {found['cost']:.3g} on average; with the likeliest label it would cost "
             f"{found['cost_of_likeliest']:.3g}"
         )
+    if predictions.decision.assurance:
+        lines.append(f"{predictions.decision.aim}: {predictions.decision.assurance}")
     return lines
+
+
+def lowest_coverage(predictions: Predictions) -> str:
+    """Return the label whose rows have it least often in their sets, as an end of a sentence."""
+    known = {name: of for name, of in covered_by_label(predictions).items() if of.n}
+    if not known:
+        return ""
+    name = min(known, key=lambda label: known[label].value)
+    of = known[name]
+    return (
+        f"; lowest for {name}: {of.value:.3f} [{of.low:.3f}, {of.high:.3f}] of "
+        f"{counted(of.n, 'row')}"
+    )
 
 
 def threshold_lines(predictions: Predictions) -> list[str]:
@@ -101,6 +147,7 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         scaling = f"Before temperature scaling they were {unscaled.words}."
     bins = zip(*[of.bins for _, of in panels], strict=True)
     curve = None if predictions.scheme.multilabel else selective(predictions)
+    decision = predictions.decision
     return {
         "method": method,
         "check": check,
@@ -111,10 +158,12 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         "checks": checks,
         "plot": plots.reliability_diagram(panels),
         "bins": [each for each in bins if any(bin_.rows for bin_ in each)],
-        "abstaining": curve and _abstaining(curve),
+        "abstaining": curve and _abstaining(curve, predictions),
         "selective_plot": curve and plots.selective_curve(curve),
         "selective_rows": curve and evenly(curve.points, 20),
         "sets": _sets(predictions),
+        "sets_by_label": covered_by_label(predictions) if decision.set_from is not None else {},
+        "assurance": decision.assurance and f"{decision.aim}: {decision.assurance}.",
     }
 
 
@@ -143,15 +192,23 @@ def probability_advice(check: Consistency) -> list[str]:
     return []
 
 
-def _abstaining(curve: Selective) -> str:
+def _abstaining(curve: Selective, predictions: Predictions) -> str:
     whole, part = curve.points[0], min(curve.points, key=lambda point: abs(point[0] - 0.8))
     gain = f"Accuracy is {whole[1]:.1%} on all rows"
     if abs(part[0] - 0.8) < 0.05 and part[1] > whole[1]:
         gain += f", and {part[1]:.1%} on the {part[0]:.0%} with the highest probability"
     if math.isclose(curve.coverage, 1):
         return f"{gain}. This model decides every row; with --abstain it leaves some out."
-    accuracy = f"with an accuracy of {curve.accuracy:.1%}"
-    return f"{gain}. This model decides {curve.coverage:.1%} of the rows, {accuracy}."
+    found = decided_json(predictions)
+    decided = f"{curve.coverage:.1%} {_percent(found['decided_interval'])} of the rows"
+    if found["accuracy"] is None:
+        return f"{gain}. This model decides {decided}."
+    accuracy = f"{curve.accuracy:.1%} {_percent(found['accuracy_interval'])}"
+    return f"{gain}. This model decides {decided}, with an accuracy of {accuracy}."
+
+
+def _percent(interval: Sequence[float]) -> str:
+    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
 def _sets(predictions: Predictions) -> str:
@@ -159,12 +216,13 @@ def _sets(predictions: Predictions) -> str:
     chosen = predictions.decision.sets(predictions.probabilities)
     if chosen is None or coverage is None:
         return ""
-    sizes = chosen.sum(axis=1)
+    sizes, of = chosen.sum(axis=1), proportion(covered(predictions), predictions.groups)
+    by_label = " of each label" if isinstance(predictions.decision.set_from, tuple) else ""
     return (
-        f"Prediction sets contain the truth in {covered(predictions).mean():.1%} of the test rows "
-        f"(target: {coverage:.0%}). A set has {sizes.mean():.2f} of {chosen.shape[1]} labels on "
-        f"average; {(sizes == 1).mean():.0%} of the sets have one label, "
-        f"{(sizes == 0).mean():.0%} none."
+        f"Prediction sets contain the truth in {of.value:.1%} {_percent((of.low, of.high))} of the "
+        f"test rows (target: {coverage:.0%}{by_label}). A set has {sizes.mean():.2f} of "
+        f"{chosen.shape[1]} labels on average; {(sizes == 1).mean():.0%} of the sets have one "
+        f"label, {(sizes == 0).mean():.0%} none."
     )
 
 

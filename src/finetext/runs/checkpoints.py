@@ -10,7 +10,7 @@ from typing import Any, Final
 from finetext.core.contracts import Classifier, Evaluated
 from finetext.core.errors import ModelError
 from finetext.core.types import Dataset
-from finetext.evaluation.calibration import calibrated
+from finetext.evaluation.calibration import calibrated, for_decisions
 from finetext.evaluation.deciding import Deciding
 from finetext.models.folder import provenance, save_model
 
@@ -46,8 +46,9 @@ def save_checkpoints(
     made_by: Mapping[str, Any],
 ) -> None:
     """Write the model folders of a method, calibrated like its model; raises a ModelError."""
+    for_decision = for_decisions(validation, decide)[1]
     for evaluated, make in kept:
-        classifier = calibrated(make(), validation, decide)[0]
+        classifier = calibrated(make(), validation, decide, for_decision)[0]
         facts = {"step": evaluated.step, "evaluation": dict(evaluated.figures)}
         folder = place / CHECKPOINTS / f"step-{evaluated.step}"
         folder.parent.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Finding, Predictions, SplitName
 from finetext.core.wording import duration
-from finetext.evaluation.calibration import calibrated
+from finetext.evaluation.calibration import calibrated, for_decisions
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
@@ -269,13 +269,18 @@ def _fit(
         say=lambda line: say(named(line)),
         find=lambda finding: find(replace(finding, message=named(finding.message))),
     )
+    decide = started.recipe.decide
+    to_fit_on, kept = for_decisions(splits.validation, decide)
     try:
-        classifier = method.fit(splits.train, splits.validation, context)
+        classifier = method.fit(splits.train, to_fit_on, context)
     except BaseException:
         attempts.keep()
         raise
     seconds = attempts.seconds
-    classifier, on_validation = calibrated(classifier, splits.validation, started.recipe.decide)
+    classifier, on_validation = calibrated(classifier, splits.validation, decide, kept)
+    if assurance := classifier.decision.assurance:
+        message = f"{name}: {decide.words} is {assurance}"
+        context.find(Finding("note", "target", message))
     start = time.perf_counter()
     on_test = predict(classifier, splits.test)
     test_seconds = time.perf_counter() - start
