@@ -5,6 +5,7 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
     python benchmarks/judging.py choice --record   # is a cheaper method called as good falsely?
     python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
+    python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
 
 Nothing is trained, and no data are needed. Each section takes a few minutes on one thread.
 """
@@ -20,6 +21,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from common import finish, parser, say, table
 from planted_copies import duplicates
+from stated_probabilities import calibration
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
@@ -312,6 +314,7 @@ SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "duplicates": duplicates,
     "differences": differences,
     "seeds": seeds,
+    "calibration": calibration,
 }
 
 

@@ -76,7 +76,7 @@ class Calibration:
     after: Reliability
 
 
-def fit_temperature(predictions: Predictions) -> float:
+def fit_temperature(predictions: Predictions, prior_rows: float = PRIOR_ROWS) -> float:
     """Return the temperature with the lowest log loss; 1 without rows.
 
     Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2, with a prior for 1
@@ -89,7 +89,7 @@ def fit_temperature(predictions: Predictions) -> float:
 
     def penalized(logarithm: float) -> float:
         scaled = with_temperature(predictions, math.exp(logarithm))
-        return log_loss(scaled) * len(predictions) + PRIOR_ROWS * logarithm**2 / 2
+        return log_loss(scaled) * len(predictions) + prior_rows * logarithm**2 / 2
 
     low, high = (math.log(end) for end in TEMPERATURES)
     return float(math.exp(minimize_scalar(penalized, bounds=(low, high), method="bounded").x))

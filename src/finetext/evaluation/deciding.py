@@ -175,8 +175,8 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
 
 def _rounded_up(rows: float) -> int:
     """The number in two digits."""
-    unit = 10 ** max(0, math.floor(math.log10(rows)) - 1)
-    return math.ceil(rows / unit) * unit
+    unit = 10.0 ** max(0, math.floor(math.log10(rows)) - 1)
+    return round(math.ceil(rows / unit) * unit)
 
 
 def _with_aim(
