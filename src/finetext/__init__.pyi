@@ -12,6 +12,7 @@ from finetext.diagnosis.corrections import apply_labels
 from finetext.diagnosis.data_checks import check
 from finetext.diagnosis.explain import class_words, explain
 from finetext.diagnosis.explore import explore
+from finetext.diagnosis.group_gaps import find_group_gaps
 from finetext.diagnosis.losses import find_errors
 from finetext.diagnosis.slices import find_slices
 from finetext.diagnosis.text_map import text_map
@@ -19,6 +20,7 @@ from finetext.encoders.convert import Converted, convert
 from finetext.encoders.features import FeatureMatrix, feature_matrix, features
 from finetext.encoders.model_table import ModelTable
 from finetext.encoders.tokenized_text import TokenizedText, tokens
+from finetext.evaluation.base_rates import BaseRates, check_base_rates, correct_base_rates
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.ranking import precision_recall
@@ -50,6 +52,7 @@ from finetext.training.plan import Stage
 
 __all__ = [
     "Adaptation",
+    "BaseRates",
     "Classifier",
     "Converted",
     "CurveSettings",
@@ -85,11 +88,13 @@ __all__ = [
     "adapt",
     "apply_labels",
     "check",
+    "check_base_rates",
     "class_words",
     "compare",
     "compare_all",
     "confusion",
     "convert",
+    "correct_base_rates",
     "evaluate",
     "explain",
     "explore",
@@ -97,6 +102,7 @@ __all__ = [
     "feature_matrix",
     "features",
     "find_errors",
+    "find_group_gaps",
     "find_label_errors",
     "find_lr",
     "find_slices",

@@ -37,6 +37,24 @@ def test_evaluate_measures_a_run_or_a_model(
     assert [label["name"] for label in told["labels"]] == ["bad", "good"]
 
 
+def test_evaluate_compares_error_rates_between_the_values_of_a_column(
+    command: Command, workplace: Path, finished: Path
+) -> None:
+    rows = [f"a {'dull' if n < 15 else 'fine'} film {n},good,{'x' if n < 20 else 'y'}"
+            for n in range(40)]  # fmt: skip
+    Path("by.csv").write_text("\n".join(["text,label,dialect", *rows, "a dull film,bad,x"]))
+    words = ("evaluate", finished, "by.csv", "--text", "text", "--group-gaps", "dialect")
+    seen = command(*words, "--out", "by.xlsx", status=0)
+    assert "by dialect: error rates differ in false negatives of 'good'" in seen.out
+    told = json.loads(command(*words, "--json", status=0).out)["group_gaps"]
+    assert told["values"] == {"x": 21, "y": 20}
+    missed = next(gap for gap in told["gaps"] if gap["kind"] == "false negatives")
+    assert (missed["higher"], missed["gap"]["value"], missed["shown"]) == ("x", 0.75, True)
+    assert json.loads(command("evaluate", finished, "by.csv", "--json").out)["group_gaps"] is None
+    seen = command(*words[:-1], "nothing", status=2)
+    assert "nothing" in seen.err
+
+
 def test_evaluate_takes_few_rows_of_one_class(
     command: Command, workplace: Path, finished: Path
 ) -> None:

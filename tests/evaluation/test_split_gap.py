@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,7 +20,7 @@ def rows(right: int, wrong: int, copies: int = 1) -> Predictions:
     truth = np.arange(right + wrong) % 2
     given = np.where(np.arange(right + wrong) < right, truth, 1 - truth).repeat(copies)
     groups = tuple(map(str, np.arange(right + wrong).repeat(copies))) if copies > 1 else None
-    ids = tuple(map(str, range(len(given))))
+    ids = tuple(f"{right} {row}" for row in range(len(given)))
     return Predictions(ids, truth.repeat(copies), np.eye(2)[given], TWO, groups=groups)
 
 
@@ -64,6 +66,12 @@ def test_the_number_of_methods_and_copies_in_groups_are_allowed_for() -> None:
     assert drop_of(*many, "accuracy")[1].error == pytest.approx(
         drop_of(better, worse, "accuracy")[1].error
     )
+
+
+def test_cross_validated_rows_are_not_compared() -> None:
+    validation, test = rows(95, 5), replace(rows(60, 40), ids=rows(95, 5).ids)
+    assert validation_test_gap("probe", validation, rows(60, 40), "accuracy", 1) is not None
+    assert validation_test_gap("probe", validation, test, "accuracy", 1) is None
 
 
 def test_metrics_that_are_no_proportion_are_replaced_by_accuracy() -> None:

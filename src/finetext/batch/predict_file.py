@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.batch.base_rates import (
+    OPTION,
+    BaseRateWatch,
+    check_correction,
+    findings_of,
+    known_base_rates,
+)
 from finetext.batch.inputs import Reading, is_text, read_input
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
 from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
@@ -17,9 +24,11 @@ from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table
+from finetext.evaluation.base_rates import BaseRateCheck
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
@@ -34,12 +43,17 @@ class PredictedFile:
         rejected: number of rows that cannot be predicted.
         out: the file of predictions, or None.
         table: column to values of all predictions, if they went nowhere else.
+        base_rates: how the shares of labels compare with those of the model's validation rows;
+            None if the model does not state them, or after resuming.
+        corrected: whether the probabilities were corrected for other shares.
     """
 
     rows: int
     rejected: int = 0
     out: Path | None = None
     table: Table | None = None
+    base_rates: BaseRateCheck | None = field(default=None, compare=False)
+    corrected: bool = False
 
 
 def predict_file(
@@ -55,6 +69,7 @@ def predict_file(
     resume: bool = False,
     force: bool = False,
     locale: str | None = None,
+    correct_base_rates: bool = False,
     batch_size: int | None = None,
     precision: str | None = None,
     device: str | None = None,
@@ -71,15 +86,15 @@ def predict_file(
             It appears when it is complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
-        every: add the probability of every label; by default for at most 20 labels, unless
-            `top` is given.
+        every: add the probability of every label; by default of up to 20 labels without `top`.
         columns: keep the columns of the source, True by default; else its ids and texts.
         rejected: file for rows that cannot be predicted (.csv, .tsv or .jsonl); without it, the
             first such row is an error.
-        resume: continue a prediction that was stopped or killed; the result is the same to the
-            byte. It starts from the beginning if there is none.
+        resume: continue a prediction that was stopped or killed, if any, to the same bytes.
         force: replace `out` and `rejected` if they exist, which is an error by default.
         locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
+        correct_base_rates: correct probabilities and predictions if shares of labels differ from
+            those of validation rows beyond chance; see docs/using.md. Reads the source twice.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -92,12 +107,11 @@ def predict_file(
     """
     shown, source = Shown(top, every), str(source)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
-    if rejected is not None and is_text(source):
-        raise DataError("--set-aside is for files; this is one text")
     files = Files(out, rejected, source, resume, not isinstance(model, Classifier), force, locale)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
+        OPTION: correct_base_rates or None,
     }  # fmt: skip
     job = _Job(model, read, shown, columns, batch_size, options)
     with heard(listener) as hears:
@@ -119,6 +133,11 @@ class _Job:
         if self.batch_size is not None and self.batch_size < 1:
             raise RecipeError(f"batch_size = {self.batch_size}: it must be 1 or more")
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that are not left out."""
+        return {name: of for name, of in self.options.items() if of is not None}
+
     def classifier(self, say: Callable[[str], None]) -> Classifier:
         from finetext.runs.load import load
 
@@ -131,8 +150,7 @@ class _Job:
         """Return of what the prediction is; None if its model cannot be told from another."""
         if isinstance(self.model, Classifier):
             return None
-        given = {name: of for name, of in self.options.items() if of is not None}
-        given = json.loads(json.dumps(given, default=str))
+        given = json.loads(json.dumps(self.given, default=str))
         return Identity(__version__, model_hash(self.model), source_of(Path(source)), given)
 
 
@@ -145,6 +163,10 @@ def _options(read: Reading) -> dict[str, Any]:
 
 
 def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> PredictedFile:
+    if files.rejected is not None and is_text(files.source):
+        raise DataError("--set-aside is for files; this is one text")
+    if correct := OPTION in job.given:
+        check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
     with opened(files) as output:
         classifier = job.classifier(hears.say)
@@ -153,13 +175,18 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         if texts.description:
             hears.say(texts.description)
         layout = layout_of(classifier, texts, job.shown, is_text(files.source))
+        watch = BaseRateWatch(known_base_rates(job.model), classifier.scheme)
+        if correct:
+            again = read_input(files.source, job.read, wanted, classifier.scheme)
+            watch.first_pass(classifier, batches(again, job.batch_size), hears.progress)
         identity = job.identity(files.source) if output.needs_identity else None
         done = output.begin(identity, layout.kinds)
         if files.resume:
             hears.say(f"resuming after {done:,} rows" if done else "there is nothing to resume")
         start, empty = time.monotonic(), EmptyTexts(texts.id_column)
         rows = empty.watched(batches(texts, job.batch_size))
-        for batch, table in predictions(classifier, rows, layout, done, hears.progress):
+        hooks = hears.progress, watch.through
+        for batch, table in predictions(classifier, rows, layout, done, *hooks):
             if each is not None:
                 each(classifier, table)
             elif files.out is None:
@@ -167,10 +194,10 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
                     gathered.setdefault(name, []).extend(values)
             output.write(table, batch.bad)
         seconds = time.monotonic() - start
-    for finding in (*layout.findings, *texts.findings, *empty.findings, *output.findings):
-        if finding.severity == "note":  # there is no report that could say it
-            hears.say(f"note: {finding.message}")
-        hears.finding(finding)
+    if not (correct or done):
+        watch.find()
+    findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings]
+    _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected
     if files.out is not None:
         speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
@@ -178,4 +205,13 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     if files.rejected is not None:
         rows_of = f"{counted(output.rejected, 'row')} of {output.rows:,}"
         hears.say(f"{rows_of} rejected: {files.rejected}")
-    return PredictedFile(count, output.rejected, files.out, gathered or None)
+    is_corrected = correct and watch.is_shifted
+    out = files.out, gathered or None
+    return PredictedFile(count, output.rejected, *out, watch.check, is_corrected)
+
+
+def _tell(findings: Sequence[Finding], hears: Listener) -> None:
+    for finding in findings:
+        if finding.severity == "note":  # there is no report that could say it
+            hears.say(f"note: {finding.message}")
+        hears.finding(finding)

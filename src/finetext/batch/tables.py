@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
+from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent, decided, silent
 from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
@@ -20,6 +21,7 @@ from finetext.data.write import Table
 FEW: Final = 20  # most labels for which every probability is shown by default
 ROWS: Final = 2_000  # predicted and written at a time: enough to sort by length, and soon done
 _PLACES_SHOWN: Final = 5
+Through = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -150,24 +152,33 @@ def predictions(
     layout: Layout,
     skipped: int = 0,
     progress: Callable[[ProgressEvent], None] = silent,
+    through: Through = lambda probabilities: probabilities,
 ) -> Iterator[tuple[Rows, Table]]:
-    """Yield each batch with the table of its predictions, but for the first `skipped` rows."""
+    """Yield each batch with the table of its predictions, but for the first `skipped` rows.
+
+    `through` sees the (m, k) probabilities of each batch, and returns those to use.
+    """
     done = 0
     for rows in batches:
         done += len(rows)
         if done <= skipped:
             continue
-        yield rows, predict_table(classifier, rows, layout)
+        yield rows, predict_table(classifier, rows, layout, through)
         total = round(done / rows.share) if rows.share else 0
         progress(ProgressEvent(f"predicting: {done:,} rows", done, total))
 
 
-def predict_table(classifier: Classifier, rows: Rows, layout: Layout | None = None) -> Table:
-    """Return the table of the predictions of m rows."""
+def predict_table(
+    classifier: Classifier,
+    rows: Rows,
+    layout: Layout | None = None,
+    through: Through = lambda probabilities: probabilities,
+) -> Table:
+    """Return the table of the predictions of m rows; see `predictions` for `through`."""
     layout = layout or Layout()
     scheme, decision = classifier.scheme, classifier.decision
     texts = list(rows.texts)
-    found = classifier.predict_proba(texts) if texts else np.zeros((0, len(scheme)))
+    found = through(classifier.predict_proba(texts)) if texts else np.zeros((0, len(scheme)))
     table: Table = {}
 
     def add(name: str, values: list[Any]) -> None:

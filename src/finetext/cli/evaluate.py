@@ -14,9 +14,16 @@ from finetext.core.errors import DataError, FinetextError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
-    from finetext.core.types import Predicted, SplitName
+    from finetext.core.settings import ReadSettings
+    from finetext.core.types import Predicted, Predictions, SplitName
+    from finetext.diagnosis.group_gaps import GroupGaps
+    from finetext.evaluation.ranking import PositiveCurve
 
 Judged = Annotated[str, argument("RUN", "A run folder, RUN/METHOD, or a table of predictions.")]
+
+Groups = Annotated[
+    str | None, option("COLUMN", "Compare error rates between the values of a column.")
+]
 
 
 def evaluate(
@@ -26,6 +33,7 @@ def evaluate(
     reading: Reading,
     positive: options.Positive = None,
     settings: options.DataSettings = None,
+    group_gaps: Groups = None,
     precision: options.Precision = None,
     seed: options.Seed = None,
     device: options.Device = None,
@@ -40,8 +48,9 @@ def evaluate(
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
-    from finetext.report.positive import curves_of_positive, positive_line, threshold_line
-    from finetext.report.probabilities import decided_json, decided_lines
+    from finetext.report.group_gaps import group_gaps_table
+    from finetext.report.positive import curves_of_positive
+    from finetext.report.probabilities import decided_json
     from finetext.runs.load import load
 
     table.check(data)
@@ -53,6 +62,7 @@ def evaluate(
     screen.say(dataset.description)
     screen.findings(dataset.findings)
     predictions = predict(classifier, dataset)
+    gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class
     curve = curves_of_positive({"": predictions}).get("")
     scores = measure(predictions, seed or 0)
@@ -61,6 +71,7 @@ def evaluate(
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     trained = _count_training_rows(model, data, dataset.texts, screen)
     sheets = evaluation_sheets(scores, classes, predictions, dataset.texts)
+    sheets |= {} if gaps is None else {"group gaps": group_gaps_table(gaps)}
     table.write(scores_table(scores, classes), screen, **sheets)
     if table.out is not None:
         screen.say(f"table: {table.out}")
@@ -68,17 +79,40 @@ def evaluate(
         found = scores_json(scores, classes) | decided_json(predictions)
         found |= {"calibration": check.to_json()}
         found |= {"positive": label, "curve": curve and curve.to_json()}
+        found |= {"group_gaps": gaps and gaps.to_json()}
         out = table.out and str(table.out)
         screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
         return
     show_scores(scores, classes, screen.out, label)
-    if label is not None:
-        print(f"\n{positive_line(classifier.scheme)}")
+    _show_more(predictions, curve, gaps)
+
+
+def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:
+    """Return the gaps between the values of a column of the data."""
+    from finetext.data.read import source_columns
+    from finetext.diagnosis.group_gaps import find_group_gaps
+
+    ((name, values),) = source_columns(data, [column], predictions.ids, how).items()
+    return find_group_gaps(predictions, values, name)
+
+
+def _show_more(
+    predictions: Predictions, curve: PositiveCurve | None, gaps: GroupGaps | None
+) -> None:
+    """Print what is said below the scores."""
+    from finetext.report.group_gaps import group_gaps_lines
+    from finetext.report.positive import positive_line, threshold_line
+    from finetext.report.probabilities import decided_lines
+
+    if predictions.scheme.is_binary:
+        print(f"\n{positive_line(predictions.scheme)}")
     if curve is not None:
         print(threshold_line(curve))
     print(f"\nprobabilities are {check.words}")
     for line in decided_lines(predictions):
         print(f"\n{line}")
+    for line in [] if gaps is None else ["", *group_gaps_lines(gaps)]:
+        print(line)
 
 
 def errors(

@@ -41,6 +41,9 @@ def predict(
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
     set_aside: Annotated[Path | None, option("FILE", "Write rejected rows here; continue.")] = None,
     resume: Annotated[bool, flag("--resume", "Resume a prediction that was stopped.")] = False,
+    correct_base_rates: Annotated[
+        bool, flag("--correct-base-rates", "Correct for other shares of classes; reads twice.")
+    ] = False,
     precision: options.Precision = None,
     device: options.Device = None,
     *,
@@ -73,7 +76,7 @@ def predict(
         predict_file(
             model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
             resume=resume, force=force, locale=locale, precision=precision, device=device,
-            each=each, listener=screen.listener,
+            correct_base_rates=correct_base_rates, each=each, listener=screen.listener,
         )  # fmt: skip
 
 

@@ -59,6 +59,8 @@ def validation_test_gap(
         metric: the metric of the run.
         methods: number of methods that it was chosen from.
     """
+    if not set(validation.ids).isdisjoint(test.ids):
+        return None  # cross-validated: all rows were test rows
     of, drop = drop_of(validation, test, metric)
     least = drop.lower(_LEVEL / methods)
     if not least > ALLOWED:

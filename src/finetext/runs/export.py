@@ -39,7 +39,7 @@ from finetext.storage.files import check_new_folder, write_json
 
 COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
-_RECORDED: Final = ("title", "data", "base", "findings", "machine")
+_RECORDED: Final = ("title", "data", "base", "base_rates", "findings", "machine")
 """What the record of the original says that holds for an export, too; scores do not."""
 
 
@@ -326,6 +326,8 @@ def _save(
     if origin.model is not None and (origin.model / DESCRIPTION).is_file():
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}
+        if isinstance(classifier, StaticClassifier):
+            record.pop("base_rates", None)  # its probabilities are others
     if found is not None:
         record["export"] = found.to_json()
         if isinstance(classifier, StaticClassifier):

@@ -20,6 +20,7 @@ from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
+from finetext.evaluation.base_rates import BaseRates
 from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
 from finetext.report.probabilities import decided_json
@@ -141,6 +142,8 @@ def record_models(
             "data": _data(recipe.source, described),
             "findings": codes,
         }
+        if len(held_out := one.predictions["validation"]) > 1:
+            record["base_rates"] = BaseRates.of(held_out).to_json()
         if (slices := diagnoses.slices) is not None and slices.method == name:
             worse = sum(each.worse for each in slices.slices)
             looked = {"looked_at": slices.looked_at, "part": slices.part}

@@ -1,0 +1,162 @@
+"""Base rates of texts to predict: compared with those a model knows, and corrected for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from finetext.core.arrays import Floats
+from finetext.core.contracts import Classifier, ProgressEvent
+from finetext.core.errors import DataError, FinetextError, RecipeError
+from finetext.core.types import Finding, LabelScheme
+from finetext.core.wording import counted
+from finetext.data.rows import Rows
+from finetext.evaluation.base_rates import (
+    BaseRateCheck,
+    BaseRates,
+    SampledRows,
+    check_base_rates,
+    correct_base_rates,
+)
+
+OPTION: Final = "--correct-base-rates"
+_SHOWN: Final = 3
+
+
+def known_base_rates(model: str | Path | Classifier) -> BaseRates | None:
+    """Return the base rates that a model folder states; None if it states none."""
+    from finetext.models.folder import best_model, record_of
+    from finetext.models.hub import model_folder
+
+    if isinstance(model, Classifier):
+        return None
+    try:
+        values = record_of(best_model(model_folder(model))).get("base_rates")
+        return None if values is None else BaseRates.from_json(values)
+    except FinetextError:  # a model of transformers, or of an older finetext
+        return None
+
+
+def check_correction(model: str | Path | Classifier, source: str, is_text: bool) -> None:
+    """Raise an error if base rates cannot be corrected, before anything is predicted."""
+    if is_text:
+        raise DataError(f"{OPTION} needs many texts, and this is one; leave it out")
+    if source == "-":
+        raise DataError(
+            f"{OPTION} reads the texts twice, which standard input does not allow; write them to "
+            "a file and predict that"
+        )
+    if isinstance(model, Classifier):
+        raise RecipeError(
+            "a classifier in memory does not say on which base rates its probabilities rest; give "
+            "its model folder, or use finetext.check_base_rates and finetext.correct_base_rates"
+        )
+    if known_base_rates(model) is None:
+        raise RecipeError(
+            f"{model} does not say on which base rates its probabilities rest, as older models "
+            f"and those that `finetext train` did not make; train it again, or leave out {OPTION}"
+        )
+
+
+@final
+@dataclass
+class BaseRateWatch:
+    """Looks at the probabilities of all rows that pass, or corrects them.
+
+    Attributes:
+        known: base rates of the model's validation rows; None if they are unknown.
+        scheme: its labels.
+    """
+
+    known: BaseRates | None
+    scheme: LabelScheme
+
+    def __post_init__(self) -> None:
+        self._sample = SampledRows(len(self.scheme))
+        self.check: BaseRateCheck | None = None
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether other shares of labels were found."""
+        return self.check is not None and bool(self.check.shifted)
+
+    def through(self, probabilities: Floats) -> Floats:
+        """Return the probabilities, corrected if `find` found other base rates before."""
+        if self.check is None:
+            if self.known is not None:
+                self._sample.add(probabilities)
+            return probabilities
+        weights = self.check.weights
+        return probabilities if weights is None else correct_base_rates(probabilities, weights)
+
+    def first_pass(
+        self,
+        classifier: Classifier,
+        batches: Iterator[Rows],
+        progress: Callable[[ProgressEvent], None],
+    ) -> None:
+        """Predict all rows once, only to estimate their base rates.
+
+        Raises a RecipeError in a multi-label scheme, where probabilities cannot be corrected.
+        """
+        if self.scheme.multilabel:
+            raise RecipeError(
+                f"{OPTION} is for classes that exclude each other, and texts of this model can "
+                "have several labels; leave it out"
+            )
+        done = 0
+        for rows in batches:
+            if len(rows.texts):
+                self.through(classifier.predict_proba(list(rows.texts)))
+            done += len(rows)
+            total = round(done / rows.share) if rows.share else 0
+            progress(ProgressEvent(f"estimating base rates: {done:,} rows", done, total))
+        self.find()
+
+    def find(self) -> BaseRateCheck | None:
+        """Return how base rates compare, once all rows passed; None if that cannot be told."""
+        if self.known is not None and len(self._sample) > 1:
+            self.check = check_base_rates(self.known, self._sample.probabilities, self.scheme)
+        return self.check
+
+
+def findings_of(watch: BaseRateWatch, source: str, is_corrected: bool) -> list[Finding]:
+    """Return what to say about the base rates: nothing if they are as before."""
+    check, scheme = watch.check, watch.scheme
+    if check is None or not (check.shifted or is_corrected):
+        return []
+    name = Path(source).name
+    if not check.shifted:
+        message = (
+            f"{name}: no other shares of labels than on validation rows can be shown from "
+            f"{counted(check.rows, 'row')}, so probabilities are unchanged"
+        )
+        return [Finding("note", "base-rates", message)]
+    told = [
+        f"about {of.share.value:.0%} [{of.share.low:.0%}, {of.share.high:.0%}] have the label "
+        f"{of.label!r}, of the validation rows {of.known:.0%}"
+        for of in check.shifted[:_SHOWN]
+    ]
+    more = len(check.shifted) - len(told)
+    rest = f"; {counted(more, 'more label')} differ" if more else ""
+    start = f"{name}: the texts are not like those of training: {'; '.join(told)}{rest}"
+    if is_corrected:
+        message = (
+            f"{start}. Probabilities were corrected for that. This holds if texts within a class "
+            "look like those of training; if in doubt, label some and run `finetext evaluate`."
+        )
+    elif scheme.multilabel:
+        message = (
+            f"{start}. Probabilities and thresholds are for the old shares, and with several "
+            "labels per text they cannot be corrected. Label some of the texts and run `finetext "
+            "evaluate`."
+        )
+    else:
+        message = (
+            f"{start}. Probabilities are for the old shares. If texts within a class look like "
+            f"those of training and only the shares changed, add {OPTION}. If they come from "
+            "elsewhere or look different, label some and run `finetext evaluate`."
+        )
+    return [Finding("warning", "base-rates", message)]
