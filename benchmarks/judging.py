@@ -2,6 +2,7 @@
 
 Rows and decisions are drawn from known methods, and judged by the code that judges runs.
 
+    python benchmarks/judging.py shift --record    # are warnings of shift raised only where due?
     python benchmarks/judging.py choice --record   # is a cheaper method called as good falsely?
     python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
@@ -21,6 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from common import finish, parser, say, table
 from planted_copies import duplicates
+from shift import shift
 from stated_probabilities import calibration
 
 from finetext.core.arrays import Floats, Integers
@@ -310,6 +312,7 @@ def seeds(options: argparse.Namespace) -> None:
 
 
 SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "shift": shift,
     "choice": choice,
     "duplicates": duplicates,
     "differences": differences,

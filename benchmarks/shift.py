@@ -211,6 +211,12 @@ SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
 }
 
 
+def shift(options: argparse.Namespace) -> None:
+    """Run all sections."""
+    for section in SECTIONS.values():
+        section(options)
+
+
 def main() -> None:
     """Run one section."""
     made = parser(__doc__)
