@@ -126,3 +126,16 @@ def test_the_command_warns_and_corrects(command: Command, workplace: Path, model
     seen = command("predict", model, source, "--correct-base-rates", status=0)
     assert "were corrected" in seen.err
     assert "were corrected" not in seen.out
+
+
+def test_labels_of_several_are_checked_but_not_corrected(workplace: Path) -> None:
+    words = ["a fine film", "a dull film", "a fine and dull film", "a film"] * 10
+    labels = [["good"], ["bad"], ["good", "bad"], []] * 10
+    folder = finetext.fit(words, labels, finetext.Tfidf(inverse_regularisation=1.0)).save("model")
+    write_record(folder, {"base_rates": EQUAL.to_json()})
+    found = list[Finding]()
+    Path("in.csv").write_text("\n".join(["text", *["a fine film"] * 50]) + "\n")
+    predict_file(folder, "in.csv", listener=heard(found))
+    assert "with several labels per text they cannot be corrected" in found[0].message
+    with pytest.raises(RecipeError, match="can have several labels"):
+        predict_file(folder, "in.csv", correct_base_rates=True)
