@@ -141,22 +141,6 @@ def test_listener_receives_messages_and_findings(reviews: Path, tmp_path: Path) 
     assert "giveaway-tokens" in {finding.code for finding in findings}
 
 
-def test_test_rows_unlike_validation_rows_are_warned_of(tmp_path: Path) -> None:
-    """Labels that are turned around in half of the test rows are another source."""
-    words = {"good": "a fine film", "bad": "a dull film"}
-    labels = ["good", "bad"] * 100
-    texts = [f"{words[label]} {n}" for n, label in enumerate(labels)]
-    turned = labels[:150] + ["bad", "bad"] * 25
-    split = ["train"] * 100 + ["validation"] * 50 + ["test"] * 50
-    told = list[Finding]()
-    data = {"text": texts, "label": turned, "split": split}
-    run = train(data, [QUICK], out=tmp_path / "run", listener=Listener(finding=told.append))
-    (gap,) = (finding for finding in told if finding.code == "validation-test-gap")
-    assert gap in run.findings
-    assert "tfidf has macro F1 1.000 on validation rows" in gap.message
-    assert "more than chance and the choice of method explain" in run.report.read_text("utf-8")
-
-
 def test_splits_depend_on_the_seed(reviews: Path, tmp_path: Path) -> None:
     runs = [
         train(reviews, Majority(), out=tmp_path / name, seed=seed)

@@ -130,3 +130,24 @@ def test_run_with_few_rows_is_diagnosed(finished: Path) -> None:
     assert found.slices is None or not found.slices.slices
     assert found.errors is not None
     assert (finished / "report.html").is_file()
+
+
+def test_test_rows_unlike_validation_rows_are_warned_of(tmp_path: Path) -> None:
+    """Labels that are turned around in half of the test rows are another source."""
+    words = {"good": "a fine film", "bad": "a dull film"}
+    labels = ["good", "bad"] * 100
+    texts = [f"{words[label]} {n}" for n, label in enumerate(labels)]
+    turned = labels[:150] + ["bad", "bad"] * 25
+    split = ["train"] * 100 + ["validation"] * 50 + ["test"] * 50
+    told = list[finetext.Finding]()
+    data = {"text": texts, "label": turned, "split": split}
+    run = finetext.train(
+        data,
+        [finetext.Tfidf(inverse_regularisation=1.0)],
+        out=tmp_path / "run",
+        listener=finetext.Listener(finding=told.append),
+    )
+    (gap,) = (finding for finding in told if finding.code == "validation-test-gap")
+    assert gap in run.findings
+    assert "tfidf has macro F1 1.000 on validation rows" in gap.message
+    assert "more than chance and the choice of method explain" in run.report.read_text("utf-8")

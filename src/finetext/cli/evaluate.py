@@ -84,7 +84,7 @@ def evaluate(
         screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
         return
     show_scores(scores, classes, screen.out, label)
-    _show_more(predictions, curve, gaps)
+    _show_more(predictions, curve, check.words, gaps)
 
 
 def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:
@@ -97,7 +97,7 @@ def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSetti
 
 
 def _show_more(
-    predictions: Predictions, curve: PositiveCurve | None, gaps: GroupGaps | None
+    predictions: Predictions, curve: PositiveCurve | None, calibration: str, gaps: GroupGaps | None
 ) -> None:
     """Print what is said below the scores."""
     from finetext.report.group_gaps import group_gaps_lines
@@ -108,7 +108,7 @@ def _show_more(
         print(f"\n{positive_line(predictions.scheme)}")
     if curve is not None:
         print(threshold_line(curve))
-    print(f"\nprobabilities are {check.words}")
+    print(f"\nprobabilities are {calibration}")
     for line in decided_lines(predictions):
         print(f"\n{line}")
     for line in [] if gaps is None else ["", *group_gaps_lines(gaps)]:
