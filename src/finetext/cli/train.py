@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
 from finetext.cli.options import Output, SplitTraining, flag, option
-from finetext.core.errors import RecipeError
+from finetext.core.errors import FinetextError, RecipeError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.core.types import LabelScheme
+    from finetext.report.verdict import Verdict
     from finetext.runs.checkpoints import Checkpoint
     from finetext.runs.recipe import Recipe
     from finetext.runs.run import Run
@@ -144,6 +145,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
         scheme = _scheme_of(run)
         screen.json({
             "run": str(run.folder),
+            "verdict": (found := _verdict_on(run)) and found.to_json(),
             "best": run.best,
             "recommended": run.recommended,
             "metric": run.metric,
@@ -175,6 +177,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
     from finetext.report.positive import positive_line
 
     scheme = _scheme_of(run)
+    if (found := _verdict_on(run)) is not None:
+        print("\n".join((*found.lines(), "")))
     facts = (run.leaderboard, run.best, run.recommended, run.metric)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
     if said := scheme and positive_line(scheme):
@@ -204,6 +208,14 @@ def _show_rest(run: Run) -> None:
             print(f"to resume: {resume_command(run.folder)}")
     if run.report.is_file():
         print(f"\nreport: {run.report}")
+
+
+def _verdict_on(run: Run) -> Verdict | None:
+    """Return the verdict in words; None for a run whose predictions cannot be read."""
+    try:
+        return run.summary()
+    except FinetextError:
+        return None
 
 
 def learning_curve(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from finetext.report.confusion import Normalize
     from finetext.report.results import Results
     from finetext.report.shares import Shares
+    from finetext.report.verdict import Verdict
 
 PREDICTIONS: Final = "predictions.parquet"
 
@@ -120,6 +121,19 @@ class Run:
             "unfinished": list(self.unfinished),
             "findings": to_json(self.findings),
         }
+
+    def summary(self) -> Verdict:
+        """Return what the run is worth in plain words: is the recommended method usable, for what.
+
+        It is about test rows; it shows itself in a terminal and a notebook. `verdict()` is the
+        content of a file. Raises a RunError if the predictions are missing or damaged.
+        """
+        from finetext.report.verdict import verdict_on
+
+        methods = {of.method for of in self.leaderboard} & {self.recommended, "majority"}
+        found = {name: stored_predictions(self, name, "test") for name in methods}
+        facts = (self.leaderboard, found, self.recommended, self.best, self.choice)
+        return verdict_on(*facts, self.folder)
 
     @property
     def report(self) -> Path:

@@ -1,0 +1,397 @@
+"""The verdict on a run in plain words: how often it is right, what it is usable for, what to do next.
+
+It is for people who know nothing of metrics. A method is usable if the 95% interval of its lead in
+accuracy over always giving the most frequent label leaves 0 out, and it is usable for a class if it
+finds more than half of its texts and more than half of the texts given the class have it: the lower
+ends of both 95% intervals are above one half. A class is weak if either share is below one half,
+measured on ten texts or more, or the whole interval is below. The rest is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from finetext.core.decision import AS_LIKELY
+from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.core.wording import capitalize_first, counted
+from finetext.evaluation.choice import Choice
+from finetext.evaluation.compare import compare
+from finetext.evaluation.estimates import DiscordantRows, Estimate
+from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.proportions import proportion
+from finetext.storage.codec import Jsonable
+
+HALF: Final = 0.5
+"""The share of a class's texts, and of those given it, that a usable method is right on."""
+FEWEST: Final = 10
+"""Texts of a class from which a share below one half is called weak."""
+WIDE: Final = 0.3
+"""Width of the 95% interval from which a share is not scaled to 100 new texts."""
+FEW_TO_LEARN: Final = 1000
+"""Training texts below which more of them are the first thing to try."""
+MOST_NAMES: Final = 4
+MOST_EXPLAINED: Final = 2
+
+Status = Literal["usable", "better than guessing", "not usable yet"]
+ClassStatus = Literal["usable", "weak", "unknown"]
+
+
+@dataclass(frozen=True)
+class ClassVerdict(Jsonable):
+    """How well a class is recognized.
+
+    Attributes:
+        found: share of its texts that are given it (recall); n is the number of its texts.
+        correct: share of the texts given it that have it (precision); n is their number.
+    """
+
+    name: str
+    found: Score
+    correct: Score
+
+    @property
+    def status(self) -> ClassStatus:
+        """Whether the method is usable for the class."""
+        both = self.found, self.correct
+        if all(of.n and of.low > HALF for of in both):
+            return "usable"
+        return "weak" if any(map(_is_weak, both)) else "unknown"
+
+    def words(self) -> str:
+        """Return what is weak about it, else how many of its texts are found."""
+        if _is_weak(self.correct) and not _is_weak(self.found):
+            given = counted(self.correct.n, "text")
+            return f"of 100 texts given it, {_whole(self.correct.value)} have it " + (
+                f"{_ends(self.correct)}, {given}"
+            )
+        if not self.found.n:
+            return "no texts"
+        texts = counted(self.found.n, "text")
+        return f"right on {_whole(self.found.value)} of 100 of its texts {_ends(self.found)}, " + (
+            texts
+        )
+
+
+@dataclass(frozen=True)
+class NextStep(Jsonable):
+    """What to do next: why, and a command that runs as printed."""
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict(Jsonable):
+    """What a layperson needs to know of a run.
+
+    Attributes:
+        method: the recommended method, which the verdict is about.
+        right: share of texts with the right label, or with exactly the right labels; of a method
+            that abstains, of the texts that it decides.
+        decided: share of texts that a method that abstains decides; None if it decides all.
+        always: the labels that are most often right without reading: one, or several or none in
+            multi-label data.
+        always_right: share of the same texts that these are right on.
+        lead: the method minus that, with its error.
+        classes: the classes, in the order of the labels.
+        positive: the positive class of two, if it was named.
+        next: what to do next.
+    """
+
+    method: str
+    status: Status
+    multilabel: bool
+    right: Score
+    decided: Score | None
+    always: tuple[str, ...]
+    always_right: float
+    lead: Estimate | DiscordantRows
+    classes: tuple[ClassVerdict, ...]
+    positive: str | None
+    next: NextStep
+
+    @property
+    def weakest(self) -> ClassVerdict | None:
+        """The class with the lowest share of its texts found; None if no class has any."""
+        there = [of for of in self.classes if of.found.n]
+        return min(there, key=lambda of: (of.found.value, -of.found.n), default=None)
+
+    @property
+    def share(self) -> tuple[str, str]:
+        """Return how often it is right, as "63 of 100 new texts" or "7 of 9 texts", and the rest.
+
+        The rest is the interval, or what so few texts leave open.
+        """
+        right = self.right
+        if math.isnan(right.low):
+            known = f"{round(right.value * right.n)} of {counted(right.n, 'text')}"
+            return known, "which says nothing of new texts"
+        low, high = right.low, right.high
+        if high - low > WIDE:
+            known = f"{round(right.value * right.n)} of {counted(right.n, 'text')}"
+            few = "from so few, the truth may be anywhere between "
+            return known, f"{few}{_whole(low)} and {_whole(high)} of 100 new ones"
+        each = self._scale
+        return f"{_whole(right.value, each)} of {each:,} new texts", _ends(right, each)
+
+    @property
+    def _scale(self) -> int:
+        """Texts to scale to: 100, or 1,000 where a lead that is shown would be rounded away."""
+        alike = _whole(self.right.value) == _whole(self.always_right)
+        return 1000 if alike and self.status != "not usable yet" else 100
+
+    @property
+    def guess(self) -> str:
+        """What always giving the most frequent label comes to, in the same scale."""
+        names = " and ".join(f"“{name}”" for name in self.always)
+        always = f"always answering {names}" if names else "always giving no label"
+        share, n = self.share[0], self.right.n
+        if "new" not in share:
+            return f"{always} is right on {round(self.always_right * n)} of the {n:,}"
+        return f"{always} is right on {_whole(self.always_right, self._scale)}"
+
+    def words(self) -> list[str]:
+        """Return the verdict in sentences, the first of which says whether it is usable."""
+        begin = "All labels right on" if self.multilabel else "Right on"
+        if self.decided is not None:
+            if not self.right.n:
+                return ["It decides none of these texts: not usable yet."]
+            decides = f"{_whole(self.decided.value)} of 100 new texts {_ends(self.decided)}"
+            begin = f"Decides {decides}. On those it is right on"
+        share, rest = self.share
+        said = f"{begin} {share}{' ' if rest.startswith('[') else '; '}{rest}; {self.guess}"
+        if self.status == "not usable yet":
+            unsure = "not shown to be better, so " if self.lead.value > 0 else ""
+            lines = [f"{said}: {unsure}not usable yet."]
+        else:
+            lines = [f"{said}. {self._usable()}"]
+            if not self.lead.interval()[0] > 0:
+                unsure = f"Not shown to be right more often, but it does recognize “{self.positive}”"
+                lines = [f"{said}. {unsure}."]
+        return lines + self._of_positive()
+
+    def _usable(self) -> str:
+        by: dict[ClassStatus, list[ClassVerdict]] = {"usable": [], "weak": [], "unknown": []}
+        for of in self.classes:
+            by[of.status].append(of)
+        good, weak, unknown = by["usable"], by["weak"], by["unknown"]
+        noun = "labels" if self.multilabel else "classes"
+        if self.status == "better than guessing":
+            parts = ["better than guessing"]
+        elif len(good) == len(self.classes):
+            parts = [f"usable for all {len(good)} {noun}"]
+        else:
+            parts = [f"usable for {_names(good)}"]
+        if weak:
+            weak = sorted(weak, key=lambda of: _least(of))
+            explained = ", ".join(f"“{of.name}” ({of.words()})" for of in weak[:MOST_EXPLAINED])
+            more = len(weak) - MOST_EXPLAINED
+            parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
+        if unknown:
+            parts.append(f"too few texts to tell about {_names(unknown)}")
+        return f"{capitalize_first('; '.join(parts))}."
+
+    def _of_positive(self) -> list[str]:
+        """Return how many of the positive class are found, if it was named."""
+        for of in self.classes:
+            if of.name == self.positive and of.found.n:
+                found = f"{_whole(of.found.value)} of 100 “{of.name}” texts {_ends(of.found)}"
+                if not of.correct.n:
+                    return [f"It finds {found}: it gives that label to no text."]
+                given = f"of 100 texts that it calls “{of.name}”, {_whole(of.correct.value)} are"
+                return [f"It finds {found}; {given} {_ends(of.correct)}."]
+        return []
+
+    def lines(self) -> list[str]:
+        """Return the verdict for a terminal, with the next step in a line of its own."""
+        from finetext.report.rendering import wrapped
+
+        why = f"Next: {self.next.why}:"
+        said = [part for line in self.words() for part in wrapped(line)]
+        return [*said, *wrapped(why), f"  {self.next.command}"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, with the sentences as "words"."""
+        weakest = self.weakest
+        status = {of.name: of.status for of in self.classes}
+        more = {"words": self.words(), "class_status": status}
+        return super().to_json() | more | {"weakest": weakest and weakest.name}
+
+
+def verdict_on(
+    entries: Sequence[LeaderboardEntry],
+    predictions: Mapping[str, Predictions],
+    method: str,
+    best: str,
+    choice: Choice | None,
+    place: Path,
+) -> Verdict:
+    """Return the verdict on a method by its test or cross-validated predictions.
+
+    Accuracy has the interval of the leaderboard; shares of classes, and of the texts that a method
+    decides, that of `evaluation.proportions`.
+
+    Args:
+        entries: the leaderboard, whose "majority" says which label is the most frequent.
+        predictions: method to predictions of the same rows.
+        method: the method that the verdict is about, such as the recommended one.
+        best: the method that commands take by default.
+        choice: where nothing is shown to be learned, nothing is usable; None if unknown.
+        place: the run folder, as commands should name it.
+    """
+    whole = predictions[method]
+    multilabel, decided, of = whole.scheme.multilabel, None, whole
+    [entry] = (each for each in entries if each.method == method)
+    metric = "subset_accuracy" if multilabel else "accuracy"
+    right = entry.metrics["test"].get(metric)
+    if whole.abstained.any():
+        of = _rows(whole, ~whole.abstained)
+        decided, right = proportion(~whole.abstained, whole.groups), None
+    if right is None:
+        right = proportion(_right(of), of.groups)
+    always = _always(of, predictions.get("majority"))
+    guess = replace(
+        of,
+        probabilities=np.tile(always.astype(np.float64), (len(of), 1)),
+        decision=AS_LIKELY,
+    )
+    lead: Estimate = Estimate(0.0, math.nan, 0.0, 0)
+    if len(of):
+        found = compare(of, guess, metric).estimate
+        assert found is not None
+        lead = found
+    classes = tuple(_class(of, column) for column in range(len(of.scheme)))
+    status = _status(lead, classes, choice, whole.scheme)
+    names = tuple(of.scheme.names[column] for column in np.flatnonzero(always))
+    said = Verdict(
+        method, status, multilabel, right, decided, names,
+        float(_right(guess).mean()) if len(of) else math.nan,
+        lead, classes, whole.scheme.positive, NextStep("", ""),
+    )  # fmt: skip
+    return replace(said, next=_next(said, place, method != best, len(whole)))
+
+
+def _status(
+    lead: Estimate, classes: Sequence[ClassVerdict], choice: Choice | None, scheme: LabelScheme
+) -> Status:
+    """Return whether the method is usable; for two classes it must be for both.
+
+    A positive class that was named is worth false alarms: to recognize it, which is to be right
+    more often where it is given than it is frequent, is better than guessing, if not usable.
+    """
+    if choice is not None and not choice.learned:
+        return "not usable yet"
+    if lead.interval()[0] > 0:
+        usable = [of.status == "usable" for of in classes]
+        is_usable = all(usable) if scheme.is_binary else any(usable)
+        return "usable" if is_usable else "better than guessing"
+    if scheme.positive is not None:
+        positive, other = classes[scheme.positive_column], classes[1 - scheme.positive_column]
+        frequency = positive.found.n / max(1, positive.found.n + other.found.n)
+        if positive.correct.n and positive.correct.low > frequency:
+            return "better than guessing"
+    return "not usable yet"
+
+
+def _next(of: Verdict, place: Path, is_named: bool, rows: int) -> NextStep:
+    """Return the next step. It rests on scores alone, so that terminal and report agree."""
+    run = shlex.quote(str(place))
+    weak = [each for each in of.classes if each.status == "weak"]
+    if of.status != "not usable yet" and weak:
+        name = min(weak, key=_least).name
+        named = f" --method {shlex.quote(of.method)}" if is_named else ""
+        return NextStep(f"read what it gets wrong about “{name}”", f"finetext errors {run}{named}")
+    if of.status == "usable":
+        model = shlex.quote(str(place / of.method)) if is_named else run
+        return NextStep("use it on a text of yours", f'finetext predict {model} "A new text"')
+    if rows < FEW_TO_LEARN:
+        recipe = shlex.quote(str(place / "recipe.toml"))
+        why = "find out whether more labeled texts would help"
+        return NextStep(why, f"finetext learning-curve --recipe {recipe}")
+    return NextStep("look for wrong labels in the data", f"finetext label-errors {run}")
+
+
+def _always(of: Predictions, majority: Predictions | None) -> np.ndarray[Any, Any]:
+    """Return (k,) of 0 and 1, the labels that are right most often without reading.
+
+    They are those of the majority method, if there is one, else the most frequent of these rows;
+    in multi-label data the most frequent set, as no label at all is often rarer.
+    """
+    if of.scheme.multilabel:
+        if not len(of):
+            return np.zeros(len(of.scheme), dtype=np.int64)
+        sets, counts = np.unique(of.targets, axis=0, return_counts=True)
+        return np.asarray(sets[counts.argmax()])
+    given = np.bincount(of.targets, minlength=len(of.scheme)).astype(np.float64)
+    if majority is not None and len(majority):
+        given = majority.probabilities.mean(axis=0)
+    return np.asarray(np.arange(len(of.scheme)) == given.argmax(), dtype=np.int64)
+
+
+def _class(of: Predictions, column: int) -> ClassVerdict:
+    if of.scheme.multilabel:
+        true, given = of.targets[:, column] == 1, of.decisions[:, column] == 1
+    else:
+        true, given = of.targets == column, of.decisions == column
+    groups = None if of.groups is None else np.array(of.groups)
+
+    def share(right: Any, among: Any) -> Score:
+        return proportion(right[among], None if groups is None else list(groups[among]))
+
+    return ClassVerdict(of.scheme.names[column], share(given, true), share(true, given))
+
+
+def _right(of: Predictions) -> np.ndarray[Any, Any]:
+    right = of.decisions == of.targets
+    return np.asarray(right.all(axis=1) if of.scheme.multilabel else right)
+
+
+def _rows(of: Predictions, chosen: Any) -> Predictions:
+    groups = None if of.groups is None else tuple(np.array(of.groups)[chosen].tolist())
+    ids = tuple(np.array(of.ids)[chosen].tolist())
+    return replace(
+        of,
+        ids=ids,
+        targets=of.targets[chosen],
+        probabilities=of.probabilities[chosen],
+        groups=groups,
+    )
+
+
+def _is_weak(share: Score) -> bool:
+    return bool(share.n) and ((share.value < HALF and share.n >= FEWEST) or share.high < HALF)
+
+
+def _least(of: ClassVerdict) -> float:
+    return min((each.value for each in (of.found, of.correct) if each.n), default=math.inf)
+
+
+def _names(classes: Sequence[ClassVerdict]) -> str:
+    names = [f"“{of.name}”" for of in classes[:MOST_NAMES]]
+    more = len(classes) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _whole(share: float, of: int = 100) -> str:
+    """Return a share as a whole number of 100 texts; all and none only if it is all or none."""
+    number = round(of * share)
+    if number == of and share < 1:
+        return f"more than {of - 1}"
+    return "fewer than 1" if number == 0 and share > 0 else str(number)
+
+
+def _ends(score: Score, of: int = 100) -> str:
+    """Return the 95% interval in whole numbers of 100 texts; nothing if undefined."""
+    if math.isnan(score.low):
+        return ""
+    return f"[{round(of * score.low)}, {round(of * score.high)}]"
