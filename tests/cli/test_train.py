@@ -208,7 +208,12 @@ def test_show_prints_the_leaderboard(command: Command, finished: Path) -> None:
     seen = command("show", finished)
     assert seen.err == ""
     assert seen.out.endswith(f"report: {finished / 'report.html'}\n")
+    words, board = seen.out.split("\n\n")[:2]
+    assert words.startswith("Right on ")
+    assert words.splitlines()[-1].startswith("  finetext ")
+    assert "macro F1" in board
     told = json.loads(command("show", finished, "--json").out)
+    assert told["verdict"]["words"][0] == " ".join(words.split("\nNext: ")[0].split())
     assert [entry["method"] for entry in told["leaderboard"]] == ["majority", "tfidf"]
 
 

@@ -140,6 +140,34 @@ def test_notebook_table_escapes_names(finished: Path, tmp_path: Path) -> None:
     assert "tfidf" in shown
 
 
+def test_the_leaderboard_is_a_tuple_that_shows_a_table(run: Run) -> None:
+    assert isinstance(run.leaderboard, tuple)
+    assert run.leaderboard == tuple(run.leaderboard)
+    lines = repr(run.leaderboard).splitlines()
+    assert [line.split()[0] for line in lines] == ["method", "majority", "tfidf"]
+    assert str(run.entry("tfidf").metrics["test"]["accuracy"]) in lines[2]
+    assert "<td>tfidf</td>" in run.leaderboard._repr_html_()
+
+
+def test_a_data_frame_has_one_row_for_each_method(run: Run) -> None:
+    frame = run.to_pandas().set_index("method")
+    assert list(frame.index) == ["majority", "tfidf"]
+    assert list(frame["best"]) == list(frame["recommended"]) == [False, True]
+    score = run.entry("tfidf").metrics["test"]["accuracy"]
+    columns = ["accuracy", "accuracy_low", "accuracy_high"]
+    assert list(frame.loc["tfidf", columns]) == [score.value, score.low, score.high]
+    validation = run.entry("tfidf").metrics["validation"]["macro_f1"].value
+    assert frame.loc["tfidf", "validation_macro_f1"] == validation
+
+
+def test_a_classifier_and_predictions_are_short(run: Run) -> None:
+    assert repr(run.classifier()) == "<tfidf classifier, 2 labels: bad, good>"
+    assert repr(run.predictions()) == "<9 predictions, 2 labels: bad, good>"
+    shown = run.classifier()._repr_html_()
+    assert "<td>the likeliest label</td>" in shown
+    assert "<td>words and word pairs</td>" in shown
+
+
 def test_accesses_are_recorded(tmp_path: Path) -> None:
     assert accesses(tmp_path) == []
     assert record_access(tmp_path, "finetext errors") == 2

@@ -15,6 +15,12 @@ import numpy as np
 from finetext.core import registry
 from finetext.core.arrays import Floats, logits_of
 from finetext.core.decision import Decision
+from finetext.core.display import (
+    classifier_facts,
+    decision_in_words,
+    html_table,
+    labels_in_words,
+)
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
 from finetext.core.text_columns import given_text, shown
@@ -177,6 +183,8 @@ class Classifier(ABC):
         super().__init_subclass__(**more)
         for name in {"predict_proba", "logits"} & cls.__dict__.keys():
             setattr(cls, name, _of_texts(cls.__dict__[name]))
+        if "__repr__" not in cls.__dict__:  # else that of a dataclass prints all weights
+            cls.__repr__ = Classifier.__repr__  # type: ignore[method-assign]
 
     @property
     def number_format(self) -> Precision | None:
@@ -250,6 +258,14 @@ class Classifier(ABC):
             )
         row = self.predict_proba([text])[0]
         return {self.scheme.names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} classifier, {labels_in_words(self.scheme.names)}>"
+
+    def _repr_html_(self) -> str:
+        rule = decision_in_words(self.decision, self.scheme.multilabel)
+        facts = classifier_facts(self.kind, self.scheme.names, rule, self.provenance())
+        return html_table("A text classifier", ("", ""), facts)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder, completely or not at all; see `finetext.models.folder`."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -16,6 +15,7 @@ import numpy as np
 from finetext.core import label_names, registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
 from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.display import html_table, labels_in_words
 from finetext.core.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Dataset:
     def _repr_html_(self) -> str:
         head = self.table.select(range(min(len(self), 5)))
         rows = [[str(value)[:200] for value in row.values()] for row in head]
-        return _html_table(self.description or f"{len(self):,} rows", head.column_names, rows)
+        return html_table(self.description or f"{len(self):,} rows", head.column_names, rows)
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class Splits:
         return self.train.show_batch(n, encoder, **options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """What a classifier predicted for labeled rows: all that evaluation reads.
 
@@ -337,9 +337,9 @@ class Predictions:
         groups: n group names for clustered intervals, or None.
     """
 
-    ids: tuple[str, ...] = field(repr=False)
-    targets: Integers = field(repr=False)
-    probabilities: Floats = field(repr=False)
+    ids: tuple[str, ...]
+    targets: Integers
+    probabilities: Floats
     scheme: LabelScheme
     decision: Decision = AS_LIKELY
     groups: tuple[str, ...] | None = None
@@ -366,15 +366,10 @@ class Predictions:
         highest = [f"{row.max():.3f}" for row in self.probabilities[:10]]
         rows = zip(self.ids[:10], truths, given, highest, strict=True)
         columns = ("id", "truth", "prediction", "highest probability")
-        return _html_table(f"{len(self):,} predictions", columns, rows)
+        return html_table(f"{len(self):,} predictions", columns, rows)
 
-
-def _html_table(caption: str, columns: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    lines = [
-        f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row)}</tr>"
-        for tag, row in (("th", columns), *(("td", row) for row in rows))
-    ]
-    return f"<table><caption>{html.escape(caption)}</caption>{''.join(lines)}</table>"
+    def __repr__(self) -> str:
+        return f"<{len(self):,} predictions, {labels_in_words(self.scheme.names)}>"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, stdev
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from finetext.core.arrays import Number
+from finetext.core.display import html_table
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.evaluation.compare import SIGNIFICANT, Comparison
 from finetext.evaluation.intervals import Scores, ScoresBySplit
 from finetext.storage.codec import Jsonable, from_json, to_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_SHOWN: Final = ("macro_f1", "binary_f1", "accuracy", "subset_accuracy")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,65 @@ class LeaderboardEntry(Jsonable):
     def from_json(cls, values: Mapping[str, Any]) -> LeaderboardEntry:
         """Return the inverse of `to_json`; raises a RunError if a value is missing or wrong."""
         return from_json(cls, values, "an entry of leaderboard.json")
+
+
+class Leaderboard(tuple[LeaderboardEntry, ...]):
+    """A tuple of entries that shows itself as a short table in a notebook and with `print`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        columns, rows = self._cells()
+        cells = [columns, *rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        )
+
+    def _repr_html_(self) -> str:
+        return self.html(f"{len(self)} methods, on test rows")
+
+    def html(self, caption: str) -> str:
+        """Return the table for a notebook."""
+        return html_table(caption, *self._cells())
+
+    def to_pandas(self, metric: str, best: str, recommended: str) -> DataFrame:
+        """See `Run.to_pandas`."""
+        import pandas as pd
+
+        rows = []
+        for of in self:
+            name = of.method
+            row = {"method": name, "best": name == best, "recommended": name == recommended}
+            for each, score in of.metrics["test"].items():
+                row |= {each: score.value, f"{each}_low": score.low, f"{each}_high": score.high}
+            if chosen := of.metrics.get("validation", {}).get(metric):
+                row[f"validation_{metric}"] = chosen.value
+            names = ("seconds_to_train", "rows_per_second", "bytes")
+            rows.append(row | {each: getattr(of, each) for each in names})
+        return pd.DataFrame(rows)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        entries = handler.generate_schema(tuple[LeaderboardEntry, ...])
+        return core_schema.no_info_after_validator_function(cls, entries)
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        names = [name for name in _SHOWN if any(name in of.metrics["test"] for of in self)]
+        titles = [load("metrics", name).title for name in names]
+        rows = [
+            [
+                of.method,
+                *(str(of.metrics["test"].get(name, "-")) for name in names),
+                f"{of.seconds_to_train:.1f}",
+                f"{of.bytes / 1e6:.1f}",
+            ]
+            for of in self
+        ]
+        return ["method", *titles, "seconds to train", "MB"], rows
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The verdict on a run in plain words: how often it is right, what it is usable for, what to do next.
+"""The verdict on a run in plain words: how often it is right, for what it is usable, what is next.
 
 It is for people who know nothing of metrics. A method is usable if the 95% interval of its lead in
 accuracy over always giving the most frequent label leaves 0 out, and it is usable for a class if it
@@ -9,6 +9,7 @@ measured on ten texts or more, or the whole interval is below. The rest is unkno
 
 from __future__ import annotations
 
+import html
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -173,7 +174,9 @@ class Verdict(Jsonable):
         else:
             lines = [f"{said}. {self._usable()}"]
             if not self.lead.interval()[0] > 0:
-                unsure = f"Not shown to be right more often, but it does recognize “{self.positive}”"
+                unsure = (
+                    f"Not shown to be right more often, but it does recognize “{self.positive}”"
+                )
                 lines = [f"{said}. {unsure}."]
         return lines + self._of_positive()
 
@@ -195,7 +198,10 @@ class Verdict(Jsonable):
             more = len(weak) - MOST_EXPLAINED
             parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
         if unknown:
-            parts.append(f"too few texts to tell about {_names(unknown)}")
+            which = f"about {_names(unknown)}"
+            if len(unknown) == len(self.classes):
+                which = f"for which {noun} it is usable"
+            parts.append(f"too few texts to tell {which}")
         return f"{capitalize_first('; '.join(parts))}."
 
     def _of_positive(self) -> list[str]:
@@ -219,6 +225,11 @@ class Verdict(Jsonable):
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        lines = [*map(html.escape, self.words()), html.escape(f"Next: {self.next.why}:")]
+        lines.append(f"<code>{html.escape(self.next.command)}</code>")
+        return "".join(f"<p>{line}</p>" for line in lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, with the sentences as "words"."""

@@ -12,7 +12,7 @@ from finetext.core.errors import FinetextError, MissingExtraError, RunError
 from finetext.core.types import Finding, Predicted, Predictions, Score
 from finetext.evaluation.choice import Choice, Grounds, choose_among, confirmed
 from finetext.evaluation.compare import compare, estimate_score
-from finetext.evaluation.leaderboard import over_seeds
+from finetext.evaluation.leaderboard import Leaderboard, over_seeds
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.split_gap import validation_test_gap
 from finetext.pretraining.folder import is_finished
@@ -108,7 +108,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         noticed.append(gap)
     return Run(
         folder,
-        tuple(entries.values()),
+        Leaderboard(entries.values()),
         best,
         choice.recommended,
         recipe.metric,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, RunError, UnknownNameError
+from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
 from finetext.core.types import (
     Dataset,
     Finding,
@@ -22,7 +23,7 @@ from finetext.core.types import (
 )
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
+from finetext.evaluation.leaderboard import EncoderGain, Leaderboard, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model
 from finetext.runs.accesses import record_python_access
@@ -35,6 +36,7 @@ from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
     from finetext.report.confusion import Normalize
     from finetext.report.results import Results
@@ -65,7 +67,7 @@ class Run:
     """
 
     folder: Path
-    leaderboard: tuple[LeaderboardEntry, ...] = field(repr=False)
+    leaderboard: Leaderboard = field(repr=False)
     best: str
     recommended: str
     metric: str
@@ -123,10 +125,9 @@ class Run:
         }
 
     def summary(self) -> Verdict:
-        """Return what the run is worth in plain words: is the recommended method usable, for what.
+        """Return in plain words what the recommended method is usable for; `print` shows it.
 
-        It is about test rows; it shows itself in a terminal and a notebook. `verdict()` is the
-        content of a file. Raises a RunError if the predictions are missing or damaged.
+        `verdict()` is the content of a file. Raises a RunError if predictions cannot be read.
         """
         from finetext.report.verdict import verdict_on
 
@@ -345,14 +346,21 @@ class Run:
             record_python_access(self.folder)
         return found
 
-    def _repr_html_(self) -> str:
-        from finetext.report.rendering import Cell, Table, table_html
+    def to_pandas(self) -> DataFrame:
+        """Return the leaderboard as a data frame with one row for each method.
 
-        names = list(self.leaderboard[0].metrics["test"])
-        scores = {of.method: of.metrics["test"] for of in self.leaderboard}
-        rows = [[Cell(m), *(Cell(str(of.get(n, "-"))) for n in names)] for m, of in scores.items()]
+        Columns: method, best, recommended; each metric on test rows with its 95% interval, as in
+        "accuracy", "accuracy_low", "accuracy_high"; the metric of the run on validation rows, as in
+        "validation_macro_f1"; seconds_to_train, rows_per_second, bytes.
+        """
+        return self.leaderboard.to_pandas(self.metric, self.best, self.recommended)
+
+    def _repr_html_(self) -> str:
+        verdict = ""
+        with suppress(FinetextError):  # the leaderboard can be read without predictions
+            verdict = self.summary()._repr_html_()
         caption = f"{self.folder}: test rows; best on validation: {self.best}"
-        return table_html(Table(caption, ["method", *names], rows))
+        return f"{verdict}{self.leaderboard.html(caption)}"
 
 
 def is_run(folder: Path) -> bool:
