@@ -21,8 +21,9 @@ from finetext.core.decision import Decision
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.usability import HALF
 from finetext.report.report import ReportData
-from finetext.report.verdict import HALF, Verdict, verdict_on
+from finetext.report.verdict import Verdict, verdict_on
 
 NAMES = ("sport", "culture", "politics")
 

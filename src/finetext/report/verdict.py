@@ -1,10 +1,6 @@
 """The verdict on a run in plain words: how often it is right, for what it is usable, what is next.
 
-It is for people who know nothing of metrics. A method is usable if the 95% interval of its lead in
-accuracy over always giving the most frequent label leaves 0 out, and it is usable for a class if it
-finds more than half of its texts and more than half of the texts given the class have it: the lower
-ends of both 95% intervals are above one half. A class is weak if either share is below one half,
-measured on ten texts or more, or the whole interval is below. The rest is unknown.
+It is for people who know nothing of metrics. When a method is usable says `evaluation.usability`.
 """
 
 from __future__ import annotations
@@ -15,69 +11,37 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from finetext.core.decision import AS_LIKELY
-from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.core.types import Predictions, Score
 from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import compare
 from finetext.evaluation.estimates import DiscordantRows, Estimate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.proportions import proportion
+from finetext.evaluation.usability import (
+    ClassStatus,
+    ClassVerdict,
+    Status,
+    class_verdict,
+    is_right,
+    most_frequent,
+    rows_of,
+    status_of,
+)
 from finetext.storage.codec import Jsonable
 
-HALF: Final = 0.5
-"""The share of a class's texts, and of those given it, that a usable method is right on."""
-FEWEST: Final = 10
-"""Texts of a class from which a share below one half is called weak."""
 WIDE: Final = 0.3
 """Width of the 95% interval from which a share is not scaled to 100 new texts."""
 FEW_TO_LEARN: Final = 1000
 """Training texts below which more of them are the first thing to try."""
 MOST_NAMES: Final = 4
 MOST_EXPLAINED: Final = 2
-
-Status = Literal["usable", "better than guessing", "not usable yet"]
-ClassStatus = Literal["usable", "weak", "unknown"]
-
-
-@dataclass(frozen=True)
-class ClassVerdict(Jsonable):
-    """How well a class is recognized.
-
-    Attributes:
-        found: share of its texts that are given it (recall); n is the number of its texts.
-        correct: share of the texts given it that have it (precision); n is their number.
-    """
-
-    name: str
-    found: Score
-    correct: Score
-
-    @property
-    def status(self) -> ClassStatus:
-        """Whether the method is usable for the class."""
-        both = self.found, self.correct
-        if all(of.n and of.low > HALF for of in both):
-            return "usable"
-        return "weak" if any(map(_is_weak, both)) else "unknown"
-
-    def words(self) -> str:
-        """Return what is weak about it, else how many of its texts are found."""
-        if _is_weak(self.correct) and not _is_weak(self.found):
-            given = counted(self.correct.n, "text")
-            return f"of 100 texts given it, {_whole(self.correct.value)} have it " + (
-                f"{_ends(self.correct)}, {given}"
-            )
-        if not self.found.n:
-            return "no texts"
-        texts = counted(self.found.n, "text")
-        return f"right on {_whole(self.found.value)} of 100 of its texts {_ends(self.found)}, " + (
-            texts
-        )
+MOST_BARS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -194,7 +158,9 @@ class Verdict(Jsonable):
             parts = [f"usable for {_names(good)}"]
         if weak:
             weak = sorted(weak, key=lambda of: _least(of))
-            explained = ", ".join(f"“{of.name}” ({of.words()})" for of in weak[:MOST_EXPLAINED])
+            explained = ", ".join(
+                f"“{of.name}” ({_class_words(of)})" for of in weak[:MOST_EXPLAINED]
+            )
             more = len(weak) - MOST_EXPLAINED
             parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
         if unknown:
@@ -239,6 +205,43 @@ class Verdict(Jsonable):
         return super().to_json() | more | {"weakest": weakest and weakest.name}
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A bar of the chart: percentages of its length and interval, and what is written beside it."""
+
+    name: str
+    value: float
+    low: float
+    width: float
+    text: str
+    kind: str = ""
+
+
+def verdict_chart(of: Verdict) -> dict[str, Any]:
+    """Return bars for a page: all texts, the constant answer, and classes, the weakest first."""
+    classes = sorted(
+        (each for each in of.classes if each.found.n), key=lambda each: each.found.value
+    )
+    shown, noun = classes[:MOST_BARS], "label" if of.multilabel else "class"
+    guess = Score(of.always_right, math.nan, math.nan, of.right.n)
+    always = f"always “{' and '.join(of.always)}”" if of.always else "always no label"
+    bars = [_bar("all texts", of.right, "all"), _bar(always, guess, "guess")]
+    bars += [_bar(each.name, each.found) for each in shown]
+    more = f" The {len(shown)} weakest of {len(classes)} are shown." if classes[MOST_BARS:] else ""
+    caption = (
+        f"Of 100 new texts, and of 100 texts of each {noun}, how many {of.method} is right on, "
+        f"with the 95% interval.{more}"
+    )
+    return {"bars": bars if of.right.n else [], "caption": caption if of.right.n else ""}
+
+
+def _bar(name: str, of: Score, kind: str = "") -> Bar:
+    known = math.isfinite(of.low)
+    low, high = (round(100 * end, 1) if known else 0.0 for end in (of.low, of.high))
+    text = f"{_whole(of.value)} {_ends(of)}".rstrip()
+    return Bar(name, round(100 * of.value, 1), low, round(high - low, 1), text, kind)
+
+
 def verdict_on(
     entries: Sequence[LeaderboardEntry],
     predictions: Mapping[str, Predictions],
@@ -266,11 +269,11 @@ def verdict_on(
     metric = "subset_accuracy" if multilabel else "accuracy"
     right = entry.metrics["test"].get(metric)
     if whole.abstained.any():
-        of = _rows(whole, ~whole.abstained)
+        of = rows_of(whole, ~whole.abstained)
         decided, right = proportion(~whole.abstained, whole.groups), None
     if right is None:
-        right = proportion(_right(of), of.groups)
-    always = _always(of, predictions.get("majority"))
+        right = proportion(is_right(of), of.groups)
+    always = most_frequent(of, predictions.get("majority"))
     guess = replace(
         of,
         probabilities=np.tile(always.astype(np.float64), (len(of), 1)),
@@ -281,37 +284,15 @@ def verdict_on(
         found = compare(of, guess, metric).estimate
         assert found is not None
         lead = found
-    classes = tuple(_class(of, column) for column in range(len(of.scheme)))
-    status = _status(lead, classes, choice, whole.scheme)
+    classes = tuple(class_verdict(of, column) for column in range(len(of.scheme)))
+    status = status_of(lead, classes, choice, whole.scheme)
     names = tuple(of.scheme.names[column] for column in np.flatnonzero(always))
     said = Verdict(
         method, status, multilabel, right, decided, names,
-        float(_right(guess).mean()) if len(of) else math.nan,
+        float(is_right(guess).mean()) if len(of) else math.nan,
         lead, classes, whole.scheme.positive, NextStep("", ""),
     )  # fmt: skip
     return replace(said, next=_next(said, place, method != best, len(whole)))
-
-
-def _status(
-    lead: Estimate, classes: Sequence[ClassVerdict], choice: Choice | None, scheme: LabelScheme
-) -> Status:
-    """Return whether the method is usable; for two classes it must be for both.
-
-    A positive class that was named is worth false alarms: to recognize it, which is to be right
-    more often where it is given than it is frequent, is better than guessing, if not usable.
-    """
-    if choice is not None and not choice.learned:
-        return "not usable yet"
-    if lead.interval()[0] > 0:
-        usable = [of.status == "usable" for of in classes]
-        is_usable = all(usable) if scheme.is_binary else any(usable)
-        return "usable" if is_usable else "better than guessing"
-    if scheme.positive is not None:
-        positive, other = classes[scheme.positive_column], classes[1 - scheme.positive_column]
-        frequency = positive.found.n / max(1, positive.found.n + other.found.n)
-        if positive.correct.n and positive.correct.low > frequency:
-            return "better than guessing"
-    return "not usable yet"
 
 
 def _next(of: Verdict, place: Path, is_named: bool, rows: int) -> NextStep:
@@ -332,55 +313,20 @@ def _next(of: Verdict, place: Path, is_named: bool, rows: int) -> NextStep:
     return NextStep("look for wrong labels in the data", f"finetext label-errors {run}")
 
 
-def _always(of: Predictions, majority: Predictions | None) -> np.ndarray[Any, Any]:
-    """Return (k,) of 0 and 1, the labels that are right most often without reading.
-
-    They are those of the majority method, if there is one, else the most frequent of these rows;
-    in multi-label data the most frequent set, as no label at all is often rarer.
-    """
-    if of.scheme.multilabel:
-        if not len(of):
-            return np.zeros(len(of.scheme), dtype=np.int64)
-        sets, counts = np.unique(of.targets, axis=0, return_counts=True)
-        return np.asarray(sets[counts.argmax()])
-    given = np.bincount(of.targets, minlength=len(of.scheme)).astype(np.float64)
-    if majority is not None and len(majority):
-        given = majority.probabilities.mean(axis=0)
-    return np.asarray(np.arange(len(of.scheme)) == given.argmax(), dtype=np.int64)
+def _class_words(of: ClassVerdict) -> str:
+    """Return what is weak about a class, else how many of its texts are found."""
+    if of.is_weak_by_precision:
+        given = f"{_ends(of.correct)}, {counted(of.correct.n, 'text')}"
+        return f"of 100 texts given it, {_whole(of.correct.value)} have it {given}"
+    return found_in_words(of)
 
 
-def _class(of: Predictions, column: int) -> ClassVerdict:
-    if of.scheme.multilabel:
-        true, given = of.targets[:, column] == 1, of.decisions[:, column] == 1
-    else:
-        true, given = of.targets == column, of.decisions == column
-    groups = None if of.groups is None else np.array(of.groups)
-
-    def share(right: Any, among: Any) -> Score:
-        return proportion(right[among], None if groups is None else list(groups[among]))
-
-    return ClassVerdict(of.scheme.names[column], share(given, true), share(true, given))
-
-
-def _right(of: Predictions) -> np.ndarray[Any, Any]:
-    right = of.decisions == of.targets
-    return np.asarray(right.all(axis=1) if of.scheme.multilabel else right)
-
-
-def _rows(of: Predictions, chosen: Any) -> Predictions:
-    groups = None if of.groups is None else tuple(np.array(of.groups)[chosen].tolist())
-    ids = tuple(np.array(of.ids)[chosen].tolist())
-    return replace(
-        of,
-        ids=ids,
-        targets=of.targets[chosen],
-        probabilities=of.probabilities[chosen],
-        groups=groups,
-    )
-
-
-def _is_weak(share: Score) -> bool:
-    return bool(share.n) and ((share.value < HALF and share.n >= FEWEST) or share.high < HALF)
+def found_in_words(of: ClassVerdict) -> str:
+    """Return how many of the texts of a class are given it."""
+    if not of.found.n:
+        return "no texts"
+    share = f"{_whole(of.found.value)} of 100 of its texts {_ends(of.found)}"
+    return f"right on {share}, {counted(of.found.n, 'text')}"
 
 
 def _least(of: ClassVerdict) -> float:

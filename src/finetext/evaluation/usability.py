@@ -1,0 +1,134 @@
+"""Whether a method is usable, and for which classes: what the verdict in plain words rests on.
+
+A method is usable if the 95% interval of its lead in accuracy over always giving the most frequent
+label leaves 0 out, and it is usable for a class if it finds more than half of its texts and more
+than half of the texts given the class have it: the lower ends of both 95% intervals are above one
+half. A class is weak if either share is below one half, measured on ten texts or more, or the whole
+interval is below. The rest is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from finetext.core.arrays import Booleans, Integers
+from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.evaluation.choice import Choice
+from finetext.evaluation.estimates import Estimate
+from finetext.evaluation.proportions import proportion
+from finetext.storage.codec import Jsonable
+
+HALF: Final = 0.5
+"""The share of a class's texts, and of those given it, that a usable method is right on."""
+FEWEST: Final = 10
+"""Texts of a class from which a share below one half is called weak."""
+
+Status = Literal["usable", "better than guessing", "not usable yet"]
+ClassStatus = Literal["usable", "weak", "unknown"]
+
+
+@dataclass(frozen=True)
+class ClassVerdict(Jsonable):
+    """How well a class is recognized.
+
+    Attributes:
+        found: share of its texts that are given it (recall); n is the number of its texts.
+        correct: share of the texts given it that have it (precision); n is their number.
+    """
+
+    name: str
+    found: Score
+    correct: Score
+
+    @property
+    def is_weak_by_precision(self) -> bool:
+        """Whether what is given the class is weak, but not what is found of it."""
+        return _is_weak(self.correct) and not _is_weak(self.found)
+
+    @property
+    def status(self) -> ClassStatus:
+        """Whether the method is usable for the class."""
+        both = self.found, self.correct
+        if all(of.n and of.low > HALF for of in both):
+            return "usable"
+        return "weak" if any(map(_is_weak, both)) else "unknown"
+
+
+def status_of(
+    lead: Estimate, classes: Sequence[ClassVerdict], choice: Choice | None, scheme: LabelScheme
+) -> Status:
+    """Return whether the method is usable; for two classes it must be for both.
+
+    A positive class that was named is worth false alarms: to recognize it, which is to be right
+    more often where it is given than it is frequent, is better than guessing, if not usable.
+    """
+    if choice is not None and not choice.learned:
+        return "not usable yet"
+    if lead.interval()[0] > 0:
+        usable = [of.status == "usable" for of in classes]
+        is_usable = all(usable) if scheme.is_binary else any(usable)
+        return "usable" if is_usable else "better than guessing"
+    if scheme.positive is not None:
+        positive, other = classes[scheme.positive_column], classes[1 - scheme.positive_column]
+        frequency = positive.found.n / max(1, positive.found.n + other.found.n)
+        if positive.correct.n and positive.correct.low > frequency:
+            return "better than guessing"
+    return "not usable yet"
+
+
+def most_frequent(of: Predictions, majority: Predictions | None) -> Integers:
+    """Return (k,) of 0 and 1, the labels that are right most often without reading.
+
+    They are those of the majority method, if there is one, else the most frequent of these rows;
+    in multi-label data the most frequent set, as no label at all is often rarer.
+    """
+    if of.scheme.multilabel:
+        if not len(of):
+            return np.zeros(len(of.scheme), dtype=np.int64)
+        sets, counts = np.unique(of.targets, axis=0, return_counts=True)
+        return np.asarray(sets[counts.argmax()])
+    given = np.bincount(of.targets, minlength=len(of.scheme)).astype(np.float64)
+    if majority is not None and len(majority):
+        given = majority.probabilities.mean(axis=0)
+    return np.asarray(np.arange(len(of.scheme)) == given.argmax(), dtype=np.int64)
+
+
+def class_verdict(of: Predictions, column: int) -> ClassVerdict:
+    """Return how well one class is recognized."""
+    if of.scheme.multilabel:
+        true, given = of.targets[:, column] == 1, of.decisions[:, column] == 1
+    else:
+        true, given = of.targets == column, of.decisions == column
+    groups = None if of.groups is None else np.array(of.groups)
+
+    def share(right: Any, among: Any) -> Score:
+        return proportion(right[among], None if groups is None else list(groups[among]))
+
+    return ClassVerdict(of.scheme.names[column], share(given, true), share(true, given))
+
+
+def is_right(of: Predictions) -> Booleans:
+    """Return (n,) whether each row has the right label, or exactly the right labels."""
+    right = of.decisions == of.targets
+    return np.asarray(right.all(axis=1) if of.scheme.multilabel else right)
+
+
+def rows_of(of: Predictions, chosen: Booleans) -> Predictions:
+    """Return the predictions of some of the rows."""
+    groups = None if of.groups is None else tuple(np.array(of.groups)[chosen].tolist())
+    ids = tuple(np.array(of.ids)[chosen].tolist())
+    return replace(
+        of,
+        ids=ids,
+        targets=of.targets[chosen],
+        probabilities=of.probabilities[chosen],
+        groups=groups,
+    )
+
+
+def _is_weak(share: Score) -> bool:
+    return bool(share.n) and ((share.value < HALF and share.n >= FEWEST) or share.high < HALF)
