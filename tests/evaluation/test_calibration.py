@@ -25,7 +25,7 @@ from finetext.evaluation.calibration import (
     tempered,
     with_temperature,
 )
-from finetext.evaluation.deciding import Deciding, set_from
+from finetext.evaluation.deciding import Deciding, choose_decision, set_from
 from finetext.evaluation.metrics import log_loss
 from finetext.methods.majority import MajorityClassifier
 
@@ -178,3 +178,15 @@ def test_temperature_and_decision_rule_come_from_different_rows() -> None:
     assert scaled.decision == fitted.decision
     kept = with_temperature(rows_of(predictions, ~first), temperature)
     assert fitted.decision.set_from == pytest.approx(set_from(kept, 0.8))
+
+
+def test_rows_needed_are_validation_rows_of_both_halves() -> None:
+    predictions, kept = simulated(60, 1), np.arange(60) < 30
+    classifier = MajorityClassifier(predictions.scheme, Decision(), np.array([0.5, 0.3, 0.2]))
+    wanted = Deciding(abstain="accuracy=0.95")
+    decision = calibrated_by(classifier, predictions, wanted, kept)[0].decision
+    alone = choose_decision(
+        with_temperature(rows_of(predictions, kept), decision.temperature), wanted
+    )
+    assert alone.rows_needed is not None
+    assert decision.rows_needed == 2 * alone.rows_needed

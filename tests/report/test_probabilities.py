@@ -44,7 +44,9 @@ def test_with_scaling_both_are_shown(single: ReportData) -> None:
     shown = view(single, Decision(temperature=1.4))
     assert [title for title, _ in shown["panels"]] == ["as trained", "scaled"]
     assert all(len(bins) == 2 for bins in shown["bins"])
-    assert "Before temperature scaling they were" in shown["sentence"]
+    same = shown["checks"][0].words == shown["checks"][1].words
+    scaling = "Temperature scaling did not change that." if same else "Before temperature scaling"
+    assert scaling in shown["sentence"]
     assert len(shown["checks"]) == 2
 
 
@@ -101,10 +103,12 @@ def test_prediction_sets_have_their_coverage(kind: str, request: pytest.FixtureR
 def test_whether_a_target_is_assured_is_said(single: ReportData) -> None:
     rule = Decision(least=(0.8,) * 3, aim="abstain accuracy=0.9", assured=(False,), rows_needed=410)
     assert view(single, rule)["assurance"] == (
-        "abstain accuracy=0.9: aimed at, not assured: it takes about 410 rows to show it."
+        "The target is aimed at, not assured: it takes about 410 validation rows to show it."
     )
     of = replace(single.predictions[single.best], decision=rule)
-    assert decided_lines(of)[-1] == view(single, rule)["assurance"][:-1]
+    assert decided_lines(of)[-1] == (
+        "the target is aimed at, not assured: it takes about 410 validation rows to show it"
+    )
     low, high = decided_json(of)["decided_interval"]
     assert low < decided_json(of)["decided"] < high
     assert not view(single, Decision())["assurance"]

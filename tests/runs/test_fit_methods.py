@@ -14,6 +14,7 @@ import finetext
 from finetext.core.contracts import Classifier, FitContext, Listener, Method
 from finetext.core.decision import AS_LIKELY
 from finetext.core.types import Dataset, Finding
+from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import Majority, MajorityClassifier
 from finetext.runs.recipe import LARGEST_SEED, Recipe, read_toml
 from finetext.runs.run import Run
@@ -143,3 +144,41 @@ def test_messages_have_the_name_of_the_method_in_the_run(workplace: Path, review
     assert {"often: counts the majority: done", "3 majority: rows"} <= set(said)
     assert "often: too few rows" in [one.message for one in found]
     assert [one.message for one in Run.open("run").findings] == ["often: too few rows"]
+
+
+@dataclass(frozen=True)
+class Counting(Majority):
+    """Says how many validation rows it is given."""
+
+    name: ClassVar[str] = "counting"
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
+        context.say(f"counting: {len(validation)} validation rows")
+        return super().fit(train, validation, context)
+
+
+@pytest.mark.parametrize(("validation", "given"), [(300, 150), (200, 200)])
+def test_a_decision_rule_has_validation_rows_of_its_own_and_says_what_it_assures(
+    workplace: Path, validation: int, given: int
+) -> None:
+    rows = [{"text": f"text number {n}", "label": "ab"[n % 5 == 0]} for n in range(500)]
+    Path("rows.csv").write_text(
+        "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows)
+    )
+    sizes = finetext.SplitSettings(train=100, validation=validation, test=100, keep_duplicates=True)
+    decide = Deciding(abstain="coverage=0.9" if validation == 300 else "accuracy=0.95")
+    heard: list[str] = []
+    run = finetext.train(
+        Recipe(source="rows.csv", split=sizes, methods={"counting": Counting()}, decide=decide),
+        out="run",
+        listener=Listener(say=heard.append),
+    )
+    assert any(line.startswith(f"counting: {given} validation rows") for line in heard)
+    decision = run.classifier("counting").decision
+    assert decision.assured == (validation == 300,)
+    assert decision.least is not None
+    said = f"counting: the target of the decision rule is {decision.assurance}"
+    assert said in heard
+    card = (run.folder / "counting" / "model" / "README.md").read_text()
+    assert f"The target is {decision.assurance}." in card
+    assert len(run.predictions("counting", "validation")) == validation

@@ -33,7 +33,8 @@ class Decision:
         aim: how the rule was chosen, in words.
         assured: for each target, such as a precision for each label, whether new rows reach it with
             a confidence of 90%; None without targets, or where that was not tested.
-        rows_needed: about how many rows would show that all targets are reached; None if unknown.
+        rows_needed: about how many validation rows would show that all targets are reached; None
+            if unknown.
     """
 
     temperature: float = 1.0
@@ -97,7 +98,7 @@ class Decision:
             aimed = f"assured for {sum(self.assured)} of {len(self.assured)} labels, else {aimed}"
         if self.rows_needed is None:
             return f"{aimed}: more rows like these would hardly show it"
-        return f"{aimed}: it takes about {self.rows_needed:,} rows to show it"
+        return f"{aimed}: it takes about {self.rows_needed:,} validation rows to show it"
 
     def check(self, labels: int) -> None:
         """Raise a `ValueError` if the rule is not for this number of labels."""

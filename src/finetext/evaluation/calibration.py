@@ -200,6 +200,9 @@ def calibrated_by(
         predictions = replace(with_temperature(predictions, temperature), decision=decision)
     chosen_on = predictions if kept is None else rows_of(predictions, kept)
     decision = choose_decision(chosen_on, wanted or Deciding())
+    if kept is not None and decision.rows_needed is not None:
+        whole = decision.rows_needed * len(predictions) / len(chosen_on)
+        decision = replace(decision, rows_needed=round(whole))
     return scaled.with_decision(decision), replace(predictions, decision=decision)
 
 

@@ -332,5 +332,5 @@ def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
             "validation."
         )
     if assurance := Decision.from_json(decision).assurance:
-        said.append(f"The target{aim} is {assurance}.")
+        said.append(f"The target is {assurance}.")
     return said

@@ -100,7 +100,7 @@ def decided_lines(predictions: Predictions) -> list[str]:
             f"{found['cost_of_likeliest']:.3g}"
         )
     if predictions.decision.assurance:
-        lines.append(f"{predictions.decision.aim}: {predictions.decision.assurance}")
+        lines.append(f"the target is {predictions.decision.assurance}")
     return lines
 
 
@@ -144,7 +144,11 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         unscaled = consistency(with_temperature(predictions, 1 / found.temperature))
         panels = [("as trained", found.before), ("scaled", found.after)]
         checks = [unscaled, check]
-        scaling = f"Before temperature scaling they were {unscaled.words}."
+        scaling = (
+            "Temperature scaling did not change that."
+            if unscaled.words == check.words
+            else f"Before temperature scaling they were {unscaled.words}."
+        )
     bins = zip(*[of.bins for _, of in panels], strict=True)
     curve = None if predictions.scheme.multilabel else selective(predictions)
     decision = predictions.decision
@@ -163,7 +167,7 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         "selective_rows": curve and evenly(curve.points, 20),
         "sets": _sets(predictions),
         "sets_by_label": covered_by_label(predictions) if decision.set_from is not None else {},
-        "assurance": decision.assurance and f"{decision.aim}: {decision.assurance}.",
+        "assurance": decision.assurance and f"The target is {decision.assurance}.",
     }
 
 

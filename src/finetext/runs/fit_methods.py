@@ -279,7 +279,8 @@ def _fit(
     seconds = attempts.seconds
     classifier, on_validation = calibrated(classifier, splits.validation, decide, kept)
     if assurance := classifier.decision.assurance:
-        message = f"{name}: {decide.words} is {assurance}"
+        message = f"{name}: the target of the decision rule is {assurance}"
+        context.say(message)
         context.find(Finding("note", "target", message))
     start = time.perf_counter()
     on_test = predict(classifier, splits.test)
