@@ -51,6 +51,7 @@ NAMES = {
     "Trainer",
     "__version__",
     "adapt",
+    "agreement",
     "apply_labels",
     "check",
     "check_base_rates",

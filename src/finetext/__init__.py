@@ -33,6 +33,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "diagnosis.text_map": ("text_map",),
     "encoders.convert": ("Converted", "convert"),
     "encoders.model_table": ("ModelTable",),
+    "evaluation.agreement": ("agreement",),
     "evaluation.base_rates": ("BaseRates", "check_base_rates", "correct_base_rates"),
     "evaluation.compare": ("compare",),
     "evaluation.intervals": ("confusion", "evaluate", "per_class"),

@@ -20,6 +20,7 @@ from finetext.encoders.convert import Converted, convert
 from finetext.encoders.features import FeatureMatrix, feature_matrix, features
 from finetext.encoders.model_table import ModelTable
 from finetext.encoders.tokenized_text import TokenizedText, tokens
+from finetext.evaluation.agreement import agreement
 from finetext.evaluation.base_rates import BaseRates, check_base_rates, correct_base_rates
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
@@ -86,6 +87,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "adapt",
+    "agreement",
     "apply_labels",
     "check",
     "check_base_rates",

@@ -1,4 +1,4 @@
-"""`finetext explore` and `finetext label-errors`."""
+"""`finetext explore`, `finetext agreement` and `finetext label-errors`."""
 
 from __future__ import annotations
 
@@ -191,3 +191,72 @@ def test_a_list_that_does_not_fit_writes_nothing(command: Command, noisy: Path) 
     seen = command("label-errors", noisy, "--apply", "list.csv", "--out", "c.csv", *allowed)
     assert seen.status == 0
     assert set(read("c.csv").labels) == {"good", "bad", "goood", "great"}
+
+
+def coded_texts() -> tuple[str, str]:
+    """Thirty texts by two coders, in rows and in columns; they differ on every fifth."""
+    rows, columns = "text,label,coder\n", "text,Ann,Bob\n"
+    for n in range(30):
+        ann = ("good", "bad")[n % 2]
+        bob = ("bad", "good")[n % 2] if n % 5 == 0 else ann
+        text = f"{TEXT} number {n} of the {ann} ones"
+        rows += f"{text},{ann},Ann\n{text},{bob},Bob\n"
+        columns += f"{text},{ann},{bob}\n"
+    return rows, columns
+
+
+def test_annotators_are_compared_and_decided(command: Command, workplace: Path) -> None:
+    rows, columns = coded_texts()
+    Path("rows.csv").write_text(rows)
+    Path("columns.csv").write_text(columns)
+    seen = command("agreement", "rows.csv", status=0)
+    assert "they agree on 80% [62%, 91%]" in " ".join(seen.out.split())
+    assert "people: accuracy 0.80 [0.62, 0.91] of one annotator" in " ".join(seen.out.split())
+    assert "Ann and Bob" in seen.out
+    told = json.loads(command("agreement", "rows.csv", "--json", status=0).out)
+    wide = ("agreement", "columns.csv", "--annotators", "Ann,Bob")
+    same = json.loads(command(*wide, "--json", status=0).out)
+    assert (told["alpha"], told["pairs"]) == (same["alpha"], same["pairs"])
+    assert "6 texts on which" in command("agreement", "rows.csv", "--out", "differ.csv").out
+    with Path("differ.csv").open(encoding="utf-8-sig", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [one["majority"] for one in listed] == [""] * 6
+    for one in listed[:2]:
+        one["decision"] = "good"
+    with Path("differ.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(listed[0]))
+        writer.writeheader()
+        writer.writerows(listed)
+    words = ("agreement", "rows.csv", "--apply", "differ.csv", "--out", "decided.csv")
+    said = command(*words, status=0).out
+    assert "26 texts, columns id, text, label; 2 decided, 0 dropped; 4 texts without" in said
+    assert len(read("decided.csv")) == 26
+    assert "24 texts" in command(*wide, "--majority", "--out", "majority.csv", status=0).out
+
+
+def test_agreement_says_what_is_lacking(command: Command, workplace: Path) -> None:
+    Path("plain.csv").write_text(
+        "text,label\n" + "".join(f"{TEXT} {n},x{n % 2}\n" for n in range(6))
+    )
+    assert "no text was labeled twice" in command("agreement", "plain.csv", status=2).err
+    for words in (("--majority",), ("--apply", "differ.csv")):
+        assert "needs --out" in command("agreement", "plain.csv", *words, status=2).err
+    Path("twice.csv").write_text("text,label\n" + f"{TEXT},a\n{TEXT},b\nother text here,a\n" * 3)
+    assert "may be copies" in command("agreement", "twice.csv", status=0).out
+    seen = command("agreement", "twice.csv", "--out", "differ.csv", status=2)
+    assert "no column says who gave a label" in seen.err
+    assert not Path("differ.csv").exists()
+
+
+def test_a_run_shows_what_people_reach(command: Command, workplace: Path) -> None:
+    Path("rows.csv").write_text(coded_texts()[0])
+    words = ("train", "rows.csv", "--methods", "majority", "--out", "run", "--quiet")
+    assert "people: accuracy 0.80" in command(*words, status=0).out
+    assert json.loads(command("show", "run", "--json").out)["agreement"]["texts"] == 30
+    page = Path("run/report.html").read_text("utf-8")
+    assert "People: accuracy 0.80" in page
+    assert "The dashed line is what people reach" in page
+    described = json.loads(Path("run/data.json").read_text("utf-8"))
+    del described["agreement"]  # as in runs of earlier versions
+    Path("run/data.json").write_text(json.dumps(described))
+    assert "people" not in command("show", "run", status=0).out

@@ -1,4 +1,4 @@
-"""The choice of columns is shown with reasons, and how far annotators agree."""
+"""The choice of columns is shown with reasons."""
 
 from __future__ import annotations
 
@@ -72,19 +72,3 @@ def test_plain_tables_need_no_explanation_and_wide_ones_are_cut() -> None:
     lines = list(role_lines(read(wide).roles))
     assert len(lines) == MOST_LINES
     assert lines[-1].strip() == "and 22 columns more, not used"
-
-
-def test_annotators_of_the_same_text_are_compared() -> None:
-    found = [one for one in read(CODED).findings if one.code == "annotator-agreement"]
-    assert [one.severity for one in found] == ["note"]
-    assert found[0].message == (
-        "20 texts were labeled by two or more annotators (column 'Kodierer'); they agree on 15 of "
-        "them, 75% [53%, 89%]"
-    )
-
-
-def test_without_shared_texts_there_is_nothing_to_compare() -> None:
-    alone = {name: values[::2] for name, values in CODED.items()}
-    alone["Kategorie"] = ["gut", "schlecht"] * 10
-    alone["Kodierer"] = ["AK", "MB"] * 10
-    assert not [one for one in read(alone).findings if one.code == "annotator-agreement"]

@@ -347,7 +347,7 @@ def test_files_are_read_like_columns(tmp_path: Path) -> None:
     (tmp_path / "sätze.csv").write_text(file.getvalue(), "utf-8")
     data = read(tmp_path / "sätze.csv")
     assert (data.ids, data.texts, data.labels) == (list(map(str, NUMBER)), TEXT, OPINION)
-    assert "annotator 'Kodierer' (not used)" in data.description
+    assert "annotator 'Kodierer'" in data.description
 
 
 def test_many_rows_are_chosen_by_a_sample_of_which_periods_are_no_part() -> None:

@@ -11,7 +11,7 @@ import typer
 from finetext.__main__ import STOPPED
 from finetext.cli import options
 from finetext.cli.compare import compare, precision_recall
-from finetext.cli.data import explore, label_errors
+from finetext.cli.data import agreement, explore, label_errors
 from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
 from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
@@ -32,6 +32,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "train reviews.csv --methods tfidf,finetune --seed 1": train,
     "demo": demo,
     "explore reviews.csv --tokens 3": explore,
+    "agreement reviews.csv --out differ.csv": agreement,
     'tokens "What a film!"': tokens,
     "features reviews.csv --out features.npz --pooling first": features,
     "evaluate runs/reviews/finetune/model new.csv": evaluate,

@@ -1,4 +1,4 @@
-"""`finetext explore` and `finetext label-errors`: look at labeled data and correct it."""
+"""`finetext explore`, `agreement` and `label-errors`: look at labeled data and correct it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from finetext.core.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.types import Dataset
+    from finetext.diagnosis.adjudication import Decided
     from finetext.diagnosis.label_errors import Suspects
     from finetext.runs.recipe import Recipe
 
@@ -81,6 +82,70 @@ def _show_tokens(dataset: Dataset, encoder: str, row: int, output: Output) -> No
     # Two keys are those of version 0.1.
     known = {"characters": len(look.characters), "pieces": look.tokens}
     output.show(look.to_json() | known, look.lines())
+
+
+def agreement(
+    data: options.Data,
+    *,
+    reading: Reading,
+    settings: options.DataSettings = None,
+    annotators: Annotated[
+        str | None, option("COLUMNS", "A column of labels per annotator: coder1,coder2.")
+    ] = None,
+    majority: Annotated[bool, flag("--majority", "Write the majority label of each text.")] = False,
+    apply: Annotated[Path | None, option("FILE", "Write labels by this decided list.")] = None,
+    new_label: Annotated[list[str] | None, option("NAME", "A new label; repeatable.")] = None,
+    table: TableOut,
+    output: Output,
+) -> None:
+    """Show how far the annotators of DATA agree, and decide where they differ."""
+    from finetext.cli import arguments
+    from finetext.diagnosis.adjudication import decide_texts, read_annotated, write_differing
+    from finetext.evaluation.agreement import agreement as agree
+    from finetext.report.agreement import agreement_lines
+
+    if table.out is None and (majority or apply is not None):
+        option_name = "--majority" if majority else "--apply"
+        raise RecipeError(f"{option_name} needs --out, the file for the labels")
+    if new_label and apply is None:
+        raise RecipeError("--new-label goes with --apply")
+    table.check(data, *([] if apply is None else [apply]))
+    screen = output.screen()
+    read_as = arguments.read_settings(reading.given(), settings)
+    dataset = read_annotated(data, arguments.names(annotators) or (), read_as)
+    if majority or apply is not None:
+        _write_decided(decide_texts(dataset, apply, new_label or [], table.out), table, output)
+        return
+    found = agree(dataset)
+    lines = [dataset.description, "", *agreement_lines(found)]
+    if table.out is not None:
+        if dataset.annotations is None or dataset.scheme is None:
+            raise DataError(f"{data}: no column says who gave a label, so there is no list to make")
+        notes = write_differing(dataset.annotations, dataset.scheme, table.out, table.locale)
+        screen.findings(notes)
+        differ = sum(of.differ for of in dataset.annotations.texts)
+        lines += [
+            f"\n{table.out}: {differ:,} texts on which annotators differ, those without a majority "
+            "first. In its column decision, write the right label, or (drop) to remove the text. "
+            f"Then run the same command with --apply {table.out} --out decided.csv"
+        ]
+    elif found.annotators:
+        lines.append("\nTo decide the texts on which they differ: --out differ.csv")
+    output.show(found.to_json() | {"out": table.out and str(table.out)}, lines)
+
+
+def _write_decided(done: Decided, table: TableOut, output: Output) -> None:
+    """Write one row for each text, and say how the labels came about."""
+    from finetext.core.wording import counted
+
+    rows = len(done.columns["id"])
+    table.write(done.columns, output.screen())
+    tied = f"; {counted(done.tied, 'text')} without majority or decision left out"
+    said = f"{done.decided:,} decided, {done.dropped:,} dropped" + (tied if done.tied else "")
+    facts = {"out": str(table.out), "rows": rows, "decided": done.decided}
+    facts |= {"dropped": done.dropped, "tied": done.tied}
+    columns = ", ".join(done.columns)
+    output.show(facts, [f"{table.out}: {counted(rows, 'text')}, columns {columns}; {said}"])
 
 
 def label_errors(

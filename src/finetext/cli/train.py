@@ -139,10 +139,12 @@ def show(
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
+    from finetext.runs.stored_splits import stored_agreement
     from finetext.storage.codec import to_json
 
     if as_json:
         scheme = _scheme_of(run)
+        people = stored_agreement(run.folder) if scheme else None
         screen.json({
             "run": str(run.folder),
             "verdict": (found := _verdict_on(run)) and found.to_json(),
@@ -150,6 +152,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "recommended": run.recommended,
             "metric": run.metric,
             "positive": scheme and scheme.positive_class,
+            "agreement": people and people.to_json(),
             "choice": run.choice and run.choice.to_json(),
             "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
             "over_seeds": to_json(dict(run.over_seeds)),
@@ -174,7 +177,10 @@ def _checkpoints(run: Run) -> list[tuple[str, tuple[Checkpoint, ...]]]:
 
 def _show_scores(run: Run, screen: Screen) -> None:
     from finetext.report import leaderboard as board
+    from finetext.report.agreement import people_line
     from finetext.report.positive import positive_line
+    from finetext.report.rendering import wrapped
+    from finetext.runs.stored_splits import stored_agreement
 
     scheme = _scheme_of(run)
     if (found := _verdict_on(run)) is not None:
@@ -183,6 +189,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
     if said := scheme and positive_line(scheme):
         print(said)
+    if people := stored_agreement(run.folder) if scheme else None:
+        print("\n".join(wrapped(people_line(people), hang="  ")))
     for line in board.choice_lines(run.choice):
         print(line)
     spread = board.seed_lines(run.leaderboard, run.metric, run.over_seeds)

@@ -21,6 +21,8 @@ from finetext.core.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     import datasets
 
+    from finetext.core.annotations import Annotations
+
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -176,6 +178,7 @@ class Dataset:
         description: one line on where it came from and which columns were taken.
         findings: what reading noticed, such as bytes that were not UTF-8.
         roles: what the columns of the source were taken for and why, those in use first.
+        annotations: what each annotator said; None where no text has two answers.
     """
 
     table: datasets.Dataset = field(repr=False)
@@ -183,6 +186,7 @@ class Dataset:
     description: str = ""
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     roles: tuple[ColumnRole, ...] = field(default=(), repr=False)
+    annotations: Annotations | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -224,9 +228,9 @@ class Dataset:
     @cached_property
     def targets(self) -> Integers:
         """The encoded labels, (n,) or (n, k) when multi-label; a DataError without labels."""
-        if self.scheme is None:
+        if (scheme := self.scheme) is None:
             raise DataError("the data have no labels; name their column with --label")
-        return self.scheme.encode(self.labels)
+        return scheme.encode(self.labels)
 
     @cached_property
     def content_hash(self) -> str:
@@ -256,9 +260,8 @@ class Dataset:
 
         Args:
             n: number of rows, 8 by default.
-            encoder: alias, Hub name or folder. With one the rows are a training batch as the model
-                reads it: tokens, special tokens, padding and label numbers. Without one they are
-                texts and labels.
+            encoder: alias, Hub name or folder: the rows are a training batch as the model reads
+                it, with tokens, padding and label numbers. Without one, texts and labels.
             objective: "masked" or "causal" shows the tokens of a language model, and its targets.
             max_length: tokens to truncate texts to; by default the context of the encoder.
             seed: seed of the choice of rows and of the masked words, 0 by default.
@@ -312,10 +315,7 @@ class Splits:
 
         `shares["train"]["joy"]` is the share of the training rows that have the label,
         `shares.counts` has the numbers of rows, and `numpy.asarray(shares)` is a matrix (labels,
-        splits). Rows with several labels count for each, so shares need not add up to 1.
-
-        Raises:
-            DataError: the data have no labels.
+        splits). Rows with several labels count for each. Raises a DataError without labels.
         """
         return registry.load("views", "shares")(self)
 

@@ -1,4 +1,4 @@
-"""What was made of the columns of a source, in words, and how far annotators agree."""
+"""What was made of the columns of a source, in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from finetext.core.settings import ReadSettings
-from finetext.core.types import SPLIT_NAMES, ColumnRole, Finding, LabelScheme
+from finetext.core.types import SPLIT_NAMES, ColumnRole, LabelScheme
 from finetext.core.wording import counted, short
 from finetext.data.column_traits import Traits, traits_of
 from finetext.data.column_words import NameSays, plain_name, says
 from finetext.data.columns import Chosen
-from finetext.data.label_cells import missing
 from finetext.data.rows import Batch, Source
 
 MOST_LINES: Final = 12
@@ -107,36 +106,6 @@ def role_lines(roles: Sequence[ColumnRole]) -> Iterator[str]:
         yield f"  and {counted(len(roles) - len(shown), 'column')} more, not used"
 
 
-def agreement(
-    texts: Sequence[Any],
-    labels: Sequence[Sequence[str] | None],
-    annotators: Sequence[Any],
-    column: str,
-) -> list[Finding]:
-    """Return a finding on how often annotators agree; none if no text has two annotators.
-
-    They agree if all gave the same label, or the same set of labels. The interval is Wilson's
-    (JASA 22, 1927).
-    """
-    from scipy.stats import binomtest
-
-    given: dict[str, dict[str, frozenset[str]]] = {}
-    for text, own, annotator in zip(texts, labels, annotators, strict=True):
-        if own is not None and not missing(annotator):
-            given.setdefault(str(text), {})[str(annotator)] = frozenset(own)
-    shared = [list(by.values()) for by in given.values() if len(by) > 1]
-    if not shared:
-        return []
-    n, agreed = len(shared), sum(len(set(several)) == 1 for several in shared)
-    interval = binomtest(agreed, n).proportion_ci(method="wilson")
-    message = (
-        f"{counted(n, 'text')} were labeled by two or more annotators (column {column!r}); they "
-        f"agree on {agreed:,} of them, {agreed / n:.0%} [{interval.low:.0%}, "
-        f"{interval.high:.0%}]"
-    )
-    return [Finding("note", "annotator-agreement", message)]
-
-
 def describe(
     source: Source,
     columns: Mapping[str, Sequence[Any]],
@@ -151,7 +120,7 @@ def describe(
         shown.append(f"label {names}" + (f" ({details})" if details else ""))
     shown += [f"{k} {v!r}" for k, v in (("group", chosen.group), ("id", chosen.id)) if v]
     if scheme is not None and chosen.annotator:
-        shown.append(f"annotator {chosen.annotator!r} (not used)")
+        shown.append(f"annotator {chosen.annotator!r}")
     if chosen.split and not any(batch.split for batch in source.batches):
         shown.append(f"ready-made splits of column {chosen.split!r}")
     counts = Counter(columns.get("split", ()))

@@ -16,7 +16,8 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
 from finetext.data.annotations import plain
-from finetext.data.column_roles import agreement, describe, roles_of
+from finetext.data.annotators import annotations_in, merged
+from finetext.data.column_roles import describe, roles_of
 from finetext.data.columns import (
     Chosen,
     choose_columns,
@@ -206,7 +207,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     columns |= {"split": list(splits)} if splits else {}
     findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
-    labels, scheme, details = None, None, ""
+    labels, scheme, details, annotations = None, None, "", None
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         given = {name: column(name) for name in chosen.labels}
         counts = _counting(given, columns["place"], source, settings, findings)
@@ -215,7 +216,11 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     if labels is not None and scheme is not None:
         if chosen.annotator is not None:
             by = [v for batch in batches for v in batch.column(chosen.annotator)]
-            findings += agreement(columns["text"], labels, by, chosen.annotator)
+            annotations, shared = annotations_in(columns, labels, by, chosen.annotator)
+            if settings.labelled and shared:
+                labels, own, noticed = merged(annotations, shared, labels, scheme.multilabel)
+                findings += noticed
+                counts = [a and b for a, b in zip(counts, own, strict=True)]
         if settings.labelled and not all(counts):
             labels = list(compress(labels, counts))
             columns = {name: list(compress(values, counts)) for name, values in columns.items()}
@@ -234,7 +239,9 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     table = _table(columns, labels, scheme, findings)
     description = describe(source, columns, chosen, details, scheme)
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
-    return Dataset(table, scheme, description, tuple(findings), roles), columns["place"]
+    annotations = annotations if annotations and annotations.texts else None
+    data = Dataset(table, scheme, description, tuple(findings), roles, annotations)
+    return data, columns["place"]
 
 
 def _counting(

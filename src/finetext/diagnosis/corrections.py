@@ -94,7 +94,8 @@ def apply_labels(
     if added:
         scheme = LabelScheme((*scheme.names, *added), scheme.multilabel)
     path = Path(reviewed)
-    decisions, unreviewed = _decisions(path, _read_list(path), dataset, scheme)
+    listed = read_list(path, _NEEDED, "list of suspect labels")
+    decisions, unreviewed = _decisions(path, listed, dataset, scheme)
     changed: dict[int, Any] = {}
     for row, decision in decisions.items():
         if isinstance(decision, tuple) and set(decision) != set(_labels(dataset, row)):
@@ -128,8 +129,8 @@ def dataset_columns(dataset: Dataset, path: Path | None) -> dict[str, list[Any]]
     return columns
 
 
-def _read_list(path: Path) -> Batch:
-    """Read the list, with only the columns that are needed."""
+def read_list(path: Path, needed: Sequence[str], what: str) -> Batch:
+    """Return a reviewed list with only the columns that are needed, or raise a DataError."""
     file = file_at(path)
     delimiter = None
     if path.suffix.lower() in DELIMITED:
@@ -138,12 +139,12 @@ def _read_list(path: Path) -> Batch:
         delimiter = found[0] if found else None
     table = parse_table(file, ReadSettings(delimiter=delimiter, header=True))
     by_name = {plain_name(name): values for name, values in table.columns.items()}
-    if absent := [name for name in _NEEDED if name not in by_name]:
+    if absent := [name for name in needed if name not in by_name]:
         raise DataError(
-            f"{path} has no column {absent[0]!r}, so it is not a list of suspect labels. "
+            f"{path} has no column {absent[0]!r}, so it is not a {what}. "
             f"Columns: {', '.join(table.columns)}"
         )
-    return replace(table, columns={name: by_name[name] for name in _NEEDED})
+    return replace(table, columns={name: by_name[name] for name in needed})
 
 
 def _decisions(

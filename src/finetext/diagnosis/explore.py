@@ -15,6 +15,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import ColumnRole, Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
 from finetext.encoders.tokenized_text import TokenizedText, tokens
+from finetext.evaluation.agreement import Agreement, agreement_in
 from finetext.storage.codec import Jsonable
 from finetext.training.batches import training_batches
 from finetext.training.tokens import tokenize
@@ -60,6 +61,7 @@ class Exploration(Jsonable):
         words: words per text, divided at spaces.
         pieces: tokens per text, special ones included, or None without an encoder.
         columns: what the columns of the source were taken for and why.
+        agreement: how far annotators agree, if two or more labeled the same texts.
     """
 
     description: str
@@ -71,6 +73,7 @@ class Exploration(Jsonable):
     encoder: str | None
     findings: tuple[Finding, ...]
     columns: tuple[ColumnRole, ...] = ()
+    agreement: Agreement | None = None
 
     def __repr__(self) -> str:
         text: str = registry.load("views", "exploration")(self)
@@ -108,6 +111,7 @@ def explore(
         encoder=encoder,
         findings=tuple(findings),
         columns=material.parts[0][1].roles if material.parts else (),
+        agreement=agreement_in(material.parts[0][1]) if material.parts else None,
     )
 
 

@@ -20,6 +20,7 @@ from finetext.core.wording import counted
 from finetext.data.column_roles import role_lines
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
+from finetext.report.agreement import agreement_summary
 from finetext.report.rendering import Cell, Table, blocks, printed, render_page, share, write_page
 from finetext.report.shares import class_table
 
@@ -51,6 +52,10 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
     if exploration.classes:
         console.print(rich_table(_with_bars(exploration)))
+    if exploration.agreement is not None:
+        for line in agreement_summary(exploration.agreement):
+            console.print(Text(line), soft_wrap=True)
+        console.print("by class, annotator and pair: finetext agreement DATA\n")
     for lengths in (exploration.words, exploration.pieces):
         if lengths is not None:
             console.print(rich_table(length_table(lengths), caption=True))

@@ -21,6 +21,7 @@ from finetext.core.types import Score
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
 from finetext.diagnosis.slices import Slice
+from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.calibration import Reliability
 from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
@@ -246,8 +247,15 @@ def length_boxes(lengths: Lengths, key: int = 0) -> str:
     return _axes_svg(f"lengths{key}", (5.4, 0.8 + 0.27 * len(boxes)), draw)
 
 
-def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> str:
-    """A panel per metric: a dot for each score on test rows, a whisker for its interval."""
+def leaderboard(
+    entries: Sequence[LeaderboardEntry],
+    metrics: Sequence[str],
+    people: Agreement | None = None,
+) -> str:
+    """A panel per metric: a dot for each score on test rows, a whisker for its interval.
+
+    A dashed line is what one annotator reaches against the others, a band its interval.
+    """
 
     def draw(figure: Figure) -> None:
         for panel, name in zip(panels_of(figure, len(metrics), sharey=True), metrics, strict=True):
@@ -256,6 +264,9 @@ def leaderboard(entries: Sequence[LeaderboardEntry], metrics: Sequence[str]) -> 
             direction = "" if metric.higher_is_better else " (lower is better)"
             panel.set_title(metric.title + direction, loc="left")
             label_rows(panel, [entry.method for entry in entries])
+            if people is not None and people.metric == name:
+                panel.axvspan(people.ceiling.low, people.ceiling.high, color=SERIES[1], alpha=0.15)
+                panel.axvline(people.ceiling.value, color=SERIES[1], linewidth=1.5, linestyle="--")
 
     return svg("leaderboard", (6.8, -(-len(metrics) // 2) * (0.85 + 0.24 * len(entries))), draw)
 

@@ -19,10 +19,12 @@ from finetext.diagnosis.label_errors import Suspects
 from finetext.diagnosis.losses import Errors
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.text_map import TextMap
+from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.report import plots
+from finetext.report.agreement import people_line
 from finetext.report.curves import curve_headline, curves_of, learning_curve_plot, sentences
 from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
@@ -77,6 +79,7 @@ class ReportData:
     columns: Sequence[ColumnRole] = ()
     choice: Choice | None = None
     over_seeds: Mapping[str, Score] = field(default_factory=dict)
+    agreement: Agreement | None = None
     diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 
@@ -111,7 +114,8 @@ def render(data: ReportData) -> str:
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         "metrics": [load("metrics", name) for name in metrics],
         "main_metric": load("metrics", data.metric),
-        "board_plot": plots.leaderboard(data.entries, metrics),
+        "board_plot": plots.leaderboard(data.entries, metrics, data.agreement),
+        "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "opened": opened_sentence(found.openings),
         "paid": [

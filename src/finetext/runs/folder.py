@@ -20,6 +20,7 @@ from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
+from finetext.evaluation.agreement import agreement_in
 from finetext.evaluation.base_rates import BaseRates
 from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
@@ -46,6 +47,7 @@ def start_run(
 ) -> None:
     """Fill the run folder with all that is known before training, the recipe last."""
     recipe, splits, scheme = run.recipe, run.splits, run.splits.scheme
+    agreement = agreement_in(run.dataset)
     described = {
         "source": recipe.source,
         "description": splits.train.description,
@@ -56,6 +58,7 @@ def start_run(
         "findings": to_json(list(findings)),
         "columns": to_json(list(run.dataset.roles)),
         "lengths": to_json(list(lengths)),
+        "agreement": agreement and agreement.to_json(),
     }
     try:
         if recipe.source == DATA_COPY:

@@ -31,6 +31,7 @@ from finetext.runs.accesses import accesses
 from finetext.runs.fit_methods import Started
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, stored_predictions
+from finetext.runs.stored_splits import stored_agreement
 from finetext.storage.codec import from_json
 from finetext.storage.files import write_json
 from finetext.storage.resume import read_log
@@ -176,6 +177,7 @@ def report_data(run: Run) -> ReportData:
             over_seeds=run.over_seeds,
             environment=environment,
             diagnoses=diagnoses,
+            agreement=stored_agreement(folder),
             logs={name: read_log(folder / name / "log.jsonl") for name in logged},
         )
     except FinetextError:

@@ -1,4 +1,4 @@
-"""The splits of a run again: its data, divided as `splits.parquet` in the run folder says."""
+"""What a run stored of its data: its splits, read again, and the agreement of annotators."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from finetext.core.errors import DataError, RunError
 from finetext.core.types import SPLIT_NAMES, Dataset, Splits
 from finetext.data.read import read
+from finetext.evaluation.agreement import Agreement
 from finetext.runs.recipe import Recipe, read_toml
 
 
@@ -51,6 +52,19 @@ def stored_splits(folder: Path) -> Splits:
         for split in SPLIT_NAMES
     )
     return Splits(train, validation, test)
+
+
+def stored_agreement(folder: Path) -> Agreement | None:
+    """Return how far the annotators of the data of a run agree; None if no text has two.
+
+    Raises a RunError if data.json is damaged.
+    """
+    path = folder / "data.json"
+    try:
+        found = dict(json.loads(path.read_text("utf-8"))).get("agreement")
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"the run in {folder} is damaged: {path.name}: {error!r}") from None
+    return None if found is None else Agreement.from_json(found)
 
 
 def _changed(folder: Path, source: Any, dataset: Dataset, split_of: Mapping[str, str]) -> str:
