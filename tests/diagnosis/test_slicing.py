@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,30 +15,17 @@ from hypothesis import strategies as st
 
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predicted, Predictions
+from finetext.diagnosis.languages import NO_LETTERS, NOT_SURE
 from finetext.diagnosis.slices import find_slices
 from finetext.diagnosis.slicing import (
-    NO_LETTERS,
-    NOT_SURE,
     Candidate,
     applicable_kinds,
     candidates,
     input_limit,
-    language_identifier,
-    languages_of,
 )
 from finetext.report.errors import slices_lines
 
 Judged = Callable[..., Predicted]
-SENTENCES = {
-    "en": "I did not feel well yesterday, so I stayed at home.",
-    "de": "Gestern ging es mir nicht gut, darum blieb ich zu Hause.",
-    "fr": "Hier je ne me sentais pas bien, alors je suis resté à la maison.",
-    "es": "Ayer no me sentía bien, así que me quedé en casa.",
-    "ru": "Вчера мне было плохо, поэтому я остался дома.",
-    "uk": "Вчора мені було погано, тому я залишився вдома.",
-    "zh": "我昨天身体不舒服所以留在家里休息。",
-    "ja": "昨日は体調が悪かったので、家にいました。",
-}
 
 
 def by_name(some: Predicted, *kinds: str, **more: object) -> dict[str, Candidate]:
@@ -173,35 +158,13 @@ def test_without_a_known_limit_there_is_no_such_slice(predicted: Predicted) -> N
     assert input_limit(predicted) is None
 
 
-@pytest.fixture
-def without_py3langid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "py3langid", None)
-
-
-@pytest.fixture
-def py3langid() -> None:
-    pytest.importorskip("py3langid", reason="py3langid is not installed")
-
-
-@pytest.mark.usefixtures("without_py3langid")
-def test_without_py3langid_slices_are_by_script(judged: Judged) -> None:
-    assert language_identifier() == "script"
-    assert languages_of([SENTENCES[code] for code in ("en", "fr", "uk", "zh")] + ["1"]) == [
-        "Latin script", "Latin script", "Cyrillic script", "Han script", NO_LETTERS,
-    ]  # fmt: skip
-    texts = ["ein Märchen", "plain text", SENTENCES["ru"], "这是一个故事", "12 :)"]
-    some = judged([*texts, "\uff26\uff55\uff4c\uff4c"] * 12, np.ones(72, bool))
-    assert sizes(by_name(some, "language")) == {
-        "Latin script": 36, "Cyrillic script": 12, "Han script": 12, "no letters": 12,
-    }  # fmt: skip
-    slices = find_slices(some, by=("language",))
-    assert slices.languages_by == "script"
-    assert 'pip install "finetext[language]"' in " ".join(slices_lines(slices, "mine"))
-
-
-@pytest.mark.usefixtures("py3langid")
-def test_with_py3langid_slices_are_by_language(judged: Judged) -> None:
-    texts = [SENTENCES["en"], SENTENCES["de"], "Food", "12 :)"] * 12
+def test_slices_by_language(judged: Judged) -> None:
+    texts = [
+        "I did not feel well yesterday, so I stayed at home.",
+        "Gestern ging es mir nicht gut, darum blieb ich zu Hause.",
+        "Food",
+        "12 :)",
+    ] * 12
     some = judged(texts, np.ones(48, bool))
     found = {name: each.rows.tolist() for name, each in by_name(some, "language").items()}
     names = ("en", "de", NOT_SURE, NO_LETTERS)
@@ -209,35 +172,3 @@ def test_with_py3langid_slices_are_by_language(judged: Judged) -> None:
     slices = find_slices(some, by=("language",))
     assert slices.languages_by == "py3langid"
     assert "py3langid" in " ".join(slices_lines(slices, "mine"))
-
-
-@pytest.mark.usefixtures("py3langid")
-def test_languages_have_their_codes() -> None:
-    assert language_identifier() == "py3langid"
-    texts = list(SENTENCES.values())
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda _: languages_of(texts), range(8))) == [list(SENTENCES)] * 8
-    assert languages_of([SENTENCES["de"].upper()]) == ["de"]
-    assert languages_of([SENTENCES["en"] * 20 + SENTENCES["ru"] * 100]) == ["en"]
-
-
-@pytest.mark.usefixtures("py3langid")
-def test_short_texts_have_no_language() -> None:
-    texts = ["thanks", "I am fine", "haha omg", "xqzt" * 20, "好", "😀 12 !!", "", "\ud800 12"]
-    assert languages_of(texts) == [NOT_SURE] * 5 + [NO_LETTERS] * 3
-
-
-@pytest.mark.usefixtures("py3langid")
-def test_english_tweets_are_english(shared_data: Path) -> None:
-    lines = (shared_data / "emotion" / "val.txt").read_text().splitlines()[:500]
-    found = languages_of([line.rpartition(";")[0] for line in lines])
-    assert found.count("en") > 450
-    assert found.count("en") + found.count(NOT_SURE) >= 495
-
-
-@given(st.lists(st.text(st.characters(), max_size=40), max_size=5))
-def test_any_text_can_be_identified(texts: list[str]) -> None:
-    found = languages_of(texts)
-    assert len(found) == len(texts)
-    for text, language in zip(texts, found, strict=True):
-        assert (language == NO_LETTERS) == (not any(map(str.isalpha, text)))

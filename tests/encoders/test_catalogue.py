@@ -177,7 +177,7 @@ def test_names_of_the_default_stand_for_it(name: str) -> None:
     ("name", "offered"),
     [
         ("bart-large", ["facebook/bart-large"]),
-        ("bert-base", ["bert-base-uncased", "bert-base-cased", "bert-base-chinese"]),
+        ("bert-base", ["bert-base-uncased", "bert-base-chinese", "bert-base-cased"]),
         ("bert-lage", ["bert-large"]),
         ("bart-lage-mnli", ["bart-large-mnli"]),
         ("distil bert base uncased", ["distilbert-base-uncased"]),

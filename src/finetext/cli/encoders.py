@@ -219,6 +219,7 @@ def features(
     """Write the states of a frozen encoder as features."""
     from finetext.cli import arguments
     from finetext.data.write import check_table
+    from finetext.diagnosis.languages import language_findings, languages_in
     from finetext.encoders.features import SUFFIX, feature_matrix
     from finetext.runs.stored_splits import stored_splits
 
@@ -238,6 +239,8 @@ def features(
         rows = stored_splits(run)
         screen.say(rows.train.description)
         arguments.count_access(run, "test", "finetext features", screen)
+    texts = rows.texts if run is None else rows.train.texts
+    screen.findings(language_findings(languages_in(texts), [chosen.encoder]))
     values = options.given(chosen) | {"pooling": _number_or_name(chosen.pooling)}
     with screen.watching():
         matrix = feature_matrix(rows, **values, listener=screen.listener)

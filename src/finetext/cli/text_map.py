@@ -11,6 +11,7 @@ from finetext.cli.options import Output, Reading, argument, option
 from finetext.core.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
+    from finetext.core.console import Screen
     from finetext.core.contracts import Classifier
     from finetext.core.types import Dataset, SplitName
     from finetext.diagnosis.text_map import TextMap
@@ -66,7 +67,7 @@ def map_texts(
         dataset = _rows_of_run(of_run, reading, settings, split or "validation")
     else:
         dataset = _rows_of_data(data or model, reading, settings, classifier, split)
-    screen.say(dataset.description)
+    _announce(dataset, encoder, screen)
     with screen.watching():
         found = text_map(
             classifier or str(encoder), dataset, encoder if classifier else None, seed or 0,
@@ -83,6 +84,15 @@ def map_texts(
     output.show(told | {"files": [str(path) for path in written.values()]}, [
         f"{what} of {found.counted()}: {path}" for what, path in written.items()
     ])  # fmt: skip
+
+
+def _announce(dataset: Dataset, encoder: str | None, screen: Screen) -> None:
+    """Say which texts are mapped, and warn if the encoder was trained on another language."""
+    from finetext.diagnosis.languages import language_findings, languages_in
+
+    screen.say(dataset.description)
+    if encoder is not None:
+        screen.findings(language_findings(languages_in(dataset.texts), [encoder]))
 
 
 def _run_to_map(

@@ -59,6 +59,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "label-spelling": "finetext.diagnosis.checks:label_spelling",
         "conflicting-labels": "finetext.diagnosis.checks:conflicting_labels",
         "annotator-agreement": "finetext.diagnosis.adjudication:annotator_agreement",
+        "language-mismatch": "finetext.diagnosis.languages:language_mismatch",
         "blank-texts": "finetext.diagnosis.checks:blank_texts",
         "control-characters": "finetext.diagnosis.checks:control_characters",
         "duplicates": "finetext.diagnosis.checks:duplicates",

@@ -17,8 +17,8 @@ ROWS_SHOWN: Final = 100
 
 def annotations_in(
     columns: Mapping[str, Sequence[Any]], labels: Labels, annotators: Sequence[Any], column: str
-) -> tuple[Annotations, list[list[int]]]:
-    """Return the texts that two or more annotators labeled, and the rows of each of them.
+) -> tuple[Annotations | None, list[list[int]]]:
+    """Return the texts that two or more annotators labeled, None without any, and their rows.
 
     A text that occurs in two ready-made splits counts as two. An annotator who labeled a text twice
     counts once, with the last label; one who left the label of a text blank does not count.
@@ -43,7 +43,7 @@ def annotations_in(
         one = str(columns["id"][own[0]])
         texts.append(AnnotatedText(one, text, tuple(answers.items()), group, split))
         rows.append(own)
-    return Annotations(column, tuple(texts), len(by_text)), rows
+    return Annotations(column, tuple(texts), len(by_text)) if texts else None, rows
 
 
 def merged(

@@ -217,31 +217,36 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         if chosen.annotator is not None:
             by = [v for batch in batches for v in batch.column(chosen.annotator)]
             annotations, shared = annotations_in(columns, labels, by, chosen.annotator)
-            if settings.labelled and shared:
+            if settings.labelled and annotations is not None:
                 labels, own, noticed = merged(annotations, shared, labels, scheme.multilabel)
                 findings += noticed
                 counts = [a and b for a, b in zip(counts, own, strict=True)]
-        if settings.labelled and not all(counts):
-            labels = list(compress(labels, counts))
-            columns = {name: list(compress(values, counts)) for name, values in columns.items()}
+        if settings.labelled:
+            labels, columns = _kept(labels, columns, counts)
         keep = labeled_rows(labels, columns, source, chosen, settings, findings)
-        if not all(keep):
-            labels = list(compress(labels, keep))
-            columns = {name: list(compress(values, keep)) for name, values in columns.items()}
+        labels, columns = _kept(labels, columns, keep)
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             if settings.classes is None and not scheme.multilabel:
                 findings += code_findings(labels, scheme.names)
-            scheme = scheme.with_positive(settings.positive)
-            scheme = replace(scheme, **chosen.stored)
+            scheme = replace(scheme.with_positive(settings.positive), **chosen.stored)
         elif not scheme.names:
             labels, scheme = None, None
     table = _table(columns, labels, scheme, findings)
     description = describe(source, columns, chosen, details, scheme)
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
-    annotations = annotations if annotations and annotations.texts else None
     data = Dataset(table, scheme, description, tuple(findings), roles, annotations)
     return data, columns["place"]
+
+
+def _kept(
+    labels: Labels, columns: dict[str, list[Any]], keep: Sequence[bool]
+) -> tuple[Labels, dict[str, list[Any]]]:
+    """Labels and columns without the rows that are not kept."""
+    if all(keep):
+        return labels, columns
+    columns = {name: list(compress(values, keep)) for name, values in columns.items()}
+    return list(compress(labels, keep)), columns
 
 
 def _counting(
@@ -259,9 +264,7 @@ def _counting(
         counts = [own and not code for own, code in zip(counts, coded, strict=True)]
     if not all(counts):
         for name, values in given.items():
-            given[name] = [
-                value if own else None for value, own in zip(values, counts, strict=True)
-            ]
+            given[name] = [v if own else None for v, own in zip(values, counts, strict=True)]
     return counts
 
 

@@ -45,12 +45,14 @@ class Material:
     """The n rows of all parts, one part after the other, and what several checks compute of them.
 
     Parts are called "train", "validation", "test", or "all" alone. `known` numbers the
-    near-duplicates of the rows, if they were searched for the splits.
+    near-duplicates of the rows, if they were searched for the splits. `encoders` are the names that
+    were asked for, with those of random weights.
     """
 
     parts: tuple[tuple[str, Dataset], ...]
     inputs: tuple[ModelInput, ...] = ()
     known: Integers | None = None
+    encoders: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Dataset | Splits) -> Material:
@@ -164,7 +166,9 @@ def counting_tokens(
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[Material]:
     """Yield the material with tokens, which are counted in a thread while other checks run."""
-    inputs = [(name, most) for encoder, most in inputs if (name := original(encoder)) is not None]
+    asked = list(inputs)
+    material = replace(material, encoders=tuple(encoder for encoder, _ in asked))
+    inputs = [(name, most) for encoder, most in asked if (name := original(encoder)) is not None]
     if not inputs:
         yield material
         return

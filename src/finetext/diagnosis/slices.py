@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,8 @@ from finetext.diagnosis.slice_tests import slice_tests
 from finetext.diagnosis.slicing import (
     KINDS,
     Candidate,
-    LanguageIdentifier,
     applicable_kinds,
     candidates,
-    language_identifier,
 )
 from finetext.evaluation.compare import SIGNIFICANT
 from finetext.evaluation.intervals import interval, resample, widened
@@ -68,7 +66,8 @@ class Slices(Jsonable):
     Attributes:
         looked_at: how many slices were tested.
         slices: from the most significantly worse to the most significantly better.
-        languages_by: "py3langid" or "script"; None if no slice is of a language.
+        languages_by: "py3langid", or "script" in files of earlier versions; None if no slice is of
+            a language.
         positive: the class of two that the metric is about; None if it is about all.
     """
 
@@ -77,7 +76,7 @@ class Slices(Jsonable):
     metric: str
     looked_at: int
     slices: tuple[Slice, ...]
-    languages_by: LanguageIdentifier | None = None
+    languages_by: Literal["py3langid", "script"] | None = None
     positive: str | None = None
 
 
@@ -92,7 +91,7 @@ def find_slices(
 
     A slice and the rest have ten rows or more. Lengths and numbers are divided into quarters; of
     tokens, groups and values the 300 most frequent are tested. Languages are identified by
-    py3langid, or by script where that is not installed.
+    py3langid.
 
     Args:
         predicted: predictions of the rows of one part.
@@ -125,7 +124,7 @@ def find_slices(
         metric=chosen.name,
         looked_at=len(found),
         slices=_compared(predictions, chosen, found),
-        languages_by=language_identifier() if of_languages else None,
+        languages_by="py3langid" if of_languages else None,
         positive=chosen.class_of(predictions.scheme),
     )
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,15 +18,8 @@ from finetext.core.types import Predicted
 from finetext.core.wording import counted
 from finetext.data.label_cells import as_strings
 from finetext.data.token_numbers import tokens_of
+from finetext.diagnosis.languages import languages_of
 
-LanguageIdentifier = Literal["py3langid", "script"]
-NOT_SURE: Final = "not sure"
-NO_LETTERS: Final = "no letters"
-CONFIDENT_FROM: Final = 0.5
-"""Least probability of a language: above it, 99.8% of 2,900 tweets were right."""
-FEWEST_BYTES: Final = 20
-"""Least UTF-8 bytes of letters to identify: 20 letters of English, 7 of Chinese."""
-LONGEST: Final = 1_000
 FEWEST_ROWS: Final = 10
 """Least rows of a slice, and of the rest."""
 FEWEST_WITH_TOKEN: Final = 20
@@ -39,59 +28,9 @@ MOST: Final = 300
 QUARTILES: Final = (0.25, 0.5, 0.75)
 COLUMN: Final = "column:"
 ABSENT: Final = "(empty)"
-_NO_LANGUAGE: Final = "zxx"
 _APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
 _LETTER: Final = "\u02bc"
 """The apostrophe that is a letter, so that "don't" is one word."""
-
-
-def language_identifier() -> LanguageIdentifier:
-    """Return what identifies languages on this machine."""
-    return "script" if find_spec("py3langid") is None else "py3langid"
-
-
-def languages_of(texts: Sequence[str]) -> list[str]:
-    """Return the language of each text, by its first 1,000 characters: ISO 639 or "not sure"."""
-    identify = _script
-    if language_identifier() == "py3langid":
-        identify = partial(_language, _py3langid_model())
-    found = {text: identify(text[:LONGEST]) for text in dict.fromkeys(texts)}
-    return [found[text] for text in texts]
-
-
-@cache
-def _py3langid_model() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def _language(model: Any, text: str) -> str:
-    letters = "".join(filter(str.isalpha, text))
-    if not letters:
-        return NO_LETTERS
-    if len(letters.encode("utf-8", "replace")) < FEWEST_BYTES:
-        return NOT_SURE
-    code, probability = model.classify(text)
-    return NOT_SURE if probability < CONFIDENT_FROM or code == _NO_LANGUAGE else str(code)
-
-
-def _script(text: str) -> str:
-    """Return the Unicode script of most letters of a text, such as "Latin script"."""
-    if text.isascii():
-        return "Latin script" if any(map(str.isalpha, text)) else NO_LETTERS
-    counts = Counter(filter(None, map(_script_of, text)))
-    return f"{counts.most_common(1)[0][0]} script" if counts else NO_LETTERS
-
-
-@cache
-def _script_of(character: str) -> str:
-    """Return the script of a letter, from the start of its Unicode name; "" for other signs."""
-    if not character.isalpha():
-        return ""
-    words = unicodedata.name(character, "unnamed").split()
-    name = next((word for word in words if word not in {"FULLWIDTH", "HALFWIDTH"}), words[0])
-    return "Han" if name == "CJK" else name.capitalize()
 
 
 def input_limit(predicted: Predicted) -> tuple[Path, int] | None:

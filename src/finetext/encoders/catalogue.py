@@ -78,7 +78,8 @@ def _tables() -> dict[str, Any]:
 
 def _entry(values: dict[str, Any]) -> EncoderEntry:
     also_for = (values.pop("also_for"),) if "also_for" in values else ()
-    covered = _tables()["languages"][values.pop("covers")].split() if "covers" in values else ["en"]
+    covers = values.pop("covers", "en")
+    covered = _tables()["languages"].get(covers, covers).split()
     if "license" in values:
         values["licence"] = values.pop("license")
     values["also"] = tuple(values.pop("also", ()))
@@ -92,6 +93,12 @@ def language_codes() -> dict[str, str]:
     """Return the code of each language that an encoder was trained on, by name, in lower case."""
     pairs = _tables()["languages"]["names"].replace("\n", " ").strip().split(", ")
     return {name.lower(): code for code, _, name in (pair.partition(" ") for pair in pairs)}
+
+
+def language_name(code: str) -> str:
+    """Return the English name of a language; the code itself if no encoder here knows it."""
+    names = {of: name for name, of in language_codes().items()}
+    return names[code].title() if code in names else code
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from rich.console import Console
 from finetext.core.types import Predicted, Predictions, Score
 from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
 from finetext.data.predictions import PREFIX
+from finetext.diagnosis.languages import NOT_SURE
 from finetext.diagnosis.losses import Errors, RowLoss, probability_of
 from finetext.diagnosis.slices import Slice, Slices
-from finetext.diagnosis.slicing import FEWEST_ROWS, NOT_SURE
+from finetext.diagnosis.slicing import FEWEST_ROWS
 from finetext.evaluation.intervals import LabelScores, per_class
 from finetext.report import plots
 from finetext.report.confusion import confusion_matrix, heatmap
@@ -286,8 +287,7 @@ def language_note(found: Slices) -> str:
     return "Languages are detected by " + (
         f'py3langid; short texts, and those below a probability of 0.5, are "{NOT_SURE}".'
         if found.languages_by == "py3langid"
-        else "their script alone; to distinguish those of one script: "
-        'pip install "finetext[language]".'
+        else "their script alone."
     )
 
 
