@@ -129,7 +129,7 @@ def section(command: str) -> str:
 
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
-        *("train", "demo", "explore", "evaluate", "predict", "plot", "models", "show"),
+        *("train", "demo", "explore", "agreement", "evaluate", "predict", "plot", "models", "show"),
         *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull"),
         "serve",

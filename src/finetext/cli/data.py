@@ -98,7 +98,7 @@ def agreement(
     table: TableOut,
     output: Output,
 ) -> None:
-    """Show how far the annotators of DATA agree, and decide where they differ."""
+    """Show how far the annotators of DATA agree."""
     from finetext.cli import arguments
     from finetext.diagnosis.adjudication import decide_texts, read_annotated, write_differing
     from finetext.evaluation.agreement import agreement as agree
