@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from diagnosed import curve, diagnosed, suspects
+from diagnosed import diagnosed, suspects
 from made_up_run import HOSTILE
 from markupsafe import escape
 
 from finetext.core.types import Finding
-from finetext.diagnosis.curve import Outlook
 from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
-from finetext.report.probabilities import trust
-from finetext.report.report import Diagnoses, ReportData, render, summarize, write_report
+from finetext.report.probabilities import probability_advice, trust
+from finetext.report.report import Diagnoses, ReportData, render, write_report
+from finetext.report.verdict import verdict_on
 
 pytestmark = pytest.mark.usefixtures("laid_out")
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
@@ -127,17 +128,6 @@ def test_figures_take_their_colors_from_the_page(page: str) -> None:
     for drawing in drawings:
         colors = set(re.findall(r"(?:fill|stroke): (#\w+)", drawing))
         assert not colors, colors
-
-
-def test_the_first_paragraph_names_best_and_recommended(single: ReportData) -> None:
-    lead = re.search(
-        r'<p class="lead">(.*?)</p>', render(replace(single, recommended="tfidf")), flags=re.DOTALL
-    )
-    assert lead
-    assert "fitted 3 methods on 200 texts with 3 labels" in lead[1]
-    assert "finetune is best by macro F1" in lead[1]
-    assert "tfidf is worse than finetune" in lead[1]
-    assert "tfidf trains in 6.0 s instead of 14 min" in lead[1]
 
 
 def test_one_method_without_findings_or_lengths(single: ReportData) -> None:
@@ -263,74 +253,46 @@ def test_more_rows_than_a_finding_names_are_not_counted(single: ReportData) -> N
     assert "<summary>the first 100 rows</summary>" in page
 
 
-def summary(data: ReportData) -> dict[str, list[str]]:
-    return summarize(data, trust(data.best, data.predictions[data.best]))
+def visible(page: str) -> str:
+    """The text of a page without scripts, styles and the recipe."""
+    page = re.sub(r"<(script|style|pre|svg)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    return unescape(re.sub(r"<[^>]+>", " ", page))
 
 
-def test_the_summary_has_findings_and_advice(single: ReportData) -> None:
-    said = summary(diagnosed(single))
-    failing = " ".join(said["failing"])
-    assert "finetune is wrong on 148 of 2,000 validation texts" in failing
-    assert "significantly worse on 2 slices, most clearly on 1 to 6 words (length)" in failing
-    assert "300 of 16,000 labels (1.9%) look wrong." in said["data"]
-    assert "The checks found 1 error and 2 warnings." in said["data"]
-    assert any("Read the labels that look wrong" in line for line in said["advice"])
-    assert said["advice"][0].startswith("Fix the errors")
+def test_the_first_screen_is_for_people_without_statistics(single: ReportData) -> None:
+    page = render(replace(single, place=Path("runs/a folder")))
+    first = page[: page.index("<nav")]
+    facts = (single.entries, single.predictions, single.recommended, single.best, single.choice)
+    verdict = verdict_on(*facts, Path("runs/a folder"))
+    assert " ".join(verdict.words()) in " ".join(visible(first).split())
+    assert first.count("<dt>") == 3
+    assert re.findall("<code>(.*?)</code>", first) == [escape(verdict.next.command)]
+    assert "'runs/a folder'" in verdict.next.command
+    assert first.count("<figure") == 1
+    assert len(re.findall('<li(?: class="[a-z]+")?><span>', first)) == 2 + 3
+    assert visible(page).count(verdict.words()[0]) == 1
 
 
-def test_missing_diagnoses_are_not_mentioned_in_the_summary(single: ReportData) -> None:
-    said = summary(replace(single, findings=(), recommended="finetune"))
-    assert said["data"] == ["The checks found no problems."]
-    assert len(said["failing"]) == 1
-    assert said["failing"][0].startswith("The probabilities of finetune are ")
-    assert summarize(single, None)["failing"] == []
+def test_bars_are_within_their_tracks(page: str) -> None:
+    for low, width in re.findall(r"left:([\d.]+)%;width:([\d.]+)%", page):
+        assert 0 <= float(low) <= float(low) + float(width) <= 100.1
 
 
-def test_a_method_that_doubts_half_of_the_labels_is_not_trusted(single: ReportData) -> None:
+RAW = re.compile(r"\b(None|True|False|nan|inf)\b|[\[(]'|\{'|',\)|Score\(|np\.\w|array\(|dtype")
+
+
+def test_the_page_has_no_raw_python(page: str) -> None:
+    text = visible(page).replace(HOSTILE, "").replace("alert('x')", "")
+    assert not [text[max(0, at.start() - 60) : at.end() + 60] for at in RAW.finditer(text)]
+
+
+def test_advice_on_probabilities_and_suspects_is_where_they_are_shown(single: ReportData) -> None:
     many = Diagnoses(suspects=replace(suspects(("a", "b"), count=300), rows=600))
-    said = summary(replace(single, findings=(), diagnoses=many))
-    assert said["data"][0] == "300 of 600 labels (50.0%) look wrong."
-    assert "more than tfidf can tell" in said["data"][1]
-    assert any("Read the first" in line for line in said["advice"])
-    assert not any("make the scores valid" in line for line in said["advice"])
-
-
-def test_labels_that_look_right_need_no_advice(single: ReportData) -> None:
-    none = Diagnoses(suspects=suspects(("a", "b"), count=0))
-    said = summary(replace(single, findings=(), diagnoses=none))
-    assert said["data"] == ["None of 16,000 labels looks wrong."]
-    assert not any("labels that look wrong" in line for line in said["advice"])
-
-
-@pytest.mark.parametrize(("name", "is_named"), [("tfidf", True), ("finetune", False)])
-def test_a_cheaper_method_is_recommended(single: ReportData, name: str, is_named: bool) -> None:
-    advice = summary(replace(single, recommended=name))["advice"]
-    assert ("Use tfidf, which is as good as finetune and cheaper." in advice) == is_named
-
-
-@pytest.mark.parametrize(
-    ("outlook", "shown", "advice"),
-    [
-        ("told", True, "Twice as many labels should gain +0.00"),
-        ("told", False, "Cannot tell whether more labels help: twice as many may change"),
-        (
-            "steepening",
-            True,
-            "More labels are probably worth it: the curve of finetune is still getting steeper",
-        ),
-        ("too few", True, ""),
-    ],
-)
-def test_more_labels_are_advised_where_they_help(
-    single: ReportData, outlook: Outlook, shown: bool, advice: str
-) -> None:
-    of = curve()
-    expected = tuple(replace(e, shown=e.shown and shown) for e in of.best.expected)
-    methods = tuple(replace(each, outlook=outlook, expected=expected) for each in of.rungs)
-    said = summary(replace(single, diagnoses=Diagnoses(curve=replace(of, rungs=methods))))["advice"]
-    assert any(advice in line for line in said)
-    helps = (("labels" in line and "worth" in line) or "should gain" in line for line in said)
-    assert any(helps) == (bool(advice) and shown)
+    page = visible(render(replace(single, diagnoses=many)))
+    assert "trust only the first of them" in page
+    checked = trust(single.best, single.predictions[single.best])
+    for line in probability_advice(checked["check"]):
+        assert line in page
 
 
 def test_test_set_accesses_are_counted() -> None:

@@ -134,8 +134,13 @@ def evenly(values: Sequence[Value], most: int) -> list[Value]:
 
 
 def metric_title(name: str, positive: str | None = None) -> str:
-    """Return the name of a metric as people write it, with the class of two that it is about."""
-    return f"{load('metrics', name).title}{'' if positive is None else f' of “{positive}”'}"
+    """Return the name of a metric as people write it, with the class of two that it is about.
+
+    `positive` is that class, which only the name of a metric of one class says.
+    """
+    metric = load("metrics", name)
+    is_named = positive is not None and metric.of_positive_class
+    return f"{metric.title} of “{positive}”" if is_named else metric.title
 
 
 def without_middle(name: str, longest: int) -> str:

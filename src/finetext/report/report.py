@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from finetext.core import wording
 from finetext.core.registry import load, names
@@ -17,7 +16,7 @@ from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.explore import Lengths
 from finetext.diagnosis.label_errors import Suspects
 from finetext.diagnosis.losses import Errors
-from finetext.diagnosis.slices import Slice, Slices
+from finetext.diagnosis.slices import Slices
 from finetext.diagnosis.text_map import TextMap
 from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.choice import Choice
@@ -26,7 +25,7 @@ from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.report import plots
 from finetext.report.agreement import people_line
 from finetext.report.curves import curve_headline, curves_of, learning_curve_plot, sentences
-from finetext.report.errors import label_view, language_note, slice_name, slices_sentence
+from finetext.report.errors import label_view, language_note, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines, seeds_sentence
@@ -35,7 +34,14 @@ from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
+from finetext.report.verdict import found_in_words, verdict_chart, verdict_on
 from finetext.storage.files import write_text
+
+_FUNCTIONS: Final = (
+    *(language_note, slices_sentence, words_shown, sentences, seeds_sentence),
+    *(found_in_words, probability_advice),
+)
+"""What templates call."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class Diagnoses:
 class ReportData:
     """All that the report says.
 
-    `class_counts` is split to label to rows. Earlier versions did not store `columns`.
+    `class_counts` is split to label to rows. `place` is the run folder as commands name it.
+    Earlier versions did not store `columns`.
     """
 
     title: str
@@ -73,6 +80,7 @@ class ReportData:
     recommended: str
     recipe: str
     environment: Mapping[str, object]
+    place: Path | None = None
     seed: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     paid: Sequence[EncoderGain] = ()
@@ -131,13 +139,14 @@ def render(data: ReportData) -> str:
         "lengths": lengths_shown(data.lengths),
         **vars(found),
         "map": _map_of_validation(found.map),
-        **{
-            of.__name__: of
-            for of in (language_note, slices_sentence, words_shown, sentences, seeds_sentence)
-        },
+        **{of.__name__: of for of in _FUNCTIONS},
         "learning_curve_plot": learning_curve_plot,
     }
-    context["summary"] = summarize(data, context["trust"])
+    place = Path(data.title) if data.place is None else data.place
+    facts = (data.entries, predictions, data.recommended, data.best, data.choice)
+    context["verdict"] = verdict = verdict_on(*facts, place)
+    context["verdict_bars"] = verdict_chart(verdict)
+    context["about"] = about_sentence(data, len(predictions[data.recommended]))
     context["contents"] = _contents(data, context)
     return render_page("page.html.j2", context)
 
@@ -170,67 +179,6 @@ def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, s
     return [section for section in sections if section[-1]]
 
 
-def summarize(data: ReportData, trusted: Mapping[str, Any] | None) -> dict[str, list[str]]:
-    """Return the first paragraphs as sentences: result, failing, data and advice."""
-    suspects = data.diagnoses.suspects
-    serious = [finding for finding in data.findings if finding.severity != "note"]
-    problems = [f"{findings_headline(serious)}."] if serious or suspects is None else []
-    if suspects is not None:
-        problems.append(f"{_suspected(suspects)}.")
-        if suspects.too_many:
-            problems.append(f"That is more than {suspects.method} can tell: most are hard texts.")
-    return {
-        "result": _result(data),
-        "failing": _failing(data, trusted),
-        "data": problems,
-        "advice": _advice(data, trusted) or [f"Use {data.best}."],
-    }
-
-
-def _result(data: ReportData) -> list[str]:
-    methods = {entry.method: entry for entry in data.entries}
-    labels = counted(len(next(iter(data.class_counts.values()))), "label")
-    lines = [
-        f"This run fitted {counted(len(methods), 'method')} on {data.rows.get('train', 0):,} texts "
-        f"with {labels}, and evaluated on {data.rows.get('test', 0):,} held-out texts.",
-        f"{data.best} is best by {metric_title(data.metric)} on validation; on test it reaches "
-        f"{_test_score(data)}.",
-    ]
-    if data.choice is not None:
-        lines += [line for line in (*data.choice.words(), data.choice.confirmation_words()) if line]
-    if data.recommended != data.best:
-        both = (data.recommended, data.best)
-        times = [wording.duration(methods[name].seconds_to_train) for name in both]
-        lines.append(f"{data.recommended} trains in {' instead of '.join(times)}.")
-    return lines
-
-
-def _failing(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
-    errors, slices, lines = data.diagnoses.errors, data.diagnoses.slices, []
-    if errors is not None:
-        often = "".join(
-            f", most often predicting {worst.prediction} for {worst.truth} "
-            f"({counted(worst.rows, 'time')})"
-            for worst in errors.confusions[:1]
-        )
-        of = f"{errors.wrong:,} of {errors.rows:,} {errors.part} texts"
-        lines.append(f"{errors.method} is wrong on {of}{often}.")
-    if slices is not None and (worse := [each for each in slices.slices if each.worse]):
-        score = f"{metric_title(slices.metric)} {worse[0].score.value:.3f}"
-        lines.append(
-            f"It is significantly worse on {counted(len(worse), 'slice')}, most clearly on "
-            f"{slice_name(worse[0])}: {score} on {counted(worse[0].rows, 'text')}, "
-            f"{_behind(worse[0])} the others."
-        )
-    return [*lines, f"{trusted['headline']}."] if trusted is not None else lines
-
-
-def _behind(of: Slice) -> str:
-    """Return how far a slice is behind at least: what was found among many is overestimated."""
-    near = min(abs(of.difference.low), abs(of.difference.high))
-    return f"at least {near:.3f} behind" if math.isfinite(near) else "behind"
-
-
 def _suspected(suspects: Suspects) -> str:
     wrong = len(suspects.suspects)
     if not wrong:
@@ -239,31 +187,15 @@ def _suspected(suspects: Suspects) -> str:
     return f"{wrong:,} of {suspects.rows:,} labels ({wrong / suspects.rows:.1%}) {looks} wrong"
 
 
-def _advice(data: ReportData, trusted: Mapping[str, Any] | None) -> list[str]:
-    found, advice = data.diagnoses, []
-    if any(finding.severity == "error" for finding in data.findings):
-        advice.append("Fix the errors in the data first.")
-    if found.suspects is not None and found.suspects.suspects:
-        advice.append(
-            "Read the first of the labels that look wrong; a better method finds those that are: "
-            "finetext labels --method finetune."
-            if found.suspects.too_many
-            else "Read the labels that look wrong and correct those that are: better labels help "
-            "every method, and make the scores valid."
-        )
-    if found.errors is not None and found.errors.confusions:
-        worst = found.errors.confusions[0]
-        advice.append(
-            f"Read the texts where {worst.prediction} is predicted for {worst.truth}; if people "
-            "would disagree on them, define the two labels more clearly."
-        )
-    if found.curve is not None and found.curve.best.outlook != "too few":
-        advice.append(f"{curve_headline(found.curve)}.")
-    if trusted is not None:
-        advice += probability_advice(trusted["check"])
-    if data.recommended != data.best:
-        advice.append(f"Use {data.recommended}, which is as good as {data.best} and cheaper.")
-    return advice
+def about_sentence(data: ReportData, scored: int) -> str:
+    """Return what the verdict is about: methods, texts and labels."""
+    methods = counted(len(data.entries), "method")
+    labels = counted(len(next(iter(data.class_counts.values()))), "label")
+    return (
+        f"About {data.recommended}, the recommended one of {methods}: fitted on "
+        f"{data.rows.get('train', 0):,} texts with {labels}, and scored on {scored:,} held-out "
+        "texts."
+    )
 
 
 def opened_sentence(openings: Sequence[Mapping[str, Any]]) -> str:

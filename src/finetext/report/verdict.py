@@ -24,6 +24,7 @@ from finetext.evaluation.estimates import DiscordantRows, Estimate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.proportions import proportion
 from finetext.evaluation.usability import (
+    FEWEST,
     ClassStatus,
     ClassVerdict,
     Status,
@@ -84,8 +85,12 @@ class Verdict(Jsonable):
 
     @property
     def weakest(self) -> ClassVerdict | None:
-        """The class with the lowest share of its texts found; None if no class has any."""
+        """The class with the lowest share of its texts found; None if no class has any.
+
+        Classes of fewer than ten texts count only if all are so small.
+        """
         there = [of for of in self.classes if of.found.n]
+        there = [of for of in there if of.found.n >= FEWEST] or there
         return min(there, key=lambda of: (of.found.value, -of.found.n), default=None)
 
     @property
@@ -96,11 +101,11 @@ class Verdict(Jsonable):
         """
         right = self.right
         if math.isnan(right.low):
-            known = f"{round(right.value * right.n)} of {counted(right.n, 'text')}"
+            known = f"{_few(right)} text{'' if right.n == 1 else 's'}"
             return known, "which says nothing of new texts"
         low, high = right.low, right.high
         if high - low > WIDE:
-            known = f"{round(right.value * right.n)} of {counted(right.n, 'text')}"
+            known = f"{_few(right)} text{'' if right.n == 1 else 's'}"
             few = "from so few, the truth may be anywhere between "
             return known, f"{few}{_whole(low)} and {_whole(high)} of 100 new ones"
         each = self._scale
@@ -153,7 +158,7 @@ class Verdict(Jsonable):
         if self.status == "better than guessing":
             parts = ["better than guessing"]
         elif len(good) == len(self.classes):
-            parts = [f"usable for all {len(good)} {noun}"]
+            parts = [f"usable for {'both' if len(good) == 2 else f'all {len(good)}'} {noun}"]
         else:
             parts = [f"usable for {_names(good)}"]
         if weak:
@@ -239,6 +244,8 @@ def _bar(name: str, of: Score, kind: str = "") -> Bar:
     known = math.isfinite(of.low)
     low, high = (round(100 * end, 1) if known else 0.0 for end in (of.low, of.high))
     text = f"{_whole(of.value)} {_ends(of)}".rstrip()
+    if of.n < FEWEST:
+        text = _few(of)
     return Bar(name, round(100 * of.value, 1), low, round(high - low, 1), text, kind)
 
 
@@ -325,6 +332,8 @@ def found_in_words(of: ClassVerdict) -> str:
     """Return how many of the texts of a class are given it."""
     if not of.found.n:
         return "no texts"
+    if of.found.n < FEWEST:
+        return f"right on {_few(of.found)} of its texts, which are too few to tell"
     share = f"{_whole(of.found.value)} of 100 of its texts {_ends(of.found)}"
     return f"right on {share}, {counted(of.found.n, 'text')}"
 
@@ -345,6 +354,11 @@ def _whole(share: float, of: int = 100) -> str:
     if number == of and share < 1:
         return f"more than {of - 1}"
     return "fewer than 1" if number == 0 and share > 0 else str(number)
+
+
+def _few(share: Score) -> str:
+    """Return a share as "7 of 9"."""
+    return f"{round(share.value * share.n)} of {share.n:,}"
 
 
 def _ends(score: Score, of: int = 100) -> str:

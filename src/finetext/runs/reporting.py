@@ -10,6 +10,7 @@ import shlex
 import time
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -163,6 +164,7 @@ def report_data(run: Run) -> ReportData:
             recipe=tomli_w.dumps(without_path(tomllib.loads(recipe))),
             seed=int(environment["seed"]),
             title=folder.resolve().name,
+            place=_without_machine(folder),
             lengths=from_json(list[Lengths], data["lengths"], "data.json"),
             findings=[*run.findings, *diagnoses.damaged, *known],
             columns=from_json(tuple[ColumnRole, ...], data.get("columns", ()), "data.json"),
@@ -187,6 +189,15 @@ def report_data(run: Run) -> ReportData:
             f"the run in {folder} is damaged, or of an earlier version of finetext: {error!r}; its "
             "report.html is unchanged"
         ) from None
+
+
+def _without_machine(folder: Path) -> Path:
+    """Return a folder relative to the current one, or its name: a report is passed on."""
+    if not folder.is_absolute():
+        return folder
+    with suppress(ValueError):
+        return folder.relative_to(Path.cwd())
+    return Path(folder.name)
 
 
 def with_positive(data: ReportData, label: str) -> ReportData:
