@@ -41,7 +41,9 @@ TEXTS: Final = [
 REWRITTEN: Final = ("recipe.toml", "data.json", "begun.json", ".part.json")
 WORDING: Final = ("message", "verdict", "test", "way", "remark", "outlook", "aim")
 """Keys of values that are words for people."""
-RETIRED: Final = ("cheapest", "comparison", "corrected", "smallest", "mcnemar")
+RETIRED: Final = (
+    "cheapest", "comparison", "corrected", "smallest", "mcnemar", "calibration_error",
+)  # fmt: skip
 """Keys of what is computed in another way now; see `still_expected`."""
 _SCORE_FIGURES: Final = 4
 """Figures of a line of the leaderboard: validation, and test with its interval."""
@@ -162,7 +164,8 @@ def can_resume() -> bool:
 def still_expected(values: Any) -> Any:
     """Return what was recorded, without what later versions compute in another way.
 
-    Differences of methods have other intervals and p-values since they come from one estimate.
+    Differences of methods have other intervals and p-values since they come from one estimate, and
+    the calibration error has no interval.
     """
     if isinstance(values, list):
         return [still_expected(of) for of in values]
