@@ -149,7 +149,9 @@ def test_several_labels_go_through_the_whole_command(command: Command, workplace
     words = {"3": "sun and warmth", "14": "rain and cold", "3,14": "sun and rain together"}
     rows = [f'day {n} with {words[values[n % 3]]},"{values[n % 3]}"' for n in range(60)]
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
-    seen = command("train", "days.csv", *QUICK, "--out", "run", status=0)
+    assert "numbers with a decimal comma" in command("train", "days.csv", *QUICK, status=2).err
+    several = ("--set", "data.label_delimiter=','")
+    seen = command("train", "days.csv", *QUICK, *several, "--out", "run", status=0)
     assert "2 labels, several a row" in seen.err
     scores = metrics(workplace / "run")["tfidf"]["test"]
     assert {"macro_f1", "micro_f1", "samples_f1", "subset_accuracy"} <= set(scores)

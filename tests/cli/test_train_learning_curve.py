@@ -146,7 +146,7 @@ def test_a_method_that_trains_step_by_step(
 
 
 def test_several_labels(command: Command, workplace: Path) -> None:
-    words = ("sun and warmth,3", "rain and cold,14", 'sun and rain,"3,14"')
+    words = ("sun and warmth,sun", "rain and cold,rain", 'sun and rain,"sun,rain"')
     rows = [f"day {n} with {words[n % 3]}" for n in range(90)]
     Path("days.csv").write_text("\n".join(["text,tags", *rows]) + "\n")
     seen = command("learning-curve", "days.csv", *QUICK, "--sizes", "10,30,60", "--json", status=0)

@@ -50,6 +50,9 @@ def test_names_are_found_however_they_are_spelled() -> None:
     assert find("good", ("good ", "good")) == "good"
     assert find("good\u200b", ("good ", "good\u00a0")) is None
     assert find("Good", ("good",)) is None
+    assert find("1,0", ("1", "2.5")) == find("1,00", ("1", "2.5")) == "1"
+    assert find("2,5", ("1", "2.5")) == "2.5"
+    assert find("2,5", ("2", "5")) is find("2,5,1", ("2", "5")) is None
     assert key("TRUE") == key("true") == "true"
 
 

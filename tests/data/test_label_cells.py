@@ -85,3 +85,12 @@ def test_what_is_written_is_understood(names: list[str], data: st.DataObject) ->
     assert understood(written(ordered, scheme), scheme) == ordered
     single = LabelScheme(tuple(names))
     assert understood(written([names[0]], single), single) == (names[0],)
+
+
+def test_a_comma_in_a_cell_is_decimal_where_its_parts_are_no_labels() -> None:
+    ratings, ids = LabelScheme(("1", "2.5")), LabelScheme(("0", "1", "2"), multilabel=True)
+    assert labels_in("1,0", {"1", "2.5"}) == understood("1,0", ratings) == ("1",)
+    assert labels_in("2,5", {"1", "2.5"}) == understood("2,5", ratings) == ("2.5",)
+    assert set(labels_in("1,0", {"0", "1", "2"}) or ()) == {"0", "1"}
+    assert understood("1,0", ids) == ("0", "1")
+    assert understood("2,1", ids) == ("1", "2")

@@ -298,3 +298,77 @@ def test_given_names_of_labels_keep_their_spelling() -> None:
     assert data.labels == ["good ", "bad", "good "]
     ids = read(rows("1.0", "0.0", "1.0"), settings=ReadSettings(label_names=("x", "y")))
     assert ids.labels == ["y", "x", "y"]
+
+
+def table(folder: Path, labels: list[str], delimiter: str) -> Path:
+    cells = [f'"{label}"' if delimiter in label else label for label in labels]
+    lines = [f"a text with number {n}{delimiter}{cell}" for n, cell in enumerate(cells)]
+    path = folder / "rated.csv"
+    path.write_text("\n".join([f"text{delimiter}label", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "read_as"),
+    [
+        (["1,0", "2,5", "2,0"], ["1.0", "2.5", "2.0"]),
+        (["1,0", "2,00", "3"], ["1", "2", "3"]),
+        (["1", "1,5", "2", "2,5"], ["1", "1.5", "2", "2.5"]),
+        (["-1,5", "0,0", "1,5"], ["-1.5", "0.0", "1.5"]),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_numbers_with_a_decimal_comma_are_one_label_each(
+    tmp_path: Path, delimiter: str, labels: list[str], read_as: list[str]
+) -> None:
+    data = read(table(tmp_path, labels * 3, delimiter))
+    assert data.labels == read_as * 3
+    (note,) = data.findings
+    assert note.code == "decimal-commas"
+    assert "--set data.label_delimiter=','" in note.message
+    several = read(
+        table(tmp_path, labels * 3, delimiter), settings=ReadSettings(label_delimiter=",")
+    )
+    assert several.labels[0] == list(dict.fromkeys(labels[0].split(",")))
+
+
+def test_decimals_and_ids_that_stand_alone_too_are_asked_for(tmp_path: Path) -> None:
+    ids = ["3", "14", "3,14"]
+    for labels, delimiter in (
+        (ids * 3, ","),
+        (["1,0", "1,5", "2,5", "2,0"] * 3, ","),
+        (ids * 3, "\t"),
+    ):
+        path = table(tmp_path, labels, delimiter)
+        shown = "rated.csv: labels such as .* in the column 'label' may be numbers with a decimal"
+        with pytest.raises(DataError, match=shown) as caught:
+            read(path)
+        assert "data.multilabel=false reads numbers" in str(caught.value)
+        assert "data.label_delimiter=',' several labels" in str(caught.value)
+        one = read(path, settings=ReadSettings(multilabel=False))
+        assert one.labels == [label.replace(",", ".") for label in labels]
+        for more in ({"label_delimiter": ","}, {"multilabel": True}):
+            assert read(path, settings=ReadSettings(**more)).labels[-1] == labels[-1].split(",")
+    assert read(rows(*ids)).labels == [["3"], ["14"], ["3", "14"]]
+
+
+@pytest.mark.parametrize("label", ["3,14,7", "2,333", "joy,love"])
+def test_other_values_with_commas_join_labels_as_before(tmp_path: Path, label: str) -> None:
+    parts = label.split(",")
+    data = read(table(tmp_path, [label, *parts] * 3, ";"))
+    assert data.labels == [parts, *([part] for part in parts)] * 3
+
+
+@pytest.mark.parametrize(
+    ("known", "read_as"),
+    [
+        (("1", "2", "2.5"), ["1", "2", "2.5"]), (("1.0", "2.0", "2.5"), ["1.0", "2.0", "2.5"]),
+        (("0", "1", "2", "5"), [["1", "0"], ["2", "0"], ["2", "5"]]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+def test_the_labels_of_a_model_say_whether_a_comma_is_decimal(
+    tmp_path: Path, delimiter: str, known: tuple[str, ...], read_as: list[Any]
+) -> None:
+    path = table(tmp_path, ["1,0", "2,0", "2,5"] * 4, delimiter)
+    assert read(path, settings=ReadSettings(classes=known)).labels == read_as * 4

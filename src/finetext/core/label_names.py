@@ -16,6 +16,7 @@ _JOINERS: Final = re.compile("[\u200c\u200d]")
 """Invisible too, but letters of Persian or Hindi and emoji change with them."""
 _SPACES: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _WHOLE: Final = re.compile(r"([-+]?\d+)\.0+")
+_COMMA_NUMBER: Final = re.compile(r"[-+]?\d+,\d{1,2}")
 _INTEGER: Final = re.compile(r"[-+]?\d+")
 _TRUTHS: Final = {"true", "false"}
 _ALIKE: Final = {
@@ -78,11 +79,28 @@ def key(name: str) -> str:
     return whole[1] if (whole := _WHOLE.fullmatch(name)) else name
 
 
+def is_whole(name: str) -> bool:
+    """Whether a name is a whole number, such as 3 or -1."""
+    return _INTEGER.fullmatch(clean(name)) is not None
+
+
+def pointed(name: str) -> str:
+    """Return a number with a decimal comma, such as 2,5, with a point; other names as they are."""
+    bare = clean(name)
+    return bare.replace(",", ".") if _COMMA_NUMBER.fullmatch(bare) else name
+
+
 def find(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that is the same, or the only one that is spelled otherwise."""
+    """Return the known name that is the same, or the only one that is spelled otherwise.
+
+    A decimal comma is a spelling too: 1,0 is 1.0 and 1. Where a cell may join several labels, ask
+    for its parts first.
+    """
     if name in known:
         return name
     same = [other for other in known if key(other) == key(name)]
+    if not same and (number := pointed(name)) != name:
+        return find(number, known)
     return same[0] if len(same) == 1 else None
 
 

@@ -104,19 +104,22 @@ def find_joiner(names: Sequence[str], sure: bool = False) -> str | None:
 def labels_in(cell: Cell, known: set[str]) -> Names | None:
     """Return the labels in a cell, none if it is missing; None if one of them is not known.
 
-    A label that is spelled otherwise, such as true for True, is the known one.
+    A label that is spelled otherwise, such as true for True, is the known one. 1,0 is two labels if
+    both are known, else a number with a decimal comma.
     """
     if cell is None:
         return ()
     if isinstance(cell, tuple):
         return _found(map(str, cell), known)
-    if (same := label_names.find(cell, known)) is not None:
+    same = label_names.find(cell, known)
+    if same is not None and (same == cell or label_names.pointed(cell) == cell):
         return (same,)
     if (several := list_in(cell)) is not None:
         return labels_in(tuple(as_strings(several)), known)
     joiners = (*_JOINERS, _DOCCANO_JOINER)
     ways = (_found(split_cell(cell, joiner), known) for joiner in joiners)
-    return next((parts for parts in ways if parts), None)
+    parts = next((parts for parts in ways if parts), None)
+    return parts if same is None or parts else (same,)
 
 
 def _found(names: Iterable[str], known: set[str]) -> Names | None:
@@ -164,7 +167,9 @@ def joined(names: Iterable[str], scheme: LabelScheme) -> str:
 
 def understood(cell: str, scheme: LabelScheme) -> Names | Word:
     """Return what a reviewer wrote: a word, or labels in the order of the scheme."""
-    if (same := label_names.find(cell, scheme.index)) is not None:
+    same = label_names.find(cell, scheme.index)
+    joins = scheme.multilabel and label_names.pointed(cell) != cell
+    if same is not None and (same == cell or not joins):
         return (same,)
     cell = cell.strip()
     if not cell:

@@ -16,6 +16,7 @@ from finetext.core import label_names
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
+from finetext.core.wording import short
 from finetext.data.flags import flagged_labels
 from finetext.data.label_cells import as_strings, find_joiner, missing, names_in, split_cell
 from finetext.data.rows import File, Source
@@ -58,6 +59,8 @@ def name_labels(
         elif lists:
             rows, multilabel = _listed(values, form, source, settings, findings)
         else:
+            decimals = _decimals(column, values, source, settings)
+            values = _pointed(values, decimals, findings)
             rows, joined, multilabel = _split(values, settings, findings)
             form = ", ".join(filter(None, (form, joined)))
         rows = _spelled(rows, _known(settings, source), findings)
@@ -173,7 +176,8 @@ def _spelled(rows: Labels, known: set[str], findings: list[Finding]) -> Labels:
     used = _used(rows)
     spelling = label_names.same_spellings(sorted(used))
     for name in used if known else ():
-        spelling[name] = label_names.find(name, known) or spelling[name]
+        if label_names.pointed(name) == name:  # see `_decimals` for others
+            spelling[name] = label_names.find(name, known) or spelling[name]
     changed = {name: own for name, own in spelling.items() if own != name}
     if not changed:
         return rows
@@ -208,6 +212,65 @@ def refuse_odd_labels(
             f"{shown} has {len(scheme):,} different values in {len(labels):,} rows, so they are "
             "not classes; name another column with --label"
         )
+
+
+def _decimals(
+    column: str, values: Sequence[Any], source: Source, settings: ReadSettings
+) -> dict[str, str]:
+    """Values with a decimal comma, such as 2,5, as numbers with a point; none if they are others.
+
+    All must fit, with one or two digits after the comma. The labels of a model decide, else the
+    delimiter of the file: semicolons stand where commas are decimal, and tabs unless all parts of
+    the values stand alone too.
+
+    Raises:
+        DataError: they may be several labels a row as well.
+    """
+    names = {value for value in values if isinstance(value, str) and value.strip()}
+    halves = {name: label_names.clean(name).split(",") for name in names if "," in name}
+    pointed = {name: label_names.pointed(name) for name in names}
+    if settings.multilabel or settings.label_delimiter or not halves:
+        return {}
+    fits = all(pointed[name] != name or label_names.is_whole(name) for name in names)
+    known = _known(settings, source)
+    if not fits or not known.isdisjoint(halves):
+        return {}
+    spelling = label_names.same_spellings(sorted({*pointed.values()}))
+    numbers = {name: spelling[own] for name, own in pointed.items()}
+    parts = {part for own in halves.values() for part in own}
+    if settings.multilabel is False or (
+        known and all(label_names.find(own, known) for own in numbers.values())
+    ):
+        return numbers
+    forms = {batch.form.partition("-separated")[0] for batch in source.batches}
+    if parts <= known or not forms <= {"semicolon", "tab", "comma"}:
+        return {}
+    if forms == {"semicolon"} or (forms <= {"semicolon", "tab"} and not parts <= names):
+        return numbers
+    if find_joiner(list(filter(None, as_strings(values)))) != ",":
+        return {}
+    name = min(halves)
+    raise DataError(
+        f"{source.title}: labels such as {name!r} in the column {column!r} may be numbers with a "
+        f"decimal comma, {numbers[name]}, or several labels, {' and '.join(halves[name])}; say "
+        "which: --set data.multilabel=false reads numbers, --set data.label_delimiter=',' several "
+        "labels"
+    )
+
+
+def _pointed(
+    values: Sequence[Any], numbers: Mapping[str, str], findings: list[Finding]
+) -> Sequence[Any]:
+    """The values with numbers instead of those with a decimal comma, if any, which a note says."""
+    if not numbers:
+        return values
+    shown = ", ".join(f"{name!r} as {numbers[name]!r}" for name in sorted(numbers) if "," in name)
+    message = (
+        f"labels with a decimal comma are read as numbers: {short(shown, 80)}; if they are several "
+        "labels, use --set data.label_delimiter=','"
+    )
+    findings.append(Finding("note", "decimal-commas", message))
+    return [numbers.get(value, value) for value in values]
 
 
 def _split(
