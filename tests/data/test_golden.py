@@ -70,13 +70,16 @@ def rows_streamed(path: Path, how: ReadSettings, wanted: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_RECORDED = {"UnlabeledError": "UnlabelledError", "UnclearError": "DataError"}
+
+
 def or_error(outcome: Callable[[], dict[str, Any]], folder: Path) -> Any:
     """What comes out, or the kind of the error and the numbers in its message."""
     try:
         return outcome()
     except FinetextError as error:
         message = str(error).replace(str(folder), "")
-        kind = type(error).__name__.replace("UnlabeledError", "UnlabelledError")  # as recorded
+        kind = _RECORDED.get(type(error).__name__, type(error).__name__)
         return [kind, *map(int, re.findall(r"\d{1,9}", message))]
 
 

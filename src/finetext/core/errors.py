@@ -6,7 +6,7 @@ The command line prints the message alone and exits with status 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 MOST_HOLDING: Final = 6
@@ -19,6 +19,24 @@ class FinetextError(Exception):
 
 class DataError(FinetextError):
     """The data cannot be read, or cannot be used as asked."""
+
+
+class UnclearError(DataError):
+    """The data can be read in several ways, and a setting of reading chooses one.
+
+    Attributes:
+        problem: what is unclear and where, without the option of the command line that chooses.
+        setting: the field of `ReadSettings`.
+        readings: value of the setting to examples of what it would read.
+    """
+
+    def __init__(
+        self, problem: str, advice: str, setting: str, readings: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Compose the message of problem and advice."""
+        super().__init__(problem + advice)
+        self.problem, self.setting = problem, setting
+        self.readings = {str(value): tuple(of) for value, of in readings.items()}
 
 
 class UnlabeledError(DataError):

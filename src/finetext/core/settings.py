@@ -236,6 +236,7 @@ class ServeSettings:
         queue_explanations: explanations that may wait (429).
         request_texts: most texts of a request (422).
         request_bytes: most bytes of a request (413).
+        table_bytes: most bytes of a request with a file (413), of which the file is three quarters.
         text_characters: most characters of a text (422). Longer ones are refused rather than
             truncated, so that a text gets the same label everywhere.
         explained_characters: most characters of a text to explain (422).
@@ -258,6 +259,7 @@ class ServeSettings:
     queue_explanations: Count = 8
     request_texts: Count = 256
     request_bytes: Count = 2 * MEBIBYTE
+    table_bytes: Count = 16 * MEBIBYTE
     text_characters: Count = 50_000
     explained_characters: Count = 2_000
     request_seconds: Positive = 30.0

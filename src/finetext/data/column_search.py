@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnclearError
 from finetext.core.settings import ReadSettings
 from finetext.data.column_traits import (
     Traits,
@@ -62,11 +62,13 @@ class Look:
         lines += [f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
         both = shlex.quote(",".join(names[:2]))
         several = f", or join texts in this order: --text {both}" if option == "--text" else ""
-        raise DataError(
-            f"{self.batch.name}: {len(names)} columns could hold the {what}:\n"
-            + "\n".join(lines)
-            + f"\nname one with {option} {shlex.quote(names[0])}{hint}{several}"
-        )
+        raise UnclearError(
+            f"{self.batch.name}: {len(names)} columns could hold the {what}",
+            ":\n" + "\n".join(lines)
+            + f"\nname one with {option} {shlex.quote(names[0])}{hint}{several}",
+            option.removeprefix("--"),
+            {name: self.of(name).examples for name in names},
+        )  # fmt: skip
 
 
 def find_text(look: Look, free: Sequence[str]) -> str:
@@ -175,10 +177,11 @@ def _longest(look: Look, free: Sequence[str]) -> str:
     own = {name: of for name, of in lengths.items() if says(name).other is None} or lengths
     if not own:
         known = ", ".join(look.batch.columns)
-        raise DataError(
-            f"{look.batch.name} has no column of texts; the columns are: {known}; name one with "
-            "--text"
-        )
+        raise UnclearError(
+            f"{look.batch.name} has no column of texts; the columns are: {known}",
+            "; name one with --text", "text",
+            {name: look.of(name).examples for name in look.batch.columns},
+        )  # fmt: skip
     first, *others = sorted(own, key=lambda name: -own[name])
     alike = [
         name for name in others

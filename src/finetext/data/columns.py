@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from finetext.core.errors import DataError, nearest
+from finetext.core.errors import DataError, UnclearError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import short
 from finetext.data.column_search import Look, find_text
-from finetext.data.column_traits import Traits, at_least, distinct, is_number
+from finetext.data.column_traits import Traits, at_least, distinct, is_number, traits_of
 from finetext.data.column_words import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -243,9 +243,10 @@ def text_columns(batch: Batch, given: str | Sequence[str]) -> tuple[str, ...]:
     except DataError as error:
         if len(given) == 1:
             raise
-        raise DataError(
-            f"{error}; the model, or --text, joins the columns {', '.join(given)}: name those of "
-            "this table in the same order with --text"
+        raise UnclearError(
+            f"{error}; the model, or --text, joins the columns {', '.join(given)}",
+            ": name those of this table in the same order with --text",
+            *("text", _examples(batch)),
         ) from None
     if len(set(found)) < len(found):
         raise DataError(
@@ -285,7 +286,7 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     shown = f"{batch.name}: the text column {column!r} holds"
     others = f"; the columns are: {', '.join(batch.columns)}; name another one with --text"
     if not values:
-        raise DataError(f"{shown} nothing{others}")
+        raise UnclearError(f"{shown} nothing", others, "text", _examples(batch))
     strings = [str(value) for value in values]
     others_than_str = [value for value in values if not isinstance(value, str)]
     kind, example = "", strings[0]
@@ -297,9 +298,14 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     elif len(strings) >= 20 and _identifiers(strings):
         kind = "identifiers"
     if kind:
-        raise DataError(
-            f"{shown} {kind}, not texts (for example {short(repr(example), 80)}){others}"
-        )
+        problem = f"{shown} {kind}, not texts (for example {short(repr(example), 80)})"
+        raise UnclearError(problem, others, "text", _examples(batch))
+
+
+def _examples(batch: Batch) -> dict[str, tuple[str, ...]]:
+    """Return every column with some of its values."""
+    size = len(batch.columns)
+    return {name: traits_of(of, size).examples for name, of in batch.columns.items()}
 
 
 def _identifiers(values: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from finetext.core.errors import DataError, MissingExtraError, nearest
+from finetext.core.errors import DataError, MissingExtraError, UnclearError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
@@ -61,6 +61,8 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         sheets = [_read_sheet(sheet) for sheet in book.worksheets]
+    except MemoryError:
+        raise
     except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
         raise DataError(f"{name} is not a readable Excel file: {error}") from None
     full = [sheet for sheet in sheets if sheet.rows]
@@ -100,9 +102,12 @@ def _chosen(full: Sequence[_Sheet], name: str) -> _Sheet:
     found = several if len(several) == 1 else [sheet for sheet in several if sheet.has_texts]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(f"{one.title!r} ({counted(len(one.rows), 'row')})" for one in found or seen)
+    sizes = {one.title: counted(len(one.rows), "row") for one in found or seen}
+    shown = ", ".join(f"{title!r} ({size})" for title, size in sizes.items())
     have = "several sheets with texts" if found else "several sheets with rows, none with texts"
-    raise DataError(f"{name} has {have}: {shown}; name one with --sheet")
+    readings = {title: (size,) for title, size in sizes.items()}
+    problem = f"{name} has {have}: {shown}"
+    raise UnclearError(problem, "; name one with --sheet", "sheet", readings)
 
 
 def _read_sheet(sheet: Any) -> _Sheet:

@@ -15,7 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
-from finetext.core.errors import DataError
+from finetext.core.errors import UnclearError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
@@ -94,7 +94,7 @@ def find_header(
         titles: what stands above them, see `title_rows`.
 
     Raises:
-        DataError: the first row may be a header or data.
+        UnclearError: the first row may be a header or data.
     """
     heads = tuple(records[: _header_rows(records, settings, where)])
     findings: list[Finding] = []
@@ -166,9 +166,9 @@ def _header_rows(table: Sequence[list[str]], settings: ReadSettings, where: str)
     headed = stated if stated is not None else looks_headed(table, settings.columns)
     if headed is None:
         shown = short(", ".join(table[0]), 80)
-        raise DataError(
-            f"{where}: this row may be a header or the first row of data: {shown!r}; {SAY_WHICH}"
-        )
+        problem = f"{where}: this row may be a header or the first row of data: {shown!r}"
+        readings = {"true": table[0], "false": table[0]}
+        raise UnclearError(problem, f"; {SAY_WHICH}", "header", readings)
     return int(headed)
 
 
@@ -197,10 +197,12 @@ def _is_second(table: Sequence[list[str]], where: str, stated: bool | None) -> b
     if misfits > 1 and len(body) > 2 and (asks or _share_equal(first, second)):
         return True
     if misfits and asks and stated is None and looks_headed([first, *body]):
-        raise DataError(
+        problem = (
             f"{where}: the row below may be a second row of names, or the first row of data: "
-            f"{short(', '.join(second), 80)!r}; say which with --set data.header=2 or =1"
+            f"{short(', '.join(second), 80)!r}"
         )
+        advice = "; say which with --set data.header=2 or =1"
+        raise UnclearError(problem, advice, "header", {"2": second, "1": second})
     return False
 
 

@@ -189,13 +189,17 @@ class Rows:
 
 @dataclass(frozen=True)
 class Texts:
-    """A stream of rows to predict; the findings are complete once all batches have been read."""
+    """A stream of rows to predict; the findings are complete once all batches have been read.
+
+    The ids and texts are those of the columns named last, where all columns are returned.
+    """
 
     batches: Iterator[Rows]
     findings: list[Finding] = field(default_factory=list)
     description: str = ""
     columns: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
+    text_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

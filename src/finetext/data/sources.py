@@ -23,7 +23,7 @@ from typing import Any, Final, final
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
-from finetext.core.errors import DataError, MissingExtraError
+from finetext.core.errors import DataError, MissingExtraError, UnclearError
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.data.rows import File
@@ -288,14 +288,15 @@ class Decoder:
             return
         ways = [way for way in _MULTIBYTE if _decoded(letters, way)]
         ways = ways or [way for way in _OTHER_SCRIPTS if _decoded(letters, way)]
-        shown = "".join(
-            f"\n  {way:9}  {short(repr((_decoded(odd[0], way) or '').strip()), 60)}" for way in ways
-        )
+        first = {way: (_decoded(odd[0], way) or "").strip() for way in ways}
+        shown = "".join(f"\n  {way:9}  {short(repr(line), 60)}" for way, line in first.items())
         readings = f"; its first line that is not ASCII would be{shown}\n" if ways else "; "
-        raise DataError(
-            f"{self._name} is neither UTF-8 nor Windows-1252, as most of its letters are not ASCII"
+        raise UnclearError(
+            f"{self._name} is neither UTF-8 nor Windows-1252, as most of its letters are not ASCII",
             f"{readings}state the encoding with --set data.encoding={(*ways, 'NAME')[0]}"
-            f"{', or another' if ways else ''}"
+            f"{', or another' if ways else ''}",
+            "encoding",
+            {way: (line,) for way, line in first.items()},
         )
 
     def _refuse_binary(self) -> None:

@@ -26,8 +26,9 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import text_in_json
 from finetext.core.types import Finding
-from finetext.data.annotations import is_export
+from finetext.data.annotations import is_export, plain
 from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
+from finetext.data.folders import read_file
 from finetext.data.formats import EXCEL, TEXT_A_LINE, parse_text, refuse_sheet
 from finetext.data.label_cells import as_strings
 from finetext.data.read import assemble, open_source
@@ -36,7 +37,9 @@ from finetext.data.rows import (
     TEXT,
     BadRow,
     Batch,
+    File,
     Rows,
+    Source,
     Texts,
     TextWatch,
     Wanted,
@@ -69,13 +72,13 @@ def open_stream(source: str | Path, settings: ReadSettings, wanted: Wanted = ONL
     batches = _batches_of(Path(source), settings, wanted)
     first = next(batches(()), (None, 0.0))[0] if batches else None
     if not batches or not first or is_export(first):
-        return _open_whole(source, settings, wanted)
+        return _open_whole(open_source(str(source), settings), settings, wanted)
     chosen = choose_columns(first, settings)
     refuse_odd_text(first, chosen.text, row_texts(first, chosen.texts))
     findings = [*chosen.findings, *unused_settings([first], settings)]
     if chosen.id is not None:
         if float in set(map(type, first.columns[chosen.id])):
-            return _open_whole(source, settings, wanted)
+            return _open_whole(open_source(str(source), settings), settings, wanted)
         problem = _problem_of_ids(batches((chosen.id,)), chosen.id, str(source))
         if problem and settings.id is not None:
             raise DataError(f"{problem}; ids must be unique: name another column with --id")
@@ -140,8 +143,14 @@ def _read_json(
     return bad
 
 
-def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> Texts:
-    opened = open_source(str(source), settings)
+def open_bytes(name: str, data: bytes, settings: ReadSettings) -> Texts:
+    """Open the rows, with all columns, of a file in memory, as `open_stream` does those on disk."""
+    opened = read_file(File(name, PurePosixPath(name), lambda: data), settings)
+    batches = tuple(plain(batch, settings) for batch in opened.batches)
+    return _open_whole(replace(opened, batches=batches), settings, Wanted(columns=True))
+
+
+def _open_whole(opened: Source, settings: ReadSettings, wanted: Wanted) -> Texts:
     bad: list[dict[int, BadRow]] = [{} for _ in opened.batches]
     if wanted.bad and opened.batches[0]:
         chosen = choose_columns(opened.batches[0], settings)
@@ -165,10 +174,11 @@ def _open_whole(source: str | Path, settings: ReadSettings, wanted: Wanted) -> T
             rows = Rows(dataset.ids, dataset.texts, share, columns)
             yield from _cut(order[start : start + ROWS], rows)
 
-    found = choose_columns(opened.batches[0], settings).id if kinds else None
+    chosen = choose_columns(opened.batches[0], settings) if kinds else None
+    found, texts = (chosen.id, chosen.texts) if chosen else (None, ())
     is_id = found is not None and dataset.ids == as_strings(columns[found])
-    id_column = found if is_id else None
-    return Texts(batches_of_rows(), list(dataset.findings), dataset.description, kinds, id_column)
+    told = list(dataset.findings), dataset.description
+    return Texts(batches_of_rows(), *told, kinds, found if is_id else None, texts)
 
 
 def _kinds(path: Path, first: Batch, batches: _Reader) -> Mapping[str, Any]:

@@ -145,7 +145,7 @@ def text_of(table: Table, form: str, headed: bool, locale: str | None = None) ->
         return _json_lines(table)
     labels = {own_column(table, name) for name in ("prediction", "set")}
     cells = {
-        name: list(map(comma_joined if name in labels else _cell, values))
+        name: list(map(comma_joined if name in labels else cell_of, values))
         for name, values in table.items()
     }
     return _delimited(cells, form, headed, "\n", locale)
@@ -192,13 +192,13 @@ def rows_of(table: Table) -> Iterator[dict[str, Any]]:
 def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     """Return values as Arrow takes them for a kind: mixed ones as text of whole characters."""
     if kind == MIXED:
-        values = [value if value is None else str(_cell(value)) for value in values]
+        values = [value if value is None else str(cell_of(value)) for value in values]
     if kind in (TEXT, MIXED):
         return [value if value is None else encoded(value).decode() for value in values]
     return values
 
 
-def _cell(value: Any) -> Any:
+def cell_of(value: Any) -> Any:
     """A value in a cell: nested ones and truth values as JSON."""
     if isinstance(value, bool | list | tuple | Mapping):
         return json.dumps(finite(value), ensure_ascii=False, default=plain)

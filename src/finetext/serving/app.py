@@ -21,14 +21,17 @@ from starlette.staticfiles import StaticFiles
 from finetext.core import __version__
 from finetext.core.arrays import Floats, finite
 from finetext.core.errors import DataError, UnknownNameError
-from finetext.core.settings import ServeSettings
+from finetext.batch.tables import Shown, layout_of
+from finetext.core.settings import ReadSettings, ServeSettings
 from finetext.core.text_columns import given_text, texts_in
+from finetext.data.predictions import PREFIX
+from finetext.data.rows import Texts
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
-from finetext.serving.tables import head_of
+from finetext.serving.tables import SETTINGS, TableReader, bytes_of
 
 PAGE: Final = Path(__file__).parent / "page"
 MANY_NUMBERS: Final = 10_000
@@ -71,6 +74,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
     """Add every route, with the statuses for a missing token or an unknown host."""
     always = [*of_token, *of_names]
     reading, asking = refusals([*always, 500]), refusals([*always, *POSTED])
+    of_files = {**asking, 422: {**asking[422], "model": schemas.TableRefusal}}
     scores: Any = list[list[schemas.LabelScore]]
     same = "The same as /predict, for clients of Hugging Face"
     explained, health = "Say which words of a text mattered", schemas.Health
@@ -80,12 +84,12 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         ("/", same, scores, asking, service.predict),
         ("/decide", "Decide on texts", list[schemas.Decided], asking, service.decide),
         ("/explain", explained, schemas.Explained, asking, service.explain),
-        ("/table", "Find the header of a table", schemas.TableHead, asking, service.table),
+        ("/table", "Read a file", schemas.Table, of_files, service.table),
         ("/info", "What the model is", schemas.Info, reading, service.info),
         ("/health", "Whether texts are accepted", health, ready, service.health),
         ("/health/live", "Whether the server is up", health, live, service.live),
     ):
-        add = app.post if responses is asking else app.get
+        add = app.post if 422 in responses else app.get
         add(path, summary=summary, response_model=shape, responses=responses)(handler)
     app.get(
         "/metrics", summary="Counts and times for Prometheus", response_class=Response,
@@ -112,6 +116,7 @@ class Service:
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
         self.metrics = middleware.Metrics(lambda: self.batcher.waiting)
+        self._tables = TableReader(settings.request_seconds)
         self.batcher = Batcher(model.scores, model.tokens, settings, self.metrics.predicted)
 
     async def predict(self, asked: schemas.Classification) -> Response:
@@ -139,10 +144,28 @@ class Service:
             raise Refusal(422, str(error)) from None
         return _json({name: of for name, of in found.to_json().items() if name != "text"})
 
-    async def table(self, asked: schemas.Beginning) -> Response:
-        """Return where a table has its header and texts, for the page for people."""
-        preferred = self._classifier.scheme.text_column
-        return _json(await asyncio.to_thread(head_of, asked.rows, asked.header, preferred))
+    async def table(self, asked: schemas.TableFile) -> Response:
+        """Return the rows of a file, read as `finetext predict` reads it, for the page."""
+        if (data := bytes_of(asked.file)) is None:
+            raise Refusal(422, "file is not Base64")
+        given = {name: of for name in SETTINGS if (of := getattr(asked, name)) is not None}
+        text = tuple(asked.text or ()) or None
+        try:
+            texts = ReadSettings(text=text).with_texts_of(self._classifier.scheme)
+        except DataError as error:
+            raise Refusal(422, str(error)) from None
+        given |= {"text": texts.text, "preferred_text": texts.preferred_text}
+        found, rows = await self._tables.read(asked.name, data, given)
+        if "error" in found:
+            refusal = Refusal(422, found["error"])
+            refusal.choice = found.get("choice")
+            raise refusal
+        names = Texts(iter(()), columns=dict.fromkeys(found["names"]), id_column=found.pop("id"))
+        layout = layout_of(self._classifier, names, Shown())
+        added = {"id": None, **layout.names}
+        added |= {"prefix": layout.prefix + PREFIX, "every": layout.every}
+        head = json.dumps({**found, "added": added}).encode()
+        return Response(head[:-1] + b"," + rows, media_type="application/json")
 
     async def info(self) -> Response:
         """Return what the model is, its origin, its scores, and the limits of the server."""

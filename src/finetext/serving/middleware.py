@@ -104,6 +104,8 @@ _CLOSE: Final = {"connection": "close"}
 _OPEN: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
 """Paths that need no token; none says anything about the model."""
 _FOLDER: Final = "/page/"
+TABLE: Final = "/table"
+"""The path that takes files."""
 HEADERS: Final[Mapping[bytes, bytes]] = {
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -194,7 +196,10 @@ class BodyLimit:
 
     async def _read(self, body: bytearray, scope: Scope, receive: Receive) -> None:
         headers = dict(scope["headers"])
-        limit, size, more = self._settings.request_bytes, 0, True
+        settings, size, more = self._settings, 0, True
+        limit = settings.request_bytes
+        if scope["path"] == TABLE:
+            limit = min(settings.table_bytes, settings.held_bytes)
         too_large = Refusal(413, f"the body has more than {limit:,} bytes", _CLOSE)
         told = int(headers.get(b"content-length", b"0"))
         if told > limit + STILL_READ or (told > limit and b"expect" in headers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, NoReturn, cast
 
 from fastapi.exceptions import RequestValidationError
@@ -22,9 +22,12 @@ LONGEST_MESSAGE: Final = 500
 class Refusal(HTTPException):
     """A request that is refused: status, message for its sender, headers in lower case."""
 
+    choice: Mapping[str, Any] | None = None
+    """What to state in the request, see `finetext.serving.schemas.Choice`."""
+
     def answer(self) -> Response:
         """Return the refusal as JSON."""
-        headers, body = dict(self.headers or {}), error_body(self.detail)
+        headers, body = dict(self.headers or {}), error_body(self.detail, self.choice)
         return Response(body, self.status_code, headers, media_type="application/json")
 
 
@@ -32,10 +35,11 @@ class ClientGone(Exception):
     """The client disconnected before it had its answer."""
 
 
-def error_body(message: str) -> bytes:
+def error_body(message: str, choice: Mapping[str, Any] | None = None) -> bytes:
     """Return the body of a refusal; what UTF-8 cannot encode becomes a question mark."""
     cut = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " ..."
-    return json.dumps({"error": cut}, ensure_ascii=False).encode("utf-8", "replace")
+    told = {"error": cut} | ({"choice": choice} if choice else {})
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
 
 
 MOST_KEYS: Final = 100
@@ -156,4 +160,6 @@ async def http_refusal(request: Request, error: Exception) -> Response:
             if getattr(route, "path", None) == request.url.path:
                 found |= getattr(route, "methods", set())
         headers["Allow"] = ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
-    return Refusal(raised.status_code, message, headers).answer()
+    refusal = Refusal(raised.status_code, message, headers)
+    refusal.choice = getattr(raised, "choice", None)
+    return refusal.answer()

@@ -116,22 +116,67 @@ class Question(_Asked):
     label: Text | None = Field(default=None, description="By default the predicted label.")
 
 
-class Beginning(_Asked):
-    """The first rows of a table, as its fields."""
+class TableFile(_Asked):
+    """A file with a text in each row, and how to read it where that is unclear."""
 
-    rows: list[Annotated[list[Text], Field(min_length=1)]] = Field(min_length=1, max_length=500)
-    header: bool | None = Field(default=None, description="By default found.")
+    name: Text = Field(
+        min_length=1, max_length=255, description="Its name; the ending tells the format."
+    )
+    file: Text = Field(
+        description="Its content in Base64.", json_schema_extra={"contentEncoding": "base64"}
+    )
+    text: list[Text] | None = Field(
+        default=None, min_length=1, max_length=100,
+        description="Columns of the texts, as many as the model reads; by default found.",
+    )  # fmt: skip
+    label: Text | None = Field(default=None, description="Column of labels, which is not needed.")
+    id: Text | None = Field(default=None, description="Column of unique ids.")
+    header: bool | Count | None = Field(
+        default=None,
+        description="Whether the first row holds the names of the columns, or how many rows do.",
+    )
+    delimiter: Annotated[Text, Field(min_length=1, max_length=10)] | None = None
+    sheet: Text | None = Field(default=None, description="Sheet of an Excel file.")
+    encoding: Annotated[Text, Field(max_length=40)] | None = None
 
 
-class TableHead(BaseModel):
-    """Which of the first rows are no rows of the table."""
+class AddedColumns(BaseModel):
+    """Names of the columns that predictions add, as `finetext predict` has them."""
 
-    titles: int = Field(description="Rows above the header.")
-    header: int = Field(description="Rows that hold names.")
+    id: str | None = Field(description="Null if the file has a column of ids.")
+    prediction: str
+    set: str
+    probability: str
+    prefix: str = Field(description="What stands before the label in those of probabilities.")
+    every: bool = Field(description="Whether every label has such a column.")
+
+
+class Table(BaseModel):
+    """A file as `finetext predict` reads it."""
+
+    description: str = Field(description="The format and what was chosen.")
+    notes: list[str] = Field(description="What was noticed.")
     names: list[str] = Field(description="Names of the columns.")
-    text: int = Field(description="The column of the texts, from 0.")
-    unclear: bool = Field(description="Whether the first row may hold names or not.")
-    lacks: bool = Field(description="Whether it lacks the column that the model was trained on.")
+    text: list[str] = Field(description="Columns of the texts, in their order.")
+    added: AddedColumns
+    ids: list[str]
+    texts: list[str] = Field(description="What the model reads of each row.")
+    rows: list[list[str]] = Field(description="The cells of each row.")
+
+
+class Reading(BaseModel):
+    """One value of a setting."""
+
+    value: str
+    examples: list[str] = Field(description="Parts of the file that it is about.")
+
+
+class Choice(BaseModel):
+    """What is unclear in a file."""
+
+    setting: str = Field(description="The field of the request that settles it.")
+    problem: str
+    readings: list[Reading]
 
 
 class LabelScore(BaseModel):
@@ -221,6 +266,12 @@ class ErrorAnswer(BaseModel):
     """Why a request was not answered."""
 
     error: str
+
+
+class TableRefusal(ErrorAnswer):
+    """Why a file was not read."""
+
+    choice: Choice | None = Field(default=None, description="What to state, if that would help.")
 
 
 _MEANINGS: Final = {

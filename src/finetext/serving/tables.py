@@ -1,46 +1,192 @@
-"""The header and the text column of a table that the page for people sends."""
+"""A file that the page for people sends, read as `finetext predict` reads it.
+
+A process of its own reads it, within limits of memory and time: a file can be made so that reading
+it takes much of both. Nothing is written to disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import base64
+import binascii
+import io
+import json
+import logging
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.core.errors import DataError
-from finetext.core.settings import ReadSettings
-from finetext.data.columns import choose_columns
-from finetext.data.headers import find_header, title_rows
-from finetext.data.rows import Batch
+from finetext.core.errors import DataError, FinetextError, UnclearError
+from finetext.core.settings import MEBIBYTE, ReadSettings
+from finetext.core.wording import short
+
+if TYPE_CHECKING:
+    from finetext.data.rows import Texts
+
+LOG: Final = logging.getLogger("finetext.serving")
+SETTINGS: Final = ("text", "label", "id", "header", "delimiter", "sheet", "encoding")
+"""Fields of `ReadSettings` that a request can state."""
+LARGEST_ANSWER: Final = 64 * MEBIBYTE
+_MEMORY: Final = 1024 * MEBIBYTE
+_UNPACKED: Final = 192 * MEBIBYTE
+"""Most bytes of an Excel file without its compression, ten times those of a large one."""
+_MOST_SIGNS: Final = 4_000_000
+_SHARE_OF_TIME: Final = 0.8
+_EXAMPLE: Final = 80
+_LONGEST_FAULT: Final = 2_000
+_OTHER: Final = (".parquet", ".zip", ".tar", ".tgz", ".gz")
+_PACKED: Final = (b"PAR1", b"\x1f\x8b", b"%PDF")
+_ELSEWHERE: Final = (
+    "this page reads CSV, TSV, Excel (.xlsx), JSON, JSON lines and plain text; save it as one of "
+    "these, or use finetext predict"
+)
 
 
-def head_of(
-    rows: Sequence[list[str]], header: bool | None, preferred: str | None = None
-) -> dict[str, Any]:
-    """Return how the first rows of a table are read, see `finetext.serving.schemas.TableHead`.
+@final
+class TableReader:
+    """Reads the files of requests, one at a time."""
 
-    It is what `finetext predict` finds with a model whose column of texts is `preferred`; short
-    rows are filled up. If the header is unclear, there is none.
-    """
-    width = max(map(len, rows))
-    every = [[*row, *[""] * (width - len(row))] for row in rows]
-    settings = ReadSettings(header=header, labelled=False, preferred_text=preferred)
-    titles = title_rows(every, range(1, len(every) + 1), settings)
-    table, unclear = every[titles:], False
+    def __init__(self, seconds: float) -> None:
+        """Take the longest time in which a request is answered."""
+        self._seconds = seconds * _SHARE_OF_TIME
+        self._free = asyncio.Semaphore(1)
+
+    async def read(
+        self, name: str, data: bytes, given: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return what was found in a file, and its ids, texts and rows as members of JSON.
+
+        If it cannot be read, the first has only `error`, and `choice` if a setting would help; then
+        there are no rows.
+        """
+        shown = short(name, 255)
+        asked = json.dumps({"name": shown, "settings": dict(given)}).encode()
+        environment = {name: of for name, of in os.environ.items() if name != "FINETEXT_TOKEN"}
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        async with self._free:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "finetext.serving.tables"),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE, env=environment,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(self._seconds):
+                    said, fault = await process.communicate(asked + b"\n" + data)
+            except TimeoutError:
+                seconds = f"{self._seconds:.0f} s"
+                return {"error": f"{shown} cannot be read in {seconds}; send fewer rows"}, b""
+            finally:
+                if process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
+        first, found, rows = said.partition(b"\n")
+        if not found:
+            LOG.error("reading a file failed: %s", fault.decode(errors="replace")[-_LONGEST_FAULT:])
+            return {"error": f"{shown} is too large or too damaged to be read"}, b""
+        return json.loads(first), rows
+
+
+def bytes_of(content: str) -> bytes | None:
+    """Return the bytes of Base64; None if it is none."""
     try:
-        found = find_header(table, settings, "the table")
-    except DataError:
-        settings, unclear = replace(settings, header=False), True
-        found = find_header(table, settings, "the table")
-    body = table[len(found.records) :]
-    columns = {name: [row[at] for row in body] for at, name in enumerate(found.names)}
-    text, lacks = 0, False
-    with suppress(DataError):  # the page lets its reader choose
-        if body:
-            chosen = choose_columns(Batch("the table", columns, "table"), settings)
-            text = found.names.index(chosen.text)
-            lacks = bool(chosen.findings)
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def read_table(name: str, data: bytes, settings: ReadSettings) -> tuple[dict[str, Any], bytes]:
+    """Return what `TableReader.read` does; raises a FinetextError."""
+    from finetext.batch.tables import EmptyTexts
+    from finetext.data.stream import open_bytes
+    from finetext.data.write import cell_of, encoded
+
+    _refuse_unfit(name, data)
+    texts = open_bytes(name, data, settings)
+    empty = EmptyTexts(texts.id_column)
+    lists: dict[str, list[Any]] = {"ids": [], "texts": [], "rows": []}
+    for rows in empty.watched(texts.batches):
+        lists["ids"] += rows.ids
+        lists["texts"] += rows.texts
+        cells = ([_text(cell_of(value)) for value in values] for values in rows.columns.values())
+        lists["rows"] += zip(*cells, strict=True)
+    body = encoded(json.dumps(lists, ensure_ascii=False, separators=(",", ":")))
+    if len(body) > LARGEST_ANSWER:
+        raise DataError(f"{name} has too much content for this page; use finetext predict")
+    return _found(texts, empty.findings), body[1:]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _found(texts: Texts, more: tuple[Any, ...]) -> dict[str, Any]:
     return {
-        "titles": titles, "header": len(found.records), "names": found.names, "text": text,
-        "unclear": unclear, "lacks": lacks,
-    }  # fmt: skip
+        "description": texts.description,
+        "notes": [finding.message for finding in (*texts.findings, *more)],
+        "names": list(texts.columns),
+        "text": list(texts.text_columns),
+        "id": texts.id_column,
+    }
+
+
+def _refuse_unfit(name: str, data: bytes) -> None:
+    """Raise a DataError for forms that the page does not read, and for what would fill memory."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in _OTHER or data.startswith(_PACKED) or data[257:262] == b"ustar":
+        raise DataError(f"{name} is compressed, an archive or of another kind: {_ELSEWHERE}")
+    if suffix in (".xlsx", ".xlsm"):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+            if size > _UNPACKED:
+                raise DataError(
+                    f"{name} has {size:,} bytes without its compression; at most {_UNPACKED:,} are "
+                    "read: remove sheets that are not needed, or save it as .csv"
+                )
+    elif data.startswith(b"PK\x03\x04"):
+        raise DataError(f"{name} is compressed, an archive or of another kind: {_ELSEWHERE}")
+    elif max(map(data.count, (b",", b";", b"\t", b"|", b"\n", b":"))) > _MOST_SIGNS:
+        raise DataError(f"{name} has more than {_MOST_SIGNS:,} fields or lines: send fewer")
+
+
+def _refusal(error: FinetextError) -> dict[str, Any]:
+    """Return the message for the page, and the choice that would help, with examples."""
+    if not isinstance(error, UnclearError) or error.setting not in SETTINGS:
+        return {"error": str(error)}
+    readings = [
+        {"value": value, "examples": [short(of, _EXAMPLE) for of in examples]}
+        for value, examples in error.readings.items()
+    ]
+    choice = {"setting": error.setting, "problem": error.problem, "readings": readings}
+    values = ", ".join(error.readings)
+    end = f'; state it as "{error.setting}"' + (f": one of {values}" if values else "")
+    return {"error": error.problem + end, "choice": choice}
+
+
+def main() -> None:
+    """Read a file from standard input; write what was found, and then its rows."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    asked = json.loads(sys.stdin.buffer.readline())
+    given = {name: tuple(of) if isinstance(of, list) else of
+             for name, of in asked["settings"].items()}  # fmt: skip
+    rows = b""
+    try:
+        settings = ReadSettings(**given, labelled=False)
+        found, rows = read_table(asked["name"], sys.stdin.buffer.read(), settings)
+    except FinetextError as error:
+        found = _refusal(error)
+    except MemoryError:
+        found = {"error": f"{asked['name']} needs too much memory to be read: send fewer rows"}
+    sys.stdout.buffer.write(json.dumps(found).encode() + b"\n" + rows)
+
+
+if __name__ == "__main__":
+    main()
