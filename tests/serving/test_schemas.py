@@ -37,13 +37,15 @@ def test_answers_match_the_openapi_document(
     cases = described[path][method].as_strategy(generation_mode=generation)
 
     @settings(
-        max_examples=12, derandomize=True, database=None,
+        max_examples=2 if path == "/table" else 12, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=cases)
     def check(case: Any) -> None:
         if mode == "positive" and path == "/explain" and case.body.get("label") is not None:
             case.body["label"] = "yes"  # the document does not tell the labels of the model
+        if mode == "positive" and path == "/table":  # nor what is in a file
+            case.body = {"name": "a.csv", "file": "dGV4dApnb29kCg==", "header": True}
         answer = case.call_and_validate()
         assert (answer.status_code == 200) is (mode == "positive")
 

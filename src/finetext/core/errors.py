@@ -37,6 +37,11 @@ class UnclearError(DataError):
         super().__init__(problem + advice)
         self.problem, self.setting = problem, setting
         self.readings = {str(value): tuple(of) for value, of in readings.items()}
+        self._advice = advice
+
+    def noting(self, more: str) -> UnclearError:
+        """Return the error with something more about the problem."""
+        return UnclearError(f"{self.problem}; {more}", self._advice, self.setting, self.readings)
 
 
 class UnlabeledError(DataError):

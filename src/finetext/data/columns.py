@@ -124,8 +124,8 @@ def choose_columns(batch: Batch, settings: ReadSettings) -> Chosen:
         texts, lacks = text_columns(batch, batch.text), ""
     try:
         text, *more = texts or preferred or (find_text(look, others),)
-    except DataError as error:
-        raise DataError(f"{error}; {lacks}") if lacks else error from None
+    except UnclearError as error:
+        raise error.noting(lacks) if lacks else error from None
     if id_column is None and (found := _row_id(free(*labels, group, text, *more))):
         # A column called id is taken, one with a similar name if its values are complete and differ
         values = batch.columns[found] if plain_name(found) != "id" else []

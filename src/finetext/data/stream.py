@@ -174,8 +174,8 @@ def _open_whole(opened: Source, settings: ReadSettings, wanted: Wanted) -> Texts
             rows = Rows(dataset.ids, dataset.texts, share, columns)
             yield from _cut(order[start : start + ROWS], rows)
 
-    chosen = choose_columns(opened.batches[0], settings) if kinds else None
-    found, texts = (chosen.id, chosen.texts) if chosen else (None, ())
+    all_chosen = choose_columns(opened.batches[0], settings) if kinds else None
+    found, texts = (all_chosen.id, all_chosen.texts) if all_chosen else (None, ())
     is_id = found is not None and dataset.ids == as_strings(columns[found])
     told = list(dataset.findings), dataset.description
     return Texts(batches_of_rows(), *told, kinds, found if is_id else None, texts)

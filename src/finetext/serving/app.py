@@ -18,10 +18,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from finetext.batch.tables import Shown, layout_of
 from finetext.core import __version__
 from finetext.core.arrays import Floats, finite
 from finetext.core.errors import DataError, UnknownNameError
-from finetext.batch.tables import Shown, layout_of
 from finetext.core.settings import ReadSettings, ServeSettings
 from finetext.core.text_columns import given_text, texts_in
 from finetext.data.predictions import PREFIX
@@ -162,7 +162,7 @@ class Service:
             raise refusal
         names = Texts(iter(()), columns=dict.fromkeys(found["names"]), id_column=found.pop("id"))
         layout = layout_of(self._classifier, names, Shown())
-        added = {"id": None, **layout.names}
+        added: dict[str, Any] = {"id": None, **layout.names}
         added |= {"prefix": layout.prefix + PREFIX, "every": layout.every}
         head = json.dumps({**found, "added": added}).encode()
         return Response(head[:-1] + b"," + rows, media_type="application/json")

@@ -175,8 +175,8 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     asked = json.loads(sys.stdin.buffer.readline())
-    given = {name: tuple(of) if isinstance(of, list) else of
-             for name, of in asked["settings"].items()}  # fmt: skip
+    given: dict[str, Any] = asked["settings"]
+    given |= {"text": tuple(given["text"])} if "text" in given else {}
     rows = b""
     try:
         settings = ReadSettings(**given, labelled=False)

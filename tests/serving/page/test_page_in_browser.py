@@ -51,8 +51,8 @@ def test_a_model_of_two_columns_has_a_field_and_a_choice_for_each(opened: Open) 
     assert page.locator("#marked").inner_text().split() == ["A", "film", "It", "is", "good+"]
     give(page, "f.csv", "id,body,title\n1,a good one,First\n2,a bad one,Second\n")
     page.locator("#preview").wait_for()
-    assert page.get_by_label("Column for title").input_value() == "2"
-    assert page.get_by_label("Column for body").input_value() == "1"
+    assert page.get_by_label("Column for title").input_value() == "title"
+    assert page.get_by_label("Column for body").input_value() == "body"
     page.get_by_role("button", name="Predict 2 rows").click()
     page.locator("#table-result").wait_for()
     assert films.batches[-1] == ["First\n\x1fa good one", "Second\n\x1fa bad one"]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_helpers import Films, Open, cells, downloaded, give
+from page_helpers import Films, Open, cells, downloaded, give, rows_of
+
+from finetext.batch.predict_file import predict_file
+from finetext.core.decision import Decision
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -15,18 +19,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 TRICKY = (
     'id;text;=note\r\n1;"a ""good"" film; truly\r\nit is";=1+1\r\n'
-    "2;bad 😀 çà مرحبا;-3\r\n\r\n3;;<b>x</b>\r\n4;good\r\n"
+    "2;bad 😀 çà مرحبا;-3\r\n\r\n3;;<b>x</b>\r\n4;good;\r\n"
 )
 
 
-def test_quoted_multiline_and_uneven_rows_keep_their_fields(opened: Open) -> None:
+def test_quoted_and_multiline_fields_are_kept(opened: Open) -> None:
     page = opened(request_texts=2)
     give(page, "films.csv", TRICKY)
-    page.locator("#table-told").filter(has_text="films.csv: 4 rows, 3 columns.").wait_for()
-    assert page.get_by_label("Text column").input_value() == "1"
-    assert page.get_by_label("Delimiter").input_value() == ";"
-    assert page.get_by_label("The first row holds").is_checked()
-    assert "1 row with another number of fields" in page.locator("#table-remarks").inner_text()
+    told = "films.csv: semicolon-separated, with header; text 'text', id 'id'; 4 rows."
+    page.locator("#table-told").filter(has_text=told).wait_for()
+    assert page.get_by_label("Text column").input_value() == "text"
+    assert "1 blank line skipped" in page.locator("#table-remarks").inner_text()
     page.get_by_role("button", name="Predict 4 rows").click()
     page.locator("#table-result").wait_for()
     names, *rows = downloaded(page)
@@ -51,28 +54,89 @@ def test_quoted_multiline_and_uneven_rows_keep_their_fields(opened: Open) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "delimiter", "column", "texts"),
+    ("name", "content", "column", "texts"),
     [
-        ("a.tsv", 'review\tn\n"good, he said\t1\nbad\t2\n', "tab", "0", ['"good, he said', "bad"]),
-        ("b.csv", "good, and so on\nbad\n", "", "0", ["good, and so on", "bad"]),
-        ("c.csv", 'text\n"Well, good"\n"bad, no"\n', "", "0", ["Well, good", "bad, no"]),
-        ("d.csv", "n,text\n1,süß\n".encode("utf-16"), ",", "1", ["süß"]),
-        ("e.csv", "n,text\n1,süß\n".encode("latin-1"), ",", "1", ["süß"]),
-        ("f.csv", "Comment,Segment\n,a good film it was\n,a bad one it was\nodd,all in all good\n",
-         ",", "1", ["a good film it was", "a bad one it was", "all in all good"]),
-        ("g.csv", "Énoncé du codeur,Réponse\nun long remarque,bien\n", ",", "1", ["bien"]),
+        ("a.tsv", 'review\tn\n"good, he said\t1\nbad\t2\n', "review", ['"good, he said', "bad"]),
+        ("b.txt", "good, and so on\nbad\n", "text", ["good, and so on", "bad"]),
+        ("c.csv", 'text\n"Well, good"\n"bad, no"\n', "text", ["Well, good", "bad, no"]),
+        ("d.csv", "n,text\n1,süß\n".encode("utf-16"), "text", ["süß"]),
+        ("e.csv", "n,text\n1,süß\n".encode("latin-1"), "text", ["süß"]),
+        ("f.jsonl", '{"n": 1, "text": "good"}\n', "text", ["good"]),
     ],
 )  # fmt: skip
-def test_delimiter_encoding_and_text_column_are_detected(
-    opened: Open, name: str, content: str | bytes, delimiter: str, column: str, texts: list[str]
+def test_format_encoding_and_text_column_are_detected(
+    opened: Open, name: str, content: str | bytes, column: str, texts: list[str]
 ) -> None:
     page = opened()
     give(page, name, content)
     page.locator("#preview").wait_for()
-    assert page.get_by_label("Delimiter").input_value() == delimiter
     assert page.get_by_label("Text column").input_value() == column
     assert cells(page, "preview", "td.chosen") == texts
+    assert page.get_by_label("Delimiter").is_visible() == (name != "f.jsonl")
     assert ("Windows-1252" in page.locator("#table-remarks").inner_text()) == (name == "e.csv")
+
+
+ROOMS = [f"The room with number {n} was as clean as it could be" for n in range(12)]
+
+
+@pytest.mark.parametrize(("button", "rows"), [("is a header", 12), ("is data", 13)])
+def test_an_unclear_header_is_chosen_with_a_button(opened: Open, button: str, rows: int) -> None:
+    page = opened(expected=["422"])
+    give(page, "rooms.csv", "\n".join(["Great rooms", *ROOMS]))
+    problem = "rooms.csv, line 1: this row may be a header or the first row of data: 'Great rooms'."
+    page.get_by_role("region", name=problem).wait_for()
+    assert page.locator("#table-read").is_hidden()
+    assert page.locator("#table-failure").is_hidden()
+    page.get_by_role("button", name=f"First row {button}").click()
+    page.get_by_role("button", name=f"Predict {rows} rows").wait_for()
+    assert page.locator("#choice").is_hidden()
+    stated = "true" if rows == 12 else "false"
+    assert page.locator("#header").input_value() == stated
+    page.locator("#header").select_option("")
+    page.get_by_role("region", name=problem).wait_for()
+
+
+def test_unclear_text_columns_are_chosen_by_their_values(opened: Open) -> None:
+    page = opened(expected=["422"])
+    food = [f"And the food of day {n} was quite good" for n in range(12)]
+    rows = [f"{room},{meal}" for room, meal in zip(ROOMS, food, strict=True)]
+    give(page, "two.csv", "\n".join(["a,b", *rows]))
+    page.get_by_role("region", name="two.csv: 2 columns could hold the texts.").wait_for()
+    assert page.locator("#choice li").all_inner_texts() == ROOMS[:3]
+    page.locator("#choice select").select_option("b")
+    assert page.locator("#choice li").all_inner_texts() == food[:3]
+    page.get_by_role("button", name="Use this column").click()
+    page.locator("#preview").wait_for()
+    assert page.get_by_label("Text column").input_value() == "b"
+    page.get_by_label("Text column").select_option("a")
+    page.locator("#table-told").filter(has_text="text 'a'").wait_for()
+    page.get_by_role("button", name="Predict 12 rows").click()
+    page.locator("#table-result").wait_for()
+    names, *own = downloaded(page)
+    assert names[:4] == ["id", "a", "b", "prediction"]
+    assert [row[1] for row in own] == ROOMS
+
+
+def test_a_wrong_setting_can_be_taken_back(opened: Open) -> None:
+    page = opened(expected=["422"])
+    give(page, "uneven.csv", "id,text\n1,good;so\n2,bad\n")
+    page.locator("#preview").wait_for()
+    page.get_by_label("Delimiter").select_option(";")
+    page.locator("#table-failure").filter(has_text="semicolon-separated fields").wait_for()
+    page.get_by_label("Delimiter").select_option("")
+    page.get_by_role("button", name="Predict 2 rows").wait_for()
+    assert page.locator("#table-failure").is_hidden()
+
+
+def test_the_download_is_what_predict_writes(opened: Open, tmp_path: Path) -> None:
+    page = opened(model := Films(decision=Decision(set_from=0.3, coverage=0.9)))
+    content = 'prediction,text,n\nold,a good film,1\nolder,"bad, no",2.50\n'
+    give(page, "f.csv", content)
+    page.get_by_role("button", name="Predict 2 rows").click()
+    page.locator("#table-result").wait_for()
+    (tmp_path / "f.csv").write_text(content)
+    predict_file(model, tmp_path / "f.csv", tmp_path / "out.csv")
+    assert downloaded(page) == rows_of(tmp_path / "out.csv")
 
 
 def test_rejected_rows_get_a_problem_and_clashing_columns_a_prefix(opened: Open) -> None:
@@ -82,8 +146,8 @@ def test_rejected_rows_get_a_problem_and_clashing_columns_a_prefix(opened: Open)
     page.get_by_role("button", name="Predict 4 rows").click()
     page.locator("#table-result").wait_for()
     names, *rows = downloaded(page)
-    assert names[:3] == ["prediction", "text", "finetext:prediction"]
-    assert [row[2] for row in rows] == ["yes", "", "", "no"]
+    assert names[:4] == ["id", "prediction", "text", "finetext:prediction"]
+    assert [row[3] for row in rows] == ["yes", "", "", "no"]
     assert rows[1][-1] == "the text has 41 characters; the limit is 40"
     assert "internal error" in rows[2][-1]
     assert "/secret" not in str(rows)
@@ -127,7 +191,7 @@ def test_prediction_retries_can_be_cancelled_and_resumed(opened: Open) -> None:
 
 
 def test_a_file_can_be_dropped(opened: Open) -> None:
-    page = opened()
+    page = opened(expected=["422"])
     page.get_by_role("tab", name="Table").click()
     page.evaluate(
         """() => {
@@ -140,8 +204,8 @@ def test_a_file_can_be_dropped(opened: Open) -> None:
           }
         }"""
     )
-    page.locator("#table-told").filter(has_text="dropped.csv: 1 row, 2 columns.").wait_for()
+    page.locator("#table-told").filter(has_text="dropped.csv: comma-separated").wait_for()
     give(page, "x.xlsx", b"PK\x03\x04\0\0\0\0")
-    page.locator("#table-failure").filter(has_text="not a CSV or TSV").wait_for()
+    page.locator("#table-failure").filter(has_text="not a readable Excel file").wait_for()
     give(page, "empty.csv", b"")
-    page.locator("#table-failure").filter(has_text="This file is empty.").wait_for()
+    page.locator("#table-failure").filter(has_text="empty.csv is empty").wait_for()

@@ -50,7 +50,6 @@ export async function predictAll(texts, results, limits, { signal, onProgress, o
 }
 
 function problemOf(text, limits) {
-  if (text === undefined) return "the row has no such field";
   if (text.includes("\0")) return "the text holds a NUL character";
   if (text.length <= limits.text_characters) return "";
   const length = [...text].length;

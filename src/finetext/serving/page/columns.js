@@ -22,6 +22,7 @@ export function showColumns(names) {
   if (!others.length) return;
   document.querySelector("label[for=text]").textContent = first;
   byId("column-name").textContent = `Column for ${first}`;
+  byId("column").dataset.name = first;
   byId("more-texts").replaceChildren(
     ...others.flatMap((name, place) => {
       const field = make("textarea", "");
@@ -32,5 +33,11 @@ export function showColumns(names) {
       return [label, field];
     }),
   );
-  byId("more-columns").replaceChildren(...others.map((name) => make("label", "", `Column for ${name} `, make("select", ""))));
+  byId("more-columns").replaceChildren(
+    ...others.map((name) => {
+      const choice = make("select", "");
+      choice.dataset.name = name;
+      return make("label", "", `Column for ${name} `, choice);
+    }),
+  );
 }

@@ -1,48 +1,44 @@
-// A file of texts: read in the browser, predicted, and offered with all its columns.
+// A file of texts: read by the server, predicted, and offered with all its columns.
 
 import { predictAll } from "./batches.js";
-import { choices, joined } from "./columns.js";
-import { decode, guess, isFormula, parse, write } from "./csv.js";
+import { hideChoice, showChoice } from "./choice.js";
+import { choices } from "./columns.js";
+import { cellOf, isFormula, write } from "./csv.js";
 import { barRow, byId, count, head, make, tell, whole } from "./dom.js";
 import { ask, isCancelled } from "./talk.js";
 
-const LARGEST = 100 * 2 ** 20;
-const ASKED_ROWS = 200;
-const ASKED_CHARACTERS = 300;
+const SPARE_BYTES = 16 * 1024;
 const PREVIEW_ROWS = 5;
 const PREVIEW_COLUMNS = 30;
 const PREVIEW_CHARACTERS = 120;
 const MOST_COUNTS = 20;
-const MOST_LABELS = 20;
 const STEPS_TOLD = 4;
-const CONTROLS = ["file", "delimiter", "header", "quotes"];
+const STATED = ["header", "delimiter", "sheet"];
 
 let getInfo = async () => null;
 let info = null;
 let file = null;
+let given = {};
 let table = null;
 let results = [];
 let work = null;
-let reading = 0;
+let reading = null;
 
 /** `howToGet` resolves to the answer of /info, or to null if it failed. */
 export function setUpTable(howToGet) {
   getInfo = howToGet;
   byId("file").addEventListener("change", (event) => load(event.target.files[0]));
-  for (const id of ["delimiter", "header", "quotes"]) {
-    byId(id).addEventListener("change", async () => {
-      try {
-        await read({ header: id === "header" ? byId("header").checked : null });
-      } catch (error) {
-        tell(byId("table-failure"), `${file.name}: ${error.message}`);
-      }
+  for (const id of STATED) {
+    byId(id).addEventListener("change", () => {
+      const { value } = byId(id);
+      const { text, ...others } = given;
+      given = { ...others, [id]: id === "header" && value ? JSON.parse(value) : value || null };
+      read();
     });
   }
-  document.querySelector("#table-read .fields").addEventListener("change", (event) => {
-    if (!choices().includes(event.target)) return;
-    results = [];
-    showPreview();
-    showState();
+  byId("columns").addEventListener("change", () => {
+    given = { ...given, text: choices().map((choice) => choice.value) };
+    read();
   });
   byId("predict").addEventListener("click", predict);
   byId("cancel").addEventListener("click", () => work?.abort());
@@ -68,88 +64,101 @@ function setUpDrop() {
 
 async function load(chosen) {
   if (!chosen || work) return;
+  reading?.abort();
   tell(byId("table-failure"), "");
   tell(byId("work-failure"), "");
-  byId("table-read").hidden = true;
+  byId("table-told").textContent = "";
+  for (const id of ["table-read", "settings", "choice"]) byId(id).hidden = true;
   results = [];
+  given = {};
   info = await getInfo();
   try {
-    if (chosen.size > LARGEST) {
-      throw new Error("This file is larger than 100 MiB. The command “finetext predict” takes files of any size.");
+    const most = info ? Math.floor((3 * info.limits.table_bytes) / 4) - SPARE_BYTES : Infinity;
+    if (chosen.size > most) {
+      throw new Error(`This file has ${whole(chosen.size)} bytes, and this server reads ${whole(most)}. The command “finetext predict” takes files of any size.`);
     }
-    const { text, encoding } = decode(new Uint8Array(await chosen.arrayBuffer()));
-    if (/^(PK\x03\x04|%PDF|PAR1|\x1f\x8b)/.test(text) || text.slice(0, 4096).includes("\0\0")) {
-      throw new Error("This is not a CSV or TSV file. Save it as CSV, or use “finetext predict”.");
-    }
-    if (!text.trim()) throw new Error("This file is empty.");
-    file = { name: chosen.name, text, encoding };
-    const guessed = guess(text, chosen.name);
-    byId("delimiter").value = guessed.delimiter === "\t" ? "tab" : guessed.delimiter;
-    byId("quotes").checked = guessed.hasQuotes;
-    await read({ header: null });
-    byId("table-read").hidden = false;
+    file = { name: chosen.name, content: await base64(chosen) };
+    showSettings(chosen.name);
+    await read();
   } catch (error) {
     const reason = error instanceof DOMException ? "It cannot be read. If it was moved or changed, choose it again." : error.message;
     tell(byId("table-failure"), `${chosen.name}: ${reason}`);
   }
 }
 
-/** Read the file again as the controls say; a `header` of null is found by the server. */
-async function read({ header }) {
-  reading += 1;
-  const own = reading;
-  const delimiter = byId("delimiter").value === "tab" ? "\t" : byId("delimiter").value;
-  const rows = parse(file.text, delimiter, byId("quotes").checked);
-  const found = await headOf(rows, header);
-  if (own !== reading) return;
-  byId("header").checked = found.header > 0;
-  const heads = rows.slice(found.titles, found.titles + found.header).map(String);
-  const below = rows.slice(found.titles + found.header);
-  const kept = heads.length ? below.filter((row) => !heads.includes(String(row))) : below;
-  const width = rows.slice(found.titles).reduce((most, row) => Math.max(most, row.length), 0);
-  const names = Array.from({ length: width }, (_, column) => (heads.length && found.names[column]) || `column ${column + 1}`);
-  const uneven = kept.filter((row) => row.length !== found.names.length).length;
-  table = { names, rows: kept, uneven, found, repeated: below.length - kept.length };
-  results = [];
-  choices().forEach((choice, place) => {
-    choice.replaceChildren(...names.map((name, column) => new Option(name, column)));
-    const known = names.indexOf(info?.text_columns[place]);
-    choice.value = known >= 0 ? known : found.text;
+function base64(chosen) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",", 2)[1] ?? "");
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(chosen);
   });
-  byId("table-told").textContent = `${file.name}: ${count(kept.length, "row")}, ${count(width, "column")}.`;
-  showRemarks();
+}
+
+/** Show the settings that a file of this kind has. */
+function showSettings(name) {
+  const isSheet = /\.xls[xm]$/i.test(name);
+  const isJson = /\.(json|jsonl|ndjson)$/i.test(name);
+  for (const id of STATED) byId(id).value = "";
+  byId("sheet").parentElement.hidden = !isSheet;
+  byId("delimiter").parentElement.hidden = isSheet;
+  byId("settings").hidden = isJson;
+}
+
+/** Have the file read as `given` says; what that leaves open the server finds, or asks for. */
+async function read() {
+  reading?.abort();
+  const own = new AbortController();
+  reading = own;
+  hideChoice();
+  tell(byId("table-failure"), "");
+  byId("table-read").hidden = true;
+  byId("table-told").textContent = `Reading ${file.name} …`;
+  results = [];
+  try {
+    const found = await ask("table", { name: file.name, file: file.content, ...given }, { signal: own.signal });
+    if (own.signal.aborted) return;
+    show(found);
+  } catch (error) {
+    if (own.signal.aborted) return;
+    byId("table-told").textContent = "";
+    if (error.choice?.readings.length) showChoice(error.choice, (value) => choose(error.choice.setting, value));
+    else tell(byId("table-failure"), error.status === 422 ? `${error.said}.` : error.message);
+  }
+}
+
+function choose(setting, value) {
+  given = { ...given, [setting]: value };
+  if (STATED.includes(setting)) {
+    const control = byId(setting);
+    const isKnown = !control.options || [...control.options].some((option) => option.value === String(value));
+    if (!isKnown) control.add(new Option("alone is a header", value));
+    control.value = value;
+  }
+  read();
+}
+
+function show(found) {
+  table = found;
+  choices().forEach((choice, place) => {
+    choice.replaceChildren(...table.names.map((name) => new Option(name)));
+    choice.value = table.text[place];
+  });
+  byId("table-told").textContent = `${table.description}.`;
+  byId("table-remarks").replaceChildren(...table.notes.map((note) => make("li", "", note)));
   showPreview();
   showState();
-}
-
-/** What the server says of the first rows, which are shortened. */
-function headOf(rows, header) {
-  const first = rows.slice(0, ASKED_ROWS).map((row) => row.map((field) => field.slice(0, ASKED_CHARACTERS).toWellFormed().replaceAll("\0", "")));
-  return ask("table", { rows: first, header });
-}
-
-function showRemarks() {
-  const remarks = [];
-  if (file.encoding === "Windows-1252") remarks.push("The file is not UTF-8 and was read as Windows-1252: check the letters.");
-  if (file.text.includes("\ufffd")) remarks.push("Some characters cannot be read and are shown as \ufffd.");
-  if (table.uneven) remarks.push(`${count(table.uneven, "row")} with another number of fields than the first: check the delimiter. All fields are kept.`);
-  const { titles, header, unclear, lacks } = table.found;
-  if (lacks) remarks.push(`There is no column “${info.text_column}”, on which the model was trained: check the column of the texts.`);
-  if (unclear) remarks.push("The first row may hold the column names or be a row: check it below.");
-  if (titles) remarks.push(`${count(titles, "row")} above the column names passed over.`);
-  if (header > 1) remarks.push(`${count(header, "row")} with column names; the first of them counts.`);
-  if (table.repeated) remarks.push(`${count(table.repeated, "row")} that repeat${table.repeated === 1 ? "s" : ""} the column names left out.`);
-  byId("table-remarks").replaceChildren(...remarks.map((remark) => make("li", "", remark)));
+  byId("table-read").hidden = false;
 }
 
 function showPreview() {
-  const chosen = choices().map((choice) => Number(choice.value));
+  const chosen = table.text.map((name) => table.names.indexOf(name));
   const cut = (text) => (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
   const names = table.names.slice(0, PREVIEW_COLUMNS);
   const mark = (column) => (chosen.includes(column) ? "chosen" : "");
   const heads = names.map((name, column) => head("col", chosen.includes(column) ? `${name} (the texts)` : name, mark(column)));
   const rows = table.rows.slice(0, PREVIEW_ROWS).map((row) =>
-    make("tr", "", ...names.map((_, column) => make("td", mark(column), cut(row[column] ?? "")))),
+    make("tr", "", ...names.map((_, column) => make("td", mark(column), cut(row[column])))),
   );
   byId("preview").tHead.replaceChildren(make("tr", "", ...heads));
   byId("preview").tBodies[0].replaceChildren(...rows);
@@ -162,11 +171,7 @@ async function predict() {
     tell(byId("work-failure"), "The model information is not loaded: see the message above.");
     return;
   }
-  const columns = choices().map((choice) => Number(choice.value));
-  const texts = table.rows.map((row) => {
-    const own = columns.map((column) => row[column]?.toWellFormed?.() ?? row[column]);
-    return own.includes(undefined) ? undefined : joined(own);
-  });
+  const { texts } = table;
   tell(byId("work-failure"), "");
   work = new AbortController();
   showState();
@@ -174,7 +179,7 @@ async function predict() {
   const progress = progressOf(texts.length, results.length);
   progress.onProgress(results.length);
   try {
-    await predictAll(texts, results, info.limits, { signal: work.signal, keep: keptOf(info), ...progress });
+    await predictAll(texts, results, info.limits, { signal: work.signal, keep: keptOf(table.added.every), ...progress });
   } catch (error) {
     if (!isCancelled(error)) tell(byId("work-failure"), `${error.message} The finished rows are kept: resume, or download them.`);
   } finally {
@@ -185,9 +190,9 @@ async function predict() {
 }
 
 /** With many labels, their probabilities of all rows would fill the memory. */
-function keptOf({ labels }) {
+function keptOf(every) {
   return ({ prediction, set, probability, probabilities }) => ({
-    prediction, set, probability, ...(labels.length <= MOST_LABELS ? { probabilities } : {}),
+    prediction, set, probability, ...(every ? { probabilities } : {}),
   });
 }
 
@@ -219,7 +224,7 @@ function duration(seconds) {
 function showState() {
   const total = table.rows.length;
   const isDone = results.length === total;
-  for (const control of [...choices(), ...CONTROLS.map(byId)]) control.disabled = work !== null;
+  for (const control of [...choices(), ...["file", ...STATED].map(byId)]) control.disabled = work !== null;
   byId("predict").hidden = work !== null || isDone;
   byId("predict").textContent = results.length ? "Resume" : `Predict ${count(total, "row")}`;
   byId("cancel").hidden = work === null;
@@ -261,28 +266,24 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** The columns of the file and those of `finetext predict`, and `problem` if a row had one. */
+/** The columns of `finetext predict`, and `problem` if a row had one. */
 function outputRows() {
-  const { labels } = info;
-  const shown = labels.length <= MOST_LABELS ? labels : [];
+  const { added, names } = table;
+  const shown = added.every ? info.labels : [];
   const hasSets = results.some((result) => result.set);
   const hasProblems = results.some((result) => result.problem);
-  const taken = table.names.map((name) => name.toLowerCase());
-  const free = (name) => (taken.includes(name) || taken.includes(`finetext:${name}`) ? free(`finetext:${name}`) : name);
-  const prefix = (start) => (taken.some((name) => name.startsWith(start) || name.startsWith(`finetext:${start}`)) ? prefix(`finetext:${start}`) : start);
-  const start = prefix("probability:");
-  const added = [
-    free("prediction"), ...(hasSets ? [free("set")] : []), free("probability"),
-    ...shown.map((label) => start + label), ...(hasProblems ? [free("problem")] : []),
+  const free = (name) => (names.includes(name) ? free(`finetext:${name}`) : name);
+  const heads = [
+    ...(added.id ? [added.id] : []), ...names, added.prediction, ...(hasSets ? [added.set] : []), added.probability,
+    ...shown.map((label) => `${added.prefix}${label}`), ...(hasProblems ? [free("problem")] : []),
   ];
   const rows = results.map((result, place) => {
-    const own = table.names.map((_, column) => table.rows[place][column] ?? "");
-    const joined = (value) => [value ?? []].flat().join(",");
     const numbers = [result.probability, ...shown.map((label) => result.probabilities?.[label])];
     return [
-      ...own, joined(result.prediction), ...(hasSets ? [joined(result.set)] : []),
+      ...(added.id ? [table.ids[place]] : []), ...table.rows[place],
+      cellOf(result.prediction), ...(hasSets ? [cellOf(result.set)] : []),
       ...numbers.map((number) => (number === undefined ? "" : String(number))), ...(hasProblems ? [result.problem ?? ""] : []),
     ];
   });
-  return [[...table.names, ...added], ...rows];
+  return [heads, ...rows];
 }

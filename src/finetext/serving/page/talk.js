@@ -10,11 +10,17 @@ let requestSeconds = 30;
 let askForToken = async () => null;
 let asking = null;
 
-/** Why a request failed; `status` is 0 without an answer. */
+/**
+ * Why a request failed; `status` is 0 without an answer.
+ *
+ * `said` is what the server said, and `choice` what to state in the request, if that would help.
+ */
 export class Failure extends Error {
-  constructor(status, message) {
+  constructor(status, message, said = "", choice = null) {
     super(message);
     this.status = status;
+    this.said = said;
+    this.choice = choice;
   }
 }
 
@@ -42,14 +48,14 @@ export async function ask(path, value, { signal, onWait = () => {} } = {}) {
     const token = sessionStorage.getItem(KEY);
     const answer = await send(path, value, token, signal);
     if (answer.ok) return readJson(answer, signal);
-    const said = await saidBy(answer);
+    const [said, choice] = await saidBy(answer);
     if (answer.status === 401) {
       await replaceToken(token);
     } else if (BUSY.has(answer.status) && tries < MOST_TRIES) {
       tries += 1;
       await pause(secondsOf(answer), signal, onWait);
     } else {
-      throw new Failure(answer.status, inWords(answer.status, said));
+      throw new Failure(answer.status, inWords(answer.status, said), said, choice);
     }
     signal?.throwIfAborted();
   }
@@ -84,10 +90,10 @@ async function readJson(answer, signal) {
 
 async function saidBy(answer) {
   try {
-    const said = (await answer.json()).error;
-    return typeof said === "string" ? said : "";
+    const { error, choice = null } = await answer.json();
+    return typeof error === "string" ? [error, choice] : ["", null];
   } catch {
-    return "";
+    return ["", null];
   }
 }
 
