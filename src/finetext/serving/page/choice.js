@@ -12,6 +12,7 @@ const USE = { text: "Use this column", label: "Use this column", sheet: "Use thi
 
 export function hideChoice() {
   byId("choice").hidden = true;
+  byId("choice-ways").replaceChildren();
 }
 
 /** Show the readings of a setting; `onChosen` gets the chosen value, a list for text columns. */
