@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from finetext.core.errors import DataError, UnclearError
+from finetext.core.errors import UnclearError
 from finetext.core.settings import ReadSettings
 from finetext.data.column_traits import (
     Traits,

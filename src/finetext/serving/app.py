@@ -154,7 +154,8 @@ class Service:
             texts = ReadSettings(text=text).with_texts_of(self._classifier.scheme)
         except DataError as error:
             raise Refusal(422, str(error)) from None
-        given |= {"text": texts.text, "preferred_text": texts.preferred_text}
+        own = {"text": texts.text, "preferred_text": texts.preferred_text}
+        given |= {name: of for name, of in own.items() if of is not None}
         found, rows = await self._tables.read(asked.name, data, given)
         if "error" in found:
             refusal = Refusal(422, found["error"])
