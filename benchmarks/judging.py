@@ -7,8 +7,10 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
     python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
     python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
+    python benchmarks/judging.py cross-validation --record   # and those of cross-validated runs?
 
-Nothing is trained, and no data are needed. Each section takes a few minutes on one thread.
+Only cross-validation trains, and needs data (`FINETEXT_DATA`). Each section takes some minutes on
+one thread.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from common import finish, parser, say, table
+from cross_validation import cross_validation
 from planted_copies import duplicates
 from shift import shift
 from stated_probabilities import calibration
@@ -314,6 +317,7 @@ def seeds(options: argparse.Namespace) -> None:
 SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "shift": shift,
     "choice": choice,
+    "cross-validation": cross_validation,
     "duplicates": duplicates,
     "differences": differences,
     "seeds": seeds,

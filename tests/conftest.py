@@ -84,6 +84,21 @@ def laid_out(without_layout: Callable[..., str]) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def with_test_rows() -> Iterator[None]:
+    """Hold out test rows however few there are: cross-validation takes up to fifty fits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetext.runs.cross_validation.AUTOMATIC", False)
+        yield
+
+
+@pytest.fixture
+def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cross-validate in two folds: twice, and once what trains step by step."""
+    for name, value in (("FOLDS", 2), ("REPEATS", 2), ("REPEATS_IN_STEPS", 1)):
+        monkeypatch.setattr(f"finetext.runs.cross_validation.{name}", value)
+
+
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """A function that lets no more rows fit, and gives a list of the sizes tried from then on."""

@@ -58,14 +58,19 @@ def test_seeds_add_their_variance_and_never_take_from_that_of_the_rows() -> None
 
 def test_folds_have_the_corrected_variance() -> None:
     values = np.array([0.7, 0.8, 0.75, 0.9, 0.6])
-    found = of_folds(values, 0.2, 60)
+    found = of_folds(0.75, values[None], 60)
     assert found.error == pytest.approx(values.std(ddof=1) * math.sqrt(1 / 5 + 1 / 4))
-    assert (found.value, found.freedom, found.units) == (pytest.approx(0.75), 4, 60)
+    assert (found.value, found.freedom, found.units) == (0.75, 4, 60)
+    twice = of_folds(0.75, np.stack([values, values + 9]), 6)
+    assert twice.error == pytest.approx(values.std(ddof=1) * math.sqrt(1 / 10 + 1 / 4))
+    assert twice.freedom == 5
+    rows = np.array([0.0, 1.0] * 30)
+    assert of_folds(0.5, np.full((2, 5), 0.5), 60, rows).error == pytest.approx(0.5 / math.sqrt(59))
 
 
 @pytest.mark.parametrize("made", [
     of_units(0.5, np.array([0.5])),
-    of_folds(np.array([0.5]), 0.2, 5),
+    of_folds(0.5, np.array([[0.5]]), 5),
     of_seeds(0.5, np.array([[0.4, 0.6]])),
 ])  # fmt: skip
 def test_one_unit_gives_no_interval(made: Estimate) -> None:

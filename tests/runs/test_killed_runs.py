@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from finetext import Finetune, Listener, Recipe, Tfidf, train
+from finetext import Finetune, Listener, Recipe, SplitSettings, Tfidf, train
 from finetext.report import curves, plots
 from finetext.runs.run import Run, is_finished
 from finetext.storage.locks import is_free, is_started
@@ -42,6 +42,7 @@ def go(source: str, encoder: str, folder: str, resume: bool) -> None:
     )  # fmt: skip
     recipe = Recipe(
         source=source,
+        split=SplitSettings(cross_validate=False),
         methods={"tfidf": Tfidf(inverse_regularisation=1.0), "finetune": finetune},
         device="cpu",
         checkpoint_seconds=0.05,

@@ -52,7 +52,10 @@ def asked_recipe(
     values = {
         "data": {"source": parts, "positive": getattr(chosen, "positive", None)} | chosen.given(),
         "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts}
-        | {"keep_duplicates": getattr(chosen, "keep_duplicates", False) or None},
+        | {
+            "keep_duplicates": getattr(chosen, "keep_duplicates", False) or None,
+            "cross_validate": getattr(chosen, "is_cross_validated", None),
+        },
         "seed": chosen.seed,
         "device": chosen.device,
     }
@@ -153,9 +156,9 @@ def split_name(part: str, known: Sequence[str] = ("validation", "test")) -> Spli
 
 def count_access(run: Path | None, part: str, by: str, screen: Screen) -> int | None:
     """Count an access to the test rows of a run; return the number of accesses so far."""
-    from finetext.runs.accesses import accesses_in_words, record_access
+    from finetext.runs.accesses import accesses_in_words, has_test_rows, record_access
 
-    if run is None or part != "test":
+    if run is None or part != "test" or not has_test_rows(run):
         return None
     accesses = record_access(run, by)
     screen.say(accesses_in_words(run, accesses))

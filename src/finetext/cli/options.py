@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 from typer import Argument, Option
 
 from finetext.core.console import printing_interrupts
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ Precision = Annotated[str | None, option("NAME", "auto (the default), fp32, bf16
 Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...")]
 CheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.")
+]
+HiddenCheckpointSeconds = Annotated[
+    float | None, option("SECONDS", "Time between checkpoints; 60 by default.", hidden=True)
 ]
 RunOut = Annotated[Path | None, option("FOLDER", "Run folder; runs/NAME by default.")]
 Resume = Annotated[bool, flag("--resume", "Resume the run that was stopped or killed.")]
@@ -129,6 +132,26 @@ class SplitTraining(Training):
         bool, flag("--keep-duplicates", "Let copies of a text be in several splits.")
     ] = False
     positive: Positive = None
+
+
+@dataclass(frozen=True)
+class RunTraining(SplitTraining):
+    """The same, for a run, which can do without test rows."""
+
+    cross_validate: Annotated[
+        bool, flag("--cross-validate", "Score on all rows (--no-cross-validate: never).")
+    ] = False
+    # In one option with the other it would be so wide that the help of all would wrap.
+    no_cross_validate: Annotated[
+        bool, Option("--no-cross-validate", hidden=True, help="Hold out test rows.")
+    ] = False
+
+    @property
+    def is_cross_validated(self) -> bool | None:
+        """Whether it was asked for; None if nothing was."""
+        if self.cross_validate and self.no_cross_validate:
+            raise RecipeError("--cross-validate and --no-cross-validate exclude each other")
+        return self.cross_validate or (False if self.no_cross_validate else None)
 
 
 @dataclass(frozen=True)

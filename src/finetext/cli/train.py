@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
-from finetext.cli.options import Output, SplitTraining, flag, option
+from finetext.cli.options import Output, RunTraining, SplitTraining, flag, option
 from finetext.core.errors import FinetextError, RecipeError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def train(
     data: options.OptionalData = None,
     *,
-    chosen: SplitTraining,
+    chosen: RunTraining,
     methods: options.Methods = None,
     epochs: options.Epochs = None,
     precision: options.Precision = None,
@@ -33,7 +33,7 @@ def train(
     resume: options.Resume = False,
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
     track: options.Track = None,
-    checkpoint_seconds: options.CheckpointSeconds = None,
+    checkpoint_seconds: options.HiddenCheckpointSeconds = None,
     dry_run: Annotated[
         bool, flag("--dry-run", "Show columns, splits, methods and estimated time, and stop.")
     ] = False,
@@ -100,7 +100,7 @@ def demo(
     output: Output,
 ) -> None:
     """Train on BBC News, as `finetext train bbc-news` does."""
-    chosen = SplitTraining(seed=seed, device=device)
+    chosen = RunTraining(seed=seed, device=device)
     train("bbc-news", chosen=chosen, out=out, resume=resume, output=output)
 
 
@@ -151,6 +151,8 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "best": run.best,
             "recommended": run.recommended,
             "metric": run.metric,
+            "evaluation": run.evaluation,
+            "folds": run.folds,
             "positive": scheme and scheme.positive_class,
             "agreement": people and people.to_json(),
             "choice": run.choice and run.choice.to_json(),
@@ -185,7 +187,7 @@ def _show_scores(run: Run, screen: Screen) -> None:
     scheme = _scheme_of(run)
     if (found := _verdict_on(run)) is not None:
         print("\n".join((*found.lines(), "")))
-    facts = (run.leaderboard, run.best, run.recommended, run.metric)
+    facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
     board.show_leaderboard(board.leaderboard_lines(*facts), screen.out)
     if said := scheme and positive_line(scheme):
         print(said)

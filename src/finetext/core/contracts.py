@@ -116,6 +116,24 @@ class Evaluated:
     figures: Mapping[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class SharedTexts:
+    """The texts of several fits, and what methods keep of them from one fit to the next.
+
+    Only what no label and no choice of rows changes may be kept, such as the states of a frozen
+    encoder.
+    """
+
+    texts: tuple[str, ...]
+    kept: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what was kept under a key, or make and keep it."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+
 @dataclass(frozen=True)
 class FitContext:
     """What a method needs beside the data and its hyperparameters.
@@ -133,6 +151,7 @@ class FitContext:
         keep: called after the training with each of the best evaluated models that `checkpoints`
             asks for, in the order of steps. Its second argument makes the classifier; it works
             until the folder of the checkpoints is removed.
+        shared: the texts of all folds of a cross-validation, or None.
     """
 
     seed: int = 0
@@ -146,12 +165,18 @@ class FitContext:
     say: Callable[[str], None] = lambda line: None
     find: Callable[[Finding], None] = lambda finding: None
     keep: Callable[[Evaluated, Callable[[], Classifier]], None] = lambda evaluated, make: None
+    shared: SharedTexts | None = None
 
 
 class Method(ABC):
-    """Fits a classifier. Subclasses are frozen dataclasses of hyperparameters."""
+    """Fits a classifier. Subclasses are frozen dataclasses of hyperparameters.
+
+    Attributes:
+        trains_in_steps: whether a fit is so costly that cross-validation repeats it less often.
+    """
 
     name: ClassVar[str]
+    trains_in_steps: ClassVar[bool] = False
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.

@@ -143,6 +143,9 @@ class SplitSettings:
         grouped: whether groups stay whole; by default if there are groups.
         keep_duplicates: whether copies of a text may be in several splits. By default texts that
             are equal or nearly equal are in one.
+        cross_validate: whether a run scores its methods by repeated cross-validation on all rows,
+            without a test split. None (the default) does so where a test split would have few
+            rows: see `finetext.runs.cross_validation`. Elsewhere None is False.
     """
 
     train: Size | None = None
@@ -151,6 +154,7 @@ class SplitSettings:
     strategy: Strategy = "stratified"
     grouped: bool | None = None
     keep_duplicates: bool = False
+    cross_validate: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -165,6 +169,12 @@ class SplitSettings:
         if self.strategy not in ("stratified", "random"):
             raise RecipeError(
                 f'the split strategy {self.strategy!r} is neither "stratified" nor "random"'
+            )
+        sizes = {"train": self.train, "test": self.test}
+        if self.cross_validate and (given := [n for n, size in sizes.items() if size is not None]):
+            raise RecipeError(
+                f"cross-validation uses all rows, so {given[0]} cannot have a size "
+                f"({sizes[given[0]]:g}): leave out the size, or ask for --no-cross-validate"
             )
 
 

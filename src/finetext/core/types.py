@@ -382,7 +382,7 @@ class Predicted:
         metric: that of the run; macro F1 for a table.
         run: the run folder; None for a table, as is the method.
         findings: of reading a table.
-        part: the split of the rows; None for a table that does not say.
+        part: the split of the rows, or "cross-validated"; None for a table that does not say.
     """
 
     name: str
@@ -392,4 +392,4 @@ class Predicted:
     run: Path | None = None
     method: str | None = None
     findings: tuple[Finding, ...] = ()
-    part: SplitName | None = None
+    part: str | None = None

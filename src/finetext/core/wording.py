@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from finetext.core.types import Score
+
+_LEARNED_FROM: Final = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
+"""Number of folds to the share of the rows outside a fold."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -81,6 +85,17 @@ def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str
     cut = longest if cut < 0 else cut
     beyond = f" […] (of {len(text):,} characters)" if len(text) > most else ""
     return text[:cut], text[cut:most] + beyond
+
+
+def part_in_words(part: str | None, folds: int = 0) -> str | None:
+    """Return what to call the rows of a split, of a run with so many folds, 0 for none."""
+    return "cross-validated" if part == "test" and folds else part
+
+
+def pipeline_in_words(folds: int) -> str:
+    """Return what the scores of a run with so many folds are scores of."""
+    share = _LEARNED_FROM.get(folds, f"{folds - 1} of {folds} parts")
+    return f"scores of the pipeline on {share} of the rows; the final models learn from all rows"
 
 
 def row_of(part: str | None) -> str:

@@ -9,7 +9,7 @@ Equal and nearly equal texts stay in one split.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,7 +41,8 @@ def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0
         seed: seed of the choice of rows.
 
     Returns:
-        three splits without a common row; rows that no size asks for are left out.
+        three splits without a common row; rows that no size asks for are left out. With
+        `cross_validate` all rows are train or validation, and test is empty.
 
     Raises:
         RecipeError: the sizes add up to more than there is, or groups are requested of data that
@@ -50,12 +51,25 @@ def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0
     """
     check_read("split", dataset)
     settings = settings or SplitSettings()
+    clusters = None if settings.keep_duplicates else near_duplicates(dataset.texts)
+    return _split(dataset, settings, seed, clusters)
+
+
+def _split(
+    dataset: Dataset, settings: SplitSettings, seed: int, clusters: Integers | None
+) -> Splits:
+    """Return the same as `split`; `clusters` are those of `near_duplicates`, or None."""
     pools = _pools(dataset)
+    if settings.cross_validate:
+        pools["test"] = _no_test_rows(pools)
     carved = {name: getattr(settings, name) for name in SPLIT_NAMES if name not in pools}
     keeps_groups = _keeps_groups(dataset, settings.grouped)
-    clusters = None if settings.keep_duplicates else near_duplicates(dataset.texts)
     cutter = _Cutter(dataset, settings.strategy, keeps_groups, seed, clusters)
     counts = _carved_counts(len(pools["train"]), settings.train, carved)
+    if settings.cross_validate and settings.validation is None and "validation" in counts:
+        lacking = max(0, cutter.classes(pools["train"]) - counts["validation"])
+        counts["validation"] += lacking
+        counts["train"] -= lacking
     rows = cutter.cut(pools.pop("train"), counts)
     for name, pool in pools.items():
         size = getattr(settings, name)
@@ -102,6 +116,23 @@ def folds(
         RecipeError: k is below 2, or groups are requested of data that have none.
         DataError: too few rows of a class or too few groups for k folds.
     """
+    settings = SplitSettings(strategy=strategy, grouped=grouped, keep_duplicates=keep_duplicates)
+    clusters = None if keep_duplicates else near_duplicates(dataset.texts)
+    parts = fold_rows(dataset, k, seed, settings, clusters)
+    rows = np.sort(np.concatenate(parts))
+    return (
+        (dataset.select(np.setdiff1d(rows, held, assume_unique=True)), dataset.select(held))
+        for held in parts
+    )
+
+
+def fold_rows(
+    dataset: Dataset, k: int, seed: int, settings: SplitSettings, clusters: Integers | None
+) -> list[Integers]:
+    """Return the positions of the rows that each of k folds holds out; raises as `folds`.
+
+    `clusters` are those of `near_duplicates`, or None.
+    """
     if k < 2:
         raise RecipeError(f"cannot make {k} folds; ask for 2 or more")
     rows = np.concatenate([pool for name, pool in _pools(dataset).items() if name != "test"])
@@ -110,12 +141,23 @@ def folds(
         there = counted(len(rows), "row")
         raise DataError(f"{there} cannot make {k} folds; give more rows or lower k")
     counts = {f"fold {i + 1}": len(rows) // k + (i < len(rows) % k) for i in range(k)}
-    clusters = None if keep_duplicates else near_duplicates(dataset.texts)
-    cutter = _Cutter(dataset, strategy, _keeps_groups(dataset, grouped), seed, clusters)
-    return (
-        (dataset.select(np.setdiff1d(rows, held, assume_unique=True)), dataset.select(held))
-        for held in cutter.cut(rows, counts).values()
-    )
+    keeps_groups = _keeps_groups(dataset, settings.grouped)
+    cutter = _Cutter(dataset, settings.strategy, keeps_groups, seed, clusters)
+    return list(cutter.cut(rows, counts).values())
+
+
+def with_validation(
+    dataset: Dataset, settings: SplitSettings, seed: int, clusters: Integers | None
+) -> tuple[Dataset, Dataset]:
+    """Return rows to learn from and validation rows, as a cross-validated run has them.
+
+    Where a class or group is too small for both, its rows stay among those to learn from.
+    """
+    try:
+        parts = _split(dataset, replace(settings, cross_validate=True), seed, clusters)
+    except DataError:
+        return held_out(dataset, seed, settings.validation or DEFAULT_SHARE)
+    return parts.train, parts.validation
 
 
 def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Dataset, Dataset]:
@@ -164,6 +206,12 @@ class _Cutter:
                 f"{_and(counts)}; give more groups, or other sizes"
             )
         return rows
+
+    def classes(self, pool: Integers) -> int:
+        """Return how many classes each split must have, in a stratified split by one label."""
+        by_class = self.strategy == "stratified" and not self.grouped
+        is_single = self.dataset.scheme is not None and not self.dataset.scheme.multilabel
+        return len(np.unique(self.dataset.targets[pool])) if by_class and is_single else 1
 
     def _assign(self, pool: Integers, counts: Mapping[str, int]) -> Integers:
         generator, sizes = np.random.default_rng(self.seed), list(counts.values())
@@ -235,6 +283,16 @@ def _pools(dataset: Dataset) -> dict[SplitName, Integers]:
     if not len(pools["train"]):
         raise DataError("the data have ready-made splits, but none of them is train")
     return {name: rows for name, rows in pools.items() if len(rows)}
+
+
+def _no_test_rows(pools: Mapping[SplitName, Integers]) -> Integers:
+    """Return no rows, for a cross-validated run; refuse data with a ready-made test split."""
+    if "test" in pools:
+        raise RecipeError(
+            f"the data have a ready-made test split of {counted(len(pools['test']), 'row')}, so "
+            "they are scored on that; leave out --cross-validate, or give the data without it"
+        )
+    return np.zeros(0, dtype=np.int64)
 
 
 def _keeps_groups(dataset: Dataset, grouped: bool | None) -> bool:

@@ -58,7 +58,8 @@ class Material:
     def of(cls, data: Dataset | Splits) -> Material:
         """Return the material of splits, or of a data set by its ready-made parts if it has any."""
         if isinstance(data, Splits):
-            return cls(tuple(data.items()), known=data.clusters)
+            parts = tuple((name, part) for name, part in data.items() if len(part))
+            return cls(parts, known=data.clusters)
         if "split" not in data.table.column_names:
             return cls((("all", data),))
         given = np.asarray(data.column("split"), dtype=object)

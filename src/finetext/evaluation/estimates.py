@@ -236,21 +236,34 @@ def of_seeds(value: float, pseudo_values: Floats, unseen: float | None = None) -
     return Estimate(value, math.sqrt(variance), variance**2 / parts, n, third / variance**1.5)
 
 
-def of_folds(values: Floats, held_out: float, units: int) -> Estimate:
-    """Return an estimate from cross-validation: one value for each fold of each repeat, (J,).
+def of_folds(value: float, folds: Floats, units: int, of_units: Floats | None = None) -> Estimate:
+    """Return an estimate from repeated cross-validation.
 
     Folds share training rows, so their values vary less than they are wrong: the variance is
-    s2 (1/J + held_out / (1 - held_out)), with J - 1 degrees of freedom.
+    s2 (1/J + 1/(k - 1)) for J values in repeats of k folds. s2 is the variance within a repeat: all
+    repeats have the same rows and nearly the same mean, so the variance of all J values is too
+    small by about 1/k. The standard error is never below that of the rows or groups themselves,
+    and has no more degrees of freedom than they have.
 
-    Source: Nadeau and Bengio, Inference for the generalization error, Machine Learning, 2003.
+    Source: Nadeau and Bengio, Inference for the generalization error, Machine Learning, 2003; the
+    variance within repeats and the bound by rows: `benchmarks/LOG.md`.
 
     Args:
-        values: the metric, or the difference of two methods on the same folds.
-        held_out: share of the rows that a fold holds out, such as 0.2.
+        value: the metric, or the difference of two methods on the same folds.
+        folds: (repeats, k) what each fold adds to it; nan where it is undefined.
         units: number of rows, or of groups, in all folds of a repeat.
+        of_units: (units,) jackknife pseudo-values, as means over repeats; None if there are none.
     """
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return Estimate(float(known.mean()) if len(known) else NAN, NAN, 0.0, units)
-    spread = float(known.var(ddof=1)) * (1 / len(known) + held_out / (1 - held_out))
-    return Estimate(float(known.mean()), math.sqrt(spread), float(len(known) - 1), units)
+    known = [repeat[np.isfinite(repeat)] for repeat in folds]
+    spreads = [float(repeat.var(ddof=1)) for repeat in known if len(repeat) > 1]
+    if not spreads or units < 2 or not math.isfinite(value):
+        return Estimate(value, NAN, 0.0, units)
+    repeats, k = folds.shape
+    shared = 1 / sum(map(len, known)) + 1 / (k - 1)
+    error = math.sqrt(float(np.mean(spreads)) * shared)
+    freedom = float(min(repeats * (k - 1), units - 1))
+    if of_units is not None:
+        of_rows = math.sqrt(float(of_units.var(ddof=1)) / units)
+        if of_rows > error:
+            error, freedom = of_rows, units - 1.0
+    return Estimate(value, error, freedom, units)

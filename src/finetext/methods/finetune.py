@@ -94,8 +94,7 @@ class Finetune(Method):
             last three, and all (Howard and Ruder 2018, section 3.3); `epochs` is left out then.
             "none" (the default) trains all weights from the start. Either is a preset of `stages`.
         stage_epochs: epochs of each stage of gradual unfreezing; 1, 1, 1 and 2 by default.
-        stage_rates: highest learning rate of each of its stages, as a multiple of
-            `learning_rate`; 20, 10, 5 and 1 by default.
+        stage_rates: highest rate of each stage in multiples of `learning_rate`; 20, 10, 5, 1.
         stages: the stages of the training by hand, as `finetext.Stage`, in place of `epochs`,
             `learning_rate` and `unfreeze`; None (the default) for those that `unfreeze` makes.
         discriminative: by how much the learning rate falls from one layer group to the one below:
@@ -126,6 +125,7 @@ class Finetune(Method):
     """
 
     name: ClassVar[str] = "finetune"
+    trains_in_steps: ClassVar[bool] = True
     encoder: str = "minilm"
     epochs: Count | None = None
     batch_size: BatchSize = 32

@@ -63,12 +63,22 @@ class Probe(Method):
         return ProbeClassifier(train.scheme, Decision(), encoder, head, mean, scale)
 
     def frozen(self, context: FitContext) -> FrozenEncoder:
-        """Return the encoder on the device of the context."""
-        device = choose_device(context.device, self.precision)
-        tokenizer = load_tokenizer(self.encoder)
-        model = load_encoder(self.encoder, tokenizer).to(device)
-        length = longest_input(self.encoder, self.max_length)
-        return FrozenEncoder(model, tokenizer, length, device, self.precision)
+        """Return the encoder on the device of the context.
+
+        In a cross-validation it knows the states of all texts.
+        """
+        shared = context.shared
+
+        def load() -> FrozenEncoder:
+            device = choose_device(context.device, self.precision)
+            tokenizer = load_tokenizer(self.encoder)
+            model = load_encoder(self.encoder, tokenizer).to(device)
+            length = longest_input(self.encoder, self.max_length)
+            encoder = FrozenEncoder(model, tokenizer, length, device, self.precision)
+            return encoder if shared is None else encoder.knowing(shared.texts, context)
+
+        key = (self.encoder, self.max_length, self.precision, context.device)
+        return load() if shared is None else shared.once(key, load)
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,7 +126,10 @@ def _environment() -> Environment:
         "form": format,
         "interval": _interval,
         "metric_title": _metric_title,
-        **{name: getattr(wording, name) for name in ("counted", "duration", "speed", "size")},
+        **{
+            name: getattr(wording, name)
+            for name in ("counted", "duration", "pipeline_in_words", "speed", "size")
+        },
     }
     return environment
 
@@ -185,7 +188,7 @@ def grams_of_carbon(energy: Mapping[str, Any]) -> float:
 
 
 def _results(record: Mapping[str, Any]) -> list[Any]:
-    """Return the scores on test rows, each with its interval in its name."""
+    """Return the scores, each with its interval in its name."""
     from huggingface_hub import EvalResult
 
     data = record.get("data", {})
@@ -203,7 +206,7 @@ def _results(record: Mapping[str, Any]) -> list[Any]:
                 task_name="Text classification",
                 dataset_type=data.get("hub") or slug,
                 dataset_name=name,
-                dataset_split="test",
+                dataset_split="cross-validation" if record.get("folds") else "test",
                 metric_type=_ON_THE_HUB.get(metric, metric),
                 metric_name=wording.capitalize_first(_metric_title(metric)) + interval,
                 metric_value=round(value, 4),
@@ -264,29 +267,31 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
     """Return sentences on how calibrated the probabilities are and how they become labels."""
     record, decision = described.get("record", {}), described.get("decision", {})
     temperature, decided = decision.get("temperature", 1.0), record.get("decided", {})
-    said = []
+    folds, said = int(record.get("folds", 0)), list[str]()
+    scored = wording.rows_of(wording.part_in_words("test", folds))
+    chosen_on = "out-of-fold predictions" if folds else "validation rows"
     if temperature != 1:
         said.append(
             f"Temperature scaling: the logits were divided by {temperature:.3g}, chosen on "
-            "validation rows. The weights include it."
+            f"{chosen_on}. The weights include it."
         )
     error = record.get("scores", {}).get("calibration_error", {}).get("value")
     if words := record.get("calibration", {}).get("words"):
-        said.append(f"The probabilities on test rows are {escaped(words)}.")
+        said.append(f"The probabilities on {scored} are {escaped(words)}.")
     elif error is not None:
         said.append(
-            f"The calibration error on test rows is {100 * error:.1f} percentage points; on few "
+            f"The calibration error on {scored} is {100 * error:.1f} percentage points; on few "
             "rows part of that is chance."
         )
     said += _rule(decision, bool(described["multilabel"]))
     if decided.get("decided") is not None and decided.get("accuracy") is not None:
         said.append(
-            f"On test rows it decides {_shown(decided, 'decided')} and is right on "
+            f"On {scored} it decides {_shown(decided, 'decided')} and is right on "
             f"{_shown(decided, 'accuracy')} of these."
         )
     if decided.get("covered") is not None:
         said.append(
-            f"On test rows {_shown(decided, 'covered')} of the prediction sets contain the true "
+            f"On {scored} {_shown(decided, 'covered')} of the prediction sets contain the true "
             f"label; they have {decided['set_size']:.2f} labels on average."
         )
     return said

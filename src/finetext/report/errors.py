@@ -133,12 +133,14 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def label_view(method: str, predictions: Predictions, key: int, seed: int) -> dict[str, Any]:
-    """Return what the report shows of one method on each label of the test rows."""
+def label_view(
+    method: str, predictions: Predictions, key: int, seed: int, part: str = "test"
+) -> dict[str, Any]:
+    """Return what the report shows of one method on each label of the rows of a part."""
     names, scores = predictions.scheme.names, per_class(predictions, seed)
-    matrix = confusion_matrix(Predicted(method, predictions, None, "", part="test"))
+    matrix = confusion_matrix(Predicted(method, predictions, None, "", part=part))
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
-    what = f"Precision, recall and F1 of each label by {method} on test rows"
+    what = f"Precision, recall and F1 of each label by {method} on {rows_of(part)}"
     return {
         "method": method,
         "names": names,
@@ -150,13 +152,13 @@ def label_view(method: str, predictions: Predictions, key: int, seed: int) -> di
         "shares": (matrix.counts / np.maximum(matrix.support, 1)[:, None]).tolist(),
         "heatmap": heatmap(matrix, str(key)),
         "pairs": list(matrix.pairs(30)),
-        "headline": _headline(method, predictions, lowest[0]),
+        "headline": _headline(method, predictions, lowest[0], part),
     }
 
 
-def _headline(method: str, predictions: Predictions, lowest: LabelScores) -> str:
+def _headline(method: str, predictions: Predictions, lowest: LabelScores, part: str) -> str:
     targets, names = predictions.targets, predictions.scheme.names
-    right, texts = predictions.decisions == targets, f"{len(predictions):,} test texts"
+    right, texts = predictions.decisions == targets, f"{len(predictions):,} {part} texts"
     if predictions.scheme.multilabel:
         return (
             f"{method} has all labels right on {right.all(axis=1).mean():.1%} of {texts}; F1 is "

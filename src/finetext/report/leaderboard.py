@@ -12,7 +12,7 @@ from finetext.core import wording
 from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, p_value, row_of
-from finetext.evaluation.choice import Choice
+from finetext.evaluation.choice import Choice, Grounds
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
@@ -28,7 +28,11 @@ _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
 
 
 def leaderboard_lines(
-    entries: Sequence[LeaderboardEntry], best: str, recommended: str, metric: str = "macro_f1"
+    entries: Sequence[LeaderboardEntry],
+    best: str,
+    recommended: str,
+    metric: str = "macro_f1",
+    folds: int = 0,
 ) -> list[str]:
     """Return the leaderboard as lines of at most 100 characters, then a legend."""
     title = metric_title(metric)
@@ -36,17 +40,26 @@ def leaderboard_lines(
     on_test = {name for scores in test for name in scores}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
     chosen = [scores.get(metric, _UNKNOWN) for scores in test]
+    heads = {n: ["" if folds and of == "test" else of for of in _ALSO[n]] for n in also}
     marks = ("*" * (e.method == best) + "+" * (e.method == recommended) for e in entries)
     columns = [
         ["", "", *marks],
         ["", "method", *(wording.short(entry.method, _WIDTH) for entry in entries)],
         [title, "validation", *(number(of.get(metric, _UNKNOWN).value) for of in validation)],
-        [title, "test [95%]", *(f"{number(of.value)} {ends(of)}".rstrip() for of in chosen)],
-        *([*_ALSO[n], *(number(of.get(n, _UNKNOWN).value) for of in test)] for n in also),
+        [
+            title,
+            f"{wording.part_in_words('test', folds)} [95%]",
+            *(f"{number(of.value)} {ends(of)}".rstrip() for of in chosen),
+        ],
+        *([*heads[n], *(number(of.get(n, _UNKNOWN).value) for of in test)] for n in also),
         ["time to", "train", *(wording.duration(entry.seconds_to_train) for entry in entries)],
         ["", "rows/s", *(wording.speed(entry.rows_per_second) for entry in entries)],
         ["", "size", *(wording.size(entry.bytes) for entry in entries)],
     ]
+    basis = f"on validation rows by {title}; the intervals are of this model, over test rows"
+    if folds:
+        basis = f"by {title}: {wording.pipeline_in_words(folds)}"
+        del columns[2]
     table = [list(row) for row in zip(*columns, strict=True)]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH
     longest = max(8, max(len(row[1]) for row in table[2:]) - max(0, beyond))
@@ -55,7 +68,7 @@ def leaderboard_lines(
     return [
         *aligned(table, left=2),
         "",
-        f"* best on validation rows by {title}; the intervals are of this model, over test rows",
+        f"* best {basis}",
         "+ recommended: the cheapest that is shown to be as good as the best, else the best",
     ]
 
@@ -66,14 +79,16 @@ def choice_lines(choice: Choice | None) -> list[str]:
         return []
     said = [*choice.words(), choice.confirmation_words()]
     if choice.candidates:
-        said.append(seeds_sentence(choice.grounds.seeds))
+        said.append(seeds_sentence(choice.grounds))
     return ["", *(part for line in said if line for part in wrapped(line))]
 
 
-def seeds_sentence(seeds: int) -> str:
+def seeds_sentence(grounds: Grounds) -> str:
     """Return what the comparison of methods covers."""
-    if seeds > 1:
-        return f"Methods are compared over rows and {seeds} seeds."
+    if grounds.part == "cross-validation":
+        return f"Methods are compared on the same folds, {counted(grounds.seeds, 'time')} anew."
+    if grounds.seeds > 1:
+        return f"Methods are compared over rows and {grounds.seeds} seeds."
     return (
         "Methods are compared over rows with one seed: how much training varies is unknown "
         "(--seeds 3 measures it)."

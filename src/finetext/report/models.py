@@ -7,7 +7,18 @@ from typing import Any, Final
 
 from finetext.core.registry import table
 from finetext.core.types import LabelScheme, Score
-from finetext.core.wording import counted, duration, ends, number, p_value, short, size, speed
+from finetext.core.wording import (
+    counted,
+    duration,
+    ends,
+    number,
+    p_value,
+    part_in_words,
+    row_of,
+    short,
+    size,
+    speed,
+)
 from finetext.models.card import decision_sentences
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.models.info import About
@@ -60,10 +71,11 @@ def model_lines(about: About) -> list[str]:
 
 
 def score_lines(about: About) -> list[str]:
-    """Return the scores on test rows with their intervals; nothing if none were recorded."""
+    """Return the scores with their intervals; nothing if none were recorded."""
     scores = about.described.get("record", {}).get("scores", {})
     rows = next((of["n"] for of in scores.values()), None)
-    lines = [f"on {rows:,} test rows, with 95% intervals:"] if rows else []
+    part = part_in_words("test", about.described.get("record", {}).get("folds", 0))
+    lines = [f"on {counted(rows, row_of(part))}, with 95% intervals:"] if rows else []
     for name, values in scores.items():
         of = from_json(Score, values, f"the {name} of {about.folder}")
         title = metric_title(name) if name in table("metrics") else name

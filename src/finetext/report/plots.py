@@ -252,7 +252,7 @@ def leaderboard(
     metrics: Sequence[str],
     people: Agreement | None = None,
 ) -> str:
-    """A panel per metric: a dot for each score on test rows, a whisker for its interval.
+    """A panel per metric: a dot for each score, a whisker for its interval.
 
     A dashed line is what one annotator reaches against the others, a band its interval.
     """
@@ -278,7 +278,7 @@ def label_f1(rows: Sequence[LabelScores]) -> str:
     def draw(axes: Axes) -> None:
         _dots(axes, [row.f1 for row in shown])
         label_rows(axes, [row.name for row in shown])
-        axes.set(xlim=(0, 1), xlabel="F1 on test rows")
+        axes.set(xlim=(0, 1), xlabel="F1")
 
     return _axes_svg("labels", (6.4, 0.8 + 0.24 * len(shown)), draw)
 

@@ -172,7 +172,9 @@ class PositiveCurves:
         }
 
 
-def positive_view(best: str, predictions: Mapping[str, Predictions]) -> dict[str, Any] | None:
+def positive_view(
+    best: str, predictions: Mapping[str, Predictions], scored: str = "test rows"
+) -> dict[str, Any] | None:
     """Return what the report shows of the positive class; None without a curve of the best."""
     curves = curves_of_positive(predictions)
     if best not in curves:
@@ -181,7 +183,7 @@ def positive_view(best: str, predictions: Mapping[str, Predictions]) -> dict[str
     shown = first | dict(list(curves.items())[: MOST_CURVES - 1])
     curve = first[best]
     decided, label = curve.decided, curve.positive
-    headline = f"{best} finds {decided.recall:.1%} of the test texts of “{label}”"
+    headline = f"{best} finds {decided.recall:.1%} of the {scored} of “{label}”"
     if decided.precision == decided.precision:
         headline += f" and is right on {decided.precision:.1%} of those it labels so"
     return {
@@ -191,16 +193,16 @@ def positive_view(best: str, predictions: Mapping[str, Predictions]) -> dict[str
         "plots": curves_plots(shown),
         "legend": {method: number(of.decided.threshold) for method, of in shown.items()},
         "left_out": len(curves) + 1 - len(shown),
-        "table": _table(best, curve),
+        "table": _table(best, curve, scored),
         "json": {method: each.to_json() for method, each in shown.items()},
     }
 
 
-def _table(method: str, curve: PositiveCurve) -> Table:
+def _table(method: str, curve: PositiveCurve, scored: str) -> Table:
     header = ("from probability", "precision", "recall", "F1", "false positive rate")
     caption = (
         f"What giving “{curve.positive}” from each probability would come to: {method} on the "
-        "test rows."
+        f"{scored}."
     )
     rows = [
         [

@@ -134,8 +134,8 @@ def threshold_lines(predictions: Predictions) -> list[str]:
     ]
 
 
-def trust(method: str, predictions: Predictions) -> dict[str, Any]:
-    """Return what the section on probabilities shows of one method on test rows."""
+def trust(method: str, predictions: Predictions, scored: str = "test rows") -> dict[str, Any]:
+    """Return what the section on probabilities shows of one method on the rows of that name."""
     found, check = calibration(predictions), consistency(predictions)
     is_scaled = found.temperature != 1
     panels, checks = [("not scaled", found.after)], [check]
@@ -165,7 +165,7 @@ def trust(method: str, predictions: Predictions) -> dict[str, Any]:
         "abstaining": curve and _abstaining(curve, predictions),
         "selective_plot": curve and plots.selective_curve(curve),
         "selective_rows": curve and evenly(curve.points, 20),
-        "sets": _sets(predictions),
+        "sets": _sets(predictions, scored),
         "sets_by_label": covered_by_label(predictions) if decision.set_from is not None else {},
         "assurance": decision.assurance and f"The target is {decision.assurance}.",
     }
@@ -215,7 +215,7 @@ def _percent(interval: Sequence[float]) -> str:
     return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def _sets(predictions: Predictions) -> str:
+def _sets(predictions: Predictions, scored: str) -> str:
     coverage = predictions.decision.coverage
     chosen = predictions.decision.sets(predictions.probabilities)
     if chosen is None or coverage is None:
@@ -224,7 +224,7 @@ def _sets(predictions: Predictions) -> str:
     by_label = " of each label" if isinstance(predictions.decision.set_from, tuple) else ""
     return (
         f"Prediction sets contain the truth in {of.value:.1%} {_percent((of.low, of.high))} of the "
-        f"test rows (target: {coverage:.0%}{by_label}). A set has {sizes.mean():.2f} of "
+        f"{scored} (target: {coverage:.0%}{by_label}). A set has {sizes.mean():.2f} of "
         f"{chosen.shape[1]} labels on average; {(sizes == 1).mean():.0%} of the sets have one "
         f"label, {(sizes == 0).mean():.0%} none."
     )

@@ -64,6 +64,7 @@ class ReportData:
 
     `class_counts` is split to label to rows. `place` is the run folder as commands name it.
     Earlier versions did not store `columns`.
+    With `folds` the methods are cross-validated, and "test" stands for all rows.
     """
 
     title: str
@@ -82,6 +83,7 @@ class ReportData:
     environment: Mapping[str, object]
     place: Path | None = None
     seed: int = 0
+    folds: int = 0
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     paid: Sequence[EncoderGain] = ()
     columns: Sequence[ColumnRole] = ()
@@ -105,7 +107,11 @@ def render(data: ReportData) -> str:
     metrics = [n for n in names("metrics") if any(n in e.metrics["test"] for e in data.entries)]
     if not multilabel and data.metric != "micro_f1":
         metrics = [name for name in metrics if name != "micro_f1"]
-    views = [label_view(m, p, key, data.seed) for key, (m, p) in enumerate(predictions.items())]
+    part = str(wording.part_in_words("test", data.folds))
+    scored = wording.rows_of(part)
+    views = [
+        label_view(m, p, key, data.seed, part) for key, (m, p) in enumerate(predictions.items())
+    ]
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
@@ -125,12 +131,15 @@ def render(data: ReportData) -> str:
         "board_plot": plots.leaderboard(data.entries, metrics, data.agreement),
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
-        "opened": opened_sentence(found.openings),
+        "scored": scored,
+        "opened": opened_sentence(found.openings, data.folds),
         "paid": [
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
         ],
-        "trust": trust(data.best, trusted) if trusted is not None and len(trusted) else None,
-        "positive": positive_view(data.best, predictions),
+        "trust": trust(data.best, trusted, scored)
+        if trusted is not None and len(trusted)
+        else None,
+        "positive": positive_view(data.best, predictions, scored),
         "positive_class": positive_sentence(trusted.scheme) if trusted is not None else "",
         "training": [curve for curve in curves if curve is not None],
         "by_label": by_label,
@@ -160,10 +169,14 @@ def _map_of_validation(found: TextMap | None) -> MapView | None:
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
     best = f"{data.best} is best on validation and reaches {metric_title(data.metric)}"
+    scored = f"{best} {_test_score(data)} on test"
+    if data.folds:
+        metric = metric_title(data.metric)
+        scored = f"{data.best} is best, {metric} {_test_score(data)}, cross-validated"
     views, training, positive = context["views"], context["training"], context["positive"]
     sections = [
         ("findings", "Data checks", findings_headline(data.findings)),
-        ("leaderboard", "Leaderboard", f"{best} {_test_score(data)} on test"),
+        ("leaderboard", "Leaderboard", scored),
         ("paid", "Encoder gain", gain_headline(data.paid) if data.paid else ""),
         ("failing", "Errors", views[0]["headline"] if views else "Errors"),
         ("suspects", "Label errors", _suspected(found.suspects) if found.suspects else ""),
@@ -191,6 +204,11 @@ def about_sentence(data: ReportData, scored: int) -> str:
     """Return what the verdict is about: methods, texts and labels."""
     methods = counted(len(data.entries), "method")
     labels = counted(len(next(iter(data.class_counts.values()))), "label")
+    if data.folds:
+        return (
+            f"About {data.recommended}, the recommended one of {methods}: fitted on {scored:,} "
+            f"texts with {labels}, and scored by {data.folds}-fold cross-validation on all of them."
+        )
     return (
         f"About {data.recommended}, the recommended one of {methods}: fitted on "
         f"{data.rows.get('train', 0):,} texts with {labels}, and scored on {scored:,} held-out "
@@ -198,8 +216,13 @@ def about_sentence(data: ReportData, scored: int) -> str:
     )
 
 
-def opened_sentence(openings: Sequence[Mapping[str, Any]]) -> str:
-    """Return how often the test set was accessed, and by what."""
+def opened_sentence(openings: Sequence[Mapping[str, Any]], folds: int = 0) -> str:
+    """Return how often the test set was accessed, and by what; or that there is none."""
+    if folds:
+        return (
+            f"No test set was held out: these are {wording.pipeline_in_words(folds)}. Whatever is "
+            "chosen by these scores makes them a little too high; new labeled rows test it."
+        )
     by = sorted({str(each.get("by", "an unknown command")) for each in openings})
     later = f"{len(openings) + 1} times: for this leaderboard, then by {', '.join(by)}"
     return (

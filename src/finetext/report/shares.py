@@ -93,15 +93,16 @@ class Shares:
 
 
 def shares_of(splits: Splits) -> Shares:
-    """Return the shares of the labels in all splits; raises a DataError without labels."""
+    """Return the shares of the labels in all splits with rows; a DataError without labels."""
     names, counts = splits.scheme.names, dict[str, dict[str, int]]()
-    for split, part in splits.items():
+    there = [(split, part) for split, part in splits.items() if len(part)]
+    for split, part in there:
         targets = part.targets
         of = (
             targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(names))
         )
         counts[split] = dict(zip(names, map(int, of), strict=True))
-    rows = {str(split): len(part) for split, part in splits.items()}
+    rows = {str(split): len(part) for split, part in there}
     return Shares(rows, counts, splits.scheme.multilabel)
 
 

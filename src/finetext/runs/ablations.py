@@ -14,10 +14,10 @@ from typing import Final
 
 from finetext.core.contracts import Method, encoder_of
 from finetext.core.errors import FinetextError
-from finetext.core.types import Dataset, Finding, Predictions
+from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
 from finetext.encoders.catalogue import PREFIX, is_alias, resolve
-from finetext.evaluation.compare import compare
+from finetext.evaluation.fold_scores import Scored, compare_on, scheme_of
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
 from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
@@ -83,12 +83,12 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 def encoder_gains(
     recipe: Recipe,
     entries: Mapping[str, LeaderboardEntry],
-    on_test: Mapping[str, Sequence[Predictions]],
+    on_test: Mapping[str, Scored],
     before: Mapping[str, float],
 ) -> tuple[EncoderGain, ...]:
     """Return the comparison of each finished method with its ablation baseline on test rows.
 
-    `on_test` has one set of predictions for each seed.
+    `on_test` has one set of predictions for each seed, or those of all folds.
     """
     gains = []
     for name, baseline in ablation_baselines(recipe).items():
@@ -96,7 +96,7 @@ def encoder_gains(
             continue
         parent = _parent(recipe.methods[name], recipe)
         assert parent is not None
-        compared = compare(on_test[name], on_test[baseline], recipe.metric, recipe.seed)
+        compared = compare_on(on_test[name], on_test[baseline], recipe.metric, recipe.seed)
         own, other = (entries[of].seconds_to_train for of in (name, baseline))
         extra = before[name] - before[baseline]
         beaten = _no_better_than(recipe, on_test, (name, baseline))
@@ -104,9 +104,7 @@ def encoder_gains(
     return tuple(gains)
 
 
-def _no_better_than(
-    recipe: Recipe, on_test: Mapping[str, Sequence[Predictions]], pair: Sequence[str]
-) -> str:
+def _no_better_than(recipe: Recipe, on_test: Mapping[str, Scored], pair: Sequence[str]) -> str:
     """Return "majority in balanced accuracy" if none of the pair is significantly better, or "".
 
     A model that guesses at random beats the majority class in macro F1, but not in balanced
@@ -115,10 +113,10 @@ def _no_better_than(
     majority = next((n for n in on_test if recipe.methods[n].name == "majority"), None)
     if majority is None:
         return ""
-    scheme = on_test[majority][0].scheme
+    scheme = scheme_of(on_test[majority])
     metric = metric_for(recipe.metric if scheme.multilabel else "balanced_accuracy", scheme)
     for name in pair:
-        beside = compare(on_test[majority], on_test[name], metric.name, recipe.seed)
+        beside = compare_on(on_test[majority], on_test[name], metric.name, recipe.seed)
         if beside.worse(metric.higher_is_better):
             return ""
     return f"{majority} in {metric.title}"
@@ -137,8 +135,11 @@ def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
 
 
 def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
-    """Return a warning on each encoder that was trained on texts of test rows."""
-    findings = []
+    """Return a warning on each encoder that was trained on texts of test rows.
+
+    Those of a cross-validated run are all rows.
+    """
+    findings, noun = [], "row" if recipe.split.cross_validate else "test row"
     for encoder in dict.fromkeys(map(encoder_of, recipe.methods.values())):
         origin = None if encoder in (None, ADAPTED) else origin_of(str(encoder))
         place = Path(str(encoder)).expanduser()
@@ -146,7 +147,7 @@ def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
             continue
         allowed = ", which was allowed then" if origin.corpus.get("with_test") else ""
         message = (
-            f"The encoder {encoder} was trained on the texts of {counted(rows, 'test row')} "
+            f"The encoder {encoder} was trained on the texts of {counted(rows, noun)} "
             f"({rows / len(test):.1%}){allowed}. It has seen them without their labels, so scores "
             "can be too high."
         )

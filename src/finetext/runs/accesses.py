@@ -32,8 +32,15 @@ def record_access(run: Path, by: str, program: str | None = None) -> int:
 
 def record_python_access(run: Path) -> None:
     """Record that this Python program reads test rows, unless it is recorded already."""
-    if all(line.get("program") != _THIS_PROGRAM for line in accesses(run)):
+    if has_test_rows(run) and all(line.get("program") != _THIS_PROGRAM for line in accesses(run)):
         record_access(run, "Python", _THIS_PROGRAM)
+
+
+def has_test_rows(run: Path) -> bool:
+    """Return whether a finished run held out test rows, rather than being cross-validated."""
+    with suppress(OSError, ValueError, AttributeError):
+        return not json.loads((run / "verdict.json").read_text("utf-8")).get("folds")
+    return True
 
 
 def accesses(run: Path) -> list[dict[str, Any]]:

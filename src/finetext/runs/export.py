@@ -39,7 +39,7 @@ from finetext.storage.files import check_new_folder, write_json
 
 COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
-_RECORDED: Final = ("title", "data", "base", "base_rates", "findings", "machine")
+_RECORDED: Final = ("title", "data", "base", "base_rates", "findings", "folds", "machine")
 """What the record of the original says that holds for an export, too; scores do not."""
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from finetext.core.errors import FinetextError, MissingExtraError, RunError
-from finetext.core.types import Finding, Predicted, Predictions, Score
-from finetext.evaluation.choice import Choice, Grounds, choose_among, confirmed
-from finetext.evaluation.compare import compare, estimate_score
+from finetext.core.types import Finding, Predicted, Predictions, Score, SplitName
+from finetext.core.wording import part_in_words
+from finetext.evaluation.choice import Choice, Grounds, choose, choose_among, confirmed
+from finetext.evaluation.compare import estimate_score
+from finetext.evaluation.estimates import Estimate
+from finetext.evaluation.fold_scores import FoldPredictions, Scored, compare_on
 from finetext.evaluation.leaderboard import Leaderboard, over_seeds
 from finetext.evaluation.metrics import metric_for
 from finetext.evaluation.split_gap import validation_test_gap
@@ -45,11 +49,12 @@ def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> R
     scored(run)
     if "tfidf" in fitted:
         name = f"{run.folder.name}/{run.best}"
-        predictions = fitted[run.best].predictions["validation"]
-        texts = tuple(splits.validation.texts)
+        part: SplitName = "validation" if started.run.folds is None else "test"
+        rows = splits.validation if started.run.folds is None else started.run.dataset
         best = Predicted(
-            name, predictions, texts, recipe.metric, run.folder, run.best, part="validation"
-        )
+            name, fitted[run.best].predictions[part], tuple(rows.texts), recipe.metric, run.folder,
+            run.best, part=part_in_words(part, run.folds),
+        )  # fmt: skip
         diagnose(started, best, run.folder / fitted["tfidf"].entry.model)
     return _written(started, fitted, run)
 
@@ -89,21 +94,27 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     best = _best(started, fitted)
     entries = {name: one.entry for name, one in fitted.items()}
     before = seconds_before(recipe, folder / ADAPTED)
-    on_test = predictions_of_seeds(fitted, "test", folder)
-    choice = _choice(started, fitted, best, on_test)
+    folds = {name: one.folds for name, one in fitted.items() if one.folds is not None}
+    seeds = {} if folds else predictions_of_seeds(fitted, "test", folder)
+    on_test: Mapping[str, Scored] = folds or seeds
+    choice = (
+        _choice_by_folds(started, fitted, best, folds)
+        if folds
+        else _choice(started, fitted, best, seeds)
+    )
     metric = metric_for(recipe.metric, started.run.splits.scheme)
     comparisons = {
-        name: compare(of, on_test[best], metric.name, recipe.seed)
+        name: compare_on(of, on_test[best], metric.name, recipe.seed)
         for name, of in on_test.items()
         if name != best
     }
-    means = {name: estimate_score(metric, of) for name, of in on_test.items() if len(of) > 1}
-    rows = len(on_test[best][0])
+    means = {name: estimate_score(metric, of) for name, of in seeds.items() if len(of) > 1}
+    rows = len(fitted[best].predictions["test"])
     noticed = [*unfinished, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
     gap = validation_test_gap(best, of_best["validation"], of_best["test"], recipe.metric, methods)
-    if gap is not None:
+    if gap is not None and not folds:
         started.context.find(gap)
         noticed.append(gap)
     return Run(
@@ -118,17 +129,21 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         encoder_gains(recipe, entries, on_test, before),
         choice,
         {name: Score(of.value, *of.interval(), rows) for name, of in means.items()},
+        0 if started.run.folds is None else started.run.folds.count,
     )
 
 
 def _best(started: Started, fitted: Fitted) -> str:
-    """Return the method with the best metric on validation rows, as a mean over seeds.
+    """Return the method with the best metric on validation rows, a mean over seeds, or on folds.
 
     The majority class is the best only if there is nothing else.
     """
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
 
     def goodness(name: str) -> float:
+        if (folds := fitted[name].folds) is not None:
+            value = folds.estimate(metric.name).value
+            return (value if metric.higher_is_better else -value) if value == value else -math.inf
         over = over_seeds(fitted[name].entry, metric.name, "validation")
         if over is None or math.isnan(over[0]):
             return metric.goodness(fitted[name].predictions["validation"])
@@ -147,13 +162,39 @@ def _choice(
     recipe, folder = started.recipe, started.folder
     candidates = _without_majority(started, fitted) or [best]
     baseline = next((name for name in fitted if name not in candidates), None)
-    before = seconds_before(recipe, folder / ADAPTED)
-    cost = {name: before[name] + fitted[name].entry.seconds_to_train for name in fitted}
+    cost = _cost(started, fitted)
     shown = {name: one for name, one in fitted.items() if name in (*candidates, baseline)}
     on_validation = predictions_of_seeds(shown, "validation", folder)
     grounds = Grounds.of(recipe.metric, "validation", on_validation[best], baseline)
     choice = choose_among(on_validation, cost, best, grounds, recipe.margin)
     return confirmed(choice, on_test, Grounds.of(recipe.metric, "test", on_test[best], baseline))
+
+
+def _choice_by_folds(
+    started: Started, fitted: Fitted, best: str, folds: Mapping[str, FoldPredictions]
+) -> Choice:
+    """Return the choice by cross-validation on all rows, which no other rows can confirm."""
+    metric = metric_for(started.recipe.metric, started.run.splits.scheme)
+    candidates = _without_majority(started, fitted) or [best]
+    baseline = next((name for name in fitted if name not in candidates), None)
+
+    def lead(name: str, other: str) -> Estimate:
+        found = folds[name].minus(folds[other], metric.name)
+        return found if metric.higher_is_better else found.negated()
+
+    leads = {name: lead(name, best) for name in candidates if name != best}
+    over = None if baseline is None else {name: lead(name, baseline) for name in candidates}
+    rows = fitted[best].predictions["test"]
+    grounds = Grounds.of(metric.name, "cross-validation", [rows], baseline)
+    grounds = replace(grounds, seeds=min(len(of.repeats) for of in folds.values()))
+    cost = _cost(started, fitted)
+    return choose(leads, cost, best, grounds, started.recipe.margin, over)
+
+
+def _cost(started: Started, fitted: Fitted) -> dict[str, float]:
+    """Return method to the seconds of training it and its encoder."""
+    before = seconds_before(started.recipe, started.folder / ADAPTED)
+    return {name: before[name] + fitted[name].entry.seconds_to_train for name in fitted}
 
 
 def _without_majority(started: Started, fitted: Fitted) -> list[str]:

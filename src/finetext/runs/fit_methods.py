@@ -15,14 +15,22 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Finding, Predictions, SplitName
 from finetext.core.wording import duration
-from finetext.evaluation.calibration import calibrated, for_decisions
-from finetext.evaluation.intervals import confusion, evaluate, per_class
+from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
+from finetext.evaluation.fold_scores import FoldPredictions
+from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import origin_of, uses_adapted
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
+from finetext.runs.cross_validation import (
+    FOLDER,
+    cross_validate,
+    out_of_fold,
+    read_repeats,
+    scaled_out_of_fold,
+)
 from finetext.runs.predictions import read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.resolve import ResolvedRun
@@ -59,11 +67,16 @@ class Started:
 
 @dataclass(frozen=True, eq=False)
 class FittedMethod:
-    """A fitted method: its leaderboard entry, predictions, and what training noticed."""
+    """A fitted method: its leaderboard entry, predictions, and what training noticed.
+
+    In a cross-validated run it has the predictions of all `folds`; those of "test" are
+    out-of-fold, of the first repeat.
+    """
 
     entry: LeaderboardEntry
     predictions: Mapping[SplitName, Predictions]
     findings: tuple[Finding, ...] = ()
+    folds: FoldPredictions | None = None
 
 
 def adapt_encoder(started: Started) -> None:
@@ -104,15 +117,19 @@ def _noticed(folder: Path) -> list[Finding]:
 
 
 def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
-    """Fit a method on train, calibrate it on validation, predict test once, and write all."""
+    """Fit a method on train, calibrate it, predict test once, and write all.
+
+    It is calibrated on validation rows, in a cross-validated run on out-of-fold predictions.
+    """
+    folds, noticed = _cross_validated(name, method, started)
     place, seed, splits = started.folder / name, started.context.seed, started.run.splits
     kept = list[Kept]()
     context = replace(started.context, keep=lambda evaluated, make: kept.append((evaluated, make)))
     with _attempt(place, context) as attempts:
-        classifier, predictions, seconds, test_seconds = _fit(
-            name, method, started, attempts, place
+        classifier, predictions, seconds, speed = _fit(
+            name, method, started, attempts, place, folds
         )
-        test = predictions["test"]
+        test, metrics = predictions["test"], _metrics(predictions, seed, folds)
         scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
         write_json(place / "scores.json", scores)
         made_by = {
@@ -125,20 +142,21 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
         save_checkpoints(place, kept, splits.validation, started.recipe.decide, made_by)
         entry = LeaderboardEntry(
             method=name,
-            metrics={part: evaluate(of, seed) for part, of in predictions.items()},
+            metrics=metrics,
             seconds_to_train=seconds,
-            rows_per_second=len(splits.test) / test_seconds,
+            rows_per_second=speed,
             bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
             model=f"{name}/model",
         )
-        found, sizes = to_json(attempts.findings), _sizes(place)
+        findings = tuple(dict.fromkeys([*noticed, *attempts.findings]))
+        found, sizes = to_json(findings), _sizes(place)
         write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
-    return FittedMethod(entry, predictions, attempts.findings)
+    return FittedMethod(entry, predictions, findings, folds)
 
 
-def finished_method(name: str, folder: Path) -> FittedMethod | None:
+def finished_method(name: str, method: Method, started: Started) -> FittedMethod | None:
     """Return a method that was finished before, or None if it is to be fitted, or fitted again."""
-    place = folder / name
+    place, plan = started.folder / name, started.run.folds
     try:
         values = json.loads((place / ENTRY).read_text("utf-8"))
         sizes = values["files"].items()
@@ -154,13 +172,16 @@ def finished_method(name: str, folder: Path) -> FittedMethod | None:
         predictions = {
             part: read_predictions(place / "predictions.parquet", part) for part in parts
         }
+        folds = None if plan is None else read_repeats(method, plan, place / FOLDER)
+        if plan is not None and folds is None:
+            return None
     except _UNREADABLE:
         return None
     try:
         forget(place)
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error}") from None
-    return FittedMethod(entry, predictions, findings)
+    return FittedMethod(entry, predictions, findings, folds)
 
 
 def fit_seeds(
@@ -254,10 +275,38 @@ def _attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
         raise RunError(f"{place} cannot be written: {error}") from error
 
 
+def _cross_validated(
+    name: str, method: Method, started: Started
+) -> tuple[FoldPredictions | None, tuple[Finding, ...]]:
+    """Return the predictions of all folds and what was noticed; none if the run has test rows."""
+    plan = started.run.folds
+    if plan is None:
+        return None, ()
+    place, decide = started.folder / name / FOLDER, started.recipe.decide
+    folds, findings = cross_validate(name, method, plan, place, started.context, decide)
+    for finding in findings:
+        started.context.find(finding)
+    return folds, findings
+
+
+def _metrics(
+    predictions: Mapping[SplitName, Predictions], seed: int, folds: FoldPredictions | None
+) -> dict[str, Scores]:
+    """Return the scores of each split; in place of test those of all folds, if there are any."""
+    scored = {part: of for part, of in predictions.items() if folds is None or part != "test"}
+    metrics = {str(part): evaluate(of, seed) for part, of in scored.items()}
+    return metrics if folds is None else metrics | {"test": folds.scores()}
+
+
 def _fit(
-    name: str, method: Method, started: Started, attempts: Attempts, place: Path
+    name: str,
+    method: Method,
+    started: Started,
+    attempts: Attempts,
+    place: Path,
+    folds: FoldPredictions | None = None,
 ) -> tuple[Classifier, dict[SplitName, Predictions], float, float]:
-    """Return the calibrated classifier, its predictions, and the seconds of fitting and of test."""
+    """Return the calibrated classifier, its predictions, seconds of fitting and rows/s."""
     splits, context = started.run.splits, attempts.context()
     say, find, own = context.say, context.find, f"{method.name}:"
 
@@ -277,18 +326,29 @@ def _fit(
         attempts.keep()
         raise
     seconds = attempts.seconds
-    classifier, on_validation = calibrated(classifier, splits.validation, decide, kept)
+    plan, test = started.run.folds, splits.test
+    if folds is None or plan is None:
+        classifier, on_validation = calibrated(classifier, splits.validation, decide, kept)
+        start = time.perf_counter()
+        on_test = predict(classifier, test)
+        speed = len(test) / (time.perf_counter() - start)
+    else:
+        test, raw = plan.dataset, out_of_fold(folds.repeats[0], plan)
+        classifier, scaled = calibrated_by(classifier, raw, decide)
+        on_test = scaled_out_of_fold(raw, plan, scaled.decision)
+        start = time.perf_counter()
+        on_validation = predict(classifier, splits.validation)
+        speed = len(splits.validation) / (time.perf_counter() - start)
     if assurance := classifier.decision.assurance:
         message = f"{name}: the target of the decision rule is {assurance}"
         context.say(message)
         context.find(Finding("note", "target", message))
-    start = time.perf_counter()
-    on_test = predict(classifier, splits.test)
-    test_seconds = time.perf_counter() - start
     predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-    texts = {part: of.texts for part, of in splits.items() if part in predictions}
+    texts: dict[SplitName, list[str]] = {
+        "validation": splits.validation.texts, "test": test.texts,
+    }  # fmt: skip
     write_predictions(place / "predictions.parquet", predictions, texts)
-    return classifier, predictions, seconds, test_seconds
+    return classifier, predictions, seconds, speed
 
 
 def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def start_run(
         "description": splits.train.description,
         "content_hash": run.dataset.content_hash,
         **scheme.to_json(),
-        "rows": {name: len(part) for name, part in splits.items()},
+        "rows": {name: len(part) for name, part in splits.items() if len(part)},
         "labels_by_split": shares_of(splits).to_json()["counts"],
         "findings": to_json(list(findings)),
         "columns": to_json(list(run.dataset.roles)),
@@ -143,6 +143,7 @@ def record_models(
             "calibration": consistency(one.predictions["test"]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
             "data": _data(recipe.source, described),
+            **({} if one.folds is None else {"folds": len(one.folds.repeats[0])}),
             "findings": codes,
         }
         if len(held_out := one.predictions["validation"]) > 1:

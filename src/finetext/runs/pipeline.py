@@ -32,7 +32,7 @@ from finetext.runs.resolve import (
     recipe_for,
     resolve,
 )
-from finetext.runs.resume import begun, changed_knobs, held, to_resume
+from finetext.runs.resume import begun, changed_knobs, held, scored_as_begun, to_resume
 from finetext.runs.run import Run, is_finished
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 
@@ -80,6 +80,7 @@ def train(
     place = None if out is None else Path(out)
     if place is not None:
         check_folder(place, resume, held)
+        recipe = scored_as_begun(recipe, place) if resume else recipe
     elif not resume:
         check_writable(Path("runs"))
     with heard(listener) as hears:
@@ -121,7 +122,7 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
         adapt_encoder(started)
         methods = with_encoder(recipe, started.adapted)
         for name, method in methods.items():
-            finished = finished_method(name, folder)
+            finished = finished_method(name, method, started)
             if finished is not None:
                 hears.say(f"{name} was finished before")
             fitted[name] = finished or fit_method(name, method, started)

@@ -18,6 +18,7 @@ from finetext.core.wording import counted, duration, size
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
 from finetext.runs.ablations import with_encoder
+from finetext.runs.cross_validation import FOLDS, REPEATS_IN_STEPS
 from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.resolve import Methods, ResolvedRun, check_data, context_for, recipe_for, resolve
 from finetext.storage.codec import Jsonable
@@ -57,6 +58,7 @@ class RunPlan(Jsonable):
         bytes: largest memory of this process so far, while a second of each method was measured;
             None where the system does not tell.
         measured: seconds that the measurement took.
+        folds: folds of a cross-validated run; 0 for one with test rows.
     """
 
     description: str
@@ -66,6 +68,7 @@ class RunPlan(Jsonable):
     methods: tuple[PlannedMethod, ...]
     bytes: int | None
     measured: float
+    folds: int = 0
 
     @property
     def seconds(self) -> float:
@@ -95,7 +98,8 @@ class RunPlan(Jsonable):
             times = "" if of.fits == 1 else f", fitted {counted(of.fits, 'time')}"
             found.append(f"{of.method}: {settings or 'default settings'}{times}")
         end = "nothing was trained or written"
-        return [*found, "", f"best by {self.metric} on validation rows", self.estimate, end]
+        rows_of_choice = "cross-validated" if self.folds else "on validation rows"
+        return [*found, "", f"best by {self.metric} {rows_of_choice}", self.estimate, end]
 
 
 def plan(
@@ -137,19 +141,32 @@ def planned(run: ResolvedRun) -> RunPlan:
     found = []
     for name, method in recipe.methods.items():
         seconds = None if encoder_of(method) == ADAPTED else _seconds(method, splits, context)
-        known = None if seconds is None else seconds * recipe.seeds
-        found.append(PlannedMethod(name, _changed(method), recipe.seeds, known))
+        fits, times = _fits(run, method)
+        known = None if seconds is None else seconds * times
+        found.append(PlannedMethod(name, _changed(method), fits, known))
+    rows = {str(name): len(part) for name, part in splits.items() if len(part)}
     return RunPlan(
-        run.dataset.description, {name: len(part) for name, part in splits.items()},
-        len(splits.scheme), recipe.metric, tuple(found), _largest_memory(),
-        time.perf_counter() - start,
+        run.dataset.description, rows, len(splits.scheme), recipe.metric, tuple(found),
+        _largest_memory(), time.perf_counter() - start,
+        0 if run.folds is None else run.folds.count,
     )  # fmt: skip
+
+
+def _fits(run: ResolvedRun, method: Method) -> tuple[int, float]:
+    """Return how often a method is fitted, and how many times as long as once that takes."""
+    if run.folds is None:
+        return run.recipe.seeds, run.recipe.seeds
+    folds = run.folds.repeats(method) * run.folds.count
+    if isinstance(method, Probe):
+        return 1 + folds, 2.0  # each text is read once for all folds
+    return 1 + folds, 1 + folds * (1 - 1 / run.folds.count)
 
 
 def is_long(recipe: Recipe, splits: Splits) -> bool:
     """Return whether a run trains long enough to begin with an estimate."""
     encoders = sum(encoder_of(method) is not None for method in with_encoder(recipe).values())
-    return encoders > 0 and sum(map(len, splits.train.texts)) * encoders >= LONG
+    fits = 1 + REPEATS_IN_STEPS * FOLDS if recipe.split.cross_validate else 1
+    return encoders > 0 and sum(map(len, splits.train.texts)) * encoders * fits >= LONG
 
 
 def _seconds(method: Method, splits: Splits, context: FitContext) -> float:

@@ -163,6 +163,7 @@ def report_data(run: Run) -> ReportData:
             class_counts=dict(data["labels_by_split"]),
             recipe=tomli_w.dumps(without_path(tomllib.loads(recipe))),
             seed=int(environment["seed"]),
+            folds=run.folds,
             title=folder.resolve().name,
             place=_without_machine(folder),
             lengths=from_json(list[Lengths], data["lengths"], "data.json"),

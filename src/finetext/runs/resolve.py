@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,7 @@ from finetext.runs.ablations import (
     with_ablation_baselines,
     with_encoder,
 )
+from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
@@ -53,6 +55,14 @@ class ResolvedRun:
     corpus: Corpus | None
     name: str
     findings: tuple[Finding, ...]
+
+    @cached_property
+    def folds(self) -> FoldPlan | None:
+        """The folds of a cross-validated run; None for one with a test split."""
+        settings = self.recipe.split
+        if not settings.cross_validate:
+            return None
+        return FoldPlan.of(self.dataset, settings, self.recipe.seed)
 
 
 def recipe_for(
@@ -101,16 +111,25 @@ def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
 
 def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset, Splits]:
     """Return the data and their splits, once the recipe is known to suit both."""
+    dataset = _read(recipe, what, hears)
+    return dataset, _split(recipe, dataset, hears)
+
+
+def _read(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
     check_possible(recipe)
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
     hears.say(dataset.description)
     for line in role_lines(dataset.roles):
         hears.say(line)
+    return dataset
+
+
+def _split(recipe: Recipe, dataset: Dataset, hears: Listener) -> Splits:
     splits = split_rows(dataset, recipe.split, recipe.seed)
     for line in duplicate_lines(splits):
         hears.say(line)
     check_possible(recipe, splits.scheme)
-    return dataset, splits
+    return splits
 
 
 def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
@@ -118,9 +137,17 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     recipe = _with_absolute_paths(recipe)
     methods, findings = with_ablation_baselines(recipe)
     recipe = replace(recipe, methods=methods)
-    dataset, splits = read_and_split(recipe, what, hears)
+    dataset, asked = _read(recipe, what, hears), recipe
+    # The recipe of a run says how it was scored, unless an earlier version wrote it.
+    is_old = recipe.content_hash is not None and recipe.split.cross_validate is None
+    folds = not is_old and wants_folds(dataset, recipe.split, uses_adapted(recipe))
+    recipe = replace(
+        recipe, split=replace(recipe.split, cross_validate=folds),
+        seeds=1 if folds else recipe.seeds,
+    )  # fmt: skip
+    splits = _split(recipe, dataset, hears)
     metric_for(recipe.metric, splits.scheme)
-    rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
+    rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items() if len(part))
     hears.say(f"splits: {rows} rows, {counted(len(splits.scheme), 'label')}")
     for line in shares_of(splits).lines(LABELS_SHOWN):
         hears.say(f"  {line}")
@@ -131,7 +158,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         hashes = recipe.decide.content_hash, decide.content_hash
         costs, effect = f"costs in {decide.costs} have", ", so labels are decided differently"
         findings += _changed("costs-changed", costs, hashes, effect)
-    findings += seen_test_rows(recipe, splits.test) + data_changed(recipe, dataset)
+    scored = dataset if folds else splits.test
+    findings += seen_test_rows(recipe, scored) + data_changed(recipe, dataset)
     # As text: a number or boolean may be of a type that a recipe file lacks.
     read = replace(recipe.read, positive=splits.scheme.positive)
     resolved = replace(recipe, decide=decide, read=read, content_hash=dataset.content_hash)
@@ -146,7 +174,25 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         read = replace(read, label_names=names, multilabel=several)
         read = replace(read, positive=splits.scheme.positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)
-    return ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
+    run = ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
+    return run if run.folds is None else _cross_validated(run, asked, hears)
+
+
+def _cross_validated(run: ResolvedRun, asked: Recipe, hears: Listener) -> ResolvedRun:
+    """Say how the run is scored; return it with the findings of that."""
+    assert run.folds is not None
+    hears.say(run.folds.words(automatic=asked.split.cross_validate is None))
+    hears.say(run.folds.fits(run.recipe.methods))
+    findings = [*run.findings, *run.folds.findings]
+    if asked.seeds > 1:
+        hears.say(f"seeds = {asked.seeds} adds nothing: each repeat has a seed of its own")
+    if uses_adapted(run.recipe):
+        message = (
+            "The encoder is adapted once, to texts that the folds hold out: it has seen them "
+            "without their labels, so scores can be too high."
+        )
+        findings.append(Finding("warning", "test-in-corpus", message))
+    return replace(run, findings=tuple(findings))
 
 
 def copied_texts(scheme: LabelScheme) -> tuple[str, ...]:

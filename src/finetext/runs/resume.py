@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -91,6 +92,20 @@ def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
     return replace(asked, recipe=replace(asked.recipe, split=settings), splits=splits)
 
 
+def scored_as_begun(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe with the kind of evaluation that a run in a folder began with.
+
+    What the recipe says itself stays.
+    """
+    if recipe.split.cross_validate is not None or not is_started(folder):
+        return recipe
+    with suppress(*_UNREADABLE):
+        begun_with = tomllib.loads((folder / "recipe.toml").read_text("utf-8")).get("split", {})
+        chosen = bool(begun_with.get("cross_validate", False))
+        return replace(recipe, split=replace(recipe.split, cross_validate=chosen))
+    return recipe
+
+
 def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | None:
     """Return the folder of the run to resume: `out`, or among `runs/NAME`, `runs/NAME-2`, ..."""
     found, others = ([out] if out is not None and is_started(out) else []), list[str]()
@@ -130,7 +145,9 @@ def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a recipe that determine its results, by their whole names."""
-    return {name: of for name, of in _flat(values) if name not in {*KNOBS, *_HASHES}}
+    settings = {name: of for name, of in _flat(values) if name not in {*KNOBS, *_HASHES}}
+    # Earlier versions did not cross-validate, and their recipes do not say so.
+    return {"split.cross_validate": False} | settings
 
 
 def _without(settings: Mapping[str, Any], *places: str) -> dict[str, Any]:

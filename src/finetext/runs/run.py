@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
@@ -21,6 +21,7 @@ from finetext.core.types import (
     Score,
     SplitName,
 )
+from finetext.core.wording import part_in_words, rows_of
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, Leaderboard, LeaderboardEntry
@@ -64,6 +65,7 @@ class Run:
         unfinished: methods that failed, were stopped or not reached, or lack further seeds.
         findings: what training noticed, and why methods are unfinished.
         paid: methods with an adapted or pretrained encoder, compared with their ablation baseline.
+        folds: number of folds if "test" stands for all rows, cross-validated; else 0.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class Run:
     paid: tuple[EncoderGain, ...] = field(default=(), repr=False)
     choice: Choice | None = field(default=None, repr=False)
     over_seeds: Mapping[str, Score] = field(default_factory=dict, repr=False)
+    folds: int = 0
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -117,6 +120,8 @@ class Run:
             "recommended": self.recommended,
             "metric": self.metric,
             "choice": self.choice and self.choice.to_json(),
+            "evaluation": self.evaluation,
+            "folds": self.folds,
             "comparisons": to_json(dict(self.comparisons)),
             "over_seeds": to_json(dict(self.over_seeds)),
             "paid": [pair.to_json() for pair in self.paid],
@@ -135,6 +140,11 @@ class Run:
         found = {name: stored_predictions(self, name, "test") for name in methods}
         facts = (self.leaderboard, found, self.recommended, self.best, self.choice)
         return verdict_on(*facts, self.folder)
+
+    @property
+    def evaluation(self) -> Literal["test", "cross-validation"]:
+        """How the methods are scored."""
+        return "cross-validation" if self.folds else "test"
 
     @property
     def report(self) -> Path:
@@ -183,10 +193,7 @@ class Run:
     def precision_recall(
         self, method: str | None = None, split: SplitName = "test", positive: str | None = None
     ) -> PositiveCurve:
-        """Return precision-recall and ROC curve of a method, by `finetext.precision_recall`.
-
-        Records and raises as `predictions` does.
-        """
+        """Return `finetext.precision_recall` of the predictions; records and raises as these."""
         return precision_recall(self.predictions(method, split), positive)
 
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
@@ -333,10 +340,7 @@ class Run:
         return checkpoints_in(self.folder / self.entry(method).method)
 
     def __call__(self, text: str) -> dict[str, float]:
-        """Return label to probability for one text by the best method, likeliest first.
-
-        The model is loaded at every call: keep `run.classifier()` to predict more than once.
-        """
+        """Return label to probability by the best method, likeliest first; loads it each time."""
         return self.classifier()(text)
 
     def _predicted(self, method: str | None, split: SplitName) -> Predicted:
@@ -359,7 +363,8 @@ class Run:
         verdict = ""
         with suppress(FinetextError):  # the leaderboard can be read without predictions
             verdict = self.summary()._repr_html_()
-        caption = f"{self.folder}: test rows; best on validation: {self.best}"
+        best = f"best{'' if self.folds else ' on validation'}: {self.best}"
+        caption = f"{self.folder}: {rows_of(part_in_words('test', self.folds))}; {best}"
         return f"{verdict}{self.leaderboard.html(caption)}"
 
 
@@ -390,4 +395,5 @@ def predicted_of(run: Run, method: str, part: SplitName) -> Predicted:
     """Return the predictions of a method with their texts; nothing is recorded."""
     predictions = stored_predictions(run, method, part)
     name, texts = f"{run.folder.resolve().name}/{method}", tuple(run.texts(method, part))
-    return Predicted(name, predictions, texts, run.metric, run.folder, method, part=part)
+    words = part_in_words(part, run.folds)
+    return Predicted(name, predictions, texts, run.metric, run.folder, method, part=words)

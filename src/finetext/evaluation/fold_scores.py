@@ -1,0 +1,165 @@
+"""Scores and differences from repeated cross-validation: a value for each fold of each repeat.
+
+The metric is that of all rows of a repeat together, as folds of few rows lack whole classes. What a
+fold adds to it is the mean of the jackknife pseudo-values of its rows or groups; the spread of
+these means gives intervals and p-values (`evaluation.estimates.of_folds`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from finetext.core.arrays import Floats
+from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.evaluation.compare import Comparison, compare
+from finetext.evaluation.estimates import Estimate, of_folds
+from finetext.evaluation.intervals import Scores, widened
+from finetext.evaluation.metrics import CountMetric, Metric, Resampling, applicable, metric_for
+
+TEST: Final = "Student's t over folds, corrected for the rows that they share"
+
+
+@dataclass(frozen=True, eq=False)
+class _ByFold:
+    """A metric of each repeat, (repeats,), what each fold adds, (repeats, folds), and each unit.
+
+    The last, (repeats, units) in one order of the units, is None for metrics that compare rows.
+    """
+
+    values: Floats
+    folds: Floats
+    units: Floats | None
+
+    def minus(self, other: _ByFold) -> _ByFold:
+        is_known = self.units is not None and other.units is not None
+        return _ByFold(
+            self.values - other.values, self.folds - other.folds,
+            self.units - other.units if is_known else None,  # type: ignore[operator]
+        )  # fmt: skip
+
+    def estimate(self, units: int) -> Estimate:
+        """Return the mean over repeats with its standard error."""
+        of_units = None if self.units is None else self.units.mean(axis=0)
+        return of_folds(float(np.mean(self.values)), self.folds, units, of_units)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldPredictions:
+    """Out-of-fold predictions of one method: those of each fold of each repeat.
+
+    Attributes:
+        repeats: (repeats, folds); a fold has the decision rule of the model that predicted it.
+    """
+
+    repeats: tuple[tuple[Predictions, ...], ...]
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The labels."""
+        return self.repeats[0][0].scheme
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(map(len, self.repeats[0]))
+
+    @cached_property
+    def units(self) -> int:
+        """Number of rows, or of groups that belong together."""
+        return sum(len(set(self._names(fold))) for fold in self.repeats[0])
+
+    def estimate(self, metric: str) -> Estimate:
+        """Return a metric of the method, trained on the rows outside a fold.
+
+        Raises a RecipeError if the metric does not apply to the labels.
+        """
+        return self._by_fold(metric, len(self.repeats)).estimate(self.units)
+
+    def minus(self, other: FoldPredictions, metric: str) -> Estimate:
+        """Return the difference from another method on the same folds; raises as `estimate`."""
+        count = min(len(self.repeats), len(other.repeats))
+        mine, its = (of._by_fold(metric, count) for of in (self, other))
+        return mine.minus(its).estimate(self.units)
+
+    def scores(self) -> Scores:
+        """Return every metric that applies with its 95% interval."""
+        found = Scores()
+        for name in applicable(self.scheme):
+            estimate, metric = self.estimate(name), metric_for(name, self.scheme)
+            low, high = estimate.interval()
+            if metric.proportion:
+                low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
+                low, high = widened(low, high, self.units)
+            elif not metric.higher_is_better and estimate.value >= 0:
+                low = max(low, 0.0)  # a loss
+            found[name] = Score(estimate.value, low, high, self.rows)
+        return found
+
+    def _by_fold(self, name: str, count: int) -> _ByFold:
+        metric = metric_for(name, self.scheme)
+        if not isinstance(metric, CountMetric):
+            return _means(self.repeats[:count], metric)
+        found = [self._pseudo_values(folds, metric) for folds in self.repeats[:count]]
+        return _ByFold(*(np.array(of) for of in zip(*found, strict=True)))
+
+    def _pseudo_values(
+        self, folds: Sequence[Predictions], metric: CountMetric
+    ) -> tuple[float, Floats, Floats]:
+        """Return the metric of all rows, and the jackknife pseudo-values of folds and of units.
+
+        Source: Tukey, Bias and confidence in not-quite large samples, Annals of Mathematical
+        Statistics, 1958.
+        """
+        names = [self._names(fold) for fold in folds]
+        units = [np.unique(of, return_inverse=True) for of in names]
+        tallies = [
+            metric.tally(fold, Resampling(unit, np.ones((1, len(there)), dtype=np.uint8)))
+            for fold, (there, unit) in zip(folds, units, strict=True)
+        ]
+        total = np.sum([tally.sum(axis=0) for tally in tallies], axis=0)
+        value, count = float(metric.value(total)), sum(map(len, tallies))
+        pseudo = [count * value - (count - 1) * metric.value(total - of) for of in tallies]
+        order = np.argsort(np.concatenate([there for there, _ in units]))
+        return value, np.array([of.mean() for of in pseudo]), np.concatenate(pseudo)[order]
+
+    def _names(self, fold: Predictions) -> Sequence[str]:
+        """Return the unit of each row: its group, unless groups were divided, or itself."""
+        return fold.groups if self._has_groups and fold.groups is not None else fold.ids
+
+    @cached_property
+    def _has_groups(self) -> bool:
+        """Whether there are groups, and each is whole in a fold."""
+        groups = [set(fold.groups or ()) for fold in self.repeats[0]]
+        return all(groups) and sum(map(len, groups)) == len(set.union(*groups))
+
+
+Scored = FoldPredictions | Sequence[Predictions]
+"""What a method is scored by: all folds, or one set of predictions for each seed."""
+
+
+def compare_on(a: Scored, b: Scored, metric: str, seed: int) -> Comparison:
+    """Return the difference of two methods on the same test rows, or on the same folds."""
+    if isinstance(a, FoldPredictions) and isinstance(b, FoldPredictions):
+        return Comparison.of(metric_for(metric, a.scheme), a.minus(b, metric), TEST, a.rows, 1)
+    assert not isinstance(a, FoldPredictions)
+    assert not isinstance(b, FoldPredictions)
+    return compare(a, b, metric, seed)
+
+
+def scheme_of(scored: Scored) -> LabelScheme:
+    """Return the labels."""
+    return scored.scheme if isinstance(scored, FoldPredictions) else scored[0].scheme
+
+
+def _means(repeats: Sequence[Sequence[Predictions]], metric: Metric) -> _ByFold:
+    """Return the mean over folds of a metric that compares the rows of one model."""
+    values = np.array([[metric(fold) for fold in folds] for folds in repeats])
+    known = [row[np.isfinite(row)] for row in values]
+    means = [float(row.mean()) if len(row) else math.nan for row in known]
+    return _ByFold(np.array(means), values, None)

@@ -1,0 +1,368 @@
+"""Cross-validated runs: on few rows, methods are scored by repeated cross-validation on all rows.
+
+A test split of a few dozen rows tells little: 15% of 150 rows give an interval twice as wide as
+cross-validation on all of them. So nothing is held out from the final model, and each method is
+fitted again for every fold, by the whole pipeline: validation rows for checkpoint, C, temperature
+and thresholds come from the rows outside the fold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from finetext.core import wording
+from finetext.core.arrays import Floats, Integers
+from finetext.core.contracts import (
+    FitContext,
+    Method,
+    ProgressEvent,
+    SharedTexts,
+    hyperparameters,
+    predict,
+)
+from finetext.core.decision import Decision
+from finetext.core.errors import DataError, FinetextError, RunError
+from finetext.core.settings import DEFAULT_SHARE, LARGEST_SEED, SplitSettings
+from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
+from finetext.core.wording import counted
+from finetext.data.near_duplicates import near_duplicates
+from finetext.data.split import fold_rows, with_validation
+from finetext.evaluation.calibration import (
+    calibrated,
+    fit_temperature,
+    for_decisions,
+    with_temperature,
+)
+from finetext.evaluation.deciding import Deciding
+from finetext.evaluation.fold_scores import FoldPredictions
+from finetext.runs.predictions import write_table
+from finetext.storage.codec import from_json, to_json
+
+FOLDS: Final = 5
+REPEATS: Final = 10
+REPEATS_IN_STEPS: Final = 2
+"""Repeats for methods that train step by step."""
+AUTOMATIC: Final = True
+"""Whether runs on few rows are cross-validated unless told otherwise."""
+MOST_ROWS: Final = 1_000
+MOST_ROWS_WITH_RARE: Final = 5_000
+"""Rows up to which a class with too few test rows asks for cross-validation."""
+FEWEST_TEST_ROWS: Final = 10
+"""Test rows that each class needs."""
+FOLDER: Final = "folds"
+
+
+def wants_folds(dataset: Dataset, settings: SplitSettings, adapts: bool) -> bool:
+    """Return whether a run is cross-validated: as the settings say, or by the rule for few rows.
+
+    By the rule it is if there is no ready-made split and no size of train or test is given, and
+    there are at most 1,000 rows, or at most 5,000 and the rarest class would have fewer than 10
+    test rows. A run that adapts an encoder would have to adapt one for every fold; it does not.
+    """
+    if settings.cross_validate is not None:
+        return settings.cross_validate
+    is_divided = "split" in dataset.table.column_names
+    has_size = settings.train is not None or settings.test is not None
+    if not AUTOMATIC or is_divided or has_size or adapts or dataset.scheme is None:
+        return False
+    if len(dataset) <= MOST_ROWS:
+        return True
+    rarest = min(_class_sizes(dataset, dataset.ids).values())
+    return len(dataset) <= MOST_ROWS_WITH_RARE and rarest * DEFAULT_SHARE < FEWEST_TEST_ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class FoldPlan:
+    """The folds of a cross-validated run, the same for all methods.
+
+    Attributes:
+        dataset: all rows, in the order of the data.
+        settings: strategy, groups, and the share of validation rows outside each fold.
+        seed: that of the first repeat; each has the next.
+        held: (repeats, folds) positions of the rows that are held out.
+        clusters: (n,) the cluster of near-duplicates of each row; None to keep them apart.
+        findings: why there are fewer folds than usual.
+    """
+
+    dataset: Dataset
+    settings: SplitSettings
+    seed: int
+    held: tuple[tuple[Integers, ...], ...]
+    clusters: Integers | None
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, dataset: Dataset, settings: SplitSettings, seed: int) -> FoldPlan:
+        """Return the folds of a data set; raises a DataError if there cannot be two."""
+        if "split" in dataset.table.column_names:
+            dataset = replace(dataset, table=dataset.table.remove_columns("split"))
+        if isinstance(settings.validation, int):
+            settings = replace(settings, validation=settings.validation / len(dataset))
+        settings = replace(settings, cross_validate=True)
+        clusters = None if settings.keep_duplicates else near_duplicates(dataset.texts)
+        most, reason = _most_folds(dataset, settings)
+        for count in range(most, 1, -1):
+            try:
+                held = [
+                    tuple(fold_rows(dataset, count, _seed(seed, repeat), settings, clusters))
+                    for repeat in range(REPEATS)
+                ]
+            except DataError:  # groups that are too uneven leave a fold empty
+                reason = "the groups are too uneven"
+                continue
+            findings = _few_folds(count, reason) if count < FOLDS else ()
+            return cls(dataset, settings, seed, tuple(held), clusters, findings)
+        raise DataError(
+            f"{reason}, so there are no two folds for cross-validation; collect more rows, or ask "
+            "for a test split with --no-cross-validate"
+        )
+
+    @property
+    def count(self) -> int:
+        """Number of folds in each repeat."""
+        return len(self.held[0])
+
+    @cached_property
+    def shared(self) -> SharedTexts:
+        """All texts, for methods that keep what they compute of them."""
+        return SharedTexts(tuple(self.dataset.texts))
+
+    def repeats(self, method: Method) -> int:
+        """Return how often a method is cross-validated."""
+        return min(len(self.held), REPEATS_IN_STEPS if method.trains_in_steps else REPEATS)
+
+    def words(self, automatic: bool) -> str:
+        """Return in one line how the run is scored, and why."""
+        begin = (
+            f"{counted(len(self.dataset), 'row')}: scored by {self.count}-fold cross-validation, "
+            f"{len(self.held)} times"
+        )
+        if not automatic:
+            return begin
+        test = counted(round(DEFAULT_SHARE * len(self.dataset)), "row")
+        return (
+            f"{begin}, as a test split of {test} would say little; --no-cross-validate for a test "
+            "split"
+        )
+
+    def fits(self, methods: Mapping[str, Method]) -> str:
+        """Return in one line how many fits that takes."""
+        planned = {name: self.repeats(of) * self.count for name, of in methods.items()}
+        each = ", ".join(f"{name} {number}" for name, number in planned.items())
+        return f"fits: {each}, and one of each on all rows"
+
+
+def cross_validate(
+    name: str, method: Method, plan: FoldPlan, folder: Path, context: FitContext, decide: Deciding
+) -> tuple[FoldPredictions, tuple[Finding, ...]]:
+    """Return predictions of every row by models that did not see it, and what training noticed.
+
+    Each repeat is written into a folder when it is finished, and read from there the next time.
+    """
+    found, findings = list[tuple[Predictions, ...]](), dict[Finding, None]()
+    for repeat in range(plan.repeats(method)):
+        path = folder / f"repeat-{repeat + 1}.parquet"
+        described = _described(method, plan, repeat)
+        known = read_folds(path, described, plan, repeat)
+        if known is None:
+            known = _repeat(name, method, plan, repeat, context, decide)
+            write_folds(path, *known, described)
+        found.append(known[0])
+        findings |= dict.fromkeys(known[1])
+    return FoldPredictions(tuple(found)), tuple(findings)
+
+
+def read_repeats(method: Method, plan: FoldPlan, folder: Path) -> FoldPredictions | None:
+    """Return what `cross_validate` wrote into a folder; None if not all of it is there."""
+    found = []
+    for repeat in range(plan.repeats(method)):
+        path = folder / f"repeat-{repeat + 1}.parquet"
+        if (known := read_folds(path, _described(method, plan, repeat), plan, repeat)) is None:
+            return None
+        found.append(known[0])
+    return FoldPredictions(tuple(found))
+
+
+def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:
+    """Return what the predictions of a repeat depend on, beside the data and the recipe."""
+    settings = {name: str(of) for name, of in hyperparameters(method).items()}
+    return {
+        "method": method.name, "hyperparameters": settings, "seed": _seed(plan.seed, repeat),
+        "rows": plan.dataset.content_hash,
+    }  # fmt: skip
+
+
+def out_of_fold(folds: Sequence[Predictions], plan: FoldPlan) -> Predictions:
+    """Return the uncalibrated predictions of the folds of one repeat, in the order of the data."""
+    raw = [with_temperature(fold, 1 / fold.decision.temperature) for fold in folds]
+    order = np.argsort(np.concatenate(plan.held[0]))
+    groups = plan.dataset.groups
+    return Predictions(
+        ids=tuple(plan.dataset.ids),
+        targets=plan.dataset.targets,
+        probabilities=np.concatenate([fold.probabilities for fold in raw])[order],
+        scheme=folds[0].scheme,
+        groups=None if groups is None else tuple(groups),
+    )
+
+
+def scaled_out_of_fold(raw: Predictions, plan: FoldPlan, decision: Decision) -> Predictions:
+    """Return the predictions by the final decision rule, each fold scaled without its own labels.
+
+    The temperature of a fold is fitted on the other folds, so that calibration is not measured on
+    the rows that it was fitted on.
+    """
+    likely, rows = raw.probabilities.copy(), np.arange(len(raw))
+    for held in plan.held[0] if decision.temperature != 1 else ():
+        others = fit_temperature(_select(raw, np.setdiff1d(rows, held)))
+        likely[held] = with_temperature(_select(raw, held), others).probabilities
+    return replace(raw, probabilities=likely, decision=decision)
+
+
+def write_folds(
+    path: Path,
+    folds: Sequence[Predictions],
+    findings: Sequence[Finding],
+    described: dict[str, Any],
+) -> None:
+    """Write the predictions of one repeat into a Parquet file, whole or not at all."""
+    scheme = folds[0].scheme
+    columns: dict[str, Any] = {
+        "id": [row for fold in folds for row in fold.ids],
+        "fold": [number for number, fold in enumerate(folds, start=1) for _ in fold.ids],
+        "truth": [label for fold in folds for label in scheme.decode(fold.targets)],
+        "prediction": [label for fold in folds for label in scheme.decode(fold.decisions)],
+    }
+    likely = np.concatenate([fold.probabilities for fold in folds])
+    columns |= {f"probability:{of}": likely[:, at] for at, of in enumerate(scheme.names)}
+    decisions = [fold.decision.to_json() for fold in folds]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, columns, {
+            **scheme.to_json(), **described, "decisions": decisions,
+            "findings": to_json(list(findings)),
+        })  # fmt: skip
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error}") from None
+
+
+def read_folds(
+    path: Path, described: dict[str, Any], plan: FoldPlan, repeat: int
+) -> tuple[tuple[Predictions, ...], tuple[Finding, ...]] | None:
+    """Return what `write_folds` wrote; None if it is missing, damaged, or of other settings."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+        known = json.loads(table.schema.metadata[b"finetext"])
+        if {name: known[name] for name in described} != json.loads(json.dumps(described)):
+            return None
+        held = [plan.dataset.select(rows) for rows in plan.held[repeat]]
+        if table["id"].to_pylist() != [row for part in held for row in part.ids]:
+            return None
+        names = LabelScheme.from_json(known).names
+        likely = np.stack([table[f"probability:{of}"].to_numpy() for of in names], axis=1)
+        ends = np.cumsum([len(part) for part in held])[:-1]
+        folds = [
+            _predictions(part, probabilities, Decision.from_json(decision))
+            for part, probabilities, decision in zip(
+                held, np.split(likely, ends), known["decisions"], strict=True
+            )
+        ]
+        findings = from_json(tuple[Finding, ...], known["findings"], str(path))
+    except (OSError, ValueError, KeyError, TypeError, FinetextError, pyarrow.ArrowException):
+        return None
+    return tuple(folds), findings
+
+
+def _repeat(
+    name: str,
+    method: Method,
+    plan: FoldPlan,
+    repeat: int,
+    context: FitContext,
+    decide: Deciding,
+) -> tuple[tuple[Predictions, ...], tuple[Finding, ...]]:
+    """Fit and predict every fold of a repeat."""
+    rows, found, findings = np.arange(len(plan.dataset)), list[Predictions](), list[Finding]()
+    seed, total = _seed(plan.seed, repeat), plan.repeats(method) * plan.count
+    for number, held in enumerate(plan.held[repeat]):
+        done = repeat * plan.count + number
+        stage = f"{name}: fold {done + 1} of {total}"
+        context.progress(ProgressEvent(stage, done, total))
+
+        def listen(event: ProgressEvent, stage: str = stage) -> None:
+            if method.trains_in_steps:
+                context.progress(replace(event, stage=f"{stage}, {event.stage}"))
+
+        of_fold = FitContext(
+            seed=seed, device=context.device, metric=context.metric, cache=context.cache,
+            progress=listen, find=findings.append, shared=plan.shared,
+        )  # fmt: skip
+        outside = np.setdiff1d(rows, held)
+        clusters = None if plan.clusters is None else plan.clusters[outside]
+        seen = plan.dataset.select(outside)
+        train, validation = with_validation(seen, plan.settings, seed, clusters)
+        to_fit_on, kept = for_decisions(validation, decide)
+        fitted = method.fit(train, to_fit_on, of_fold)
+        classifier = calibrated(fitted, validation, decide, kept)[0]
+        found.append(predict(classifier, plan.dataset.select(held)))
+    return tuple(found), tuple(dict.fromkeys(findings))
+
+
+def _predictions(part: Dataset, probabilities: Floats, decision: Decision) -> Predictions:
+    assert part.scheme is not None
+    groups = None if part.groups is None else tuple(part.groups)
+    return Predictions(tuple(part.ids), part.targets, probabilities, part.scheme, decision, groups)
+
+
+def _select(predictions: Predictions, rows: Integers) -> Predictions:
+    return replace(
+        predictions,
+        ids=tuple(predictions.ids[row] for row in rows),
+        targets=predictions.targets[rows],
+        probabilities=predictions.probabilities[rows],
+        groups=None,
+    )
+
+
+def _seed(first: int, repeat: int) -> int:
+    return (first + repeat) % (LARGEST_SEED + 1)
+
+
+def _class_sizes(dataset: Dataset, units: Sequence[str]) -> dict[str, int]:
+    """Return class to the number of units, rows or groups, that have it."""
+    by_class: dict[str, set[str]] = {}
+    for label, unit in zip(dataset.labels, units, strict=True):
+        for one in [label] if isinstance(label, str) else label:
+            by_class.setdefault(one, set()).add(unit)
+    return {label: len(of) for label, of in by_class.items()}
+
+
+def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str]:
+    """Return the number of folds that classes and groups allow, and what allows no more."""
+    groups = None if settings.grouped is False else dataset.groups
+    units, noun = (dataset.ids, "row") if groups is None else (groups, "group")
+    limits = {"there are": len(set(units))}
+    if settings.strategy == "stratified":
+        sizes = _class_sizes(dataset, units)
+        limits |= {f"the class {label!r} has": size for label, size in sizes.items()}
+    fewest = min(limits, key=lambda name: limits[name])
+    return min(FOLDS, limits[fewest]), f"{fewest} {counted(limits[fewest], noun)}"
+
+
+def _few_folds(count: int, reason: str) -> tuple[Finding, ...]:
+    message = (
+        f"{reason}, so cross-validation has {count} folds instead of {FOLDS}: the scores are those "
+        f"of a model of {1 - 1 / count:.0%} of the rows, and the final model can be better. "
+        f"Collect at least {FOLDS} of each class."
+    )
+    return (Finding("warning", "few-folds", wording.capitalize_first(message)),)
