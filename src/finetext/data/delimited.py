@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,9 +60,12 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     for delimiter in sorted(delimiters, key=even.__getitem__, reverse=True):
         if not even[delimiter] and any(share == 1.0 for *_, share in ranks.values()):
             continue  # it cannot be better
-        ways = [way.without_blank() for way in _ways(sample, sample, delimiter, whole)]
-        if not whole:
-            ways = [way.where([*[True] * (len(way.records) - 1), False]) for way in ways]
+        ways = []
+        for way in _ways(sample, sample, delimiter, whole):
+            way = way.without_blank()
+            ways.append(way if whole else way.where([*[True] * (len(way.records) - 1), False]))
+            if _settles(ways[0], sample):
+                break
         found = max(ways, key=lambda way: (way.consistency, way.quoted))
         if share := found.consistency:
             known = any(plain_name(cell) in KNOWN_NAMES for cell in found.records[0])
@@ -71,16 +74,22 @@ def sniff(text: str, prefer: str | None, whole: bool = True) -> tuple[str | None
     return best, ranks[best][3] if best else 0.0
 
 
-def _ways(sample: str, part: str, delimiter: str, whole: bool) -> list[Records]:
-    """Part of a sample, read in all ways that the sample allows."""
-    ways = [split_unquoted(part, delimiter)]
+def _settles(rows: Records, sample: str) -> bool:
+    """Whether no other way of reading has a better rank, or another first record."""
+    if rows.consistency < 1.0 or '"' in "".join(rows.records[0]):
+        return False
+    return "\r" not in sample or LONE_RETURN.search(sample) is None
+
+
+def _ways(sample: str, part: str, delimiter: str, whole: bool) -> Iterator[Records]:
+    """Yield part of a sample, read in all ways that the sample allows."""
+    yield split_unquoted(part, delimiter)
     if '"' in sample or LONE_RETURN.search(sample):  # else quotes do not change the records
         with suppress(csv.Error):
-            ways.append(split_quoted(part, delimiter, complete=whole))
+            yield split_quoted(part, delimiter, complete=whole)
     with suppress(csv.Error):
         if _may_be_padded(sample, delimiter):
-            ways.append(split_quoted(part, delimiter, complete=whole, padded=True))
-    return ways
+            yield split_quoted(part, delimiter, complete=whole, padded=True)
 
 
 def _begins_evenly(sample: str, delimiter: str) -> bool:

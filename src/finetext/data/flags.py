@@ -44,7 +44,7 @@ def is_flag(values: Sequence[Any]) -> bool:
     Its values are one word for yes, one for no, or both, in two spellings at most where they are 0
     and 1; blank cells count only as no, beside a word for yes alone. A column of blanks can be one.
     """
-    words = {_word(value) for value in values}
+    words = set(map(_word, set(values) if {str}.issuperset(map(type, values)) else values))
     if words <= _NUMBERS:
         return True
     on, off = words & ON, words & OFF
