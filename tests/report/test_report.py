@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from diagnosed import diagnosed, suspects
-from made_up_run import HOSTILE
+from made_up_run import HOSTILE, made_up
 from markupsafe import escape
 
-from finetext.core.types import Finding
+from finetext.core.types import Finding, LabelScheme
 from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
@@ -284,6 +284,13 @@ RAW = re.compile(r"\b(None|True|False|nan|inf)\b|[\[(]'|\{'|',\)|Score\(|np\.\w|
 def test_the_page_has_no_raw_python(page: str) -> None:
     text = visible(page).replace(HOSTILE, "").replace("alert('x')", "")
     assert not [text[max(0, at.start() - 60) : at.end() + 60] for at in RAW.finditer(text)]
+
+
+def test_binary_metrics_name_their_class() -> None:
+    page = visible(render(made_up(LabelScheme(("ham", "spam"), positive="ham"))))
+    named = re.findall(r"binary F1\b(?! of “ham”)(.{20})", " ".join(page.split()))
+    assert named == []
+    assert "binary F1 of “ham”" in page
 
 
 def test_advice_on_probabilities_and_suspects_is_where_they_are_shown(single: ReportData) -> None:

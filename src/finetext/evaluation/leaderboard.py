@@ -80,7 +80,7 @@ class Leaderboard(tuple[LeaderboardEntry, ...]):
         )
 
     def _repr_html_(self) -> str:
-        return self.html(f"{len(self)} methods, on test rows")
+        return self.html(f"{len(self)} methods")
 
     def html(self, caption: str) -> str:
         """Return the table for a notebook."""

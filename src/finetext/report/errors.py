@@ -63,7 +63,7 @@ def show_scores(
     positive: str | None = None,
 ) -> None:
     """Print metrics, then precision, recall and F1 of each label, with 95% intervals."""
-    metrics = [(Cell(metric_title(name)), score(of)) for name, of in scores.items()]
+    metrics = [(Cell(metric_title(name, positive)), score(of)) for name, of in scores.items()]
     of_all = Table("", ("metric", "value and 95% interval"), metrics)
     rows = f"{next(iter(scores.values())).n:,} rows"
     of_labels = table_lines(label_table(classes, positive=positive))

@@ -33,9 +33,14 @@ def leaderboard_lines(
     recommended: str,
     metric: str = "macro_f1",
     folds: int = 0,
+    positive: str | None = None,
 ) -> list[str]:
-    """Return the leaderboard as lines of at most 100 characters, then a legend."""
+    """Return the leaderboard as lines of at most 100 characters, then a legend.
+
+    `positive` is the class of two that a binary metric is about.
+    """
     title = metric_title(metric)
+    named = metric_title(metric, positive and wording.short(positive, 20))
     validation, test = ([e.metrics.get(of, {}) for e in entries] for of in ("validation", "test"))
     on_test = {name for scores in test for name in scores}
     also = [name for name in _ALSO if name in on_test and name != metric][:1]
@@ -56,9 +61,9 @@ def leaderboard_lines(
         ["", "rows/s", *(wording.speed(entry.rows_per_second) for entry in entries)],
         ["", "size", *(wording.size(entry.bytes) for entry in entries)],
     ]
-    basis = f"on validation rows by {title}; the intervals are of this model, over test rows"
+    basis = f"on validation rows by {named}; the intervals are of this model, over test rows"
     if folds:
-        basis = f"by {title}: {wording.pipeline_in_words(folds)}"
+        basis = f"by {named}: {wording.pipeline_in_words(folds)}"
         del columns[2]
     table = [list(row) for row in zip(*columns, strict=True)]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH

@@ -26,6 +26,7 @@ from finetext.evaluation.calibration import Reliability
 from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.report.rendering import metric_title
 from finetext.storage.files import put_in_place
 
 if TYPE_CHECKING:
@@ -251,10 +252,12 @@ def leaderboard(
     entries: Sequence[LeaderboardEntry],
     metrics: Sequence[str],
     people: Agreement | None = None,
+    positive: str | None = None,
 ) -> str:
     """A panel per metric: a dot for each score, a whisker for its interval.
 
-    A dashed line is what one annotator reaches against the others, a band its interval.
+    A dashed line is what one annotator reaches against the others, a band its interval. `positive`
+    is the class that binary metrics are about.
     """
 
     def draw(figure: Figure) -> None:
@@ -262,7 +265,8 @@ def leaderboard(
             metric = load("metrics", name)
             _dots(panel, [entry.metrics["test"].get(name) for entry in entries])
             direction = "" if metric.higher_is_better else " (lower is better)"
-            panel.set_title(metric.title + direction, loc="left")
+            title = metric_title(name, positive and short(positive, 16))
+            panel.set_title(title + direction, loc="left")
             label_rows(panel, [entry.method for entry in entries])
             if people is not None and people.metric == name:
                 panel.axvspan(people.ceiling.low, people.ceiling.high, color=SERIES[1], alpha=0.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
+from finetext.evaluation.metrics import Metric
 from finetext.report import plots
 from finetext.report.agreement import people_line
 from finetext.report.curves import curve_headline, curves_of, learning_curve_plot, sentences
@@ -114,6 +115,7 @@ def render(data: ReportData) -> str:
     ]
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
+    positive = trusted and trusted.scheme.positive_class
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
     counts, rows = data.class_counts, data.rows
     by_label = {name: {part: of.get(name, 0) for part, of in counts.items()} for name in labels}
@@ -126,9 +128,9 @@ def render(data: ReportData) -> str:
         "views": views,
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
-        "metrics": [load("metrics", name) for name in metrics],
-        "main_metric": load("metrics", data.metric),
-        "board_plot": plots.leaderboard(data.entries, metrics, data.agreement),
+        "metrics": [_named(name, positive) for name in metrics],
+        "main_metric": _named(data.metric, positive),
+        "board_plot": plots.leaderboard(data.entries, metrics, data.agreement, positive),
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
@@ -160,6 +162,11 @@ def render(data: ReportData) -> str:
     return render_page("page.html.j2", context)
 
 
+def _named(metric: str, positive: str | None) -> Metric:
+    """Return a metric whose title names the class that it is about, if it is about one."""
+    return replace(load("metrics", metric), title=metric_title(metric, positive))
+
+
 def _map_of_validation(found: TextMap | None) -> MapView | None:
     """Return the map as the report shows it; None if it is of other rows or without predictions."""
     is_shown = found and found.ids and found.predictions and found.split == "validation"
@@ -168,10 +175,9 @@ def _map_of_validation(found: TextMap | None) -> MapView | None:
 
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
-    best = f"{data.best} is best on validation and reaches {metric_title(data.metric)}"
-    scored = f"{best} {_test_score(data)} on test"
+    metric = context["main_metric"].title
+    scored = f"{data.best} is best on validation and reaches {metric} {_test_score(data)} on test"
     if data.folds:
-        metric = metric_title(data.metric)
         scored = f"{data.best} is best, {metric} {_test_score(data)}, cross-validated"
     views, training, positive = context["views"], context["training"], context["positive"]
     sections = [
