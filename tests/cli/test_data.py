@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from finetext.cli.data import _test_ids
 from finetext.data.read import read
+from finetext.runs.run import Run
 
 Command = Callable[..., Any]
 TEXT = "a fine and moving film"
@@ -91,7 +93,8 @@ def review(path: Path, words: dict[str, str]) -> None:
 
 def test_find_review_apply(command: Command, noisy: Path) -> None:
     seen = command("label-errors", noisy, "--out", "suspects.csv", status=0)
-    assert "2 of 60 rows look wrongly labeled (3.3%)." in seen.out
+    assert "2 of 60 labels may be wrong (3.3%)." in seen.out
+    assert "labels changed on purpose it finds" in seen.out
     assert "Most frequent: bad -> good (2)." in seen.out
     with Path("suspects.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -137,12 +140,42 @@ def test_as_json(command: Command, noisy: Path) -> None:
 def test_the_data_of_a_run(command: Command, finished: Path) -> None:
     shutil.copytree(finished, "run")
     seen = command("label-errors", "run", "--method", "tfidf", "--out", "suspects.csv", status=0)
-    assert "0 of 60 rows look wrongly labeled" in seen.out
+    assert "0 of 60 labels may be wrong" in seen.out
     kept = json.loads(Path("run/diagnosis/suspects.json").read_text("utf-8"))
     assert (kept["rows"], kept["suspects"]) == (60, [])
     seen = command("label-errors", "run", "--apply", "suspects.csv", "--out", "same.csv")
     assert "0 labels changed, 0 rows dropped" in seen.out
+    assert "No test row of the run has another label" in seen.out
     assert len(read("same.csv")) == 60
+
+
+def test_test_rows_are_checked_blind_and_scored_with_both_labels(
+    command: Command, finished: Path, reviews: Path
+) -> None:
+    shutil.copytree(finished, "run")
+    data = read(reviews)
+    run = Run.open("run")
+    test = run.predictions("tfidf", "test")
+    command("label-errors", "run", "--out", "list.csv", status=0)
+    assert rows_of("list.csv") == []
+    listed = _test_ids(Path("run"))
+    assert set(listed) == set(test.ids)
+    one = test.ids[0]
+    labels = dict(zip(data.ids, data.labels, strict=True))
+    texts = dict(zip(data.ids, data.texts, strict=True))
+    other = "bad" if labels[one] == "good" else "good"
+    with Path("list.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text", "label", "correct"))
+        writer.writerow((one, texts[one], labels[one], other))
+    seen = command("label-errors", "run", "--apply", "list.csv", "--out", "new.csv", status=0)
+    assert f"on the same {len(test)} test rows: " in seen.out
+    assert seen.out.count("with the labels before") == len(run.leaderboard)
+
+
+def rows_of(path: str) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, TableOut, Training, flag, option
-from finetext.core.errors import DataError, RecipeError, RunError
+from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.types import Dataset
     from finetext.diagnosis.adjudication import Decided
+    from finetext.diagnosis.corrections import Corrected
     from finetext.diagnosis.label_errors import Suspects
     from finetext.runs.recipe import Recipe
 
@@ -160,7 +161,7 @@ def label_errors(
     table: TableOut,
     output: Output,
 ) -> None:
-    """Find labels of DATA that look wrong, or correct them."""
+    """Find labels of DATA that may be wrong, or correct them."""
     from finetext.cli import arguments
     from finetext.runs.ablations import with_encoder
     from finetext.runs.recipe import ADAPTED
@@ -182,7 +183,7 @@ def label_errors(
     methods = arguments.MethodOptions(method, epochs=epochs)
     asked = arguments.asked_recipe(None if run else data, chosen, methods, path)
     if apply is not None:
-        _apply(asked, apply, new_label or [], table, output)
+        _apply(asked, apply, new_label or [], run, table, output)
         return
     if path is not None and asked.adapt is not None:  # the adapted encoder is beside the recipe
         adapted = with_encoder(asked, str(path.parent.absolute() / ADAPTED))
@@ -202,7 +203,9 @@ def _find(
     table.check(asked.source)
     screen = output.screen()
     with screen.watching():
-        found = find_label_errors(asked, method, folds=folds, listener=screen.listener)
+        found = find_label_errors(
+            asked, method, folds=folds, test_ids=_test_ids(run), listener=screen.listener
+        )
     if run is not None:
         with suppress(RunError):  # a run folder may be read-only
             write_diagnosis(run, "suspects", found)
@@ -215,13 +218,25 @@ def _find(
     output.show(found.to_json() | {"out": out and str(out)}, _suspect_lines(found, out))
 
 
+def _test_ids(run: Path | None) -> tuple[str, ...]:
+    """Return the ids of a run's test rows; () where nothing is known of them."""
+    from finetext.runs.run import Run, stored_predictions
+
+    if run is None:
+        return ()
+    try:
+        return stored_predictions(Run.open(run), None, "test").ids
+    except FinetextError:  # unfinished, or damaged: the search itself needs only the recipe
+        return ()
+
+
 def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
     """Yield the result in words, then the most suspicious labels."""
-    from finetext.core.wording import short
+    from finetext.core.wording import counted, short
 
     count = len(found.suspects)
-    look = "looks" if count == 1 else "look"
-    yield f"{count:,} of {found.rows:,} rows {look} wrongly labeled ({count / found.rows:.1%})."
+    yield f"{count:,} of {counted(found.rows, 'label')} may be wrong ({count / found.rows:.1%})."
+    yield from found.words()
     if not count:
         return
     if found.too_many:
@@ -230,13 +245,23 @@ def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
             "from hard texts: trust the first at most, or try a better --method."
         )
     most = [f"{what} ({times:,})" for what, times in found.mistakes[:_MISTAKES_SHOWN]]
-    yield f"Most frequent: {', '.join(most)}."
-    yield f"\nThe first {min(count, _SHOWN)}, the most suspicious first:\n"
-    for one in found.suspects[:_SHOWN]:
+    if most:
+        yield f"Most frequent: {', '.join(most)}."
+    shown = [one for one in found.suspects if one.id not in set(found.test)]
+    if shown:
+        yield f"\nThe first {min(len(shown), _SHOWN)}, the most suspicious first:\n"
+    for one in shown[:_SHOWN]:
         yield (
             f"{one.id}: {one.label} ({one.probability_of_label:.2f}) -> "
             f"{one.suggested} ({one.probability_of_suggested:.2f})\n"
             f"    {short(one.text, _TEXT_SHOWN)}"
+        )
+    if found.test:
+        yield (
+            f"\n{counted(len(found.test), 'more row')} of the test set may be wrong. They are not "
+            "shown: labels that are corrected towards a method make its score too high. The list "
+            "of --out has them without suggestions, among "
+            f"{counted(len(found.others), 'other test row')}."
         )
     if out is None:
         yield "\nTo review them: --out suspects.csv"
@@ -249,9 +274,14 @@ def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
 
 
 def _apply(
-    asked: Recipe, reviewed: Path, new_labels: list[str], table: TableOut, output: Output
+    asked: Recipe,
+    reviewed: Path,
+    new_labels: list[str],
+    run: Path | None,
+    table: TableOut,
+    output: Output,
 ) -> None:
-    """Write the corrected data set."""
+    """Write the corrected data set, and show the scores of a run with both labels."""
     from finetext.core.wording import counted
     from finetext.diagnosis.corrections import apply_labels, dataset_columns
 
@@ -266,6 +296,30 @@ def _apply(
         f"{counted(len(done.changed), 'label')} changed, {counted(len(done.dropped), 'row')} "
         f"dropped, {done.kept:,} confirmed, {done.unreviewed:,} not reviewed and left as they are.",
         f"{table.out}: {counted(len(done.dataset), 'row')}, columns {', '.join(columns)}",
+        *([] if run is None else _both_scores(run, done)),
     ]
     told = {"out": str(table.out), "rows": len(done.dataset), "columns": tuple(columns)}
     output.show(told | counts, lines)
+
+
+def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
+    """Yield the test scores of a run's methods with the labels before and after."""
+    from finetext.core.wording import counted, ends, number
+    from finetext.diagnosis.corrections import before_and_after
+    from finetext.evaluation.intervals import evaluate
+    from finetext.report.rendering import metric_title
+    from finetext.runs.run import Run, stored_predictions
+
+    opened = Run.open(run)
+    for entry in opened.leaderboard:
+        both = before_and_after(stored_predictions(opened, entry.method, "test"), done)
+        if both is None:
+            yield "No test row of the run has another label: its scores stay as they are."
+            return
+        scores = [evaluate(of, metrics=[opened.metric])[opened.metric] for of in both]
+        old, new = (f"{number(score.value)} {ends(score)}".rstrip() for score in scores)
+        yield (
+            f"{entry.method}, {metric_title(opened.metric)} on the same "
+            f"{counted(len(both[0]), 'test row')}: {old} with the labels before, {new} with those "
+            "after."
+        )

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
-from finetext.core.types import Dataset, Finding, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 from finetext.data.columns import plain_name
 from finetext.data.formats import DELIMITED, parse_table
 from finetext.data.label_cells import Word, as_strings, joined, understood, written
@@ -50,15 +53,24 @@ def write_suspects(
 ) -> tuple[Finding, ...]:
     """Write the list with an empty column `correct`; return warnings, raise a DataError.
 
+    Test rows come without the suggestion and in the order of their ids, mixed with as many that are
+    not suspected: a reviewer who knew what the method thinks would move the scores towards it.
     Without a locale, CSV has a byte order mark, commas and decimal points; see `text_of`.
     """
     numbers = ("probability_of_label", "probability_of_suggested", "quality")
+    hidden = set(suspects.test)
+    blind = [one for one in suspects.suspects if one.id in hidden]
+    rows = [one for one in suspects.suspects if one.id not in hidden]
+    rows += sorted([*blind, *suspects.others], key=lambda one: sha256(one.id.encode()).digest())
+    shown = len(suspects.suspects) - len(blind)
     columns: dict[str, list[Any]] = {
-        name: [getattr(one, name) for one in suspects.suspects]
+        name: [getattr(one, name) for one in rows]
         for name in ("id", "text", "label", "suggested", *numbers)
     }
     columns |= {name: [round(value, 6) for value in columns[name]] for name in numbers}
-    columns["correct"] = [""] * len(suspects.suspects)
+    for name in ("suggested", *numbers):
+        columns[name][shown:] = ["" if name == "suggested" else None] * (len(rows) - shown)
+    columns["correct"] = [""] * len(rows)
     return write_table(path, columns, locale or "en")
 
 
@@ -103,7 +115,7 @@ def apply_labels(
     dropped = {row for row, decision in decisions.items() if decision is Word.DROP}
     if len(dropped) == len(dataset):
         raise DataError(f"{path} drops all rows of the data")
-    corrected = _with_labels(dataset, changed, scheme) if changed else dataset
+    corrected = with_labels(dataset, changed, scheme) if changed else dataset
     if dropped:
         corrected = corrected.select([row for row in range(len(dataset)) if row not in dropped])
     return Corrected(
@@ -201,7 +213,41 @@ def _labels(dataset: Dataset, row: int) -> list[str]:
     return [labels] if isinstance(labels, str) else labels
 
 
-def _with_labels(dataset: Dataset, changed: dict[int, Any], scheme: LabelScheme) -> Dataset:
+def before_and_after(
+    predictions: Predictions, corrected: Corrected
+) -> tuple[Predictions, Predictions] | None:
+    """Return predictions with the labels before and after, on the same rows.
+
+    Rows that are dropped, or have a label that the predictions do not know, are left out of both;
+    None if no label of a row that is left changes.
+    """
+    labels = dict(zip(corrected.dataset.ids, corrected.dataset.labels, strict=True))
+    column, changed = predictions.scheme.index, set(corrected.changed)
+    kept, targets = list[int](), predictions.targets.copy()
+    for row, one in enumerate(predictions.ids):
+        names = labels.get(one)
+        names = [names] if isinstance(names, str) else names
+        if names is None or any(name not in column for name in names):
+            continue
+        kept.append(row)
+        if one in changed and targets.ndim == 1:
+            targets[row] = column[names[0]]
+        elif one in changed:
+            targets[row] = [int(name in names) for name in predictions.scheme.names]
+    groups = predictions.groups
+    before = replace(
+        predictions,
+        ids=tuple(predictions.ids[row] for row in kept),
+        targets=predictions.targets[kept],
+        probabilities=predictions.probabilities[kept],
+        groups=None if groups is None else tuple(groups[row] for row in kept),
+    )
+    after = replace(before, targets=targets[kept])
+    return None if np.array_equal(before.targets, after.targets) else (before, after)
+
+
+def with_labels(dataset: Dataset, changed: dict[int, Any], scheme: LabelScheme) -> Dataset:
+    """Return the data with other labels in some rows, by position."""
     import datasets
     import pyarrow
 

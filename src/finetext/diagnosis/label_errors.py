@@ -1,4 +1,4 @@
-"""Labels that look wrong, by out-of-fold predictions and confident learning.
+"""Labels that may be wrong, by out-of-fold predictions and confident learning.
 
 Every row is predicted by a model that was trained on other rows. Confident learning then estimates
 which labels were mistaken for which, from the model's confidence in a class where that class is
@@ -40,7 +40,7 @@ Northcutt et al. (2021, Pervasive label errors) had people check, at most a tent
 
 @dataclass(frozen=True)
 class Suspect:
-    """A row whose label looks wrong, with a suggestion; several labels as in `label_cells.written`.
+    """A row whose label may be wrong, and a suggestion; several labels as `label_cells.written`.
 
     Attributes:
         probability_of_label: out-of-fold. In a multi-label scheme: the lowest probability, among
@@ -61,25 +61,112 @@ class Suspect:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """How far a search for wrong labels can be trusted.
+
+    Attributes:
+        accuracy: share of the labels that the method predicts out-of-fold.
+        base_rate: the same of always giving the most frequent label.
+        rows: number of rows.
+        changed: labels that were changed on purpose, to search again; None if none was.
+        found: how many of them were flagged.
+        flagged: all labels flagged in that search; the rest may be wrong, too, or only hard.
+    """
+
+    accuracy: float
+    base_rate: float
+    rows: int
+    changed: int | None = None
+    found: int = 0
+    flagged: int = 0
+
+    @property
+    def better_than_base_rate(self) -> bool:
+        """Whether the lower end of the accuracy's 95% interval is above the base rate."""
+        return share_interval(self.accuracy * self.rows, self.rows)[0] > self.base_rate
+
+    def words(self, method: str) -> list[str]:
+        """Return sentences for a reader."""
+        low, high = share_interval(self.accuracy * self.rows, self.rows)
+        said = [
+            f"{method} is right on {self.accuracy:.0%} [{low:.0%}, {high:.0%}] of the labels "
+            f"out-of-fold; always giving the most frequent one, on {self.base_rate:.0%}."
+        ]
+        if not self.better_than_base_rate:
+            said.append("That is not better, so it cannot tell wrong labels from right ones.")
+        if self.changed is not None:
+            low, high = share_interval(self.found, self.changed)
+            said.append(
+                f"Of {counted(self.changed, 'label')} changed on purpose it finds {self.found:,} "
+                f"({self.found / self.changed:.0%} [{low:.0%}, {high:.0%}])"
+            )
+            if self.flagged:
+                low, high = share_interval(self.found, self.flagged)
+                said[-1] += (
+                    f", and {self.found / self.flagged:.0%} [{low:.0%}, {high:.0%}] of what it "
+                    "then flags was changed; the rest may be wrong, too, or only hard"
+                )
+            said[-1] += "."
+        elif self.better_than_base_rate:
+            said.append("How many wrong labels it finds was not measured.")
+        return said
+
+
+def share_interval(part: float, whole: int) -> tuple[float, float]:
+    """Return the 95% interval of a share (Wilson, JASA 1927)."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(part), whole).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
 class Suspects(Jsonable):
-    """The rows of a data set whose labels look wrong, the most suspicious first."""
+    """The rows of a data set whose labels may be wrong, the most suspicious first.
+
+    Attributes:
+        withheld: rows that look wrong to the method, too, but are not listed because it is weak.
+        test: ids of the suspects that are test rows: their suggestion is not shown to a reviewer.
+        others: test rows that are not suspected, to mix in for a blind check.
+    """
 
     method: str
     folds: int
     rows: int
     suspects: tuple[Suspect, ...]
     seconds: float
+    reliability: Reliability | None = None
+    withheld: int = 0
+    test: tuple[str, ...] = ()
+    others: tuple[Suspect, ...] = ()
 
     @property
     def too_many(self) -> bool:
         """Whether so many look wrong that the method is in doubt, not the labels."""
-        return len(self.suspects) > MOST_CREDIBLE * self.rows
+        return len(self.suspects) + self.withheld > MOST_CREDIBLE * self.rows
+
+    def words(self) -> list[str]:
+        """Return how reliable the list is, in sentences."""
+        said = [] if self.reliability is None else self.reliability.words(self.method)
+        if self.withheld:
+            more = "more " if self.suspects else ""
+            said.append(
+                f"{counted(self.withheld, f'{more}label')} that it doubts, too, "
+                f"{'is' if self.withheld == 1 else 'are'} not listed: it is more often mistaken "
+                "there than right."
+            )
+        return said
 
     @property
     def mistakes(self) -> list[tuple[str, int]]:
-        """What seems to be mistaken for what, with the number of rows, the most frequent first."""
+        """What seems to be mistaken for what, with the number of rows, the most frequent first.
+
+        Test rows are left out, for their suggestions are not shown.
+        """
         counts: Counter[str] = Counter()
         for one in self.suspects:
+            if one.id in self.test:
+                continue
             parts = [f"{name} is missing" for name in one.missing]
             parts += [f"{name} is surplus" for name in one.surplus]
             counts.update(parts or [f"{one.label} -> {one.suggested}"])

@@ -201,9 +201,8 @@ def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, s
 def _suspected(suspects: Suspects) -> str:
     wrong = len(suspects.suspects)
     if not wrong:
-        return f"None of {suspects.rows:,} labels looks wrong"
-    looks = "looks" if wrong == 1 else "look"
-    return f"{wrong:,} of {suspects.rows:,} labels ({wrong / suspects.rows:.1%}) {looks} wrong"
+        return f"None of {suspects.rows:,} labels is listed as possibly wrong"
+    return f"{wrong:,} of {suspects.rows:,} labels ({wrong / suspects.rows:.1%}) may be wrong"
 
 
 def about_sentence(data: ReportData, scored: int) -> str:

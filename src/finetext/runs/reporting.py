@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,7 +110,7 @@ def _suspects(model: Path, started: Started) -> Any:
     """Return the labels of all rows that look wrong to TF-IDF; None for too many rows."""
     import datasets
 
-    from finetext.diagnosis.label_errors import Suspects, out_of_fold, suspects_in
+    from finetext.diagnosis.planted_errors import search
 
     splits, columns = started.run.splits, ("id", "text", "label", "group")
     parts = [part.table for _, part in splits.items() if len(part)]
@@ -120,10 +119,8 @@ def _suspects(model: Path, started: Started) -> Any:
     rows, classifier = replace(splits.train, table=table), load_model(model, "cpu")
     if len(rows) > MOST_ROWS or not isinstance(classifier, TfidfClassifier):
         return None
-    start = time.perf_counter()
     method = Tfidf(inverse_regularisation=classifier.head.inverse_regularisation)
-    suspects = suspects_in(out_of_fold(rows, method, FOLDS, started.context), rows.texts)
-    return Suspects("tfidf", FOLDS, len(rows), suspects, time.perf_counter() - start)
+    return search("tfidf", method, rows, FOLDS, started.context, splits.test.ids)
 
 
 def report(
