@@ -8,6 +8,7 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
     python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
     python benchmarks/judging.py cross-validation --record   # and those of cross-validated runs?
+    python benchmarks/judging.py accesses --record # how optimistic is the best of several?
 
 Only cross-validation trains, and needs data (`FINETEXT_DATA`). Each section takes some minutes on
 one thread.
@@ -33,6 +34,7 @@ from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose_among
 from finetext.evaluation.compare import compare, estimate_score
 from finetext.evaluation.metrics import metric_for
+from finetext.report.optimism import optimism
 
 FIVE: Final = LabelScheme(("a", "b", "c", "d", "e"))
 SHARES: Final = np.array((0.45, 0.25, 0.16, 0.10, 0.04))
@@ -50,6 +52,8 @@ TWO: Final = LabelScheme(("x", "y"))
 SEED_ROWS: Final = 2000
 SEED_SD: Final = 0.015
 SEED_ACCURACY: Final = 0.8
+DIFFICULT: Final = 0.9
+"""Correlation of difficulty between methods that are chosen from."""
 ALIKE: Final = 0.6
 """Correlation of difficulty between trainings, whether of one method or of two."""
 
@@ -314,8 +318,38 @@ def seeds(options: argparse.Namespace) -> None:
     finish(options, "Intervals over rows and seeds", what, [table(heads, rows)])
 
 
+def accesses(options: argparse.Namespace) -> None:
+    """How far the best of several equal methods scores above the truth, on the same test rows."""
+    from scipy.special import ndtri
+
+    rows, counts = [], (2, 5, 20, 50)
+    for accuracy in (0.7, 0.85, 0.95):
+        for n in (50, 150, 1000):
+            random = np.random.default_rng([options.seed, n])
+            highest, same = {count: list[float]() for count in counts}, list[float]()
+            for _ in range(options.simulations):
+                own = math.sqrt(1 - DIFFICULT) * random.normal(size=(max(counts), n))
+                right = math.sqrt(DIFFICULT) * random.normal(size=n) + own < ndtri(accuracy)
+                scores = right.mean(axis=1) - accuracy
+                same.append(float(np.mean(right[0] == right[1])))
+                for count, of in highest.items():
+                    of.append(float(scores[:count].max()))
+            alike = 1 - (1 - float(np.mean(same))) / (2 * accuracy * (1 - accuracy))
+            error = math.sqrt(accuracy * (1 - accuracy) / n)
+            cells = (f"{np.mean(of):.3f} ({optimism(k, error):.3f})" for k, of in highest.items())
+            rows.append([f"{accuracy:g}", f"{n:,}", f"{alike:.2f}", *cells])
+    heads = ["accuracy", "rows", "correlation", *(f"best of {count}" for count in counts)]
+    what = (
+        f"{options.simulations:,} draws of test rows and of equal methods that are right on mostly "
+        "the same ones. Correlation: between two methods, of which rows are right. How far the "
+        "best scores above the truth on average; in parentheses what the report says."
+    )
+    finish(options, "Optimism of the best of several on one test set", what, [table(heads, rows)])
+
+
 SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "shift": shift,
+    "accesses": accesses,
     "choice": choice,
     "cross-validation": cross_validation,
     "duplicates": duplicates,

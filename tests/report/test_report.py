@@ -300,12 +300,3 @@ def test_advice_on_probabilities_and_suspects_is_where_they_are_shown(single: Re
     checked = trust(single.best, single.predictions[single.best])
     for line in probability_advice(checked["check"]):
         assert line in page
-
-
-def test_test_set_accesses_are_counted() -> None:
-    assert "accessed once" in report.opened_sentence(())
-    twice = [{"by": "finetext errors"}, {"by": "finetext errors"}, {}]
-    assert (
-        "accessed 4 times: for this leaderboard, then by an unknown command, finetext errors."
-        in (report.opened_sentence(twice))
-    )

@@ -308,9 +308,11 @@ def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
     from finetext.diagnosis.corrections import before_and_after
     from finetext.evaluation.intervals import evaluate
     from finetext.report.rendering import metric_title
+    from finetext.runs.accesses import record_access
     from finetext.runs.run import Run, stored_predictions
 
     opened = Run.open(run)
+    record_access(run, "finetext label-errors --apply")
     for entry in opened.leaderboard:
         both = before_and_after(stored_predictions(opened, entry.method, "test"), done)
         if both is None:

@@ -30,6 +30,7 @@ from finetext.report.errors import label_view, language_note, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines, seeds_sentence
+from finetext.report.optimism import TestSetUse, accesses_sentence, without_test_set
 from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
@@ -56,6 +57,7 @@ class Diagnoses:
     map: TextMap | None = None
     curve: Curve | None = None
     openings: Sequence[Mapping[str, Any]] = ()
+    use: TestSetUse = field(default_factory=TestSetUse)
     damaged: tuple[Finding, ...] = ()
 
 
@@ -134,7 +136,9 @@ def render(data: ReportData) -> str:
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
-        "opened": opened_sentence(found.openings, data.folds),
+        "opened": without_test_set(data.folds)
+        if data.folds
+        else accesses_sentence(found.openings, found.use, _best_score(data)),
         "paid": [
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
         ],
@@ -221,24 +225,13 @@ def about_sentence(data: ReportData, scored: int) -> str:
     )
 
 
-def opened_sentence(openings: Sequence[Mapping[str, Any]], folds: int = 0) -> str:
-    """Return how often the test set was accessed, and by what; or that there is none."""
-    if folds:
-        return (
-            f"No test set was held out: these are {wording.pipeline_in_words(folds)}. Whatever is "
-            "chosen by these scores makes them a little too high; new labeled rows test it."
-        )
-    by = sorted({str(each.get("by", "an unknown command")) for each in openings})
-    later = f"{len(openings) + 1} times: for this leaderboard, then by {', '.join(by)}"
-    return (
-        f"The test set was accessed {later if openings else 'once, for this leaderboard'}. "
-        "Whatever is chosen after that is no longer tested by these rows."
-    )
+def _best_score(data: ReportData) -> Score | None:
+    [best] = (entry for entry in data.entries if entry.method == data.best)
+    return best.metrics["test"].get(data.metric)
 
 
 def _test_score(data: ReportData) -> str:
-    [best] = (entry for entry in data.entries if entry.method == data.best)
-    score = best.metrics["test"].get(data.metric)
+    score = _best_score(data)
     return "an unknown score" if score is None else _with_interval(score)
 
 

@@ -22,6 +22,7 @@ from finetext.evaluation.split_gap import validation_test_gap
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
+from finetext.runs.accesses import record_scoring
 from finetext.runs.fit_methods import (
     FittedMethod,
     Started,
@@ -46,6 +47,7 @@ def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> R
     `scored` gets the run before it is diagnosed, which can take as long as a cheap method.
     """
     run, splits, recipe = evaluated(started, fitted), started.run.splits, started.recipe
+    record_scoring(run.folder, splits.test)
     scored(run)
     if "tfidf" in fitted:
         name = f"{run.folder.name}/{run.best}"

@@ -27,7 +27,7 @@ from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.card import without_path
 from finetext.models.folder import load_model
 from finetext.report.report import Diagnoses, ReportData, write_report
-from finetext.runs.accesses import accesses
+from finetext.runs.accesses import accesses, use_of_test_set
 from finetext.runs.fit_methods import Started
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, stored_predictions
@@ -79,7 +79,9 @@ def read_diagnoses(run: Path) -> Diagnoses:
                 f"{command.format(run=shlex.quote(str(run)))}"
             )
             damaged.append(Finding("warning", "damaged-diagnosis", message))
-    return Diagnoses(openings=accesses(run), damaged=tuple(damaged), **found)
+    return Diagnoses(
+        openings=accesses(run), use=use_of_test_set(run), damaged=tuple(damaged), **found
+    )
 
 
 def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
