@@ -12,7 +12,15 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.data.read import read
-from finetext.evaluation.intervals import confusion, evaluate, interval, per_class
+from finetext.evaluation.intervals import (
+    confusion,
+    evaluate,
+    interval,
+    interval_of_share,
+    per_class,
+    resample,
+    uncertain_intervals,
+)
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.majority import MajorityClassifier
 
@@ -88,6 +96,54 @@ def test_rounding_does_not_decide_ties_of_replicates() -> None:
     for offset in (-1e-15, 1e-15):
         moved = interval(value, replicates + offset)
         assert moved == pytest.approx(exact, abs=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(25, None), (60, 12), (30, 6)])
+def test_intervals_of_macro_f1_hold_on_few_rows_and_groups(rows: int, groups: int | None) -> None:
+    many = simulated(100_000, 1)
+    truth = metric_for("macro_f1", SCHEME)(many)
+    held, held_by_bootstrap = [], []
+    for seed in range(200):
+        some = simulated(rows, 5000 + seed)
+        names = None if groups is None else tuple(str(row % groups) for row in range(rows))
+        some = replace(some, groups=names)
+        score = evaluate(some, seed=seed, resamples=200, metrics=["macro_f1"])["macro_f1"]
+        held.append(score.low <= truth <= score.high)
+        draws = resample(some, 200, seed)
+        metric = metric_for("macro_f1", SCHEME)
+        values = metric.replicates(some, draws), metric.leave_one_out(some, draws)
+        low, high = interval(metric(some), *values)
+        held_by_bootstrap.append(low <= truth <= high)
+    assert np.mean(held) >= 0.92
+    assert np.mean(held_by_bootstrap) < np.mean(held)
+
+
+def test_the_interval_of_a_share_is_that_of_wilson_at_least_and_student_for_few() -> None:
+    from scipy.stats import binomtest
+
+    right = np.repeat([1.0, 0.0], [320, 80])
+    without = (right.sum() - right) / 399
+    replicates = np.random.default_rng(0).binomial(400, 0.8, 2000) / 400
+    found = interval_of_share(0.8, replicates, without, 400, 400)
+    wilson = binomtest(320, 400).proportion_ci(method="wilson")
+    assert found == pytest.approx((wilson.low, wilson.high), abs=0.004)
+    few = interval_of_share(0.8, replicates, without[::80], 5, 400)
+    assert few[0] < found[0] - 0.01
+    assert interval_of_share(1.0, np.ones(50), np.ones(20), 20, 20) == (1.0, 1.0)
+    no_error = interval_of_share(0.5, np.full(50, 0.5), np.full(4, 0.5), 4, 8)
+    assert no_error == (0.5, 0.5)
+
+
+def test_intervals_that_may_fail_are_named() -> None:
+    whole = simulated(400, 2)
+    assert uncertain_intervals(whole) == ""
+    few = replace(whole, groups=tuple(str(row % 5) for row in range(400)))
+    assert uncertain_intervals(few) == "The intervals are uncertain: they rest on 5 groups."
+    targets = np.where(whole.targets == 3, 0, whole.targets)
+    targets[:4] = 3
+    said = uncertain_intervals(replace(whole, targets=targets))
+    assert said.endswith("such as macro F1, are uncertain: 'fear' has 4 rows.")
+    assert "'label 2' has 1 row" in uncertain_intervals(multi_label(100, 5))
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

@@ -46,7 +46,7 @@ def evaluate(
     from finetext.data.read import read
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
-    from finetext.evaluation.intervals import per_class
+    from finetext.evaluation.intervals import per_class, uncertain_intervals
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
     from finetext.report.group_gaps import group_gaps_table
     from finetext.report.positive import curves_of_positive
@@ -84,6 +84,8 @@ def evaluate(
         screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
         return
     show_scores(scores, classes, screen.out, label)
+    if few := uncertain_intervals(predictions):
+        print(f"\n{few}")
     _show_more(predictions, curve, check.words, gaps)
 
 

@@ -19,7 +19,7 @@ from finetext.diagnosis.slicing import (
     candidates,
 )
 from finetext.evaluation.compare import SIGNIFICANT
-from finetext.evaluation.intervals import interval, resample, widened
+from finetext.evaluation.intervals import interval, interval_of_share, resample, widened
 from finetext.evaluation.metrics import (
     CountMetric,
     Resampling,
@@ -208,10 +208,12 @@ def compare_slices(
         value, rest = (float(metric.value(sums)) for sums in (own, total - own))
         ends = gap = (float("nan"), float("nan"))
         if len(touched) > 1:
-            ends = interval(value, metric.value(resampled(touched, of_units)),
-                            metric.value(own - of_units))  # fmt: skip
+            drawn = metric.value(resampled(touched, of_units)), metric.value(own - of_units)
             if metric.proportion:
+                ends = interval_of_share(value, *drawn, len(touched), len(rows))
                 ends = widened(*ends, len(touched))
+            else:
+                ends = interval(value, *drawn, len(touched))
             tested = float(values[rows].mean() - np.delete(values, rows).mean())
             gap = _moved(float(of.low[place]), float(of.high[place]), value - rest - tested)
         score, difference = Score(value, *ends, len(rows)), Score(value - rest, *gap, len(rows))

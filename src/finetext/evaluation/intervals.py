@@ -11,9 +11,13 @@ import numpy as np
 from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
+from finetext.core.wording import counted
 from finetext.evaluation.metrics import Counts, Resampling, applicable, count, metric_for
 
 MOST_UNITS: Final = 10_000
+FEWEST_GROUPS: Final = 6
+FEWEST_OF_A_CLASS: Final = 5
+"""Rows of the rarest class, as groups, below which intervals are called uncertain."""
 _TAIL: Final = 0.025
 _ROUNDING: Final = 1e-12
 _UNKNOWN: Final = (float("nan"), float("nan"))
@@ -85,12 +89,14 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     positive: str | None = None,
 ) -> Scores:
-    """Return metrics with bootstrap 95% confidence intervals.
+    """Return metrics with 95% confidence intervals.
 
-    Groups, where the predictions have them, are drawn as a whole. Intervals are bias-corrected and
-    accelerated (Efron, Better bootstrap confidence intervals, JASA 1987); those of (mean) average
-    precision and ROC AUC are bias-corrected only. For a single row or group the interval is nan,
-    as is that of the calibration error, whose bootstrap intervals do not hold.
+    Groups, where the predictions have them, are drawn as a whole. Intervals are those of the
+    bootstrap, bias-corrected and accelerated (Efron, Better bootstrap confidence intervals, JASA
+    1987; of (mean) average precision and ROC AUC bias-corrected only), with Student's t, and those
+    of scores from 0 to 1 as wide as a score interval at least: see `interval_of_share`. For a
+    single row or group the interval is nan, as is that of the calibration error, whose bootstrap
+    intervals do not hold.
 
     Args:
         predictions: what to evaluate.
@@ -113,10 +119,12 @@ def evaluate(
     for name, metric in found.items():
         value, (low, high) = metric(predictions), _UNKNOWN
         if draws.units > 1 and metric.has_interval:
-            replicates = metric.replicates(predictions, draws)
-            low, high = interval(value, replicates, metric.leave_one_out(predictions, draws))
+            drawn = metric.replicates(predictions, draws), metric.leave_one_out(predictions, draws)
             if metric.proportion:
-                low, high = widened(low, high, metric.rests_on(predictions, draws))
+                ends = interval_of_share(value, *drawn, draws.units, len(predictions))
+                low, high = widened(*ends, metric.rests_on(predictions, draws))
+            else:
+                low, high = interval(value, *drawn, draws.units)
         scores[name] = Score(value, low, high, len(predictions))
     return scores
 
@@ -147,7 +155,8 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
         value, replicates, left = (getattr(c, part)[..., column] for c in (whole, drawn, without))
         if draws.units < 2:
             return Score(float(value), *_UNKNOWN, len(predictions))
-        low, high = interval(float(value), replicates, left)
+        rows = len(predictions)
+        low, high = interval_of_share(float(value), replicates, left, draws.units, rows)
         rests_on = whole.given if part == "precision" else whole.true
         low, high = widened(low, high, int(min(rests_on[column], draws.units)))
         return Score(float(value), low, high, len(predictions))
@@ -160,10 +169,15 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
 
 
 def interval(
-    value: float, replicates: Floats, leave_one_out: Floats | None = None
+    value: float, replicates: Floats, leave_one_out: Floats | None = None, units: int | None = None
 ) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated bootstrap 95% interval (Efron 1987)."""
-    from scipy.special import ndtr, ndtri
+    """Return the bias-corrected and accelerated bootstrap 95% interval (Efron 1987).
+
+    With `units`, the number of rows or groups that are drawn, it is as much wider as Student's t
+    is than the normal distribution: resamples of few units vary too little (Hesterberg, What
+    teachers should know about the bootstrap, The American Statistician 2015).
+    """
+    from scipy.special import ndtr, ndtri, stdtrit
 
     replicates = replicates[np.isfinite(replicates)]
     if np.isnan(value) or len(replicates) == 0:
@@ -173,7 +187,10 @@ def interval(
     below = (np.mean(replicates < value - tie) + np.mean(replicates <= value + tie)) / 2
     least = 1 / (len(replicates) + 1)
     bias = ndtri(np.clip(below, least, 1 - least))
-    shifted = bias + ndtri(np.array([_TAIL, 1 - _TAIL]))
+    far = float(ndtri(1 - _TAIL))
+    if units is not None and units > 1:
+        far = float(stdtrit(units - 1, 1 - _TAIL)) * (units / (units - 1)) ** 0.5
+    shifted = bias + np.array([-far, far])
     acceleration = 0.0
     if leave_one_out is not None:
         left = leave_one_out[np.isfinite(leave_one_out)]
@@ -185,13 +202,57 @@ def interval(
     return min(float(low), value), max(float(high), value)
 
 
-def percentiles(replicates: Floats, units: int) -> tuple[float, float]:
-    """Return the bootstrap percentile 95% interval, for differences; nan for fewer than 2 units."""
-    defined = replicates[np.isfinite(replicates)]
-    if len(defined) == 0 or units < 2:
-        return _UNKNOWN
-    low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
-    return float(low), float(high)
+def interval_of_share(
+    value: float, replicates: Floats, leave_one_out: Floats | None, units: int, rows: int
+) -> tuple[float, float]:
+    """Return the 95% interval of a score from 0 to 1, for few rows or groups, too.
+
+    It is the bootstrap interval, widened to the score interval (Wilson, JASA 1927) of a share of so
+    many rows that its standard error is that of the score, with Student's t. The bootstrap knows
+    that few errors mean a skewed score, the score interval what may be in rows that are not there.
+
+    Args:
+        value: the score.
+        replicates: its values on resamples.
+        leave_one_out: its values without each unit, for the standard error; None if unknown.
+        units: number of rows or groups that are drawn.
+        rows: number of rows.
+    """
+    from scipy.special import stdtrit
+
+    low, high = interval(value, replicates, leave_one_out, units)
+    if leave_one_out is None:
+        error = float(np.nanstd(replicates)) if np.isfinite(replicates).any() else 0.0
+    else:
+        left = leave_one_out[np.isfinite(leave_one_out)]
+        error = float(left.std()) * max(len(left) - 1, 0) ** 0.5 if len(left) else 0.0
+    if not 0 < value < 1 or error < _ROUNDING or units < 2:
+        return low, high
+    n, t2 = min(value * (1 - value) / error**2, rows), float(stdtrit(units - 1, 1 - _TAIL)) ** 2
+    middle = (value * n + t2 / 2) / (n + t2)
+    away = (t2 * (value * (1 - value) * n + t2 / 4)) ** 0.5 / (n + t2)
+    return min(low, middle - away), max(high, middle + away)
+
+
+def uncertain_intervals(predictions: Predictions) -> str:
+    """Return why intervals may hold the truth in fewer than 95% of cases, in a sentence; "" if not.
+
+    With fewer than 6 groups the spread between them is nearly unknown, and a class with fewer than
+    5 rows may by chance have none that is hard.
+    """
+    if (groups := predictions.groups) is not None and len(set(groups)) < FEWEST_GROUPS:
+        few = counted(len(set(groups)), "group")
+        return f"The intervals are uncertain: they rest on {few}."
+    targets, names = predictions.targets, predictions.scheme.names
+    columns = targets if targets.ndim == 2 else np.eye(len(names), dtype=np.int64)[targets]
+    support = columns.sum(axis=0)
+    rarest = int(support.argmin())
+    if support[rarest] >= FEWEST_OF_A_CLASS:
+        return ""
+    return (
+        "The intervals of means over classes, such as macro F1, are uncertain: "
+        f"{names[rarest]!r} has {counted(int(support[rarest]), 'row')}."
+    )
 
 
 def widened(low: float, high: float, units: int) -> tuple[float, float]:

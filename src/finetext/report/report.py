@@ -21,6 +21,7 @@ from finetext.diagnosis.text_map import TextMap
 from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
+from finetext.evaluation.intervals import uncertain_intervals
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.evaluation.metrics import Metric
 from finetext.report import plots
@@ -139,6 +140,9 @@ def render(data: ReportData) -> str:
         "opened": without_test_set(data.folds)
         if data.folds
         else accesses_sentence(found.openings, found.use, _best_score(data)),
+        "uncertain": ""
+        if trusted is None or not len(trusted) or data.folds
+        else uncertain_intervals(trusted),
         "paid": [
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
         ],
