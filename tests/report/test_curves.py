@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from finetext.core.errors import DataError, RunError
 from finetext.core.types import Score
 from finetext.diagnosis.curve import (
-    Choice,
     Crossing,
     Curve,
     Expectation,
     LinePoint,
     MethodCurve,
     Point,
+    SizeChoice,
 )
 from finetext.report.curves import (
     COLUMNS,
@@ -186,7 +186,7 @@ def of_method(method: str, first: float, gain: float = 0.04) -> MethodCurve:
 
 
 def curve(best: MethodCurve, *others: MethodCurve) -> Curve:
-    choices = [Choice(n, best.method, best.method, {}) for n in SIZES]
+    choices = [SizeChoice(n, best.method, {}) for n in SIZES]
     return Curve("macro_f1", "validation", 300, 800, SIZES, 3, (*others, best), tuple(choices), ())
 
 
