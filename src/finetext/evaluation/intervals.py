@@ -16,7 +16,7 @@ from finetext.evaluation.metrics import Counts, Resampling, applicable, count, m
 
 MOST_UNITS: Final = 10_000
 FEWEST_GROUPS: Final = 6
-FEWEST_OF_A_CLASS: Final = 5
+FEWEST_OF_A_CLASS: Final = 10
 """Rows of the rarest class, as groups, below which intervals are called uncertain."""
 _TAIL: Final = 0.025
 _ROUNDING: Final = 1e-12
@@ -238,7 +238,7 @@ def uncertain_intervals(predictions: Predictions) -> str:
     """Return why intervals may hold the truth in fewer than 95% of cases, in a sentence; "" if not.
 
     With fewer than 6 groups the spread between them is nearly unknown, and a class with fewer than
-    5 rows may by chance have none that is hard.
+    10 rows may by chance have none that is hard.
     """
     if (groups := predictions.groups) is not None and len(set(groups)) < FEWEST_GROUPS:
         few = counted(len(set(groups)), "group")
