@@ -46,7 +46,7 @@ def evaluate(
     from finetext.data.read import read
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
-    from finetext.evaluation.intervals import per_class, uncertain_intervals
+    from finetext.evaluation.intervals import per_class
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
     from finetext.report.group_gaps import group_gaps_table
     from finetext.report.positive import curves_of_positive
@@ -84,8 +84,6 @@ def evaluate(
         screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
         return
     show_scores(scores, classes, screen.out, label)
-    if few := uncertain_intervals(predictions):
-        print(f"\n{few}")
     _show_more(predictions, curve, check.words, gaps)
 
 
@@ -102,10 +100,13 @@ def _show_more(
     predictions: Predictions, curve: PositiveCurve | None, calibration: str, gaps: GroupGaps | None
 ) -> None:
     """Print what is said below the scores."""
+    from finetext.evaluation.intervals import uncertain_intervals
     from finetext.report.group_gaps import group_gaps_lines
     from finetext.report.positive import positive_line, threshold_line
     from finetext.report.probabilities import decided_lines
 
+    if few := uncertain_intervals(predictions):
+        print(f"\n{few}")
     if predictions.scheme.is_binary:
         print(f"\n{positive_line(predictions.scheme)}")
     if curve is not None:
