@@ -137,12 +137,7 @@ def render(data: ReportData) -> str:
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
-        "opened": without_test_set(data.folds)
-        if data.folds
-        else accesses_sentence(found.openings, found.use, _best_score(data)),
-        "uncertain": ""
-        if trusted is None or not len(trusted) or data.folds
-        else uncertain_intervals(trusted),
+        **_of_test_rows(data, trusted),
         "paid": [
             (of, by_method[of.method], by_method[of.beside], gain_sentence(of)) for of in data.paid
         ],
@@ -227,6 +222,17 @@ def about_sentence(data: ReportData, scored: int) -> str:
         f"{data.rows.get('train', 0):,} texts with {labels}, and scored on {scored:,} held-out "
         "texts."
     )
+
+
+def _of_test_rows(data: ReportData, trusted: Predictions | None) -> dict[str, str]:
+    """Return how often test rows were used, and why intervals on them may be too narrow."""
+    if data.folds:
+        return {"opened": without_test_set(data.folds), "uncertain": ""}
+    found = data.diagnoses
+    return {
+        "opened": accesses_sentence(found.openings, found.use, _best_score(data)),
+        "uncertain": uncertain_intervals(trusted) if trusted else "",
+    }
 
 
 def _best_score(data: ReportData) -> Score | None:
