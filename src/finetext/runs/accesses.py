@@ -3,7 +3,7 @@
 Whoever reads test rows is recorded in the run, once a command or Python program: what is chosen
 after a look at the test set is no longer tested by it. A new run on the same test rows goes on
 counting: the ledger is kept by a hash of their texts and labels, in the user's state folder. It
-holds neither texts nor paths. Where it cannot be read or written, a run goes on without it.
+holds neither texts nor paths. Where it cannot be read or written, a run does without it.
 """
 
 from __future__ import annotations
