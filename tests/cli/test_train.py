@@ -61,7 +61,7 @@ def test_json_is_alone_and_quiet_says_nothing(
     assert command("show", "here", "--json").out == seen.out
     seen = command("train", reviews, *QUICK, "--quiet", "--out", "there")
     assert seen.err == ""
-    assert seen.out.startswith(" ")
+    assert seen.out.startswith("Right on ")
 
 
 def test_a_recipe_gives_the_same_again(
@@ -98,7 +98,7 @@ def test_options_become_the_recipe(command: Command, workplace: Path, reviews: P
     assert recipe["data"]["source"] == str(reviews)
     assert recipe["data"]["group"] == "movie"
     asked = {"validation": 0.2, "strategy": "random", "keep_duplicates": True}
-    assert recipe["split"] == asked
+    assert recipe["split"] == asked | {"cross_validate": False}
     assert recipe["methods"]["tfidf"]["longest_ngram"] == 1
 
 

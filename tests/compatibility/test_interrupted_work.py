@@ -43,7 +43,8 @@ def test_a_run_is_resumed(place: Path, expected: Mapping[str, Any], within_train
     before, scores = log.read_text(), (run / "tfidf" / "scores.json").read_bytes()
     told = command("train", "--resume", "--out", run)
     assert told.status == 0, told.err
-    assert differences(golden.trained(run), expected["resumed: train"], within_training) == []
+    wanted = golden.still_expected(expected["resumed: train"])
+    assert differences(golden.trained(run), wanted, within_training) == []
     assert_continued(before, log.read_text())
     assert (run / "tfidf" / "scores.json").read_bytes() == scores
     assert not (run / "finetune" / "checkpoint").exists()

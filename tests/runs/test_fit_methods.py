@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,8 @@ def test_command_shows_mean_and_standard_deviation(
 ) -> None:
     seen = command("train", reviews, "--methods", "majority", "--seeds", "2", "--out", "r")
     assert seen.status == 0, seen.err
-    assert "over 2 seeds, mean and standard deviation" in seen.out
-    assert "majority  0.400 ± 0.000" in seen.out
+    assert "mean over 2 seeds [95%: of the method, over rows and seeds] ± spread" in seen.out
+    assert re.search(r"tfidf     1\.000 \[0\.\d+, 1\.000\]  ± 0\.000", seen.out)
     refused = command("train", reviews, "--seeds", "0")
     assert refused.status == 2
     assert "seeds = 0" in refused.err

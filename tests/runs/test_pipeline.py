@@ -73,7 +73,8 @@ def test_sources_with_the_same_rows_give_the_same_scores(
     }
     expected = metrics(Run.open(finished))
     for name, source in sources.items():
-        assert metrics(train(source, QUICK, out=tmp_path / name)) == expected, name
+        found = metrics(train(source, QUICK, out=tmp_path / name))
+        assert repr(found) == repr(expected), name  # an unknown end of an interval is nan
 
 
 def test_truncated_texts_are_reported(

@@ -16,8 +16,9 @@ from finetext.evaluation.choice import Choice, Grounds, choose, choose_among, co
 from finetext.evaluation.compare import estimate_score
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.fold_scores import FoldPredictions, Scored, compare_on
+from finetext.evaluation.intervals import widened
 from finetext.evaluation.leaderboard import Leaderboard, over_seeds
-from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.metrics import Metric, metric_for
 from finetext.evaluation.split_gap import validation_test_gap
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
@@ -130,9 +131,17 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         tuple(noticed),
         encoder_gains(recipe, entries, on_test, before),
         choice,
-        {name: Score(of.value, *of.interval(), rows) for name, of in means.items()},
+        {name: _over_seeds(metric, of, rows) for name, of in means.items()},
         0 if started.run.folds is None else started.run.folds.count,
     )
+
+
+def _over_seeds(metric: Metric, mean: Estimate, rows: int) -> Score:
+    """Return the mean over seeds with its interval, which a score of 0 or 1 has, too."""
+    ends = mean.interval()
+    if metric.proportion:
+        ends = widened(*ends, mean.units)
+    return Score(mean.value, *ends, rows)
 
 
 def _best(started: Started, fitted: Fitted) -> str:
