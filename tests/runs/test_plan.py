@@ -58,7 +58,8 @@ def test_the_time_of_an_encoder_that_is_still_to_be_adapted_is_unknown(
 def _resolved(topics: Dataset, recipe: Any) -> Any:
     from types import SimpleNamespace
 
-    return SimpleNamespace(recipe=recipe, splits=finetext.split(topics), dataset=topics)
+    splits = finetext.split(topics)
+    return SimpleNamespace(recipe=recipe, splits=splits, dataset=topics, folds=None)
 
 
 def test_a_plan_refuses_what_a_run_refuses() -> None:
