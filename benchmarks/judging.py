@@ -4,6 +4,7 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
 
     python benchmarks/judging.py shift --record    # are warnings of shift raised only where due?
     python benchmarks/judging.py choice --record   # is a cheaper method called as good falsely?
+    python benchmarks/judging.py choice-by-folds --record  # likewise in cross-validated runs?
     python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
     python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
@@ -24,15 +25,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from common import finish, parser, say, table
-from cross_validation import cross_validation
+from cross_validation import FOLDS, REPEATS, cross_validation
 from planted_copies import duplicates
 from shift import shift
 from stated_probabilities import calibration
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose_among
+from finetext.evaluation.calibration import rows_of
+from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose, choose_among
 from finetext.evaluation.compare import compare, estimate_score
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.metrics import metric_for
 from finetext.report.optimism import optimism
 
@@ -45,6 +48,8 @@ GAPS: Final = (0.0, MARGIN / 2, MARGIN, 2 * MARGIN, 0.2)
 ROWS: Final = (9, 15, 25, 60, 150, 300, 1000)
 FEWEST: Final = 149
 """Rows of which one at least shows a difference of the margin with 95%."""
+FEW: Final = (149, 200, 300)
+"""Rows of cross-validated runs."""
 CANDIDATES: Final = (1, 3)
 GAINED: Final = {"both ways": 0.05, "one way": 0.0}
 """Share of all rows that only the cheaper method has right, by the kind of its disagreement."""
@@ -211,6 +216,55 @@ def choice(options: argparse.Namespace) -> None:
     finish(options, "Is a cheaper method called as good falsely?", what, tables)
 
 
+def chosen_by_folds(
+    sets: dict[str, list[Predictions]], metric: str, random: np.random.Generator
+) -> Choice:
+    """Choose as cross-validated runs do, where every repeat decides alike."""
+    rows = len(sets["best"][0])
+    fold = [random.permutation(rows) % FOLDS for _ in range(REPEATS)]
+    found = {
+        name: FoldPredictions(tuple(
+            tuple(rows_of(of[0], each == number) for number in range(FOLDS)) for each in fold
+        ))
+        for name, of in sets.items()
+    }  # fmt: skip
+    leads, over = (
+        {name: of.minus(found[beside], metric) for name, of in found.items()}
+        for beside in ("best", "majority")
+    )
+    cost = {name: float(place) for place, name in enumerate(sets)}
+    grounds = Grounds.of(metric, "cross-validation", sets["best"], "majority")
+    cheap = {name: of for name, of in leads.items() if name.startswith("cheap")}
+    del over["majority"]
+    return choose(cheap, cost, "best", grounds, over=over)
+
+
+def choice_by_folds(options: argparse.Namespace) -> None:
+    """False "as good" in cross-validated runs."""
+    tables = []
+    for metric in options.metrics:
+        rows = []
+        for kind, gained in GAINED.items():
+            method, cells = cheaper(metric, MARGIN, gained), list[str]()
+            for count in FEW:
+                random = np.random.default_rng([options.seed, METRICS.index(metric), count])
+                cells.append(share([
+                    chosen_by_folds(drawn(method, count, 1, random), metric, random)
+                    .candidates[0].status == "as good"
+                    for _ in range(options.simulations)
+                ]))  # fmt: skip
+            rows.append([f"{metric}, {kind}", *cells])
+            say(" ".join(rows[-1]))
+        tables.append(table(["as good, the margin behind", *(f"{n} rows" for n in FEW)], rows))
+    what = (
+        f"{options.simulations:,} draws of each kind with a gap of {MARGIN:g}, of the classes and "
+        f"methods of the section above, in {FOLDS} folds {REPEATS} times. All repeats decide "
+        "alike, so that they tell no more than one. One-sided 5%. In brackets: 95% interval of the "
+        "simulation."
+    )
+    finish(options, "And in cross-validated runs?", what, tables)
+
+
 def habits(recall: float, of_rarest: float, tilt: float) -> Floats:
     """Shares of decisions for each class, (k, k).
 
@@ -351,6 +405,7 @@ SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "shift": shift,
     "accesses": accesses,
     "choice": choice,
+    "choice-by-folds": choice_by_folds,
     "cross-validation": cross_validation,
     "duplicates": duplicates,
     "differences": differences,

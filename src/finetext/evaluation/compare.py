@@ -130,7 +130,7 @@ def estimate_difference(
     values = np.array([metric(one) - metric(other) for one, other in pairs])
     without = np.stack([_without(metric, x, parts) - _without(metric, y, parts)
                         for x, y in pairs], axis=1)  # fmt: skip
-    of_rows = max(_unseen(metric, x, y) for x, y in pairs)
+    of_rows = max(largest_effect(metric, x, y) for x, y in pairs)
     unseen = of_rows * len(a[0]) / parts[2]  # a group of usual size
     return replace(_estimate(values, without, unseen), units=parts[2])
 
@@ -170,7 +170,7 @@ def _without(metric: Metric, of: Predictions, parts: tuple[Resampling, Resamplin
     return metric.replicates(of, blocks) if found is None else found
 
 
-def _unseen(metric: Metric, a: Predictions, b: Predictions) -> float:
+def largest_effect(metric: Metric, a: Predictions, b: Predictions) -> float:
     """Return the largest effect of a row that one has right and the other has wrong."""
     (right_a, wrong_a), (right_b, wrong_b) = metric.effects(a), metric.effects(b)
     return float(max(np.abs(right_a - wrong_b).max(), np.abs(right_b - wrong_a).max()))

@@ -236,7 +236,13 @@ def of_seeds(value: float, pseudo_values: Floats, unseen: float | None = None) -
     return Estimate(value, math.sqrt(variance), variance**2 / parts, n, third / variance**1.5)
 
 
-def of_folds(value: float, folds: Floats, units: int, of_units: Floats | None = None) -> Estimate:
+def of_folds(
+    value: float,
+    folds: Floats,
+    units: int,
+    of_units: Floats | None = None,
+    unseen: float | None = None,
+) -> Estimate:
     """Return an estimate from repeated cross-validation.
 
     Folds share training rows, so their values vary less than they are wrong: the variance is
@@ -253,6 +259,7 @@ def of_folds(value: float, folds: Floats, units: int, of_units: Floats | None = 
         folds: (repeats, k) what each fold adds to it; nan where it is undefined.
         units: number of rows, or of groups, in all folds of a repeat.
         of_units: (units,) jackknife pseudo-values, as means over repeats; None if there are none.
+        unseen: of a difference, see `of_units`; it needs the pseudo-values.
     """
     known = [repeat[np.isfinite(repeat)] for repeat in folds]
     spreads = [float(repeat.var(ddof=1)) for repeat in known if len(repeat) > 1]
@@ -262,8 +269,9 @@ def of_folds(value: float, folds: Floats, units: int, of_units: Floats | None = 
     shared = 1 / sum(map(len, known)) + 1 / (k - 1)
     error = math.sqrt(float(np.mean(spreads)) * shared)
     freedom = float(min(repeats * (k - 1), units - 1))
-    if of_units is not None:
-        of_rows = math.sqrt(float(of_units.var(ddof=1)) / units)
-        if of_rows > error:
-            error, freedom = of_rows, units - 1.0
-    return Estimate(value, error, freedom, units)
+    if of_units is None:
+        return Estimate(value, error, freedom, units)
+    rows, third = _moments(of_units - of_units.mean(), unseen)
+    if (of_rows := math.sqrt(rows)) > error:
+        error, freedom = of_rows, units - 1.0
+    return Estimate(value, error, freedom, units, third / error**3 if error else 0.0)

@@ -17,7 +17,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats
 from finetext.core.types import LabelScheme, Predictions, Score
-from finetext.evaluation.compare import Comparison, compare
+from finetext.evaluation.compare import Comparison, compare, largest_effect
 from finetext.evaluation.estimates import Estimate, of_folds
 from finetext.evaluation.intervals import Scores, widened
 from finetext.evaluation.metrics import CountMetric, Metric, Resampling, applicable, metric_for
@@ -43,10 +43,10 @@ class _ByFold:
             self.units - other.units if is_known else None,  # type: ignore[operator]
         )  # fmt: skip
 
-    def estimate(self, units: int) -> Estimate:
-        """Return the mean over repeats with its standard error."""
+    def estimate(self, units: int, unseen: float | None = None) -> Estimate:
+        """Return the mean over repeats with its standard error; of a difference with `unseen`."""
         of_units = None if self.units is None else self.units.mean(axis=0)
-        return of_folds(float(np.mean(self.values)), self.folds, units, of_units)
+        return of_folds(float(np.mean(self.values)), self.folds, units, of_units, unseen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +82,18 @@ class FoldPredictions:
         return self._by_fold(metric, len(self.repeats)).estimate(self.units)
 
     def minus(self, other: FoldPredictions, metric: str) -> Estimate:
-        """Return the difference from another method on the same folds; raises as `estimate`."""
+        """Return the difference from another method on the same folds; raises as `estimate`.
+
+        It reckons with disagreements that are too rare to be seen (`evaluation.estimates.of_units`)
+        but for areas under curves.
+        """
         count = min(len(self.repeats), len(other.repeats))
         mine, its = (of._by_fold(metric, count) for of in (self, other))
-        return mine.minus(its).estimate(self.units)
+        of_metric = metric_for(metric, self.scheme)
+        pairs = zip(self.repeats, other.repeats, strict=False)
+        of_rows = max(largest_effect(of_metric, _given(a), _given(b)) for a, b in pairs)
+        unseen = of_rows * self.rows / self.units  # a group of usual size
+        return mine.minus(its).estimate(self.units, unseen)
 
     def scores(self) -> Scores:
         """Return every metric that applies with its 95% interval."""
@@ -155,6 +163,14 @@ def compare_on(a: Scored, b: Scored, metric: str, seed: int) -> Comparison:
 def scheme_of(scored: Scored) -> LabelScheme:
     """Return the labels."""
     return scored.scheme if isinstance(scored, FoldPredictions) else scored[0].scheme
+
+
+def _given(folds: Sequence[Predictions]) -> Predictions:
+    """Return the labels that all folds of a repeat give as sure ones, whatever rule gave them."""
+    scheme, given = folds[0].scheme, np.concatenate([fold.decisions for fold in folds])
+    sure = given.astype(np.float64) if scheme.multilabel else np.eye(len(scheme))[given]
+    ids = tuple(row for fold in folds for row in fold.ids)
+    return Predictions(ids, np.concatenate([fold.targets for fold in folds]), sure, scheme)
 
 
 def _means(repeats: Sequence[Sequence[Predictions]], metric: Metric) -> _ByFold:

@@ -1,0 +1,60 @@
+"""Differences of cross-validated methods are no surer than those of the same rows scored once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.calibration import rows_of
+from finetext.evaluation.compare import estimate_difference
+from finetext.evaluation.fold_scores import FoldPredictions
+from finetext.evaluation.metrics import metric_for
+
+TWO = LabelScheme(("x", "y"))
+
+
+def given(rows: int, wrong: Sequence[int], groups: int | None = None) -> Predictions:
+    """Return predictions of which some are wrong."""
+    targets = np.arange(rows) % 2
+    labels = targets.copy()
+    labels[list(wrong)] = 1 - labels[list(wrong)]
+    names = None if groups is None else tuple(f"group {row // 2 % groups}" for row in range(rows))
+    return Predictions(
+        tuple(map(str, range(rows))), targets, np.eye(2)[labels], TWO, groups=names
+    )  # fmt: skip
+
+
+def folded(of: Predictions, repeats: int = 10) -> FoldPredictions:
+    """Return the rows in five folds, whole groups together, with the same labels every time."""
+    units = np.array(of.groups or of.ids)
+    names, unit = np.unique(units, return_inverse=True)
+    folds = [np.random.default_rng(seed).permutation(len(names)) % 5 for seed in range(repeats)]
+    return FoldPredictions(tuple(
+        tuple(rows_of(of, each[unit] == number) for number in range(5)) for each in folds
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "is_within"), [((), True), ((4,), False)])
+def test_one_row_of_149_that_only_one_has_wrong_is_not_shown_to_be_within_two_points(
+    wrong: tuple[int, ...], is_within: bool
+) -> None:
+    found = folded(given(149, wrong)).minus(folded(given(149, ())), "accuracy")
+    assert (found.lower() > -0.02) == is_within
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "binary_recall"])
+@pytest.mark.parametrize("groups", [None, 60])
+@pytest.mark.parametrize("wrong", [(), (3,), (3, 8, 17, 50)])
+def test_folds_are_no_surer_than_the_same_rows_scored_once(
+    metric: str, groups: int | None, wrong: tuple[int, ...]
+) -> None:
+    one, other = given(240, wrong, groups), given(240, (), groups)
+    found = folded(one).minus(folded(other), metric)
+    once = estimate_difference(metric_for(metric, TWO), [one], [other])
+    assert found.value == pytest.approx(once.value)
+    assert found.error >= once.error - 1e-9
+    assert found.lower() <= once.lower() + 1e-9
+    assert found.units == once.units == (groups or 240)
