@@ -22,8 +22,8 @@ from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.usability import HALF
-from finetext.report.report import ReportData
-from finetext.report.verdict import Verdict, verdict_on
+from finetext.report.report import ReportData, render
+from finetext.report.verdict import Verdict, class_in_words, verdict_chart, verdict_on
 
 NAMES = ("sport", "culture", "politics")
 
@@ -143,8 +143,44 @@ def test_a_method_that_abstains_is_judged_on_what_it_decides() -> None:
     assert verdict.words()[0].startswith("Decides 75 of 100 new texts [")
     assert "On those it is right on 100 of 100 new texts [" in verdict.words()[0]
     assert verdict.right.n == 90
+    assert verdict.topic == "How often it is right on the 75 of 100 texts that it decides"
+    chart = verdict_chart(verdict)
+    assert chart["bars"][0].name == "texts it decides"
+    assert chart["caption"].startswith(
+        "Of 100 texts that tfidf decides (75 of 100 [66, 82]), and of 100 such texts of each "
+        "class, how many it is right on, with the 95% interval."
+    )
     nothing = Predictions(of.ids, of.targets, likely, of.scheme, Decision(least=(1.0, 1.0, 1.0)))
-    assert judged(nothing).words() == ["It decides none of these texts: not usable yet."]
+    verdict = judged(nothing)
+    assert verdict.words() == ["It decides none of these texts: not usable yet."]
+    assert (verdict.share, verdict.guess) == (("none of these texts is decided", ""), "")
+    assert verdict_chart(verdict) == {"bars": [], "caption": ""}
+    assert verdict.weakest is None
+
+
+def test_a_method_that_decides_no_text_has_a_report(single: ReportData) -> None:
+    name, of = single.recommended, single.predictions[single.recommended]
+    never = replace(of, decision=Decision(least=(1.0,) * len(of.scheme)))
+    assert never.abstained.all()
+    page = render(replace(single, predictions={**single.predictions, name: never}))
+    first = page[: page.index("<nav")]
+    assert "It decides none of these texts: not usable yet." in first
+    assert "<b>None of these texts is decided</b></dd>" in first
+    assert "<figure" not in first
+
+
+def test_too_few_texts_are_named_only_where_nothing_is_known() -> None:
+    of = rows({
+        ("sport", "sport"): 60, ("politics", "politics"): 60, ("culture", "sport"): 6,
+    })  # fmt: skip
+    verdict = judged(of)
+    [words] = verdict.words()
+    assert "weak on “culture” (right on 0 of 6 of its texts)." in words
+    assert verdict.weakest is not None
+    assert verdict.weakest.name == "culture"
+    few = rows({("sport", "sport"): 60, ("culture", "culture"): 3, ("culture", "sport"): 1})
+    unknown = judged(few).classes[1]
+    assert class_in_words(unknown) == "right on 3 of 4 of its texts, which are too few to tell"
 
 
 def test_several_labels_are_right_together() -> None:

@@ -37,12 +37,12 @@ from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
-from finetext.report.verdict import found_in_words, verdict_chart, verdict_on
+from finetext.report.verdict import class_in_words, verdict_chart, verdict_on
 from finetext.storage.files import write_text
 
 _FUNCTIONS: Final = (
     *(language_note, slices_sentence, words_shown, sentences, seeds_sentence),
-    *(found_in_words, probability_advice),
+    *(class_in_words, probability_advice),
 )
 """What templates call."""
 

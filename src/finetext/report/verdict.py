@@ -85,10 +85,13 @@ class Verdict(Jsonable):
 
     @property
     def weakest(self) -> ClassVerdict | None:
-        """The class with the lowest share of its texts found; None if no class has any.
+        """The weak class with the lowest share; else that with the fewest of its texts found.
 
-        Classes of fewer than ten texts count only if all are so small.
+        Where none is weak, classes of fewer than ten texts count only if all are so small. None
+        if no class has any texts.
         """
+        if weak := [of for of in self.classes if of.status == "weak"]:
+            return min(weak, key=_least)
         there = [of for of in self.classes if of.found.n]
         there = [of for of in there if of.found.n >= FEWEST] or there
         return min(there, key=lambda of: (of.found.value, -of.found.n), default=None)
@@ -100,6 +103,8 @@ class Verdict(Jsonable):
         The rest is the interval, or what so few texts leave open.
         """
         right = self.right
+        if not right.n:
+            return "none of these texts is decided", ""
         if math.isnan(right.low):
             known = f"{_few(right)} text{'' if right.n == 1 else 's'}"
             return known, "which says nothing of new texts"
@@ -120,6 +125,8 @@ class Verdict(Jsonable):
     @property
     def guess(self) -> str:
         """What always giving the most frequent label comes to, in the same scale."""
+        if not self.right.n:
+            return ""
         names = " and ".join(f"“{name}”" for name in self.always)
         always = f"always answering {names}" if names else "always giving no label"
         share, n = self.share[0], self.right.n
@@ -127,13 +134,23 @@ class Verdict(Jsonable):
             return f"{always} is right on {round(self.always_right * n)} of the {n:,}"
         return f"{always} is right on {_whole(self.always_right, self._scale)}"
 
+    @property
+    def topic(self) -> str:
+        """What `share` is about: of a method that abstains, the texts that it decides."""
+        topic = "How often it is right"
+        if self.decided is None or not self.right.n:
+            return topic
+        return f"{topic} on the {_whole(self.decided.value)} of 100 texts that it decides"
+
     def words(self) -> list[str]:
         """Return the verdict in sentences, the first of which says whether it is usable."""
         begin = "All labels right on" if self.multilabel else "Right on"
         if self.decided is not None:
             if not self.right.n:
                 return ["It decides none of these texts: not usable yet."]
-            decides = f"{_whole(self.decided.value)} of 100 new texts {_ends(self.decided)}"
+            decides = (
+                f"{_whole(self.decided.value)} of 100 new texts {_ends(self.decided)}".rstrip()
+            )
             begin = f"Decides {decides}. On those it is right on"
         share, rest = self.share
         said = f"{begin} {share}{' ' if rest.startswith('[') else '; '}{rest}; {self.guess}"
@@ -164,7 +181,7 @@ class Verdict(Jsonable):
         if weak:
             weak = sorted(weak, key=lambda of: _least(of))
             explained = ", ".join(
-                f"“{of.name}” ({_class_words(of)})" for of in weak[:MOST_EXPLAINED]
+                f"“{of.name}” ({class_in_words(of)})" for of in weak[:MOST_EXPLAINED]
             )
             more = len(weak) - MOST_EXPLAINED
             parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
@@ -223,21 +240,31 @@ class Bar:
 
 
 def verdict_chart(of: Verdict) -> dict[str, Any]:
-    """Return bars for a page: all texts, the constant answer, and classes, the weakest first."""
+    """Return bars for a page: the texts, the constant answer, and classes, the weakest first.
+
+    There are none of a method that decides no text.
+    """
+    if not of.right.n:
+        return {"bars": [], "caption": ""}
     classes = sorted(
         (each for each in of.classes if each.found.n), key=lambda each: each.found.value
     )
     shown, noun = classes[:MOST_BARS], "label" if of.multilabel else "class"
     guess = Score(of.always_right, math.nan, math.nan, of.right.n)
     always = f"always “{' and '.join(of.always)}”" if of.always else "always no label"
-    bars = [_bar("all texts", of.right, "all"), _bar(always, guess, "guess")]
+    name, which, such = "all texts", "new texts", ""
+    if of.decided is not None:
+        share = f"{_whole(of.decided.value)} of 100 {_ends(of.decided)}".rstrip()
+        name, which, such = "texts it decides", f"texts that {of.method} decides ({share})", "such "
+    bars = [_bar(name, of.right, "all"), _bar(always, guess, "guess")]
     bars += [_bar(each.name, each.found) for each in shown]
     more = f" The {len(shown)} weakest of {len(classes)} are shown." if classes[MOST_BARS:] else ""
+    subject = of.method if of.decided is None else "it"
     caption = (
-        f"Of 100 new texts, and of 100 texts of each {noun}, how many {of.method} is right on, "
+        f"Of 100 {which}, and of 100 {such}texts of each {noun}, how many {subject} is right on, "
         f"with the 95% interval.{more}"
     )
-    return {"bars": bars if of.right.n else [], "caption": caption if of.right.n else ""}
+    return {"bars": bars, "caption": caption}
 
 
 def _bar(name: str, of: Score, kind: str = "") -> Bar:
@@ -320,20 +347,16 @@ def _next(of: Verdict, place: Path, is_named: bool, rows: int) -> NextStep:
     return NextStep("look for wrong labels in the data", f"finetext label-errors {run}")
 
 
-def _class_words(of: ClassVerdict) -> str:
+def class_in_words(of: ClassVerdict) -> str:
     """Return what is weak about a class, else how many of its texts are found."""
     if of.is_weak_by_precision:
         given = f"{_ends(of.correct)}, {counted(of.correct.n, 'text')}"
         return f"of 100 texts given it, {_whole(of.correct.value)} have it {given}"
-    return found_in_words(of)
-
-
-def found_in_words(of: ClassVerdict) -> str:
-    """Return how many of the texts of a class are given it."""
     if not of.found.n:
         return "no texts"
     if of.found.n < FEWEST:
-        return f"right on {_few(of.found)} of its texts, which are too few to tell"
+        few = ", which are too few to tell" if of.status == "unknown" else ""
+        return f"right on {_few(of.found)} of its texts{few}"
     share = f"{_whole(of.found.value)} of 100 of its texts {_ends(of.found)}"
     return f"right on {share}, {counted(of.found.n, 'text')}"
 
