@@ -194,6 +194,17 @@ def test_several_labels_are_right_together() -> None:
     assert verdict.right.value == share
 
 
+def test_errors_of_a_cross_validated_run_are_those_of_all_rows(single: ReportData) -> None:
+    assert single.choice is not None
+    crossed = replace(single.choice.grounds, part="cross-validation")
+    weak = rows({("sport", "sport"): 60, ("politics", "politics"): 60, ("culture", "sport"): 12})
+    score = {"test": evaluate(weak, resamples=20)}
+    entry = LeaderboardEntry("tfidf", score, 1.0, 1.0, 1, "tfidf/model")
+    choice = replace(single.choice, grounds=crossed)
+    verdict = verdict_on([entry], {"tfidf": weak}, "tfidf", "probe", choice, Path("r"))
+    assert verdict.next.command == "finetext errors r --method tfidf --split test"
+
+
 def test_nothing_learned_is_not_usable(single: ReportData) -> None:
     assert single.choice is not None
     found = (single.entries, single.predictions, "finetune", "finetune")

@@ -157,18 +157,11 @@ def label_view(
 
 
 def _headline(method: str, predictions: Predictions, lowest: LabelScores, part: str) -> str:
-    targets, names = predictions.targets, predictions.scheme.names
-    right, texts = predictions.decisions == targets, f"{len(predictions):,} {part} texts"
+    wrong, said = predictions.decisions != predictions.targets, "is wrong on"
     if predictions.scheme.multilabel:
-        return (
-            f"{method} has all labels right on {right.all(axis=1).mean():.1%} of {texts}; F1 is "
-            f"lowest for “{lowest.name}” ({number(lowest.f1.value)})"
-        )
-    often = int(np.bincount(targets, minlength=len(names)).argmax())
-    return (
-        f"{method} is right on {right.mean():.1%} of {texts}; always answering “{names[often]}” is "
-        f"right on {(targets == often).mean():.1%}"
-    )
+        wrong, said = wrong.any(axis=1), "has a label wrong on"
+    of = f"{int(wrong.sum()):,} of {len(predictions):,} {part} texts"
+    return f"{method} {said} {of}; F1 is lowest for “{lowest.name}” ({number(lowest.f1.value)})"
 
 
 def errors_lines(found: Errors, name: str, positive: str | None = None) -> list[str]:

@@ -326,17 +326,20 @@ def verdict_on(
         float(is_right(guess).mean()) if len(of) else math.nan,
         lead, classes, whole.scheme.positive, NextStep("", ""),
     )  # fmt: skip
-    return replace(said, next=_next(said, place, method != best, len(whole)))
+    is_crossed = choice is not None and choice.grounds.part == "cross-validation"
+    return replace(said, next=_next(said, place, method != best, len(whole), is_crossed))
 
 
-def _next(of: Verdict, place: Path, is_named: bool, rows: int) -> NextStep:
+def _next(of: Verdict, place: Path, is_named: bool, rows: int, is_crossed: bool) -> NextStep:
     """Return the next step. It rests on scores alone, so that terminal and report agree."""
     run = shlex.quote(str(place))
     weak = [each for each in of.classes if each.status == "weak"]
     if of.status != "not usable yet" and weak:
         name = min(weak, key=_least).name
         named = f" --method {shlex.quote(of.method)}" if is_named else ""
-        return NextStep(f"read what it gets wrong about “{name}”", f"finetext errors {run}{named}")
+        part = " --split test" if is_crossed else ""  # all rows, by models that did not see them
+        command = f"finetext errors {run}{named}{part}"
+        return NextStep(f"read what it gets wrong about “{name}”", command)
     if of.status == "usable":
         model = shlex.quote(str(place / of.method)) if is_named else run
         return NextStep("use it on a text of yours", f'finetext predict {model} "A new text"')

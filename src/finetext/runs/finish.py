@@ -215,7 +215,7 @@ def _without_majority(started: Started, fitted: Fitted) -> list[str]:
 def _written(started: Started, fitted: Fitted, run: Run, with_report: bool = True) -> Run:
     """Write models, report, leaderboard and verdict; with the verdict the run can be opened."""
     try:
-        record_models(started.folder, started.recipe, fitted, run.findings)
+        record_models(run, started.recipe, fitted)
         if with_report:
             data = report_data(run)
             for finding in data.diagnoses.damaged:

@@ -26,12 +26,14 @@ from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
 from finetext.report.probabilities import decided_json
 from finetext.report.shares import shares_of
+from finetext.report.verdict import verdict_on
 from finetext.runs.ablations import origin_of, seconds_before
 from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.reporting import read_diagnoses
 from finetext.runs.resolve import DATA_COPY, ResolvedRun, copied_texts
+from finetext.runs.run import Run
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
 
@@ -118,16 +120,16 @@ def _version(package: str) -> str | None:
         return None
 
 
-def record_models(
-    folder: Path, recipe: Recipe, fitted: Mapping[str, FittedMethod], noticed: Sequence[Finding]
-) -> None:
-    """Write scores, data and costs of each method into its model folder, and on its card."""
+def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) -> None:
+    """Write scores, verdict, data and costs of each method into its model folder and card."""
+    folder = run.folder
     described = json.loads((folder / "data.json").read_text("utf-8"))
     environment = json.loads((folder / "environment.json").read_text("utf-8"))
     before, diagnoses = seconds_before(recipe, folder / ADAPTED), read_diagnoses(folder)
     # Messages can quote texts, so only the number of each code is recorded.
     known = [(of["code"], of["severity"]) for of in described["findings"]]
-    known += [(finding.code, finding.severity) for finding in noticed]
+    known += [(finding.code, finding.severity) for finding in run.findings]
+    tested = {name: one.predictions["test"] for name, one in fitted.items()}
     codes = dict(Counter(code for code, severity in known if severity != "note"))
     # A model folder can leave its run, so neither texts nor folders of the machine are recorded.
     for name, one in fitted.items():
@@ -139,8 +141,11 @@ def record_models(
             "scores": to_json(dict(one.entry.metrics["test"])),
             "validation_scores": to_json(dict(one.entry.metrics["validation"])),
             "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
-            "decided": decided_json(one.predictions["test"]),
-            "calibration": consistency(one.predictions["test"]).to_json(),
+            "verdict": verdict_on(
+                run.leaderboard, tested, name, run.best, run.choice, folder
+            ).words(),
+            "decided": decided_json(tested[name]),
+            "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
             "data": _data(recipe.source, described),
             **({} if one.folds is None else {"folds": len(one.folds.repeats[0])}),
