@@ -45,6 +45,8 @@ _FUNCTIONS: Final = (
     *(class_in_words, probability_advice),
 )
 """What templates call."""
+_FIRST_METRICS: Final = ("macro_f1", "accuracy", "subset_accuracy")
+"""What the leaderboard shows beside the metric of the run; the others are folded."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def render(data: ReportData) -> str:
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
     positive = trusted and trusted.scheme.positive_class
+    shown = [name for name in dict.fromkeys((data.metric, *_FIRST_METRICS)) if name in metrics]
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
     counts, rows = data.class_counts, data.rows
     by_label = {name: {part: of.get(name, 0) for part, of in counts.items()} for name in labels}
@@ -131,9 +134,10 @@ def render(data: ReportData) -> str:
         "views": views,
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
-        "metrics": [_named(name, positive) for name in metrics],
+        "metrics": [_named(name, positive) for name in shown],
+        "every_metric": [_named(name, positive) for name in metrics],
         "main_metric": _named(data.metric, positive),
-        "board_plot": plots.leaderboard(data.entries, metrics, data.agreement, positive),
+        "board_plot": plots.leaderboard(data.entries, shown, data.agreement, positive),
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
