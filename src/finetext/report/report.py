@@ -120,8 +120,6 @@ def render(data: ReportData) -> str:
     ]
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
-    positive = trusted and trusted.scheme.positive_class
-    shown = [name for name in dict.fromkeys((data.metric, *_FIRST_METRICS)) if name in metrics]
     curves = [curves_of(name, lines, key) for key, (name, lines) in enumerate(data.logs.items())]
     counts, rows = data.class_counts, data.rows
     by_label = {name: {part: of.get(name, 0) for part, of in counts.items()} for name in labels}
@@ -134,10 +132,7 @@ def render(data: ReportData) -> str:
         "views": views,
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
-        "metrics": [_named(name, positive) for name in shown],
-        "every_metric": [_named(name, positive) for name in metrics],
-        "main_metric": _named(data.metric, positive),
-        "board_plot": plots.leaderboard(data.entries, shown, data.agreement, positive),
+        **_board(data, metrics, trusted and trusted.scheme.positive_class),
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
@@ -160,13 +155,29 @@ def render(data: ReportData) -> str:
         **{of.__name__: of for of in _FUNCTIONS},
         "learning_curve_plot": learning_curve_plot,
     }
-    place = Path(data.title) if data.place is None else data.place
-    facts = (data.entries, predictions, data.recommended, data.best, data.choice)
-    context["verdict"] = verdict = verdict_on(*facts, place)
-    context["verdict_bars"] = verdict_chart(verdict)
-    context["about"] = about_sentence(data, len(predictions[data.recommended]))
+    context |= _verdict(data)
     context["contents"] = _contents(data, context)
     return render_page("page.html.j2", context)
+
+
+def _verdict(data: ReportData) -> dict[str, Any]:
+    """Return what the first screen shows."""
+    place = Path(data.title) if data.place is None else data.place
+    facts = (data.entries, data.predictions, data.recommended, data.best, data.choice)
+    verdict = verdict_on(*facts, place)
+    about = about_sentence(data, len(data.predictions[data.recommended]))
+    return {"verdict": verdict, "verdict_bars": verdict_chart(verdict), "about": about}
+
+
+def _board(data: ReportData, metrics: Sequence[str], positive: str | None) -> dict[str, Any]:
+    """Return the metrics of the leaderboard: those shown at once and all, and their plot."""
+    shown = [name for name in dict.fromkeys((data.metric, *_FIRST_METRICS)) if name in metrics]
+    return {
+        "metrics": [_named(name, positive) for name in shown],
+        "every_metric": [_named(name, positive) for name in metrics],
+        "main_metric": _named(data.metric, positive),
+        "board_plot": plots.leaderboard(data.entries, shown, data.agreement, positive),
+    }
 
 
 def _named(metric: str, positive: str | None) -> Metric:
