@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy.special import expit, softmax
 
 import finetext
 from finetext.core.decision import Decision
+from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.calibration import (
     BINS,
@@ -166,6 +169,43 @@ def test_enough_validation_rows_are_halved_for_a_decision_rule() -> None:
     assert for_decisions(validation, Deciding(abstain="probability=0.7")) == (validation, None)
     few = labeled(FEWEST_TO_HALVE - 5)
     assert for_decisions(few, Deciding(coverage=0.9)) == (few, None)
+
+
+def test_a_ready_made_validation_split_is_halved_like_any_other() -> None:
+    wanted, validation = Deciding(coverage=0.9), labeled(FEWEST_TO_HALVE)
+    split = ["validation"] * len(validation)
+    ready = replace(validation, table=validation.table.add_column("split", split))
+    for found, known in zip(
+        for_decisions(ready, wanted), for_decisions(validation, wanted), strict=True
+    ):
+        assert found is not None
+        assert known is not None
+        assert found.ids == known.ids
+        assert found["split"] == split[: len(known)]
+
+
+def test_halves_keep_groups_and_copies_together_as_the_splits_do() -> None:
+    texts = [f"text {row // 2} of two" for row in range(FEWEST_TO_HALVE)]
+    rows = [{"text": text, "label": "ab"[n % 4 == 0], "film": str(n // 5)}
+            for n, text in enumerate(texts)]  # fmt: skip
+    validation, wanted = finetext.read(rows, group="film"), Deciding(coverage=0.9)
+
+    def shared(settings: SplitSettings, column: str) -> int:
+        first, kept = for_decisions(validation, wanted, settings)
+        assert kept is not None
+        return len(set(first[column]) & set(kept[column]))
+
+    assert shared(SplitSettings(grouped=False), "text") == 0
+    assert shared(SplitSettings(grouped=False, keep_duplicates=True), "text") > 0
+    assert shared(SplitSettings(keep_duplicates=True), "group") == 0
+    assert shared(SplitSettings(grouped=False), "group") > 0
+
+
+def test_rows_of_one_group_are_not_halved() -> None:
+    validation = labeled(FEWEST_TO_HALVE)
+    table = validation.table.remove_columns("group").add_column("group", ["x"] * len(validation))
+    alone = replace(validation, table=table)
+    assert for_decisions(alone, Deciding(coverage=0.9)) == (alone, None)
 
 
 def test_temperature_and_decision_rule_come_from_different_rows() -> None:

@@ -16,9 +16,10 @@ import numpy as np
 from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
 from finetext.core.contracts import Classifier, predict
 from finetext.core.errors import DataError
-from finetext.core.settings import Strategy
+from finetext.core.settings import SplitSettings, Strategy
 from finetext.core.types import Dataset, Predictions
-from finetext.data.split import folds
+from finetext.data.near_duplicates import near_duplicates
+from finetext.data.split import fold_rows
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 
@@ -218,17 +219,32 @@ def rows_of(predictions: Predictions, rows: Booleans) -> Predictions:
     )
 
 
-def for_decisions(validation: Dataset, wanted: Deciding) -> tuple[Dataset, Dataset | None]:
+def for_decisions(
+    validation: Dataset, wanted: Deciding, settings: SplitSettings | None = None
+) -> tuple[Dataset, Dataset | None]:
     """Return validation rows for checkpoint and temperature, and those for the decision rule.
 
     A rule that is chosen on the rows that chose the checkpoint reaches its target less often on new
     rows. So each gets a half, stratified and without common groups, where there are 300 rows or
-    more and a rule was asked for; else all rows serve both, and the second is None.
+    more and a rule was asked for; else all rows serve both, and the second is None. So they do
+    where groups or near-duplicates do not fill two halves.
+
+    Args:
+        validation: the validation rows.
+        wanted: the decision rule that was asked for.
+        settings: how the splits were made, which says whether groups and near-duplicates stay
+            together; by default they do.
     """
     if len(validation) < FEWEST_TO_HALVE or not wanted.is_chosen_on_rows:
         return validation, None
+    settings, unsplit = settings or SplitSettings(), validation
+    if "split" in validation.table.column_names:  # of rows that are all from one split
+        unsplit = replace(validation, table=validation.table.remove_columns("split"))
+    clusters = None if settings.keep_duplicates else near_duplicates(validation.texts)
     strategies: tuple[Strategy, ...] = ("stratified", "random")
     for strategy in strategies:  # a class of one row cannot be in both
         with suppress(DataError):
-            return next(iter(folds(validation, 2, 0, strategy)))
+            of_halves = replace(settings, strategy=strategy)
+            kept, rest = fold_rows(unsplit, 2, 0, of_halves, clusters)
+            return validation.select(rest), validation.select(kept)
     return validation, None

@@ -11,8 +11,8 @@ from finetext.core.contracts import Classifier, Evaluated
 from finetext.core.errors import ModelError
 from finetext.core.types import Dataset
 from finetext.evaluation.calibration import calibrated, for_decisions
-from finetext.evaluation.deciding import Deciding
 from finetext.models.folder import provenance, save_model
+from finetext.runs.recipe import Recipe
 
 CHECKPOINTS: Final = "checkpoints"
 Kept = tuple[Evaluated, Callable[[], Classifier]]
@@ -42,13 +42,13 @@ def save_checkpoints(
     place: Path,
     kept: Iterable[Kept],
     validation: Dataset,
-    decide: Deciding,
+    recipe: Recipe,
     made_by: Mapping[str, Any],
 ) -> None:
     """Write the model folders of a method, calibrated like its model; raises a ModelError."""
-    for_decision = for_decisions(validation, decide)[1]
+    for_decision = for_decisions(validation, recipe.decide, recipe.split)[1]
     for evaluated, make in kept:
-        classifier = calibrated(make(), validation, decide, for_decision)[0]
+        classifier = calibrated(make(), validation, recipe.decide, for_decision)[0]
         facts = {"step": evaluated.step, "evaluation": dict(evaluated.figures)}
         folder = place / CHECKPOINTS / f"step-{evaluated.step}"
         folder.parent.mkdir(exist_ok=True)

@@ -311,7 +311,7 @@ def _repeat(
         clusters = None if plan.clusters is None else plan.clusters[outside]
         seen = plan.dataset.select(outside)
         train, validation = with_validation(seen, plan.settings, seed, clusters)
-        to_fit_on, kept = for_decisions(validation, decide)
+        to_fit_on, kept = for_decisions(validation, decide, plan.settings)
         fitted = method.fit(train, to_fit_on, of_fold)
         classifier = calibrated(fitted, validation, decide, kept)[0]
         found.append(predict(classifier, plan.dataset.select(held)))

@@ -139,7 +139,7 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
             "content_hash": started.recipe.content_hash,
         }
         model = save_model(classifier, place / "model", made_by)
-        save_checkpoints(place, kept, splits.validation, started.recipe.decide, made_by)
+        save_checkpoints(place, kept, splits.validation, started.recipe, made_by)
         entry = LeaderboardEntry(
             method=name,
             metrics=metrics,
@@ -319,7 +319,7 @@ def _fit(
         find=lambda finding: find(replace(finding, message=named(finding.message))),
     )
     decide = started.recipe.decide
-    to_fit_on, kept = for_decisions(splits.validation, decide)
+    to_fit_on, kept = for_decisions(splits.validation, decide, started.recipe.split)
     try:
         classifier = method.fit(splits.train, to_fit_on, context)
     except BaseException:
