@@ -69,7 +69,9 @@ def right_rows(models: int, accuracy: float, rows: int, random: np.random.Genera
 def gap(options: argparse.Namespace) -> None:
     """How often the best of many models is said to be worse on test rows."""
     rows = []
-    for validation, test in ((100, 100), (300, 300), (1000, 1000), (300, 3000), (10000, 10000)):
+    sizes = ((20, 1000), (30, 1000), (50, 1000), (100, 100), (300, 300), (1000, 1000), (300, 3000),
+             (10000, 10000))  # fmt: skip
+    for validation, test in sizes:
         simulations = max(100, options.simulations // (8 if validation > 1000 else 1))
         cells = []
         for drop in (0.0, 0.02, 0.05, 0.1):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from finetext.evaluation.proportions import effective_rows, proportion
+from finetext.evaluation.proportions import effective_rows, proportion, score_interval
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 5), (5, 5), (3, 11), (190, 200)])
@@ -43,3 +43,10 @@ def test_intervals_of_groups_hold_the_truth() -> None:
         ignored += alone.low <= 0.85 <= alone.high
     assert held >= 0.92 * 300
     assert ignored < 0.85 * 300
+
+
+def test_the_score_interval_is_that_of_wilson() -> None:
+    for right, n in ((0, 12), (7, 10), (20, 20)):
+        known = binomtest(right, n).proportion_ci(method="wilson")
+        assert score_interval(right / n, n) == pytest.approx((known.low, known.high))
+    assert np.isnan(score_interval(np.nan, 0)).all()

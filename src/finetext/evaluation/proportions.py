@@ -8,7 +8,9 @@ expected number of positive counts estimated from survey data, Survey Methodolog
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -17,6 +19,7 @@ from finetext.core.arrays import Booleans
 from finetext.core.types import Score
 
 CONFIDENCE: Final = 0.95
+QUANTILE: Final = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 def proportion(
@@ -39,6 +42,23 @@ def exact_interval(value: float, rows: float, confidence: float) -> tuple[float,
     low = float(betaincinv(hits, rows - hits + 1, tail)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, rows - hits, 1 - tail)) if hits < rows else 1.0
     return low, high
+
+
+def score_interval(value: float, rows: float, quantile: float = QUANTILE) -> tuple[float, float]:
+    """Return the score interval of Wilson (Probable inference, JASA 1927); nan without rows.
+
+    Args:
+        value: a share of rows.
+        rows: their number, which need not be whole.
+        quantile: how many standard errors the truth may be away, by default for 95%.
+    """
+    if not rows:
+        return math.nan, math.nan
+    weight = quantile**2 / rows
+    middle = (value + weight / 2) / (1 + weight)
+    spread = max(0.0, value * (1 - value)) / rows + (weight / 2) ** 2 / quantile**2
+    half = quantile / (1 + weight) * math.sqrt(spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def effective_rows(

@@ -3,35 +3,90 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from finetext.core.arrays import Number
 from finetext.core.types import Finding, Predictions
 from finetext.evaluation.compare import estimate_score
-from finetext.evaluation.estimates import NAN, Estimate
+from finetext.evaluation.estimates import CONFIDENCE
 from finetext.evaluation.metrics import CountMetric, applicable, metric_for
+from finetext.evaluation.proportions import score_interval
 
 ALLOWED: Final = 0.02
 """Drop without an alarm: what choosing checkpoints, thresholds and settings on validation costs."""
 _LEVEL: Final = 0.05
 
 
-def independent_difference(a: Estimate, b: Estimate) -> Estimate:
-    """Return `a` minus `b`, estimated on rows that have nothing in common.
+@dataclass(frozen=True)
+class Share:
+    """A metric that lies between 0 and 1, with what its interval rests on.
 
-    Variances add; degrees of freedom are by Welch (The generalization of "Student's" problem,
-    Biometrika, 1947).
+    Attributes:
+        rows: the number of independent rows of which a share is known as well.
+        freedom: degrees of freedom: the number of rows, or of groups, minus 1.
     """
-    of_a, of_b = a.error**2, b.error**2
-    error, units = math.sqrt(of_a + of_b), min(a.units, b.units)
-    if not error > 0:
-        return Estimate(a.value - b.value, error, min(a.freedom, b.freedom), units)
-    parts = [of**2 / each.freedom for of, each in ((of_a, a), (of_b, b)) if of]
-    freedom = error**4 / sum(parts) if all(math.isfinite(part) for part in parts) else NAN
-    return Estimate(a.value - b.value, error, freedom, units)
+
+    value: Number
+    rows: Number
+    freedom: Number
+
+    @classmethod
+    def of(cls, metric: CountMetric, predictions: Predictions) -> Share:
+        """Return the metric on these predictions.
+
+        The jackknife sees no variance where all rows are right, so a metric counts for no more rows
+        than one wrong row, or group of rows, would change it by.
+        """
+        score, n = estimate_score(metric, [predictions]), len(predictions)
+        right, wrong = metric.effects(predictions)
+        effect, variance = float(np.abs(right - wrong).max()), score.error**2
+        rows = (1 / effect - 1 if effect else n) * score.units / n
+        if variance > 0:
+            rows = min(rows, score.value * (1 - score.value) / variance)
+        return cls(score.value, max(rows, 1.0), score.freedom)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the score interval; the truth is beyond each end with probability `level`."""
+        from scipy.special import stdtrit
+
+        return score_interval(self.value, self.rows, float(stdtrit(self.freedom, 1 - level)))
 
 
-def drop_of(validation: Predictions, test: Predictions, metric: str) -> tuple[str, Estimate]:
-    """Return the metric compared, and how much better it is on validation than on test rows.
+@dataclass(frozen=True)
+class Drop:
+    """How much better a metric is on validation rows than on test rows.
+
+    The bounds are made of the score intervals of the two. They hold for few rows, for very
+    different numbers of rows and where all rows are right.
+
+    Source: Newcombe, Interval estimation for the difference between independent proportions,
+    Statistics in Medicine, 1998, method 10; here with quantiles of Student's t.
+    """
+
+    metric: str
+    validation: Share
+    test: Share
+
+    @property
+    def value(self) -> float:
+        """The metric on validation rows minus that on test rows."""
+        return self.validation.value - self.test.value
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Return the two-sided interval; the two one-sided bounds at half the rest each."""
+        level = (1 - confidence) / 2
+        low, high = self.validation.interval(level)
+        low_test, high_test = self.test.interval(level)
+        down = math.hypot(self.validation.value - low, high_test - self.test.value)
+        up = math.hypot(high - self.validation.value, self.test.value - low_test)
+        return self.value - down, self.value + up
+
+
+def drop_of(validation: Predictions, test: Predictions, metric: str) -> Drop:
+    """Return how much better a metric is on validation than on test rows.
 
     It is the one that was named if it is a proportion that rows add up to, else the first such one.
     """
@@ -40,8 +95,7 @@ def drop_of(validation: Predictions, test: Predictions, metric: str) -> tuple[st
     name, chosen = next(
         (name, of) for name, of in metrics if isinstance(of, CountMetric) and of.proportion
     )
-    better, worse = (estimate_score(chosen, [of]) for of in (validation, test))
-    return name, independent_difference(better, worse)
+    return Drop(name, *(Share.of(chosen, of) for of in (validation, test)))
 
 
 def validation_test_gap(
@@ -61,15 +115,14 @@ def validation_test_gap(
     """
     if not set(validation.ids).isdisjoint(test.ids):
         return None  # cross-validated: all rows were test rows
-    of, drop = drop_of(validation, test, metric)
-    least = drop.lower(_LEVEL / methods)
-    if not least > ALLOWED:
+    drop = drop_of(validation, test, metric)
+    if not drop.interval(1 - 2 * _LEVEL / methods)[0] > ALLOWED:
         return None
-    measure = metric_for(of, test.scheme)
-    high, low = measure(validation), measure(test)
+    title = metric_for(drop.metric, test.scheme).title
+    high, low = drop.validation.value, drop.test.value
     ends = ", ".join(f"{end:.3f}" for end in drop.interval())
     message = (
-        f"{name} has {measure.title} {high:.3f} on validation rows and {low:.3f} on test rows: "
+        f"{name} has {title} {high:.3f} on validation rows and {low:.3f} on test rows: "
         f"{drop.value:.3f} [{ends}] lower, more than chance and the choice of method explain. "
         "Trust the test score. Either the test rows come from another source or time than the "
         "rest, or texts are nearly the same in train and validation, or very many settings were "
