@@ -188,7 +188,7 @@ def _show_scores(run: Run, screen: Screen) -> None:
     if (found := _verdict_on(run)) is not None:
         print("\n".join((*found.lines(), "")))
     facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
-    positive = scheme and scheme.positive_class
+    positive = None if scheme is None else scheme.positive_class
     board.show_leaderboard(board.leaderboard_lines(*facts, positive=positive), screen.out)
     if said := scheme and positive_line(scheme):
         print(said)

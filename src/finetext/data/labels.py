@@ -60,8 +60,8 @@ def name_labels(
             rows, multilabel = _listed(values, form, source, settings, findings)
         else:
             decimals = _decimals(column, values, source, settings)
-            values = _pointed(values, decimals, findings)
-            rows, joined, multilabel = _split(values, settings, findings)
+            pointed = _pointed(values, decimals, findings)
+            rows, joined, multilabel = _split(pointed, settings, findings)
             form = ", ".join(filter(None, (form, joined)))
         rows = _spelled(rows, _known(settings, source), findings)
     details = [form] if form else []

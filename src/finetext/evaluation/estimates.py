@@ -190,7 +190,12 @@ def of_units(value: float, without: Floats, unseen: float | None = None) -> Esti
         return Estimate(value, NAN, 0.0, len(without))
     variance, third = _moments((n - 1) * (left.mean() - left), unseen)
     error = math.sqrt(variance)
-    return Estimate(value, error, float(n - 1), len(without), third / error**3 if error else 0.0)
+    return Estimate(value, error, float(n - 1), len(without), _skewness(third, variance))
+
+
+def _skewness(third: float, variance: float) -> float:
+    scale = variance**1.5  # which underflows long before the variance does
+    return third / scale if scale else 0.0
 
 
 def _moments(away: Floats, unseen: float | None) -> tuple[float, float]:
@@ -233,7 +238,7 @@ def of_seeds(value: float, pseudo_values: Floats, unseen: float | None = None) -
         if variance > rows
         else rows**2 / (n - 1)
     )
-    return Estimate(value, math.sqrt(variance), variance**2 / parts, n, third / variance**1.5)
+    return Estimate(value, math.sqrt(variance), variance**2 / parts, n, _skewness(third, variance))
 
 
 def of_folds(

@@ -182,7 +182,8 @@ def _board(data: ReportData, metrics: Sequence[str], positive: str | None) -> di
 
 def _named(metric: str, positive: str | None) -> Metric:
     """Return a metric whose title names the class that it is about, if it is about one."""
-    return replace(load("metrics", metric), title=metric_title(metric, positive))
+    named: Metric = load("metrics", metric)
+    return replace(named, title=metric_title(metric, positive))
 
 
 def _map_of_validation(found: TextMap | None) -> MapView | None:
