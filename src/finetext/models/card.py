@@ -61,7 +61,8 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
     costs, decision = record.get("costs", {}), described.get("decision", {})
     energy = costs.get("energy")
     title = name.rpartition("/")[2] or str(record.get("title") or "A text classifier")
-    known = {"base": {}, "data": {}, "scores": {}, "baselines": {}, "machine": {}, "verdict": []}
+    known: dict[str, Any] = {"base": {}, "data": {}, "scores": {}, "baselines": {}}
+    known |= {"machine": {}, "verdict": []}
     known |= record
     context = {
         **{key: of for key, of in known.items() if of is not None},

@@ -132,7 +132,7 @@ def render(data: ReportData) -> str:
         "views": views,
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
-        **_board(data, metrics, trusted and trusted.scheme.positive_class),
+        **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
         "people": data.agreement and people_line(data.agreement),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
