@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,8 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
     assert (found.recommended, found.margin, found.allowed) == ("probe", 0.02, 0.02)
     low = -0.005 - 1.96 * 0.005
     assert found.words() == [
-        f"tfidf is worse than finetune: 0.100 below (at least {0.1 - 2.245 * 0.005:.3f}).",
+        "tfidf is worse than finetune in macro F1: 0.100 below "
+        f"(at least {0.1 - 2.245 * 0.005:.3f}).",
         f"probe is within 0.02 of finetune (at worst {-low:.3f} below).",
     ]
 
@@ -49,7 +51,8 @@ def test_few_rows_recommend_the_best_and_say_how_many_would_do() -> None:
     needed = 9 * ((1.645 + 0.842) * math.sqrt((1 / 9 - 1 / 81) / 9) / 0.02) ** 2
     [said] = found.words()
     assert said.startswith(
-        "These 9 validation rows cannot tell whether tfidf is as good as finetune"
+        "These 9 validation rows cannot tell whether tfidf is as good as finetune "
+        "in accuracy; about "
     )
     assert said.endswith("would. Until then: finetune.")
     assert needed <= (found.candidates[0].needed or 0) <= 1.11 * needed
@@ -86,9 +89,31 @@ def test_nothing_better_than_the_majority_class_is_nothing_learned() -> None:
     assert not found.learned
     assert found.recommended == "finetune"
     assert found.words() == [
-        "Nothing is shown to be learned: these 1,000 validation rows cannot show that any method "
-        "is better than majority; about 2,800 would. Until then: finetune."
+        "These 1,000 validation rows cannot show that any method is better than majority in macro "
+        "F1; about 3,500 would. Until then: finetune."
     ]
+
+
+def test_fewer_rows_than_there_are_would_not_do() -> None:
+    """A lead that one method alone would be trusted with is not among four."""
+    over = {"tfidf": DiscordantRows.of(4, 0, 9), "probe": DiscordantRows.of(3, 0, 9)}
+    over |= {"finetune": DiscordantRows.of(4, 0, 9), "features": DiscordantRows.of(0, 0, 9)}
+    grounds = Grounds("accuracy", "validation", 9, baseline="majority")
+    found = choose({}, COST, "finetune", grounds, over=over)
+    assert not found.learned
+    said = re.search(r"about ([\d,]+) would", found.words()[0])
+    assert said is not None
+    assert int(said[1]) > 9
+    sure = {name: replace(lead(0.03, 0.0141), units=9) for name in "abcd"}
+    none = choose({}, {"a": 1.0}, "a", replace(grounds, units=40), over=sure)
+    assert not none.learned
+    assert none.needed is None
+    assert "would" not in none.words()[0]
+
+
+def test_nothing_is_recommended_that_is_not_better_than_a_constant() -> None:
+    found = choose({"finetune": lead(-0.001)}, COST, "tfidf", ROWS)
+    assert found.words(is_better=False) == ["Until a method is better: tfidf."]
 
 
 def test_dearer_methods_are_no_candidates() -> None:
@@ -147,11 +172,13 @@ def test_predictions_choose_and_other_rows_confirm() -> None:
         on_test = Grounds.of(metric, "test", test["finetune"], "majority")
         found = confirmed(chosen, test, on_test)
         assert found.confirmation_words().startswith(
-            "Confirmed: on 1,200 test rows tfidf is within 0.02 of finetune (at worst 0.0"
+            "Confirmed: on 1,200 test rows tfidf is within 0.02 of finetune "
+            f"in {'macro F1' if metric == 'macro_f1' else metric} (at worst 0.0"
         )
         assert confirmed(chosen, test | {"tfidf": test["probe"]}, on_test).confirmation_words() == (
             f"Not confirmed: on 1,200 test rows tfidf is {_behind(test, metric):.3f} below "
-            f"finetune (at least {_at_least(test, metric):.3f})."
+            f"finetune in {'macro F1' if metric == 'macro_f1' else metric} "
+            f"(at least {_at_least(test, metric):.3f})."
         )
         few = {name: [made(40, of, n)] for n, (name, of) in enumerate(shares.items())}
         unsure = confirmed(chosen, few, Grounds.of(metric, "test", few["finetune"], "majority"))
@@ -179,7 +206,7 @@ def test_the_best_is_confirmed_against_the_majority_class() -> None:
     chosen = choose_among(sets, COST, "tfidf", grounds)
     found = confirmed(chosen, sets, replace(grounds, part="test"))
     assert found.confirmation_words().startswith(
-        "Confirmed: on 300 test rows tfidf is better than majority (by at least 0.3"
+        "Confirmed: on 300 test rows tfidf is better than majority in accuracy (by at least 0.3"
     )
     assert chosen.confirmation_words() == ""
 

@@ -8,10 +8,13 @@ import pytest
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.estimates import DiscordantRows
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.usability import (
     ClassVerdict,
     class_verdict,
+    constant,
     most_frequent,
+    over_constant,
     rows_of,
     status_of,
 )
@@ -40,10 +43,10 @@ def test_two_classes_must_both_be_usable() -> None:
     good, weak = ClassVerdict("a", SURE, SURE), ClassVerdict("b", WEAK, SURE)
     ahead, behind = DiscordantRows.of(60, 5, 100), DiscordantRows.of(5, 5, 100)
     binary, three = LabelScheme(("a", "b")), LabelScheme(("a", "b", "c"))
-    assert status_of(ahead, [good, weak], None, three) == "usable"
-    assert status_of(ahead, [good, weak], None, binary) == "better than guessing"
-    assert status_of(ahead, [good, good], None, binary) == "usable"
-    assert status_of(behind, [good, good], None, binary) == "not usable yet"
+    assert status_of(ahead, [good, weak], three) == "usable"
+    assert status_of(ahead, [good, weak], binary) == "better than guessing"
+    assert status_of(ahead, [good, good], binary) == "usable"
+    assert status_of(behind, [good, good], binary) == "not usable yet"
 
 
 def test_shares_of_a_class_and_of_some_rows() -> None:
@@ -65,3 +68,22 @@ def test_the_constant_answer() -> None:
     sets = np.array([[1, 1], [0, 0], [1, 1]])
     several = Predictions(tuple("abc"), sets, likely, LabelScheme(("x", "y"), multilabel=True))
     assert most_frequent(several, of).tolist() == [1, 1]
+
+
+def test_the_lead_of_folds_over_a_constant() -> None:
+    """Two repeats of two folds: 3 and 2 of 4 rows are right, always answering "y" on 3."""
+    scheme, truth = LabelScheme(("x", "y")), np.array([0, 1, 1, 1])
+
+    def fold(rows: list[int], given: list[int]) -> Predictions:
+        ids = tuple(f"row {row}" for row in rows)
+        return Predictions(ids, truth[rows], np.eye(2)[given], scheme)
+
+    folds = FoldPredictions((
+        (fold([0, 1], [0, 1]), fold([2, 3], [1, 0])),
+        (fold([0, 2], [1, 1]), fold([1, 3], [1, 0])),
+    ))  # fmt: skip
+    lead = over_constant({"tfidf": folds}, np.array([0, 1]))["tfidf"]
+    assert lead.value == pytest.approx((3 + 2) / 8 - 3 / 4)
+    assert lead.units == 4
+    always = constant(folds.repeats[0][0], np.array([0, 1]))
+    assert always.decisions.tolist() == [1, 1]

@@ -16,11 +16,12 @@ from markupsafe import escape
 from finetext.core.types import Finding, LabelScheme
 from finetext.diagnosis.label_errors import Suspects
 from finetext.evaluation.compare import compare
+from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
 from finetext.report.probabilities import probability_advice, trust
 from finetext.report.report import Diagnoses, ReportData, render, write_report
-from finetext.report.verdict import verdict_on
+from finetext.report.verdict import Judged, verdict_on
 
 pytestmark = pytest.mark.usefixtures("laid_out")
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")
@@ -262,8 +263,8 @@ def visible(page: str) -> str:
 def test_the_first_screen_is_for_people_without_statistics(single: ReportData) -> None:
     page = render(replace(single, place=Path("runs/a folder")))
     first = page[: page.index("<nav")]
-    facts = (single.entries, single.predictions, single.recommended, single.best, single.choice)
-    verdict = verdict_on(*facts, Path("runs/a folder"))
+    about = Judged(single.recommended, single.best, Path("runs/a folder"), single.rows)
+    verdict = verdict_on(single.entries, single.predictions, about, single.choice)
     assert " ".join(verdict.words()) in " ".join(visible(first).split())
     assert first.count("<dt>") == 3
     assert re.findall("<code>(.*?)</code>", first) == [escape(verdict.next.command)]
@@ -300,3 +301,13 @@ def test_advice_on_probabilities_and_suspects_is_where_they_are_shown(single: Re
     checked = trust(single.best, single.predictions[single.best])
     for line in probability_advice(checked["check"]):
         assert line in page
+
+
+def test_nothing_is_recommended_beside_not_usable_yet(single: ReportData) -> None:
+    assert single.choice is not None
+    assert "finetune is recommended." in render(single)
+    lead = {"finetune": Estimate(0.1, 0.2, 9, 200)}
+    page = visible(render(replace(single, choice=replace(single.choice, over_constant=lead))))
+    assert "not usable yet." in page
+    assert "finetune is recommended." not in page
+    assert "Until a method is better: finetune." in page

@@ -19,11 +19,13 @@ from made_up_run import made_up
 from finetext import LabelScheme, Predictions, Run
 from finetext.core.decision import Decision
 from finetext.evaluation.compare import compare
+from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.usability import HALF
 from finetext.report.report import ReportData, render
-from finetext.report.verdict import Verdict, class_in_words, verdict_chart, verdict_on
+from finetext.report.verdict import Judged, Verdict, class_in_words, verdict_on
+from finetext.report.verdict_chart import verdict_chart
 
 NAMES = ("sport", "culture", "politics")
 
@@ -38,11 +40,14 @@ def predicted(
     return Predictions(ids, np.array(truth), likely, scheme, **more)
 
 
-def judged(of: Predictions, place: Path = Path("runs/news"), best: str = "tfidf") -> Verdict:
+def judged(
+    of: Predictions, place: Path = Path("runs/news"), best: str = "tfidf", train: int = 500
+) -> Verdict:
     """The verdict on predictions by tfidf, whose leaderboard is that of these rows."""
     scores = evaluate(of, resamples=200)
     entry = LeaderboardEntry("tfidf", {"test": scores}, 1.0, 1.0, 1, "tfidf/model")
-    return verdict_on([entry], {"tfidf": of}, "tfidf", best, None, place)
+    about = Judged("tfidf", best, place, {"train": train})
+    return verdict_on([entry], {"tfidf": of}, about, None)
 
 
 def rows(counts: dict[tuple[str, str], int], scheme: LabelScheme | None = None) -> Predictions:
@@ -66,7 +71,10 @@ def test_a_method_that_is_less_often_right_than_a_constant_is_not_usable() -> No
         f"Right on 63 of 100 new texts {ends}; always answering “sport” is right on 65: "
         "not usable yet."
     ]
-    assert verdict.next.command == "finetext learning-curve --recipe runs/news/recipe.toml"
+    assert verdict.next.command == (
+        "finetext learning-curve --recipe runs/news/recipe.toml --methods tfidf"
+    )
+    assert judged(of, train=1000).next.command == "finetext label-errors runs/news"
 
 
 def test_usable_classes_the_weak_one_and_what_to_read() -> None:
@@ -186,7 +194,9 @@ def test_too_few_texts_are_named_only_where_nothing_is_known() -> None:
 def test_several_labels_are_right_together() -> None:
     data = made_up(LabelScheme(("joy", "anger", "fear"), multilabel=True))
     of = data.predictions["finetune"]
-    verdict = verdict_on(data.entries, {"finetune": of}, "finetune", "finetune", None, Path("r"))
+    verdict = verdict_on(
+        data.entries, {"finetune": of}, Judged("finetune", "finetune", Path("r")), None
+    )
     [words] = verdict.words()
     share = data.entries[-1].metrics["test"]["subset_accuracy"].value
     assert words.startswith(f"All labels right on {round(100 * share)} of 100 new texts [")
@@ -201,16 +211,33 @@ def test_errors_of_a_cross_validated_run_are_those_of_all_rows(single: ReportDat
     score = {"test": evaluate(weak, resamples=20)}
     entry = LeaderboardEntry("tfidf", score, 1.0, 1.0, 1, "tfidf/model")
     choice = replace(single.choice, grounds=crossed)
-    verdict = verdict_on([entry], {"tfidf": weak}, "tfidf", "probe", choice, Path("r"))
+    verdict = verdict_on([entry], {"tfidf": weak}, Judged("tfidf", "probe", Path("r")), choice)
     assert verdict.next.command == "finetext errors r --method tfidf --split test"
 
 
-def test_nothing_learned_is_not_usable(single: ReportData) -> None:
+def test_the_status_is_that_of_the_lead_whatever_the_choice_shows(single: ReportData) -> None:
     assert single.choice is not None
-    found = (single.entries, single.predictions, "finetune", "finetune")
-    assert verdict_on(*found, single.choice, Path("r")).status == "usable"
-    nothing = replace(single.choice, learned=False)
-    assert verdict_on(*found, nothing, Path("r")).status == "not usable yet"
+    about = Judged("finetune", "finetune", Path("r"))
+    facts = (single.entries, single.predictions, about)
+    clear = verdict_on(*facts, single.choice)
+    assert (clear.status, clear.doubt) == ("usable", "")
+    unsure = verdict_on(*facts, replace(single.choice, learned=False))
+    assert unsure.status == "usable"
+    assert unsure.words() == [
+        *clear.words(),
+        "But the 200 validation rows do not show that any method is better than majority in "
+        "macro F1.",
+    ]
+
+
+def test_a_cross_validated_lead_is_that_of_all_folds(single: ReportData) -> None:
+    """Rows of one repeat are clear, but all repeats are not."""
+    assert single.choice is not None
+    facts = (single.entries, single.predictions, Judged("finetune", "finetune", Path("r")))
+    of_folds = {"finetune": Estimate(0.2, 0.15, 9, 200)}
+    verdict = verdict_on(*facts, replace(single.choice, over_constant=of_folds))
+    assert verdict.lead == of_folds["finetune"]
+    assert verdict.words()[0].endswith(": not shown to be better, so not usable yet.")
 
 
 @given(st.data())
@@ -259,13 +286,14 @@ def test_every_command_that_is_printed_runs(
         usable,
         usable | {("politics", "politics"): 5, ("politics", "sport"): 20},
         {("sport", "sport"): 20, ("culture", "sport"): 10},
-        {("sport", "sport"): 2000, ("culture", "sport"): 10},
     ]
     seen = set()
-    for kind in kinds:
-        program, *words = shlex.split(judged(rows(kind), place, best).next.command)
+    for kind, train in (*((kind, 500) for kind in kinds), (kinds[2], 1000)):
+        program, *words = shlex.split(judged(rows(kind), place, best, train).next.command)
         assert program == "finetext"
         seen.add(words[0])
+        if words[0] == "predict":  # the recommended method, where that is not the best
+            assert Path(words[1]) == (place if best == "tfidf" else place / "tfidf")
         command(*words, status=0)
     assert seen == {"predict", "errors", "learning-curve", "label-errors"}
 

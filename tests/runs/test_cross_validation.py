@@ -81,6 +81,15 @@ def test_scores_are_of_all_folds_and_have_intervals(run: Run, topics: Dataset) -
     )
 
 
+def test_the_verdict_has_the_lead_of_all_folds(run: Run) -> None:
+    assert run.choice is not None
+    lead = run.choice.over_constant["tfidf"]
+    assert run.summary().lead == lead
+    assert Run.open(run.folder).summary().lead == lead
+    score = run.entry("tfidf").metrics["test"]["accuracy"].value
+    assert lead.value == pytest.approx(score - run.summary().always_right)
+
+
 def test_nothing_of_a_fold_is_seen_where_it_is_held_out(
     few_folds: None, seeing: Seeing, topics: Dataset, tmp_path: Path
 ) -> None:

@@ -194,7 +194,7 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print(said)
     if people := stored_agreement(run.folder) if scheme else None:
         print("\n".join(wrapped(people_line(people), hang="  ")))
-    for line in board.choice_lines(run.choice):
+    for line in board.choice_lines(run.choice, found is None or found.is_better):
         print(line)
     spread = board.seed_lines(run.leaderboard, run.metric, run.over_seeds)
     for line in (*spread, *board.gain_lines(run.paid)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from finetext.core.registry import load
@@ -79,6 +79,11 @@ class Grounds(Jsonable):
             if self.grouped
             else (counted(self.units, row))
         )
+
+    @property
+    def metric_words(self) -> str:
+        """The metric in words: "in macro F1"."""
+        return f"in {load('metrics', self.metric).title}"
 
     def suffice(self, allowed: float) -> bool:
         """Return whether there are enough units for a difference of the margin to be seen."""
@@ -154,6 +159,10 @@ class Choice(Jsonable):
         learned: whether any method is shown to be better than the majority class.
         lead: the best minus the majority class, signed so that higher is better.
         confirmation: what the test rows say about it; None if they had no say.
+        needed: about how many units could show that the best is better than the majority class;
+            None if that is shown or cannot be told.
+        over_constant: in a cross-validated run, method to its lead in accuracy, or in subset
+            accuracy, over always giving the most frequent label.
     """
 
     best: str
@@ -165,18 +174,22 @@ class Choice(Jsonable):
     learned: bool = True
     lead: Estimate | DiscordantRows | None = None
     confirmation: Confirmation | None = None
+    needed: int | None = None
+    over_constant: Mapping[str, Estimate] = field(default_factory=dict)
 
-    def words(self) -> list[str]:
-        """Return the choice in sentences."""
-        best, rows = self.best, self.grounds.words()
+    def words(self, is_better: bool = True) -> list[str]:
+        """Return the choice in sentences, the first with figures naming the metric.
+
+        `is_better`: whether the recommended method is better than always giving the most frequent
+        label; else nothing is recommended, but taken until something is better.
+        """
+        best, rows, metric = self.best, self.grounds.words(), f" {self.grounds.metric_words}"
         until = f"Until then: {self.recommended}."
         if not self.learned:
-            needed = None if self.lead is None else _units(self.lead, self.lead.value, LEVEL)
-            more = "" if needed is None else f"; about {_rounded(needed):,} would"
+            more = "" if self.needed is None else f"; about {self.needed:,} would"
             return [
-                "Nothing is shown to be learned: these "
-                f"{rows} cannot show that any method is better than {self.grounds.baseline}"
-                f"{more}. {until}"
+                f"These {rows} cannot show that any method is better than {self.grounds.baseline}"
+                f"{metric}{more}. {until}"
             ]
         if self.allowed is None and self.candidates:
             return [
@@ -184,45 +197,50 @@ class Choice(Jsonable):
                 f"{self.grounds.metric}; name one with --margin to learn whether a cheaper method "
                 "is as good."
             ]
-        lines = [self._said(of) for of in self.candidates if of.status != "not known"]
+        known = [of for of in self.candidates if of.status != "not known"]
+        lines = [self._said(of, "" if n else metric) for n, of in enumerate(known)]
         unknown = [of for of in self.candidates if of.status == "not known"]
         needed = max((of.needed for of in unknown if of.needed is not None), default=None)
         if unknown:
             names = " or ".join(of.method for of in unknown)
             about = "" if needed is None else f"; about {needed:,} would"
             lines.append(
-                f"These {rows} cannot tell whether {names} is as good as {best}{about}. {until}"
+                f"These {rows} cannot tell whether {names} is as good as {best}"
+                f"{'' if known else metric}{about}. {until}"
             )
         elif self.recommended == best:
-            lines.append(f"{best} is recommended.")
+            lines.append(
+                f"{best} is recommended." if is_better else f"Until a method is better: {best}."
+            )
         return lines
 
-    def _said(self, of: Candidate) -> str:
-        far = f"{of.method} is worse than {self.best}: {-of.lead.value:.3f} below"
+    def _said(self, of: Candidate, metric: str) -> str:
+        far = f"{of.method} is worse than {self.best}{metric}: {-of.lead.value:.3f} below"
         if of.status == "worse":
             return f"{far} (at least {-of.lead.upper(of.level):.3f})."
         worst = -of.lead.lower(of.level)
         least = f"at worst {worst:.3f} below" if worst > 0 else "at worst equal"
-        return f"{of.method} is within {self.allowed:.2g} of {self.best} ({least})."
+        return f"{of.method} is within {self.allowed:.2g} of {self.best}{metric} ({least})."
 
     def confirmation_words(self) -> str:
         """Return what the test rows say about the choice; "" if they had no say."""
         of = self.confirmation
         if of is None:
             return ""
-        rows = of.grounds.words()
+        rows, metric = of.grounds.words(), of.grounds.metric_words
         if of.status == "cannot tell":
             return f"Confirmation: the {rows} cannot tell."
         if self.recommended == self.best:
             verb = "is better" if of.status == "confirmed" else "is worse"
             ends = (of.lead.lower(LEVEL), of.lead.upper(BEHIND))
             far = ends[0] if of.status == "confirmed" else -ends[1]
-            said = f"{verb} than {of.against} (by at least {far:.3f})"
+            said = f"{verb} than {of.against} {metric} (by at least {far:.3f})"
         elif of.status == "confirmed":
             worst = max(0.0, -of.lead.lower(LEVEL))
-            said = f"is within {self.allowed:.2g} of {of.against} (at worst {worst:.3f} below)"
+            within = f"is within {self.allowed:.2g} of {of.against} {metric}"
+            said = f"{within} (at worst {worst:.3f} below)"
         else:
-            said = f"is {-of.lead.value:.3f} below {of.against}"
+            said = f"is {-of.lead.value:.3f} below {of.against} {metric}"
             said += f" (at least {-of.lead.upper(BEHIND):.3f})"
         status = of.status[0].upper() + of.status[1:]
         return f"{status}: on {rows} {self.recommended} {said}."
@@ -291,10 +309,12 @@ def choose(
     cheaper = {name: of for name, of in leads.items() if cost[name] < cost[best]}
     if margin is None and load("metrics", grounds.metric).proportion:
         margin = MARGIN
-    lead, learned = None, True
+    lead, learned, needed = None, True, None
     if over is not None:
-        lead = over[best]
-        learned = any(of.tail() < LEVEL / len(over) for of in over.values())
+        lead, level = over[best], LEVEL / len(over)
+        learned = any(of.tail() < level for of in over.values())
+        found = None if learned else _units(lead, lead.value, level)
+        needed = None if found is None or found <= grounds.units else _rounded(found)
     allowed = margin
     if margin is not None and lead is not None:
         ground = lead.lower(LEVEL)
@@ -302,7 +322,9 @@ def choose(
     candidates = _judged(cheaper, allowed, grounds)
     good = [of.method for of in candidates if of.status == "as good"]
     recommended = min(good, key=lambda name: cost[name]) if good and learned else best
-    return Choice(best, recommended, margin, allowed, grounds, candidates, learned, lead)
+    return Choice(
+        best, recommended, margin, allowed, grounds, candidates, learned, lead, needed=needed
+    )
 
 
 def confirmed(

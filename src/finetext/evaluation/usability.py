@@ -9,16 +9,17 @@ interval is below. The rest is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from finetext.core.arrays import Booleans, Integers
+from finetext.core.decision import AS_LIKELY
 from finetext.core.types import LabelScheme, Predictions, Score
-from finetext.evaluation.choice import Choice
 from finetext.evaluation.estimates import Estimate
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.proportions import proportion
 from finetext.storage.codec import Jsonable
 
@@ -58,16 +59,12 @@ class ClassVerdict(Jsonable):
         return "weak" if any(map(_is_weak, both)) else "unknown"
 
 
-def status_of(
-    lead: Estimate, classes: Sequence[ClassVerdict], choice: Choice | None, scheme: LabelScheme
-) -> Status:
-    """Return whether the method is usable; for two classes it must be for both.
+def status_of(lead: Estimate, classes: Sequence[ClassVerdict], scheme: LabelScheme) -> Status:
+    """Return whether the method is usable by its lead; for two classes it must be for both.
 
     A positive class that was named is worth false alarms: to recognize it, which is to be right
     more often where it is given than it is frequent, is better than guessing, if not usable.
     """
-    if choice is not None and not choice.learned:
-        return "not usable yet"
     if lead.interval()[0] > 0:
         usable = [of.status == "usable" for of in classes]
         is_usable = all(usable) if scheme.is_binary else any(usable)
@@ -95,6 +92,25 @@ def most_frequent(of: Predictions, majority: Predictions | None) -> Integers:
     if majority is not None and len(majority):
         given = majority.probabilities.mean(axis=0)
     return np.asarray(np.arange(len(of.scheme)) == given.argmax(), dtype=np.int64)
+
+
+def constant(of: Predictions, always: Integers) -> Predictions:
+    """Return predictions of the same rows that give them all the same labels, (k,) of 0 and 1."""
+    same = np.tile(always.astype(np.float64), (len(of), 1))
+    return replace(of, probabilities=same, decision=AS_LIKELY)
+
+
+def over_constant(folds: Mapping[str, FoldPredictions], always: Integers) -> dict[str, Estimate]:
+    """Return each method's lead over the same labels for all rows, by all folds of all repeats.
+
+    It is that in accuracy, in multi-label data in subset accuracy.
+    """
+    found = {}
+    for name, of in folds.items():
+        metric = "subset_accuracy" if of.scheme.multilabel else "accuracy"
+        repeats = (tuple(constant(fold, always) for fold in repeat) for repeat in of.repeats)
+        found[name] = of.minus(FoldPredictions(tuple(repeats)), metric)
+    return found
 
 
 def class_verdict(of: Predictions, column: int) -> ClassVerdict:

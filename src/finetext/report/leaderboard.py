@@ -78,11 +78,14 @@ def leaderboard_lines(
     ]
 
 
-def choice_lines(choice: Choice | None) -> list[str]:
-    """Return a blank line and what the choice rests on; nothing without one."""
+def choice_lines(choice: Choice | None, is_better: bool = True) -> list[str]:
+    """Return a blank line and what the choice rests on; nothing without one.
+
+    `is_better`: see `Choice.words`.
+    """
     if choice is None:
         return []
-    said = [*choice.words(), choice.confirmation_words()]
+    said = [*choice.words(is_better), choice.confirmation_words()]
     if choice.candidates:
         said.append(seeds_sentence(choice.grounds))
     return ["", *(part for line in said if line for part in wrapped(line))]

@@ -37,7 +37,8 @@ from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
-from finetext.report.verdict import class_in_words, verdict_chart, verdict_on
+from finetext.report.verdict import Judged, class_in_words, verdict_on
+from finetext.report.verdict_chart import verdict_chart
 from finetext.storage.files import write_text
 
 _FUNCTIONS: Final = (
@@ -163,8 +164,8 @@ def render(data: ReportData) -> str:
 def _verdict(data: ReportData) -> dict[str, Any]:
     """Return what the first screen shows."""
     place = Path(data.title) if data.place is None else data.place
-    facts = (data.entries, data.predictions, data.recommended, data.best, data.choice)
-    verdict = verdict_on(*facts, place)
+    judged = Judged(data.recommended, data.best, place, data.rows)
+    verdict = verdict_on(data.entries, data.predictions, judged, data.choice)
     about = about_sentence(data, len(data.predictions[data.recommended]))
     return {"verdict": verdict, "verdict_bars": verdict_chart(verdict), "about": about}
 

@@ -9,13 +9,12 @@ import html
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.decision import AS_LIKELY
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.choice import Choice
@@ -29,6 +28,7 @@ from finetext.evaluation.usability import (
     ClassVerdict,
     Status,
     class_verdict,
+    constant,
     is_right,
     most_frequent,
     rows_of,
@@ -42,7 +42,6 @@ FEW_TO_LEARN: Final = 1000
 """Training texts below which more of them are the first thing to try."""
 MOST_NAMES: Final = 4
 MOST_EXPLAINED: Final = 2
-MOST_BARS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,22 @@ class NextStep(Jsonable):
 
     why: str
     command: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The method that a verdict is about, and what commands need to know of its run.
+
+    Attributes:
+        best: the method that commands take by default.
+        place: the run folder, as commands should name it.
+        rows: split to number of rows.
+    """
+
+    method: str
+    best: str
+    place: Path
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +84,7 @@ class Verdict(Jsonable):
         classes: the classes, in the order of the labels.
         positive: the positive class of two, if it was named.
         next: what to do next.
+        doubt: what the choice of the method does not show, in a sentence.
     """
 
     method: str
@@ -82,6 +98,12 @@ class Verdict(Jsonable):
     classes: tuple[ClassVerdict, ...]
     positive: str | None
     next: NextStep
+    doubt: str = ""
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the method is shown to be better than guessing."""
+        return self.status != "not usable yet"
 
     @property
     def weakest(self) -> ClassVerdict | None:
@@ -106,21 +128,21 @@ class Verdict(Jsonable):
         if not right.n:
             return "none of these texts is decided", ""
         if math.isnan(right.low):
-            known = f"{_few(right)} text{'' if right.n == 1 else 's'}"
+            known = f"{as_counts(right)} text{'' if right.n == 1 else 's'}"
             return known, "which says nothing of new texts"
         low, high = right.low, right.high
         if high - low > WIDE:
-            known = f"{_few(right)} text{'' if right.n == 1 else 's'}"
+            known = f"{as_counts(right)} text{'' if right.n == 1 else 's'}"
             few = "from so few, the truth may be anywhere between "
-            return known, f"{few}{_whole(low)} and {_whole(high)} of 100 new ones"
+            return known, f"{few}{whole_number(low)} and {whole_number(high)} of 100 new ones"
         each = self._scale
-        return f"{_whole(right.value, each)} of {each:,} new texts", _ends(right, each)
+        return f"{whole_number(right.value, each)} of {each:,} new texts", whole_ends(right, each)
 
     @property
     def _scale(self) -> int:
         """Texts to scale to: 100, or 1,000 where a lead that is shown would be rounded away."""
-        alike = _whole(self.right.value) == _whole(self.always_right)
-        return 1000 if alike and self.status != "not usable yet" else 100
+        alike = whole_number(self.right.value) == whole_number(self.always_right)
+        return 1000 if alike and self.is_better else 100
 
     @property
     def guess(self) -> str:
@@ -132,7 +154,7 @@ class Verdict(Jsonable):
         share, n = self.share[0], self.right.n
         if "new" not in share:
             return f"{always} is right on {round(self.always_right * n)} of the {n:,}"
-        return f"{always} is right on {_whole(self.always_right, self._scale)}"
+        return f"{always} is right on {whole_number(self.always_right, self._scale)}"
 
     @property
     def topic(self) -> str:
@@ -140,7 +162,7 @@ class Verdict(Jsonable):
         topic = "How often it is right"
         if self.decided is None or not self.right.n:
             return topic
-        return f"{topic} on the {_whole(self.decided.value)} of 100 texts that it decides"
+        return f"{topic} on the {whole_number(self.decided.value)} of 100 texts that it decides"
 
     def words(self) -> list[str]:
         """Return the verdict in sentences, the first of which says whether it is usable."""
@@ -148,13 +170,11 @@ class Verdict(Jsonable):
         if self.decided is not None:
             if not self.right.n:
                 return ["It decides none of these texts: not usable yet."]
-            decides = (
-                f"{_whole(self.decided.value)} of 100 new texts {_ends(self.decided)}".rstrip()
-            )
-            begin = f"Decides {decides}. On those it is right on"
+            decides = f"Decides {whole_number(self.decided.value)} of 100 new texts"
+            begin = f"{decides} {whole_ends(self.decided)}".rstrip() + ". On those it is right on"
         share, rest = self.share
         said = f"{begin} {share}{' ' if rest.startswith('[') else '; '}{rest}; {self.guess}"
-        if self.status == "not usable yet":
+        if not self.is_better:
             unsure = "not shown to be better, so " if self.lead.value > 0 else ""
             lines = [f"{said}: {unsure}not usable yet."]
         else:
@@ -164,6 +184,8 @@ class Verdict(Jsonable):
                     f"Not shown to be right more often, but it does recognize “{self.positive}”"
                 )
                 lines = [f"{said}. {unsure}."]
+        if self.is_better and self.doubt:
+            lines.append(self.doubt)
         return lines + self._of_positive()
 
     def _usable(self) -> str:
@@ -196,11 +218,14 @@ class Verdict(Jsonable):
         """Return how many of the positive class are found, if it was named."""
         for of in self.classes:
             if of.name == self.positive and of.found.n:
-                found = f"{_whole(of.found.value)} of 100 “{of.name}” texts {_ends(of.found)}"
+                number = whole_number(of.found.value)
+                found = f"{number} of 100 “{of.name}” texts {whole_ends(of.found)}"
                 if not of.correct.n:
                     return [f"It finds {found}: it gives that label to no text."]
-                given = f"of 100 texts that it calls “{of.name}”, {_whole(of.correct.value)} are"
-                return [f"It finds {found}; {given} {_ends(of.correct)}."]
+                given = (
+                    f"of 100 texts that it calls “{of.name}”, {whole_number(of.correct.value)} are"
+                )
+                return [f"It finds {found}; {given} {whole_ends(of.correct)}."]
         return []
 
     def lines(self) -> list[str]:
@@ -227,76 +252,25 @@ class Verdict(Jsonable):
         return super().to_json() | more | {"weakest": weakest and weakest.name}
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A bar of the chart: percentages of its length and interval, and what is written beside it."""
-
-    name: str
-    value: float
-    low: float
-    width: float
-    text: str
-    kind: str = ""
-
-
-def verdict_chart(of: Verdict) -> dict[str, Any]:
-    """Return bars for a page: the texts, the constant answer, and classes, the weakest first.
-
-    There are none of a method that decides no text.
-    """
-    if not of.right.n:
-        return {"bars": [], "caption": ""}
-    classes = sorted(
-        (each for each in of.classes if each.found.n), key=lambda each: each.found.value
-    )
-    shown, noun = classes[:MOST_BARS], "label" if of.multilabel else "class"
-    guess = Score(of.always_right, math.nan, math.nan, of.right.n)
-    always = f"always “{' and '.join(of.always)}”" if of.always else "always no label"
-    name, which, such = "all texts", "new texts", ""
-    if of.decided is not None:
-        share = f"{_whole(of.decided.value)} of 100 {_ends(of.decided)}".rstrip()
-        name, which, such = "texts it decides", f"texts that {of.method} decides ({share})", "such "
-    bars = [_bar(name, of.right, "all"), _bar(always, guess, "guess")]
-    bars += [_bar(each.name, each.found) for each in shown]
-    more = f" The {len(shown)} weakest of {len(classes)} are shown." if classes[MOST_BARS:] else ""
-    subject = of.method if of.decided is None else "it"
-    caption = (
-        f"Of 100 {which}, and of 100 {such}texts of each {noun}, how many {subject} is right on, "
-        f"with the 95% interval.{more}"
-    )
-    return {"bars": bars, "caption": caption}
-
-
-def _bar(name: str, of: Score, kind: str = "") -> Bar:
-    known = math.isfinite(of.low)
-    low, high = (round(100 * end, 1) if known else 0.0 for end in (of.low, of.high))
-    text = f"{_whole(of.value)} {_ends(of)}".rstrip()
-    if of.n < FEWEST:
-        text = _few(of)
-    return Bar(name, round(100 * of.value, 1), low, round(high - low, 1), text, kind)
-
-
 def verdict_on(
     entries: Sequence[LeaderboardEntry],
     predictions: Mapping[str, Predictions],
-    method: str,
-    best: str,
+    judged: Judged,
     choice: Choice | None,
-    place: Path,
 ) -> Verdict:
     """Return the verdict on a method by its test or cross-validated predictions.
 
     Accuracy has the interval of the leaderboard; shares of classes, and of the texts that a method
-    decides, that of `evaluation.proportions`.
+    decides, that of `evaluation.proportions`. The lead of a cross-validated method that decides all
+    texts is that of all folds.
 
     Args:
         entries: the leaderboard, whose "majority" says which label is the most frequent.
         predictions: method to predictions of the same rows.
-        method: the method that the verdict is about, such as the recommended one.
-        best: the method that commands take by default.
-        choice: where nothing is shown to be learned, nothing is usable; None if unknown.
-        place: the run folder, as commands should name it.
+        judged: the method that the verdict is about, and its run.
+        choice: the choice of the method; None if unknown.
     """
+    method = judged.method
     whole = predictions[method]
     multilabel, decided, of = whole.scheme.multilabel, None, whole
     [entry] = (each for each in entries if each.method == method)
@@ -308,33 +282,47 @@ def verdict_on(
     if right is None:
         right = proportion(is_right(of), of.groups)
     always = most_frequent(of, predictions.get("majority"))
-    guess = replace(
-        of,
-        probabilities=np.tile(always.astype(np.float64), (len(of), 1)),
-        decision=AS_LIKELY,
-    )
+    guess = constant(of, always)
     lead: Estimate = Estimate(0.0, math.nan, 0.0, 0)
     if len(of):
         found = compare(of, guess, metric).estimate
         assert found is not None
         lead = found
+    if choice is not None and decided is None:
+        lead = choice.over_constant.get(method, lead)
     classes = tuple(class_verdict(of, column) for column in range(len(of.scheme)))
-    status = status_of(lead, classes, choice, whole.scheme)
+    status = status_of(lead, classes, whole.scheme)
     names = tuple(of.scheme.names[column] for column in np.flatnonzero(always))
     said = Verdict(
         method, status, multilabel, right, decided, names,
         float(is_right(guess).mean()) if len(of) else math.nan,
-        lead, classes, whole.scheme.positive, NextStep("", ""),
+        lead, classes, whole.scheme.positive, NextStep("", ""), _doubt(choice),
     )  # fmt: skip
     is_crossed = choice is not None and choice.grounds.part == "cross-validation"
-    return replace(said, next=_next(said, place, method != best, len(whole), is_crossed))
+    rows = len(whole) if is_crossed else judged.rows.get("train", 0)
+    return replace(said, next=_next(said, judged, rows, is_crossed))
 
 
-def _next(of: Verdict, place: Path, is_named: bool, rows: int, is_crossed: bool) -> NextStep:
-    """Return the next step. It rests on scores alone, so that terminal and report agree."""
+def _doubt(choice: Choice | None) -> str:
+    """Return that the choice does not show that anything is learned; "" if it does."""
+    if choice is None or choice.learned:
+        return ""
+    of = choice.grounds
+    return (
+        f"But the {of.words()} do not show that any method is better than {of.baseline} "
+        f"{of.metric_words}."
+    )
+
+
+def _next(of: Verdict, judged: Judged, rows: int, is_crossed: bool) -> NextStep:
+    """Return the next step after training on so many rows.
+
+    It rests on stored facts alone, so that terminal and report agree.
+    """
+    place, is_named = judged.place, judged.method != judged.best
     run = shlex.quote(str(place))
     weak = [each for each in of.classes if each.status == "weak"]
-    if of.status != "not usable yet" and weak:
+    if of.is_better and weak:
         name = min(weak, key=_least).name
         named = f" --method {shlex.quote(of.method)}" if is_named else ""
         part = " --split test" if is_crossed else ""  # all rows, by models that did not see them
@@ -346,21 +334,21 @@ def _next(of: Verdict, place: Path, is_named: bool, rows: int, is_crossed: bool)
     if rows < FEW_TO_LEARN:
         recipe = shlex.quote(str(place / "recipe.toml"))
         why = "find out whether more labeled texts would help"
-        return NextStep(why, f"finetext learning-curve --recipe {recipe}")
+        return NextStep(why, f"finetext learning-curve --recipe {recipe} --methods tfidf")
     return NextStep("look for wrong labels in the data", f"finetext label-errors {run}")
 
 
 def class_in_words(of: ClassVerdict) -> str:
     """Return what is weak about a class, else how many of its texts are found."""
     if of.is_weak_by_precision:
-        given = f"{_ends(of.correct)}, {counted(of.correct.n, 'text')}"
-        return f"of 100 texts given it, {_whole(of.correct.value)} have it {given}"
+        given = f"{whole_ends(of.correct)}, {counted(of.correct.n, 'text')}"
+        return f"of 100 texts given it, {whole_number(of.correct.value)} have it {given}"
     if not of.found.n:
         return "no texts"
     if of.found.n < FEWEST:
         few = ", which are too few to tell" if of.status == "unknown" else ""
-        return f"right on {_few(of.found)} of its texts{few}"
-    share = f"{_whole(of.found.value)} of 100 of its texts {_ends(of.found)}"
+        return f"right on {as_counts(of.found)} of its texts{few}"
+    share = f"{whole_number(of.found.value)} of 100 of its texts {whole_ends(of.found)}"
     return f"right on {share}, {counted(of.found.n, 'text')}"
 
 
@@ -374,7 +362,7 @@ def _names(classes: Sequence[ClassVerdict]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _whole(share: float, of: int = 100) -> str:
+def whole_number(share: float, of: int = 100) -> str:
     """Return a share as a whole number of 100 texts; all and none only if it is all or none."""
     number = round(of * share)
     if number == of and share < 1:
@@ -382,12 +370,12 @@ def _whole(share: float, of: int = 100) -> str:
     return "fewer than 1" if number == 0 and share > 0 else str(number)
 
 
-def _few(share: Score) -> str:
+def as_counts(share: Score) -> str:
     """Return a share as "7 of 9"."""
     return f"{round(share.value * share.n)} of {share.n:,}"
 
 
-def _ends(score: Score, of: int = 100) -> str:
+def whole_ends(score: Score, of: int = 100) -> str:
     """Return the 95% interval in whole numbers of 100 texts; nothing if undefined."""
     if math.isnan(score.low):
         return ""

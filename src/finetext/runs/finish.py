@@ -20,6 +20,7 @@ from finetext.evaluation.intervals import widened
 from finetext.evaluation.leaderboard import Leaderboard, over_seeds
 from finetext.evaluation.metrics import Metric, metric_for
 from finetext.evaluation.split_gap import validation_test_gap
+from finetext.evaluation.usability import most_frequent, over_constant
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
@@ -199,7 +200,9 @@ def _choice_by_folds(
     grounds = Grounds.of(metric.name, "cross-validation", [rows], baseline)
     grounds = replace(grounds, seeds=min(len(of.repeats) for of in folds.values()))
     cost = _cost(started, fitted)
-    return choose(leads, cost, best, grounds, started.recipe.margin, over)
+    choice = choose(leads, cost, best, grounds, started.recipe.margin, over)
+    majority = fitted["majority"].predictions["test"] if "majority" in fitted else None
+    return replace(choice, over_constant=over_constant(folds, most_frequent(rows, majority)))
 
 
 def _cost(started: Started, fitted: Fitted) -> dict[str, float]:

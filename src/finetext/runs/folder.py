@@ -26,7 +26,7 @@ from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
 from finetext.report.probabilities import decided_json
 from finetext.report.shares import shares_of
-from finetext.report.verdict import verdict_on
+from finetext.report.verdict import Judged, verdict_on
 from finetext.runs.ablations import origin_of, seconds_before
 from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
@@ -142,7 +142,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "validation_scores": to_json(dict(one.entry.metrics["validation"])),
             "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
             "verdict": verdict_on(
-                run.leaderboard, tested, name, run.best, run.choice, folder
+                run.leaderboard, tested, Judged(name, run.best, folder), run.choice
             ).words(),
             "decided": decided_json(tested[name]),
             "calibration": consistency(tested[name]).to_json(),

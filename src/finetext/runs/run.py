@@ -134,12 +134,12 @@ class Run:
 
         `verdict()` is the content of a file. Raises a RunError if predictions cannot be read.
         """
-        from finetext.report.verdict import verdict_on
+        from finetext.report.verdict import Judged, verdict_on
 
         methods = {of.method for of in self.leaderboard} & {self.recommended, "majority"}
         found = {name: stored_predictions(self, name, "test") for name in methods}
-        facts = (self.leaderboard, found, self.recommended, self.best, self.choice)
-        return verdict_on(*facts, self.folder)
+        judged = Judged(self.recommended, self.best, self.folder, self.shares().rows)
+        return verdict_on(self.leaderboard, found, judged, self.choice)
 
     @property
     def evaluation(self) -> Literal["test", "cross-validation"]:
