@@ -50,11 +50,12 @@ def share(values: Sequence[bool] | Booleans) -> str:
     return f"{middle:.1%} [{max(0, centre - half):.1%}, {centre + half:.1%}]"
 
 
-def judged(right: Booleans) -> Predictions:
+def judged(right: Booleans, part: str) -> Predictions:
     """Predictions of two classes, right on these rows."""
     truth = np.arange(len(right)) % 2
     given = np.where(right, truth, 1 - truth)
-    return Predictions(tuple(map(str, range(len(right)))), truth, np.eye(2)[given], TWO)
+    ids = tuple(f"{part} {row}" for row in range(len(right)))
+    return Predictions(ids, truth, np.eye(2)[given], TWO)
 
 
 def right_rows(models: int, accuracy: float, rows: int, random: np.random.Generator) -> Booleans:
@@ -81,7 +82,8 @@ def gap(options: argparse.Namespace) -> None:
                 on = right_rows(METHODS * CHECKPOINTS, ACCURACY, validation, random)
                 best = on[on.sum(axis=1).argmax()]
                 tested = right_rows(1, ACCURACY - drop, test, random)[0]
-                found = validation_test_gap("m", judged(best), judged(tested), "accuracy", METHODS)
+                parts = judged(best, "validation"), judged(tested, "test")
+                found = validation_test_gap("m", *parts, "accuracy", METHODS)
                 alarms.append(found is not None)
             cells.append(share(alarms))
         rows.append([f"{validation:,} validation, {test:,} test", *cells])

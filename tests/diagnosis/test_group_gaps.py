@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.diagnosis.group_gaps import OTHER, ProportionGap, find_group_gaps
+from finetext.evaluation.proportions import score_interval
 from finetext.report.group_gaps import gap_sentence, group_gaps_lines, group_gaps_table
 
 TWO, THREE = LabelScheme(("neg", "pos")), LabelScheme(("a", "b", "c"))
@@ -40,6 +42,13 @@ def test_interval_and_p_value_of_two_proportions_agree(a: int, n: int, b: int, m
     assert -1 <= low <= high <= 1
     if abs(found.p_value() - 0.05) > 1e-9:
         assert (found.p_value() < 0.05) == (not low <= 0 <= high)
+    other = found.negated()
+    assert other.interval() == pytest.approx((-high, -low))
+    assert other.value == -found.value
+    assert found.p_value() == pytest.approx(min(1, 2 * min(found.tail(), other.tail())))
+    for at in (-0.5, 0.0, 0.3):
+        if abs(found.tail(at) - 0.05) > 1e-9:
+            assert (found.lower(0.05) > at) == (found.tail(at) < 0.05)
 
 
 def test_the_adjusted_interval_is_that_of_the_paper() -> None:
@@ -90,6 +99,34 @@ def test_copies_in_groups_add_no_certainty() -> None:
     assert alone.gap is not None
     assert copied.gap is not None
     assert copied.gap.high - copied.gap.low > 0.9 * (alone.gap.high - alone.gap.low)
+
+
+def test_values_that_are_one_group_each_cannot_be_compared() -> None:
+    predictions, values = rows({"x": (5, 100), "y": (60, 100)})
+    assert find_group_gaps(predictions, values, "author").gaps[1].shown
+    found = find_group_gaps(replace(predictions, groups=tuple(values)), values, "author")
+    assert (found.tested, found.grouped) == (0, True)
+    missed = found.gaps[1]
+    assert (missed.gap, missed.shown) == (None, False)
+    assert [(each.compared, each.groups) for each in missed.rates] == [(False, 1)] * 2
+    assert missed.rates[0].rate.high > 0.7
+    assert "two groups" in gap_sentence(missed)
+    lines = group_gaps_lines(found)
+    assert lines[0] == "by author: cannot tell: too few rows or groups to compare any two values"
+    assert any(line.endswith("too few groups to compare") for line in lines)
+    some = tuple(f"{value} {n % 2}" if value == "x" else value for n, value in enumerate(values))
+    assert find_group_gaps(replace(predictions, groups=some), values, "author").tested == 0
+
+
+def test_groups_that_are_all_right_count_as_one_row_each() -> None:
+    predictions, values = rows({"x": (0, 100), "y": (60, 100)})
+    groups = tuple(f"{value} {n % 3}" for n, value in enumerate(values))
+    missed = find_group_gaps(replace(predictions, groups=groups), values, "author").gaps[1]
+    assert missed.rates[0].rate.high == pytest.approx(score_interval(0, 3)[1])
+    alone = find_group_gaps(predictions, values, "author").gaps[1]
+    assert alone.gap is not None
+    assert missed.gap is not None
+    assert missed.gap.high - missed.gap.low > 2 * (alone.gap.high - alone.gap.low)
 
 
 def test_rare_values_are_together_and_too_few_are_an_error() -> None:

@@ -17,6 +17,7 @@ from finetext.core.wording import counted
 from finetext.diagnosis.slicing import COLUMN, FEWEST_ROWS, candidates
 from finetext.evaluation.compare import SIGNIFICANT
 from finetext.evaluation.estimates import Estimate, of_units
+from finetext.evaluation.proportions import score_interval
 from finetext.evaluation.several import POWER, holm
 from finetext.storage.codec import Jsonable
 
@@ -61,9 +62,13 @@ class ProportionGap(Estimate):
         """See `Estimate.upper`."""
         return min(1.0, self._centered().upper(level))
 
-    def p_value(self) -> float:
-        """See `Estimate.p_value`."""
-        return self._centered().p_value()
+    def tail(self, at: float = 0.0) -> float:
+        """See `Estimate.tail`."""
+        return self._centered().tail(at)
+
+    def negated(self) -> ProportionGap:
+        """See `Estimate.negated`."""
+        return replace(self, value=-self.value, center=-self.center)
 
     def _centered(self) -> Estimate:
         return Estimate(self.center, self.error, self.freedom, self.units)
@@ -76,13 +81,16 @@ class GroupRate:
     Attributes:
         wrong: number of errors.
         rate: errors over `rate.n`, the rows that could be such an error, with its 95% interval.
-        compared: whether there are ten such rows or more, so that it is compared with others.
+        compared: whether there are ten such rows or more, from two groups or more if there are
+            groups, so that it is compared with others.
+        groups: number of groups that these rows are from; None if there are no groups.
     """
 
     value: str
     wrong: int
     rate: Score
     compared: bool
+    groups: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,8 @@ def find_group_gaps(predictions: Predictions, values: Sequence[Any], column: str
 
     Every two values with ten rows or more are compared, for each class and kind of error. The
     intervals of rates are those of Wilson (JASA 1927), and by jackknife over groups where the
-    predictions have groups, as are the gaps. Numbers of many values are divided into quarters.
+    predictions have groups, as are the gaps. Rows of a single group are not compared: the group may
+    be what makes them differ. Numbers of many values are divided into quarters.
 
     Raises:
         DataError: fewer than two values have ten rows or more.
@@ -213,23 +222,32 @@ class _Cases:
     def rate(self, name: str, rows: Integers) -> GroupRate:
         cases = rows[self.could[rows]]
         n, wrong = len(cases), int(self.wrong[cases].sum())
-        low, high = _wilson(wrong, n)
-        if self.unit is not None and 0 < wrong < n:
+        rate, groups = wrong / n if n else math.nan, None
+        if self.unit is not None:
+            groups = len(np.unique(self.unit[cases]))
+        low, high = score_interval(rate, n if groups is None else groups)
+        if groups is not None and groups > 1 and 0 < wrong < n:
             low, high = self._without(cases).interval()
             low, high = max(0.0, low), min(1.0, high)
-        score = Score(wrong / n if n else math.nan, low, high, n)
-        return GroupRate(name, wrong, score, n >= FEWEST_ROWS)
+        compared = n >= FEWEST_ROWS and (groups is None or groups > 1)
+        return GroupRate(name, wrong, Score(rate, low, high, n), compared, groups)
 
     def pair(self, place: int, names: tuple[str, str], rows: tuple[Integers, Integers]) -> _Pair:
         a, b = (each[self.could[each]] for each in rows)
-        sizes = len(a), len(b)
-        wrong = [int(self.wrong[each].sum()) for each in (a, b)]
-        gap: Estimate = ProportionGap.of(wrong[0], sizes[0], wrong[1], sizes[1])
+        gap: Estimate = ProportionGap.of(*self._counts(a), *self._counts(b))
         if self.unit is not None:
             clustered = self._without(a, b)
             if clustered.error > gap.error:  # a jackknife of rare errors may see no variance
                 gap = clustered
-        return _Pair(place, names, gap, sizes)
+        return _Pair(place, names, gap, (len(a), len(b)))
+
+    def _counts(self, rows: Integers) -> tuple[int, int]:
+        """Return how many are wrong, of how many: of groups if all rows are alike."""
+        n, wrong = len(rows), int(self.wrong[rows].sum())
+        if self.unit is None or 0 < wrong < n:
+            return wrong, n
+        groups = len(np.unique(self.unit[rows]))
+        return groups if wrong else 0, groups
 
     def _without(self, a: Integers, b: Integers | None = None) -> Estimate:
         """Return a rate, or the difference of two, with its jackknife error over groups."""
@@ -249,15 +267,6 @@ class _Cases:
         rest = counts.sum() - counts
         left = np.where(rest > 0, (wrong.sum() - wrong) / np.maximum(rest, 1), np.nan)
         return float(wrong.sum() / counts.sum()), left
-
-
-def _wilson(wrong: int, n: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    if not n:
-        return math.nan, math.nan
-    ends = binomtest(wrong, n).proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)
 
 
 def _with_largest(gap: RateGap, p_value: float, pair: _Pair, tested: int) -> RateGap:

@@ -27,7 +27,8 @@ def group_gaps_lines(found: GroupGaps) -> list[str]:
         what = f"{gap.kind} of {short(gap.label, _LONGEST)!r}: share of the {_WHAT[gap.kind]}"
         rows = [[short(found.column, _LONGEST), "errors", "of rows", "rate [95%]"]]
         for each in gap.rates:
-            few = "" if each.compared else "  too few to compare"
+            lacking = "too few groups" if each.groups == 1 else "too few"
+            few = "" if each.compared else f"  {lacking} to compare"
             rate = f"{_rate(each.rate)}{few}"
             rows.append([short(each.value, _LONGEST), f"{each.wrong:,}", f"{each.rate.n:,}", rate])
         widest = max(len(row[-1]) for row in rows)
@@ -44,7 +45,8 @@ def _verdict(found: GroupGaps) -> str:
     shown = [gap for gap in found.gaps if gap.shown]
     tested = f"{counted(found.tested, 'gap')} tested"
     if not found.tested:
-        return f"by {found.column}: too few rows to compare any two values"
+        lacking = "too few rows or groups" if found.grouped else "too few rows"
+        return f"by {found.column}: cannot tell: {lacking} to compare any two values"
     if not shown:
         return f"by {found.column}: no gap in error rates is shown ({tested})"
     told = [f"{gap.kind} of {short(gap.label, _LONGEST)!r}" for gap in shown[:3]]
@@ -55,7 +57,9 @@ def _verdict(found: GroupGaps) -> str:
 def gap_sentence(gap: RateGap) -> str:
     """Return what the largest gap shows, or how many rows would be needed."""
     if gap.gap is None or gap.p_value is None:
-        return "cannot tell: fewer than two values have ten such rows"
+        grouped = any(each.groups is not None for each in gap.rates)
+        of_groups = " from two groups or more" if grouped else ""
+        return f"cannot tell: fewer than two values have ten such rows{of_groups}"
     names = f"{short(gap.higher or '', _LONGEST)!r} against {short(gap.lower or '', _LONGEST)!r}"
     size = f"largest gap: {names} {gap.gap.value:+.3f} [{gap.gap.low:+.3f}, {gap.gap.high:+.3f}]"
     said = f"{size}, p {p_value(gap.p_value)}"
