@@ -10,6 +10,8 @@ import pytest
 
 import finetext
 from finetext.core.errors import RunError
+from finetext.core.types import Finding
+from finetext.runs import reporting
 from finetext.runs.accesses import record_access
 from finetext.runs.reporting import FOLDER, read_diagnoses, report
 
@@ -151,3 +153,13 @@ def test_test_rows_unlike_validation_rows_are_warned_of(tmp_path: Path) -> None:
     assert gap in run.findings
     assert "tfidf has macro F1 1.000 on validation rows" in gap.message
     assert "more than chance and the choice of method explain" in run.report.read_text("utf-8")
+
+
+def test_the_report_names_files_without_the_folders_of_the_machine(tmp_path: Path) -> None:
+    place = tmp_path / "articles" / "sports" / "1.txt"
+    place.parent.mkdir(parents=True)
+    place.write_text("a")
+    url = "https://example.org/articles/sports"
+    told = [Finding("warning", "x", f"{place}: 1 line is odd; see {url} and either/or /not/there")]
+    [found] = reporting._without_folders(told)
+    assert found.message == f"sports/1.txt: 1 line is odd; see {url} and either/or /not/there"

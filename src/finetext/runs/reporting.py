@@ -6,9 +6,10 @@ The findings are kept in the folder `diagnosis`; the report is made of the run f
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -52,6 +53,7 @@ KINDS: Final = {
 MOST_ROWS: Final = 50_000
 """Rows up to which a run looks for label errors: more would take minutes."""
 FOLDS: Final = 5
+_PLACE: Final = re.compile(r"(?<![\w:/.])/(?:[^/\s'\"]+/)+[^/\s'\",;:]+")
 
 
 def write_diagnosis(run: Path, kind: str, found: Any) -> None:
@@ -166,7 +168,7 @@ def report_data(run: Run) -> ReportData:
             title=folder.resolve().name,
             place=_without_machine(folder),
             lengths=from_json(list[Lengths], data["lengths"], "data.json"),
-            findings=[*run.findings, *diagnoses.damaged, *known],
+            findings=[*diagnoses.damaged, *_without_folders([*run.findings, *known])],
             columns=from_json(tuple[ColumnRole, ...], data.get("columns", ()), "data.json"),
             entries=run.leaderboard,
             predictions={name: stored_predictions(run, name, "test") for name in methods},
@@ -198,6 +200,16 @@ def _without_machine(folder: Path) -> Path:
     with suppress(ValueError):
         return folder.relative_to(Path.cwd())
     return Path(folder.name)
+
+
+def _without_folders(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings that name files of this machine by their last folder and name alone."""
+
+    def shortened(found: re.Match[str]) -> str:
+        place = Path(found[0])
+        return "/".join(place.parts[-2:]) if place.exists() else found[0]
+
+    return [replace(of, message=_PLACE.sub(shortened, of.message)) for of in findings]
 
 
 def with_positive(data: ReportData, label: str) -> ReportData:
