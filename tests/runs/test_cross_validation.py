@@ -19,6 +19,7 @@ from finetext.core.contracts import FitContext, Listener, hyperparameters
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, Predictions
+from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import Majority, MajorityClassifier
 from finetext.runs import cross_validation
 from finetext.runs.cross_validation import FoldPlan, wants_folds
@@ -285,6 +286,28 @@ def test_temperature_and_decision_come_from_out_of_fold_predictions(
     assert classifier.decision == found.decision
     assert found.decision.thresholds is not None
     assert run.predictions("tfidf", "validation").decision == found.decision
+
+
+def test_a_rule_that_is_chosen_on_the_scored_rows_is_said_to_be(
+    few_folds: None, run: Run, topics: Dataset, tmp_path: Path
+) -> None:
+    path, rows = tmp_path / "data.csv", zip(topics.texts, topics.labels, strict=True)
+    path.write_text("\n".join(["text,label", *(f'"{text}",{label}' for text, label in rows)]))
+    deciding = finetext.train(
+        finetext.Recipe(
+            source=str(path),
+            methods={"tfidf": TFIDF},
+            split=FOLDED,
+            decide=Deciding(abstain="coverage=0.8"),
+        ),
+        out=tmp_path / "decides",
+        listener=Listener(),
+    )
+    said = {of.code: of.message for of in Run.open(deciding.folder).findings}
+    assert "abstain coverage=0.8" in said["chosen-where-scored"]
+    card = (deciding.folder / "tfidf" / "model" / "README.md").read_text("utf-8")
+    assert "The rule was chosen on the same rows" in card
+    assert "chosen-where-scored" not in {of.code for of in run.findings}
 
 
 def test_every_method_can_be_cross_validated(

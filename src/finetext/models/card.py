@@ -290,6 +290,7 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
         said.append(
             f"On {scored} it decides {_shown(decided, 'decided')} and is right on "
             f"{_shown(decided, 'accuracy')} of these."
+            + (" The rule was chosen on the same rows, so new ones may do worse." if folds else "")
         )
     if decided.get("covered") is not None:
         said.append(
