@@ -68,6 +68,15 @@ def test_folds_have_the_corrected_variance() -> None:
     assert of_folds(0.5, np.full((2, 5), 0.5), 60, rows).error == pytest.approx(0.5 / math.sqrt(59))
 
 
+def test_a_unit_without_which_nothing_is_defined_leaves_the_bounds_of_folds_defined() -> None:
+    rows = np.array([np.nan, 0.0, 0.0, -1.0, 0.0, 0.0])
+    folds = np.array([[np.nan, -0.5, 0.0]])
+    found = of_folds(-0.2, folds, 6, rows, 1 / 6)
+    assert found.error > np.nanstd(rows, ddof=1) / math.sqrt(5)
+    assert math.isfinite(found.lower())
+    assert of_folds(-0.2, folds, 6, np.full(6, np.nan), 1 / 6).skew == 0
+
+
 @pytest.mark.parametrize("made", [
     of_units(0.5, np.array([0.5])),
     of_folds(0.5, np.array([[0.5]]), 5),

@@ -274,9 +274,10 @@ def of_folds(
     shared = 1 / sum(map(len, known)) + 1 / (k - 1)
     error = math.sqrt(float(np.mean(spreads)) * shared)
     freedom = float(min(repeats * (k - 1), units - 1))
-    if of_units is None:
+    left = np.zeros(0) if of_units is None else of_units[np.isfinite(of_units)]
+    if len(left) < 2:
         return Estimate(value, error, freedom, units)
-    rows, third = _moments(of_units - of_units.mean(), unseen)
+    rows, third = _moments(left - left.mean(), unseen)
     if (of_rows := math.sqrt(rows)) > error:
         error, freedom = of_rows, units - 1.0
-    return Estimate(value, error, freedom, units, third / error**3 if error else 0.0)
+    return Estimate(value, error, freedom, units, _skewness(third, error**2))
