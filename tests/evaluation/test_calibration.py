@@ -24,12 +24,12 @@ from finetext.evaluation.calibration import (
     fit_temperature,
     for_decisions,
     reliability,
-    rows_of,
     tempered,
     with_temperature,
 )
 from finetext.evaluation.deciding import Deciding, choose_decision, set_from
 from finetext.evaluation.metrics import log_loss
+from finetext.evaluation.usability import rows_of
 from finetext.methods.majority import MajorityClassifier
 
 

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.evaluation.compare import SIGNIFICANT
+from finetext.evaluation.several import POWER
 
-LEVEL: Final = 0.05
-POWER: Final = 0.8
 _MOST_EXACT: Final = 2_000
 """Rows of a slice up to which its interval is exact: beyond, its sum is nearly normal."""
 _FARTHEST: Final = 60.0
@@ -70,7 +70,7 @@ def slice_tests(
     nothing = np.full(len(slices), np.nan)
     if variance < 1e-24 or not slices:
         return SliceTests(np.ones(len(slices)), nothing, nothing, nothing)
-    level = LEVEL / max(tests, 1)
+    level = SIGNIFICANT / max(tests, 1)
     sizes = np.array([len(rows) for rows in slices], dtype=np.float64)
     effects = np.ones(len(slices))
     if unit is not None:

@@ -22,6 +22,8 @@ from finetext.data.near_duplicates import near_duplicates
 from finetext.data.split import fold_rows
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
+from finetext.evaluation.proportions import score_interval
+from finetext.evaluation.usability import rows_of
 
 BINS: Final = 15
 FEWEST_TO_HALVE: Final = 300
@@ -42,13 +44,7 @@ class Bin:
 
     def interval(self) -> tuple[float, float]:
         """The 95% interval of the accuracy (Wilson 1927); nan without rows."""
-        from scipy.stats import binomtest
-
-        if not self.rows:
-            return math.nan, math.nan
-        right = round(self.accuracy * self.rows)
-        found = binomtest(right, self.rows).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return score_interval(self.accuracy, self.rows)
 
 
 @dataclass(frozen=True)
@@ -205,18 +201,6 @@ def calibrated_by(
         whole = decision.rows_needed * len(predictions) / len(chosen_on)
         decision = replace(decision, rows_needed=round(whole))
     return scaled.with_decision(decision), replace(predictions, decision=decision)
-
-
-def rows_of(predictions: Predictions, rows: Booleans) -> Predictions:
-    """Return the predictions of some rows, (n,)."""
-    places, groups = np.flatnonzero(rows), predictions.groups
-    return replace(
-        predictions,
-        ids=tuple(predictions.ids[row] for row in places),
-        targets=predictions.targets[places],
-        probabilities=predictions.probabilities[places],
-        groups=None if groups is None else tuple(groups[row] for row in places),
-    )
 
 
 def for_decisions(

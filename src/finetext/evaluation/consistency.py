@@ -23,11 +23,11 @@ from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
 from finetext.evaluation.calibration import confidence
+from finetext.evaluation.compare import SIGNIFICANT
 from finetext.evaluation.proportions import proportion
 
 FEWEST_ROWS: Final = 75
 DRAWS: Final = 200
-LEVEL: Final = 0.05
 MOST_CELLS: Final = 100_000
 _BINS: Final = 10
 _CHUNK: Final = 2_000_000
@@ -67,7 +67,7 @@ class Consistency:
         """The verdict at a level of 5%; "off" if too high in places, too low in others."""
         if self.units < FEWEST_ROWS:
             return "too few"
-        if self.p_value > LEVEL:
+        if self.p_value > SIGNIFICANT:
             return "calibrated"
         if abs(self.overconfidence) < self.excess / 2:
             return "off"

@@ -17,8 +17,8 @@ import numpy as np
 
 from finetext.core.arrays import Booleans
 from finetext.core.types import Score
+from finetext.evaluation.estimates import CONFIDENCE
 
-CONFIDENCE: Final = 0.95
 QUANTILE: Final = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from finetext.core.arrays import Number
 from finetext.core.types import Finding, Predictions
-from finetext.evaluation.compare import estimate_score
+from finetext.evaluation.compare import SIGNIFICANT, estimate_score
 from finetext.evaluation.estimates import CONFIDENCE
 from finetext.evaluation.metrics import CountMetric, applicable, metric_for
 from finetext.evaluation.proportions import score_interval
 
 ALLOWED: Final = 0.02
 """Drop without an alarm: what choosing checkpoints, thresholds and settings on validation costs."""
-_LEVEL: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def validation_test_gap(
     if not set(validation.ids).isdisjoint(test.ids):
         return None  # cross-validated: all rows were test rows
     drop = drop_of(validation, test, metric)
-    if not drop.interval(1 - 2 * _LEVEL / methods)[0] > ALLOWED:
+    if not drop.interval(1 - 2 * SIGNIFICANT / methods)[0] > ALLOWED:
         return None
     title = metric_for(drop.metric, test.scheme).title
     high, low = drop.validation.value, drop.test.value

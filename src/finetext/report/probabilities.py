@@ -16,10 +16,11 @@ from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, short
-from finetext.evaluation.calibration import calibration, rows_of, with_temperature
+from finetext.evaluation.calibration import calibration, with_temperature
 from finetext.evaluation.consistency import FEWEST_ROWS, Consistency, consistency, stated
 from finetext.evaluation.deciding import Selective, covered, rows_of_label, selective
 from finetext.evaluation.proportions import proportion
+from finetext.evaluation.usability import rows_of
 from finetext.report import plots
 from finetext.report.rendering import blocks, evenly
 
