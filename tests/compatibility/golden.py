@@ -246,11 +246,12 @@ def methods_of(told: Mapping[str, Any]) -> list[str]:
 
 
 def figures(text: str, methods: list[str]) -> dict[str, list[str]]:
-    """Return the figures with three decimals in the first line that names each method."""
+    """Return the figures with three decimals in the first line of each method that has any."""
     found = {}
     for method in methods:
         lines = [line for line in text.splitlines() if method in line.split()]
-        found[method] = re.findall(r"\d\.\d{3}", lines[0])[:_SCORE_FIGURES] if lines else []
+        inside = (re.findall(r"\d\.\d{3}", line)[:_SCORE_FIGURES] for line in lines)
+        found[method] = next(filter(None, inside), [])
     return found
 
 
