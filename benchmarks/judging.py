@@ -258,11 +258,12 @@ def choice_by_folds(options: argparse.Namespace) -> None:
         tables.append(table(["as good, the margin behind", *(f"{n} rows" for n in FEW)], rows))
     what = (
         f"{options.simulations:,} draws of each kind with a gap of {MARGIN:g}, of the classes and "
-        f"methods of the section above, in {FOLDS} folds {REPEATS} times. All repeats decide "
+        f"methods of `choice`, in {FOLDS} folds {REPEATS} times. All repeats decide "
         "alike, so that they tell no more than one. One-sided 5%. In brackets: 95% interval of the "
         "simulation."
     )
-    finish(options, "And in cross-validated runs?", what, tables)
+    title = "Is a cheaper method called as good falsely in cross-validated runs?"
+    finish(options, title, what, tables)
 
 
 def habits(recall: float, of_rarest: float, tilt: float) -> Floats:
