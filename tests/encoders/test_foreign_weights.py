@@ -251,7 +251,9 @@ def test_the_encoder_is_tuned_adapted_exported_and_read(
     arrays = random_arrays()
     convert(saved(workplace, arrays), vocabulary, "encoder", "haiku", heads=4, positions="none")
     assert features(topics.texts[:3], "encoder").shape == (3, 16)
-    Path("corpus.txt").write_text("\n".join(f"{text} {n}" for n in "abc" for text in topics.texts))
+    words, random = " ".join(topics.texts).split(), np.random.default_rng(0)
+    lines = (" ".join(words[of] for of in random.integers(len(words), size=6)) for _ in range(90))
+    Path("corpus.txt").write_text("\n".join(lines))
     settings = finetext.Adaptation(
         "encoder", epochs=6, learning_rate=3e-3, max_length=16, batch_size=4
     )

@@ -162,6 +162,11 @@ class Score:
     high: Number
     n: int
 
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):  # one nan is equal to itself, so that scores are
+            if np.isnan(getattr(self, name)):
+                object.__setattr__(self, name, np.nan)
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
