@@ -11,6 +11,8 @@ import golden
 import pytest
 from golden import command, differences, recorded, unpacked
 
+from finetext.evaluation.calibration import fit_temperature
+
 needs_versions = pytest.mark.skipif(
     not golden.can_resume(), reason="checkpoints were recorded with other versions of torch"
 )
@@ -37,7 +39,13 @@ def assert_continued(before: str, after: str) -> None:
 
 
 @needs_versions
-def test_a_run_is_resumed(place: Path, expected: Mapping[str, Any], within_training: float) -> None:
+def test_a_run_is_resumed(
+    place: Path,
+    expected: Mapping[str, Any],
+    within_training: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fit_temperature, "__defaults__", (1.0,))  # the prior of 747c6c8
     run = unpacked("unfinished-run", place) / "unfinished"
     log = run / "finetune" / "log.jsonl"
     before, scores = log.read_text(), (run / "tfidf" / "scores.json").read_bytes()

@@ -134,7 +134,7 @@ def test_rare_values_are_together_and_too_few_are_an_error() -> None:
     values = ["big"] * 45 + ["also"] * 40 + [f"v{n}" for n in range(15)]
     found = find_group_gaps(predictions, values, "town")
     assert found.values == {"big": 45, "also": 40, OTHER: 15}
-    with pytest.raises(DataError, match="fewer than two values with 10 of the 100 rows"):
+    with pytest.raises(DataError, match="fewer than two values with 10 rows each, of 100 rows"):
         find_group_gaps(predictions, [str(n) for n in range(1, 100)] + ["x"], "town name")
 
 

@@ -65,7 +65,7 @@ def test_methods_use_the_adapted_encoder(run: Run, tiny_encoder: Path) -> None:
     origin = origin_in(run)
     assert (origin.kind, origin.base) == ("adapted", str(tiny_encoder))
     model = json.loads((run.folder / "finetune/model/finetext.json").read_text())
-    assert model["provenance"]["hyperparameters"]["encoder"] == str(run.folder / ADAPTED)
+    assert model["provenance"]["hyperparameters"]["encoder"] == ADAPTED
     (pair,) = run.paid
     assert (pair.method, pair.beside, pair.kind) == ("finetune", "finetune-unadapted", "adapted")
     assert pair.seconds_before == origin.seconds > 0

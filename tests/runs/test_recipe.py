@@ -207,3 +207,9 @@ def test_adapted_is_a_folder_without_adapt_section(
     (tmp_path / "adapted").mkdir()
     method = Recipe.from_values(values).methods["finetune"]
     assert method == Finetune(encoder=str(tmp_path / "adapted"))
+
+
+def test_a_margin_of_a_share_is_below_one() -> None:
+    with pytest.raises(RecipeError, match="margin = 5: macro F1 lies between 0 and 1"):
+        Recipe(margin=5.0)
+    assert Recipe(margin=5.0, metric="log_loss").margin == 5.0

@@ -33,7 +33,7 @@ LINES = [
 
 @pytest.fixture
 def splits(topics: Dataset) -> Splits:
-    return finetext.split(topics)
+    return finetext.split(topics, finetext.SplitSettings(keep_duplicates=True))
 
 
 @pytest.fixture

@@ -95,7 +95,8 @@ def part_in_words(part: str | None, folds: int = 0) -> str | None:
 def pipeline_in_words(folds: int) -> str:
     """Return what the scores of a run with so many folds are scores of."""
     share = _LEARNED_FROM.get(folds, f"{folds - 1} of {folds} parts")
-    return f"scores of the pipeline on {share} of the rows; the final models learn from all rows"
+    final = "the final models have all rows, for training or validation"
+    return f"scores of the pipeline on {share} of the rows; {final}"
 
 
 def row_of(part: str | None) -> str:

@@ -204,9 +204,9 @@ def _parts(predictions: Predictions, values: Sequence[Any], column: str) -> dict
         rest[rows] = False
     if len(parts) < 2:
         raise DataError(
-            f"{column.removeprefix(COLUMN)!r} has fewer than two values with {FEWEST_ROWS} of the "
-            f"{counted(len(predictions), 'row')} each, so no groups can be compared; name a column "
-            "with fewer values, or more rows"
+            f"{column.removeprefix(COLUMN)!r} has fewer than two values with {FEWEST_ROWS} rows "
+            f"each, of {counted(len(predictions), 'row')} in all, so no groups can be "
+            "compared; name a column with fewer values, or more rows"
         )
     return parts | ({OTHER: np.flatnonzero(rest)} if rest.any() else {})
 

@@ -156,7 +156,7 @@ class FoldPlan:
         """Return in one line how many fits that takes."""
         planned = {name: self.repeats(of) * self.count for name, of in methods.items()}
         each = ", ".join(f"{name} {number}" for name, number in planned.items())
-        return f"fits: {each}, and one of each on all rows"
+        return f"fits: {each}, and one of each for the final models"
 
 
 def cross_validate(

@@ -171,7 +171,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RecipeError(f"the seed is {self.seed}; it must lie from 0 to {LARGEST_SEED}")
-        registry.load("metrics", self.metric)
+        metric = registry.load("metrics", self.metric)
+        if self.margin is not None and metric.proportion and self.margin >= 1:
+            raise RecipeError(
+                f"margin = {self.margin:g}: {metric.title} lies between 0 and 1, so a margin must "
+                "be below 1, such as 0.02"
+            )
         check_names(self.track)
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
         object.__setattr__(self, "methods", ladder(BASELINES) | methods)
