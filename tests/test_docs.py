@@ -53,6 +53,11 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
     for name, head in (("pairs", "premise,hypothesis"), ("news", "title,body"), ("other", "a,b")):
         pairs = [f"{row[0]},{row[0]} {row[1]},{row[1]}" for row in rows]
         Path(f"{name}.csv").write_text("\n".join([f"{head},label", *pairs]) + "\n")
+    codes = [*rows[:40], *([text, "-99", movie] for text, _, movie in rows[40:])]
+    Path("survey.csv").write_text("\n".join(["text,label", *(",".join(c[:2]) for c in codes)]))
+    pair = [(n, row, coder) for n, row in enumerate(rows) for coder in "AB"]
+    coded = [f"{t},{'neg' if n < 6 and c == 'B' else label},{c}" for n, (t, label, _), c in pair]
+    Path("coded.csv").write_text("\n".join(["text,label,coder", *coded]) + "\n")
     Path("lines.txt").write_text("a fine film\na dull film\n")
     shutil.copytree(finished, Path("runs") / "reviews")
     return workplace
