@@ -33,6 +33,7 @@ from record import RESULTS, commit, machine
 import finetext
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.wording import counted
+from finetext.evaluation.proportions import score_interval
 
 LONGEST_JOB: Final = 6 * 3600
 TRIES_TO_CHOOSE: Final = 3
@@ -65,11 +66,8 @@ def rows_of(name: str, train: int, validation: int, held_out: int) -> Rows:
     """
     import numpy as np
 
-    folder = os.environ.get("FINETEXT_DATA")
-    if not folder:
-        raise SystemExit("set FINETEXT_DATA to the folder of the data (benchmarks/README.md)")
     path, settings = SOURCES[name]
-    data = finetext.read(Path(folder) / path, **settings)
+    data = finetext.read(data_folder() / path, **settings)
     sizes = finetext.SplitSettings(train=train, validation=validation + held_out)
     parts = finetext.split(data, sizes, seed=0)
     order = np.random.default_rng(0).permutation(len(parts.validation))
@@ -78,6 +76,14 @@ def rows_of(name: str, train: int, validation: int, held_out: int) -> Rows:
         parts.validation.select(np.sort(order[:validation])),
         parts.validation.select(np.sort(order[validation:])),
     )
+
+
+def data_folder() -> Path:
+    """The folder of the data sets."""
+    folder = os.environ.get("FINETEXT_DATA")
+    if not folder:
+        raise SystemExit("set FINETEXT_DATA to the folder of the data (benchmarks/README.md)")
+    return Path(folder)
 
 
 def model_folder(name: str, scratch: Path) -> str:
@@ -387,6 +393,12 @@ def paired(ours: Sequence[float], theirs: Sequence[float], digits: int = 3) -> s
     error = stdev(differences) / math.sqrt(len(differences))
     half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
     return f"{middle:+.{digits}f} [{middle - half:+.{digits}f}, {middle + half:+.{digits}f}]"
+
+
+def share(values: Sequence[float]) -> str:
+    """A share of simulations in percent with its 95% interval (Wilson, JASA 1927)."""
+    low, high = score_interval(fmean(values), len(values))
+    return f"{fmean(values):.1%} [{low:.1%}, {high:.1%}]"
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

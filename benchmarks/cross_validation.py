@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from common import finish, say, table
+from common import data_folder, finish, say, share, table
 
 import finetext
 from finetext.core.arrays import Booleans, Floats, Integers
@@ -52,11 +50,8 @@ def pool(name: str) -> Pool:
     """Return a data set as counts of its words."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    folder = os.environ.get("FINETEXT_DATA")
-    if not folder:
-        raise SystemExit("set FINETEXT_DATA to the folder of the data (benchmarks/README.md)")
     path, how = SETS[name]
-    data = finetext.read(Path(folder) / path)
+    data = finetext.read(data_folder() / path)
     labels = np.array(data.labels)
     keep = np.isin(labels, how.get("keep", np.unique(labels)))
     kept, targets = np.unique(labels[keep], return_inverse=True)
@@ -205,8 +200,8 @@ def simulate(of: Pool, name: str, count: int, draws: int, seed: int) -> list[dic
         width = np.array(holdouts[each])
         lines.append({
             "data": name, "rows": count, "metric": each, "rule": rule, "draws": draws,
-            "covers": float(np.mean((low <= truth) & (truth <= high))),
-            "covers this model": float(np.mean((low <= final) & (final <= high))),
+            "covers": share((low <= truth) & (truth <= high)),
+            "covers this model": share((low <= final) & (final <= high)),
             "width": float(np.mean(high - low)),
             "width of 15%": float(np.nanmean(width[:, 1] - width[:, 0])),
             "truth": float(truth), "all rows": float(final.mean()),
@@ -219,10 +214,10 @@ def _lines(options: argparse.Namespace) -> list[dict[str, Any]]:
     lines = []
     for name in SETS:
         of = pool(name)
-        for count, usual in DRAWS.items():
+        for count in options.rows:
             if count * np.bincount(of.targets).min() < FOLDS * len(of.targets):
                 continue  # hardly a draw has five rows of the rarest class
-            draws = max(2, math.ceil(usual * options.simulations / 400))
+            draws = max(2, math.ceil(DRAWS[count] * options.simulations / 400))
             lines += simulate(of, name, count, draws, options.seed)
             for line in lines[-len(METRICS) * len(RULES) :]:
                 say(
@@ -237,13 +232,13 @@ def cross_validation(options: argparse.Namespace) -> None:
     """Print and record the intervals of cross-validated runs."""
     warnings.simplefilter("ignore")
     lines = _lines(options)
-    titles = ["data", "rows", "metric", "interval", "holds the truth", "that of this model",
-              "width", "width of 15% held out", "truth", "with all rows"]  # fmt: skip
+    titles = ["data", "rows", "metric", "interval", "draws", "holds the truth",
+              "that of this model", "width", "width of 15% held out", "truth",
+              "with all rows"]  # fmt: skip
     body = [
         [
-            line["data"], f"{line['rows']:,}", line["metric"], line["rule"],
-            of_draws(line["covers"], line["draws"]),
-            of_draws(line["covers this model"], line["draws"]),
+            line["data"], f"{line['rows']:,}", line["metric"], line["rule"], f"{line['draws']}",
+            line["covers"], line["covers this model"],
             *(f"{line[of]:.3f}" for of in ("width", "width of 15%", "truth", "all rows")),
         ]
         for line in lines
@@ -255,11 +250,3 @@ def cross_validation(options: argparse.Namespace) -> None:
         "hands out. In brackets: 95% interval of the simulation."
     )
     finish(options, "Intervals of cross-validated runs", what, [table(titles, body)])
-
-
-def of_draws(share: float, draws: int) -> str:
-    """Return a share of simulations with its 95% interval (Wilson, JASA 1927)."""
-    z2 = 1.96**2
-    half = 1.96 * math.sqrt(share * (1 - share) * draws + z2 / 4) / (draws + z2)
-    center = (share * draws + z2 / 2) / (draws + z2)
-    return f"{share:.1%} [{center - half:.1%}, {center + half:.1%}]"

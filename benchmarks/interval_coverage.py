@@ -20,16 +20,18 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import replace
+from statistics import fmean, stdev
 from typing import Final, NamedTuple
 
 import numpy as np
-from common import finish, parser, say, table
+from common import finish, parser, say, share, table
 
 import finetext
-from finetext.core.arrays import Floats, Integers
+from finetext.core.arrays import Floats, Integers, probabilities_of
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.deciding import covered, set_from
 from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.proportions import QUANTILE
 
 SCHEME: Final = LabelScheme(("a", "b", "c", "d", "e"))
 SHARES: Final = (0.45, 0.25, 0.16, 0.10, 0.04)
@@ -69,14 +71,10 @@ def population(grouped: bool) -> Population:
         targets = np.where(random.random(n) < 0.5, usual[of_row], targets)
         signal += random.normal(size=(groups, k))[of_row]
     signal[np.arange(n), targets] += SKILL
-    first, second = (softmax(signal + NOISE * random.normal(size=(n, k))) for _ in range(2))
+    first, second = (
+        probabilities_of(signal + NOISE * random.normal(size=(n, k)), False) for _ in range(2)
+    )
     return Population(targets, (first, second), groups)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities."""
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def drawn(
@@ -138,16 +136,12 @@ def simulate(of: Population, rows: int, options: argparse.Namespace) -> Seen:
     return seen
 
 
-def share(values: list[float]) -> str:
-    """The mean in percent with its 95% interval (Wilson, JASA 1927, where values are 0 or 1)."""
-    n, middle = len(values), float(np.mean(values))
+def mean(values: list[float]) -> str:
+    """The mean in percent with its 95% interval; that of `share` where values are 0 or 1."""
     if set(map(float, values)) <= {0.0, 1.0}:
-        z2 = 1.96**2
-        half = 1.96 * math.sqrt(middle * (1 - middle) * n + z2 / 4) / (n + z2)
-        centre = (middle * n + z2 / 2) / (n + z2)
-    else:
-        half, centre = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(n), middle
-    return f"{middle:.1%} [{centre - half:.1%}, {centre + half:.1%}]"
+        return share(values)
+    middle, half = fmean(values), QUANTILE * stdev(values) / math.sqrt(len(values))
+    return f"{middle:.1%} [{middle - half:.1%}, {middle + half:.1%}]"
 
 
 def main() -> None:
@@ -173,7 +167,7 @@ def main() -> None:
         ("truth in the prediction set", "set", COVERAGES),
     ):
         titles = [title, *(f"{c:.0%} promised" if kind == "set" else str(c) for c in columns)]
-        body = [[name, *(share(of[f"{kind} {c}"]) for c in columns)] for name, of in seen.items()]
+        body = [[name, *(mean(of[f"{kind} {c}"]) for c in columns)] for name, of in seen.items()]
         tables.append(table(titles, body))
     what = (
         f"{options.simulations:,} test sets of each kind from a known model of five classes "

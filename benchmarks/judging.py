@@ -8,11 +8,12 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
     python benchmarks/judging.py differences --record  # are equal, unlike methods said to differ?
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
     python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
-    python benchmarks/judging.py cross-validation --record   # and those of cross-validated runs?
+    python benchmarks/judging.py cross-validation --record  # do intervals of such runs hold?
     python benchmarks/judging.py accesses --record # how optimistic is the best of several?
+    python benchmarks/judging.py duplicates --record  # are copies of a text kept in one split?
 
-Only cross-validation trains, and needs data (`FINETEXT_DATA`). Each section takes some minutes on
-one thread.
+Only cross-validation trains; it and duplicates need data (`FINETEXT_DATA`). Each section takes some
+minutes on one thread.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
-from common import finish, parser, say, table
-from cross_validation import FOLDS, REPEATS, cross_validation
+from common import finish, parser, say, share, table
+from cross_validation import DRAWS, FOLDS, REPEATS, cross_validation
 from planted_copies import duplicates
 from shift import shift
 from stated_probabilities import calibration
@@ -61,14 +62,6 @@ DIFFICULT: Final = 0.9
 """Correlation of difficulty between methods that are chosen from."""
 ALIKE: Final = 0.6
 """Correlation of difficulty between trainings, whether of one method or of two."""
-
-
-def share(values: Sequence[bool]) -> str:
-    """A share in percent with its 95% interval (Wilson, JASA 1927)."""
-    n, middle, z2 = len(values), float(np.mean(values)), 1.96**2
-    half = 1.96 * math.sqrt(middle * (1 - middle) * n + z2 / 4) / (n + z2)
-    centre = (middle * n + z2 / 2) / (n + z2)
-    return f"{middle:.1%} [{max(0, centre - half):.1%}, {centre + half:.1%}]"
 
 
 def predictions(scheme: LabelScheme, targets: Integers, given: Integers) -> Predictions:
@@ -421,6 +414,8 @@ def main() -> None:
     made.add_argument("section", choices=SECTIONS)
     made.add_argument("--simulations", type=int, default=400, help="draws of each kind (400)")
     made.add_argument("--metrics", nargs="+", default=METRICS, choices=METRICS)
+    made.add_argument("--rows", nargs="+", type=int, default=DRAWS, choices=DRAWS,
+                      help="of cross-validation (all)")  # fmt: skip
     made.add_argument("--seed", type=int, default=0)
     options = made.parse_args()
     SECTIONS[options.section](options)

@@ -16,9 +16,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
-from common import finish, parser, say, table
+from common import finish, parser, say, share, table
 
-from finetext.core.arrays import Booleans
+from finetext.core.arrays import Booleans, probabilities_of
 from finetext.core.types import LabelScheme, Predictions
 from finetext.diagnosis.group_gaps import find_group_gaps
 from finetext.evaluation.base_rates import BaseRates, check_base_rates, correct_base_rates
@@ -40,14 +40,6 @@ class Model(NamedTuple):
     name: str
     distance: float
     sharper: float
-
-
-def share(values: Sequence[bool] | Booleans) -> str:
-    """A share in percent with its 95% interval (Wilson, JASA 1927)."""
-    n, middle, z2 = len(values), float(np.mean(values)), 1.96**2
-    half = 1.96 * math.sqrt(middle * (1 - middle) * n + z2 / 4) / (n + z2)
-    centre = (middle * n + z2 / 2) / (n + z2)
-    return f"{middle:.1%} [{max(0, centre - half):.1%}, {centre + half:.1%}]"
 
 
 def judged(right: Booleans, part: str) -> Predictions:
@@ -107,10 +99,8 @@ def model_on(
     truth = random.choice(k, rows, p=shares)
     seen = random.normal(size=(rows, k)) + kind.distance * np.eye(k)[truth]
     logits = kind.sharper * kind.distance * seen
-    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
-    names = tuple("abcde"[:k])
-    return Predictions(tuple(map(str, range(rows))), truth, likely, LabelScheme(names))
+    ids, scheme = tuple(map(str, range(rows))), LabelScheme(tuple("abcde"[:k]))
+    return Predictions(ids, truth, probabilities_of(logits, False), scheme)
 
 
 class Outcome(NamedTuple):

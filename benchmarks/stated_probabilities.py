@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from common import finish, say, table
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, probabilities_of
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.calibration import calibration_error, fit_temperature, with_temperature
@@ -53,12 +53,6 @@ class Draw(NamedTuple):
     true: Floats
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities."""
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-
 def drawn(
     rows: int, random: np.random.Generator, times: float = 1.0, size: int = 1, alike: float = 0.0,
     skill: float = SKILL,
@@ -67,28 +61,28 @@ def drawn(
     from scipy.special import ndtr
 
     logits = random.normal(0, skill, (rows, len(SHARES))) + np.log(SHARES)
-    true, group = softmax(logits), np.arange(rows) // size
+    true, group = probabilities_of(logits, False), np.arange(rows) // size
     shared = random.normal(size=int(group[-1]) + 1)[group]
     chance = ndtr(np.sqrt(alike) * shared + np.sqrt(1 - alike) * random.normal(size=rows))
     order = np.argsort(-true, axis=1)
     place = (chance[:, None] > np.take_along_axis(true, order, 1).cumsum(axis=1)).sum(axis=1)
     targets = order[np.arange(rows), place.clip(0, len(SHARES) - 1)]
     ids, groups = tuple(map(str, range(rows))), tuple(map(str, group))
-    made = Predictions(
-        ids, targets, softmax(times * logits), SCHEME, groups=None if size == 1 else groups
-    )
+    stated = probabilities_of(times * logits, False)
+    made = Predictions(ids, targets, stated, SCHEME, groups=None if size == 1 else groups)
     return Draw(made, true)
 
 
 def of_labels(rows: int, random: np.random.Generator, times: float) -> Predictions:
     """Rows with several labels, which depend on each other."""
-    from scipy.special import expit, ndtr
+    from scipy.special import ndtr
 
     logits = random.normal(-1, SKILL, (rows, len(SHARES)))
     shared, own = random.normal(size=(rows, 1)), random.normal(size=logits.shape)
-    targets = (ndtr((shared + own) / np.sqrt(2)) < expit(logits)).astype(np.int64)
+    targets = (ndtr((shared + own) / np.sqrt(2)) < probabilities_of(logits, True)).astype(np.int64)
     scheme = replace(SCHEME, multilabel=True)
-    return Predictions(tuple(map(str, range(rows))), targets, expit(times * logits), scheme)
+    likely = probabilities_of(times * logits, True)
+    return Predictions(tuple(map(str, range(rows))), targets, likely, scheme)
 
 
 def share(values: Sequence[bool]) -> str:
