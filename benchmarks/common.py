@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -416,7 +417,7 @@ def say(text: str) -> None:
 
 def finish(options: argparse.Namespace, title: str, what: str, tables: Sequence[list[str]]) -> None:
     """Print the results and, with `--record`, append them to RESULTS.md."""
-    arguments = " ".join(word for word in sys.argv[1:] if word != "--record")
+    arguments = shlex.join(word for word in sys.argv[1:] if word != "--record")
     body = "\n\n".join("\n".join(lines) for lines in tables)
     section = (
         f"## {title}\n\n    python benchmarks/{Path(sys.argv[0]).name} {arguments}".rstrip()

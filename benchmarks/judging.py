@@ -33,7 +33,6 @@ from stated_probabilities import calibration
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.calibration import rows_of
 from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose, choose_among
 from finetext.evaluation.compare import compare, estimate_score
 from finetext.evaluation.fold_scores import FoldPredictions
@@ -217,7 +216,7 @@ def chosen_by_folds(
     fold = [random.permutation(rows) % FOLDS for _ in range(REPEATS)]
     found = {
         name: FoldPredictions(tuple(
-            tuple(rows_of(of[0], each == number) for number in range(FOLDS)) for each in fold
+            tuple(of[0].select(each == number) for number in range(FOLDS)) for each in fold
         ))
         for name, of in sets.items()
     }  # fmt: skip

@@ -25,7 +25,7 @@ from finetext.evaluation.consistency import consistency
 from finetext.evaluation.deciding import (
     Deciding,
     choose_decision,
-    rows_of_label,
+    has_label,
     set_from,
     set_from_by_label,
 )
@@ -227,7 +227,7 @@ def coverages(options: argparse.Namespace) -> list[str]:
                 sets = Decision(set_from=limit).sets(new.probabilities)
                 assert sets is not None
                 ends = (0, len(SHARES) - 1)
-                of_labels = [sets[rows_of_label(new, end), end].mean() for end in ends]
+                of_labels = [sets[has_label(new.targets, end), end].mean() for end in ends]
                 all_rows = sets[np.arange(len(new)), new.targets].mean()
                 seen.append([all_rows, *of_labels, sets.sum(axis=1).mean()])
             rows.append([name, f"{count:,}", *(f"{of:.3f}" for of in np.mean(seen, axis=0))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,16 @@ def test_a_positive_class_that_cannot_be_meant_is_refused_with_the_labels(
 ) -> None:
     with pytest.raises(DataError, match=said):
         LabelScheme(names, several).with_positive(given)
+
+
+def test_some_predictions_are_selected_by_position_or_condition() -> None:
+    of = Predictions(
+        tuple("abc"), np.array([0, 1, 1]), np.eye(2)[[0, 0, 1]], LabelScheme(("x", "y")),
+        groups=("1", "2", "2"),
+    )  # fmt: skip
+    some = of.select([2, 0])
+    assert (some.ids, some.targets.tolist(), some.groups) == (("c", "a"), [1, 0], ("2", "1"))
+    assert some.probabilities.tolist() == [[0, 1], [1, 0]]
+    assert of.select(np.array([True, False, True])).ids == ("a", "c")
+    assert len(of.select([])) == 0
+    assert replace(of, groups=None).select([1]).groups is None

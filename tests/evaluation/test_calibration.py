@@ -29,7 +29,6 @@ from finetext.evaluation.calibration import (
 )
 from finetext.evaluation.deciding import Deciding, choose_decision, set_from
 from finetext.evaluation.metrics import log_loss
-from finetext.evaluation.usability import rows_of
 from finetext.methods.majority import MajorityClassifier
 
 
@@ -213,10 +212,10 @@ def test_temperature_and_decision_rule_come_from_different_rows() -> None:
     classifier = MajorityClassifier(predictions.scheme, Decision(), np.array([0.5, 0.3, 0.2]))
     wanted = Deciding(coverage=0.8)
     fitted, scaled = calibrated_by(classifier, predictions, wanted, ~first)
-    temperature = fit_temperature(rows_of(predictions, first))
+    temperature = fit_temperature(predictions.select(first))
     assert fitted.decision.temperature == temperature
     assert scaled.decision == fitted.decision
-    kept = with_temperature(rows_of(predictions, ~first), temperature)
+    kept = with_temperature(predictions.select(~first), temperature)
     assert fitted.decision.set_from == pytest.approx(set_from(kept, 0.8))
 
 
@@ -226,7 +225,7 @@ def test_rows_needed_are_validation_rows_of_both_halves() -> None:
     wanted = Deciding(abstain="accuracy=0.95")
     decision = calibrated_by(classifier, predictions, wanted, kept)[0].decision
     alone = choose_decision(
-        with_temperature(rows_of(predictions, kept), decision.temperature), wanted
+        with_temperature(predictions.select(kept), decision.temperature), wanted
     )
     assert alone.rows_needed is not None
     assert decision.rows_needed == 2 * alone.rows_needed

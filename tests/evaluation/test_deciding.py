@@ -20,8 +20,8 @@ from finetext.evaluation.deciding import (
     Deciding,
     choose_decision,
     covered,
+    has_label,
     least_of_truth,
-    rows_of_label,
     selective,
     set_from,
     set_from_by_label,
@@ -116,7 +116,7 @@ def test_a_coverage_makes_prediction_sets() -> None:
 def test_each_label_can_have_its_coverage(several: bool) -> None:
     by_row, by_label = (decided(Deciding(coverage=of), several) for of in (0.9, "class=0.9"))
     for column in range(3):
-        rows = rows_of_label(by_label, column)
+        rows = has_label(by_label.targets, column)
         sets = by_label.decision.sets(by_label.probabilities)
         assert sets is not None
         assert sets[rows, column].mean() == pytest.approx(0.9, abs=0.05)
@@ -124,7 +124,9 @@ def test_each_label_can_have_its_coverage(several: bool) -> None:
     if not several:
         sets = by_row.decision.sets(by_row.probabilities)
         assert sets is not None
-        assert sets[rows_of_label(by_row, 2), 2].mean() < 0.75  # the average hides the rare class
+        assert (
+            sets[has_label(by_row.targets, 2), 2].mean() < 0.75
+        )  # the average hides the rare class
 
 
 def test_a_label_with_too_few_rows_is_in_every_set() -> None:

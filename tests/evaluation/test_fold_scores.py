@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.calibration import rows_of
 from finetext.evaluation.compare import estimate_difference
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.metrics import metric_for
@@ -33,7 +32,7 @@ def folded(of: Predictions, repeats: int = 10) -> FoldPredictions:
     names, unit = np.unique(units, return_inverse=True)
     folds = [np.random.default_rng(seed).permutation(len(names)) % 5 for seed in range(repeats)]
     return FoldPredictions(tuple(
-        tuple(rows_of(of, each[unit] == number) for number in range(5)) for each in folds
+        tuple(of.select(each[unit] == number) for number in range(5)) for each in folds
     ))  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from finetext.evaluation.usability import (
     constant,
     most_frequent,
     over_constant,
-    rows_of,
     status_of,
 )
 
@@ -49,14 +48,12 @@ def test_two_classes_must_both_be_usable() -> None:
     assert status_of(behind, [good, good], binary) == "not usable yet"
 
 
-def test_shares_of_a_class_and_of_some_rows() -> None:
+def test_shares_of_a_class() -> None:
     likely = np.eye(2)[[0, 0, 1, 1]]
     of = Predictions(tuple("abcd"), np.array([0, 1, 1, 1]), likely, LabelScheme(("x", "y")))
     verdict = class_verdict(of, 1)
     assert (verdict.found.value, verdict.found.n) == (2 / 3, 3)
     assert (verdict.correct.value, verdict.correct.n) == (1.0, 2)
-    some = rows_of(of, np.array([True, False, False, True]))
-    assert (some.ids, some.targets.tolist()) == (("a", "d"), [0, 1])
 
 
 def test_the_constant_answer() -> None:

@@ -101,10 +101,7 @@ class LabelScheme:
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.
 
-        A name that is spelled otherwise (true for True, 1 for 1.0) counts as the one it means.
-
-        Raises:
-            DataError: a label is not in the scheme.
+        A name spelled otherwise (1 for 1.0) counts as the one it means; others raise a DataError.
         """
         names = chain.from_iterable(labels) if self.multilabel else labels
         column = {str(name): self._column(str(name)) for name in dict.fromkeys(names)}
@@ -176,9 +173,8 @@ class Dataset:
     """Texts with ids and, where known, labels, groups and ready-made splits.
 
     Attributes:
-        table: a `datasets.Dataset` with the columns `id` (unique string), `text` (string) and,
-            where there are any, `label` (string, or list of strings when multi-label), `group`
-            (string) and `split` ("train", "validation" or "test", made by the data's owner).
+        table: a `datasets.Dataset` of strings: the columns `id` (unique), `text` and, where known,
+            `label` (lists when multi-label), `group` and `split` ("train", "validation", "test").
         scheme: the classes, or None for unlabeled text.
         description: one line on where it came from and which columns were taken.
         findings: what reading noticed, such as bytes that were not UTF-8.
@@ -261,7 +257,7 @@ class Dataset:
         max_length: int | None = None,
         seed: int = 0,
     ) -> Any:
-        """Return random rows, which a terminal or notebook displays.
+        """Return random rows for display, with `to_json()`: see `finetext.report.batches`.
 
         Args:
             n: number of rows, 8 by default.
@@ -270,9 +266,6 @@ class Dataset:
             objective: "masked" or "causal" shows the tokens of a language model, and its targets.
             max_length: tokens to truncate texts to; by default the context of the encoder.
             seed: seed of the choice of rows and of the masked words, 0 by default.
-
-        Returns:
-            an object with the content as attributes and `to_json()`: see `finetext.report.batches`.
 
         Raises:
             DataError: there are no rows, or n is below 1.
@@ -361,6 +354,13 @@ class Predictions:
     def abstained(self) -> Booleans:
         """(n,) whether the classifier abstains."""
         return self.decision.abstains(self.probabilities)
+
+    def select(self, rows: Sequence[int] | Integers | Booleans) -> Predictions:
+        """Return the predictions of some rows: at such positions, or where (n,) is true."""
+        ids = tuple(np.array(self.ids, dtype=object)[rows].tolist())
+        groups = self.groups and tuple(np.array(self.groups, dtype=object)[rows].tolist())
+        targets, likely = self.targets[rows], self.probabilities[rows]
+        return replace(self, ids=ids, targets=targets, probabilities=likely, groups=groups)
 
     def with_positive(self, label: object) -> Predictions:
         """Return the predictions with that positive class; see `LabelScheme.with_positive`."""

@@ -234,14 +234,7 @@ def before_and_after(
             targets[row] = column[names[0]]
         elif one in changed:
             targets[row] = [int(name in names) for name in predictions.scheme.names]
-    groups = predictions.groups
-    before = replace(
-        predictions,
-        ids=tuple(predictions.ids[row] for row in kept),
-        targets=predictions.targets[kept],
-        probabilities=predictions.probabilities[kept],
-        groups=None if groups is None else tuple(groups[row] for row in kept),
-    )
+    before = predictions.select(kept)
     after = replace(before, targets=targets[kept])
     return None if np.array_equal(before.targets, after.targets) else (before, after)
 

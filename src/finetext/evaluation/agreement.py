@@ -21,6 +21,7 @@ from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Score
 from finetext.data.annotators import repeated_texts
 from finetext.evaluation.estimates import CONFIDENCE, NAN, of_units
+from finetext.evaluation.proportions import score_interval
 from finetext.storage.codec import Jsonable
 
 RELIABLE: Final = 0.8
@@ -165,11 +166,8 @@ def share_of(values: Sequence[float]) -> Score:
         return Score(mean, NAN, NAN, 1)
     variance = float(np.var(values, ddof=1)) / n
     effective = mean * (1 - mean) / variance if variance > 0 and 0 < mean < 1 else n
-    squared = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) ** 2
-    middle = (mean + squared / (2 * effective)) / (1 + squared / effective)
-    spread = mean * (1 - mean) / effective + squared / (4 * effective**2)
-    half = math.sqrt(squared * spread) / (1 + squared / effective)
-    return Score(mean, max(0.0, min(mean, middle - half)), min(1.0, max(mean, middle + half)), n)
+    low, high = score_interval(mean, effective, float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)))
+    return Score(mean, min(mean, low), max(mean, high), n)
 
 
 def krippendorff_alpha(answers: Sequence[Sequence[Labels]]) -> Score:

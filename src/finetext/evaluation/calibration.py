@@ -23,7 +23,6 @@ from finetext.data.split import fold_rows
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 from finetext.evaluation.proportions import score_interval
-from finetext.evaluation.usability import rows_of
 
 BINS: Final = 15
 FEWEST_TO_HALVE: Final = 300
@@ -190,12 +189,12 @@ def calibrated_by(
 
     `kept`, (n,), are the rows for the decision rule alone; by default all serve everything.
     """
-    temperature = fit_temperature(predictions if kept is None else rows_of(predictions, ~kept))
+    temperature = fit_temperature(predictions if kept is None else predictions.select(~kept))
     scaled = classifier.with_temperature(temperature)
     if scaled is not classifier:
         decision = replace(predictions.decision, temperature=temperature)
         predictions = replace(with_temperature(predictions, temperature), decision=decision)
-    chosen_on = predictions if kept is None else rows_of(predictions, kept)
+    chosen_on = predictions if kept is None else predictions.select(kept)
     decision = choose_decision(chosen_on, wanted or Deciding())
     if kept is not None and decision.rows_needed is not None:
         whole = decision.rows_needed * len(predictions) / len(chosen_on)

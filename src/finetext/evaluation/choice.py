@@ -15,8 +15,10 @@ from finetext.core.registry import load
 from finetext.core.types import Predictions
 from finetext.core.wording import counted, row_of
 from finetext.evaluation.compare import compare
+from finetext.evaluation.deciding import has_label
 from finetext.evaluation.estimates import DiscordantRows, Estimate
 from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.several import POWER, holm
 from finetext.storage.codec import Jsonable
 
 MARGIN: Final = 0.02
@@ -26,7 +28,6 @@ BEHIND: Final = 0.025
 OF_LEAD: Final = 0.1
 """The share of the lead over the majority class, at its lower bound, that a margin may have."""
 FEWEST_OF_CLASS: Final = 10
-_POWER: Final = 0.8
 _MEANS_OVER_CLASSES: Final = {"macro_f1", "balanced_accuracy"}
 
 Status = Literal["as good", "worse", "not known"]
@@ -61,12 +62,8 @@ class Grounds(Jsonable):
         """Return the grounds that one method's predictions give, one set for each seed."""
         first, fewest = sets[0], None
         if metric in _MEANS_OVER_CLASSES:
-            scheme, targets = first.scheme, first.targets
-            counts = [
-                int((targets[:, j] if scheme.multilabel else targets == j).sum())
-                for j in range(len(scheme))
-            ]
-            fewest = min(counts)
+            columns = range(len(first.scheme))
+            fewest = min(int(has_label(first.targets, column).sum()) for column in columns)
         units = len(first) if first.groups is None else len(set(first.groups))
         return cls(metric, part, units, first.groups is not None, len(sets), fewest, baseline)
 
@@ -74,11 +71,9 @@ class Grounds(Jsonable):
         """Return the rows in words: "9 validation rows", "40 groups of validation rows"."""
         crossed = self.part == "cross-validation"
         row = "cross-validated row" if crossed else row_of(self.part)
-        return (
-            f"{counted(self.units, 'group')} of {row}s"
-            if self.grouped
-            else (counted(self.units, row))
-        )
+        if self.grouped:
+            return f"{counted(self.units, 'group')} of {row}s"
+        return counted(self.units, row)
 
     @property
     def metric_words(self) -> str:
@@ -373,14 +368,13 @@ def _judged(
 
 def _stepped(p_values: Mapping[str, float], level: float) -> dict[str, tuple[bool, float]]:
     """Return for each hypothesis whether Holm's procedure rejects it, and at which level."""
-    found, goes_on = dict[str, tuple[bool, float]](), True
-    step = level
-    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        if goes_on:
-            step = level / (len(p_values) - place)
-            goes_on = p_values[name] < step
-        found[name] = goes_on, step
-    return found
+    is_rejected = [corrected < level for corrected in holm(list(p_values.values()))]
+    place = {name: at for at, name in enumerate(sorted(p_values, key=lambda name: p_values[name]))}
+    last = sum(is_rejected)  # the step that fails, at whose level all later ones are judged
+    return {
+        name: (rejected, level / (len(place) - min(place[name], last)))
+        for name, rejected in zip(p_values, is_rejected, strict=True)
+    }
 
 
 def _units(lead: Estimate, distance: float, level: float) -> float | None:
@@ -389,7 +383,7 @@ def _units(lead: Estimate, distance: float, level: float) -> float | None:
 
     if not math.isfinite(lead.error) or not distance > 0:
         return None
-    return lead.units * float((ndtri(1 - level) + ndtri(_POWER)) * lead.error / distance) ** 2
+    return lead.units * float((ndtri(1 - level) + ndtri(POWER)) * lead.error / distance) ** 2
 
 
 def _rounded(units: float) -> int:

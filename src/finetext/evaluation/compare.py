@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Number
+from finetext.core.arrays import Booleans, Floats, Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.estimates import DiscordantRows, Estimate, of_seeds, of_units
@@ -195,7 +195,11 @@ def _check_same_rows(a: Predictions, b: Predictions) -> None:
 
 def discordant(a: Predictions, b: Predictions) -> tuple[int, int]:
     """Return how many rows only the first has right, and how many only the second."""
-    right = [of.decisions == of.targets for of in (a, b)]
-    if a.scheme.multilabel:
-        right = [each.all(axis=1) for each in right]
-    return int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    one, other = is_right(a), is_right(b)
+    return int((one & ~other).sum()), int((other & ~one).sum())
+
+
+def is_right(of: Predictions) -> Booleans:
+    """Return (n,) whether each row has the right label, or exactly the right labels."""
+    right = of.decisions == of.targets
+    return np.asarray(right.all(axis=1) if of.scheme.multilabel else right)

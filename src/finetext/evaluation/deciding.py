@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Booleans, Floats
+from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
@@ -204,13 +204,12 @@ def _with_aim(
 
 def _of_label(validation: Predictions, column: int, name: str, share: float) -> Threshold:
     """The threshold of one label; that of precision is over the rows where it is the likeliest."""
-    scores, targets = validation.probabilities[:, column], validation.targets
-    if validation.scheme.multilabel:
-        truth, rows = targets[:, column] == 1, np.ones(len(targets), dtype=np.bool_)
-    else:
-        truth, rows = targets == column, validation.probabilities.argmax(axis=1) == column
+    scores, truth = validation.probabilities[:, column], has_label(validation.targets, column)
     if name == "recall":
         return for_share_found(scores[truth], share, _groups(validation, truth))
+    rows = np.ones(len(scores), dtype=np.bool_)
+    if not validation.scheme.multilabel:
+        rows = validation.probabilities.argmax(axis=1) == column
     return for_share_right(scores[rows], truth[rows], share, _groups(validation, rows))
 
 
@@ -280,16 +279,15 @@ def set_from_by_label(predictions: Predictions, coverage: float) -> tuple[float,
         raise DataError("prediction sets need validation rows, and there are none")
     limits = []
     for column, scores in enumerate(predictions.probabilities.T):
-        truth = np.sort(scores[rows_of_label(predictions, column)])
+        truth = np.sort(scores[has_label(predictions.targets, column)])
         allowed = math.floor((1 - coverage) * (len(truth) + 1) + _ROUNDING)
         limits.append(float(truth[allowed - 1]) if allowed else 0.0)
     return tuple(limits)
 
 
-def rows_of_label(predictions: Predictions, column: int) -> Booleans:
-    """Return which rows, (n,), truly have a label."""
-    targets = predictions.targets
-    return np.asarray(targets == column if targets.ndim == 1 else targets[:, column] == 1)
+def has_label(labels: Integers, column: int) -> Booleans:
+    """Return which rows, (n,), have a label: of (n,) columns, or of (n, k) of 0 and 1."""
+    return np.asarray(labels == column if labels.ndim == 1 else labels[:, column] == 1)
 
 
 def least_of_truth(predictions: Predictions) -> Floats:

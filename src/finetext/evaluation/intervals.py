@@ -13,6 +13,7 @@ from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
 from finetext.evaluation.metrics import Counts, Resampling, applicable, count, metric_for
+from finetext.evaluation.proportions import score_interval
 
 MOST_UNITS: Final = 10_000
 FEWEST_GROUPS: Final = 6
@@ -228,10 +229,9 @@ def interval_of_share(
         error = float(left.std()) * max(len(left) - 1, 0) ** 0.5 if len(left) else 0.0
     if not 0 < value < 1 or error < _ROUNDING or units < 2:
         return low, high
-    n, t2 = min(value * (1 - value) / error**2, rows), float(stdtrit(units - 1, 1 - _TAIL)) ** 2
-    middle = (value * n + t2 / 2) / (n + t2)
-    away = (t2 * (value * (1 - value) * n + t2 / 4)) ** 0.5 / (n + t2)
-    return min(low, middle - away), max(high, middle + away)
+    n = min(value * (1 - value) / error**2, rows)
+    least, most = score_interval(value, n, float(stdtrit(units - 1, 1 - _TAIL)))
+    return min(low, least), max(high, most)
 
 
 def uncertain_intervals(predictions: Predictions) -> str:

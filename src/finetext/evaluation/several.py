@@ -239,15 +239,7 @@ def _in_row_order(wanted: Predictions, given: Predictions, names: tuple[str, str
                 f"{names[0]} and {names[1]} are not about the same rows: "
                 + _only_in(names, wanted.ids, given.ids, "id")
             )
-        rows = [place[row_id] for row_id in wanted.ids]
-        groups = None if given.groups is None else tuple(given.groups[row] for row in rows)
-        given = replace(
-            given,
-            ids=wanted.ids,
-            targets=given.targets[rows],
-            probabilities=given.probabilities[rows],
-            groups=groups,
-        )
+        given = given.select([place[row_id] for row_id in wanted.ids])
     differ = wanted.targets != given.targets
     wrong = np.flatnonzero(differ.any(axis=1) if differ.ndim == 2 else differ)
     if len(wrong):

@@ -15,9 +15,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from finetext.core.arrays import Booleans, Integers
+from finetext.core.arrays import Integers
 from finetext.core.decision import AS_LIKELY
 from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.evaluation.deciding import has_label
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.proportions import proportion
@@ -115,35 +116,13 @@ def over_constant(folds: Mapping[str, FoldPredictions], always: Integers) -> dic
 
 def class_verdict(of: Predictions, column: int) -> ClassVerdict:
     """Return how well one class is recognized."""
-    if of.scheme.multilabel:
-        true, given = of.targets[:, column] == 1, of.decisions[:, column] == 1
-    else:
-        true, given = of.targets == column, of.decisions == column
+    true, given = (has_label(labels, column) for labels in (of.targets, of.decisions))
     groups = None if of.groups is None else np.array(of.groups)
 
     def share(right: Any, among: Any) -> Score:
         return proportion(right[among], None if groups is None else list(groups[among]))
 
     return ClassVerdict(of.scheme.names[column], share(given, true), share(true, given))
-
-
-def is_right(of: Predictions) -> Booleans:
-    """Return (n,) whether each row has the right label, or exactly the right labels."""
-    right = of.decisions == of.targets
-    return np.asarray(right.all(axis=1) if of.scheme.multilabel else right)
-
-
-def rows_of(of: Predictions, chosen: Booleans) -> Predictions:
-    """Return the predictions of some of the rows."""
-    groups = None if of.groups is None else tuple(np.array(of.groups)[chosen].tolist())
-    ids = tuple(np.array(of.ids)[chosen].tolist())
-    return replace(
-        of,
-        ids=ids,
-        targets=of.targets[chosen],
-        probabilities=of.probabilities[chosen],
-        groups=groups,
-    )
 
 
 def _is_weak(share: Score) -> bool:

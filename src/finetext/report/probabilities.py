@@ -18,9 +18,8 @@ from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, short
 from finetext.evaluation.calibration import calibration, with_temperature
 from finetext.evaluation.consistency import FEWEST_ROWS, Consistency, consistency, stated
-from finetext.evaluation.deciding import Selective, covered, rows_of_label, selective
+from finetext.evaluation.deciding import Selective, covered, has_label, selective
 from finetext.evaluation.proportions import proportion
-from finetext.evaluation.usability import rows_of
 from finetext.report import plots
 from finetext.report.rendering import blocks, evenly
 
@@ -43,7 +42,7 @@ def decided_json(predictions: Predictions) -> dict[str, Any]:
     decision, given, groups = predictions.decision, predictions.decisions, predictions.groups
     if decision.least is not None:
         kept = ~predictions.abstained
-        right = rows_of(predictions, kept)
+        right = predictions.select(kept)
         found |= _share("decided", proportion(kept, groups))
         found |= _share("accuracy", proportion(right.decisions == right.targets, right.groups))
     if (sets := decision.sets(predictions.probabilities)) is not None:
@@ -71,7 +70,7 @@ def covered_by_label(predictions: Predictions) -> dict[str, Score]:
     assert sets is not None
     found = {}
     for column, name in enumerate(predictions.scheme.names):
-        rows, groups = rows_of_label(predictions, column), predictions.groups
+        rows, groups = has_label(predictions.targets, column), predictions.groups
         named = None if groups is None else [groups[row] for row in np.flatnonzero(rows)]
         found[name] = proportion(sets[rows, column], named)
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.choice import Choice
-from finetext.evaluation.compare import compare
+from finetext.evaluation.compare import compare, is_right
 from finetext.evaluation.estimates import DiscordantRows, Estimate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.proportions import proportion
@@ -29,9 +29,7 @@ from finetext.evaluation.usability import (
     Status,
     class_verdict,
     constant,
-    is_right,
     most_frequent,
-    rows_of,
     status_of,
 )
 from finetext.storage.codec import Jsonable
@@ -277,7 +275,7 @@ def verdict_on(
     metric = "subset_accuracy" if multilabel else "accuracy"
     right = entry.metrics["test"].get(metric)
     if whole.abstained.any():
-        of = rows_of(whole, ~whole.abstained)
+        of = whole.select(~whole.abstained)
         decided, right = proportion(~whole.abstained, whole.groups), None
     if right is None:
         right = proportion(is_right(of), of.groups)

@@ -221,8 +221,8 @@ def scaled_out_of_fold(raw: Predictions, plan: FoldPlan, decision: Decision) -> 
     """
     likely, rows = raw.probabilities.copy(), np.arange(len(raw))
     for held in plan.held[0] if decision.temperature != 1 else ():
-        others = fit_temperature(_select(raw, np.setdiff1d(rows, held)))
-        likely[held] = with_temperature(_select(raw, held), others).probabilities
+        others = fit_temperature(raw.select(np.setdiff1d(rows, held)))
+        likely[held] = with_temperature(raw.select(held), others).probabilities
     return replace(raw, probabilities=likely, decision=decision)
 
 
@@ -322,16 +322,6 @@ def _predictions(part: Dataset, probabilities: Floats, decision: Decision) -> Pr
     assert part.scheme is not None
     groups = None if part.groups is None else tuple(part.groups)
     return Predictions(tuple(part.ids), part.targets, probabilities, part.scheme, decision, groups)
-
-
-def _select(predictions: Predictions, rows: Integers) -> Predictions:
-    return replace(
-        predictions,
-        ids=tuple(predictions.ids[row] for row in rows),
-        targets=predictions.targets[rows],
-        probabilities=predictions.probabilities[rows],
-        groups=None,
-    )
 
 
 def _seed(first: int, repeat: int) -> int:
