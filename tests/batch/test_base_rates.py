@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetext
 from finetext import Finding, Listener, predict_file
 from finetext.batch import output, tables
+from finetext.batch.base_rates import BaseRateWatch
 from finetext.core.errors import DataError, RecipeError
-from finetext.evaluation.base_rates import BaseRates, correct_base_rates
+from finetext.evaluation.base_rates import BaseRateCheck, BaseRates, correct_base_rates
 from finetext.models.folder import best_model, record_of, write_record
 
 Command = Callable[..., Any]
@@ -65,6 +68,30 @@ def test_other_shares_are_a_warning_and_are_corrected_on_request(
     names = [f"probability:{name}" for name in classifier.scheme.names]
     assert [after.table[name][-1] for name in names] == pytest.approx(list(wanted))
     assert after.table["probability:good"][-1] > plain.table["probability:good"][-1]
+
+
+def test_too_low_probabilities_are_refused_before_anything_is_written(
+    command: Command, workplace: Path, model: Path
+) -> None:
+    low = replace(EQUAL, underconfidence=0.44)
+    write_record(best_model(model), {"base_rates": low.to_json()})
+    source = texts(55, 5)
+    said = command("predict", model, source, status=0).err
+    assert "too low by about 44 points on 200 validation rows" in said
+    assert "--correct-base-rates" not in said
+    seen = command("predict", model, source, "--out", "out.csv", "--correct-base-rates", status=2)
+    assert "too low by about 44 points on 200 validation rows" in seen.err
+    assert "leave out --correct-base-rates" in seen.err
+    assert not Path("out.csv").exists()
+
+
+def test_a_label_that_is_the_likeliest_of_no_text_after_correction_is_named(model: Path) -> None:
+    watch = BaseRateWatch(EQUAL, finetext.load(model).scheme)
+    watch.through(np.array([[0.45, 0.55]] * 100))
+    watch.check = BaseRateCheck(100, 1, weights=(0.4, 1.6))
+    assert watch.missed() == [watch.scheme.names[0]]
+    watch.check = BaseRateCheck(100, 1, weights=(0.02, 1.98))
+    assert watch.missed() == []  # one row is expected to have it
 
 
 def test_equal_shares_are_no_warning_and_change_nothing(workplace: Path, model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def known(scheme: LabelScheme, sharp: float = 1.0, n: int = 400) -> BaseRates:
     return BaseRates.of(Predictions(tuple(map(str, range(n))), truth, likely, scheme))
 
 
+def calibrated(seed: int) -> Predictions:
+    """Thirty rows of a calibrated model."""
+    truth, likely = drawn([0.5, 0.5], 30, seed, sharp=1.0)
+    return Predictions(tuple(map(str, range(30))), truth, likely, TWO)
+
+
 @pytest.mark.parametrize(("sharp", "highest"), [(1.0, 0.75), (1.6, 0.7)])
 def test_a_shift_is_found_with_an_interval_and_corrected(sharp: float, highest: float) -> None:
     """Probabilities that are too certain give a share between the known and the true one."""
@@ -51,6 +58,43 @@ def test_a_shift_is_found_with_an_interval_and_corrected(sharp: float, highest: 
     assert better.sum(axis=1) == pytest.approx(1)
     right = np.arange(500), truth
     assert np.log(better[right]).mean() > np.log(likely[right]).mean()
+
+
+def test_far_too_low_probabilities_are_noticed_and_not_corrected() -> None:
+    """Right on 9 of 10 rows and sure of little: most rows would change to the frequent class."""
+    assert known(TWO, sharp=0.05, n=30).underconfidence > 0.3
+    low = known(TWO, sharp=0.05)
+    assert low.underconfidence > 0.3
+    assert BaseRates.from_json(low.to_json()) == low
+    truth, likely = drawn([0.3, 0.7], 500, 1, sharp=0.05)
+    refused = check_base_rates(low, likely, TWO)
+    assert refused.shifted
+    assert refused.weights is None
+    asked = check_base_rates(replace(low, underconfidence=0.0), likely, TWO)
+    assert asked.weights is not None
+    right = (correct_base_rates(likely, asked.weights).argmax(axis=1) == truth).mean()
+    assert right < (likely.argmax(axis=1) == truth).mean() - 0.1
+
+
+def test_probabilities_that_are_calibrated_or_too_high_can_be_corrected() -> None:
+    assert known(TWO, sharp=2.0).underconfidence == 0
+    found = [BaseRates.of(one) for one in map(calibrated, range(200))]
+    assert sum(not of.is_correctable for of in found) <= 20
+
+
+def test_groups_that_are_right_together_show_less_of_low_probabilities() -> None:
+    truth, likely = np.arange(30) % 2, np.full((30, 2), 0.5)
+    likely[np.arange(30), truth] = 0.75
+    rows = Predictions(tuple(map(str, range(30))), truth, likely, TWO)
+    assert BaseRates.of(rows).underconfidence == pytest.approx(0.25)
+    wrong = np.arange(30) < 6
+    rows = replace(rows, targets=np.where(wrong, 1 - truth, truth))
+    assert not BaseRates.of(rows).underconfidence
+    likely = likely * 0.4 + 0.3  # 0.6 beside 0.4
+    rows = replace(rows, probabilities=likely)
+    assert BaseRates.of(rows).underconfidence == pytest.approx(0.2)
+    two = replace(rows, groups=tuple("ab"[row >= 6] for row in range(30)))
+    assert not BaseRates.of(two).underconfidence
 
 
 def test_equal_shares_are_no_shift() -> None:

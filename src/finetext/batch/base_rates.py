@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+import numpy as np
+
 from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent
+from finetext.core.display import listed
 from finetext.core.errors import DataError, FinetextError, RecipeError
 from finetext.core.types import Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.rows import Rows
 from finetext.evaluation.base_rates import (
+    FEWEST_EXPECTED,
     BaseRateCheck,
     BaseRates,
     SampledRows,
@@ -53,11 +57,23 @@ def check_correction(model: str | Path | Classifier, source: str, is_text: bool)
             "a classifier in memory does not say on which base rates its probabilities rest; give "
             "its model folder, or use finetext.check_base_rates and finetext.correct_base_rates"
         )
-    if known_base_rates(model) is None:
+    known = known_base_rates(model)
+    if known is None:
         raise RecipeError(
             f"{model} does not say on which base rates its probabilities rest, as older models "
             f"and those that `finetext train` did not make; train it again, or leave out {OPTION}"
         )
+    if not known.is_correctable:
+        raise RecipeError(
+            f"{model}: probabilities are {_too_low(known)}, and a correction for other shares of "
+            f"labels would push too many texts into one class; leave out {OPTION}, or train the "
+            "model again with more rows or --cross-validate"
+        )
+
+
+def _too_low(known: BaseRates) -> str:
+    points = f"{100 * known.underconfidence:.0f} points"
+    return f"too low by about {points} on {counted(known.rows, 'validation row')}"
 
 
 @final
@@ -121,6 +137,30 @@ class BaseRateWatch:
             self.check = check_base_rates(self.known, self._sample.probabilities, self.scheme)
         return self.check
 
+    def missed(self) -> list[str]:
+        """Return labels that many rows have by estimate, none of them as its likeliest one."""
+        if self.known is None or self.check is None or self.check.weights is None:
+            return []
+        shares = np.multiply(self.check.weights, self.known.rates)
+        likely = correct_base_rates(self._sample.probabilities, self.check.weights)
+        found = np.bincount(likely.argmax(axis=1), minlength=len(shares))
+        expected = shares / shares.sum() * self.check.rows
+        return [
+            name
+            for name, rows, there in zip(self.scheme.names, expected, found, strict=True)
+            if rows >= FEWEST_EXPECTED and not there
+        ]
+
+
+def _missed_words(watch: BaseRateWatch) -> str:
+    if not (names := watch.missed()):
+        return ""
+    shown = listed([repr(name) for name in names], _SHOWN)
+    return (
+        f" No text has {shown} as its likeliest label, although some have it by this estimate; "
+        "look at those with its highest probabilities."
+    )
+
 
 def findings_of(watch: BaseRateWatch, source: str, is_corrected: bool) -> list[Finding]:
     """Return what to say about the base rates: nothing if they are as before."""
@@ -146,12 +186,19 @@ def findings_of(watch: BaseRateWatch, source: str, is_corrected: bool) -> list[F
         message = (
             f"{start}. Probabilities were corrected for that. This holds if texts within a class "
             "look like those of training; if in doubt, label some and run `finetext evaluate`."
+            f"{_missed_words(watch)}"
         )
     elif scheme.multilabel:
         message = (
             f"{start}. Probabilities and thresholds are for the old shares, and with several "
             "labels per text they cannot be corrected. Label some of the texts and run `finetext "
             "evaluate`."
+        )
+    elif watch.known is not None and not watch.known.is_correctable:
+        message = (
+            f"{start}. Probabilities are for the old shares, and as they are "
+            f"{_too_low(watch.known)}, they cannot be corrected. Label some of the texts and run "
+            "`finetext evaluate`."
         )
     else:
         message = (

@@ -11,9 +11,10 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from finetext.core.arrays import Floats, Number
+from finetext.core.arrays import Floats, Integers, Number
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions, Score
+from finetext.evaluation.calibration import confidence
 from finetext.evaluation.compare import SIGNIFICANT
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.several import holm
@@ -22,8 +23,12 @@ from finetext.storage.codec import Jsonable
 MOST_ROWS: Final = 20_000
 """Rows that are kept to estimate shares."""
 _MOST_VALUES: Final = 4_000_000
-_EXPECTED: Final = 5
+FEWEST_EXPECTED: Final = 5
 """Least rows expected with and without a label for it to be tested."""
+_MOST_UNDERCONFIDENT: Final = 0.05
+"""From about there on a correction makes predictions worse: `benchmarks/shift.py cautious`."""
+_ONE_SIDED: Final = 1.645
+"""Standard errors above which something is significant at 5%, on one side."""
 _RESAMPLES: Final = 200
 _STEPS: Final = 1_000
 _CLOSE: Final = 1e-6
@@ -41,6 +46,8 @@ class BaseRates(Jsonable):
         means: k means of the predicted probabilities.
         deviations: k standard deviations of the predicted probabilities.
         errors: k standard errors of the means, over groups where there are any.
+        underconfidence: share of the rows that is right minus the mean probability of the
+            likeliest class; 0 if chance explains it (one-sided 5%), or if a row can have several.
     """
 
     rows: int
@@ -48,6 +55,12 @@ class BaseRates(Jsonable):
     means: tuple[Number, ...]
     deviations: tuple[Number, ...]
     errors: tuple[Number, ...]
+    underconfidence: float = 0.0
+
+    @property
+    def is_correctable(self) -> bool:
+        """Whether the model is not so underconfident that a correction would do harm."""
+        return self.underconfidence < _MOST_UNDERCONFIDENT
 
     @classmethod
     def of(cls, predictions: Predictions) -> BaseRates:
@@ -65,15 +78,16 @@ class BaseRates(Jsonable):
         units = int(unit.max()) + 1
         sums = np.stack([np.bincount(unit, column, units) for column in away.T], axis=1)
         of_units = np.sqrt((sums**2).sum(axis=0) * units / max(units - 1, 1)) / n
-        found = (targets.mean(axis=0), likely.mean(axis=0), likely.std(axis=0, ddof=1), of_units)
+        found = targets.mean(axis=0), likely.mean(axis=0), likely.std(axis=0, ddof=1), of_units
         rates, means, deviations, errors = (tuple(map(float, values)) for values in found)
-        return cls(n, rates, means, deviations, errors)
+        low = 0.0 if predictions.scheme.multilabel else _underconfidence(predictions, unit)
+        return cls(n, rates, means, deviations, errors, low)
 
     def of_label(self, at: int) -> BaseRates:
         """Return the base rates of one label of several as those of two classes: with, without."""
-        spread = self.deviations[at], self.errors[at]
-        pairs = ((of[at], 1 - of[at]) for of in (self.rates, self.means))
-        return BaseRates(self.rows, *pairs, *((of, of) for of in spread))
+        rates, means = ((of[at], 1 - of[at]) for of in (self.rates, self.means))
+        deviations, errors = ((of[at], of[at]) for of in (self.deviations, self.errors))
+        return BaseRates(self.rows, rates, means, deviations, errors)
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class BaseRateCheck(Jsonable):
         tested: number of labels with enough rows to be tested.
         shifted: labels whose share differs by more than chance allows, largest change first.
         weights: k factors for the probabilities of a row, which then are scaled to 1; None if no
-            label is shifted or in a multi-label scheme.
+            label is shifted, in a multi-label scheme, or if the model is too underconfident.
     """
 
     rows: int
@@ -119,7 +133,9 @@ def check_base_rates(
 
     The test compares mean probabilities, so it needs no calibration, and is two-sided at 5% over
     all labels (Holm). The shares of the new texts are estimated by EM, which needs calibrated
-    probabilities, with percentile intervals of 200 bootstrap resamples.
+    probabilities, with percentile intervals of 200 bootstrap resamples. A model that is
+    underconfident by 5 points or more gets no weights, as they would push too many rows into the
+    class that became more frequent.
 
     Source: Saerens, Latinne and Decaestecker, Adjusting the outputs of a classifier to new a
     priori probabilities, Neural Computation, 2002.
@@ -154,7 +170,7 @@ def check_base_rates(
                    Score(tests[at].value, *tests[at].interval(), len(likely)), p_values[at])
         for at in changes
     )  # fmt: skip
-    return BaseRateCheck(len(likely), len(tests), found, weights)
+    return BaseRateCheck(len(likely), len(tests), found, weights if known.is_correctable else None)
 
 
 def correct_base_rates(probabilities: Floats, weights: Sequence[float]) -> Floats:
@@ -169,9 +185,24 @@ def correct_base_rates(probabilities: Floats, weights: Sequence[float]) -> Float
     )
 
 
+def _underconfidence(predictions: Predictions, unit: Integers) -> float:
+    """Return by how much confidence is too low, 0 if chance explains it.
+
+    The mean over all rows is tested and not its bins, as in `consistency`, since the bins of 30
+    rows notice nothing (`benchmarks/shift.py cautious`). Rows of one unit vary together.
+    """
+    sure, right = confidence(predictions)
+    away: Floats = right - sure.astype(np.float64)
+    together = np.bincount(unit, away - away.mean())
+    chance = (sure * (1 - sure)).sum()
+    if len(together) < len(away):
+        chance = max(chance, (together**2).sum())
+    return float(away.mean()) if away.sum() > _ONE_SIDED * np.sqrt(chance) else 0.0
+
+
 def _enough(known: BaseRates, likely: Floats, at: int) -> bool:
     rarer = min(known.means[at], 1 - known.means[at])
-    return bool(min(len(likely), known.rows) * rarer >= _EXPECTED)
+    return bool(min(len(likely), known.rows) * rarer >= FEWEST_EXPECTED)
 
 
 def _difference(known: BaseRates, likely: Floats, at: int) -> Estimate:
