@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,9 @@ def test_test_rows_are_checked_blind_and_scored_with_both_labels(
     seen = command("label-errors", "run", "--apply", "list.csv", "--out", "new.csv", status=0)
     assert f"on the same {len(test)} test rows: " in seen.out
     assert seen.out.count("with the labels before") == len(run.leaderboard)
+    kept = json.loads(Path("run/verdict.json").read_text("utf-8"))
+    Path("run/verdict.json").write_text(json.dumps(kept | {"folds": 5}))
+    assert _test_ids(Path("run")) == ()
 
 
 def rows_of(path: str) -> list[dict[str, str]]:
@@ -246,8 +250,12 @@ def test_annotators_are_compared_and_decided(command: Command, workplace: Path) 
     assert "they agree on 80% [62%, 91%]" in " ".join(seen.out.split())
     assert "people: accuracy 0.80 [0.62, 0.91] of one annotator" in " ".join(seen.out.split())
     assert "Ann and Bob" in seen.out
+    assert "against the other one" in " ".join(seen.out.split())
+    assert seen.out.endswith("  finetext agreement rows.csv --out differ.csv\n")
+    command(*shlex.split(seen.out.splitlines()[-1])[1:-1], "as-printed.csv", status=0)
     told = json.loads(command("agreement", "rows.csv", "--json", status=0).out)
     wide = ("agreement", "columns.csv", "--annotators", "Ann,Bob")
+    assert f"finetext {' '.join(wide)} --out differ.csv" in command(*wide, status=0).out
     same = json.loads(command(*wide, "--json", status=0).out)
     assert (told["alpha"], told["pairs"]) == (same["alpha"], same["pairs"])
     assert "6 texts on which" in command("agreement", "rows.csv", "--out", "differ.csv").out
@@ -285,6 +293,7 @@ def test_a_run_shows_what_people_reach(command: Command, workplace: Path) -> Non
     Path("rows.csv").write_text(coded_texts()[0])
     words = ("train", "rows.csv", "--methods", "majority", "--out", "run", "--quiet")
     assert "people: accuracy 0.80" in command(*words, status=0).out
+    assert "finetext agreement rows.csv\n" in command("explore", "rows.csv").out
     assert json.loads(command("show", "run", "--json").out)["agreement"]["texts"] == 30
     page = Path("run/report.html").read_text("utf-8")
     assert "People: accuracy 0.80" in page

@@ -68,3 +68,10 @@ def test_signed_numbers() -> None:
         "-0.500",
         "-",
     ]
+
+
+def test_commands_name_the_data_as_they_were_given() -> None:
+    message = "decide them: finetext agreement DATA --out differ.csv; DATA of DATA"
+    assert wording.with_source(message, r"my \1 data.csv") == (
+        r"decide them: finetext agreement 'my \1 data.csv' --out differ.csv; DATA of DATA"
+    )

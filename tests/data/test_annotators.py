@@ -97,7 +97,7 @@ def test_groups_are_those_of_the_first_row() -> None:
 def test_annotators_who_never_agree_leave_nothing_to_train_on() -> None:
     table = coded()
     table["Kategorie"] = ["gut", "schlecht"] * 20
-    with pytest.raises(DataError, match=r"agree on no text.*finetext agreement"):
+    with pytest.raises(DataError, match=r"agree on no text.*name that with --label"):
         read(table)
 
 

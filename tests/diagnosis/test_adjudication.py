@@ -126,6 +126,12 @@ def test_a_column_for_each_annotator_is_the_same_as_rows() -> None:
         read_annotated(wide(), ["Ann", "Eve"])
 
 
+def test_columns_that_share_no_label_are_not_compared() -> None:
+    table = wide() | {"mood": [*"xy"] * 6}
+    with pytest.raises(DataError, match=r"'mood' shares no label with 'Ann', 'Bob'"):
+        read_annotated(table, ["Ann", "Bob", "mood"])
+
+
 def test_many_annotators_share_columns(tmp_path: Path) -> None:
     rows = [(text, "ab"[(n + k) % 3 == 0], f"worker {(n + k) % 30}")
             for n, text in enumerate(TEXTS * 3) for k in range(3)]  # fmt: skip

@@ -58,6 +58,8 @@ def test_imbalanced_rare_and_missing_classes(rows_of: Rows) -> None:
     assert "'b' (6)" in found(data, "rare-classes")[0].message
     assert rows_with(data, "rare-classes") == tuple(f"r{i}" for i in range(150, 156))
     assert "test has no row of 'a', 'b'" in found(data, "missing-classes")[0].message
+    data = rows_of(sentences(4), ["a", "a", "a", "b"], split=["train", "train", "test", "train"])
+    assert found(data, "missing-classes")[0].message.endswith("measured there. Collect more rows.")
 
 
 def test_parts_with_other_shares_of_labels(rows_of: Rows) -> None:

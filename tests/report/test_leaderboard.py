@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from math import nan
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +24,14 @@ from finetext.report.leaderboard import (
     gain_lines,
     gain_sentence,
     leaderboard_lines,
+    majority_line,
+    recommended_line,
     seed_lines,
     show_leaderboard,
 )
 from finetext.report.rendering import WIDTH
 from finetext.report.report import ReportData, render
+from finetext.report.verdict import Judged, verdict_on
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])
@@ -53,6 +57,45 @@ def test_best_and_recommended_are_marked(single: ReportData) -> None:
     assert {"finetune": "*", "tfidf": "+"}.items() <= marked.items()
     both = leaderboard_lines(single.entries, "finetune", "finetune")
     assert any(line.startswith("*+  finetune") for line in both)
+
+
+def test_the_mark_says_recommended_only_where_that_is_shown(single: ReportData) -> None:
+    assert single.choice is not None
+    within = f"(less than {single.choice.allowed:.2g} behind)"
+    assert within in recommended_line(single.choice)
+    assert "behind" not in recommended_line(None)
+    unsure = replace(single.choice, learned=False)
+    about = Judged("finetune", "finetune", Path("r"))
+    verdict = verdict_on(single.entries, single.predictions, about, unsure)
+    assert not verdict.is_recommended
+    assert recommended_line(unsure, verdict.is_recommended).startswith("+ the method to take for")
+    page = render(replace(single, choice=unsure))
+    assert "for now the one to take of 3 methods" in page
+    assert ">recommended<" not in page
+    assert ">recommended<" in render(single)
+
+
+def test_a_majority_that_is_not_the_constant_answer_is_explained(
+    single: ReportData, several: ReportData
+) -> None:
+    about = Judged("finetune", "finetune", Path("r"))
+    verdict = verdict_on(single.entries, single.predictions, about, None)
+    majority, *rest = single.entries
+
+    def explained(accuracy: float) -> str:
+        score = {"accuracy": Score(accuracy, 0.0, 1.0, 200)}
+        return majority_line([replace(majority, metrics={"test": score}), *rest], verdict)
+
+    assert explained(verdict.always_right) == explained(verdict.always_right + 0.1) == ""
+    assert explained(0.05) == (
+        "majority learns its label in each fold, so its accuracy of 0.050 is not the "
+        f"{verdict.always_right:.3f} of always giving the same answer."
+    )
+    assert majority_line(rest, verdict) == majority_line(single.entries, None) == ""
+    of_sets = verdict_on(several.entries, several.predictions, about, None)
+    score = {"subset_accuracy": Score(of_sets.always_right - 0.1, 0.0, 1.0, 200)}
+    entries = [replace(several.entries[0], metrics={"test": score})]
+    assert "decides on each label alone" in majority_line(entries, of_sets)
 
 
 def test_scores_have_their_interval(single: ReportData, several: ReportData) -> None:

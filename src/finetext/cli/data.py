@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -72,7 +73,7 @@ def explore(
     if output.as_json:
         screen.json(seen.to_json())
     else:
-        show_exploration(seen, screen.out)
+        show_exploration(seen, screen.out, data)
 
 
 def _show_tokens(dataset: Dataset, encoder: str, row: int, output: Output) -> None:
@@ -131,7 +132,11 @@ def agreement(
             f"Then run the same command with --apply {table.out} --out decided.csv"
         ]
     elif found.annotators:
-        lines.append("\nTo decide the texts on which they differ: --out differ.csv")
+        by = "" if annotators is None else f" --annotators {shlex.quote(annotators)}"
+        command = f"finetext agreement {shlex.quote(data)}{by} --out differ.csv"
+        if reading.given() or settings:
+            command = "the same command with --out differ.csv"
+        lines.append(f"\nTo decide the texts on which they differ:\n  {command}")
     output.show(found.to_json() | {"out": table.out and str(table.out)}, lines)
 
 
@@ -196,12 +201,13 @@ def _find(
 ) -> None:
     """Search, write the list for a reviewer, and show the first suspects."""
     from finetext.diagnosis.corrections import write_suspects
+    from finetext.runs.accesses import has_test_rows
     from finetext.runs.fit import find_label_errors
     from finetext.runs.reporting import write_diagnosis
 
     out = table.out
     table.check(asked.source)
-    screen = output.screen()
+    screen = output.screen(asked.source)
     with screen.watching():
         found = find_label_errors(
             asked, method, folds=folds, test_ids=_test_ids(run), listener=screen.listener
@@ -215,14 +221,21 @@ def _find(
         except DataError:
             print("\n".join(_suspect_lines(found, None)))
             raise
-    output.show(found.to_json() | {"out": out and str(out)}, _suspect_lines(found, out))
+    lines = [*_suspect_lines(found, out)]
+    if run is not None and found.suspects and not has_test_rows(run):
+        lines.append(
+            f"\nThe scores of {run} are cross-validated on all of these rows: labels that are "
+            "corrected towards a method make its score too high."
+        )
+    output.show(found.to_json() | {"out": out and str(out)}, lines)
 
 
 def _test_ids(run: Path | None) -> tuple[str, ...]:
-    """Return the ids of a run's test rows; () where nothing is known of them."""
+    """Return the ids of a run's test rows; () where it has none or nothing is known of them."""
+    from finetext.runs.accesses import has_test_rows
     from finetext.runs.run import Run, stored_predictions
 
-    if run is None:
+    if run is None or not has_test_rows(run):
         return ()
     try:
         return stored_predictions(Run.open(run), None, "test").ids
@@ -287,7 +300,7 @@ def _apply(
 
     table.check(asked.source, reviewed)
     done = apply_labels(asked.source, reviewed, read=asked.read, new_labels=new_labels)
-    screen = output.screen()
+    screen = output.screen(asked.source)
     screen.findings(done.dataset.findings)
     columns = dataset_columns(done.dataset, table.out)
     table.write(columns, screen)
@@ -303,25 +316,27 @@ def _apply(
 
 
 def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
-    """Yield the test scores of a run's methods with the labels before and after."""
-    from finetext.core.wording import counted, ends, number
+    """Yield the scores of a run's methods with the labels before and after."""
+    from finetext.core.wording import counted, ends, number, part_in_words, row_of
     from finetext.diagnosis.corrections import before_and_after
     from finetext.evaluation.intervals import evaluate
     from finetext.report.rendering import metric_title
-    from finetext.runs.accesses import record_access
+    from finetext.runs.accesses import has_test_rows, record_access
     from finetext.runs.run import Run, stored_predictions
 
     opened = Run.open(run)
-    record_access(run, "finetext label-errors --apply")
+    row = row_of(part_in_words("test", opened.folds))
+    if has_test_rows(run):
+        record_access(run, "finetext label-errors --apply")
     for entry in opened.leaderboard:
         both = before_and_after(stored_predictions(opened, entry.method, "test"), done)
         if both is None:
-            yield "No test row of the run has another label: its scores stay as they are."
+            yield f"No {row} of the run has another label: its scores stay as they are."
             return
         scores = [evaluate(of, metrics=[opened.metric])[opened.metric] for of in both]
         old, new = (f"{number(score.value)} {ends(score)}".rstrip() for score in scores)
         yield (
             f"{entry.method}, {metric_title(opened.metric)} on the same "
-            f"{counted(len(both[0]), 'test row')}: {old} with the labels before, {new} with those "
+            f"{counted(len(both[0]), row)}: {old} with the labels before, {new} with those "
             "after."
         )

@@ -54,7 +54,7 @@ def evaluate(
     from finetext.runs.load import load
 
     table.check(data)
-    screen = output.screen()
+    screen = output.screen(data)
     classifier = load(model, device, precision=precision, say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
     classifier = classifier.with_positive(how.positive if positive is None else positive)

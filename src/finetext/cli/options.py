@@ -54,7 +54,9 @@ DataSettings = Annotated[
     list[str] | None, option("KEY=VALUE", "Any option of reading: data.encoding=latin-1", "--set")
 ]
 Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; all by default.")]
-Part = Annotated[str, option("NAME", "Which rows: validation or test.", "--split", "--part")]
+Part = Annotated[
+    str, option("NAME", "Rows: validation, or test (all if cross-validated).", "--split", "--part")
+]
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]
@@ -233,11 +235,15 @@ class Output:
     as_json: Annotated[bool, flag("--json", "Print the result as JSON.")] = False
     debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False
 
-    def screen(self) -> Screen:
-        """Return where to write; with JSON it takes no messages."""
+    def screen(self, source: object = None) -> Screen:
+        """Return where to write; with JSON it takes no messages.
+
+        Commands in findings name the `source` if it is one file or name, else DATA.
+        """
         from finetext.core.console import Screen
 
-        return Screen(self.quiet or self.as_json)
+        named = source if isinstance(source, str) else "DATA"
+        return Screen(self.quiet or self.as_json, named)
 
     def show(self, values: Any, lines: Iterable[str], **written: Path | None) -> None:
         """Print a result, as JSON values or as lines; say which files were written."""

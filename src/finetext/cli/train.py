@@ -64,7 +64,7 @@ def train(
         checkpoint_seconds=checkpoint_seconds,
     )
     if dry_run:
-        found = plan(asked, listener=output.screen().listener)
+        found = plan(asked, listener=output.screen(asked.source).listener)
         output.show(found.to_json() | {"seconds": found.seconds}, found.lines())
     else:
         _train_and_show(asked, out, resume, output)
@@ -74,7 +74,7 @@ def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Outpu
     """Print the leaderboard as soon as it is known, and the rest when the run is finished."""
     from finetext.runs.pipeline import train as fit_methods
 
-    screen, shown = output.screen(), list[Path]()
+    screen, shown = output.screen(asked.source), list[Path]()
 
     def scored(run: Run) -> None:
         if not output.as_json:
@@ -190,6 +190,9 @@ def _show_scores(run: Run, screen: Screen) -> None:
     facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
     positive = None if scheme is None else scheme.positive_class
     board.show_leaderboard(board.leaderboard_lines(*facts, positive=positive), screen.out)
+    print(board.recommended_line(run.choice, found is None or found.is_recommended))
+    if differs := board.majority_line(run.leaderboard, found):
+        print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):
         print(said)
     if people := stored_agreement(run.folder) if scheme else None:

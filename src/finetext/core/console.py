@@ -31,11 +31,15 @@ _SECONDS_A_LINE: Final = 60.0
 class Screen:
     """Where a command writes, with color and progress bars on a terminal only."""
 
-    def __init__(self, quiet: bool = False) -> None:
-        """Make the consoles; a quiet one shows no messages, findings or progress."""
+    def __init__(self, quiet: bool = False, source: str = "DATA") -> None:
+        """Make the consoles; a quiet one shows no messages, findings or progress.
+
+        `source` is what commands in findings call the data.
+        """
         from rich.console import Console
 
         self.quiet = quiet
+        self.source = source
         self.out: Console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.messages: Console = Console(stderr=True, highlight=False, quiet=quiet)
         self._progress: Progress | None = None
@@ -57,7 +61,9 @@ class Screen:
     def finding(self, finding: Finding) -> None:
         """Show an error or a warning; notes are in the report only."""
         if style := _STYLES.get(finding.severity):
-            line = f"{finding.severity}: {finding.message}"
+            from finetext.core.wording import with_source
+
+            line = f"{finding.severity}: {with_source(finding.message, self.source)}"
             self.messages.print(line, style=style, markup=False, soft_wrap=True)
 
     def findings(self, findings: Iterable[Finding]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from shlex import quote
 from typing import Final
 
 from finetext.core.types import Score
@@ -97,6 +99,11 @@ def pipeline_in_words(folds: int) -> str:
     share = _LEARNED_FROM.get(folds, f"{folds - 1} of {folds} parts")
     final = "the final models have all rows, for training or validation"
     return f"scores of the pipeline on {share} of the rows; {final}"
+
+
+def with_source(message: str, source: str) -> str:
+    """Return a message whose commands name the data, which those of reports call DATA."""
+    return re.sub(r"(?<=finetext )([a-z-]+) DATA\b", lambda of: f"{of[1]} {quote(source)}", message)
 
 
 def row_of(part: str | None) -> str:

@@ -62,8 +62,9 @@ def merged(
             keep[row] = False
     if not any(keep):
         raise DataError(
-            f"the annotators (column {found.column!r}) agree on no text, so there is no majority "
-            "label; decide the texts first: finetext agreement DATA --out differ.csv"
+            f"the annotators (column {found.column!r}) agree on no text, so no text has a majority "
+            "label; check that they used the same labels, or write the right label of each text "
+            "into one column, and name that with --label"
         )
     differ = sum(of.differ for of in found.texts)
     further = sum(len(own) - 1 for own in rows)

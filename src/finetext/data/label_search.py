@@ -58,7 +58,9 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     if found or not settings.labelled:
         return (found,) if found else ()
     if several := _several_annotators(look, free):
-        look.ask("labels", "--label", several, ", each of them by one annotator")
+        both = shlex.quote(",".join(several))
+        hint = f"; to compare them as annotators: finetext agreement with --annotators {both}"
+        look.ask("labels", "--label", several, hint)
     if found := _by_content(look, free, text):
         return (found,)
     people = [*look.people, *(name for name in free if says(name).other == "annotator")]

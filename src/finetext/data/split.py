@@ -255,7 +255,7 @@ class _Cutter:
                 raise DataError(
                     f"the class {name!r} has {counted(len(rows), 'row')}{there}, but "
                     f"{_and(counts)} need {needed}, one each; collect more, merge it with another "
-                    'class, leave it out, or use the strategy "random"'
+                    "class, leave it out, or split at random: --set split.strategy=random"
                 )
         if groups is not None or self.dataset.targets.ndim == 2:
             return
@@ -263,7 +263,8 @@ class _Cutter:
         if small := next((name for name, count in counts.items() if count < classes), None):
             raise DataError(
                 f"{small} would have {counted(counts[small], 'row')}, fewer than the {classes} "
-                'classes; make it larger, give more rows, or use the strategy "random"'
+                "classes; make it larger, give more rows, or split at random: "
+                "--set split.strategy=random"
             )
 
 

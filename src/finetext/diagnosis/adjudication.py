@@ -5,7 +5,8 @@ A text without a decision keeps the label of the majority, and is left out if th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +71,7 @@ def read_annotated(
     known |= {"split": plain["split"]} if "split" in plain.table.column_names else {}
     rows: dict[str, list[Any]] = {name: [] for name in ("id", "label", "annotator", *known)}
     by_name = {name: as_strings(values) for name, values in answers.items()}
+    _check_shared(by_name)
     for row, one in enumerate(plain.ids):
         given = [(name, own) for name, of in by_name.items() if (own := of[row]) is not None]
         for place, (name, own) in enumerate(given):
@@ -87,6 +89,22 @@ def read_annotated(
         delimiter=None, header=None, encoding=None, sheet=None,
     )  # fmt: skip
     return replace(read(rows, settings=melted), description=plain.description)
+
+
+def _check_shared(columns: Mapping[str, Sequence[str | None]]) -> None:
+    """Refuse a column of labels that shares not even a word with the others."""
+    words = {
+        name: {word for cell in set(cells) for word in re.findall(r"\w+", (cell or "").casefold())}
+        for name, cells in columns.items()
+    }
+    for name, own in words.items():
+        rest = [other for other in words if other != name]
+        if own and not own & set().union(*(words[other] for other in rest)):
+            raise DataError(
+                f"the column {name!r} shares no label with {', '.join(map(repr, rest))}, so they "
+                "cannot be compared; name the columns in which people gave the same labels: "
+                "--annotators coder1,coder2"
+            )
 
 
 def write_differing(

@@ -98,15 +98,16 @@ def missing_classes(material: Material) -> list[Finding]:
     if (scheme := material.scheme) is None or len(material.parts) < 2:
         return []
     findings = []
-    occurs = material.counts.sum(axis=0) > 0
+    total = material.counts.sum(axis=0)
     for (part, _), counts in zip(material.parts, material.counts, strict=True):
-        missing = np.flatnonzero(occurs & (counts == 0))
+        missing = np.flatnonzero((total > 0) & (counts == 0))
         if len(missing):
+            enough = (total[missing] >= len(material.parts)).all()
+            advice = "Use a stratified split, or collect" if enough else "Collect"
             effect = "cannot be learned" if part == "train" else "cannot be measured there"
             message = (
                 f"{part} has no row of {_listed([repr(scheme.names[i]) for i in missing])}, so "
-                f"{'it' if len(missing) == 1 else 'they'} {effect}. Use a stratified split, or "
-                "collect more rows."
+                f"{'it' if len(missing) == 1 else 'they'} {effect}. {advice} more rows."
             )
             findings.append(Finding("warning", "missing-classes", message))
     return findings

@@ -18,8 +18,12 @@ def people_line(found: Agreement) -> str:
     """Return what accuracy a person reaches, in one line."""
     return (
         f"people: {metric_title(found.metric)} {_written(found.ceiling)} of one annotator against "
-        f"the majority of the others, on {counted(found.texts, 'text')}"
+        f"{_others(found)}, on {counted(found.texts, 'text')}"
     )
+
+
+def _others(found: Agreement) -> str:
+    return "the other one" if found.annotators == 2 else "the majority of the others"
 
 
 def agreement_sentence(found: Agreement) -> str:
@@ -55,7 +59,7 @@ def agreement_tables(found: Agreement) -> list[Table]:
             _rows([(of.name, of.agreed) for of in found.classes]),
         )
     ]
-    if found.people:
+    if len(found.people) > 2:  # of two, the pair says it
         tables.append(
             Table(
                 "How often an annotator gives the label of the majority of the others",
@@ -85,7 +89,8 @@ def agreement_summary(found: Agreement) -> Iterator[str]:
     yield from wrapped(f"{alpha_sentence(found.alpha)}.")
     yield from wrapped(people_line(found), hang="  ")
     if found.without_majority:
-        yield f"without a majority: {counted(found.without_majority, 'text')}"
+        tied = counted(found.without_majority, "text")
+        yield from wrapped(f"{tied} without a majority: no label to train on until decided.")
 
 
 def agreement_lines(found: Agreement) -> Iterator[str]:

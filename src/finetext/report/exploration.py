@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, with_source
 from finetext.data.column_roles import role_lines
 from finetext.diagnosis.explore import ExampleBatch, Exploration, Lengths
 from finetext.report import plots
@@ -44,8 +44,11 @@ def length_table(lengths: Lengths) -> Table:
     return Table(caption, header, rows)
 
 
-def show_exploration(exploration: Exploration, console: Console) -> None:
-    """Print classes, lengths and findings; the console decides on width and color."""
+def show_exploration(exploration: Exploration, console: Console, source: str = "DATA") -> None:
+    """Print classes, lengths and findings; the console decides on width and color.
+
+    `source` is what commands call the data.
+    """
     every = sum(exploration.rows.values())
     console.print(Text(exploration.description or f"{every:,} rows", style="bold"))
     for line in role_lines(exploration.columns):
@@ -55,11 +58,13 @@ def show_exploration(exploration: Exploration, console: Console) -> None:
     if exploration.agreement is not None:
         for line in agreement_summary(exploration.agreement):
             console.print(Text(line), soft_wrap=True)
-        console.print("by class, annotator and pair: finetext agreement DATA\n")
+        command = with_source("finetext agreement DATA", source)
+        console.print(Text(f"by class, annotator and pair: {command}\n"), soft_wrap=True)
     for lengths in (exploration.words, exploration.pieces):
         if lengths is not None:
             console.print(rich_table(length_table(lengths), caption=True))
-    show_findings(exploration.findings, console)
+    findings = (replace(of, message=with_source(of.message, source)) for of in exploration.findings)
+    show_findings(list(findings), console)
 
 
 def exploration_text(exploration: Exploration) -> str:

@@ -16,6 +16,7 @@ from finetext.evaluation.choice import Choice, Grounds
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
+from finetext.report.verdict import Verdict
 
 _ALSO: Final = {
     "accuracy": ("accuracy", "test"),
@@ -24,6 +25,8 @@ _ALSO: Final = {
 }
 _WIDTH: Final = 100
 _PAIR: Final = "  {:<12}{:<20}{:>9}{:>12}{:>13}"
+_ALIKE: Final = 0.01
+"""The difference of two shares of right rows from which it is explained."""
 _UNKNOWN: Final = Score(float("nan"), float("nan"), float("nan"), 0)
 
 
@@ -35,7 +38,7 @@ def leaderboard_lines(
     folds: int = 0,
     positive: str | None = None,
 ) -> list[str]:
-    """Return the leaderboard as lines of at most 100 characters, then a legend.
+    """Return the leaderboard as lines of at most 100 characters, then what * means.
 
     `positive` is the class of two that a binary metric is about.
     """
@@ -74,8 +77,31 @@ def leaderboard_lines(
         *aligned(table, left=2),
         "",
         f"* best {basis}",
-        "+ recommended: the cheapest that is shown to be as good as the best, else the best",
     ]
+
+
+def recommended_line(choice: Choice | None, is_recommended: bool = True) -> str:
+    """Return what the mark + of the leaderboard means: `is_recommended`, or taken for now."""
+    if not is_recommended:
+        return "+ the method to take for now: too little is shown to recommend one"
+    within = f" (less than {choice.allowed:.2g} behind)" if choice and choice.allowed else ""
+    return f"+ recommended: the cheapest shown to be as good as the best{within}, else the best"
+
+
+def majority_line(entries: Sequence[LeaderboardEntry], verdict: Verdict | None) -> str:
+    """Return why majority is less often right than the constant answer of the verdict; or ""."""
+    of = next((entry.metrics["test"] for entry in entries if entry.method == "majority"), {})
+    if verdict is None or verdict.decided is not None:
+        return ""
+    metric = "subset_accuracy" if verdict.multilabel else "accuracy"
+    score = of.get(metric)
+    if score is None or not verdict.always_right - score.value > _ALIKE:
+        return ""
+    why = "decides on each label alone" if verdict.multilabel else "learns its label in each fold"
+    return (
+        f"majority {why}, so its {metric_title(metric)} of {number(score.value)} is not the "
+        f"{number(verdict.always_right)} of always giving the same answer."
+    )
 
 
 def choice_lines(choice: Choice | None, is_better: bool = True) -> list[str]:

@@ -30,7 +30,13 @@ from finetext.report.curves import curve_headline, curves_of, learning_curve_plo
 from finetext.report.errors import label_view, language_note, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
-from finetext.report.leaderboard import gain_headline, gain_sentence, seed_lines, seeds_sentence
+from finetext.report.leaderboard import (
+    gain_headline,
+    gain_sentence,
+    majority_line,
+    seed_lines,
+    seeds_sentence,
+)
 from finetext.report.optimism import TestSetUse, accesses_sentence, without_test_set
 from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import probability_advice, trust
@@ -166,8 +172,9 @@ def _verdict(data: ReportData) -> dict[str, Any]:
     place = Path(data.title) if data.place is None else data.place
     judged = Judged(data.recommended, data.best, place, data.rows)
     verdict = verdict_on(data.entries, data.predictions, judged, data.choice)
-    about = about_sentence(data, len(data.predictions[data.recommended]))
-    return {"verdict": verdict, "verdict_bars": verdict_chart(verdict), "about": about}
+    about = about_sentence(data, len(data.predictions[data.recommended]), verdict.is_recommended)
+    bars, differs = verdict_chart(verdict), majority_line(data.entries, verdict)
+    return {"verdict": verdict, "verdict_bars": bars, "about": about, "majority": differs}
 
 
 def _board(data: ReportData, metrics: Sequence[str], positive: str | None) -> dict[str, Any]:
@@ -225,19 +232,19 @@ def _suspected(suspects: Suspects) -> str:
     return f"{wrong:,} of {suspects.rows:,} labels ({wrong / suspects.rows:.1%}) may be wrong"
 
 
-def about_sentence(data: ReportData, scored: int) -> str:
+def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -> str:
     """Return what the verdict is about: methods, texts and labels."""
-    methods = counted(len(data.entries), "method")
+    chosen = "the recommended one" if is_recommended else "for now the one to take"
+    of = f"About {data.recommended}, {chosen} of {counted(len(data.entries), 'method')}"
     labels = counted(len(next(iter(data.class_counts.values()))), "label")
     if data.folds:
         return (
-            f"About {data.recommended}, the recommended one of {methods}: fitted on {scored:,} "
-            f"texts with {labels}, and scored by {data.folds}-fold cross-validation on all of them."
+            f"{of}: fitted on {scored:,} texts with {labels}, and scored by {data.folds}-fold "
+            "cross-validation on all of them."
         )
     return (
-        f"About {data.recommended}, the recommended one of {methods}: fitted on "
-        f"{data.rows.get('train', 0):,} texts with {labels}, and scored on {scored:,} held-out "
-        "texts."
+        f"{of}: fitted on {data.rows.get('train', 0):,} texts with {labels}, and scored on "
+        f"{scored:,} held-out texts."
     )
 
 

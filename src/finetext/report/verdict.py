@@ -104,6 +104,11 @@ class Verdict(Jsonable):
         return self.status != "not usable yet"
 
     @property
+    def is_recommended(self) -> bool:
+        """Whether its method is recommended, rather than taken until one is known to be better."""
+        return self.is_better and not self.doubt
+
+    @property
     def weakest(self) -> ClassVerdict | None:
         """The weak class with the lowest share; else that with the fewest of its texts found.
 
