@@ -4,11 +4,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+HASHED_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint format clean
+.PHONY: help install demo test slow check lint format lock audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +43,13 @@ format: install ## put the code into the form that lint wants; write the options
 	$(BIN)/ruff format .
 	$(BIN)/cog -r docs/command-line.md
 
+lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
+	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11 \
+		--no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+audit: .venv/.tools ## look for known faults of the tested versions in the advisories of PyPI
+	.venv/tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
 clean: ## remove .venv, caches and builds; runs/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -55,6 +63,14 @@ $(BIN)/python:
 	test -e .venv/.development || $(PIP_INSTALL) -e ".[offline]"
 	touch $@
 
-.venv/.development: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e ".[all,dev]"
+# First torch without CUDA, where an index has it; last what a platform needs beside the tested set, such as CUDA.
+.venv/.development: pyproject.toml constraints.txt requirements.lock requirements-cpu.lock | $(BIN)/python
+	$(HASHED_INSTALL) -r requirements-cpu.lock || echo "no index has the CPU build of torch: PyPI's is taken"
+	$(HASHED_INSTALL) -r requirements.lock
+	$(PIP_INSTALL) --no-build-isolation -e ".[all,dev]"
+	touch $@
+
+.venv/.tools: | $(BIN)/python
+	$(PYTHON) -m venv .venv/tools
+	.venv/tools/bin/python -m pip install --disable-pip-version-check uv pip-audit
 	touch $@

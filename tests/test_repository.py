@@ -70,6 +70,19 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
+def locked(file: str) -> dict[str, str]:
+    """Versions of a lock file; each must have hashes."""
+    versions = {}
+    for line in (ROOT / file).read_text().replace("\\\n", " ").splitlines():
+        if not line.startswith("#"):
+            pin, *hashes = line.split()
+            name, _, version = pin.partition("==")
+            assert hashes, f"{name} has no hash"
+            assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", of) for of in hashes)
+            versions[canonicalize_name(name)] = version
+    return versions
+
+
 def test_constraints_pin_every_dependency_within_its_range(project: dict[str, Any]) -> None:
     versions = pinned()
     for requirement in requirements(project):
@@ -89,6 +102,11 @@ def test_every_package_that_is_imported_is_a_dependency(project: dict[str, Any])
 
 def test_constraints_name_versions_that_every_index_has() -> None:
     assert not [version for version in pinned().values() if "+" in version]
+
+
+def test_the_lock_file_has_hashes_of_every_version_in_the_constraints() -> None:
+    assert locked("requirements.lock") == pinned(), "run `make lock`"
+    assert locked("requirements-cpu.lock") == {"torch": f"{pinned()['torch']}+cpu"}
 
 
 def test_torch_is_the_release_without_gigabytes_of_cuda() -> None:
