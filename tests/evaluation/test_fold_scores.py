@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.compare import estimate_difference
 from finetext.evaluation.fold_scores import FoldPredictions
@@ -57,3 +59,36 @@ def test_folds_are_no_surer_than_the_same_rows_scored_once(
     assert found.error >= once.error - 1e-9
     assert found.lower() <= once.lower() + 1e-9
     assert found.units == once.units == (groups or 240)
+
+
+def test_scores_of_labels_are_those_of_the_metrics() -> None:
+    folds = folded(given(60, (3, 8, 17, 50, 51)))
+    labels = folds.of_labels()
+    assert [of.support for of in labels] == [30, 30]
+    assert np.mean([of.f1.value for of in labels]) == pytest.approx(folds.score("macro_f1").value)
+    for part in ("precision", "recall", "f1"):
+        found, expected = getattr(labels[1], part), folds.score(f"binary_{part}")
+        assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    assert folds.with_positive("x").score("binary_f1").value == pytest.approx(labels[0].f1.value)
+
+
+def test_a_repeat_where_a_score_is_undefined_does_not_count() -> None:
+    targets = np.array([0, 0, 0, 1, 1, 1])
+    given = np.array([[0, 0, 0, 0, 0, 0], [0, 0, 1, 1, 1, 0]])
+    repeats = [Predictions(tuple("abcdef"), targets, np.eye(2)[of], TWO) for of in given]
+    folds = FoldPredictions(tuple(
+        tuple(of.select([row, row + 3]) for row in range(3)) for of in repeats
+    ))  # fmt: skip
+    assert folds.of_labels()[1].precision.value == pytest.approx(2 / 3)
+    assert folds.score("binary_precision").value == pytest.approx(2 / 3)
+
+
+def test_labels_are_given_by_the_rule_of_each_fold() -> None:
+    likely = np.array([[0.6, 0.4], [0.6, 0.4]])
+    of = Predictions(("a", "b"), np.array([0, 1]), likely, TWO)
+    never, second = Decision(least=(0.9, 0.9)), Decision(thresholds=(0.9, 0.1))
+    folds = FoldPredictions((
+        (replace(of.select([0]), decision=never), replace(of.select([1]), decision=second)),
+    ))  # fmt: skip
+    assert folds.given()[0].decisions.tolist() == [0, 1]
+    assert folds.decided()[0].ids == ("b",)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from finetext.evaluation.proportions import effective_rows, proportion, score_interval
+from finetext.evaluation.proportions import (
+    effective_rows,
+    proportion,
+    proportion_over,
+    score_interval,
+)
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 5), (5, 5), (3, 11), (190, 200)])
@@ -50,3 +55,14 @@ def test_the_score_interval_is_that_of_wilson() -> None:
         known = binomtest(right, n).proportion_ci(method="wilson")
         assert score_interval(right / n, n) == pytest.approx((known.low, known.high))
     assert np.isnan(score_interval(np.nan, 0)).all()
+
+
+def test_repeats_of_the_same_rows_are_no_further_rows() -> None:
+    half, less = np.arange(20) < 10, np.arange(20) < 6
+    once = proportion(np.arange(20) < 8)
+    found = proportion_over([half, less], [None, None])
+    assert (found.value, found.low, found.high, found.n) == pytest.approx(
+        (once.value, once.low, once.high, 20)
+    )
+    assert proportion_over([half, half[:0]], [None, None]) == proportion(half)
+    assert proportion_over([half[:0]] * 2, [None] * 2).n == 0

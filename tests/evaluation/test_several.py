@@ -15,9 +15,16 @@ from scipy.stats import norm
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.compare import compare
+from finetext.evaluation.compare import compare, discordant
+from finetext.evaluation.fold_scores import FoldPredictions, compare_on
 from finetext.evaluation.metrics import applicable, metric_for
-from finetext.evaluation.several import align, compare_all, holm, smallest_difference
+from finetext.evaluation.several import (
+    align,
+    compare_all,
+    compare_folds,
+    holm,
+    smallest_difference,
+)
 
 SCHEME = LabelScheme(("a", "b", "c"))
 
@@ -277,3 +284,26 @@ def test_other_labels_and_other_truths_are_rejected() -> None:
     relabelled = replace(one, targets=np.r_[(one.targets[:2] + 1) % 3, one.targets[2:]])
     with pytest.raises(DataError, match=r"disagree on the true labels of 2 rows \('0', '1'\)"):
         align({"one": one, "odd": relabelled})
+
+
+def test_cross_validated_methods_are_compared_on_all_folds() -> None:
+    one, other = random_set(40, 1), random_set(40, 2)
+    other = replace(other, targets=one.targets)
+    rows = np.arange(40)
+    folds = {
+        name: FoldPredictions(tuple(
+            tuple(of.select(rows % 4 == (number + repeat) % 4) for number in range(4))
+            for repeat in range(3)
+        ))
+        for name, of in (("one", one), ("other", other))
+    }  # fmt: skip
+    found = compare_folds(folds, "accuracy")
+    [pair] = found.pairs
+    assert (found.rows, found.repeats, found.groups) == (40, 3, None)
+    assert found.scores["one"] == folds["one"].scores()["accuracy"]
+    assert pair.comparison == compare_on(folds["one"], folds["other"], "accuracy", 0)
+    assert (pair.only_a, pair.only_b) == discordant(one, other)
+    assert folds["one"].same_folds(folds["other"])
+    assert not folds["one"].same_folds(FoldPredictions(folds["other"].repeats[::-1]))
+    with pytest.raises(UnknownNameError):
+        compare_folds(folds, against="third")

@@ -51,8 +51,17 @@ def test_two_classes_must_both_be_usable() -> None:
 def test_shares_of_a_class() -> None:
     likely = np.eye(2)[[0, 0, 1, 1]]
     of = Predictions(tuple("abcd"), np.array([0, 1, 1, 1]), likely, LabelScheme(("x", "y")))
-    verdict = class_verdict(of, 1)
+    verdict = class_verdict([of], 1)
     assert (verdict.found.value, verdict.found.n) == (2 / 3, 3)
+    assert (verdict.correct.value, verdict.correct.n) == (1.0, 2)
+
+
+def test_shares_of_a_class_are_means_over_repeats() -> None:
+    scheme, targets = LabelScheme(("x", "y")), np.array([0, 1, 1, 1])
+    given = np.array([[0, 0, 1, 1], [0, 0, 0, 1]])
+    repeats = [Predictions(tuple("abcd"), targets, np.eye(2)[of], scheme) for of in given]
+    verdict = class_verdict(repeats, 1)
+    assert (verdict.found.value, verdict.found.n) == (pytest.approx(1 / 2), 3)
     assert (verdict.correct.value, verdict.correct.n) == (1.0, 2)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predicted, Predictions
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.report.confusion import ConfusionMatrix, confusion_matrix, heatmap, whole_percent
 
 
@@ -141,3 +142,17 @@ def test_small_shares_are_not_nothing() -> None:
         "0%", "<1%", "0%", "99%", "100%"
     ]  # fmt: skip
     assert whole_percent(float("nan")) == "-"
+
+
+def test_numbers_of_rows_are_means_over_repeats() -> None:
+    scheme, targets = LabelScheme(("a", "b")), np.array([0, 0, 0, 1])
+    given = np.array([[0, 0, 1, 1], [0, 1, 1, 1]])
+    repeats = [Predictions(tuple("wxyz"), targets, np.eye(2)[of], scheme) for of in given]
+    folds = FoldPredictions(tuple((of,) for of in repeats))
+    first = Predicted("run/tfidf", repeats[0], None, "macro_f1", part="cross-validated")
+    found = confusion_matrix(first, folds=folds)
+    assert "right on 2.5 of 4 cross-validated rows (62.5%)" in found.headline
+    assert "(1.5, 50.0% of a)" in found.headline
+    assert "1.5  50.0%" in "\n".join(found.lines())
+    assert "means over 2 repeats" in found.legend
+    assert found.to_json()["counts"] == [[1.5, 1.5], [0.0, 1.0]]

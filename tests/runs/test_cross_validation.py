@@ -21,8 +21,12 @@ from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, Predictions
 from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import Majority, MajorityClassifier
+from finetext.report.confusion import confusion_matrix
 from finetext.runs import cross_validation
 from finetext.runs.cross_validation import FoldPlan, wants_folds
+from finetext.runs.predicted import open_predicted
+from finetext.runs.predictions import folds_of, stored_folds
+from finetext.runs.reporting import report_data
 from finetext.runs.run import Run
 
 FOLDED = SplitSettings(cross_validate=True)
@@ -80,6 +84,24 @@ def test_scores_are_of_all_folds_and_have_intervals(run: Run, topics: Dataset) -
         run.comparisons["majority"].test
         == "Student's t over folds, corrected for the rows that they share"
     )
+
+
+def test_every_figure_is_a_mean_over_all_repeats(run: Run, topics: Dataset) -> None:
+    folds = stored_folds(run.folder / "tfidf")
+    assert folds is not None
+    scores = run.entry("tfidf").metrics["test"]
+    assert folds.scores() == scores
+    found = run.summary()
+    given = [list(zip(of.targets, of.decisions, strict=True)) for of in folds.given()]
+    for column, of in enumerate(found.classes):
+        right = [np.mean([a == b for a, b in repeat if a == column]) for repeat in given]
+        assert of.found.value == pytest.approx(np.mean(right))
+    predicted = open_predicted(run.folder)
+    matrix = confusion_matrix(predicted, folds=folds_of(predicted))
+    assert matrix.right / matrix.rows == pytest.approx(scores["accuracy"].value)
+    assert matrix.to_json()["rows"] == len(topics)
+    shown = report_data(run).repeats["tfidf"]
+    assert shown.scores() == scores
 
 
 def test_the_verdict_has_the_lead_of_all_folds(run: Run) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from finetext.core.console import Screen
     from finetext.core.types import Predicted, SplitName
+    from finetext.evaluation.fold_scores import FoldPredictions
 
 
 def compare(
@@ -34,7 +35,7 @@ def compare(
 ) -> None:
     """Compare methods, runs or tables of predictions."""
     from finetext.cli.arguments import split_name
-    from finetext.evaluation.several import compare_all
+    from finetext.evaluation.several import compare_all, compare_folds
     from finetext.report.leaderboard import comparison_lines, comparison_table
     from finetext.runs.predicted import USUAL_METRIC
 
@@ -46,13 +47,13 @@ def compare(
     for of in sets.values():
         screen.findings(of.findings)
     metrics = {of.metric for of in sets.values() if of.run is not None}
-    found = compare_all(
-        {name: of.predictions for name, of in sets.items()},
-        metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC),
-        None if against is None else _named(against, sources, sets),
-        seed or 0,
-        positive=positive,
-    )
+    by = metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC)
+    other = None if against is None else _named(against, sources, sets)
+    if (folds := _on_same_folds(sets, positive)) is not None:
+        found = compare_folds(folds, by, other)
+    else:
+        given = {name: of.predictions for name, of in sets.items()}
+        found = compare_all(given, by, other, seed or 0, positive=positive)
     shown = next((of.part for of in sets.values() if of.part is not None), None)
     accesses = _accesses(sets, rows, "finetext compare", screen)
     table.write(comparison_table(found), screen)
@@ -138,6 +139,23 @@ def _predictions(sources: list[str], method: str | None, part: SplitName) -> dic
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{twice[0]} is given twice; name each set of predictions once")
     return dict(zip(names, found, strict=True))
+
+
+def _on_same_folds(
+    sets: Mapping[str, Predicted], positive: str | None
+) -> dict[str, FoldPredictions] | None:
+    """Return all folds of cross-validated methods on the same folds; None for anything else."""
+    from finetext.runs.predictions import folds_of
+
+    found = {name: folds_of(of) for name, of in sets.items()}
+    known = {name: of for name, of in found.items() if of is not None}
+    first = next(iter(known.values()), None)
+    if first is None or len(known) < len(sets):
+        return None
+    if not all(first.same_folds(of) for of in known.values()):
+        return None
+    label = first.scheme.positive if positive is None else positive
+    return {name: of.with_positive(label) for name, of in known.items()}
 
 
 def _named(against: str, sources: list[str], sets: dict[str, Predicted]) -> str:

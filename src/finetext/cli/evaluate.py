@@ -172,13 +172,14 @@ def confusion(
     from finetext.report.confusion import confusion_matrix
     from finetext.report.rendering import terminal_width
     from finetext.runs.predicted import predicted_in
+    from finetext.runs.predictions import folds_of
 
     rows = arguments.split_name(part)
     chosen.check(source)
     screen = output.screen()
     predicted = predicted_in(source, method, rows)
     screen.findings(predicted.findings)
-    found = confusion_matrix(predicted, normalize)
+    found = confusion_matrix(predicted, normalize, folds_of(predicted))
     accesses = arguments.count_access(predicted.run, rows, "finetext confusion", screen)
     chosen.save(found, screen)
     told = {"openings": accesses, "out": chosen.out and str(chosen.out)}

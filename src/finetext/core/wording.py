@@ -11,6 +11,8 @@ from finetext.core.types import Score
 
 _LEARNED_FROM: Final = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
 """Number of folds to the share of the rows outside a fold."""
+CROSSED: Final = "cross-validated"
+"""What the rows of a cross-validated run are called in place of the name of a split."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -91,7 +93,12 @@ def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str
 
 def part_in_words(part: str | None, folds: int = 0) -> str | None:
     """Return what to call the rows of a split, of a run with so many folds, 0 for none."""
-    return "cross-validated" if part == "test" and folds else part
+    return CROSSED if part == "test" and folds else part
+
+
+def first_repeat(part: str | None) -> str:
+    """Return ", first repeat" of cross-validated rows where only those predictions are shown."""
+    return ", first repeat" if part == CROSSED else ""
 
 
 def pipeline_in_words(folds: int) -> str:

@@ -19,8 +19,17 @@ from finetext.core.arrays import Floats
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.compare import Comparison, compare, largest_effect
 from finetext.evaluation.estimates import Estimate, of_folds
-from finetext.evaluation.intervals import Scores, widened
-from finetext.evaluation.metrics import CountMetric, Metric, Resampling, applicable, metric_for
+from finetext.evaluation.intervals import LabelScores, Scores, widened
+from finetext.evaluation.metrics import (
+    CountMetric,
+    Counts,
+    Metric,
+    Resampling,
+    applicable,
+    count,
+    metric_for,
+    whole,
+)
 
 TEST: Final = "Student's t over folds, corrected for the rows that they share"
 
@@ -44,9 +53,14 @@ class _ByFold:
         )  # fmt: skip
 
     def estimate(self, units: int, unseen: float | None = None) -> Estimate:
-        """Return the mean over repeats with its standard error; of a difference with `unseen`."""
+        """Return the mean over repeats with its standard error; of a difference with `unseen`.
+
+        Repeats where the metric is undefined do not count.
+        """
         of_units = None if self.units is None else self.units.mean(axis=0)
-        return of_folds(float(np.mean(self.values)), self.folds, units, of_units, unseen)
+        known = self.values[np.isfinite(self.values)]
+        value = float(known.mean()) if len(known) else math.nan
+        return of_folds(value, self.folds, units, of_units, unseen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +93,8 @@ class FoldPredictions:
 
         Raises a RecipeError if the metric does not apply to the labels.
         """
-        return self._by_fold(metric, len(self.repeats)).estimate(self.units)
+        of = metric_for(metric, self.scheme)
+        return self._by_fold(of, len(self.repeats)).estimate(self.units)
 
     def minus(self, other: FoldPredictions, metric: str) -> Estimate:
         """Return the difference from another method on the same folds; raises as `estimate`.
@@ -87,9 +102,9 @@ class FoldPredictions:
         It reckons with disagreements that are too rare to be seen (`evaluation.estimates.of_units`)
         but for areas under curves.
         """
-        count = min(len(self.repeats), len(other.repeats))
-        mine, its = (of._by_fold(metric, count) for of in (self, other))
+        repeats = min(len(self.repeats), len(other.repeats))
         of_metric = metric_for(metric, self.scheme)
+        mine, its = (of._by_fold(of_metric, repeats) for of in (self, other))
         pairs = zip(self.repeats, other.repeats, strict=False)
         of_rows = max(largest_effect(of_metric, _given(a), _given(b)) for a, b in pairs)
         unseen = of_rows * self.rows / self.units  # a group of usual size
@@ -97,23 +112,79 @@ class FoldPredictions:
 
     def scores(self) -> Scores:
         """Return every metric that applies with its 95% interval."""
-        found = Scores()
-        for name in applicable(self.scheme):
-            estimate, metric = self.estimate(name), metric_for(name, self.scheme)
-            low, high = estimate.interval()
-            if metric.proportion:
-                low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
-                low, high = widened(low, high, self.units)
-            elif not metric.higher_is_better and estimate.value >= 0:
-                low = max(low, 0.0)  # a loss
-            found[name] = Score(estimate.value, low, high, self.rows)
-        return found
+        return Scores({name: self.score(name) for name in applicable(self.scheme)})
 
-    def _by_fold(self, name: str, count: int) -> _ByFold:
-        metric = metric_for(name, self.scheme)
+    def score(self, metric: str) -> Score:
+        """Return a metric with its 95% interval; raises as `estimate`."""
+        return self._score(metric_for(metric, self.scheme), self.units)
+
+    def of_labels(self) -> list[LabelScores]:
+        """Return precision, recall and F1 of each label; their mean F1 is the macro F1."""
+        sums = [
+            count(of, whole(len(of))).sum(axis=0) for of in (_given(each) for each in self.repeats)
+        ]
+        true, given = Counts.of(sums[0]).true, Counts.of(np.mean(sums, axis=0)).given
+
+        def score(part: str, column: int) -> Score:
+            def value(sums: Floats) -> Floats:
+                return np.asarray(getattr(Counts.of(sums), part)[..., column])
+
+            rests_on = given if part == "precision" else true
+            of_label = CountMetric(part, part, lambda _: True, tally=count, value=value)
+            return self._score(of_label, int(min(rests_on[column], self.units)))
+
+        return [
+            LabelScores(
+                name, score("precision", column), score("recall", column), score("f1", column),
+                int(true[column]),
+            )
+            for column, name in enumerate(self.scheme.names)
+        ]  # fmt: skip
+
+    def given(self) -> tuple[Predictions, ...]:
+        """Return the labels that each repeat gives, as sure ones, whatever rule gave them."""
+        return tuple(_given(folds) for folds in self.repeats)
+
+    def decided(self) -> tuple[Predictions, ...]:
+        """Return the same without the rows on which the model of a fold abstains."""
+        return tuple(
+            _given([fold.select(~fold.abstained) for fold in folds]) for folds in self.repeats
+        )
+
+    def with_positive(self, label: object) -> FoldPredictions:
+        """Return the predictions with that positive class; see `LabelScheme.with_positive`."""
+        return FoldPredictions(
+            tuple(tuple(fold.with_positive(label) for fold in folds) for folds in self.repeats)
+        )
+
+    def same_folds(self, other: FoldPredictions) -> bool:
+        """Return whether another method was scored on the same labeled rows in the same folds."""
+        if self.scheme.names != other.scheme.names:
+            return False
+        return all(
+            len(a) == len(b)
+            and all(
+                x.ids == y.ids and np.array_equal(x.targets, y.targets)
+                for x, y in zip(a, b, strict=True)
+            )
+            for a, b in zip(self.repeats, other.repeats, strict=False)
+        )
+
+    def _score(self, metric: Metric, units: int) -> Score:
+        """Return a metric with its 95% interval; at 0 and 1 it rests on so many units."""
+        estimate = self._by_fold(metric, len(self.repeats)).estimate(self.units)
+        low, high = estimate.interval()
+        if metric.proportion:
+            low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
+            low, high = widened(low, high, units)
+        elif not metric.higher_is_better and estimate.value >= 0:
+            low = max(low, 0.0)  # a loss
+        return Score(estimate.value, low, high, self.rows)
+
+    def _by_fold(self, metric: Metric, repeats: int) -> _ByFold:
         if not isinstance(metric, CountMetric):
-            return _means(self.repeats[:count], metric)
-        found = [self._pseudo_values(folds, metric) for folds in self.repeats[:count]]
+            return _means(self.repeats[:repeats], metric)
+        found = [self._pseudo_values(folds, metric) for folds in self.repeats[:repeats]]
         return _ByFold(*(np.array(of) for of in zip(*found, strict=True)))
 
     def _pseudo_values(
@@ -131,8 +202,8 @@ class FoldPredictions:
             for fold, (there, unit) in zip(folds, units, strict=True)
         ]
         total = np.sum([tally.sum(axis=0) for tally in tallies], axis=0)
-        value, count = float(metric.value(total)), sum(map(len, tallies))
-        pseudo = [count * value - (count - 1) * metric.value(total - of) for of in tallies]
+        value, n = float(metric.value(total)), sum(map(len, tallies))
+        pseudo = [n * value - (n - 1) * metric.value(total - of) for of in tallies]
         order = np.argsort(np.concatenate([there for there, _ in units]))
         return value, np.array([of.mean() for of in pseudo]), np.concatenate(pseudo)[order]
 
@@ -170,7 +241,10 @@ def _given(folds: Sequence[Predictions]) -> Predictions:
     scheme, given = folds[0].scheme, np.concatenate([fold.decisions for fold in folds])
     sure = given.astype(np.float64) if scheme.multilabel else np.eye(len(scheme))[given]
     ids = tuple(row for fold in folds for row in fold.ids)
-    return Predictions(ids, np.concatenate([fold.targets for fold in folds]), sure, scheme)
+    targets = np.concatenate([fold.targets for fold in folds])
+    has_groups = all(fold.groups is not None for fold in folds)
+    groups = tuple(of for fold in folds for of in fold.groups or ()) if has_groups else None
+    return Predictions(ids, targets, sure, scheme, groups=groups)
 
 
 def _means(repeats: Sequence[Sequence[Predictions]], metric: Metric) -> _ByFold:

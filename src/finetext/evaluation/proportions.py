@@ -34,6 +34,25 @@ def proportion(
     return Score(value, low, high, rows)
 
 
+def proportion_over(repeats: Sequence[Booleans], groups: Sequence[Sequence[str] | None]) -> Score:
+    """Return the mean of a share over repeats of the same rows, such as those of cross-validation.
+
+    The interval is that of one repeat of usual size: repeats are no further rows. A repeat without
+    rows does not count.
+
+    Args:
+        repeats: (n,) true or false for each repeat, of which each can have another n.
+        groups: the groups of the rows of each repeat, or None.
+    """
+    known = [(of, its) for of, its in zip(repeats, groups, strict=True) if len(of)]
+    if len(known) < 2:
+        return proportion(*known[0]) if known else proportion(np.zeros(0, dtype=bool))
+    value = float(np.mean([of.mean() for of, _ in known]))
+    rows = float(np.mean([effective_rows(of, its) for of, its in known]))
+    size = max(1, round(float(np.mean([len(of) for of, _ in known]))))
+    return Score(value, *exact_interval(value, rows, CONFIDENCE), size)
+
+
 def exact_interval(value: float, rows: float, confidence: float) -> tuple[float, float]:
     """Return the interval of Clopper and Pearson; `rows` need not be whole."""
     from scipy.special import betaincinv

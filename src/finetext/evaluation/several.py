@@ -14,6 +14,7 @@ from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
 from finetext.evaluation.compare import SIGNIFICANT, Comparison, compare, discordant
+from finetext.evaluation.fold_scores import FoldPredictions, compare_on
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
 from finetext.storage.codec import to_json
@@ -50,6 +51,7 @@ class Several:
         scores: name to the metric with its 95% interval, in the order given.
         pairs: every pair, or every other set against one.
         positive: the positive class; None if there are not two classes.
+        repeats: number of repeats of cross-validation that all numbers are means over.
     """
 
     metric: str
@@ -59,6 +61,7 @@ class Several:
     scores: dict[str, Score]
     pairs: tuple[Pair, ...]
     positive: str | None = None
+    repeats: int = 1
 
     def better(self, pair: Pair) -> str | None:
         """The one that is significantly better after correction, or None."""
@@ -126,16 +129,57 @@ def compare_all(
     if against is not None:
         names = [(name, against) for name in aligned if name != against]
     found = [compare(aligned[a], aligned[b], metric, seed) for a, b in names]
-    corrected = holm([comparison.p_value for comparison in found])
     groups = None if some.groups is None else len(set(some.groups))
-    pairs = []
-    for (a, b), comparison, p_value in zip(names, found, corrected, strict=True):
-        only = discordant(aligned[a], aligned[b])
-        smallest = smallest_difference(comparison.standard_error, len(names))
-        pairs.append(Pair(a, b, comparison, p_value, smallest, *only))
+    pairs = _corrected(names, found, [discordant(aligned[a], aligned[b]) for a, b in names])
     scores = {name: evaluate(of, seed, metrics=[metric])[metric] for name, of in aligned.items()}
     of = some.scheme.positive_class
-    return Several(metric, higher, len(some), groups, scores, tuple(pairs), of)
+    return Several(metric, higher, len(some), groups, scores, pairs, of)
+
+
+def compare_folds(
+    folds: Mapping[str, FoldPredictions], metric: str = "macro_f1", against: str | None = None
+) -> Several:
+    """Compare cross-validated methods, two at least, on the same folds of all repeats.
+
+    Scores, differences and p-values are those of the leaderboard of a run, but corrected for the
+    number of pairs. Raises as `compare_all`.
+    """
+    some = next(iter(folds.values()))
+    chosen = metric_for(metric, some.scheme)
+    names = list(combinations(folds, 2))
+    if against is not None:
+        if against not in folds:
+            raise UnknownNameError("set of predictions", against, folds)
+        names = [(name, against) for name in folds if name != against]
+    found = [compare_on(folds[a], folds[b], metric, 0) for a, b in names]
+    pairs = _corrected(names, found, [_mean_discordant(folds[a], folds[b]) for a, b in names])
+    scores = {name: of.score(metric) for name, of in folds.items()}
+    groups = some.units if some.units < some.rows else None
+    repeats = min(len(of.repeats) for of in folds.values())
+    of = some.scheme.positive_class
+    return Several(
+        metric, chosen.higher_is_better, some.rows, groups, scores, pairs, of, repeats
+    )  # fmt: skip
+
+
+def _mean_discordant(a: FoldPredictions, b: FoldPredictions) -> tuple[int, int]:
+    """Return how many rows only one of two has right, as rounded means over the repeats."""
+    only = [discordant(one, other) for one, other in zip(a.given(), b.given(), strict=False)]
+    first, second = np.mean(only, axis=0)
+    return round(float(first)), round(float(second))
+
+
+def _corrected(
+    names: Sequence[tuple[str, str]],
+    found: Sequence[Comparison],
+    only: Sequence[tuple[int, int]],
+) -> tuple[Pair, ...]:
+    """Return the pairs with p-values that are corrected for their number."""
+    corrected = holm([comparison.p_value for comparison in found])
+    return tuple(
+        Pair(*pair, of, p_value, smallest_difference(of.standard_error, len(names)), *alone)
+        for pair, of, p_value, alone in zip(names, found, corrected, only, strict=True)
+    )
 
 
 def on_same_rows(

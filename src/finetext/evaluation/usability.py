@@ -21,7 +21,7 @@ from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.deciding import has_label
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.fold_scores import FoldPredictions
-from finetext.evaluation.proportions import proportion
+from finetext.evaluation.proportions import proportion_over
 from finetext.storage.codec import Jsonable
 
 HALF: Final = 0.5
@@ -114,15 +114,34 @@ def over_constant(folds: Mapping[str, FoldPredictions], always: Integers) -> dic
     return found
 
 
-def class_verdict(of: Predictions, column: int) -> ClassVerdict:
-    """Return how well one class is recognized."""
-    true, given = (has_label(labels, column) for labels in (of.targets, of.decisions))
-    groups = None if of.groups is None else np.array(of.groups)
+def decided_rows(
+    whole: Predictions, folds: FoldPredictions | None
+) -> tuple[tuple[Predictions, ...], Score | None]:
+    """Return the rows that are decided, of each repeat, and their share; None if they are all."""
+    every = (whole,) if folds is None else folds.given()
+    kept = (whole.select(~whole.abstained),) if folds is None else folds.decided()
+    if all(len(of) == len(all_of) for of, all_of in zip(kept, every, strict=True)):
+        return every, None
+    shares = [np.isin(all_of.ids, of.ids) for of, all_of in zip(kept, every, strict=True)]
+    return kept, proportion_over(shares, [of.groups for of in every])
 
-    def share(right: Any, among: Any) -> Score:
-        return proportion(right[among], None if groups is None else list(groups[among]))
 
-    return ClassVerdict(of.scheme.names[column], share(given, true), share(true, given))
+def class_verdict(repeats: Sequence[Predictions], column: int) -> ClassVerdict:
+    """Return how well one class is recognized, as a mean over repeats of the same rows."""
+    found = list[tuple[Any, Any, Any, Any]]()
+    for of in repeats:
+        true, given = (has_label(labels, column) for labels in (of.targets, of.decisions))
+        groups = None if of.groups is None else np.array(of.groups)
+        of_true, of_given = (
+            None if groups is None else list(groups[among]) for among in (true, given)
+        )
+        found.append((given[true], of_true, true[given], of_given))
+    right_if_true, of_true, right_if_given, of_given = zip(*found, strict=True)
+    return ClassVerdict(
+        repeats[0].scheme.names[column],
+        proportion_over(right_if_true, of_true),
+        proportion_over(right_if_given, of_given),
+    )
 
 
 def _is_weak(share: Score) -> bool:

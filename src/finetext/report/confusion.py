@@ -15,6 +15,8 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import RecipeError
 from finetext.core.types import Predicted
 from finetext.core.wording import counted, row_of, short
+from finetext.evaluation.compare import is_right
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import confusion
 from finetext.report import plots
 from finetext.report.rendering import (
@@ -56,6 +58,8 @@ class ConfusionMatrix:
         counts: (k, k) rows, truth in rows and prediction in columns.
         support: (k,) rows that have each label; `given` (k,) rows that get it.
         rows: number of rows; `right` of them get exactly their labels.
+        repeats: number of repeats of cross-validation that all numbers are sums over; what is
+            shown are means.
         normalize: what a share is of: the rows with the true label ("true"), those that get the
             predicted one ("predicted"), or "all"; "none" for no shares.
     """
@@ -70,6 +74,7 @@ class ConfusionMatrix:
     right: int
     multilabel: bool = False
     normalize: Normalize = field(default="true", kw_only=True)
+    repeats: int = field(default=1, kw_only=True)
 
     @property
     def shares(self) -> Floats | None:
@@ -86,14 +91,25 @@ class ConfusionMatrix:
         """How many rows are right, and the most frequent confusion."""
         has = "has all labels right" if self.multilabel else "is right"
         share = self.right / max(self.rows, 1)
-        rows = f"{self.right:,} of {counted(self.rows, row_of(self.part))}"
+        rows = f"{self.mean_of(self.right)} of {self._of_rows}"
         said = f"{self.name} {has} on {rows} ({share:.1%})"
         for truth, given, number, of_truth in self.pairs(1):
             instead = "given wrongly where {1} is missed" if self.multilabel else "taken for {1}"
             label, other = (given, truth) if self.multilabel else (truth, given)
             often = instead.replace("{1}", other)
-            said += f"; most often {label} is {often} ({number:,}, {of_truth:.1%} of {truth})"
+            rows = f"{self.mean_of(number)}, {of_truth:.1%} of {truth}"
+            said += f"; most often {label} is {often} ({rows})"
         return said
+
+    @property
+    def _of_rows(self) -> str:
+        return counted(self.rows // self.repeats, row_of(self.part))
+
+    def mean_of(self, number: int) -> str:
+        """Return a number as a mean over repeats: "17", or "17.3"."""
+        if number % self.repeats == 0:
+            return f"{number // self.repeats:,}"
+        return f"{number / self.repeats:,.1f}"
 
     @property
     def legend(self) -> str:
@@ -101,12 +117,19 @@ class ConfusionMatrix:
         sums = "" if self.multilabel else _SUMS.get(self.normalize, "")
         shares = "" if self.normalize == "none" else f" Shares are of {_OF[self.normalize]}{sums}."
         if not self.multilabel:
-            return f"Truth in rows, prediction in columns.{shares}"
+            return f"Truth in rows, prediction in columns.{shares}{self.over_repeats}"
         return (
             "A row can have several labels. On the diagonal: rows where the label is rightly "
             "given; elsewhere: rows where the label on the left is missed and the one above is "
-            f"given wrongly.{shares}"
+            f"given wrongly.{shares}{self.over_repeats}"
         )
+
+    @property
+    def over_repeats(self) -> str:
+        """What numbers of rows are means of, in a sentence; "" if they are none."""
+        if self.repeats < 2:
+            return ""
+        return f" Numbers of rows are means over {self.repeats} repeats of cross-validation."
 
     def pairs(self, most: int | None = None) -> Iterator[tuple[str, str, int, float]]:
         """Yield the confusions, most frequent first: truth, prediction, rows, share of truth."""
@@ -143,17 +166,21 @@ class ConfusionMatrix:
         self, names: Sequence[str], columns: Sequence[str], with_counts: bool, gap: str = "  "
     ) -> list[str]:
         numbers = zip(names, self.support, self._cells(with_counts), strict=True)
-        rows = [[name, f"{support:,}", *cells] for name, support, cells in numbers]
+        rows = [[name, self.mean_of(support), *cells] for name, support, cells in numbers]
         return aligned([["", "rows", *columns], *rows], gap=gap)
 
     def _cells(self, with_counts: bool) -> list[list[str]]:
         """Return the text of each cell: a count, a share, or both."""
         shares = self.shares
         if shares is None:
-            return [[f"{n:,}" if n else _NOTHING for n in row] for row in self.counts]
+            return [[self.mean_of(n) if n else _NOTHING for n in row] for row in self.counts]
         return [
             [
-                _NOTHING if not n else f"{n:,} {s:6.1%}" if with_counts else whole_percent(s)
+                _NOTHING
+                if not n
+                else f"{self.mean_of(n)} {s:6.1%}"
+                if with_counts
+                else whole_percent(s)
                 for n, s in zip(*row, strict=True)
             ]
             for row in zip(self.counts, shares, strict=True)
@@ -165,7 +192,7 @@ class ConfusionMatrix:
         title = f"{counted(len(self.labels), 'label')} are too many for a table this wide. "
         title += f"The {len(pairs)} most frequent confusions: {several}"
         rows = [
-            [f"{number:,}", f"{share:.1%}", f"{short(truth, 30)} → {short(given, 30)}"]
+            [self.mean_of(number), f"{share:.1%}", f"{short(truth, 30)} → {short(given, 30)}"]
             for truth, given, number, share in pairs
         ]
         return [
@@ -182,7 +209,7 @@ class ConfusionMatrix:
         Raises a DataError if the file cannot be written, or has another ending.
         """
         side = 1.9 + max(3.0, min(0.62 * len(self.labels), 16.0))
-        of = [f"{self.name} on {counted(self.rows, row_of(self.part))}", self.legend]
+        of = [f"{self.name} on {self._of_rows}", self.legend]
         title = "\n".join(line for each in of for line in textwrap.wrap(each, int(13 * side)))
 
         def draw(figure: Figure) -> None:
@@ -193,7 +220,7 @@ class ConfusionMatrix:
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the matrix as the columns of a table: shares, or counts for "none"."""
-        values = self.counts if self.shares is None else self.shares
+        values = self.counts / self.repeats if self.shares is None else self.shares
         table: dict[str, list[Any]] = {"truth": list(self.labels)}
         for column, label in enumerate(self.labels):
             found = values[:, column].tolist()
@@ -201,19 +228,24 @@ class ConfusionMatrix:
         return table
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; a share that is undefined is nan."""
+        """Return JSON values, numbers of rows as means; a share that is undefined is nan."""
+
+        def means(numbers: Integers) -> Any:
+            return (numbers / self.repeats if self.repeats > 1 else numbers).tolist()
+
         return {
             "name": self.name,
             "part": self.part,
-            "rows": self.rows,
-            "right": self.right,
+            "rows": self.rows // self.repeats,
+            "right": self.right if self.repeats == 1 else self.right / self.repeats,
+            "repeats": self.repeats,
             "multilabel": self.multilabel,
             "labels": list(self.labels),
-            "counts": self.counts.tolist(),
+            "counts": means(self.counts),
             "normalize": self.normalize,
             "shares": None if self.shares is None else self.shares.tolist(),
-            "support": self.support.tolist(),
-            "given": self.given.tolist(),
+            "support": means(self.support),
+            "given": means(self.given),
         }
 
     def __repr__(self) -> str:
@@ -228,28 +260,35 @@ class ConfusionMatrix:
         return table_html(Table(caption, ("", *self.labels), rows))
 
 
-def confusion_matrix(predicted: Predicted, normalize: str = "true") -> ConfusionMatrix:
-    """Count the confusions of predictions; raises a RecipeError for an unknown `normalize`."""
+def confusion_matrix(
+    predicted: Predicted, normalize: str = "true", folds: FoldPredictions | None = None
+) -> ConfusionMatrix:
+    """Count the confusions of predictions; raises a RecipeError for an unknown `normalize`.
+
+    With `folds`, those of all repeats of cross-validation, as means.
+    """
     if normalize not in get_args(Normalize):
         choices = ", ".join(get_args(Normalize))
         raise RecipeError(f"normalize = {normalize!r}: it must be one of {choices}")
-    of, k = predicted.predictions, len(predicted.predictions.scheme)
-    several, right = of.targets.ndim == 2, of.decisions == of.targets
-    support, given = (
-        labels.sum(axis=0) if several else np.bincount(labels, minlength=k)
-        for labels in (of.targets, of.decisions)
-    )
+    repeats = (predicted.predictions,) if folds is None else folds.given()
+    first, k = repeats[0], len(predicted.predictions.scheme)
+    several = first.targets.ndim == 2
+
+    def total(labels: Integers) -> Integers:
+        return np.asarray(labels.sum(axis=0) if several else np.bincount(labels, minlength=k))
+
     return ConfusionMatrix(
         predicted.name,
         predicted.part,
-        of.scheme.names,
-        confusion(of),
-        np.asarray(support),
-        np.asarray(given),
-        len(of),
-        int(right.all(axis=1).sum() if several else right.sum()),
+        first.scheme.names,
+        np.sum([confusion(of) for of in repeats], axis=0),
+        np.sum([total(of.targets) for of in repeats], axis=0),
+        np.sum([total(of.decisions) for of in repeats], axis=0),
+        sum(map(len, repeats)),
+        sum(int(is_right(of).sum()) for of in repeats),
         several,
         normalize=normalize,  # type: ignore[arg-type]
+        repeats=len(repeats),
     )
 
 
@@ -279,7 +318,7 @@ def draw_matrix(
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
         if k <= most[0]:
             ink = colors.on_accent if strengths[i, j] > 0.5 else colors.ink
-            said = f"{of.counts[i, j]:,}"
+            said = of.mean_of(of.counts[i, j])
             if shares is not None:
                 share = f"{shares[i, j]:.1%}" if k <= 12 else whole_percent(shares[i, j])
                 said += f"\n{share}"

@@ -12,15 +12,25 @@ import numpy as np
 from rich.console import Console
 
 from finetext.core.types import Predicted, Predictions, Score
-from finetext.core.wording import counted, ends, number, p_value, row_of, rows_of, short
+from finetext.core.wording import (
+    counted,
+    ends,
+    first_repeat,
+    number,
+    p_value,
+    row_of,
+    rows_of,
+    short,
+)
 from finetext.data.predictions import PREFIX
 from finetext.diagnosis.languages import NOT_SURE
 from finetext.diagnosis.losses import Errors, RowLoss, probability_of
 from finetext.diagnosis.slices import Slice, Slices
 from finetext.diagnosis.slicing import FEWEST_ROWS
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import LabelScores, per_class
 from finetext.report import plots
-from finetext.report.confusion import confusion_matrix, heatmap
+from finetext.report.confusion import ConfusionMatrix, confusion_matrix, heatmap
 from finetext.report.rendering import (
     Cell,
     Table,
@@ -134,40 +144,41 @@ def _number(value: float) -> float | None:
 
 
 def label_view(
-    method: str, predictions: Predictions, key: int, seed: int, part: str = "test"
+    of: Predicted, key: int, seed: int, folds: FoldPredictions | None = None
 ) -> dict[str, Any]:
-    """Return what the report shows of one method on each label of the rows of a part."""
-    names, scores = predictions.scheme.names, per_class(predictions, seed)
-    matrix = confusion_matrix(Predicted(method, predictions, None, "", part=part))
+    """Return what the report shows of one method on each label: of all repeats, if there are."""
+    method, names = of.name, of.predictions.scheme.names
+    scores = per_class(of.predictions, seed) if folds is None else folds.of_labels()
+    matrix = confusion_matrix(of, folds=folds)
     lowest = sorted(scores, key=lambda row: np.nan_to_num(row.f1.value))
-    what = f"Precision, recall and F1 of each label by {method} on {rows_of(part)}"
+    what = f"Precision, recall and F1 of each label by {method} on {rows_of(of.part)}"
+    what += "" if folds is None else f", means over {len(folds.repeats)} repeats"
     return {
         "method": method,
         "names": names,
         "table": label_table(
-            scores, f"{what}, with 95% confidence intervals.", predictions.scheme.positive_class
+            scores, f"{what}, with 95% confidence intervals.", of.predictions.scheme.positive_class
         ),
         "f1_plot": plots.label_f1(lowest),
-        "counts": matrix.counts.tolist(),
-        "shares": (matrix.counts / np.maximum(matrix.support, 1)[:, None]).tolist(),
+        "matrix": matrix,
         "heatmap": heatmap(matrix, str(key)),
         "pairs": list(matrix.pairs(30)),
-        "headline": _headline(method, predictions, lowest[0], part),
+        "headline": f"{_headline(matrix)}; F1 is lowest for “{lowest[0].name}” "
+        f"({number(lowest[0].f1.value)})",
     }
 
 
-def _headline(method: str, predictions: Predictions, lowest: LabelScores, part: str) -> str:
-    wrong, said = predictions.decisions != predictions.targets, "is wrong on"
-    if predictions.scheme.multilabel:
-        wrong, said = wrong.any(axis=1), "has a label wrong on"
-    of = f"{int(wrong.sum()):,} of {len(predictions):,} {part} texts"
-    return f"{method} {said} {of}; F1 is lowest for “{lowest.name}” ({number(lowest.f1.value)})"
+def _headline(of: ConfusionMatrix) -> str:
+    said = "has a label wrong on" if of.multilabel else "is wrong on"
+    wrong = of.mean_of(of.rows - of.right)
+    return f"{of.name} {said} {wrong} of {of.mean_of(of.rows)} {of.part or ''} texts"
 
 
 def errors_lines(found: Errors, name: str, positive: str | None = None) -> list[str]:
     """Return what was found, in lines of at most 80 characters; `positive` is a class of two."""
     wrong = f"{found.wrong:,} of them wrong ({found.wrong / found.rows:.1%})"
-    lines = [f"{counted(found.rows, row_of(found.part))} of {name}, {wrong}"]
+    rows = f"{counted(found.rows, row_of(found.part))} of {name}{first_repeat(found.part)}"
+    lines = wrapped(f"{rows}: {wrong}")
     if positive is not None:
         # Of two classes the first confusion tells both counts, even if the other is left out.
         first = found.confusions[0] if found.confusions else None
@@ -238,7 +249,7 @@ def slices_lines(found: Slices, name: str) -> list[str]:
     return [
         *wrapped(
             f"{metric_title(found.metric, found.positive)}, {name} on "
-            f"{rows_of(found.part)}: {len(worse) or 'none'} of "
+            f"{rows_of(found.part)}{first_repeat(found.part)}: {len(worse) or 'none'} of "
             f"{counted(found.looked_at, 'slice')} {'is' if len(worse) == 1 else 'are'} "
             "shown to be worse than the other rows"
         ),

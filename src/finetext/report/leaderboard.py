@@ -223,8 +223,9 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
     corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
     positive = f"positive class: {found.positive}"
     test = f"p: {found.pairs[0].comparison.test}{corrected if len(found.pairs) > 1 else ''}"
+    repeats = f", {found.repeats} repeats" if found.repeats > 1 else wording.first_repeat(part)
     return [
-        f"{counted(found.rows, row_of(part))}{groups}{best}",
+        f"{counted(found.rows, row_of(part))}{groups}{repeats}{best}",
         "",
         *aligned([("", title, "95% interval"), *table], left=3),
         "",
@@ -244,10 +245,11 @@ def _pair_lines(found: Several, pair: Pair) -> list[str]:
     smallest = "-" if pair.smallest is None else f"{pair.smallest:.2g}"
     values = (p_value(pair.comparison.p_value), p_value(pair.corrected))
     alone = f"right in {pair.a} alone: {counted(pair.only_a, 'row')}; in {pair.b} alone: "
+    mean = " (means over repeats)" if found.repeats > 1 else ""
     return [
         *wrapped(f"{pair.a} minus {pair.b}: {found.verdict(pair)}", hang="  "),
         _PAIR.format(value, ends(difference, written), *values, smallest).rstrip(),
-        *wrapped(f"{alone}{pair.only_b:,}", indent="  ", hang="  "),
+        *wrapped(f"{alone}{pair.only_b:,}{mean}", indent="  ", hang="  "),
     ]
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions, Score
-from finetext.core.wording import counted, ends, number, row_of
+from finetext.core.wording import counted, ends, first_repeat, number, row_of
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.ranking import CurvePoint, PositiveCurve, precision_recall
 from finetext.evaluation.several import on_same_rows
@@ -110,7 +111,7 @@ class PositiveCurves:
         first = next(iter(self.curves.values()))
         rows = counted(first.rows, row_of(self.part))
         scheme = next(iter(self.predictions.values())).scheme
-        said = f"{positive_line(scheme)}, {first.prevalence:.1%} of {rows}"
+        said = f"{positive_line(scheme)}, {first.prevalence:.1%} of {rows}{first_repeat(self.part)}"
         if flat := [name for name in self.predictions if name not in self.curves]:
             said += f"; no curve of {', '.join(flat)}: the same probability for each row"
         return said
@@ -173,9 +174,15 @@ class PositiveCurves:
 
 
 def positive_view(
-    best: str, predictions: Mapping[str, Predictions], scored: str = "test rows"
+    best: str,
+    predictions: Mapping[str, Predictions],
+    scored: str = "test rows",
+    folds: FoldPredictions | None = None,
 ) -> dict[str, Any] | None:
-    """Return what the report shows of the positive class; None without a curve of the best."""
+    """Return what the report shows of the positive class; None without a curve of the best.
+
+    With `folds` recall and precision are means over all repeats of cross-validation.
+    """
     curves = curves_of_positive(predictions)
     if best not in curves:
         return None
@@ -183,9 +190,13 @@ def positive_view(
     shown = first | dict(list(curves.items())[: MOST_CURVES - 1])
     curve = first[best]
     decided, label = curve.decided, curve.positive
-    headline = f"{best} finds {decided.recall:.1%} of the {scored} of “{label}”"
-    if decided.precision == decided.precision:
-        headline += f" and is right on {decided.precision:.1%} of those it labels so"
+    recall, precision = decided.recall, decided.precision
+    if folds is not None:
+        of_label = folds.of_labels()[folds.scheme.names.index(label)]
+        recall, precision = of_label.recall.value, of_label.precision.value
+    headline = f"{best} finds {recall:.1%} of the {scored} of “{label}”"
+    if precision == precision:
+        headline += f" and is right on {precision:.1%} of those it labels so"
     return {
         "label": label,
         "headline": headline,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from finetext.core import wording
 from finetext.core.registry import load, names
-from finetext.core.types import ColumnRole, Finding, Predictions, Score
+from finetext.core.types import ColumnRole, Finding, Predicted, Predictions, Score
 from finetext.core.wording import counted
 from finetext.diagnosis.curve import Curve
 from finetext.diagnosis.explain import ClassWords
@@ -21,6 +21,7 @@ from finetext.diagnosis.text_map import TextMap
 from finetext.evaluation.agreement import Agreement
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import uncertain_intervals
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.evaluation.metrics import Metric
@@ -77,7 +78,8 @@ class ReportData:
 
     `class_counts` is split to label to rows. `place` is the run folder as commands name it.
     Earlier versions did not store `columns`.
-    With `folds` the methods are cross-validated, and "test" stands for all rows.
+    With `folds` the methods are cross-validated, and "test" stands for all rows: `predictions` are
+    those of the first repeat, `repeats` is method to those of all.
     """
 
     title: str
@@ -97,6 +99,7 @@ class ReportData:
     place: Path | None = None
     seed: int = 0
     folds: int = 0
+    repeats: Mapping[str, FoldPredictions] = field(default_factory=dict)
     logs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     paid: Sequence[EncoderGain] = ()
     columns: Sequence[ColumnRole] = ()
@@ -123,7 +126,8 @@ def render(data: ReportData) -> str:
     part = str(wording.part_in_words("test", data.folds))
     scored = wording.rows_of(part)
     views = [
-        label_view(m, p, key, data.seed, part) for key, (m, p) in enumerate(predictions.items())
+        label_view(Predicted(m, p, None, "", part=part), key, data.seed, data.repeats.get(m))
+        for key, (m, p) in enumerate(predictions.items())
     ]
     views.sort(key=lambda view: view["method"] != data.best)
     trusted = predictions.get(data.best)
@@ -150,7 +154,8 @@ def render(data: ReportData) -> str:
         "trust": trust(data.best, trusted, scored)
         if trusted is not None and len(trusted)
         else None,
-        "positive": positive_view(data.best, predictions, scored),
+        "positive": positive_view(data.best, predictions, scored, data.repeats.get(data.best)),
+        "repeat_note": _of_first_repeat(data),
         "positive_class": positive_sentence(trusted.scheme) if trusted is not None else "",
         "training": [curve for curve in curves if curve is not None],
         "by_label": by_label,
@@ -171,7 +176,8 @@ def _verdict(data: ReportData) -> dict[str, Any]:
     """Return what the first screen shows."""
     place = Path(data.title) if data.place is None else data.place
     judged = Judged(data.recommended, data.best, place, data.rows)
-    verdict = verdict_on(data.entries, data.predictions, judged, data.choice)
+    folds = data.repeats.get(data.recommended)
+    verdict = verdict_on(data.entries, data.predictions, judged, data.choice, folds)
     about = about_sentence(data, len(data.predictions[data.recommended]), verdict.is_recommended)
     bars, differs = verdict_chart(verdict), majority_line(data.entries, verdict)
     return {"verdict": verdict, "verdict_bars": bars, "about": about, "majority": differs}
@@ -257,6 +263,15 @@ def _of_test_rows(data: ReportData, trusted: Predictions | None) -> dict[str, st
         "opened": accesses_sentence(found.openings, found.use, _best_score(data)),
         "uncertain": uncertain_intervals(trusted) if trusted else "",
     }
+
+
+def _of_first_repeat(data: ReportData) -> str:
+    """Return that a section shows one repeat of cross-validation; "" of a run with test rows."""
+    if not data.folds:
+        return ""
+    repeats = len(data.repeats[data.best].repeats) if data.best in data.repeats else 0
+    of = f"the first of {counted(repeats, 'repeat')}" if repeats else "the first repeat"
+    return f"Shown are the predictions of {of}; the leaderboard has the mean of all."
 
 
 def _best_score(data: ReportData) -> Score | None:

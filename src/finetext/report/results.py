@@ -13,7 +13,7 @@ from rich.text import Text
 
 from finetext.core.errors import DataError
 from finetext.core.types import Predicted
-from finetext.core.wording import counted, row_of, short
+from finetext.core.wording import counted, first_repeat, row_of, short
 from finetext.diagnosis.losses import probability_of
 from finetext.report.rendering import Cell, Table, printed, table_html
 
@@ -55,7 +55,7 @@ class Results:
     def headline(self) -> str:
         """How many of the rows shown are right."""
         right = sum(row.right for row in self.rows)
-        of = f"{len(self):,} of {counted(self.total, row_of(self.part))}"
+        of = f"{len(self):,} of {counted(self.total, row_of(self.part))}{first_repeat(self.part)}"
         return f"{self.name} on {of}, drawn at random: {right:,} right, {len(self) - right:,} wrong"
 
     def to_json(self) -> list[dict[str, Any]]:

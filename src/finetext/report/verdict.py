@@ -20,8 +20,9 @@ from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import compare, is_right
 from finetext.evaluation.estimates import DiscordantRows, Estimate
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.evaluation.proportions import proportion
+from finetext.evaluation.proportions import proportion_over
 from finetext.evaluation.usability import (
     FEWEST,
     ClassStatus,
@@ -29,6 +30,7 @@ from finetext.evaluation.usability import (
     Status,
     class_verdict,
     constant,
+    decided_rows,
     most_frequent,
     status_of,
 )
@@ -260,45 +262,46 @@ def verdict_on(
     predictions: Mapping[str, Predictions],
     judged: Judged,
     choice: Choice | None,
+    folds: FoldPredictions | None = None,
 ) -> Verdict:
     """Return the verdict on a method by its test or cross-validated predictions.
 
     Accuracy has the interval of the leaderboard; shares of classes, and of the texts that a method
-    decides, that of `evaluation.proportions`. The lead of a cross-validated method that decides all
-    texts is that of all folds.
+    decides, that of `evaluation.proportions`. Those of a cross-validated method are means over all
+    repeats, with the decision rule of each fold; the lead of one that decides all texts is that of
+    all folds.
 
     Args:
         entries: the leaderboard, whose "majority" says which label is the most frequent.
         predictions: method to predictions of the same rows.
         judged: the method that the verdict is about, and its run.
         choice: the choice of the method; None if unknown.
+        folds: the predictions of all folds of the method; None if it is not cross-validated.
     """
     method = judged.method
     whole = predictions[method]
-    multilabel, decided, of = whole.scheme.multilabel, None, whole
+    multilabel = whole.scheme.multilabel
     [entry] = (each for each in entries if each.method == method)
     metric = "subset_accuracy" if multilabel else "accuracy"
-    right = entry.metrics["test"].get(metric)
-    if whole.abstained.any():
-        of = whole.select(~whole.abstained)
-        decided, right = proportion(~whole.abstained, whole.groups), None
+    kept, decided = decided_rows(whole, folds)
+    right = entry.metrics["test"].get(metric) if decided is None else None
     if right is None:
-        right = proportion(is_right(of), of.groups)
+        right = proportion_over([is_right(of) for of in kept], [of.groups for of in kept])
+    of = kept[0]
     always = most_frequent(of, predictions.get("majority"))
-    guess = constant(of, always)
     lead: Estimate = Estimate(0.0, math.nan, 0.0, 0)
     if len(of):
-        found = compare(of, guess, metric).estimate
+        found = compare(of, constant(of, always), metric).estimate
         assert found is not None
         lead = found
     if choice is not None and decided is None:
         lead = choice.over_constant.get(method, lead)
-    classes = tuple(class_verdict(of, column) for column in range(len(of.scheme)))
+    classes = tuple(class_verdict(kept, column) for column in range(len(of.scheme)))
     status = status_of(lead, classes, whole.scheme)
     names = tuple(of.scheme.names[column] for column in np.flatnonzero(always))
     said = Verdict(
         method, status, multilabel, right, decided, names,
-        float(is_right(guess).mean()) if len(of) else math.nan,
+        proportion_over([is_right(constant(of, always)) for of in kept], [None] * len(kept)).value,
         lead, classes, whole.scheme.positive, NextStep("", ""), _doubt(choice),
     )  # fmt: skip
     is_crossed = choice is not None and choice.grounds.part == "cross-validation"

@@ -56,7 +56,6 @@ MOST_ROWS_WITH_RARE: Final = 5_000
 """Rows up to which a class with too few test rows asks for cross-validation."""
 FEWEST_TEST_ROWS: Final = 10
 """Test rows that each class needs."""
-FOLDER: Final = "folds"
 
 
 def wants_folds(dataset: Dataset, settings: SplitSettings, adapts: bool) -> bool:

@@ -25,13 +25,12 @@ from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import origin_of, uses_adapted
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.cross_validation import (
-    FOLDER,
     cross_validate,
     out_of_fold,
     read_repeats,
     scaled_out_of_fold,
 )
-from finetext.runs.predictions import read_predictions, write_predictions
+from finetext.runs.predictions import FOLDER, read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.resolve import ResolvedRun
 from finetext.storage.codec import from_json, to_json

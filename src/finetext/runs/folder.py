@@ -142,7 +142,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "validation_scores": to_json(dict(one.entry.metrics["validation"])),
             "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
             "verdict": verdict_on(
-                run.leaderboard, tested, Judged(name, run.best, folder), run.choice
+                run.leaderboard, tested, Judged(name, run.best, folder), run.choice, one.folds
             ).words(),
             "decided": decided_json(tested[name]),
             "calibration": consistency(tested[name]).to_json(),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.core.decision import decision_in
-from finetext.core.errors import DataError, RunError
-from finetext.core.types import LabelScheme, Predictions, SplitName
+from finetext.core.decision import Decision, decision_in
+from finetext.core.errors import DataError, FinetextError, RunError
+from finetext.core.types import LabelScheme, Predicted, Predictions, SplitName
+from finetext.core.wording import CROSSED
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.storage.files import put_in_place
 
 if TYPE_CHECKING:
     import pyarrow
+
+FOLDER: Final = "folds"
+"""The folder of a cross-validated method that has the predictions of all folds."""
 
 
 def write_predictions(
@@ -56,6 +62,55 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
         scheme=scheme,
         decision=decision_in(described),
         groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
+    )
+
+
+def stored_folds(place: Path) -> FoldPredictions | None:
+    """Return the predictions of all folds of a cross-validated method, by its folder in the run.
+
+    None if it was not cross-validated, or they cannot be read.
+    """
+    import pyarrow
+
+    found = list[tuple[Predictions, ...]]()
+    while (path := place / FOLDER / f"repeat-{len(found) + 1}.parquet").is_file():
+        try:
+            found.append(_folds_in(path, place / "predictions.parquet"))
+        except (OSError, ValueError, KeyError, TypeError, FinetextError, pyarrow.ArrowException):
+            return None
+    return FoldPredictions(tuple(found)) if found else None
+
+
+def folds_of(predicted: Predicted) -> FoldPredictions | None:
+    """Return the predictions of all folds, of which those given are the first repeat.
+
+    None if they are of no cross-validated method.
+    """
+    if predicted.part != CROSSED or predicted.run is None or predicted.method is None:
+        return None
+    found = stored_folds(predicted.run / predicted.method)
+    return found and found.with_positive(predicted.predictions.scheme.positive)
+
+
+def _folds_in(path: Path, stored: Path) -> tuple[Predictions, ...]:
+    """Return the folds of one repeat, with the positive class and groups of what is stored."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path)
+    described, whole = (
+        json.loads(table.schema.metadata[b"finetext"]),
+        read_predictions(stored, "test"),
+    )
+    group = None if whole.groups is None else dict(zip(whole.ids, whole.groups, strict=True))
+    ids, folds = table["id"].to_pylist(), np.array(table["fold"].to_pylist())
+    likely = np.stack([table[f"probability:{of}"].to_numpy() for of in described["labels"]], axis=1)
+    every = Predictions(
+        tuple(ids), whole.scheme.encode(table["truth"].to_pylist()), likely, whole.scheme,
+        groups=None if group is None else tuple(group[of] for of in ids),
+    )  # fmt: skip
+    return tuple(
+        replace(every.select(folds == number), decision=Decision.from_json(decision))
+        for number, decision in enumerate(described["decisions"], start=1)
     )
 
 

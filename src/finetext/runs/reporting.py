@@ -22,7 +22,8 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
 from finetext.core.types import ColumnRole, Finding, Predicted
 from finetext.diagnosis.explore import Lengths
-from finetext.evaluation.intervals import evaluate
+from finetext.evaluation.fold_scores import FoldPredictions
+from finetext.evaluation.intervals import Scores, evaluate
 from finetext.evaluation.metrics import applicable
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.models.card import without_path
@@ -30,6 +31,7 @@ from finetext.models.folder import load_model
 from finetext.report.report import Diagnoses, ReportData, write_report
 from finetext.runs.accesses import accesses, use_of_test_set
 from finetext.runs.fit_methods import Started
+from finetext.runs.predictions import stored_folds
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, stored_predictions
 from finetext.runs.stored_splits import stored_agreement
@@ -172,6 +174,7 @@ def report_data(run: Run) -> ReportData:
             columns=from_json(tuple[ColumnRole, ...], data.get("columns", ()), "data.json"),
             entries=run.leaderboard,
             predictions={name: stored_predictions(run, name, "test") for name in methods},
+            repeats=_repeats(run),
             comparisons=run.comparisons,
             paid=run.paid,
             metric=run.metric,
@@ -191,6 +194,13 @@ def report_data(run: Run) -> ReportData:
             f"the run in {folder} is damaged, or of an earlier version of finetext: {error!r}; its "
             "report.html is unchanged"
         ) from None
+
+
+def _repeats(run: Run) -> dict[str, FoldPredictions]:
+    """Return method to the predictions of all folds, of those that are cross-validated."""
+    methods = [entry.method for entry in run.leaderboard] if run.folds else []
+    found = {name: stored_folds(run.folder / name) for name in methods}
+    return {name: of for name, of in found.items() if of is not None}
 
 
 def _without_machine(folder: Path) -> Path:
@@ -230,7 +240,11 @@ def with_positive(data: ReportData, label: str) -> ReportData:
         )
     names = [n for n in applicable(after) if load("metrics", n).of_positive_class]
     scores = {n: evaluate(p, data.seed, metrics=names) for n, p in of_label.items()}
-    return replace(data, predictions=of_label, entries=[
+    repeats = {n: of.with_positive(label) for n, of in data.repeats.items()}
+    for method, of in repeats.items():
+        every = of.scores()
+        scores[method] = Scores({n: every[n] for n in names})
+    return replace(data, predictions=of_label, repeats=repeats, entries=[
         replace(entry, metrics={
             **entry.metrics, "test": {**entry.metrics["test"], **scores[entry.method]},
         })

@@ -29,7 +29,7 @@ from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
-from finetext.runs.predictions import read_predictions, read_rows
+from finetext.runs.predictions import folds_of, read_predictions, read_rows, stored_folds
 from finetext.runs.stored_splits import stored_splits
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
@@ -139,7 +139,8 @@ class Run:
         methods = {of.method for of in self.leaderboard} & {self.recommended, "majority"}
         found = {name: stored_predictions(self, name, "test") for name in methods}
         judged = Judged(self.recommended, self.best, self.folder, self.shares().rows)
-        return verdict_on(self.leaderboard, found, judged, self.choice)
+        folds = stored_folds(self.folder / self.recommended)
+        return verdict_on(self.leaderboard, found, judged, self.choice, folds)
 
     @property
     def evaluation(self) -> Literal["test", "cross-validation"]:
@@ -280,7 +281,8 @@ class Run:
         """
         from finetext.report.confusion import confusion_matrix
 
-        return confusion_matrix(self._predicted(method, split), normalize).plot(out)
+        predicted = self._predicted(method, split)
+        return confusion_matrix(predicted, normalize, folds_of(predicted)).plot(out)
 
     def plot_precision_recall(
         self,
@@ -306,15 +308,10 @@ class Run:
         ranked = sorted((of.method for of in self.leaderboard), key=lambda name: name != self.best)
         names = [methods] if isinstance(methods, str) else methods or ranked
         found = {name: self._predicted(name, split).predictions for name in names}
-        return PositiveCurves.of(found, split, positive).plot(out)
+        return PositiveCurves.of(found, part_in_words(split, self.folds), positive).plot(out)
 
     def plot_prediction(
-        self,
-        text: str,
-        method: str | None = None,
-        *,
-        top: int = 20,
-        out: str | Path | None = None,
+        self, text: str, method: str | None = None, *, top: int = 20, out: str | Path | None = None
     ) -> Figure:
         """Draw the probability of each label of a text by a method, the best one by default.
 
