@@ -128,20 +128,17 @@ def decided_rows(
 
 def class_verdict(repeats: Sequence[Predictions], column: int) -> ClassVerdict:
     """Return how well one class is recognized, as a mean over repeats of the same rows."""
-    found = list[tuple[Any, Any, Any, Any]]()
+    found, correct = list[tuple[Any, Any]](), list[tuple[Any, Any]]()
     for of in repeats:
         true, given = (has_label(labels, column) for labels in (of.targets, of.decisions))
         groups = None if of.groups is None else np.array(of.groups)
-        of_true, of_given = (
-            None if groups is None else list(groups[among]) for among in (true, given)
-        )
-        found.append((given[true], of_true, true[given], of_given))
-    right_if_true, of_true, right_if_given, of_given = zip(*found, strict=True)
-    return ClassVerdict(
-        repeats[0].scheme.names[column],
-        proportion_over(right_if_true, of_true),
-        proportion_over(right_if_given, of_given),
+        for shares, right, among in ((found, given, true), (correct, true, given)):
+            shares.append((right[among], None if groups is None else list(groups[among])))
+    found_of, correct_of = (
+        proportion_over([right for right, _ in shares], [groups for _, groups in shares])
+        for shares in (found, correct)
     )
+    return ClassVerdict(repeats[0].scheme.names[column], found_of, correct_of)
 
 
 def _is_weak(share: Score) -> bool:
