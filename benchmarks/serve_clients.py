@@ -55,11 +55,11 @@ def server(model: str, threads: int, *words: object) -> Iterator[Server]:
             started.stop()
 
 
-def start(model: str, threads: int, *words: object) -> Server:
-    """Start `finetext serve` and wait until it says its address."""
+def start(model: str, threads: int, *words: object, errors: Any = None) -> Server:
+    """Start `finetext serve` and wait until it says its address; `errors` is a file to log to."""
     command = [sys.executable, "-m", "finetext", "serve", model, "--json", *map(str, words)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=errors, text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert process.stdout is not None
