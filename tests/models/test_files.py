@@ -254,7 +254,7 @@ HARMLESS: dict[str, Callable[[], bytes]] = {
 def test_pickles_are_detected(tmp_path: Path, name: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(PICKLES[name]())
-    assert holds_pickle(path)
+    assert holds_pickle(path.parent, path.name)
     with pytest.raises(ModelError, match=r"pickle.*: config\.json; finetext"):
         refuse_pickles(tmp_path)
 
@@ -262,7 +262,7 @@ def test_pickles_are_detected(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", HARMLESS)
 def test_other_files_are_no_pickles(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.bin").write_bytes(HARMLESS[name]())
-    assert not holds_pickle(tmp_path / "a.bin")
+    assert not holds_pickle(tmp_path, "a.bin")
     refuse_pickles(tmp_path)
 
 
@@ -273,7 +273,7 @@ def test_other_files_are_no_pickles(tmp_path: Path, name: str) -> None:
 )
 def test_pickles_of_any_protocol_are_detected(tmp_path: Path, data: Any, protocol: int) -> None:
     (tmp_path / "a").write_bytes(pickle.dumps({"data": data}, protocol))
-    assert holds_pickle(tmp_path / "a")
+    assert holds_pickle(tmp_path, "a")
 
 
 @given(st.text() | DATA.map(lambda data: json.dumps(data, default=repr)))
@@ -283,7 +283,7 @@ def test_pickles_of_any_protocol_are_detected(tmp_path: Path, data: Any, protoco
 )
 def test_texts_are_no_pickles(tmp_path: Path, text: str) -> None:
     (tmp_path / "a").write_bytes(text.encode("utf-8", "replace"))
-    assert not holds_pickle(tmp_path / "a")
+    assert not holds_pickle(tmp_path, "a")
 
 
 def test_files_in_subfolders_are_listed(tmp_path: Path) -> None:

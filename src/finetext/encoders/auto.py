@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.errors import FinetextError, MissingExtraError, ModelError
 from finetext.data.records import hub_answers
 from finetext.encoders.catalogue import (
     DEFAULT_ENCODER,
@@ -24,13 +24,13 @@ from finetext.encoders.catalogue import (
     preset_of,
     resolve,
 )
+from finetext.encoders.config_keys import OWN_MODEL_TYPES
+from finetext.encoders.encoder_files import CONFIG, HUB_TEXTS, HUB_WEIGHTS, encoder_files
 from finetext.encoders.vocabulary import check_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-HAVE_CONCAT_HEADS: Final = frozenset({"finetext-concat-pooled", "awd_lstm"})
-OWN_MODEL_TYPES: Final = HAVE_CONCAT_HEADS | {"finetext-transformer"}
 DEFAULT_CONTEXT: Final = 512
 """Tokens used of models that state no limit, such as XLNet."""
 LONGEST_CONTEXT: Final = 8192
@@ -74,10 +74,12 @@ def register() -> None:
 
 
 @contextmanager
-def loading(name: str) -> Iterator[str]:
-    """Turn the errors of `from_pretrained` into one plain `ModelError`."""
-    from safetensors import SafetensorError
+def loading(name: str, with_weights: bool = False) -> Iterator[str]:
+    """Yield a folder for `from_pretrained`, whose errors become one plain `ModelError`.
 
+    It is private, and holds only what can be read without running code (`encoder_files`); weights
+    are in it if asked for.
+    """
     source = resolve(name)
     if is_random(name):
         raise ModelError(
@@ -86,17 +88,29 @@ def loading(name: str) -> Iterator[str]:
         )
     if not source.on_machine and not hub_answers():
         raise ModelError(_unreachable(source))
+    place = source.path
     try:
-        config = json.loads((Path(source.path) / "config.json").read_text(encoding="utf-8"))
-        is_own = config["model_type"] in OWN_MODEL_TYPES
-    except (OSError, ValueError, KeyError, TypeError):
-        is_own = not Path(source.path).is_dir()  # yet to be downloaded
-    if is_own:  # it is slow
-        register()
-    try:
-        yield source.path
-    except (OSError, ImportError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _explained(source, error) from error
+        folder = Path(source.path) if source.on_machine else _fetched(source.path, with_weights)
+        with encoder_files(name, folder, with_weights) as private:
+            place = str(private)
+            config = json.loads((private / CONFIG).read_text(encoding="utf-8"))
+            if config["model_type"] in OWN_MODEL_TYPES:  # it is slow
+                register()
+            yield place
+    except (FinetextError, MemoryError):
+        raise
+    except BaseException as error:  # libraries raise anything on damaged files, Rust even panics
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise _explained(source, error, place) from error
+        raise
+
+
+def _fetched(repository: str, with_weights: bool) -> Path:
+    """Return the folder in the Hub's cache with the files that may be read, fetched if missing."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [*HUB_TEXTS, *(HUB_WEIGHTS if with_weights else ())]
+    return Path(snapshot_download(repository, allow_patterns=wanted, ignore_patterns=["*/*"]))
 
 
 def context_of(name: str) -> int:
@@ -143,9 +157,11 @@ def _unreachable(source: EncoderSource) -> str:
     )
 
 
-def _explained(source: EncoderSource, error: Exception) -> ModelError | MissingExtraError:
-    """The error to raise in place of one from `from_pretrained`."""
-    text = str(error)
+def _explained(
+    source: EncoderSource, error: BaseException, place: str
+) -> ModelError | MissingExtraError:
+    """The error to raise in place of one from `from_pretrained` on a private folder."""
+    text = str(error).replace(place, source.path)
     if any(word in text.lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
         return MissingExtraError(
             f"the tokenizer of {source.name}", "sentencepiece", "sentencepiece"

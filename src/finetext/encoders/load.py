@@ -6,14 +6,17 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import LabelScheme
-from finetext.encoders.auto import HAVE_CONCAT_HEADS, context_of, loading
+from finetext.encoders.auto import context_of, loading
 from finetext.encoders.catalogue import resolve
+from finetext.encoders.config_keys import HAVE_CONCAT_HEADS
 from finetext.encoders.kept_heads import has_task_head, reorder, why_new, with_new_head
 from finetext.encoders.vocabulary import check_files, extend_embedding, unused_rows
+from finetext.storage.received import keep_private
 from finetext.training.tokens import tokenize
 
 TOKEN_TYPES: Final = "token_type_ids"
@@ -28,6 +31,9 @@ def load_tokenizer(encoder: str) -> Any:
     with loading(encoder) as path, quiet():
         check_files(encoder, path)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer.name_or_path = ""  # the folder is private, and gone soon
+        if not tokenizer.is_fast:
+            keep_private(Path(path), tokenizer)  # copies of it read their vocabulary again
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ModelError(
             f"the tokenizer of {encoder} has no vocabulary: a file such as tokenizer.json is "
@@ -168,10 +174,12 @@ def load_weights(auto_class: Any, encoder: str, **options: Any) -> tuple[Any, di
     """Return a model in fp32 and transformers' report on missing and unexpected weights."""
     import torch
 
-    with loading(encoder) as path, quiet():
+    with loading(encoder, with_weights=True) as path, quiet():
         model, report = auto_class.from_pretrained(
-            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options
-        )
+            path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True, **options,
+        )  # fmt: skip
+    model.config.name_or_path = model.name_or_path = ""  # the folder is private, and gone soon
     return model, report
 
 
@@ -253,7 +261,8 @@ def restore_dropout(model: Any, encoder: str) -> None:
 
     from finetext.encoders.heads import ConcatPooledConfig
 
-    original = AutoConfig.from_pretrained(resolve(encoder).path, trust_remote_code=False)
+    with loading(encoder) as path:
+        original = AutoConfig.from_pretrained(path, trust_remote_code=False)
     was_wrapped = isinstance(original, ConcatPooledConfig)
     if isinstance(model.config, ConcatPooledConfig) and not was_wrapped:
         original = ConcatPooledConfig(encoder=original)

@@ -24,6 +24,7 @@ from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.estimates import of_units
 from finetext.evaluation.intervals import evaluate
 from finetext.storage.codec import to_json
+from finetext.storage.received import names_received, size_received
 
 EXPORTS: Final = frozenset({"onnx", "static"})
 """Kinds of classifier that are exports."""
@@ -217,7 +218,7 @@ def compare_export(
 
 def bytes_of(folder: Path) -> int:
     """Return the size of all files of a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(size_received(folder, name) for name in names_received(folder)[0])
 
 
 def _predicts_in_bf16(classifier: Classifier) -> bool:

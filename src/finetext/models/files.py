@@ -13,62 +13,62 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, Final
 
 from finetext.core.errors import ModelError
+from finetext.storage.received import (
+    is_inner_name,
+    names_received,
+    open_received,
+    sha256_received,
+    size_received,
+)
 
 DESCRIPTION: Final = "finetext.json"
 CARD: Final = "README.md"
 UNLISTED: Final = frozenset({DESCRIPTION, CARD, ".gitattributes"})
 """Files that `finetext.json` does not list: itself, and those that people edit."""
+OUTWARD: Final = "link that leads out of the folder"
 _SEAL: Final = "sha256"
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The files of a model folder compared with its list; early finetext 0.1 wrote no list."""
+    """The files of a model folder compared with its list; early finetext 0.1 wrote no list.
+
+    `outside` are files of the model that are links out of the folder, which are never followed.
+    """
 
     is_known: bool
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
         """Whether no file is known to be missing or changed."""
-        return not (self.missing or self.changed)
+        return not (self.missing or self.changed or self.outside)
 
     @property
     def words(self) -> str:
-        """The missing and the changed files in words; "" for none."""
-        parts = {"missing": self.missing, "changed": self.changed}
+        """The missing, changed and outward files in words; "" for none."""
+        parts = {"missing": self.missing, "changed": self.changed, OUTWARD: self.outside}
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
-
-
-def files_in(folder: Path) -> dict[str, Path]:
-    """Return every file below a folder by its relative name, in alphabetical order."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in found))
 
 
 def listed(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size in bytes and SHA-256 of every file but the `UNLISTED`; raises an OSError."""
+    names = (name for name in names_received(folder)[0] if name not in UNLISTED)
     return {
-        name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        for name, path in files_in(folder).items()
-        if name not in UNLISTED
+        name: {"size": size_received(folder, name), "sha256": sha256_received(folder, name)}
+        for name in names
     }
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits; raises an OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sealed(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | Non
         return None
     try:
         known = {str(name): dict(of) for name, of in files.items()}
-        wrong = [n for n, of in known.items() if not _is_inside(n) or of["size"] < 0]
+        wrong = [n for n, of in known.items() if not is_inner_name(n) or of["size"] < 0]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{DESCRIPTION} is damaged: its list of files: {error!r}") from None
     if wrong:
@@ -102,20 +102,13 @@ def names_of(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | Non
     return dict(known)
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
-
-
-def check_sizes(folder: Path, described: Mapping[str, Any]) -> None:
-    """Raise a `ModelError` if a file is missing or has another size. Reads no file."""
+def check_sizes(folder: Path, place: Path, described: Mapping[str, Any]) -> None:
+    """Raise a `ModelError` if a file in `place` has another size than the model in `folder`."""
     for name, of in (names_of(described) or {}).items():
-        path = folder / name
-        if not path.is_file():
-            raise ModelError(f"the model in {folder} is damaged: {name} is missing")
-        if path.stat().st_size != of["size"]:
+        size = (place / name).stat().st_size
+        if size != of["size"]:
             raise ModelError(
-                f"the model in {folder} is damaged: {name} has {path.stat().st_size:,} bytes, not "
+                f"the model in {folder} is damaged: {name} has {size:,} bytes, not "
                 f"the {of['size']:,} that were written; see `finetext info {folder}`"
             )
 
@@ -125,24 +118,37 @@ def checked(folder: Path, described: Mapping[str, Any]) -> Checked:
     known = names_of(described)
     if known is None:
         return Checked(False)
-    there = files_in(folder)
+    there, others = names_received(folder)
     try:
         changed = [
             name
             for name, of in known.items()
-            if (path := there.get(name)) is not None
-            and (path.stat().st_size != of["size"] or sha256_of(path) != of.get("sha256"))
+            if name in there
+            and (
+                size_received(folder, name) != of["size"]
+                or sha256_received(folder, name) != of.get("sha256")
+            )
         ]
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
     if is_changed(described):
         changed.append(DESCRIPTION)
+    outside = tuple(name for name in known if _is_below(name, others))
     return Checked(
         True,
-        missing=tuple(name for name in known if name not in there),
+        missing=tuple(name for name in known if name not in there and name not in outside),
         changed=tuple(changed),
-        extra=tuple(name for name in there if name not in known and name not in UNLISTED),
+        extra=(
+            *(name for name in there if name not in known and name not in UNLISTED),
+            *(name for name in others if name not in known),
+        ),
+        outside=outside,
     )
+
+
+def _is_below(name: str, links: Sequence[str]) -> bool:
+    """Return whether a name is that of a link, or lies in a folder that is one."""
+    return any(name == link or name.startswith(f"{link}/") for link in links)
 
 
 _HEAD: Final = 65_536
@@ -176,27 +182,27 @@ def refuse_pickles(folder: Path) -> None:
 
 def pickles_in(folder: Path) -> Iterator[str]:
     """Yield the relative names of the files that hold a pickle; raises an OSError."""
-    return (name for name, path in files_in(folder).items() if holds_pickle(path))
+    return (name for name in names_received(folder)[0] if holds_pickle(folder, name))
 
 
-def holds_pickle(path: Path) -> bool:
+def holds_pickle(folder: Path, name: str) -> bool:
     """Return whether a file is or contains a pickle, also compressed; raises an OSError."""
-    with path.open("rb") as file:
+    with open_received(folder, name) as file:
         head = file.read(_HEAD)
         try:
-            if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
-                with zipfile.ZipFile(path) as archive:
+            if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
                     return any(_is_pickle(archive.open(member)) for member in archive.infolist())
         except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error):
             return b".pkl" in head
         if head[257:262] != b"ustar":
             return _is_pickle(file)
     try:
-        with tarfile.open(path) as packed:  # the oldest format of torch
-            parts = (packed.extractfile(member) for member in packed)
+        with open_received(folder, name) as file, tarfile.open(fileobj=file) as packed:
+            parts = (packed.extractfile(member) for member in packed)  # the oldest format of torch
             return any(part is not None and _is_pickle(part) for part in parts)
     except (tarfile.TarError, EOFError):
-        return b"pickle" in path.name.encode()
+        return "pickle" in name
 
 
 def _is_pickle(file: IO[bytes], is_cut: bool = False) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,12 +23,24 @@ from finetext.models import files
 from finetext.models.card import is_ours, model_card, without_path
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.storage.files import check_new_folder, replaced_folder, write_json, write_text
+from finetext.storage.received import (
+    copy_received,
+    names_received,
+    private_folder,
+    read_received_text,
+    received_folder,
+    sha256_received,
+)
 from finetext.training.precision import precision_of_model
 
 if TYPE_CHECKING:
     from finetext.methods.finetune import TransformerClassifier
 
 FORMAT_VERSION: Final = 2
+LEADERBOARD: Final = "leaderboard.json"
+VERDICT: Final = "verdict.json"
+LARGEST_DESCRIPTION: Final = 64 << 20
+LARGEST_CARD: Final = 16 << 20
 WEIGHTS: Final = ".safetensors"
 NO_WEIGHTS: Final = "has no weights in safetensors, the only format that finetext loads"
 FOREIGN: Final = (
@@ -76,8 +88,8 @@ def save_model(
                 "provenance": {**_without_folders(made_by or {}), **classifier.provenance()},
                 **({"record": dict(record)} if record else {}),
             }
-            if is_handwritten(folder / CARD):
-                shutil.copyfile(folder / CARD, unfinished / CARD)
+            if is_handwritten(folder):
+                copy_received(folder, CARD, unfinished / CARD)
             write_description(unfinished, {**described, "files": files.listed(unfinished)})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
@@ -90,35 +102,51 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         return dict(made_by)
     made = {**made_by, "hyperparameters": without_path(settings)}
-    weights = Path(str(settings.get("encoder"))) / "model.safetensors"
-    if weights.is_file():
-        made["encoder_sha256"] = files.sha256_of(weights)
+    with suppress(OSError):
+        encoder = Path(str(settings.get("encoder")))
+        made["encoder_sha256"] = sha256_received(encoder, "model.safetensors")
     return made
 
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
     """Return the classifier in a model folder or one of transformers; raises a ModelError."""
-    from safetensors import SafetensorError
-
     if is_foreign(folder):
         return load_foreign(folder, device)
     described = read_description(folder)
     files.refuse_pickles(folder)
-    files.check_sizes(folder, described)
+    known = files.names_of(described)
+    try:  # only what `finetext.json` lists is read
+        with private_folder(folder, names_received(folder)[0] if known is None else known) as place:
+            files.check_sizes(folder, place, described)
+            loaded = _load(folder, place, described, device)
+    except FileNotFoundError as error:
+        missing = str(error.filename or error)
+        raise ModelError(f"the model in {folder} is damaged: {missing} is missing") from None
+    except OSError as error:
+        raise ModelError(f"the model in {folder} cannot be read: {error}") from None
+    precision = described.get("precision")
+    if precision is None:
+        return loaded
+    return loaded.with_precision(precision_of_model(precision, device))
+
+
+def _load(folder: Path, place: Path, described: Mapping[str, Any], device: str) -> Classifier:
+    """Return the classifier whose files are in `place`; messages name the folder of the user."""
+    from safetensors import SafetensorError
+
     try:
         scheme = LabelScheme.from_json(described)
         decision = decision_in(described)
         decision.check(len(scheme))
         kind = registry.load("classifiers", str(described["classifier"]))
-        loaded: Classifier = kind.load_weights(folder.absolute(), scheme, decision, device)
-    except UnknownNameError as error:
-        raise ModelError(f"{folder}: {error}") from None
+        loaded: Classifier = kind.load_weights(place, scheme, decision, device)
+    except (UnknownNameError, ModelError) as error:
+        text = str(error).replace(str(place), str(folder))
+        raise ModelError(text if str(folder) in text else f"{folder}: {text}") from None
     except (*_UNREADABLE, DataError, SafetensorError) as error:
-        raise ModelError(f"the model in {folder} is damaged: {error}") from None
-    precision = described.get("precision")
-    if precision is None:
-        return loaded
-    return loaded.with_precision(precision_of_model(precision, device))
+        reason = str(error).replace(str(place), str(folder))
+        raise ModelError(f"the model in {folder} is damaged: {reason}") from None
+    return loaded
 
 
 def provenance(folder: Path) -> dict[str, Any]:
@@ -142,31 +170,45 @@ def write_description(folder: Path, described: Mapping[str, Any], name: str = ""
         for temporary in folder.glob(f".{written}.*"):
             temporary.unlink(missing_ok=True)
     write_json(folder / DESCRIPTION, files.sealed(described))
-    if not is_handwritten(folder / CARD):
+    if not is_handwritten(folder):
         write_text(folder / CARD, model_card(described, name))
 
 
-def is_handwritten(card: Path) -> bool:
-    """Return whether there is a model card that finetext did not write, or changed since."""
-    return card.is_file() and not is_ours(card.read_text(encoding="utf-8", errors="replace"))
+def is_handwritten(folder: Path) -> bool:
+    """Return whether a folder has a card that finetext did not write, or changed since."""
+    return (card := card_of(folder)) is not None and not is_ours(card)
+
+
+def card_of(folder: Path) -> str | None:
+    """Return the model card of a folder; None without one, or if it is a link out of it."""
+    try:
+        return read_received_text(folder, CARD, LARGEST_CARD, "replace")
+    except OSError:
+        return None
+
+
+def is_described(folder: Path) -> bool:
+    """Return whether a folder has a `finetext.json`, though it be damaged or a link."""
+    return os.path.lexists(folder / DESCRIPTION)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return the content of `finetext.json`; raises a ModelError."""
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not is_described(folder):
         reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
         reason += f"; it is {like}" if (like := looks_like(folder)) else ""
         raise ModelError(f"{folder} is not a finetext model: it {reason}")
     try:
-        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = read_received_text(folder, DESCRIPTION, LARGEST_DESCRIPTION)
+        described: dict[str, Any] = json.loads(text)
         version = int(described["format_version"])
         described["labels"], described["multilabel"]
         described["decision" if version > 1 else "thresholds"]
         for name, kind in (("labels", list), ("provenance", dict), ("record", dict)):
             if not isinstance(described.get(name, kind()), kind):
                 raise TypeError(f"{name} is {described[name]!r}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:
         known = f"this finetext reads up to {FORMAT_VERSION}; upgrade finetext"
@@ -176,15 +218,22 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def best_model(folder: Path) -> Path:
     """Return the folder itself, or of a run folder that of its best model; raises a RunError."""
-    leaderboard = folder / "leaderboard.json"
-    if not leaderboard.is_file():
+    if not os.path.lexists(folder / LEADERBOARD):
         return folder
     try:
-        best = json.loads((folder / "verdict.json").read_text("utf-8"))["best"]
-        models = {of["method"]: of["model"] for of in json.loads(leaderboard.read_text("utf-8"))}
-        return folder / str(models[best])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        best = json.loads(read_received_text(folder, VERDICT))["best"]
+        entries = json.loads(read_received_text(folder, LEADERBOARD))
+        return received_folder(folder, str({of["method"]: of["model"] for of in entries}[best]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RunError(f"the run in {folder} is damaged: {error}") from None
+
+
+def model_in_run(folder: Path, name: str) -> Path:
+    """Return the folder of a model inside a run folder; raises a RunError."""
+    try:
+        return received_folder(folder, name)
+    except OSError as error:
+        raise RunError(f"the run in {folder} has no model {name}: {error}") from None
 
 
 def warning_of(folder: Path) -> str:
@@ -200,7 +249,7 @@ def warning_of(folder: Path) -> str:
 
 def looks_like(folder: Path) -> str:
     """Return what a folder without `finetext.json` seems to be, to follow "it is"; or ""."""
-    if (folder / "leaderboard.json").is_file():
+    if (folder / LEADERBOARD).is_file():
         return "a run folder"
     if (folder / "recipe.toml").is_file() and (folder / "splits.parquet").is_file():
         return "the folder of a run that is not finished"
@@ -215,7 +264,7 @@ def looks_like(folder: Path) -> str:
 
 def is_foreign(folder: Path) -> bool:
     """Return whether a folder holds a text classifier of transformers, not written by finetext."""
-    config = None if (folder / DESCRIPTION).is_file() else _config(folder)
+    config = None if is_described(folder) else _config(folder)
     architectures = (config or {}).get("architectures") or ()
     return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
@@ -256,7 +305,7 @@ def scheme_of(folder: Path) -> LabelScheme:
 
 def _config(folder: Path) -> dict[str, Any] | None:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = json.loads(read_received_text(folder, "config.json", LARGEST_DESCRIPTION))
+    except (OSError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) and "model_type" in config else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import logging
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +17,9 @@ from typing import Any, Final
 
 from finetext.core.errors import FinetextError, ModelError
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
-from finetext.models.folder import WEIGHTS, read_description
+from finetext.models.folder import WEIGHTS, is_described, read_description
 from finetext.storage.files import check_new_folder, replaced_folder
+from finetext.storage.received import copy_received, names_received, received_folder
 
 PREFIX: Final = "hub:"
 MAIN: Final = "main"
@@ -62,8 +62,12 @@ def model_folder(model: str | Path) -> Path:
     if text.startswith(PREFIX):
         return fetched(Repository.parse(text))
     folder, of_method = Path(model), Path(model) / "model"
-    is_method = (of_method / DESCRIPTION).is_file() and not (folder / DESCRIPTION).is_file()
-    return of_method if is_method else folder
+    if is_described(folder) or not is_described(of_method):
+        return folder
+    try:
+        return received_folder(folder, "model")
+    except OSError as error:
+        raise ModelError(f"{folder}: {error}") from None
 
 
 def fetched(repository: Repository) -> Path:
@@ -76,7 +80,7 @@ def fetched(repository: Repository) -> Path:
                 raise
             folder = _fetch(repository, from_cache=True)
     refuse_pickles(folder)
-    if (folder / DESCRIPTION).is_file():
+    if is_described(folder):
         found = checked(folder, read_description(folder))
         if not found.is_sound:
             raise ModelError(
@@ -132,11 +136,13 @@ def pull(
     folder = Path(source.name.partition("/")[2]) if out is None else Path(out)
     _check_place(folder, force)
     cached = fetched(source)
-    if not (cached / DESCRIPTION).is_file() and not any(cached.glob(f"*{WEIGHTS}")):
+    if not is_described(cached) and not any(cached.glob(f"*{WEIGHTS}")):
         raise ModelError(f"{source} on the Hub holds no model that finetext can load")
     try:
         with replaced_folder(folder) as unfinished:
-            shutil.copytree(cached, unfinished, dirs_exist_ok=True)
+            for name in names_received(cached)[0]:
+                (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+                copy_received(cached, name, unfinished / name)
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from None
     return folder

@@ -12,11 +12,15 @@ from finetext.models import files
 from finetext.models import folder as folders
 from finetext.models.files import CARD, DESCRIPTION, Checked
 from finetext.models.hub import model_folder
+from finetext.storage.received import names_received, sha256_received, size_received
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder, with its relative name and its size in bytes."""
+    """A file of a folder, with its relative name and its size in bytes.
+
+    A link that leads out of the folder has the state "not followed", size 0 and no hash.
+    """
 
     name: str
     size: int
@@ -74,7 +78,10 @@ class About:
             "labels": list(self.labels),
             "multilabel": self.multilabel,
             "hashes_known": self.checked.is_known,
-            **{of: list(getattr(self.checked, of)) for of in ("missing", "changed", "extra")},
+            **{
+                of: list(getattr(self.checked, of))
+                for of in ("missing", "changed", "extra", "outside")
+            },
             "pickles": list(self.pickles),
             "files": [vars(file) for file in self.files],
             "description": told,
@@ -98,16 +105,18 @@ def info(model: str | Path) -> About:
     folder = folders.best_model(model_folder(model))
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
-    described = folders.read_description(folder) if (folder / DESCRIPTION).is_file() else {}
+    described = folders.read_description(folder) if folders.is_described(folder) else {}
     found = files.checked(folder, described) if described else Checked(False)
     kind = "finetext" if described else "foreign" if folders.is_foreign(folder) else "unusable"
     scheme = folders.scheme_of(folder) if kind == "foreign" else None
     try:
         pickles = tuple(files.pickles_in(folder))
         all_files = []
-        for name, path in files.files_in(folder).items():
-            state = _state(name, path, found, pickles)
-            all_files.append(File(name, path.stat().st_size, files.sha256_of(path), state))
+        names, others = names_received(folder)
+        for name in names:
+            state, size = _state(name, folder, found, pickles), size_received(folder, name)
+            all_files.append(File(name, size, sha256_received(folder, name), state))
+        all_files += [File(name, 0, "", "not followed") for name in others]
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error}") from None
     return About(
@@ -123,11 +132,11 @@ def info(model: str | Path) -> About:
     )
 
 
-def _state(name: str, path: Path, found: Checked, pickles: tuple[str, ...]) -> str:
+def _state(name: str, folder: Path, found: Checked, pickles: tuple[str, ...]) -> str:
     if name in pickles:
         return "pickle"
     if name == CARD:
-        return "own" if folders.is_handwritten(path) else "ok"
+        return "own" if folders.is_handwritten(folder) else "ok"
     if not found.is_known:
         return "unknown"
     if name in found.changed:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +19,16 @@ from finetext.core.contracts import Classifier, batches_of
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.types import LabelScheme
+from finetext.models.onnx_locations import external_files
+from finetext.storage.received import copy_received, is_received_file, keep_private
 from finetext.training.batches import prediction_batches
 from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, given_texts
 
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 ABOUT: Final = "onnx.json"
-FILES: Final = (GRAPH, f"{GRAPH}.data", TOKENIZER, "config.json", "export.json")
+DATA: Final = f"{GRAPH}.data"
+FILES: Final = (GRAPH, DATA, TOKENIZER, "config.json", "export.json")
 """Files to copy; not every folder has all of them."""
 LOGITS: Final = "logits"
 MOST_POSITIONS: Final = 1_024
@@ -85,8 +87,8 @@ class OnnxClassifier(Classifier):
     def save_weights(self, folder: Path) -> None:
         """Copy the files."""
         for name in FILES:
-            if (self.folder / name).is_file():
-                shutil.copyfile(self.folder / name, folder / name)
+            if is_received_file(self.folder, name):
+                copy_received(self.folder, name, folder / name)
         about = {**self.about, "temperature": self.temperature}
         (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
@@ -98,6 +100,7 @@ class OnnxClassifier(Classifier):
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         temperature = float(about.pop("temperature", 1.0))
         session = _open_session(folder / GRAPH, device)
+        keep_private(folder, session)  # `save_weights` copies the files that were loaded
         tokenizer = open_tokenizer(folder / TOKENIZER)
         if (pad := tokenizer.padding) is None:
             raise ValueError(f"{TOKENIZER} does not say how to pad")
@@ -129,6 +132,10 @@ def _open_session(graph: Path, device: str) -> Any:
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     options.log_severity_level = 3
     providers = [_CUDA] * (wanted != "cpu" and has_cuda) + ["CPUExecutionProvider"]
+    if other := sorted(external_files(graph) - {DATA}):
+        raise ValueError(
+            f"{graph.name} reads weights from the file {other[0]!r}; only {DATA} beside it is read"
+        )
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:  # its errors have no common class

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import glob
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
@@ -20,9 +19,12 @@ from finetext.models.card import is_ours, without_path
 from finetext.models.files import CARD, DESCRIPTION, checked, listed, names_of, refuse_pickles
 from finetext.models.folder import read_description
 from finetext.models.hub import MAIN, Repository, explained, without_noise
+from finetext.storage.received import copy_received, is_received_file, sha256_received
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+CARD_HASH: Final = "card_sha256"
 
 
 @dataclass(frozen=True)
@@ -100,31 +102,42 @@ def staged(model: str | Path | Classifier, name: str) -> Iterator[tuple[Path, tu
             classifier = folders.load_model(source, "cpu")
             made_by, record = folders.provenance(source), folders.record_of(source)
             again = folders.save_model(classifier, place / "again", made_by, record)
-            if (source / CARD).is_file():
-                shutil.copyfile(source / CARD, again / CARD)
+            if is_received_file(source, CARD):
+                (again / CARD).unlink(missing_ok=True)
+                copy_received(source, CARD, again / CARD)
             source, described = again, read_description(again)
         try:
             _fill(place / "stage", source, described, name)
+            copied = checked(place / "stage", described)
         except OSError as error:
             raise ModelError(f"{source} cannot be prepared for the Hub: {error}") from None
+        if not copied.is_sound:  # somebody changed a file after it was checked
+            raise ModelError(f"{source} is not as finetext wrote it: {copied.words}")
+        _describe(place / "stage", described, name)
         yield place / "stage", found.extra
 
 
 def _fill(folder: Path, source: Path, described: Mapping[str, Any], name: str) -> None:
+    """Copy the files that `finetext.json` lists, and a card that somebody wrote."""
     folder.mkdir()
     for file in names_of(described) or {}:
-        target = folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.symlink_to((source / file).resolve())
-        except OSError:  # where there are no links
-            shutil.copyfile(source / file, target)
-    if folders.is_handwritten(source / CARD):
-        shutil.copyfile(source / CARD, folder / CARD)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        copy_received(source, file, folder / file)
+    if folders.is_handwritten(source):
+        copy_received(source, CARD, folder / CARD)
+
+
+def _describe(folder: Path, described: Mapping[str, Any], name: str) -> None:
+    """Write `finetext.json` without local paths, and the card if nobody wrote one.
+
+    The hash of a card that somebody wrote is noted, so that a hash covers all that is sent.
+    """
     known = dict(described.get("provenance", {}))
     if isinstance(settings := known.get("hyperparameters"), Mapping):
         known["hyperparameters"] = without_path(settings)
-    folders.write_description(folder, {**described, "provenance": known}, name)
+    card = {CARD_HASH: sha256_received(folder, CARD)} if folders.is_handwritten(folder) else {}
+    rest = {key: of for key, of in described.items() if key != CARD_HASH}
+    folders.write_description(folder, {**rest, **card, "provenance": known}, name)
 
 
 def _create(api: HfApi, target: Repository, private: bool) -> str:
@@ -143,7 +156,7 @@ def _send(
     api: HfApi, folder: Path, target: Repository, message: str | None, say: Callable[[str], None]
 ) -> Pushed:
     files, kind = [*listed(folder), DESCRIPTION, CARD], read_description(folder)["classifier"]
-    card = "own" if folders.is_handwritten(folder / CARD) else "new"
+    card = "own" if folders.is_handwritten(folder) else "new"
     there = set(api.list_repo_files(target.name, revision=target.revision))
     if DESCRIPTION not in there and (lost := sorted(there & set(files) - {CARD})):
         raise ModelError(

@@ -25,6 +25,7 @@ from finetext.data.read import read
 from finetext.data.split import split
 from finetext.pretraining.folder import text_hashes
 from finetext.storage.locks import is_started
+from finetext.storage.received import open_received, read_received_text
 
 
 @dataclass(frozen=True)
@@ -273,9 +274,10 @@ def _rows_of_run(folder: Path) -> _Rows:
     import pyarrow.parquet
 
     try:
-        data = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))["data"]
-        known = json.loads((folder / "data.json").read_text("utf-8"))["content_hash"]
-        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
+        data = tomllib.loads(read_received_text(folder, "recipe.toml"))["data"]
+        known = json.loads(read_received_text(folder, "data.json"))["content_hash"]
+        with open_received(folder, "splits.parquet") as file:
+            table = pyarrow.parquet.read_table(file).to_pydict()
         parts = dict(zip(table["id"], table["split"], strict=True))
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise DataError(f"the run in {folder} is damaged: {error!r}") from None

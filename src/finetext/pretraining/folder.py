@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from finetext.core.errors import ModelError, RunError
 from finetext.storage.files import finish_folder, sync_names, write_json
 from finetext.storage.locks import Held, check_folder, claimed
+from finetext.storage.received import open_received, read_received_text
 from finetext.storage.resume import check_same
 
 FORMAT_VERSION: Final = 1
@@ -71,7 +72,7 @@ def read_origin(folder: str | Path) -> Origin | None:
     """Return the origin of an encoder; None without a record. Raises a ModelError."""
     path = Path(folder) / ORIGIN
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_received_text(Path(folder), ORIGIN))
         version = int(values.pop("format_version"))
         if version <= FORMAT_VERSION:
             return Origin(**values)
@@ -106,7 +107,8 @@ def texts_in_corpus(folder: str | Path, texts: Iterable[str]) -> int:
     """Return how many of the texts the encoder of a folder was trained on; raises a ModelError."""
     path = Path(folder) / CORPUS
     try:
-        known = np.load(path, allow_pickle=False)
+        with open_received(Path(folder), CORPUS) as file:
+            known = np.load(file, allow_pickle=False)
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except (OSError, ValueError, EOFError) as error:

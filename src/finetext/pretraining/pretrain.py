@@ -22,6 +22,7 @@ from finetext.core.settings import (
     Tokens,
     made,
 )
+from finetext.encoders.auto import loading
 from finetext.encoders.catalogue import Architecture, Preset, preset
 from finetext.encoders.load import dropouts, load_tokenizer, quiet, scale_dropout
 from finetext.encoders.scratch import (
@@ -203,7 +204,8 @@ def starting_model(
         sync(unfinished)
         os.replace(unfinished, blank)
     tokenizer = load_tokenizer(str(blank))  # first, since it registers AWD-LSTM
-    config = AutoConfig.from_pretrained(blank, trust_remote_code=False)
+    with loading(str(blank)) as path:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     is_streamed = sizes.architecture == AWD_LSTM
     kind = AutoModelForCausalLM if is_streamed else AutoModelForMaskedLM
     dropout = settings.dropout_multiplier

@@ -20,6 +20,7 @@ from typing import Any, Final
 from finetext.core.types import Dataset
 from finetext.report.optimism import TestSetUse
 from finetext.storage.files import write_json
+from finetext.storage.received import read_received_text
 from finetext.storage.resume import read_log
 
 ACCESSES: Final = "openings.jsonl"
@@ -83,7 +84,7 @@ def use_of_test_set(run: Path) -> TestSetUse:
 def _test_set(run: Path) -> dict[str, str] | None:
     """Return what a run knows of its test set; None in runs of versions that did not count."""
     with suppress(OSError, ValueError):
-        known = json.loads((run / TEST_SET).read_text("utf-8"))
+        known = json.loads(read_received_text(run, TEST_SET))
         if isinstance(known, dict) and all(isinstance(known.get(n), str) for n in ("key", "run")):
             return known
     return None
@@ -118,7 +119,7 @@ def record_python_access(run: Path) -> None:
 def has_test_rows(run: Path) -> bool:
     """Return whether a finished run held out test rows, rather than being cross-validated."""
     with suppress(OSError, ValueError, AttributeError):
-        return not json.loads((run / "verdict.json").read_text("utf-8")).get("folds")
+        return not json.loads(read_received_text(run, "verdict.json")).get("folds")
     return True
 
 

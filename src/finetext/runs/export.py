@@ -28,7 +28,14 @@ from finetext.models.exporters import (
     compare_export,
 )
 from finetext.models.files import DESCRIPTION
-from finetext.models.folder import load_model, provenance, read_description, record_of, save_model
+from finetext.models.folder import (
+    load_model,
+    model_in_run,
+    provenance,
+    read_description,
+    record_of,
+    save_model,
+)
 from finetext.models.static import StaticClassifier
 from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
@@ -157,7 +164,9 @@ def open_origin(
     run = Run.open(found[0])
     entry = run.entry(found[1])
     classifier = run.classifier(entry.method, "cpu")
-    origin = Origin(classifier, run.folder / entry.model, run, entry.method, data, reading)
+    origin = Origin(
+        classifier, model_in_run(run.folder, entry.model), run, entry.method, data, reading
+    )
     return replace(origin, seed=origin.recipe.seed if seed is None else seed)
 
 

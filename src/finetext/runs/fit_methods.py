@@ -35,6 +35,7 @@ from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.resolve import ResolvedRun
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json
+from finetext.storage.received import read_received_text
 from finetext.storage.resume import Attempts, forget
 
 ENTRY: Final = "entry.json"  # written last: with it a method is finished
@@ -111,7 +112,11 @@ def adaptation_findings(started: Started) -> list[Finding]:
 def _noticed(folder: Path) -> list[Finding]:
     path = folder / ADAPTED / _NOTICED
     with suppress(*_UNREADABLE):
-        return from_json(list[Finding], json.loads(path.read_text("utf-8")), str(path))
+        return from_json(
+            list[Finding],
+            json.loads(read_received_text(folder, f"{ADAPTED}/{_NOTICED}")),
+            str(path),
+        )
     return []
 
 
@@ -157,7 +162,7 @@ def finished_method(name: str, method: Method, started: Started) -> FittedMethod
     """Return a method that was finished before, or None if it is to be fitted, or fitted again."""
     place, plan = started.folder / name, started.run.folds
     try:
-        values = json.loads((place / ENTRY).read_text("utf-8"))
+        values = json.loads(read_received_text(place, ENTRY))
         sizes = values["files"].items()
         if (
             not {of for of in sizes if Path(of[0]).name not in _WRITTEN_LATER}
@@ -230,7 +235,7 @@ def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
     seed = started.context.seed
     place = started.folder / name / f"seed-{seed}"
     with suppress(*_UNREADABLE):
-        values = json.loads((place / ENTRY).read_text("utf-8"))
+        values = json.loads(read_received_text(place, ENTRY))
         findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
         return from_json(SeedScores, values, ENTRY), findings
     with _attempt(place, started.context) as attempts:

@@ -36,6 +36,7 @@ from finetext.runs.resolve import DATA_COPY, ResolvedRun, copied_texts
 from finetext.runs.run import Run
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
+from finetext.storage.received import read_received_text
 
 PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
@@ -123,8 +124,8 @@ def _version(package: str) -> str | None:
 def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) -> None:
     """Write scores, verdict, data and costs of each method into its model folder and card."""
     folder = run.folder
-    described = json.loads((folder / "data.json").read_text("utf-8"))
-    environment = json.loads((folder / "environment.json").read_text("utf-8"))
+    described = json.loads(read_received_text(folder, "data.json"))
+    environment = json.loads(read_received_text(folder, "environment.json"))
     before, diagnoses = seconds_before(recipe, folder / ADAPTED), read_diagnoses(folder)
     # Messages can quote texts, so only the number of each code is recorded.
     known = [(of["code"], of["severity"]) for of in described["findings"]]

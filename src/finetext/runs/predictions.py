@@ -16,6 +16,7 @@ from finetext.core.types import LabelScheme, Predicted, Predictions, SplitName
 from finetext.core.wording import CROSSED
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.storage.files import put_in_place
+from finetext.storage.received import open_received
 
 if TYPE_CHECKING:
     import pyarrow
@@ -125,7 +126,8 @@ def read_rows(path: Path, split: SplitName) -> pyarrow.Table:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path, filters=[("split", "=", split)])
+        with open_received(path.parent, path.name) as file:
+            table = pyarrow.parquet.read_table(file, filters=[("split", "=", split)])
     except FileNotFoundError:
         raise RunError(
             f"{path} is missing, which holds the predictions of validation and test rows; train "

@@ -37,6 +37,7 @@ from finetext.runs.run import Run, stored_predictions
 from finetext.runs.stored_splits import stored_agreement
 from finetext.storage.codec import from_json
 from finetext.storage.files import write_json
+from finetext.storage.received import read_received_text
 from finetext.storage.resume import read_log
 
 FOLDER: Final = "diagnosis"
@@ -75,7 +76,7 @@ def read_diagnoses(run: Path) -> Diagnoses:
         module, _, name = place.partition(":")
         try:
             if path.is_file():
-                values = json.loads(path.read_text("utf-8"))
+                values = json.loads(read_received_text(run, f"{FOLDER}/{path.name}"))
                 found[kind] = from_json(getattr(import_module(module), name), values, "it")
         except (OSError, ValueError, RunError) as error:
             message = (
@@ -156,9 +157,9 @@ def report_data(run: Run) -> ReportData:
     logged = (ADAPTED, *methods, *run.unfinished)
     diagnoses = read_diagnoses(folder)
     try:
-        data = json.loads((folder / "data.json").read_text("utf-8"))
-        environment = json.loads((folder / "environment.json").read_text("utf-8"))
-        recipe = (folder / "recipe.toml").read_text("utf-8")
+        data = json.loads(read_received_text(folder, "data.json"))
+        environment = json.loads(read_received_text(folder, "environment.json"))
+        recipe = read_received_text(folder, "recipe.toml")
         known = from_json(tuple[Finding, ...], data["findings"], "data.json")
         return ReportData(
             description=str(data["description"]),

@@ -21,6 +21,7 @@ from finetext.runs.resolve import ResolvedRun
 from finetext.runs.run import is_finished
 from finetext.storage.codec import from_json
 from finetext.storage.locks import Held, is_started
+from finetext.storage.received import open_received, read_received_text
 from finetext.storage.resume import check_same, differences
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
@@ -40,11 +41,12 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     import pyarrow.parquet
 
     try:
-        values = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+        values = tomllib.loads(read_received_text(folder, "recipe.toml"))
         recipe = _as_written(values, asked.recipe)
-        described = json.loads((folder / "data.json").read_text("utf-8"))
+        described = json.loads(read_received_text(folder, "data.json"))
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
-        table = pyarrow.parquet.read_table(folder / "splits.parquet")
+        with open_received(folder, "splits.parquet") as file:
+            table = pyarrow.parquet.read_table(file)
         if "split.keep_duplicates" not in dict(_flat(values)):
             asked = _keeping_duplicates(asked)
             values["split"] = {**values.get("split", {}), "keep_duplicates": True}
@@ -100,7 +102,7 @@ def scored_as_begun(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.split.cross_validate is not None or not is_started(folder):
         return recipe
     with suppress(*_UNREADABLE):
-        begun_with = tomllib.loads((folder / "recipe.toml").read_text("utf-8")).get("split", {})
+        begun_with = tomllib.loads(read_received_text(folder, "recipe.toml")).get("split", {})
         chosen = bool(begun_with.get("cross_validate", False))
         return replace(recipe, split=replace(recipe.split, cross_validate=chosen))
     return recipe
@@ -129,7 +131,7 @@ def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | N
 
 def changed_knobs(folder: Path, asked: Recipe) -> list[str]:
     """Return the settings without effect on results that are asked for and differ in the run."""
-    values = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+    values = tomllib.loads(read_received_text(folder, "recipe.toml"))
     run = Recipe.from_values({name: of for name, of in values.items() if name in KNOBS})
     return [n for n in KNOBS if getattr(asked, n) not in (getattr(run, n), getattr(Recipe(), n))]
 

@@ -26,13 +26,14 @@ from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, Leaderboard, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
-from finetext.models.folder import load_model
+from finetext.models.folder import load_model, model_in_run
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
 from finetext.runs.predictions import folds_of, read_predictions, read_rows, stored_folds
 from finetext.runs.stored_splits import stored_splits
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
+from finetext.storage.received import check_inner_names, read_received_text, refuse_links
 from finetext.storage.resume import read_log
 
 if TYPE_CHECKING:
@@ -90,22 +91,23 @@ class Run:
     def open(cls, folder: str | Path) -> Run:
         """Read a run folder; raises a RunError if it is not that of a finished run, or damaged."""
         folder = Path(folder)
-        path = folder / "leaderboard.json"
         if not cls.is_at(folder):
             if is_started(folder):
-                begin = f"the run in {folder} is unfinished: it has no {path.name} yet"
+                begin = f"the run in {folder} is unfinished: it has no leaderboard.json yet"
                 raise RunError(f"{begin}; resume it: {resume_command(folder)}")
-            lack = f"it has no {path.name}" if folder.exists() else "it does not exist"
+            lack = "it has no leaderboard.json" if folder.exists() else "it does not exist"
             raise RunError(f"{folder} is not the folder of a finished run: {lack}")
+        refuse_links(folder)
         try:
-            entries = json.loads(path.read_text("utf-8"))
-            verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+            entries = json.loads(read_received_text(folder, "leaderboard.json"))
+            verdict = json.loads(read_received_text(folder, "verdict.json"))
             # Older runs name a cheaper method that was not shown to be as good.
             best = {"recommended": dict(verdict).get("best")}
             values = {**best, **verdict, "folder": folder, "leaderboard": entries}
             run = from_json(cls, values, "its leaderboard or verdict")
             run.entry(run.recommended)
             run.entry(run.best)
+            check_inner_names([*run.unfinished, *(of.method for of in run.leaderboard)])
         except (OSError, ValueError, TypeError, RunError, UnknownNameError) as error:
             raise RunError(
                 f"the run in {folder} is damaged: leaderboard.json or verdict.json: {error}; "
@@ -166,15 +168,14 @@ class Run:
     @property
     def scheme(self) -> LabelScheme:
         """The labels, with the positive class if it was named; raises a RunError if unreadable."""
-        path = self.folder / "data.json"
         try:
-            return LabelScheme.from_json(json.loads(path.read_text("utf-8")))
+            return LabelScheme.from_json(json.loads(read_received_text(self.folder, "data.json")))
         except (OSError, ValueError, TypeError, KeyError, DataError) as error:
-            raise RunError(f"the run in {self.folder} is damaged: {path.name}: {error!r}") from None
+            raise RunError(f"the run in {self.folder} is damaged: data.json: {error!r}") from None
 
     def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
         """Load the model of a method, the best one by default; raises as `entry`."""
-        return load_model(self.folder / self.entry(method).model, device)
+        return load_model(model_in_run(self.folder, self.entry(method).model), device)
 
     def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
         """Return the predictions of validation or test rows by a method, the best one by default.
@@ -231,12 +232,12 @@ class Run:
         """
         from finetext.report.shares import Shares
 
-        path = self.folder / "data.json"
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = json.loads(read_received_text(self.folder, "data.json"))
             return Shares(data["rows"], data["labels_by_split"], bool(data["multilabel"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error!r}; train again from recipe.toml") from None
+            reason = f"data.json is damaged: {error!r}; train again from recipe.toml"
+            raise RunError(f"{self.folder}: {reason}") from None
 
     def show_results(
         self,

@@ -14,6 +14,7 @@ from finetext.core.types import SPLIT_NAMES, Dataset, Splits
 from finetext.data.read import read
 from finetext.evaluation.agreement import Agreement
 from finetext.runs.recipe import Recipe, read_toml
+from finetext.storage.received import open_received, read_received_text
 
 
 def stored_splits(folder: Path) -> Splits:
@@ -30,9 +31,10 @@ def stored_splits(folder: Path) -> Splits:
 
     try:
         recipe = Recipe.from_values({"data": read_toml(folder / "recipe.toml")["data"]})
-        about = json.loads((folder / "data.json").read_text("utf-8"))
+        about = json.loads(read_received_text(folder, "data.json"))
         known, labels = about["content_hash"], tuple(about["labels"])
-        table = pyarrow.parquet.read_table(folder / "splits.parquet").to_pydict()
+        with open_received(folder, "splits.parquet") as file:
+            table = pyarrow.parquet.read_table(file).to_pydict()
         split_of = dict(zip(table["id"], table["split"], strict=True))
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise RunError(f"the run in {folder} is damaged: {error!r}") from None
@@ -61,7 +63,7 @@ def stored_agreement(folder: Path) -> Agreement | None:
     """
     path = folder / "data.json"
     try:
-        found = dict(json.loads(path.read_text("utf-8"))).get("agreement")
+        found = dict(json.loads(read_received_text(folder, path.name))).get("agreement")
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"the run in {folder} is damaged: {path.name}: {error!r}") from None
     return None if found is None else Agreement.from_json(found)

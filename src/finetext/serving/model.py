@@ -22,8 +22,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
 from finetext.models.card import without_path
-from finetext.models.files import CARD
-from finetext.models.folder import best_model, provenance
+from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
 from finetext.serving.batching import Ask
 
@@ -45,8 +44,8 @@ def about(model: str | Path) -> dict[str, Any]:
     told: dict[str, Any] = {"name": name, "provenance": {}, "run": None, "card": None}
     with suppress(FinetextError):
         told["provenance"] = without_path(provenance(place))
-    with suppress(OSError):
-        told["card"] = (place / CARD).read_text("utf-8", errors="replace")[:LONGEST_CARD]
+    if (card := card_of(place)) is not None:
+        told["card"] = card[:LONGEST_CARD]
     if run is not None:
         leaderboard = [without_path(entry.to_json()) for entry in run.leaderboard]
         told["run"] = {"name": run.folder.name, "method": method, "metric": run.metric}

@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import RunError
+from finetext.storage.received import refuse_links
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -125,6 +126,7 @@ def _claimed_first(folders: Iterable[Path]) -> Iterator[Path]:
             "folder"
         )
     try:
+        refuse_links(folder)
         yield folder
     finally:
         if is_free(folder):
