@@ -149,16 +149,6 @@ def test_registered_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         read("toy-sampel")
 
 
-def test_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "toy data.csv"
-    path.write_text("text,label\none text,x\ntwo texts,y\n")
-    with monkeypatch.context() as patch:
-        patch.setattr("finetext.data.sources.urlopen", lambda url, timeout: path.open("rb"))
-        assert len(read("https://example.org/toy%20data.csv?x=1")) == 2
-    with pytest.raises(DataError, match=r"cannot fetch http://127.0.0.1:9/x.csv"):
-        read("http://127.0.0.1:9/x.csv")
-
-
 def test_import_is_light() -> None:
     heavy = ["torch", "transformers", "sklearn", "datasets", "pandas", "pyarrow", "openpyxl"]
     code = f"import sys, finetext.data.read; print([m for m in {heavy!r} if m in sys.modules])"

@@ -191,7 +191,7 @@ def test_free_memory_respects_the_container_limit(
 ) -> None:
     cpu = torch.device("cpu")
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "_LIMITS", (tmp_path / "none", limit))
+    monkeypatch.setattr(memory, "LIMITS", (tmp_path / "none", limit))
     limit.write_text("max\n")
     assert free_bytes(cpu) > 1_000
     limit.write_text("1000\n")

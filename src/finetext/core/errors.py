@@ -48,6 +48,19 @@ class UnlabeledError(DataError):
     """The data lack labels, or all have the same one."""
 
 
+class TooLargeError(FinetextError):
+    """Reading would take more memory than it may, or than there is, or is nested too deeply.
+
+    Attributes:
+        problem: what is too large, without advice.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        """Compose the message of problem and advice."""
+        super().__init__(problem + advice)
+        self.problem = problem
+
+
 class RecipeError(FinetextError):
     """A setting is wrong or contradicts another one."""
 

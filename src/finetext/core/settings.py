@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_t
 
 from annotated_types import Ge, Gt, Interval
 
+from finetext.core.budget import most_bytes
 from finetext.core.errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class ReadSettings:
             second.
         preferred_text: the column of the texts that a trained model knows, which is taken if
             `text` is None and the source has it.
+        most_bytes: most memory that reading may take, what is in archives and compressed files
+            included: bytes, or a size such as "8GB". None is FINETEXT_MOST_BYTES, or else three
+            quarters of the memory of the machine.
+        download_seconds: longest time of a download.
+        private_addresses: whether a URL may lead to a loopback, private or reserved address.
     """
 
     text: str | tuple[str, ...] | None = None
@@ -84,6 +90,13 @@ class ReadSettings:
     sheet: str | None = None
     preferred_text: str | None = None
     missing: tuple[str | int, ...] | str | int = ()
+    most_bytes: str | int | None = None
+    download_seconds: Positive = 3600.0
+    private_addresses: bool = False
+
+    def __post_init__(self) -> None:
+        if self.most_bytes is not None:
+            most_bytes(self.most_bytes)
 
     @property
     def label_columns(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from finetext.core.budget import take_cells
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -169,6 +170,7 @@ def scalars(batch: Batch) -> dict[str, list[Any]]:
 def fields_of(objects: Sequence[Any]) -> dict[str, list[Any]]:
     """Return the columns of a column of objects: key to values, None where one lacks it."""
     keys = dict.fromkeys(key for one in objects if isinstance(one, Mapping) for key in one)
+    take_cells(len(objects), len(keys), "the objects in a column")
     return {
         str(key): [one.get(key) if isinstance(one, Mapping) else None for one in objects]
         for key in keys

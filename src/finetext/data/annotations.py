@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from finetext.core.budget import take_column
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -108,10 +109,11 @@ def _read_studio(batch: Batch, settings: ReadSettings) -> Batch:
                 own = _studio_labels(result)
                 kinds[str(result.get("type"))] = None
                 if own is not None:
-                    question = questions.setdefault(
-                        str(result.get("from_name")), [[] for _ in given]
-                    )
-                    question[row].append(own)
+                    asked_for = str(result.get("from_name"))
+                    if asked_for not in questions:
+                        take_column(len(given), len(questions) + 1, batch.name)
+                        questions[asked_for] = [[] for _ in given]
+                    questions[asked_for][row].append(own)
     if not questions and kinds and settings.labelled:
         raise DataError(
             f"{batch.name}: a Label Studio export without choices for whole texts; its results are "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from finetext.core.budget import take_column
 from finetext.core.settings import ReadSettings
 from finetext.data.annotation_answers import (
     Answers,
@@ -103,7 +104,10 @@ def read_nested(batch: Batch, settings: ReadSettings) -> Batch:
             for one in of or () for q, value in (one.get("values") or {}).items()
         ]  # fmt: skip
         for question, values in pairs:
-            by_question.setdefault(question, [[] for _ in range(len(batch))])[row] += values
+            if question not in by_question:
+                take_column(len(batch), len(by_question) + 1, batch.name)
+                by_question[question] = [[] for _ in range(len(batch))]
+            by_question[question][row] += values
     fields = fields_of(batch.columns["fields"])
     columns = {**scalars(batch), **fields}
     label = asked(list(by_question), settings, batch, "the Argilla export")

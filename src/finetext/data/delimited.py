@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from finetext.core.budget import take_cells, take_fields
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -126,7 +127,9 @@ def parse_delimited(
         raise DataError(f"the delimiter must be one character, not {delimiter!r}")
     if found := _SEPARATOR.match(text):
         text = text[found.end() :]
+    take_fields(text, delimiter, name)
     rows = _records(text, name, delimiter, whole, reject)
+    take_cells(0, max(rows.width, *map(len, rows.records[:1]), 0), name)
     if not rows.records:
         return Batch(name, {}, "", rest=rows.rest)
     quoted = rows.quoted or (delimiter != "\t" and '"' not in text)
@@ -189,6 +192,7 @@ def _batch(name: str, rows: Records, header: Header, ended: bool = False) -> Bat
 
 def _more_rows(form: _Form, header: Header, text: str, first: int, last: bool) -> Batch:
     """Further records of a table, read as those before."""
+    take_fields(text, form.delimiter, form.name)
     if not form.quoted or '"' not in text:
         rows = split_unquoted(text, form.delimiter, first, form.padded)
     else:

@@ -7,25 +7,28 @@ rows.
 from __future__ import annotations
 
 import datetime
-import io
-import re
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from finetext.core.errors import DataError, MissingExtraError, UnclearError, nearest
+from finetext.core.budget import take
+from finetext.core.errors import (
+    DataError,
+    FinetextError,
+    MissingExtraError,
+    UnclearError,
+    nearest,
+)
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
+from finetext.data.excel_package import Package, opened_book
 from finetext.data.headers import find_header, title_rows
 from finetext.data.rows import Batch
 from finetext.data.skipped_rows import skipped_findings, without_footers
 
-_ERRORS: Final = {
-    *("#N/A", "#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#GETTING_DATA"),
-    *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!"),
-}
-_MERGED: Final = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 _SAMPLE: Final = 1000
 Rows = dict[int, list[Any]]
 """Cells by the number of their row, without blank rows."""
@@ -55,13 +58,13 @@ class _Sheet:
 def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
     """Read one sheet of an Excel workbook: the requested one, or the only one that has texts."""
     try:
-        import openpyxl
+        import openpyxl  # noqa: F401
     except ImportError:
         raise MissingExtraError("reading Excel files", "openpyxl", "excel") from None
     try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheets = [_read_sheet(sheet) for sheet in book.worksheets]
-    except MemoryError:
+        book, archive = opened_book(data, name)
+        sheets = [_read_sheet(sheet, archive, name) for sheet in book.worksheets]
+    except (MemoryError, FinetextError):
         raise
     except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
         raise DataError(f"{name} is not a readable Excel file: {error}") from None
@@ -110,43 +113,49 @@ def _chosen(full: Sequence[_Sheet], name: str) -> _Sheet:
     raise UnclearError(problem, "; name one with --sheet", "sheet", readings)
 
 
-def _read_sheet(sheet: Any) -> _Sheet:
-    every = [list(row) for row in sheet.iter_rows(values_only=True)]
-    errors = merged = 0
-    if any(cell in _ERRORS for row in every for cell in row if type(cell) is str):
-        errors = _clear_errors(sheet, every)
-    for top, bottom, column in _merged_ranges(sheet):
-        merged += 1
-        for row in every[top : min(bottom, len(every))]:
-            row += [None] * (column - len(row))
-            row[column - 1] = (every[top - 1] + [None] * column)[column - 1]
-    full = {line: row for line, row in enumerate(every, start=1) if _width(row)}
-    width = max(map(_width, full.values()), default=0)
-    rows = {line: [*row, *[None] * width][:width] for line, row in full.items()}
+def _read_sheet(sheet: Any, archive: Package, name: str) -> _Sheet:
+    full, errors = dict[int, list[Any]](), 0
+    merged: list[tuple[int, int, int]] = []
+    last = sheet.max_row or 0
+    for line, cells in archive.rows(sheet, merged):
+        row: list[Any] = []
+        last = max(last, line)
+        for cell in cells:
+            row += [None] * (cell["column"] - len(row))
+            is_error = cell["data_type"] == "e"
+            errors += is_error
+            row[cell["column"] - 1] = None if is_error else cell["value"]
+        take(8 * len(row) + sum(map(_cost, row)), name)
+        full[line] = row[: _width(row)]
+    _fill_merged(full, merged, last, name)
+    full = {line: full[line] for line in sorted(full) if _width(full[line])}
+    width = max(map(len, full.values()), default=0)
+    take(8 * width * len(full), name)
+    rows = {line: [*row, *[None] * (width - len(row))] for line, row in full.items()}
     blank = max(full, default=0) - len(full)
     is_hidden = getattr(sheet, "sheet_state", "visible") != "visible"
-    return _Sheet(sheet.title, rows, is_hidden, blank, errors, merged)
+    return _Sheet(sheet.title, rows, is_hidden, blank, errors, len(merged))
 
 
-def _clear_errors(sheet: Any, every: Sequence[list[Any]]) -> int:
-    """Make cells of the type error missing, and return how many there were."""
-    errors = 0
-    for row, cells in zip(every, sheet.iter_rows(), strict=True):
-        for place, cell in enumerate(cells):
-            if cell.data_type == "e":
-                row[place] = None
-                errors += 1
-    return errors
+def _cost(value: Any) -> int:
+    """Bytes of a cell; a text counts as often as cells share it, since it is copied later."""
+    return 64 if not isinstance(value, str) else sys.getsizeof(value)
 
 
-def _merged_ranges(sheet: Any) -> Iterator[tuple[int, int, int]]:
-    """First row, last row and column, from 1, of merged cells of two rows or more."""
-    from openpyxl.utils import column_index_from_string
-
-    content = sheet.parent._archive.read(sheet._worksheet_path)
-    for left, top, _, bottom in _MERGED.findall(content):
-        if top != bottom:
-            yield int(top), int(bottom), column_index_from_string(left.decode())
+def _fill_merged(rows: Rows, merged: Sequence[tuple[int, int, int]], last: int, name: str) -> None:
+    """Repeat the value of merged cells in all rows that they span."""
+    covered: Counter[int] = Counter()
+    for top, bottom, column in merged:
+        bottom = min(bottom, last)
+        covered[column] += max(0, bottom - top)
+        if covered[column] > last:
+            raise DataError(f"{name} is not a readable Excel file: its merged cells overlap")
+        value = ([*rows.get(top, ()), *[None] * column])[column - 1]
+        take(max(0, bottom - top) * (_cost(value) + 8 * column), name)
+        for line in range(top + 1, bottom + 1):
+            row = rows.setdefault(line, [])
+            row += [None] * (column - len(row))
+            row[column - 1] = value
 
 
 def _width(row: Sequence[object]) -> int:

@@ -14,9 +14,10 @@ from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding, SplitName
 from finetext.core.wording import counted
+from finetext.data.archives import gunzipped, is_archive, members
 from finetext.data.formats import TABLE_SUFFIXES, parse_table
 from finetext.data.rows import SPLIT_WORDS, Batch, File, Source
-from finetext.data.sources import decode, gunzipped, is_archive, members
+from finetext.data.sources import decode
 
 _NAME_STEMS: Final = {
     *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),

@@ -12,6 +12,7 @@ from functools import partial
 from textwrap import shorten
 from typing import Any, Final
 
+from finetext.core.budget import take_lines
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -20,7 +21,8 @@ from finetext.data.delimited import parse_delimited, sniff, spoken, stated_delim
 from finetext.data.delimited_records import count_lines
 from finetext.data.excel import parse_excel
 from finetext.data.headers import looks_headed
-from finetext.data.records import parse_json, parse_json_lines, parse_parquet
+from finetext.data.parquet import parse_parquet
+from finetext.data.records import parse_json, parse_json_lines
 from finetext.data.rows import BadRow, Batch, File, Reject
 from finetext.data.skipped_rows import skipped_findings
 from finetext.data.sources import decode
@@ -80,6 +82,7 @@ def parse_text(
     reject: Reject | None = None,
 ) -> Batch:
     """Read a text file into named columns."""
+    take_lines(text, name)
     if suffix == ".json":
         return parse_json(text, name, reject, settings.columns)
     if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from finetext.core.budget import take_cells
 from finetext.core.errors import DataError
 from finetext.data.columns import KNOWN_NAMES, plain_name
 from finetext.data.rows import SPLIT_WORDS, column_names
@@ -152,6 +153,7 @@ def _of_objects(objects: Mapping[str, dict[str, Any]], name: str, asked: Collect
         if [row["index"] for row in rows] == [str(at) for at in range(len(rows))]:
             rows = list(objects.values())
         return Shape("JSON object of rows", rows)
+    take_cells(len(inner), len(objects), name)
     columns = {key: [one.get(at) for at in inner] for key, one in objects.items()}
     return Shape("JSON object of columns", columns=_with_index(columns, list(inner)))
 

@@ -21,6 +21,8 @@ from finetext.core.types import LabelScheme
 
 COLLECTIONS: Final = (list, tuple, set, frozenset)
 """The types of a value that holds several labels."""
+_LONGEST: Final = 1 << 16
+"""Characters of a cell that is read as Python, of which a few take much memory."""
 _JOINERS: Final = (",", "|", ";")
 _DOCCANO_JOINER: Final = "#"
 _REVIEW_JOINERS: Final = (", ", "; ", " | ")
@@ -70,7 +72,7 @@ def list_in(cell: str) -> list[Any] | None:
     """Return the list in a cell as Python or JSON writes it, "['joy', 'anger']"; None if none."""
     found = None
     with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        found = ast.literal_eval(cell) if cell.startswith("[") else None
+        found = ast.literal_eval(cell) if cell.startswith("[") and len(cell) <= _LONGEST else None
     return found if isinstance(found, list) else None
 
 
@@ -184,7 +186,7 @@ def understood(cell: str, scheme: LabelScheme) -> Names | Word:
         parts = split_cell(cell, joiner.strip())
     elif scheme.multilabel:
         parts = None
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             parts = json.loads(cell)
         if not isinstance(parts, list):
             raise DataError(f"{cell!r} must be one label or a JSON list of labels")

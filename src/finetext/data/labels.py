@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from finetext.core import label_names
+from finetext.core.budget import take_json
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
@@ -342,9 +343,10 @@ def _parse_names(file: File) -> dict[str, str]:
     joiner = {".csv": ",", ".tsv": "\t"}.get(suffix)
     found = dict(_numbered(lines))
     if suffix == ".json":
+        take_json(text, file.name)
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file.name}: not valid JSON: {error}") from None
         if not isinstance(content, list | dict):
             raise DataError(f"{file.name}: neither a JSON list nor an object of label names")

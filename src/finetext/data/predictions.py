@@ -11,15 +11,17 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.budget import explained, reading
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
+from finetext.data.archives import gunzipped
 from finetext.data.columns import TEXT_NAMES, by_name, is_number
 from finetext.data.formats import parse_table
 from finetext.data.label_cells import Names, as_strings, cells_of, labels_in, parts_of
 from finetext.data.rows import SPLIT_WORDS, Batch
-from finetext.data.sources import file_at, gunzipped
+from finetext.data.sources import file_at
 
 PREFIX: Final = "probability:"
 OWN: Final = "finetext:"
@@ -42,7 +44,8 @@ class PredictedTable:
 
 def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable:
     """Read predictions with their true labels from CSV, TSV, JSON lines, Parquet and the like."""
-    table = _newest(parse_table(gunzipped(file_at(path)), ReadSettings(header=True)))
+    with reading(), explained(path):
+        table = _newest(parse_table(gunzipped(file_at(path)), ReadSettings(header=True)))
     truth = _truth_column(table)
     known_part = part if "split" in table.columns else None
     table = _rows_of_part(table, part)

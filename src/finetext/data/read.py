@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetext.core import registry
+from finetext.core.budget import explained, reading, take_rows, within_memory
 from finetext.core.errors import DataError, near
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
@@ -26,6 +27,7 @@ from finetext.data.columns import (
     refuse_odd_text,
     splits_in,
 )
+from finetext.data.download import download
 from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
@@ -35,22 +37,22 @@ from finetext.data.records import batch_from, read_hub, source_from_splits
 from finetext.data.rows import (
     SPLIT_WORDS,
     Batch,
+    Place,
     Source,
     TextWatch,
     as_texts,
     broken_characters,
     unused_settings,
 )
-from finetext.data.sources import download, file_at, files_below
+from finetext.data.sources import file_at, files_below
 
 if TYPE_CHECKING:
     import datasets
 
 __all__ = ["ReadSettings", "read"]
-Place = tuple[int, int]
-"""Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
 
 
+@within_memory
 def read(
     source: Any,
     text: str | Sequence[str] | None = None,
@@ -90,7 +92,8 @@ def read(
     given = {name: value if isinstance(value, str) else tuple(value)
              for name, value in given.items() if value is not None}  # fmt: skip
     settings = replace(settings or ReadSettings(), **given)
-    return assemble(open_source(source, settings), settings)[0]
+    with reading(settings.most_bytes):
+        return assemble(open_source(source, settings), settings)[0]
 
 
 def _with_positive(dataset: Dataset, settings: ReadSettings) -> Dataset:
@@ -114,7 +117,7 @@ def source_columns(
             f"{opened.title} has no row {absent[0]!r}{more}, of {counted(len(ids), 'row')}: name "
             "the column of their ids with --id"
         )
-    found = {}
+    found: dict[str, list[Any]] = {}
     for name in names:
         having = next((b for b in opened.batches if has_column(b, name)), opened.batches[0])
         column = named(having, name)
@@ -125,9 +128,9 @@ def source_columns(
 
 def open_source(source: Any, settings: ReadSettings) -> Source:
     """Return the batches of a source, exports of annotation tools as plain columns; see `read`."""
-    opened = _open(source, settings)
-    batches = tuple(plain(batch, settings) for batch in opened.batches)
-    return replace(opened, batches=batches)
+    with reading(settings.most_bytes), explained(source):
+        opened = _open(source, settings)
+        return replace(opened, batches=tuple(plain(of, settings) for of in opened.batches))
 
 
 def _open(source: Any, settings: ReadSettings) -> Source:
@@ -147,9 +150,8 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
     if len(of_split) < len(source):
         raise DataError(f"two of the names {', '.join(map(str, source))} mean the same split")
     opened = {n: _open(of_split[n], settings) for n in SPLIT_NAMES if n in of_split}
-    first = next(iter(opened.values()))
     return replace(
-        first,
+        next(iter(opened.values())),
         title=" + ".join(one.title for one in opened.values()),
         batches=tuple(replace(b, split=name) for name, one in opened.items() for b in one.batches),
         findings=tuple(finding for one in opened.values() for finding in one.findings),
@@ -160,7 +162,7 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
     if source.startswith("hub:"):
         return read_hub(source.removeprefix("hub:"))
     if source.lower().startswith(("http://", "https://")):
-        return read_file(download(source), settings)
+        return read_file(download(source, settings), settings)
     path = Path(source).expanduser()
     exists, beside = False, []
     with suppress(OSError, ValueError):
@@ -180,11 +182,11 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:
     """Return the data set of a source, and the place of each of its rows; raises as `read` does."""
     _refuse_empty(source.batches[0])
+    take_rows(sum(map(len, source.batches)), source.title)
     chosen = choose_columns(source.batches[0], settings)
     used, findings = _with_labels(source.batches, chosen, settings)
     batches = [source.batches[at] for at in used]
-    for batch in batches:
-        _refuse_empty(batch)
+    _refuse_empty(*batches)
 
     def column(name: str) -> list[Any]:
         return [value for batch in batches for value in batch.columns[named(batch, name)]]
@@ -245,8 +247,8 @@ def _kept(
     """Labels and columns without the rows that are not kept."""
     if all(keep):
         return labels, columns
-    columns = {name: list(compress(values, keep)) for name, values in columns.items()}
-    return list(compress(labels, keep)), columns
+    kept = {name: list(compress(values, keep)) for name, values in columns.items()}
+    return list(compress(labels, keep)), kept
 
 
 def _counting(
@@ -308,8 +310,8 @@ def _ready_made(
     return splits_in(batches, column, settings) if column else (None, [])
 
 
-def _refuse_empty(batch: Batch) -> None:
-    if not len(batch):
+def _refuse_empty(*batches: Batch) -> None:
+    for batch in (one for one in batches if not len(one)):
         header = f" but a header ({', '.join(batch.columns)})" if batch.columns else ""
         raise DataError(f"{batch.name} has no rows{header}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
+from finetext.core.budget import take_cells, take_column, take_json
 from finetext.core.errors import DataError
 from finetext.core.types import SPLIT_NAMES, Finding
 from finetext.core.wording import counted
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None = None) -> Batch:
     """Read one JSON object per line, numbered from `first`."""
+    take_json(text, name)
     rows, lines = [], []
     for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
@@ -32,7 +34,7 @@ def parse_json_lines(text: str, name: str, first: int = 1, reject: Reject | None
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            row, wrong = None, f"not valid JSON: {error}"
+            row, wrong = None, _why(error)
         if isinstance(row, dict):
             rows.append(row)
             lines.append(number)
@@ -50,16 +52,26 @@ def parse_json(
     text: str, name: str, reject: Reject | None = None, asked: Collection[str] = ()
 ) -> Batch:
     """Read a JSON document, or JSON lines in a .json file; see `json_shapes.shape_of`."""
+    take_json(text, name)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
             return parse_json_lines(text, name, reject=reject)
-        raise DataError(f"{name}: not valid JSON: {error}") from None
+        raise DataError(f"{name}: {_why(error)}") from None
     shape = shape_of(content, name, asked)
     if shape.columns is not None:
         return _from_columns(shape.columns, name, shape.form)
     return _from_rows(shape.rows, name, shape.form)
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    """Say why JSON cannot be read."""
+    if isinstance(error, RecursionError):
+        return "its lists or objects lie inside each other too deeply to be read"
+    if not isinstance(error, json.JSONDecodeError):
+        return "a number in it has too many digits to be read"
+    return f"not valid JSON: {error}"
 
 
 def _from_rows(
@@ -70,6 +82,7 @@ def _from_rows(
     for place, row in enumerate(rows):
         for key, value in row.items():
             if key not in columns:
+                take_column(len(rows), len(columns) + 1, name)
                 columns[key] = [None] * len(rows)
             columns[key][place] = value
     return Batch(name, {str(key): values for key, values in columns.items()}, form, lines)
@@ -81,25 +94,6 @@ def _from_columns(columns: Mapping[str, Sequence[Any]], name: str, form: str) ->
         shown = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
         raise DataError(f"{name}: the columns differ in length: {shown}")
     return Batch(name, {str(key): list(values) for key, values in columns.items()}, form)
-
-
-def parse_parquet(data: bytes, name: str) -> Batch:
-    """Read a Parquet file."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{name} is not a readable Parquet file: {error}") from None
-    names = column_names(table.column_names)
-    columns = {key: table.column(place).to_pylist() for place, key in enumerate(names)}
-    classes: dict[str, tuple[str, ...]] = {}
-    with suppress(KeyError, ValueError, TypeError, AttributeError):  # as `datasets` stores them
-        features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-        found = {key: feature.get("feature", feature) for key, feature in features.items()}
-        classes = {key: tuple(kind["names"]) for key, kind in found.items() if "names" in kind}
-    return Batch(name, columns, "Parquet", classes=classes)
 
 
 def batch_from(source: Any) -> Batch:
@@ -158,6 +152,7 @@ def _from_frame(frame: Any) -> Batch:
 
 def _from_datasets(dataset: datasets.Dataset, name: str = "the data set") -> Batch:
     plain = dataset.with_format(None)
+    take_cells(len(dataset), len(plain.column_names), name)
     columns = {column: list(plain[column]) for column in plain.column_names}
     classes = {}
     for column, feature in plain.features.items():

@@ -22,13 +22,18 @@ SPLIT_WORDS: Final[dict[str, SplitName]] = {
 }  # fmt: skip
 
 
+Place = tuple[int, int]
+"""Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
+
+
 @dataclass(frozen=True)
 class File:
-    """A file on disk, in an archive or from the network."""
+    """A file on disk, in an archive or from the network; `depth` counts the archives around it."""
 
     name: str
     path: PurePosixPath
     load: Callable[[], bytes] = field(repr=False)
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,9 +137,11 @@ def unused_settings(batches: Sequence[Batch], settings: ReadSettings) -> list[Fi
 def column_names(header: Iterable[object]) -> list[str]:
     """Return unique column names: a blank one is its number, a repeated one has it added."""
     names: list[str] = []
+    known: set[str] = set()
     for number, cell in enumerate(header, start=1):
         name = (str(cell).strip() if cell is not None else "") or str(number)
-        names.append(f"{name} ({number})" if name in names else name)
+        names.append(f"{name} ({number})" if name in known else name)
+        known.add(names[-1])
     return names
 
 

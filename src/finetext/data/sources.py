@@ -1,34 +1,22 @@
-"""Files on disk, from the network and in archives, samples, and bytes to text.
-
-Archives are never unpacked to disk. Text is UTF-8, with a stated fallback for other lines.
-"""
+"""Files on disk, samples, and bytes to text: UTF-8, with a stated fallback for other lines."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
 import os
 import re
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
-from urllib.parse import unquote, urlsplit
-from urllib.request import urlopen
 
+from finetext.core.budget import file_bytes, take, take_text
 from finetext.core.errors import DataError, MissingExtraError, UnclearError
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
+from finetext.data.archives import is_litter
 from finetext.data.rows import File
-
-_LITTER: Final = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 def file_at(path: Path, inner: PurePosixPath | None = None) -> File:
@@ -36,7 +24,7 @@ def file_at(path: Path, inner: PurePosixPath | None = None) -> File:
 
     def load() -> bytes:
         try:
-            return path.read_bytes()
+            return file_bytes(path)
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -56,91 +44,8 @@ def files_below(folder: Path) -> list[File]:
     walked = os.walk(folder, onerror=refuse)
     paths = [Path(place, name) for place, _, names in walked for name in names]
     files = [file_at(p, PurePosixPath(p.relative_to(folder).as_posix())) for p in paths]
-    kept = (file for file in files if not _is_litter(file.path))
+    kept = (file for file in files if not is_litter(file.path))
     return sorted(kept, key=lambda file: file.path.parts)
-
-
-def _is_litter(path: PurePosixPath) -> bool:
-    """Whether a path is hidden or left behind by an operating system."""
-    return any(part.startswith(".") or part.lower() in _LITTER for part in path.parts)
-
-
-def download(url: str) -> File:
-    """Return the file at an http or https address."""
-    try:
-        with urlopen(url, timeout=60.0) as response:
-            data: bytes = response.read()
-    except (OSError, ValueError) as error:  # URLError is an OSError
-        raise DataError(f"cannot fetch {url}: {getattr(error, 'reason', None) or error}") from None
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
-    return File(url, PurePosixPath(name), lambda: data)
-
-
-def gunzipped(file: File) -> File:
-    """Return the file inside a .gz file; any other file as it is."""
-    data = file.load()
-    if not data.startswith(b"\x1f\x8b") and file.path.suffix.lower() not in {".gz", ".tgz"}:
-        return File(file.name, file.path, lambda: data)
-    try:
-        plain = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file.name} is broken: {error}") from None
-    inner = re.sub(r"\.tgz$", ".tar", re.sub(r"\.gz$", "", file.path.name, flags=re.I), flags=re.I)
-    return File(file.name, file.path.with_name(inner or file.path.name), lambda: plain)
-
-
-def is_archive(file: File) -> bool:
-    """Whether a file, no longer gzipped, is a tar or zip archive (an Excel file is not)."""
-    suffix = file.path.suffix.lower()
-    return suffix in {".zip", ".tar"} or file.load()[257:262] == b"ustar"
-
-
-def members(archive: File) -> list[File]:
-    """Return all files in a tar or zip archive in the order of their paths."""
-    inside = _zip_members if archive.path.suffix.lower() == ".zip" else _tar_members
-    try:
-        found = [
-            File(f"{archive.name}/{path}", path, lambda data=data: data)  # type: ignore[misc]
-            for path, data in inside(archive)
-            if not _is_litter(path)
-        ]
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{archive.name} is a broken archive: {error}") from None
-    except (RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{archive.name} cannot be unpacked: {error}") from None
-    return sorted(found, key=lambda file: file.path.parts)
-
-
-def _tar_members(archive: File) -> Iterator[tuple[PurePosixPath, bytes]]:
-    data = archive.load()
-    if any(data[-tarfile.BLOCKSIZE :]):
-        raise tarfile.ReadError("it ends too early")
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        for member in tar:
-            path = _safe(member.name, archive.name)
-            if member.isdir():
-                continue
-            stream = tar.extractfile(member) if member.isfile() else None
-            if stream is None:
-                raise DataError(f"{archive.name}: {member.name!r} is a link or device, not a file")
-            yield path, stream.read()
-
-
-def _zip_members(archive: File) -> Iterator[tuple[PurePosixPath, bytes]]:
-    with zipfile.ZipFile(io.BytesIO(archive.load())) as folder:
-        for member in folder.infolist():
-            path = _safe(member.filename, archive.name)
-            if stat.S_ISLNK(member.external_attr >> 16):
-                raise DataError(f"{archive.name}: {member.filename!r} is a link, not a file")
-            if not member.is_dir():
-                yield path, folder.read(member)
-
-
-def _safe(name: str, archive: str) -> PurePosixPath:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-        raise DataError(f"{archive}: the path {name!r} leads out of the archive; it is not read")
-    return path
 
 
 def sample_recipe(name: str) -> dict[str, Any]:
@@ -198,11 +103,12 @@ class Decoder:
 
     def __init__(self, name: str, encoding: str | None = None, lenient: bool = False) -> None:
         """Begin a file."""
-        self._name, self._encoding = name, encoding
+        self.name, self._encoding = name, encoding
         self._errors = "surrogateescape" if lenient else "strict"
         self._beginning: bytes | None = None
         self._incremental: codecs.IncrementalDecoder | None = None
-        self._rest, self._lines, self._unended = b"", 0, False
+        self._rest: list[bytes] = []
+        self._held, self._lines, self._unended = 0, 0, False
         self._odd: list[int] = []
         self._odd_lines = 0
 
@@ -210,15 +116,21 @@ class Decoder:
         """Return the text of the next piece, as far as it is complete."""
         if first := self._beginning is None:
             self._begin(data)
+        take_text(data, self.name)
         if self._incremental is not None:
             try:
                 text = self._incremental.decode(data, last)
             except UnicodeError as error:
-                raise DataError(f"{self._name} is not {self._encoding} text: {error}") from None
+                raise DataError(f"{self.name} is not {self._encoding} text: {error}") from None
             return text.removeprefix("\ufeff" if first else "")
-        data = self._rest + data
         end = len(data) if last else data.rfind(b"\n") + 1
-        data, self._rest = data[:end], data[end:]
+        if not end and not last:
+            self._rest.append(data)
+            self._held += len(data)
+            take(self._held, self.name)
+            return ""
+        data, rest = b"".join([*self._rest, data[:end]]), data[end:]
+        self._rest, self._held = [rest], len(rest)
         text = self._plain(data)
         self._lines += data.count(b"\n")
         self._unended = self._unended if not data else not data.endswith(b"\n")
@@ -229,7 +141,7 @@ class Decoder:
         """A warning if any line so far was not UTF-8."""
         more = ", ..." if self._odd_lines > _LINES_SHOWN else ""
         message = (
-            f"{self._name}: {self._odd_lines:,} of {counted(self._lines + self._unended, 'line')} "
+            f"{self.name}: {self._odd_lines:,} of {counted(self._lines + self._unended, 'line')} "
             f"{'is' if self._odd_lines == 1 else 'are'} not UTF-8 (line "
             f"{', '.join(map(str, self._odd))}{more}), read as Windows-1252; state the encoding if "
             "that is wrong"
@@ -292,7 +204,7 @@ class Decoder:
         shown = "".join(f"\n  {way:9}  {short(repr(line), 60)}" for way, line in first.items())
         readings = f"; its first line that is not ASCII would be{shown}\n" if ways else "; "
         raise UnclearError(
-            f"{self._name} is neither UTF-8 nor Windows-1252, as most of its letters are not ASCII",
+            f"{self.name} is neither UTF-8 nor Windows-1252, as most of its letters are not ASCII",
             f"{readings}state the encoding with --set data.encoding={(*ways, 'NAME')[0]}"
             f"{', or another' if ways else ''}",
             "encoding",
@@ -308,11 +220,11 @@ class Decoder:
                 ascii_share = sum(map(str.isascii, text)) / len(text)
                 if ascii_share > 0.1 and all(c.isprintable() or c in "\t\r\n" for c in text):
                     raise DataError(
-                        f"{self._name} seems to be UTF-16 without a byte order mark; if it is, "
+                        f"{self.name} seems to be UTF-16 without a byte order mark; if it is, "
                         f"state that with --set data.encoding={way}"
                     )
             raise DataError(
-                f"{self._name} is not a text file, nor a format known by its ending "
+                f"{self.name} is not a text file, nor a format known by its ending "
                 "(.csv .tsv .txt .json .jsonl .parquet .xlsx .zip .tar .tar.gz, and .gz of these); "
                 "if it is text, state its encoding"
             )

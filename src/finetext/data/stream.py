@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Final, cast, final
 import numpy as np
 
 from finetext.core.arrays import Integers
+from finetext.core.budget import explained, reading, take, take_lines
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import text_in_json
@@ -31,6 +32,7 @@ from finetext.data.columns import Chosen, choose_columns, named, refuse_odd_text
 from finetext.data.folders import read_file
 from finetext.data.formats import EXCEL, TEXT_A_LINE, parse_text, refuse_sheet
 from finetext.data.label_cells import as_strings
+from finetext.data.parquet import parquet_batches
 from finetext.data.read import assemble, open_source
 from finetext.data.rows import (
     ONLY_TEXTS,
@@ -58,6 +60,8 @@ from finetext.data.sources import Decoder
 ROWS: Final = 20_000
 BYTES: Final = 1 << 23
 """Bytes read at a time; a file of no more is read whole."""
+_HASH: Final = 32
+"""Bytes of memory that is held for a row of a whole file: the hash of its id, or its number."""
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
 """Bytes that are not text in the stated encoding, as the decoder leaves them."""
 _OTHER: Final = {*EXCEL, ".xls", ".zip", ".tar", ".tgz"}
@@ -145,8 +149,9 @@ def _read_json(
 
 def open_bytes(name: str, data: bytes, settings: ReadSettings) -> Texts:
     """Open the rows, with all columns, of a file in memory, as `open_stream` does those on disk."""
-    opened = read_file(File(name, PurePosixPath(name), lambda: data), settings)
-    batches = tuple(plain(batch, settings) for batch in opened.batches)
+    with reading(settings.most_bytes), explained(name):
+        opened = read_file(File(name, PurePosixPath(name), lambda: data), settings)
+        batches = tuple(plain(batch, settings) for batch in opened.batches)
     return _open_whole(replace(opened, batches=batches), settings, Wanted(columns=True))
 
 
@@ -205,7 +210,7 @@ def _batches_of(path: Path, settings: ReadSettings, wanted: Wanted) -> _Reader |
         return None
     if suffix == ".parquet" or beginning.startswith(b"PAR1"):
         as_whole = _is_gzipped(path) or (is_small and wanted == ONLY_TEXTS)
-        return None if as_whole else partial(_parquet_batches, path)
+        return None if as_whole else partial(_parquet, path, settings)
     refuse_sheet(str(path), settings)
     in_batches = wanted.bad and beginning.strip() if is_small else b"\n" in beginning
     return _TextFile(path, suffix, settings, wanted.bad, is_small).batches if in_batches else None
@@ -235,18 +240,23 @@ class _TextFile:
             pieces = _pieces(file, decoder)
             if self.is_small:
                 pieces = iter([(decoder.decode(file.read(), last=True), True)])
-            for piece, last in pieces:
-                text = rest + piece
-                if batch is None:
-                    try:
-                        batch = parse_text(text, name, suffix, settings, self.is_small, reject)
-                    except DataError:
-                        if suffix != ".json":  # the beginning alone says little of JSON
-                            raise
-                        return
-                    proceed, found = batch.proceed, batch.findings
-                elif proceed is not None:
-                    batch = proceed(text, line, last)
+            while True:
+                with reading(settings.most_bytes), explained(self.path):
+                    if (piece := next(pieces, None)) is None:
+                        break
+                    text, last = rest + piece[0], piece[1]
+                    if batch is None:
+                        try:
+                            batch = parse_text(text, name, suffix, settings, self.is_small, reject)
+                        except DataError:
+                            if suffix != ".json":  # the beginning alone says little of JSON
+                                raise
+                            return
+                        proceed, found = batch.proceed, batch.findings
+                    elif proceed is not None:
+                        take_lines(text, name)
+                        batch = proceed(text, line, last)
+                    take(_HASH * len(repeats), name)
                 if proceed is None and not self.is_small:
                     return
                 rest = batch.rest
@@ -260,21 +270,8 @@ class _TextFile:
             findings += [*decoder.findings, *found, *skipped]
 
 
-def _parquet_batches(path: Path, only: Sequence[str], *_: Any) -> _Batches:
-    import pyarrow
-    import pyarrow.parquet
-
-    done = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            names = column_names(file.schema_arrow.names)
-            for batch in file.iter_batches(ROWS):
-                needed = [at for at, name in enumerate(names) if name in only or not only]
-                columns = {names[at]: batch.column(at).to_pylist() for at in needed}
-                done += len(batch)
-                yield Batch(str(path), columns, "Parquet"), done / file.metadata.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file: {error}") from None
+def _parquet(path: Path, settings: ReadSettings, only: Sequence[str], *_: Any) -> _Batches:
+    return parquet_batches(path, only, settings.most_bytes, ROWS)
 
 
 def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
@@ -282,6 +279,7 @@ def _problem_of_ids(batches: _Batches, column: str, name: str) -> str | None:
     found: list[Integers] = []
     done = 0
     for batch, _ in batches:
+        take(_HASH * done, name)
         values = batch.column(column)
         if float in set(map(type, values)):
             return f"{name}: the id column {column!r} holds fractions after row {done:,}"
@@ -386,12 +384,14 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
 
 def _pieces(file: BinaryIO, decoder: Decoder) -> Iterator[tuple[str, bool]]:
     """Whole lines of text, and whether they are the last ones."""
-    rest, last = "", False
+    held: list[str] = []
+    last = False
     while not last:
         data = file.read(BYTES)
         last = not data
-        text = rest + decoder.decode(data, last)
-        end = len(text) if last else text.rfind("\n") + 1
-        text, rest = text[:end], text[end:]
-        if text or last:
-            yield text, last
+        text = decoder.decode(data, last)
+        if (end := len(text) if last else text.rfind("\n") + 1) or last:
+            yield "".join([*held, text[:end]]), last
+            held = []
+        held.append(text[end:])
+        take(4 * sum(map(len, held)), decoder.name)

@@ -27,6 +27,8 @@ _SCORE_KEYS: Final = frozenset({"score", "prob", "probability", "confidence", "l
 _SPAN_KEYS: Final = frozenset(
     {"start", "end", "start_offset", "end_offset", "offset", "offsets", "startIndex", "token_start"}
 )
+_LONGEST: Final = 1 << 16
+"""Characters of a cell that is read as Python, where a few take much memory; of JSON 16 times."""
 _UNSPLIT: Final = re.compile(r"""^\[\s*(['"]).*\1\s*\]$""", re.DOTALL)
 _NO_COMMA: Final = re.compile(r"""['"]\s+['"]""")
 _CALL: Final = re.compile(r"(array|Series|Index|tensor|OrderedDict|dict_\w+)\(.*\)", re.S)
@@ -110,12 +112,12 @@ def _reading(values: Iterable[Any]) -> Callable[[str], Any] | None:
 def parsed_cell(cell: str) -> Any:
     """Return the list, set or object that a cell holds as JSON or Python; None if none."""
     cell = cell.strip()
-    if cell[:1] not in ("[", "{"):
+    if cell[:1] not in ("[", "{") or len(cell) > 16 * _LONGEST:
         return None
     value: Any = None
     with suppress(ValueError, RecursionError):
         value = json.loads(cell)
-    if value is None:
+    if value is None and len(cell) <= _LONGEST:
         with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             value = ast.literal_eval(cell)
     return value if isinstance(value, Mapping | list | set) else None

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from finetext.core.budget import take_cells
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.data.annotation_answers import asked
@@ -40,6 +41,7 @@ def parse_webanno(text: str, name: str, settings: ReadSettings) -> Batch:
         DataError: it is an older version of the format, no feature covers whole sentences, or
             several do and the settings name none.
     """
+    take_cells(text.count("\t"), 1, name)
     first, *lines = text.split("\n")
     if not first.startswith(f"{_MARK} 3"):
         raise DataError(f"{name}, line 1: {first.strip()[1:]!r}: export it as WebAnno TSV 3")
@@ -61,6 +63,7 @@ def parse_webanno(text: str, name: str, settings: ReadSettings) -> Batch:
             sentences[-1].tokens.append(line.split("\t")[3:])
     if not sentences:
         raise DataError(f"{name} has no sentences")
+    take_cells(len(sentences), len(features), name)
     columns: dict[str, list[Any]] = {}
     partial = []
     for at, feature in enumerate(features):

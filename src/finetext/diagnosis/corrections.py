@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core.budget import explained, reading
 from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
@@ -143,13 +144,14 @@ def dataset_columns(dataset: Dataset, path: Path | None) -> dict[str, list[Any]]
 
 def read_list(path: Path, needed: Sequence[str], what: str) -> Batch:
     """Return a reviewed list with only the columns that are needed, or raise a DataError."""
-    file = file_at(path)
-    delimiter = None
-    if path.suffix.lower() in DELIMITED:
-        first = decode(file.load(), file.name)[0].lstrip().split("\n", 1)[0]
-        found = re.search(r"[,;\t|]", first)
-        delimiter = found[0] if found else None
-    table = parse_table(file, ReadSettings(delimiter=delimiter, header=True))
+    with reading(), explained(path):
+        file = file_at(path)
+        delimiter = None
+        if path.suffix.lower() in DELIMITED:
+            first = decode(file.load(), file.name)[0].lstrip().split("\n", 1)[0]
+            found = re.search(r"[,;\t|]", first)
+            delimiter = found[0] if found else None
+        table = parse_table(file, ReadSettings(delimiter=delimiter, header=True))
     by_name = {plain_name(name): values for name, values in table.columns.items()}
     if absent := [name for name in needed if name not in by_name]:
         raise DataError(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Integers
+from finetext.core.budget import LIMITS
 
 BATCHES_SORTED_TOGETHER: Final = 50
 SHARE_TO_USE: Final = 0.8
-_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Where Linux states the memory limit of a container, in versions 2 and 1 of cgroups."""
 
 
 def training_batches(lengths: Integers, batch_size: int, seed: int, epoch: int) -> list[Integers]:
@@ -67,7 +62,7 @@ def free_bytes(device: Any) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     used = int(psutil.Process().memory_info().rss)
-    for path in _LIMITS:
+    for path in LIMITS:
         try:
             limit = path.read_text(encoding="ascii").strip()
         except OSError:
