@@ -248,9 +248,9 @@ def test_what_is_cut_off_is_not_read_as_if_it_were_whole() -> None:
 
 
 def test_statuses_and_unreachable_hosts_are_errors_in_words() -> None:
-    with serving(lambda to: to.send_error(404)) as (url, _):
-        with pytest.raises(DataError, match=r"cannot fetch .*404: Not Found"):
-            read(f"{url}/x.csv", settings=PRIVATE)
+    missing = pytest.raises(DataError, match=r"cannot fetch .*404: Not Found")
+    with serving(lambda to: to.send_error(404)) as (url, _), missing:
+        read(f"{url}/x.csv", settings=PRIVATE)
     with pytest.raises(DataError, match=r"cannot fetch http://127.0.0.1:9/x.csv"):
         read("http://127.0.0.1:9/x.csv", settings=PRIVATE)
 
