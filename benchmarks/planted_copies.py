@@ -8,7 +8,7 @@ another text added; or without the last tenth or third. A planted pair is kept t
 texts are in one split of `finetext.split`. By chance they are in about half of all cases, so what
 counts is whether they are in one cluster. A false merge is a cluster that joins texts of the set
 that were apart before the copies came. `--show 20` prints pairs of near-duplicates that the set
-itself has, to be read.
+itself has, to be read. `--words 10 15` plants copies of texts of 10 to 15 words alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import random
 import re
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,9 @@ SETS: Final = {
     "films": "rotten_tomatoes_movies/rotten_tomatoes_movies.csv",
     "SMS": "sms_spam/SMSSpamCollection",
     "emotion": "emotion/train.txt",
+    "banking77": "banking77/train.csv",
 }
+LENGTHS: Final = (5, 10**6)
 PLANTED: Final = 200
 KINDS: Final = ("exact", "form", "word", "sentence", "cut 10%", "cut 33%")
 
@@ -56,7 +59,9 @@ def changed(text: str, kind: str, other: str, chance: random.Random) -> str:
     return " ".join(words)
 
 
-def measure(name: str, seed: int, shown: int) -> tuple[list[str], list[list[str]]]:
+def measure(
+    name: str, seed: int, shown: int = 0, lengths: Sequence[int] = LENGTHS
+) -> tuple[list[str], list[list[str]]]:
     """Return the cells of one set: rows, clusters and seconds, and those of each kind."""
     data = finetext.read(Path(os.environ["FINETEXT_DATA"]) / SETS[name])
     texts, labels = list(data.texts), list(data.labels)
@@ -66,8 +71,9 @@ def measure(name: str, seed: int, shown: int) -> tuple[list[str], list[list[str]
     show(texts, before, shown)
     chance = random.Random(seed)
     alone = np.flatnonzero((np.bincount(before, minlength=len(texts)) == 1)[before])
-    drawn = [row for row in alone.tolist() if len(texts[row].split()) >= 5]
-    drawn = chance.sample(drawn, PLANTED * len(KINDS))
+    least, most = lengths
+    drawn = [row for row in alone.tolist() if least <= len(texts[row].split()) <= most]
+    drawn = chance.sample(drawn, min(PLANTED, len(drawn) // len(KINDS)) * len(KINDS))
     planted: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     new = list(texts)
     for place, row in enumerate(drawn):
@@ -113,11 +119,14 @@ def duplicates(options: argparse.Namespace) -> None:
     """Measure every set and print the tables."""
     sets, kinds = [], []
     for name in getattr(options, "sets", SETS):
-        of_set, of_kinds = measure(name, options.seed, getattr(options, "show", 0))
+        more = getattr(options, "show", 0), getattr(options, "words", LENGTHS)
+        of_set, of_kinds = measure(name, options.seed, *more)
         say(" | ".join(of_set))
         sets.append(of_set)
         kinds += of_kinds
-    what = f"{PLANTED} copies of each kind in each set."
+    lengths = getattr(options, "words", LENGTHS)
+    which = "" if tuple(lengths) == LENGTHS else f" of texts of {lengths[0]} to {lengths[1]} words"
+    what = f"{PLANTED} copies of each kind in each set{which}, fewer where there are not so many."
     titles = ["set", "rows", "words (median)", "equal", "nearly equal", "largest", "false", "time"]
     finish(options, "Duplicates in one split", what, [
         table(["set", "planted copy", "in one cluster", "in one split"], kinds),
@@ -131,6 +140,8 @@ def main() -> None:
     made.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--show", type=int, default=0, help="pairs of near-duplicates to print (0)")
+    made.add_argument("--words", nargs=2, type=int, default=LENGTHS, metavar="N",
+                      help="least and most words of texts to copy (5 and any number)")  # fmt: skip
     duplicates(made.parse_args())
 
 

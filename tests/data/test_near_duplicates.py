@@ -52,6 +52,35 @@ def test_short_answers_and_blank_texts_are_left_alone() -> None:
     assert near_duplicates([]).tolist() == []
 
 
+def test_short_texts_are_alike_if_one_word_sets_them_apart() -> None:
+    texts = sentences(30, words=10)
+    words = texts[4].split()
+    replaced = " ".join([*words[:5], "other", *words[6:]])
+    lacking = " ".join(words[:3] + words[4:])
+    more = " ".join([*words[:7], "one", *words[7:]])
+    assert near_duplicates([*texts, replaced, lacking, more]).tolist() == [*range(30), 4, 4, 4]
+    two = " ".join(["new", *words[1:5], "other", *words[6:]])
+    assert near_duplicates([*texts, two]).tolist() == list(range(31))
+    nine = sentences(2, words=9, seed=3)
+    changed = nine[0].replace(nine[0].split()[4], "other")
+    assert near_duplicates([*nine, changed]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("added", [1, 5, 12])
+def test_short_texts_are_alike_if_one_begins_or_ends_with_the_other(added: int) -> None:
+    texts = sentences(30, words=8)
+    more = sentences(1, words=added, seed=2)[0]
+    longer = [f"{texts[4]}. {more}", f"{more}! {texts[9].upper()}"]
+    assert near_duplicates([*texts, *longer]).tolist() == [*range(30), 4, 9]
+    assert near_duplicates([*texts, f"{more} {texts[4]} {more}"]).tolist() == list(range(31))
+
+
+def test_a_text_is_not_alike_to_a_much_longer_one_that_begins_with_it() -> None:
+    texts = sentences(30, words=8)
+    longer = f"{texts[4]} {sentences(1, words=13, seed=2)[0]}"
+    assert near_duplicates([*texts, longer]).tolist() == list(range(31))
+
+
 def test_texts_that_others_link_are_one_cluster() -> None:
     words = sentences(1, words=60)[0].split()
     chain = [" ".join([f"new{i}" for i in range(n)] + words[n:]) for n in range(0, 16, 3)]
