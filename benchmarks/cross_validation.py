@@ -87,17 +87,20 @@ def _weighted(counts: Any, idf: Floats) -> Any:
 
 def _logistic(inner: Floats, is_class: Booleans, outer: Floats) -> Floats:
     """Return probabilities by ridge logistic regression on inner products, by Newton's method."""
+    from scipy.linalg import lapack
+
     n = len(inner)
-    system, wanted, fit = np.ones((n + 1, n + 1)), np.zeros(n + 1), np.zeros(n)
-    system[n, n] = 0
+    fit, ones = np.zeros(n), np.ones(n)
     for _ in range(8):
         likely = 1 / (1 + np.exp(-fit))
         weight = np.maximum(likely * (1 - likely), 1e-6)
-        system[:n, :n] = inner + np.diag(1 / (C * weight))
-        wanted[:n] = fit + (is_class - likely) / weight
-        found = np.linalg.solve(system, wanted)
-        fit = inner @ found[:n] + found[n]
-    return np.asarray(1 / (1 + np.exp(-(outer @ found[:n] + found[n]))))
+        wanted = fit + (is_class - likely) / weight
+        system = inner + np.diag(1 / (C * weight))
+        _, both, _ = lapack.dposv(system, np.stack([wanted, ones], axis=1), overwrite_a=True)
+        intercept = both[:, 0].sum() / both[:, 1].sum()
+        found = both[:, 0] - intercept * both[:, 1]
+        fit = inner @ found + intercept
+    return np.asarray(1 / (1 + np.exp(-(outer @ found + intercept))))
 
 
 def predictions(of: Pool, rows: Integers, likely: Floats) -> Predictions:

@@ -15,16 +15,17 @@ from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.compare import Comparison, compare, largest_effect
 from finetext.evaluation.estimates import Estimate, of_folds
-from finetext.evaluation.intervals import LabelScores, Scores, widened
+from finetext.evaluation.intervals import LabelScores, Scores, by_class, widened
 from finetext.evaluation.metrics import (
     CountMetric,
     Counts,
     Metric,
     Resampling,
+    Shares,
     applicable,
     count,
     metric_for,
@@ -129,8 +130,13 @@ class FoldPredictions:
             def value(sums: Floats) -> Floats:
                 return np.asarray(getattr(Counts.of(sums), part)[..., column])
 
+            def shares(sums: Floats) -> Shares:
+                return Counts.of(sums).shares(part, column)
+
             rests_on = given if part == "precision" else true
-            of_label = CountMetric(part, part, lambda _: True, tally=count, value=value)
+            of_label = CountMetric(
+                part, part, lambda _: True, tally=count, value=value, shares=shares
+            )
             return self._score(of_label, int(min(rests_on[column], self.units)))
 
         return [
@@ -177,6 +183,8 @@ class FoldPredictions:
         if metric.proportion:
             low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
             low, high = widened(low, high, units)
+            few = self._by_class(metric)
+            low, high = float(np.fmin(low, few[0])), float(np.fmax(high, few[1]))
         elif not metric.higher_is_better and estimate.value >= 0:
             low = max(low, 0.0)  # a loss
         return Score(estimate.value, low, high, self.rows)
@@ -195,17 +203,28 @@ class FoldPredictions:
         Source: Tukey, Bias and confidence in not-quite large samples, Annals of Mathematical
         Statistics, 1958.
         """
-        names = [self._names(fold) for fold in folds]
-        units = [np.unique(of, return_inverse=True) for of in names]
+        tallies, order = self._tallies(folds, metric)
+        total = np.sum([tally.sum(axis=0) for tally in tallies], axis=0)
+        value, n = float(metric.value(total)), sum(map(len, tallies))
+        pseudo = [n * value - (n - 1) * metric.value(total - of) for of in tallies]
+        return value, np.array([of.mean() for of in pseudo]), np.concatenate(pseudo)[order]
+
+    def _by_class(self, metric: Metric) -> tuple[float, float]:
+        if not isinstance(metric, CountMetric):
+            return math.nan, math.nan
+        tallies = [np.concatenate(self._tallies(folds, metric)[0]) for folds in self.repeats]
+        return by_class(metric, tallies)
+
+    def _tallies(
+        self, folds: Sequence[Predictions], metric: CountMetric
+    ) -> tuple[list[Floats], Integers]:
+        """Return what the units of each fold add to a metric, and one order of all of them."""
+        units = [np.unique(self._names(fold), return_inverse=True) for fold in folds]
         tallies = [
             metric.tally(fold, Resampling(unit, np.ones((1, len(there)), dtype=np.uint8)))
             for fold, (there, unit) in zip(folds, units, strict=True)
         ]
-        total = np.sum([tally.sum(axis=0) for tally in tallies], axis=0)
-        value, n = float(metric.value(total)), sum(map(len, tallies))
-        pseudo = [n * value - (n - 1) * metric.value(total - of) for of in tallies]
-        order = np.argsort(np.concatenate([there for there, _ in units]))
-        return value, np.array([of.mean() for of in pseudo]), np.concatenate(pseudo)[order]
+        return tallies, np.argsort(np.concatenate([there for there, _ in units]))
 
     def _names(self, fold: Predictions) -> Sequence[str]:
         """Return the unit of each row: its group, unless groups were divided, or itself."""

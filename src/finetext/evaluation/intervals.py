@@ -12,7 +12,14 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
-from finetext.evaluation.metrics import Counts, Resampling, applicable, count, metric_for
+from finetext.evaluation.metrics import (
+    CountMetric,
+    Counts,
+    Resampling,
+    applicable,
+    count,
+    metric_for,
+)
 from finetext.evaluation.proportions import score_interval
 
 MOST_UNITS: Final = 10_000
@@ -124,6 +131,9 @@ def evaluate(
             if metric.proportion:
                 ends = interval_of_share(value, *drawn, draws.units, len(predictions))
                 low, high = widened(*ends, metric.rests_on(predictions, draws))
+                if isinstance(metric, CountMetric) and draws.units < MOST_UNITS:
+                    few = by_class(metric, [metric.tally(predictions, draws)])
+                    low, high = float(np.fmin(low, few[0])), float(np.fmax(high, few[1]))
             else:
                 low, high = interval(value, *drawn, draws.units)
         scores[name] = Score(value, low, high, len(predictions))
@@ -261,6 +271,42 @@ def widened(low: float, high: float, units: int) -> tuple[float, float]:
         edge = _TAIL ** (1 / units)
         return (0.0, 1 - edge) if low == 0.0 else (edge, 1.0)
     return low, high
+
+
+def by_class(metric: CountMetric, tallies: Sequence[Floats]) -> tuple[float, float]:
+    """Return the 95% interval that the classes have, of a metric that is a mean over them.
+
+    Each class has the score interval of its share of rows, and their mean that of Zou and Donner
+    (Construction of confidence limits about effect measures, Statistics in Medicine, 2008). So it
+    is wide where a class has few rows, also if they are all wrong or all right, of which neither
+    jackknife nor bootstrap knows that it could be otherwise (`benchmarks/LOG.md`). Both ends are
+    nan if the metric is no such mean.
+
+    Args:
+        metric: the metric.
+        tallies: what each unit adds to it, (units, m), in each repeat of cross-validation.
+    """
+    from scipy.special import stdtrit
+
+    if metric.shares is None:
+        return _UNKNOWN
+    each = [metric.shares(of) for of in tallies]
+    right, rows = (np.mean([of.sum(axis=0) for of in part], axis=0) for part in zip(
+        *((of.right, of.rows) for of in each), strict=True
+    ))  # fmt: skip
+    units = np.mean([(of.rows > 0).sum(axis=0) for of in each], axis=0)
+    known = rows > 0
+    if not known.any():
+        return _UNKNOWN
+    value = right[known] / rows[known]
+    far = stdtrit(np.maximum(units[known] - 1, 1), 1 - _TAIL)
+    ends = [score_interval(*of) for of in zip(value, units[known], far, strict=True)]
+    shares = np.stack([value, *np.array(ends).T])
+    middle, low, high = 2 * shares / (1 + shares) if each[0].are_f1 else shares
+    below, above = (
+        float(np.sqrt(((middle - end) ** 2).sum())) / len(middle) for end in (low, high)
+    )
+    return max(0.0, middle.mean() - below), min(1.0, middle.mean() + above)
 
 
 def confusion(predictions: Predictions) -> Integers:

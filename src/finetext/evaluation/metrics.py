@@ -127,17 +127,29 @@ class Metric(ABC):
         return scheme.positive_class if self.of_positive_class else None
 
 
+class Shares(NamedTuple):
+    """Shares of rows that a metric is the mean of: how many are right, of how many rows, (..., k).
+
+    F1 is a function of a share: with the share J of those rows that have a label or are given it
+    that do both, it is 2J / (1 + J); `are_f1` says that the metric is the mean of that.
+    """
+
+    right: Floats
+    rows: Floats
+    are_f1: bool = False
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class CountMetric(Metric):
     """A metric that is a function, `value`, of sums per unit, (units, m), given by `tally`.
 
-    `rows`, another such function, is the number of rows that the value is a share of, if not all.
+    `shares`, another such function, says what the value is the mean of, if not a share of all rows.
     """
 
     tally: Callable[[Predictions, Resampling], Floats]
     value: Callable[[Floats], Floats]
-    rows: Callable[[Floats], Floats] | None = None
+    shares: Callable[[Floats], Shares] | None = None
 
     def replicates(self, predictions: Predictions, resampling: Resampling) -> Floats:
         """See `Metric.replicates`."""
@@ -164,10 +176,10 @@ class CountMetric(Metric):
 
     def rests_on(self, predictions: Predictions, resampling: Resampling) -> int:
         """See `Metric.rests_on`."""
-        if self.rows is None:
+        if self.shares is None:
             return resampling.units
-        rows = float(self.rows(self.tally(predictions, resampling).sum(axis=0)))
-        return int(min(rows, resampling.units))
+        rows = self.shares(self.tally(predictions, resampling).sum(axis=0)).rows
+        return int(min(float(rows.sum()), resampling.units))
 
 
 class Counts(NamedTuple):
@@ -200,6 +212,13 @@ class Counts(NamedTuple):
     def f1(self) -> Floats:
         """Harmonic mean of precision and recall; nan when no row has or is given the label."""
         return ratio(2 * self.hits, self.given + self.true)
+
+    def shares(self, part: str, column: int | None = None) -> Shares:
+        """Return what "precision", "recall" or "f1" of each label, or of one, is a share of."""
+        of = slice(None) if column is None else slice(column, column + 1)
+        hits, given, true = (each[..., of] for each in (self.hits, self.given, self.true))
+        rows = {"precision": given, "recall": true, "f1": given + true - hits}[part]
+        return Shares(hits, rows, are_f1=part == "f1")
 
 
 def count(predictions: Predictions, resampling: Resampling) -> Floats:
@@ -254,9 +273,17 @@ def mean_of_defined(values: Floats) -> Floats:
 
 
 def _counted(
-    name: str, title: str, applies: Callable[[LabelScheme], bool], value: Callable[[Counts], Floats]
+    name: str,
+    title: str,
+    applies: Callable[[LabelScheme], bool],
+    value: Callable[[Counts], Floats],
+    part: str = "",
 ) -> CountMetric:
-    return CountMetric(name, title, applies, tally=count, value=lambda sums: value(Counts.of(sums)))
+    """Return a metric of counts; `part` of each label is what it is the mean of, if it is one."""
+    return CountMetric(
+        name, title, applies, tally=count, value=lambda sums: value(Counts.of(sums)),
+        shares=(lambda sums: Counts.of(sums).shares(part)) if part else None,
+    )  # fmt: skip
 
 
 def _count_positive(predictions: Predictions, resampling: Resampling) -> Floats:
@@ -283,10 +310,11 @@ subset_accuracy = _counted(
 )
 """Share of rows whose labels are all right."""
 balanced_accuracy = _counted(
-    "balanced_accuracy", "balanced accuracy", _one_label, lambda c: mean_of_defined(c.recall)
-)
+    "balanced_accuracy", "balanced accuracy", _one_label, lambda c: mean_of_defined(c.recall),
+    part="recall",
+)  # fmt: skip
 """Mean recall of the classes that occur."""
-macro_f1 = _counted("macro_f1", "macro F1", _any_scheme, lambda c: mean_of_defined(c.f1))
+macro_f1 = _counted("macro_f1", "macro F1", _any_scheme, lambda c: mean_of_defined(c.f1), "f1")
 """Mean F1 of the labels that occur in truth or prediction."""
 weighted_f1 = _counted(
     "weighted_f1",
@@ -304,17 +332,22 @@ micro_f1 = _counted(
 """F1 of all decisions together; equal to accuracy when each row has one label."""
 binary_precision = CountMetric(
     "binary_precision", "binary precision", two_classes, tally=_count_positive,
-    value=lambda sums: ratio(sums[..., 0], sums[..., 1]), rows=lambda sums: sums[..., 1],
+    value=lambda sums: ratio(sums[..., 0], sums[..., 1]),
+    shares=lambda sums: Shares(sums[..., :1], sums[..., 1:2]),
 )  # fmt: skip
 """Precision of the positive class: `LabelScheme.positive`, or the second in the scheme."""
 binary_recall = CountMetric(
     "binary_recall", "binary recall", two_classes, tally=_count_positive,
-    value=lambda sums: ratio(sums[..., 0], sums[..., 2]), rows=lambda sums: sums[..., 2],
+    value=lambda sums: ratio(sums[..., 0], sums[..., 2]),
+    shares=lambda sums: Shares(sums[..., :1], sums[..., 2:]),
 )  # fmt: skip
 """Recall of the positive class."""
 binary_f1 = CountMetric(
     "binary_f1", "binary F1", two_classes, tally=_count_positive,
     value=lambda sums: ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]),
+    shares=lambda sums: Shares(
+        sums[..., :1], sums[..., 1:2] + sums[..., 2:] - sums[..., :1], are_f1=True
+    ),
 )  # fmt: skip
 """F1 of the positive class: unless one is named the second, so of `neg`, `pos` it is `pos`."""
 samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
