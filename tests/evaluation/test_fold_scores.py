@@ -92,3 +92,14 @@ def test_labels_are_given_by_the_rule_of_each_fold() -> None:
     ))  # fmt: skip
     assert folds.given()[0].decisions.tolist() == [0, 1]
     assert folds.decided()[0].ids == ("b",)
+
+
+def test_macro_f1_of_folds_reckons_with_a_class_that_is_never_given() -> None:
+    targets = np.array([0] * 52 + [1] * 8)
+    given = np.eye(2)[np.zeros(60, dtype=np.int64)]
+    never = folded(Predictions(tuple(map(str, range(60))), targets, given, TWO))
+    scores = never.scores()
+    assert scores["macro_f1"].high > scores["macro_f1"].value + 0.29
+    assert scores["binary_recall"].high > 0.4
+    assert [of.recall.high > 0.4 for of in never.of_labels()] == [True, True]
+    assert never.of_labels()[1].f1.high == pytest.approx(scores["binary_f1"].high)

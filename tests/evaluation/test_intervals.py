@@ -144,6 +144,21 @@ def test_intervals_that_may_fail_are_named() -> None:
     said = uncertain_intervals(replace(whole, targets=targets))
     assert said.endswith("such as macro F1, are uncertain: 'fear' has 9 rows.")
     assert "'label 2' has 1 row" in uncertain_intervals(multi_label(100, 5))
+    assert uncertain_intervals(whole, folds=True) == ""
+    assert "fewer than 100 rows" in uncertain_intervals(whole.select(np.arange(99)), folds=True)
+
+
+def test_macro_f1_reckons_with_a_class_that_is_never_given() -> None:
+    targets = np.array([0] * 52 + [1] * 8)
+    never = Predictions(
+        tuple(map(str, range(60))), targets, np.eye(2)[np.zeros(60, dtype=np.int64)],
+        LabelScheme(("ham", "spam")),
+    )  # fmt: skip
+    found = evaluate(never)
+    # Wilson's interval of 0 of 8 with Student's t, F1 of the share, and half of that in the mean.
+    assert found["binary_f1"].low == 0
+    assert found["binary_f1"].high == pytest.approx(0.583, abs=0.001)
+    assert found["macro_f1"].high > found["macro_f1"].value + 0.29
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:

@@ -190,6 +190,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
     facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
     positive = None if scheme is None else scheme.positive_class
     board.show_leaderboard(board.leaderboard_lines(*facts, positive=positive), screen.out)
+    if few := _uncertain(run):
+        print("\n".join(wrapped(few)))
     print(board.recommended_line(run.choice, found is None or found.is_recommended))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))
@@ -222,6 +224,17 @@ def _show_rest(run: Run) -> None:
             print(f"to resume: {resume_command(run.folder)}")
     if run.report.is_file():
         print(f"\nreport: {run.report}")
+
+
+def _uncertain(run: Run) -> str:
+    """Return why the intervals of the leaderboard may not hold; "" if they do, or are unknown."""
+    from finetext.evaluation.intervals import uncertain_intervals
+    from finetext.runs.run import stored_predictions
+
+    try:
+        return uncertain_intervals(stored_predictions(run, None, "test"), run.folds > 0)
+    except FinetextError:
+        return ""
 
 
 def _verdict_on(run: Run) -> Verdict | None:

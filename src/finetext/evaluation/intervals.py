@@ -26,6 +26,8 @@ MOST_UNITS: Final = 10_000
 FEWEST_GROUPS: Final = 6
 FEWEST_OF_A_CLASS: Final = 10
 """Rows of the rarest class, as groups, below which intervals are called uncertain."""
+FEWEST_CROSSED: Final = 100
+"""Rows below which the intervals of cross-validation are called uncertain."""
 _TAIL: Final = 0.025
 _ROUNDING: Final = 1e-12
 _UNKNOWN: Final = (float("nan"), float("nan"))
@@ -244,25 +246,38 @@ def interval_of_share(
     return min(low, least), max(high, most)
 
 
-def uncertain_intervals(predictions: Predictions) -> str:
-    """Return why intervals may hold the truth in fewer than 95% of cases, in a sentence; "" if not.
+def uncertain_intervals(predictions: Predictions, folds: bool = False) -> str:
+    """Return why intervals may hold the truth in fewer than 95% of cases, in sentences; "" if not.
 
     With fewer than 6 groups the spread between them is nearly unknown, and a class with fewer than
-    10 rows may by chance have none that is hard.
+    10 rows may by chance have none that is hard. With `folds` the scores are of cross-validation,
+    which cannot see how far another sample of rows would move the model: `benchmarks/RESULTS.md`
+    has how often its intervals hold.
     """
+    said = []
     if (groups := predictions.groups) is not None and len(set(groups)) < FEWEST_GROUPS:
         few = counted(len(set(groups)), "group")
         return f"The intervals are uncertain: they rest on {few}."
+    if folds and len(predictions) < FEWEST_CROSSED:
+        said.append(
+            f"The intervals are uncertain: in simulations of cross-validation with fewer than "
+            f"{FEWEST_CROSSED} rows, some held the truth in only 90% of cases instead of 95%."
+        )
     targets, names = predictions.targets, predictions.scheme.names
     columns = targets if targets.ndim == 2 else np.eye(len(names), dtype=np.int64)[targets]
     support = columns.sum(axis=0)
     rarest = int(support.argmin())
-    if support[rarest] >= FEWEST_OF_A_CLASS:
-        return ""
-    return (
-        "The intervals of means over classes, such as macro F1, are uncertain: "
-        f"{names[rarest]!r} has {counted(int(support[rarest]), 'row')}."
-    )
+    if support[rarest] < FEWEST_OF_A_CLASS:
+        said.append(
+            "The intervals of means over classes, such as macro F1, are uncertain: "
+            f"{names[rarest]!r} has {counted(int(support[rarest]), 'row')}."
+        )
+    if folds and predictions.scheme.is_binary:
+        said.append(
+            "Those of one class, such as binary recall, are about these rows: another sample may "
+            "make the model give that class more or less often."
+        )
+    return " ".join(said)
 
 
 def widened(low: float, high: float, units: int) -> tuple[float, float]:

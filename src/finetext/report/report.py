@@ -257,7 +257,8 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
 def _of_test_rows(data: ReportData, trusted: Predictions | None) -> dict[str, str]:
     """Return how often test rows were used, and why intervals on them may be too narrow."""
     if data.folds:
-        return {"opened": without_test_set(data.folds), "uncertain": ""}
+        few = uncertain_intervals(trusted, folds=True) if trusted else ""
+        return {"opened": without_test_set(data.folds), "uncertain": few}
     found = data.diagnoses
     return {
         "opened": accesses_sentence(found.openings, found.use, _best_score(data)),
