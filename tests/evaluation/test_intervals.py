@@ -146,6 +146,12 @@ def test_intervals_that_may_fail_are_named() -> None:
     assert "'label 2' has 1 row" in uncertain_intervals(multi_label(100, 5))
     assert uncertain_intervals(whole, folds=True) == ""
     assert "fewer than 100 rows" in uncertain_intervals(whole.select(np.arange(99)), folds=True)
+    two = Predictions(
+        tuple(map(str, range(400))), np.arange(400) % 2, np.full((400, 2), 0.5),
+        LabelScheme(("no", "yes")),
+    )  # fmt: skip
+    assert uncertain_intervals(two) == ""
+    assert "about these rows" in uncertain_intervals(two, folds=True)
 
 
 def test_macro_f1_reckons_with_a_class_that_is_never_given() -> None:

@@ -190,9 +190,9 @@ def _show_scores(run: Run, screen: Screen) -> None:
     facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
     positive = None if scheme is None else scheme.positive_class
     board.show_leaderboard(board.leaderboard_lines(*facts, positive=positive), screen.out)
+    print(board.recommended_line(run.choice, found is None or found.is_recommended))
     if few := _uncertain(run):
         print("\n".join(wrapped(few)))
-    print(board.recommended_line(run.choice, found is None or found.is_recommended))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):

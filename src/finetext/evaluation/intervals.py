@@ -274,8 +274,8 @@ def uncertain_intervals(predictions: Predictions, folds: bool = False) -> str:
         )
     if folds and predictions.scheme.is_binary:
         said.append(
-            "Those of one class, such as binary recall, are about these rows: another sample may "
-            "make the model give that class more or less often."
+            "The intervals of one class, such as that of binary recall, are about these rows: "
+            "another sample may make the model give the class more or less often."
         )
     return " ".join(said)
 
