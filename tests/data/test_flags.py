@@ -8,7 +8,7 @@ import pytest
 
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
-from finetext.data.flags import flagged_labels, is_flag
+from finetext.data.flags import affirmative, flagged_labels, is_flag
 from finetext.data.read import read
 
 WORDS = {"Food": ("soup", "bread", "fish"), "Room": ("bed", "shower", "door")}
@@ -83,3 +83,22 @@ def test_a_blank_beside_a_word_for_no_is_not_known() -> None:
     assert flagged_labels({"a": ["", ""], "b": [None, " "]})[0] == [None, None]
     with pytest.raises(DataError, match="'b' has 'maybe' in row 2"):
         flagged_labels({"a": ["x", ""], "b": ["x", "maybe"]})
+
+
+@pytest.mark.parametrize(
+    ("names", "yes"),
+    [
+        (("ja", "nein"), "ja"),
+        (("non", "oui"), "oui"),
+        (("Nej", "Ja"), None),
+        (("0", "1"), "1"),
+        (("FALSE", "TRUE"), "TRUE"),
+        (("hate", "no hate"), "hate"),
+        (("abusive", "non-abusive"), "abusive"),
+        (("relevant", "nicht relevant"), "relevant"),
+        (("ham", "spam"), None),
+        (("ja", "nein", "vielleicht"), None),
+    ],
+)
+def test_the_label_that_says_yes(names: tuple[str, ...], yes: str | None) -> None:
+    assert affirmative(names) == yes

@@ -150,3 +150,18 @@ def test_the_report_has_no_such_section_without_two_classes() -> None:
     data = made_up(LabelScheme(("a", "b", "c")))
     assert positive_view("finetune", data.predictions) is None
     assert 'id="positive"' not in render(data)
+
+
+def test_why_a_class_is_the_positive_one() -> None:
+    yes = LabelScheme(("ja", "nein"), affirmative="ja")
+    assert (
+        positive_line(yes) == "positive class: ja (the label that says yes; choose with --positive)"
+    )
+    assert "“ja”, the label that says yes, as none was named" in positive_sentence(yes)
+    assert positive_line(yes.with_positive("nein")) == "positive class: nein"
+    assert LabelScheme.from_json(yes.to_json()).positive_class == "ja"
+    assert LabelScheme.from_json(
+        {"labels": ["ja", "nein"], "multilabel": False}
+    ).positive_class == (
+        "nein"  # a run of an earlier version
+    )

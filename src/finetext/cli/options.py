@@ -78,7 +78,7 @@ Seed = Annotated[
     int | None,
     option("NUMBER", "Random seed; 0 by default.", min=0, max=LARGEST_SEED),
 ]
-Positive = Annotated[str | None, option("LABEL", "Positive class of two; by default the second.")]
+Positive = Annotated[str | None, option("LABEL", "Positive class of two; yes, or the second.")]
 Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
 

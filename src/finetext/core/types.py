@@ -34,15 +34,16 @@ class LabelScheme:
     Attributes:
         names: the k label names, each once, in column order.
         multilabel: whether a text can have any number of labels, including none.
-        positive: the class of two that precision, recall, F1 and curves are about, as it was named;
-            None for the second. Two schemes with the same columns are equal, whichever it is.
-        text_columns: the columns that a text is joined from, if several; they do not count either.
-        text_column: the only column of the texts, if it was named; it does not count either.
+        positive: the class of two that precision, recall, F1 and curves are about, as it was named.
+            Schemes with the same columns are equal, whatever this and the next ones are.
+        affirmative: that class where none was named, if it says yes; without it, the second.
+        text_columns: the columns that a text is joined from; `text_column`, the only one, if named.
     """
 
     names: tuple[str, ...]
     multilabel: bool = False
     positive: str | None = field(default=None, compare=False)
+    affirmative: str | None = field(default=None, compare=False, kw_only=True)
     text_columns: tuple[str, ...] = field(default=(), compare=False)
     text_column: str | None = field(default=None, compare=False)
 
@@ -62,8 +63,9 @@ class LabelScheme:
 
     @property
     def positive_column(self) -> int:
-        """The column of the positive class of two: the one that was named, else the second."""
-        return 1 if self.positive is None else self.names.index(self.positive)
+        """The column of the positive class of two: named, or the one that says yes, or second."""
+        positive = self.positive or self.affirmative
+        return self.names.index(positive) if positive in self.names else 1
 
     @property
     def positive_class(self) -> str | None:
@@ -73,12 +75,10 @@ class LabelScheme:
     def with_positive(self, label: object) -> LabelScheme:
         """Return the scheme with that positive class; None leaves it as it is.
 
-        A number or boolean stands for a label written like it: 1 for "1" or "1.0", True for "true".
-        Raises a DataError if it is none of the labels, or there are not two of them.
+        1 stands for "1" or "1.0", True for "true". Raises a DataError unless it is one of two.
         """
-        if label is None:
-            return self
-        return replace(self, positive=label_names.find(str(label), self.names) or str(label))
+        positive = label_names.find(str(label), self.names) or str(label)
+        return self if label is None else replace(self, positive=positive)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -88,15 +88,15 @@ class LabelScheme:
     def to_json(self) -> dict[str, Any]:
         """Return the values that describe the scheme in files, optional ones only if given."""
         labels = {"labels": list(self.names), "multilabel": self.multilabel}
-        given = {n: getattr(self, n) for n in ("positive", "text_columns", "text_column")}
-        return labels | {name: value for name, value in given.items() if value}
+        optional = ("positive", "affirmative", "text_columns", "text_column")
+        return labels | {name: value for name in optional if (value := getattr(self, name))}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LabelScheme:
         """Return the inverse of `to_json`; raises a DataError or KeyError if a value is wrong."""
-        names, columns = tuple(values["labels"]), tuple(values.get("text_columns", ()))
-        positive, column = values.get("positive"), values.get("text_column")
-        return cls(names, values["multilabel"], positive, columns, column)
+        given = {name: values.get(name) for name in ("positive", "affirmative", "text_column")}
+        columns = tuple(values.get("text_columns", ()))
+        return cls(tuple(values["labels"]), values["multilabel"], text_columns=columns, **given)
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> Integers:
         """Return (n,) columns for n names, or (n, k) of 0 and 1 for n lists if multi-label.

@@ -28,6 +28,26 @@ _WORDS: Final = ON | OFF | {""}
 _NUMBERS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 
 
+_NO: Final = ("not", "no", "non", "nicht", "kein", "keine", "pas", "niet", "geen", "nie")
+"""Words that turn the label after them into its opposite: "not toxic", "non-toxic"."""
+
+
+def affirmative(names: Sequence[str]) -> str | None:
+    """Return which of two labels says yes, such as "ja" beside "nein", or "hate" beside "no hate".
+
+    None where the words do not tell.
+    """
+    if len(names) != 2:
+        return None
+    for name, other in (names, names[::-1]):
+        plain, negated = _plain(name), _plain(other).replace("-", " ").replace("_", " ")
+        if plain in ON and _plain(other) in OFF:
+            return name
+        if any(negated == f"{no} {plain.replace('-', ' ').replace('_', ' ')}" for no in _NO):
+            return name
+    return None
+
+
 def _word(value: Any) -> str:
     """A value in lower case without accents, empty if it is missing."""
     return "" if missing(value) else _plain(str(value))

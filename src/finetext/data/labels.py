@@ -18,7 +18,7 @@ from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
 from finetext.core.wording import short
-from finetext.data.flags import flagged_labels
+from finetext.data.flags import affirmative, flagged_labels
 from finetext.data.label_cells import as_strings, find_joiner, missing, names_in, split_cell
 from finetext.data.rows import File, Source
 from finetext.data.sources import decode, file_at
@@ -83,7 +83,9 @@ def name_labels(
     numbers = _are_numbers(used)
     ordered = sorted(used, key=lambda name: (int(name) if numbers else 0, name))
     kept = ordered if order is None else [name for name in order if name in used]
-    scheme = LabelScheme(tuple(kept), multilabel)
+    scheme = LabelScheme(
+        tuple(kept), multilabel, affirmative=None if multilabel else affirmative(kept)
+    )
     if absent := [name for name in order or () if name not in scheme.index]:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))

@@ -18,6 +18,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme, Predictions, SplitName
 from finetext.data.archives import gunzipped
 from finetext.data.columns import TEXT_NAMES, by_name, is_number
+from finetext.data.flags import affirmative
 from finetext.data.formats import parse_table
 from finetext.data.label_cells import Names, as_strings, cells_of, labels_in, parts_of
 from finetext.data.rows import SPLIT_WORDS, Batch
@@ -55,7 +56,9 @@ def read_predicted_table(path: Path, part: SplitName = "test") -> PredictedTable
     given, several_given = None, False
     if "prediction" in table.columns:
         given, several_given = _labels(table, "prediction", tuple(columns))
-    scheme = LabelScheme(tuple(columns), several or several_given)
+    is_several = several or several_given
+    yes = None if is_several else affirmative(tuple(columns))
+    scheme = LabelScheme(tuple(columns), is_several, affirmative=yes)
     if not scheme.multilabel and (empty := [row for row, names in enumerate(rows) if not names]):
         raise DataError(
             f"{table.name}, {table.where(empty)}: the true label in column {truth!r} is empty"

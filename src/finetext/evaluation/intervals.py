@@ -114,7 +114,7 @@ def evaluate(
         resamples: number of bootstrap resamples.
         metrics: names of metrics; by default all that apply to the label scheme.
         positive: the class of two that the binary metrics are about; by default that of the
-            scheme, which is the second unless one was named.
+            scheme: named, or the one that says yes, or the second.
 
     Raises:
         DataError: there are no rows, or no such class of two.

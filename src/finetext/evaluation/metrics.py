@@ -335,7 +335,7 @@ binary_precision = CountMetric(
     value=lambda sums: ratio(sums[..., 0], sums[..., 1]),
     shares=lambda sums: Shares(sums[..., :1], sums[..., 1:2]),
 )  # fmt: skip
-"""Precision of the positive class: `LabelScheme.positive`, or the second in the scheme."""
+"""Precision of the positive class: see `LabelScheme.positive_column`."""
 binary_recall = CountMetric(
     "binary_recall", "binary recall", two_classes, tally=_count_positive,
     value=lambda sums: ratio(sums[..., 0], sums[..., 2]),
@@ -349,7 +349,7 @@ binary_f1 = CountMetric(
         sums[..., :1], sums[..., 1:2] + sums[..., 2:] - sums[..., :1], are_f1=True
     ),
 )  # fmt: skip
-"""F1 of the positive class: unless one is named the second, so of `neg`, `pos` it is `pos`."""
+"""F1 of the positive class: of `neg` and `pos` it is that of `pos`, of `ja` and `nein` of `ja`."""
 samples_f1 = _counted("samples_f1", "samples F1", several_labels, lambda c: ratio(c.row_f1, c.rows))
 """Mean over rows of the F1 of a row's labels; 1 for a row that has none and is given none."""
 log_loss = loss("log_loss", "log loss", lambda of, resampling: resampling.total(row_losses(of)))

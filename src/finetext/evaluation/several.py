@@ -110,7 +110,7 @@ def compare_all(
         against: the set that every other is compared with; every pair by default.
         seed: seed of the bootstrap intervals of the scores.
         positive: the positive class of binary metrics; by default the one that a set names, else
-            the second label of the first set.
+            that of the label scheme of the first set.
 
     Raises:
         DataError: there are fewer than two sets, they are not about the same rows and labels, or
@@ -200,7 +200,8 @@ def on_same_rows(
         said = " and ".join(f"{label!r} in {name}" for label, name in named.items())
         raise DataError(f"the positive class is {said}; choose one with --positive")
     chosen = next(iter(named), None) if positive is None else positive
-    return {name: of.with_positive(chosen) for name, of in aligned.items()}
+    scheme = scheme.with_positive(chosen)
+    return {name: replace(of, scheme=scheme) for name, of in aligned.items()}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -108,7 +108,8 @@ def _positive(described: Mapping[str, Any]) -> str | None:
     labels, named = described["labels"], described.get("positive")
     scores = described.get("record", {}).get("scores", {})
     is_scored = any(load("metrics", n).of_positive_class for n in scores if n in table("metrics"))
-    unnamed = labels[1] if len(labels) == 2 and not described["multilabel"] and is_scored else None
+    is_binary = len(labels) == 2 and not described["multilabel"]
+    unnamed = described.get("affirmative", labels[1]) if is_binary and is_scored else None
     return unnamed if named is None else str(named)
 
 

@@ -44,7 +44,11 @@ def model_lines(about: About) -> list[str]:
     beyond = len(about.labels) - _MOST_LABELS
     more = f" and {beyond} more" if beyond > 0 else ""
     several = ", several per text" if about.multilabel else ""
+    yes = described.get("affirmative")
     second = LabelScheme(about.labels, about.multilabel).positive_class
+    unnamed = (
+        f"{yes} (the label that says yes)" if yes else second and f"{second} (the second label)"
+    )
     named, kind = base.get("model") or base.get("name"), base.get("kind")
     sentences = decision_sentences(described) if described else []
     seconds = record.get("costs", {}).get("seconds_to_train")
@@ -57,7 +61,7 @@ def model_lines(about: About) -> list[str]:
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "texts": " + ".join(map(short, texts)),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
-        "positive": described.get("positive") or (second and f"{second} (the second label)"),
+        "positive": described.get("positive") or unnamed,
         # A sentence of the card has the escapes of Markdown.
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),

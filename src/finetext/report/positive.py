@@ -29,23 +29,26 @@ MOST_CURVES: Final = 6
 _MOST_POINTS: Final = 200
 _ROWS_OF_TABLE: Final = 20
 _CHANCE: Final[dict[str, Any]] = {"linewidth": 0.8, "linestyle": ":"}
-_UNNAMED: Final = "the second label; choose with --positive"
 
 
 def positive_line(scheme: LabelScheme) -> str:
     """Return which class the binary metrics are about; "" if there are not two classes."""
     if not scheme.is_binary:
         return ""
-    return f"positive class: {scheme.positive_class}" + (
-        "" if scheme.positive is not None else f" ({_UNNAMED})"
-    )
+    unnamed = "" if scheme.positive is not None else f" ({_why(scheme)}; choose with --positive)"
+    return f"positive class: {scheme.positive_class}{unnamed}"
+
+
+def _why(scheme: LabelScheme) -> str:
+    """Return why a class that was not named is the positive one."""
+    return "the second label" if scheme.affirmative is None else "the label that says yes"
 
 
 def positive_sentence(scheme: LabelScheme) -> str:
     """Return the same as a sentence of the report; "" if there are not two classes."""
     if not scheme.is_binary:
         return ""
-    unnamed = "" if scheme.positive is not None else ", the second label, as none was named"
+    unnamed = "" if scheme.positive is not None else f", {_why(scheme)}, as none was named"
     return (
         f"The positive class, which binary precision, recall and F1, ROC AUC and average precision "
         f"are about, is “{scheme.positive_class}”{unnamed}."

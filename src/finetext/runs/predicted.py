@@ -30,7 +30,7 @@ def open_predicted(
             as `finetext.data.predictions.read_predicted_table` describes it.
         method: the method of a run; the best one on validation rows by default.
         part: "validation" or "test"; of a table without a column `split` all rows are taken.
-        positive: the positive class; by default the one that the run names, else the second label.
+        positive: the positive class; by default that of the run or table.
 
     Raises:
         DataError: nothing has that name, there are no such rows, or a table is invalid; or there

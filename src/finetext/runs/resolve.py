@@ -145,6 +145,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         recipe, split=replace(recipe.split, cross_validate=folds),
         seeds=1 if folds else recipe.seeds,
     )  # fmt: skip
+    if is_old:  # it took the second label
+        dataset = with_affirmative(dataset, None)
     splits = _split(recipe, dataset, hears)
     metric_for(recipe.metric, splits.scheme)
     rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items() if len(part))
@@ -176,6 +178,12 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         resolved = replace(resolved, source=DATA_COPY, read=read)
     run = ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))
     return run if run.folds is None else _cross_validated(run, asked, hears)
+
+
+def with_affirmative(dataset: Dataset, label: str | None) -> Dataset:
+    """Return data with that label as the positive class of two where none is named."""
+    scheme = dataset.scheme
+    return replace(dataset, scheme=scheme and replace(scheme, affirmative=label))
 
 
 def _cross_validated(run: ResolvedRun, asked: Recipe, hears: Listener) -> ResolvedRun:

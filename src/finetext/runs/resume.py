@@ -17,7 +17,7 @@ from finetext.core.types import Finding
 from finetext.data.split import split
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import KNOBS, Recipe
-from finetext.runs.resolve import ResolvedRun
+from finetext.runs.resolve import ResolvedRun, with_affirmative
 from finetext.runs.run import is_finished
 from finetext.storage.codec import from_json
 from finetext.storage.locks import Held, is_started
@@ -51,7 +51,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
             asked = _keeping_duplicates(asked)
             values["split"] = {**values.get("split", {}), "keep_duplicates": True}
         same_split = table.to_pydict() == split_columns(asked.splits)
-        positive = described.get("positive")
+        positive, affirmative = described.get("positive"), described.get("affirmative")
         known = (described["content_hash"], tuple(described["labels"]), described["multilabel"])
     except _UNREADABLE as error:
         raise RunError(
@@ -84,7 +84,11 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
             f"the rows are split differently than in the run in {folder}, which another version of "
             "finetext started. Start a new run in another folder"
         )
-    return replace(asked, recipe=recipe, findings=findings)
+    parts = {name: with_affirmative(part, affirmative) for name, part in asked.splits.items()}
+    return replace(
+        asked, recipe=recipe, findings=findings, splits=replace(asked.splits, **parts),
+        dataset=with_affirmative(asked.dataset, affirmative),
+    )  # fmt: skip
 
 
 def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:

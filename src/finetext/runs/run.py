@@ -297,7 +297,7 @@ class Run:
         Args:
             methods: one, or up to six; by default all that rank rows, the best on validation first.
             split: "validation" (the default) or "test", which is recorded as by `predictions`.
-            positive: the positive class; that of the run by default, else the second label.
+            positive: the positive class; that of the run by default.
             out: a .png or .svg file to write as well.
 
         Raises:
