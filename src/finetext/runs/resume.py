@@ -84,10 +84,12 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
             f"the rows are split differently than in the run in {folder}, which another version of "
             "finetext started. Start a new run in another folder"
         )
-    parts = {name: with_affirmative(part, affirmative) for name, part in asked.splits.items()}
+    splits = asked.splits
+    train, validation, test = (with_affirmative(of, affirmative) for _, of in splits.items())
     return replace(
-        asked, recipe=recipe, findings=findings, splits=replace(asked.splits, **parts),
+        asked, recipe=recipe, findings=findings,
         dataset=with_affirmative(asked.dataset, affirmative),
+        splits=replace(splits, train=train, validation=validation, test=test),
     )  # fmt: skip
 
 
