@@ -172,9 +172,28 @@ def test_a_rare_class_makes_fewer_folds(make_dataset: Any, rows: int, folds: int
 
 def test_a_class_of_one_row_is_refused(make_dataset: Any, tmp_path: Path) -> None:
     data = make_dataset([f"text {n}" for n in range(31)], ["a"] * 30 + ["rare"])
-    with pytest.raises(DataError, match="the class 'rare' has 1 row"):
+    advice = "the class 'rare' has 1 row.*, or leave it out: --set data.missing=rare$"
+    with pytest.raises(DataError, match=advice):
         trained(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match=advice):
+        trained(data, tmp_path / "run", split=SplitSettings(cross_validate=False))
+
+
+def test_advice_about_a_class_of_two_rows_can_be_followed(
+    few_folds: None, make_dataset: Any, tmp_path: Path
+) -> None:
+    data = make_dataset([f"text {n}" for n in range(32)], ["a", "b"] * 15 + ["very rare"] * 2)
+    with pytest.raises(DataError, match=r"need 3 rows.*train --cross-validate needs no test rows"):
+        trained(data, tmp_path / "run", split=SplitSettings(cross_validate=False))
+    source = tmp_path / "rows.csv"
+    rows = [f"{text},{label}" for text, label in zip(data.texts, data.labels, strict=True)]
+    source.write_text("\n".join(["text,label", *rows]) + "\n")
+    read = finetext.ReadSettings(missing="very rare")
+    without = trained(
+        source, tmp_path / "run", split=SplitSettings(cross_validate=False), read=read
+    )
+    assert without.scheme.names == ("a", "b")
 
 
 def test_a_class_of_two_rows_is_scored(few_folds: None, make_dataset: Any, tmp_path: Path) -> None:

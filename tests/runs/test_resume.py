@@ -395,22 +395,3 @@ def test_findings_are_in_the_verdict(reviews: Path, tmp_path: Path) -> None:
     assert [finding["code"] for finding in verdict["findings"]] == ["odd"]
     entry = json.loads((run.folder / "moody" / "entry.json").read_text())
     assert entry["findings"] == verdict["findings"]
-
-
-def test_an_older_run_keeps_the_second_label_as_its_positive_class(tmp_path: Path) -> None:
-    data, split = tmp_path / "words.csv", SplitSettings(cross_validate=False)
-    rows = [f"text number {row},{'ja' if row % 2 else 'nein'}" for row in range(40)]
-    data.write_text("\n".join(["text,label", *rows]) + "\n")
-    whole = finetext.train(data, METHODS, out=tmp_path / "new", split=split)
-    assert whole.scheme.positive_class == "ja"
-    assert whole.predictions("tfidf").scheme.positive_class == "ja"
-    described = json.loads((whole.folder / "data.json").read_text())
-    del described["affirmative"]
-    (whole.folder / "data.json").write_text(json.dumps(described))
-    older = finetext.train(data, METHODS, out=unfinished(whole, tmp_path / "old"), split=split,
-                           resume=True)  # fmt: skip
-    assert older.predictions("second").scheme.positive_class == "nein"
-    written = {"source": str(data), "content_hash": described["content_hash"]}  # by the older run
-    recipe = Recipe(methods={"tfidf": QUICK}, **written)
-    again = finetext.train(recipe, out=tmp_path / "again")
-    assert again.scheme.positive_class == "nein"

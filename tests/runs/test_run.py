@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import finetext
+from finetext import Majority, Recipe, SplitSettings, Tfidf
 from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
 from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import evaluate
@@ -268,3 +269,24 @@ def test_one_picture_of_all_methods(copy: Path, tmp_path: Path) -> None:
         run.plot_precision_recall(out="curves.pdf")
     run.plot_precision_recall(split="test")
     assert len(accesses(copy)) == 1
+
+
+def test_an_older_run_keeps_the_second_label_as_its_positive_class(tmp_path: Path) -> None:
+    data, split = tmp_path / "words.csv", SplitSettings(cross_validate=False)
+    rows = [f"text number {row},{'ja' if row % 2 else 'nein'}" for row in range(40)]
+    data.write_text("\n".join(["text,label", *rows]) + "\n")
+    methods = {"tfidf": Tfidf(inverse_regularisation=1.0), "majority": Majority()}
+    run = finetext.train(data, methods, out=tmp_path / "run", split=split)
+    assert run.scheme.positive_class == "ja"
+    assert run.predictions("tfidf").scheme.positive_class == "ja"
+    described = json.loads((run.folder / "data.json").read_text())
+    del described["affirmative"]
+    (run.folder / "data.json").write_text(json.dumps(described))
+    for name in ("leaderboard.json", "verdict.json", "majority/entry.json"):
+        (run.folder / name).unlink()
+    older = finetext.train(data, methods, out=run.folder, split=split, resume=True)
+    assert older.predictions("majority").scheme.positive_class == "nein"
+    written = described["content_hash"]  # into the recipe of an older run
+    recipe = Recipe(methods=methods, source=str(data), content_hash=written)
+    again = finetext.train(recipe, out=tmp_path / "again")
+    assert again.scheme.positive_class == "nein"

@@ -83,10 +83,8 @@ def name_labels(
     numbers = _are_numbers(used)
     ordered = sorted(used, key=lambda name: (int(name) if numbers else 0, name))
     kept = ordered if order is None else [name for name in order if name in used]
-    scheme = LabelScheme(
-        tuple(kept), multilabel, affirmative=None if multilabel else affirmative(kept)
-    )
-    if absent := [name for name in order or () if name not in scheme.index]:
+    scheme = LabelScheme(tuple(kept), multilabel, affirmative=affirmative(kept))
+    if absent := [name for name in order or () if name not in used]:
         shown = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         findings.append(Finding("note", "absent-labels", f"no row has the label {shown}"))
     return rows, scheme, ", ".join(details), findings

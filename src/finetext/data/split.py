@@ -8,6 +8,7 @@ Equal and nearly equal texts stay in one split.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -252,10 +253,12 @@ class _Cutter:
             if 0 < found < len(counts):
                 there = "" if groups is None else f" in {counted(found, 'group')}"
                 needed = counted(len(counts), "row" if groups is None else "group")
+                advice = without_class(name, self.dataset.targets.ndim == 2)
+                if "test" in counts and found > 1:
+                    advice += "; finetext train --cross-validate needs no test rows"
                 raise DataError(
                     f"the class {name!r} has {counted(len(rows), 'row')}{there}, but "
-                    f"{_and(counts)} need {needed}, one each; collect more, merge it with another "
-                    "class, leave it out, or split at random: --set split.strategy=random"
+                    f"{_and(counts)} need {needed}, one each; {advice}"
                 )
         if groups is not None or self.dataset.targets.ndim == 2:
             return
@@ -266,6 +269,14 @@ class _Cutter:
                 "classes; make it larger, give more rows, or split at random: "
                 "--set split.strategy=random"
             )
+
+
+def without_class(name: str, multilabel: bool) -> str:
+    """Return what to do about a class with too few rows, with an option that leaves it out."""
+    merge = "collect more, merge it with another class"
+    if multilabel:  # where a row has other labels, too
+        return merge
+    return f"{merge}, or leave it out: --set {shlex.quote(f'data.missing={name}')}"
 
 
 def _pools(dataset: Dataset) -> dict[SplitName, Integers]:

@@ -99,11 +99,13 @@ def missing_classes(material: Material) -> list[Finding]:
         return []
     findings = []
     total = material.counts.sum(axis=0)
+    sizes, classes = material.counts.sum(axis=1), np.count_nonzero(total)
+    # Elsewhere a stratified split is refused.
+    can_be = min(total[total > 0]) >= len(material.parts) and min(sizes) >= classes
     for (part, _), counts in zip(material.parts, material.counts, strict=True):
         missing = np.flatnonzero((total > 0) & (counts == 0))
         if len(missing):
-            enough = (total[missing] >= len(material.parts)).all()
-            advice = "Use a stratified split, or collect" if enough else "Collect"
+            advice = "Use a stratified split, or collect" if can_be else "Collect"
             effect = "cannot be learned" if part == "train" else "cannot be measured there"
             message = (
                 f"{part} has no row of {_listed([repr(scheme.names[i]) for i in missing])}, so "

@@ -33,7 +33,7 @@ from finetext.core.settings import DEFAULT_SHARE, LARGEST_SEED, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import near_duplicates
-from finetext.data.split import fold_rows, with_validation
+from finetext.data.split import fold_rows, with_validation, without_class
 from finetext.evaluation.calibration import (
     calibrated,
     fit_temperature,
@@ -106,7 +106,10 @@ class FoldPlan:
             settings = replace(settings, validation=settings.validation / len(dataset))
         settings = replace(settings, cross_validate=True)
         clusters = None if settings.keep_duplicates else near_duplicates(dataset.texts)
-        most, reason = _most_folds(dataset, settings)
+        most, reason, rarest = _most_folds(dataset, settings)
+        advice = "collect more rows"
+        if rarest is not None and dataset.scheme is not None:  # a test split needs even more
+            advice = without_class(rarest, dataset.scheme.multilabel)
         for count in range(most, 1, -1):
             try:
                 held = [
@@ -118,10 +121,7 @@ class FoldPlan:
                 continue
             findings = _few_folds(count, reason) if count < FOLDS else ()
             return cls(dataset, settings, seed, tuple(held), clusters, findings)
-        raise DataError(
-            f"{reason}, so there are no two folds for cross-validation; collect more rows, or ask "
-            "for a test split with --no-cross-validate"
-        )
+        raise DataError(f"{reason}, so there are no two folds for cross-validation; {advice}")
 
     @property
     def count(self) -> int:
@@ -336,16 +336,16 @@ def _class_sizes(dataset: Dataset, units: Sequence[str]) -> dict[str, int]:
     return {label: len(of) for label, of in by_class.items()}
 
 
-def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str]:
-    """Return the number of folds that classes and groups allow, and what allows no more."""
+def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str, str | None]:
+    """Return the number of folds that classes and groups allow, why, and the class that limits."""
     groups = None if settings.grouped is False else dataset.groups
     units, noun = (dataset.ids, "row") if groups is None else (groups, "group")
-    limits = {"there are": len(set(units))}
+    limits: dict[str | None, int] = {None: len(set(units))}
     if settings.strategy == "stratified":
-        sizes = _class_sizes(dataset, units)
-        limits |= {f"the class {label!r} has": size for label, size in sizes.items()}
-    fewest = min(limits, key=lambda name: limits[name])
-    return min(FOLDS, limits[fewest]), f"{fewest} {counted(limits[fewest], noun)}"
+        limits |= _class_sizes(dataset, units)
+    rarest = min(limits, key=lambda name: limits[name])
+    fewest = "there are" if rarest is None else f"the class {rarest!r} has"
+    return min(FOLDS, limits[rarest]), f"{fewest} {counted(limits[rarest], noun)}", rarest
 
 
 def _few_folds(count: int, reason: str) -> tuple[Finding, ...]:
