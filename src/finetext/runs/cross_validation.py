@@ -342,7 +342,7 @@ def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str, st
     units, noun = (dataset.ids, "row") if groups is None else (groups, "group")
     limits: dict[str | None, int] = {None: len(set(units))}
     if settings.strategy == "stratified":
-        limits |= _class_sizes(dataset, units)
+        limits.update(_class_sizes(dataset, units))
     rarest = min(limits, key=lambda name: limits[name])
     fewest = "there are" if rarest is None else f"the class {rarest!r} has"
     return min(FOLDS, limits[rarest]), f"{fewest} {counted(limits[rarest], noun)}", rarest
