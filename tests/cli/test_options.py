@@ -15,6 +15,7 @@ import typer
 
 from finetext import read
 from finetext.cli.app import app
+from finetext.data.formulas import ADDED
 from finetext.data.predictions import read_predicted_table
 
 Command = Callable[..., Any]
@@ -150,6 +151,7 @@ TEXTS = [
 ]  # fmt: skip
 
 
+RUN = ("=1+1", "- nein")
 LABELS = ["good", *["good", "bad"] * 5]
 
 
@@ -173,6 +175,16 @@ def test_predictions_as_csv_are_read_as_they_are(
         io.BytesIO(data), sep=sep, decimal=decimal, keep_default_na=False,
         lineterminator="\n", dtype={"ID": str},
     )  # fmt: skip
+    if locale is not None:
+        assert found.pop(ADDED).tolist() == ["text" if of in RUN else "" for of in TEXTS]
+        assert found["text"].tolist() == [f"'{of}" if of in RUN else of for of in TEXTS]
+        command(*words, "--out", "kept.csv", "--locale", locale, "--keep-formulas", status=0)
+        kept = Path("kept.csv").read_bytes()
+        assert kept.count(b"\n") == data.count(b"\n")
+        found = pd.read_csv(
+            io.BytesIO(kept), sep=sep, decimal=decimal, keep_default_na=False,
+            lineterminator="\n", dtype={"ID": str},
+        )  # fmt: skip
     assert found["text"].tolist() == TEXTS
     assert list(found) == ["ID", "text", "label", *list(found)[3:]]
     pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)
@@ -189,6 +201,7 @@ def test_predictions_as_csv_are_read_as_they_are(
     [
         (["--out", "o.csv", "--locale", "xx"], "--locale xx: it must be the language"),
         (["--out", "o.xlsx", "--locale", "de"], "--locale de is for .csv, which o.xlsx is not"),
+        (["--out", "o.xlsx", "--keep-formulas"], "--keep-formulas is for .csv and .tsv, which"),
         (["--locale", "de"], "--locale de needs an output file"),
         (["--out", "o.xlsx", "--resume"], "Parquet and Excel files cannot be appended to"),
         (["--out", "o.xls"], "Excel files are written as .xlsx"),

@@ -156,3 +156,21 @@ def test_the_check_warns_of_labels_that_are_not_reliable() -> None:
     assert warning.severity == "warning"
     assert "finetext agreement DATA --out differ.csv" in warning.message
     assert annotator_agreement(Material.of(read({"text": TEXTS, "label": [*"ab"] * 6}))) == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx"])
+def test_formulas_are_neutralized_and_read_back(tmp_path: Path, suffix: str) -> None:
+    table = long()
+    table["text"] = [f"={text}" for text in table["text"]]
+    table["label"] = [f"+{label}" for label in table["label"]]
+    table["coder"] = [f"@{name}" for name in table["coder"]]
+    data, path = read(table), tmp_path / f"differ{suffix}"
+    assert data.annotations is not None
+    assert data.scheme is not None
+    write_differing(data.annotations, data.scheme, path)
+    if suffix == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+        assert "'@Ann" in cells
+    assert decide_texts(data, path).columns["label"] == data.labels

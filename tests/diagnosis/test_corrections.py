@@ -263,3 +263,26 @@ def test_a_list_whose_texts_excel_cannot_hold_still_fits(
     findings = write_suspects(listed(dataset, [0, 1]), tmp_path / "list.xlsx")
     assert [finding.message[:8] for finding in findings] == ["1 cell i", "1 cell h"]
     assert apply_labels(dataset, tmp_path / "list.xlsx").unreviewed == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx"])
+@pytest.mark.parametrize("keep_formulas", [False, True])
+def test_formulas_are_neutralized_and_read_back_exactly(
+    tmp_path: Path, suffix: str, keep_formulas: bool
+) -> None:
+    rows = [("=1", "=HYPERLINK(1) x", "+1"), ("'=1", "'=HYPERLINK(1) x", "'+1"), ("-2", "-b", "@c")]
+    columns = dict(zip(("id", "text", "label"), map(list, zip(*rows, strict=True)), strict=True))
+    dataset, path = read(columns), tmp_path / f"list{suffix}"
+    write_suspects(listed(dataset, [0, 1, 2]), path, keep_formulas=keep_formulas)
+    if suffix == ".csv":
+        cells = [cell for row in rows_of(path) for cell in (*row, *row.values())]
+        runs = [cell for cell in cells if cell[:1] in ("=", "+", "@") or cell == "-b"]
+        assert bool(runs) == keep_formulas
+        list_of = rows_of(path)
+        list_of[0]["correct"] = list_of[1]["label"]  # copied as it is shown
+        list_of[2]["correct"] = "+1"  # typed
+        rewritten(path, list_of, delimiter=";")
+        done = apply_labels(dataset, path)
+        assert done.dataset.labels == ["'+1", "'+1", "+1"]
+        return
+    assert apply_labels(dataset, path).unreviewed == 3

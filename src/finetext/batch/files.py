@@ -41,6 +41,7 @@ class Part(ABC):
     """An unfinished file that tables are appended to, beside the place it is renamed to."""
 
     locale: str | None = None
+    keep_formulas = False
     findings: tuple[Finding, ...] = ()
 
     def __init__(self, shown: Path, lasting: bool = False, is_needed: bool = False) -> None:
@@ -115,7 +116,8 @@ class TextPart(Part):
     def write(self, table: Table) -> None:
         """See `Part.write`."""
         with blaming(str(self.shown)):
-            text = text_of(table, form_of(self.place), not self.size, self.locale)
+            form = form_of(self.place)
+            text = text_of(table, form, not self.size, self.locale, self.keep_formulas)
             data = encoded(text)
             is_zipped = self.place.suffix.lower() == ".gz"
             self.file.write(gzip.compress(data, mtime=0) if is_zipped and data else data)
@@ -195,9 +197,7 @@ class ExcelPart(Part):
         super().close()
 
 
-def part_at(path: Path, lasting: bool, is_needed: bool, locale: str | None) -> Part:
+def part_at(path: Path, lasting: bool, is_needed: bool) -> Part:
     """Open the unfinished file of a format; see `Part`."""
     kind = {".parquet": ParquetPart, ".xlsx": ExcelPart}.get(form_of(path), TextPart)
-    part: Part = kind(path, lasting, is_needed)
-    part.locale = locale
-    return part
+    return kind(path, lasting, is_needed)

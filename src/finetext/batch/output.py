@@ -118,6 +118,7 @@ class Files:
         is_known: whether its model can be told from another.
         force: whether files that exist are replaced.
         locale: the language of the spreadsheet that opens the table; see `text_of`.
+        keep_formulas: whether cells stay as they are that a spreadsheet would run.
     """
 
     out: Path | None
@@ -127,6 +128,7 @@ class Files:
     is_known: bool = True
     force: bool = False
     locale: str | None = None
+    keep_formulas: bool = False
 
     @property
     def can_resume(self) -> bool:
@@ -157,7 +159,10 @@ class Files:
             )
         force = self.force or self._are_own
         if self.out is not None:
-            check_table(self.out, force, [self.source], locale=self.locale)
+            check_table(
+                self.out, force, [self.source],
+                locale=self.locale, keep_formulas=self.keep_formulas,
+            )  # fmt: skip
         elif self.locale is not None:
             raise DataError(f"--locale {self.locale} needs an output file; name it with --out")
         if self.rejected is not None:
@@ -185,7 +190,8 @@ class Output:
         self._files = files
         self._out: Part | None = None
         if files.out is not None:
-            self._out = part_at(files.out, files.can_resume, files.resume, files.locale)
+            self._out = part_at(files.out, files.can_resume, files.resume)
+            self._out.locale, self._out.keep_formulas = files.locale, files.keep_formulas
         self._rejected: TextPart | None = None
         self._state: State | None = None
         self._kept_at = time.monotonic()
@@ -204,7 +210,7 @@ class Output:
         if out is not None and identity is not None:
             before = _to_resume(out, identity, files)
         if files.rejected is not None:
-            self._rejected = _rejected_part(files.rejected, self.needs_identity, before)
+            self._rejected = _rejected_part(files, files.rejected, self.needs_identity, before)
         if out is not None:
             with blaming(str(files.out)):
                 if before is None and self.needs_identity:
@@ -306,9 +312,11 @@ def _to_resume(out: Part, identity: Identity, files: Files) -> State | None:
     return found if files.resume else None
 
 
-def _rejected_part(path: Path, lasting: bool, before: State | None) -> TextPart:
+def _rejected_part(files: Files, path: Path, lasting: bool, before: State | None) -> TextPart:
     size = 0 if before is None or before.aside is None else before.aside_size
     part = TextPart(path, lasting, is_needed=True)
+    if form_of(path) == ".csv":
+        part.locale, part.keep_formulas = files.locale, files.keep_formulas
     if part.path.stat().st_size < size:
         part.release(remove=False)
         raise DataError(

@@ -69,6 +69,7 @@ def predict_file(
     resume: bool = False,
     force: bool = False,
     locale: str | None = None,
+    keep_formulas: bool = False,
     correct_base_rates: bool = False,
     batch_size: int | None = None,
     precision: str | None = None,
@@ -93,6 +94,7 @@ def predict_file(
         resume: continue a prediction that was stopped or killed, if any, to the same bytes.
         force: replace `out` and `rejected` if they exist, which is an error by default.
         locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
+        keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
         correct_base_rates: correct probabilities and predictions if shares of labels differ from
             those of validation rows beyond chance; see docs/using.md. Reads the source twice.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
@@ -107,11 +109,12 @@ def predict_file(
     """
     shown, source = Shown(top, every), str(source)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
-    files = Files(out, rejected, source, resume, not isinstance(model, Classifier), force, locale)
+    is_known = not isinstance(model, Classifier)
+    files = Files(out, rejected, source, resume, is_known, force, locale, keep_formulas)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
-        OPTION: correct_base_rates or None,
+        "--keep-formulas": keep_formulas or None, OPTION: correct_base_rates or None,
     }  # fmt: skip
     job = _Job(model, read, shown, columns, batch_size, options)
     with heard(listener) as hears:

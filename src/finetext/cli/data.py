@@ -123,7 +123,9 @@ def agreement(
     if table.out is not None:
         if dataset.annotations is None or dataset.scheme is None:
             raise DataError(f"{data}: no column says who gave a label, so there is no list to make")
-        notes = write_differing(dataset.annotations, dataset.scheme, table.out, table.locale)
+        notes = write_differing(
+            dataset.annotations, dataset.scheme, table.out, table.locale, table.keep_formulas
+        )
         screen.findings(notes)
         differ = sum(of.differ for of in dataset.annotations.texts)
         lines += [
@@ -217,7 +219,7 @@ def _find(
             write_diagnosis(run, "suspects", found)
     if out is not None:
         try:
-            screen.findings(write_suspects(found, out, table.locale))
+            screen.findings(write_suspects(found, out, table.locale, table.keep_formulas))
         except DataError:
             print("\n".join(_suspect_lines(found, None)))
             raise

@@ -74,6 +74,9 @@ Force = Annotated[bool, flag("--force", "Replace files that exist.")]
 Locale = Annotated[
     str | None, option("NAME", "CSV for spreadsheets in a language: de, en, fr, ...")
 ]
+KeepFormulas = Annotated[
+    bool, flag("--keep-formulas", "Put no ' before cells that a spreadsheet runs.")
+]
 Seed = Annotated[
     int | None,
     option("NUMBER", "Random seed; 0 by default.", min=0, max=LARGEST_SEED),
@@ -164,6 +167,7 @@ class TableOut:
         Path | None, option("FILE", "Write .csv, .tsv, .jsonl, .parquet or .xlsx here.")
     ] = None
     locale: Locale = None
+    keep_formulas: KeepFormulas = False
     force: Force = False
 
     def check(self, *inputs: Any) -> None:
@@ -171,7 +175,9 @@ class TableOut:
         from finetext.data.write import check_table
 
         if self.out is not None:
-            check_table(self.out, self.force, inputs, locale=self.locale)
+            check_table(
+                self.out, self.force, inputs, locale=self.locale, keep_formulas=self.keep_formulas
+            )
         elif self.locale is not None:
             raise DataError(f"--locale {self.locale} needs an output file; name it with --out")
 
@@ -184,7 +190,7 @@ class TableOut:
         if sheets and form_of(self.out) == ".xlsx":
             screen.findings(write_sheets(self.out, sheets))
         else:
-            screen.findings(write_table(self.out, table, self.locale))
+            screen.findings(write_table(self.out, table, self.locale, self.keep_formulas))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def predict(
         Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
     ] = None,
     locale: options.Locale = None,
+    keep_formulas: options.KeepFormulas = False,
     force: options.Force = False,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
@@ -75,8 +76,9 @@ def predict(
             stack.enter_context(screen.watching())
         predict_file(
             model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
-            resume=resume, force=force, locale=locale, precision=precision, device=device,
-            correct_base_rates=correct_base_rates, each=each, listener=screen.listener,
+            resume=resume, force=force, locale=locale, keep_formulas=keep_formulas,
+            precision=precision, device=device, correct_base_rates=correct_base_rates,
+            each=each, listener=screen.listener,
         )  # fmt: skip
 
 

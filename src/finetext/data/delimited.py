@@ -27,6 +27,7 @@ from finetext.data.delimited_records import (
     split_quoted,
     split_unquoted,
 )
+from finetext.data.formulas import with_formulas
 from finetext.data.headers import Header, find_header, title_rows
 from finetext.data.rows import BadRow, Batch, Reject
 from finetext.data.skipped_rows import without_footers
@@ -184,6 +185,7 @@ def _batch(name: str, rows: Records, header: Header, ended: bool = False) -> Bat
     end, footers = without_footers(rows.records, rows.lines) if ended else (len(rows.records), {})
     kept = rows.records[:end]
     columns = {key: [row[at] for row in kept] for at, key in enumerate(header.names)}
+    columns = with_formulas(columns)
     return Batch(
         name, columns, "", rows.lines[:end], rest=rows.rest, blank=rows.blank, repeats=repeats,
         footers=footers,

@@ -25,6 +25,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.excel_package import Package, opened_book
+from finetext.data.formulas import with_formulas
 from finetext.data.headers import find_header, title_rows
 from finetext.data.rows import Batch
 from finetext.data.skipped_rows import skipped_findings, without_footers
@@ -182,6 +183,7 @@ def _table(sheet: _Sheet, name: str, settings: ReadSettings) -> Batch:
     skipped = skipped_findings(name, sheet.blank, [lines[at] for at in sorted(again)], footers)
     findings = (*header.findings, *_noticed(sheet, name), *skipped)
     form = f"Excel, {header.shown}"
+    columns = with_formulas(columns)
     return Batch(name, columns, form, [lines[at] for at in kept], findings=findings)
 
 

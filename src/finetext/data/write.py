@@ -17,6 +17,7 @@ from finetext.core.console import blaming
 from finetext.core.errors import DataError
 from finetext.core.types import Finding
 from finetext.data import workbook
+from finetext.data.formulas import without_formulas
 from finetext.data.label_cells import comma_joined
 from finetext.data.predictions import own_column
 from finetext.data.rows import MIXED, TEXT
@@ -45,6 +46,7 @@ def check_table(
     inputs: Sequence[Any] = (),
     *,
     locale: str | None = None,
+    keep_formulas: bool = False,
     suffixes: Sequence[str] = SUFFIXES,
 ) -> None:
     """Check, before any work, that a table can be written and would not become part of the data.
@@ -54,6 +56,7 @@ def check_table(
         force: whether a file that exists is replaced; never one of `inputs`.
         inputs: what the command reads: paths, mappings of them, or anything else.
         locale: the language of the spreadsheet that opens it, for CSV alone; see `text_of`.
+        keep_formulas: whether cells stay as they are that a spreadsheet runs, in CSV and TSV.
         suffixes: the formats, all of which but Parquet, Excel and arrays can be compressed (.gz).
 
     Raises:
@@ -74,6 +77,11 @@ def check_table(
         )
     if locale is not None and form != ".csv":
         raise DataError(f"--locale {locale} is for .csv, which {path} is not; leave it out")
+    if keep_formulas and form not in (".csv", ".tsv"):
+        raise DataError(
+            f"--keep-formulas is for .csv and .tsv, which {path} is not; leave it out: other "
+            "formats keep every text"
+        )
     if form == ".xlsx":
         workbook.check_installed()
     every = [of for part in inputs for of in (part.values() if _is_mapping(part) else [part])]
@@ -92,11 +100,15 @@ def _is_mapping(value: Any) -> bool:
 
 
 def write_table(
-    path: Path, columns: Mapping[str, Sequence[Any]], locale: str | None = None
+    path: Path,
+    columns: Mapping[str, Sequence[Any]],
+    locale: str | None = None,
+    keep_formulas: bool = False,
 ) -> tuple[Finding, ...]:
     """Write a file beside its place and rename it, or leave nothing; return warnings.
 
-    In CSV, TSV and Excel, lists of labels are joined by commas.
+    In CSV, TSV and Excel, lists of labels are joined by commas. With a locale, cells that a
+    spreadsheet would run are neutralized, unless `keep_formulas` says otherwise.
     """
     table = {column: list(values) for column, values in columns.items()}
     form = form_of(path)
@@ -113,7 +125,11 @@ def write_table(
         if form == ".jsonl":
             text = _json_lines(table)
         else:
-            cells = {name: list(map(comma_joined, values)) for name, values in table.items()}
+            cells: Mapping[str, Sequence[Any]] = {
+                name: list(map(comma_joined, values)) for name, values in table.items()
+            }
+            if locale is not None and not keep_formulas:
+                cells = without_formulas(cells, always=False)
             text = _delimited(cells, form, True, "\r\n", locale)
         data = encoded(text)
         is_zipped = path.suffix.lower() == ".gz"
@@ -135,19 +151,24 @@ def write_sheets(
     return book.findings
 
 
-def text_of(table: Table, form: str, headed: bool, locale: str | None = None) -> str:
+def text_of(
+    table: Table, form: str, headed: bool, locale: str | None = None, keep_formulas: bool = False
+) -> str:
     """Return the rows of a table of predictions as text.
 
     With a locale, CSV is as spreadsheets in that language expect it: with a byte order mark before
-    the header, and with semicolons and decimal commas if the language has those.
+    the header, and with semicolons and decimal commas if the language has those. Cells that a
+    spreadsheet would run are then neutralized, which a last column says; see `without_formulas`.
     """
     if form == ".jsonl":
         return _json_lines(table)
     labels = {own_column(table, name) for name in ("prediction", "set")}
-    cells = {
+    cells: Mapping[str, Sequence[Any]] = {
         name: list(map(comma_joined if name in labels else cell_of, values))
         for name, values in table.items()
     }
+    if locale is not None and not keep_formulas:
+        cells = without_formulas(cells, always=True)
     return _delimited(cells, form, headed, "\n", locale)
 
 
@@ -156,7 +177,9 @@ def _json_lines(table: Table) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def _delimited(table: Table, form: str, headed: bool, end: str, locale: str | None = None) -> str:
+def _delimited(
+    table: Mapping[str, Sequence[Any]], form: str, headed: bool, end: str, locale: str | None = None
+) -> str:
     rows: list[str] = []
     # Quotes around some cells only are taken for part of the text in tab-separated files.
     tabs, has_comma = form == ".tsv", locale in _COMMA

@@ -108,12 +108,17 @@ def _check_shared(columns: Mapping[str, Sequence[str | None]]) -> None:
 
 
 def write_differing(
-    found: Annotations, scheme: LabelScheme, path: Path, locale: str | None = None
+    found: Annotations,
+    scheme: LabelScheme,
+    path: Path,
+    locale: str | None = None,
+    keep_formulas: bool = False,
 ) -> tuple[Finding, ...]:
     """Write the texts on which annotators differ; return warnings, raise a DataError.
 
     Columns are `id`, `text`, the label of each annotator, `majority` (empty in a tie) and an empty
-    `decision`. Texts without a majority are first.
+    `decision`. Texts without a majority are first. Cells that a spreadsheet would run have an
+    apostrophe before them, unless `keep_formulas`.
     """
     differing = [of for of in found.texts if of.differ]
     differing.sort(key=lambda of: _majority(of, scheme) is not None)
@@ -139,7 +144,7 @@ def write_differing(
     majority = [_majority(of, scheme) for of in differing]
     columns["majority"] = ["" if label is None else label for label in majority]
     columns["decision"] = [""] * len(differing)
-    return write_table(path, columns, locale or "en")
+    return write_table(path, columns, locale or "en", keep_formulas)
 
 
 def decide_texts(

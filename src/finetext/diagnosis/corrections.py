@@ -50,13 +50,14 @@ class Corrected:
 
 
 def write_suspects(
-    suspects: Suspects, path: Path, locale: str | None = None
+    suspects: Suspects, path: Path, locale: str | None = None, keep_formulas: bool = False
 ) -> tuple[Finding, ...]:
     """Write the list with an empty column `correct`; return warnings, raise a DataError.
 
     Test rows come without the suggestion and in the order of their ids, mixed with as many that are
     not suspected: a reviewer who knew what the method thinks would move the scores towards it.
     Without a locale, CSV has a byte order mark, commas and decimal points; see `text_of`.
+    Cells that a spreadsheet would run have an apostrophe before them, unless `keep_formulas`.
     """
     numbers = ("probability_of_label", "probability_of_suggested", "quality")
     hidden = set(suspects.test)
@@ -72,7 +73,7 @@ def write_suspects(
     for name in ("suggested", *numbers):
         columns[name][shown:] = ["" if name == "suggested" else None] * (len(rows) - shown)
     columns["correct"] = [""] * len(rows)
-    return write_table(path, columns, locale or "en")
+    return write_table(path, columns, locale or "en", keep_formulas)
 
 
 def apply_labels(
