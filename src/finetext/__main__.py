@@ -12,6 +12,9 @@ STOPPED: Final = 130
 def main() -> None:
     """Run the command line; Ctrl-C ends it quietly, even while it is still being imported."""
     try:
+        from finetext.core.terminal import escape_output
+
+        escape_output()  # until the end, as Python itself prints tracebacks
         from finetext.cli.app import main as run
 
         run()

@@ -44,7 +44,7 @@ def test_speeds(rate: float, words: str) -> None:
 
 
 def test_long_and_broken_labels_become_one_short_line() -> None:
-    assert wording.short("a\nb\tc\x00") == "a b c "
+    assert wording.short("a\nb\tc\x00") == "a b c\\x00"
     assert wording.short("x" * 50, 10) == "x" * 9 + "…"
 
 

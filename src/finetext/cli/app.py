@@ -22,6 +22,7 @@ from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
 from finetext.core.console import stopping, whole_output
 from finetext.core.errors import FinetextError
+from finetext.core.terminal import escaping_output
 
 _BROKEN_PIPE: Final = 141
 """The status if standard output is closed early, as by `head`; shells expect it."""
@@ -97,7 +98,11 @@ def root(version: Annotated[bool, _VERSION] = False) -> None:
 
 def main(words: list[str] | None = None) -> None:
     """Run a command."""
-    words = sys.argv[1:] if words is None else words
+    with escaping_output():
+        _run(sys.argv[1:] if words is None else words)
+
+
+def _run(words: list[str]) -> None:
     try:
         with stopping(), whole_output():
             app(words, prog_name="finetext")

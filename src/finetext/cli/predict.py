@@ -13,6 +13,7 @@ from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
 from finetext.core.console import blaming, json_text
 from finetext.core.errors import DataError
+from finetext.core.terminal import unescaped
 
 if TYPE_CHECKING:
     from finetext.core.contracts import Classifier
@@ -83,10 +84,11 @@ def predict(
 
 
 def table_printer(file: TextIO) -> Sink:
-    """Return a function that prints rows as lines of CSV, below a header."""
+    """Return a function that prints rows as lines of CSV, below a header: to a pipe as they are."""
     from finetext.data.write import encoded, text_of
 
     headed = False
+    file = file if file.isatty() else unescaped(file)
 
     def write(table: Table) -> None:
         nonlocal headed

@@ -16,6 +16,7 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from finetext.core.errors import DataError
+from finetext.core.terminal import escape_output, json_escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,12 +37,12 @@ class Screen:
 
         `source` is what commands in findings call the data.
         """
-        from rich.console import Console
+        from finetext.core.styled import Console
 
         self.quiet = quiet
         self.source = source
-        self.out: Console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.messages: Console = Console(stderr=True, highlight=False, quiet=quiet)
+        self.out: Console = Console(soft_wrap=not sys.stdout.isatty())
+        self.messages: Console = Console(stderr=True, quiet=quiet)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
@@ -56,7 +57,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Show a message."""
-        self.messages.print(line, markup=False, soft_wrap=True)
+        self.messages.print(line, soft_wrap=True)
 
     def finding(self, finding: Finding) -> None:
         """Show an error or a warning; notes are in the report only."""
@@ -64,7 +65,7 @@ class Screen:
             from finetext.core.wording import with_source
 
             line = f"{finding.severity}: {with_source(finding.message, self.source)}"
-            self.messages.print(line, style=style, markup=False, soft_wrap=True)
+            self.messages.print(line, style=style, soft_wrap=True)
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Show several findings."""
@@ -99,6 +100,7 @@ class Screen:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.messages, transient=True) as self._progress:
+            escape_output()  # until the bars end: they take codes in what is printed for styles
             yield self
         self._progress = None
 
@@ -113,6 +115,7 @@ class Screen:
         finally:
             if bars is not None:
                 bars.start()
+                escape_output()
 
     def progress(self, event: ProgressEvent) -> None:
         """Move the bar of a stage; the bar of a new stage replaces the last one.
@@ -147,10 +150,13 @@ def _in_words(event: ProgressEvent) -> str:
 
 
 def json_text(value: Any, plain: Callable[[Any], Any] | None = None) -> str:
-    """Return a value as JSON text; nan and infinity are null."""
+    """Return a value as JSON text that any terminal can show; nan and infinity are null."""
     from finetext.core.arrays import finite
 
-    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
+    found = finite(value)
+    return json_escaped(
+        json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False, default=plain)
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from finetext.core.decision import Decision
+from finetext.core.terminal import escaped
 
 MOST_NAMES: Final = 6
 _SHOWN: Final = {
@@ -18,13 +19,18 @@ _SHOWN: Final = {
 """What of the provenance of a model its display names."""
 
 
+def html_text(value: Any) -> str:
+    """Return a value as the text of an HTML element; markup and unsafe characters are escaped."""
+    return html.escape(escaped(str(value)))
+
+
 def html_table(caption: str, columns: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     """Return a table for a notebook; whatever the cells hold is escaped."""
     lines = [
-        f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in row)}</tr>"
+        f"<tr>{''.join(f'<{tag}>{html_text(cell)}</{tag}>' for cell in row)}</tr>"
         for tag, row in (("th", columns), *(("td", row) for row in rows))
     ]
-    return f"<table><caption>{html.escape(caption)}</caption>{''.join(lines)}</table>"
+    return f"<table><caption>{html_text(caption)}</caption>{''.join(lines)}</table>"
 
 
 def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:

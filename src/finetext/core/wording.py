@@ -7,6 +7,7 @@ import re
 from shlex import quote
 from typing import Final
 
+from finetext.core.terminal import escaped
 from finetext.core.types import Score
 
 _LEARNED_FROM: Final = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
@@ -76,8 +77,8 @@ def size(count: int) -> str:
 
 
 def short(text: str, longest: int = 24) -> str:
-    """Return one line of at most `longest` characters, with an ellipsis if truncated."""
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    """Return one escaped line of at most `longest` characters, with an ellipsis if truncated."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(escaped(text).split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from finetext.core.display import html_text
 from finetext.core.errors import UnknownNameError
 from finetext.encoders.catalogue import (
     ENTRIES,
@@ -104,11 +104,11 @@ class ModelTable(Sequence[EncoderEntry]):
             for row in self._rows()
         ]
         lines = ["".join(f"<th>{name.replace('_', ' ')}</th>" for name in _COLUMNS)]
-        lines += ["".join(f"<td>{html.escape(row[of])}</td>" for of in _COLUMNS) for row in rows]
+        lines += ["".join(f"<td>{html_text(row[of])}</td>" for of in _COLUMNS) for row in rows]
         names = ", ".join(f"{PREFIX}{preset.name}" for preset in self.presets)
         caption = f"{len(self)} encoders" + (f"; with random weights: {names}" if names else "")
         body = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f"<table><caption>{html.escape(caption)}</caption>{body}</table>"
+        return f"<table><caption>{html_text(caption)}</caption>{body}</table>"
 
     def _rows(self) -> list[dict[str, Any]]:
         return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import textwrap
 from bisect import bisect_right
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, overload
 
 from finetext.core.contracts import texts_of
+from finetext.core.display import html_text
 from finetext.core.wording import short
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_tokenizer, longest_input
@@ -113,14 +113,14 @@ class TokenizedText:
     def _repr_html_(self) -> str:
         chips = "".join(
             f'<span style="{_HTML}text-align:center;{_STYLES.get(note.split(",")[0], "")}" '
-            f'title="{html.escape(f"{number}: {word or note}")}">{html.escape(token)}<br>'
+            f'title="{html_text(f"{number}: {word or note}")}">{html_text(token)}<br>'
             f"<small>{id_}</small></span>"
             for number, token, id_, _, word, note in self._rows()
         )
         rest = "".join(self._rest())
         facts = "".join(
-            f'<tr><th style="text-align:left;vertical-align:top">{html.escape(name)}</th>'
-            f'<td style="text-align:left;white-space:normal">{html.escape(value)}</td></tr>'
+            f'<tr><th style="text-align:left;vertical-align:top">{html_text(name)}</th>'
+            f'<td style="text-align:left;white-space:normal">{html_text(value)}</td></tr>'
             for name, value in self._facts()
         )
         return f"<div><p>{chips} {rest}</p><table>{facts}</table></div>"

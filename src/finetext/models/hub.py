@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.errors import FinetextError, ModelError
+from finetext.core.terminal import unescaped
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
 from finetext.models.folder import WEIGHTS, is_described, read_description
 from finetext.storage.files import check_new_folder, replaced_folder
@@ -241,9 +242,11 @@ def without_noise() -> Iterator[None]:
     utils.logging.set_verbosity(logging.ERROR)
     if not sys.stderr.isatty():
         utils.disable_progress_bars()
+    before, sys.stderr = sys.stderr, unescaped(sys.stderr)  # the bars of the client need codes
     try:
         yield
     finally:
+        sys.stderr = before
         utils.logging.set_verbosity(verbosity)
         if not hidden:
             utils.enable_progress_bars()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
@@ -11,10 +10,11 @@ import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from finetext.core.arrays import Integers
+from finetext.core.display import html_text
 from finetext.core.errors import DataError, RecipeError
+from finetext.core.styled import Text
 from finetext.core.types import Dataset
 from finetext.core.wording import counted, short
 from finetext.diagnosis.explore import MOST_ROWS_SAMPLED, ExampleBatch, example_batch
@@ -70,7 +70,7 @@ class ShownRows:
     def _repr_html_(self) -> str:
         labels = self.labels or ("",) * len(self.ids)
         columns = zip(self.ids, map(_joined, labels), self.texts, strict=True)
-        rows = [map(html.escape, row) for row in columns]
+        rows = [map(html_text, row) for row in columns]
         return _table(self._caption(), ("row", "label", "text"), rows)
 
 
@@ -98,11 +98,11 @@ class ShownBatch:
         columns, rows = (of.row_ids, labels, of.pieces, of.attention_mask), []
         for row, label, tokens, mask in zip(*columns, strict=True):
             dimmed = (
-                html.escape(token) if there else f'<span style="{_DIM}">{html.escape(token)}</span>'
+                html_text(token) if there else f'<span style="{_DIM}">{html_text(token)}</span>'
                 for token, there in list(zip(tokens, mask, strict=True))[:_MOST_IN_HTML]
             )
             more = " …" if len(tokens) > _MOST_IN_HTML else ""
-            rows.append((html.escape(row), html.escape(label), " ".join(dimmed) + more))
+            rows.append((html_text(row), html_text(label), " ".join(dimmed) + more))
         caption = (
             f"{len(rows)} rows x {size} tokens of {self.encoder}, {of.padding_share:.0%} padding"
         )
@@ -151,9 +151,9 @@ class ShownTargets:
         for number, (tokens, targets) in enumerate(batch, start=1):
             pairs = list(zip(tokens, targets, strict=True))[:_MOST_IN_HTML]
             shown = " ".join(
-                html.escape(token)
+                html_text(token)
                 if target is None
-                else f"<ruby>{html.escape(token)}<rt>{html.escape(target)}</rt></ruby>"
+                else f"<ruby>{html_text(token)}<rt>{html_text(target)}</rt></ruby>"
                 for token, target in pairs
             )
             rows.append((str(number), shown + (" …" if len(tokens) > len(pairs) else "")))
@@ -290,4 +290,4 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Iterable[str]]) -
     head = "".join(f"<th>{name}</th>" for name in header)
     left = 'style="text-align:left"'
     body = "".join(f"<tr>{''.join(f'<td {left}>{of}</td>' for of in row)}</tr>" for row in rows)
-    return f"<table><caption>{html.escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+    return f"<table><caption>{html_text(caption)}</caption><tr>{head}</tr>{body}</table>"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.text import Text
 
+from finetext.core.styled import Text
 from finetext.core.wording import counted
 from finetext.diagnosis.explain import ClassWords, Explanation
 from finetext.report.rendering import render_page, write_page

@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
-from rich.text import Text
 
+from finetext.core.styled import Text
 from finetext.core.types import Finding
 from finetext.core.wording import counted, with_source
 from finetext.data.column_roles import role_lines

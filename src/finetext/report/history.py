@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetext.core.display import html_text
 from finetext.core.errors import RunError
 from finetext.report.rendering import aligned
 from finetext.training.plan import Plan
@@ -74,7 +74,7 @@ class History(Sequence[Mapping[str, Any]]):
 
     def _repr_html_(self) -> str:
         lines = [
-            f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in row)}</tr>"
+            f"<tr>{''.join(f'<{tag}>{html_text(cell)}</{tag}>' for cell in row)}</tr>"
             for tag, row in zip(["th", *["td"] * len(self.rows)], self._cells, strict=True)
         ]
         return f"<table>{''.join(lines)}</table>"

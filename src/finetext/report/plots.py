@@ -17,6 +17,7 @@ import numpy as np
 
 from finetext.core.errors import DataError
 from finetext.core.registry import load
+from finetext.core.terminal import escaped
 from finetext.core.types import Score
 from finetext.core.wording import short
 from finetext.diagnosis.explore import Lengths
@@ -99,6 +100,7 @@ def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -
     """Return a figure in `INK` and `SERIES` as SVG in the colors of the page, `key` in its ids."""
     with _figure(key, inches, INK, _GRID, "none") as figure:
         draw(figure)
+        _escape_texts(figure)
         drawn = _laid_out(figure)
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"\s*<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)
@@ -110,6 +112,15 @@ def svg(key: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -
     for color, variable in _CSS.items():
         drawn = drawn.replace(color, variable)
     return re.sub(r"\n\s*", "\n", drawn)
+
+
+def _escape_texts(figure: Figure) -> None:
+    """Escape what XML cannot hold or would reorder; `short` does so for the labels of ticks."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and (shown := escaped(text.get_text())) != text.get_text():
+            text.set_text(shown)
 
 
 def _laid_out(figure: Figure) -> str:
@@ -148,6 +159,7 @@ def picture(
         check_picture(path)
     with _figure("picture", inches, LIGHT_INK, "#d5dae0", "white") as figure:
         draw(figure)
+        _escape_texts(figure)
         if path is not None:
             _save(figure, path)
     # Without pyplot nobody tells a notebook how to show a figure.

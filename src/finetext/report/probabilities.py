@@ -25,7 +25,8 @@ from finetext.report.rendering import blocks, evenly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.text import Text
+
+    from finetext.core.styled import Text
 
 _SERIOUS: Final = 0.05
 _LIMIT_MARK: Final = "┃"
@@ -318,7 +319,8 @@ class Bars:
 def bar_lines(bars: Bars, most: int, width: int, is_plain: bool = False) -> list[Text]:
     """Return the bars of at most that many labels for a terminal of that width, then notes."""
     from rich.cells import cell_len, set_cell_size
-    from rich.text import Text
+
+    from finetext.core.styled import Text
 
     shown = bars.bars[:most]
     names = [short(bar.label, _LONGEST_NAME) for bar in shown]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import math
 import shutil
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from finetext.core import wording
+from finetext.core.display import html_text
 from finetext.core.errors import RunError
 from finetext.core.registry import load
-from finetext.core.text_columns import as_one
+from finetext.core.terminal import escaped, one_line
 from finetext.core.types import Score
 from finetext.storage.files import write_text
 
@@ -73,7 +73,8 @@ class Table:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
-    """Return lines with aligned columns, the first `left` of them to the left."""
+    """Return lines with aligned columns, the first `left` of them to the left; cells escaped."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         gap.join(
@@ -96,7 +97,7 @@ def terminal_width() -> int:
 
 def printed(show: Callable[[Console], None]) -> str:
     """Return what `show` prints on a console of the width of the terminal, without color."""
-    from rich.console import Console
+    from finetext.core.styled import Console
 
     written = io.StringIO()
     show(Console(file=written, width=terminal_width(), color_system=None))
@@ -106,11 +107,11 @@ def printed(show: Callable[[Console], None]) -> str:
 def table_html(table: Table) -> str:
     """Return a table as HTML for a notebook, which styles it."""
     row = "<tr>{}</tr>".format
-    head = row("".join(f"<th>{html.escape(name)}</th>" for name in table.header))
+    head = row("".join(f"<th>{html_text(name)}</th>" for name in table.header))
     body = "".join(
-        row("".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)) for cells in table.rows
+        row("".join(f"<td>{html_text(cell)}</td>" for cell in cells)) for cells in table.rows
     )
-    return f"<table><caption>{html.escape(table.caption)}</caption>{head}{body}</table>"
+    return f"<table><caption>{html_text(table.caption)}</caption>{head}{body}</table>"
 
 
 def blocks(length: float) -> str:
@@ -163,13 +164,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=lambda value: as_one(value) if isinstance(value, str) else value,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= vars(wording) | {"svg": Markup, "metric_title": metric_title}
     return environment
+
+
+def _shown(value: object) -> object:
+    """Return a value for a page: texts escaped, markup of templates as it is."""
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else escaped(value)
 
 
 def write_page(path: str | Path, page: str) -> Path:

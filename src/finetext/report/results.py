@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from finetext.core.errors import DataError
+from finetext.core.styled import Text
 from finetext.core.types import Predicted
 from finetext.core.wording import counted, first_repeat, row_of, short
 from finetext.diagnosis.losses import probability_of

@@ -5,7 +5,6 @@ It is for people who know nothing of metrics. When a method is usable says `eval
 
 from __future__ import annotations
 
-import html
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core.display import html_text
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.choice import Choice
@@ -245,8 +245,8 @@ class Verdict(Jsonable):
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
-        lines = [*map(html.escape, self.words()), html.escape(f"Next: {self.next.why}:")]
-        lines.append(f"<code>{html.escape(self.next.command)}</code>")
+        lines = [*map(html_text, self.words()), html_text(f"Next: {self.next.why}:")]
+        lines.append(f"<code>{html_text(self.next.command)}</code>")
         return "".join(f"<p>{line}</p>" for line in lines)
 
     def to_json(self) -> dict[str, Any]:

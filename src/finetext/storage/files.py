@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.errors import DataError
+from finetext.core.terminal import json_escaped
 
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -100,7 +101,7 @@ def sync_names(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_escaped(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import FinetextError, RecipeError, RunError
+from finetext.core.terminal import json_escaped
 from finetext.core.types import Finding
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json, write_text
@@ -117,7 +118,8 @@ def read_header(path: Path) -> dict[str, Any] | None:
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(finite(values), ensure_ascii=False, allow_nan=False) + "\n"
+    line = json.dumps(finite(values), ensure_ascii=False, allow_nan=False)
+    return json_escaped(line) + "\n"
 
 
 @final
