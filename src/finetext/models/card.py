@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core import wording
+from finetext.core import terminal, wording
 from finetext.core.decision import Decision
 from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
@@ -219,7 +219,7 @@ def _results(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _one_line(text: Any) -> str:
-    return " ".join(str(text).split())[:_LONGEST] or "model"
+    return " ".join(terminal.escaped(str(text)).split())[:_LONGEST] or "model"
 
 
 def _metric_title(metric: str) -> str:
@@ -235,7 +235,7 @@ def _interval(score: Mapping[str, Any] | None) -> str:
 
 def escaped(value: Any) -> str:
     """Return a value as Markdown that shows it, in one line of at most 200 characters."""
-    text = " ".join(str(value).split())
+    text = " ".join(terminal.escaped(str(value)).split())
     visible = (c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
     line = " ".join("".join(visible).split())
     if len(line) > _LONGEST:
