@@ -235,7 +235,7 @@ def _interval(score: Mapping[str, Any] | None) -> str:
 
 def escaped(value: Any) -> str:
     """Return a value as Markdown that shows it, in one line of at most 200 characters."""
-    text = " ".join(terminal.escaped(str(value)).split())
+    text = " ".join(str(value).split())
     visible = (c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
     line = " ".join("".join(visible).split())
     if len(line) > _LONGEST:
