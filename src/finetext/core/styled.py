@@ -59,3 +59,8 @@ class Text(rich.text.Text):
         """Append a text, escaped."""
         super().append(escaped(text) if isinstance(text, str) else text, style)
         return self
+
+    @classmethod
+    def assemble(cls, *parts: Any, **how: Any) -> Self:
+        """See `rich.text.Text.assemble`."""
+        return cast("Self", super().assemble(*parts, **how))

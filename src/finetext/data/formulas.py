@@ -36,7 +36,9 @@ def restored(cell: Any) -> Any:
     return cell[1:] if is_marked else cell
 
 
-def without_formulas(table: Mapping[str, Sequence[Any]], always: bool) -> dict[str, Sequence[Any]]:
+def without_formulas(
+    table: Mapping[str, Sequence[Any]], always: bool
+) -> Mapping[str, Sequence[Any]]:
     """Return a table whose cells and names are neutralized, with the column `ADDED` at its end.
 
     The column is left out if no cell changes, unless it is there `always`, as in the first part of
@@ -45,14 +47,14 @@ def without_formulas(table: Mapping[str, Sequence[Any]], always: bool) -> dict[s
     rows = len(next(iter(table.values()), ()))
     added: list[list[str]] = [[] for _ in range(rows)]
     names = [str(neutralized(name)) for name in table]
-    columns = []
+    columns: list[Sequence[Any]] = []
     for name, values in table.items():
         columns.append([neutralized(value) for value in values])
         for row, (before, after) in enumerate(zip(values, columns[-1], strict=True)):
             if isinstance(before, str) and after != before:
                 added[row].append(name)
     if not (always or any(added) or names != list(table)):
-        return dict(table)
+        return table
     marks = [", ".join(of) and str(neutralized(", ".join(of))) for of in added]
     return dict(zip(names, columns, strict=True)) | {_free(names): marks}
 
