@@ -80,23 +80,21 @@ def predict_file(
     """Predict a file, or anything else that can be read, in batches, as `finetext predict` does.
 
     Args:
-        model: model folder, run folder (its best model), "hub:owner/name", or a classifier. What
-            a classifier predicts cannot be resumed.
+        model: model folder, run folder, "hub:owner/name", or a classifier, which cannot resume.
         source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
-        out: CSV, TSV or JSON lines (all of them .gz, too), Parquet or Excel (.xlsx), by the suffix.
-            It appears when it is complete. None returns the table, unless `each` takes it.
+        out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, which appears when it is
+            complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default of up to 20 labels without `top`.
         columns: keep the columns of the source, True by default; else its ids and texts.
-        rejected: file for rows that cannot be predicted (.csv, .tsv or .jsonl); without it, the
-            first such row is an error.
+        rejected: .csv, .tsv or .jsonl for rows that cannot be predicted, which else are errors.
         resume: continue a prediction that was stopped or killed, if any, to the same bytes.
         force: replace `out` and `rejected` if they exist, which is an error by default.
         locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
         keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
         correct_base_rates: correct probabilities and predictions if shares of labels differ from
-            those of validation rows beyond chance; see docs/using.md. Reads the source twice.
+            those of validation rows; see docs/using.md. Reads the source twice.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -109,8 +107,8 @@ def predict_file(
     """
     shown, source = Shown(top, every), str(source)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
-    is_known = not isinstance(model, Classifier)
-    files = Files(out, rejected, source, resume, is_known, force, locale, keep_formulas)
+    known, how = not isinstance(model, Classifier), (locale, keep_formulas)
+    files = Files(out, rejected, source, resume, known, force, *how)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
