@@ -93,8 +93,7 @@ def predict_file(
         force: replace `out` and `rejected` if they exist, which is an error by default.
         locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
         keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
-        correct_base_rates: correct probabilities and predictions if shares of labels differ from
-            those of validation rows; see docs/using.md. Reads the source twice.
+        correct_base_rates: correct for other shares of labels; see docs/using.md. Reads twice.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
