@@ -23,7 +23,7 @@ from finetext.data.split import fold_rows
 from finetext.evaluation.estimates import Estimate, of_folds
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import evaluate
-from finetext.evaluation.metrics import metric_for
+from finetext.evaluation.metrics import applicable, metric_for
 from finetext.runs.cross_validation import FOLDS, REPEATS
 
 SETS: Final = {
@@ -31,8 +31,8 @@ SETS: Final = {
     "spam": ("sms_spam/SMSSpamCollection", {}),
     "emotion": ("emotion/train.txt", {"keep": ("joy", "sadness", "anger")}),
 }
-DRAWS: Final = {24: 300, 60: 300, 150: 200, 500: 60}
-METRICS: Final = ("accuracy", "macro_f1", "log_loss")
+DRAWS: Final = {24: 400, 60: 400, 150: 200, 500: 100}
+METRICS: Final = ("accuracy", "macro_f1", "log_loss", "binary_f1", "binary_recall")
 C: Final = 10.0
 HOLDOUT: Final = 0.15
 SETTINGS: Final = finetext.SplitSettings()
@@ -170,7 +170,8 @@ def simulate(of: Pool, name: str, count: int, draws: int, seed: int) -> list[dic
     The truth is the metric of the pipeline on all other rows: its mean over all draws, and for
     "this model" the one of the model that learned from all rows of the draw.
     """
-    metrics = {each: metric_for(each, of.scheme) for each in METRICS}
+    applies = applicable(of.scheme)
+    metrics = {each: metric_for(each, of.scheme) for each in METRICS if each in applies}
     of_share, of_final = defaultdict(list), defaultdict(list)
     found, holdouts = defaultdict(list), defaultdict(list)
     for number in range(draws):
@@ -186,7 +187,7 @@ def simulate(of: Pool, name: str, count: int, draws: int, seed: int) -> list[dic
         held = random.permutation(rows)[: max(2, round(HOLDOUT * count))]
         holdout = predictions(of, held, predict(of, np.setdiff1d(rows, held), held))
         try:
-            scores = evaluate(holdout, seed=number, metrics=METRICS)
+            scores = evaluate(holdout, seed=number, metrics=list(metrics))
         except ValueError:
             scores = {}
         for each, metric in metrics.items():
@@ -221,8 +222,9 @@ def _lines(options: argparse.Namespace) -> list[dict[str, Any]]:
             if count * np.bincount(of.targets).min() < FOLDS * len(of.targets):
                 continue  # hardly a draw has five rows of the rarest class
             draws = max(2, math.ceil(DRAWS[count] * options.simulations / 400))
-            lines += simulate(of, name, count, draws, options.seed)
-            for line in lines[-len(METRICS) * len(RULES) :]:
+            found = simulate(of, name, count, draws, options.seed)
+            lines += found
+            for line in found:
                 say(
                     " ".join(
                         f"{of:.3f}" if isinstance(of, float) else str(of) for of in line.values()

@@ -29,7 +29,7 @@ from common import finish, parser, say, share, table
 from cross_validation import DRAWS, FOLDS, REPEATS, cross_validation
 from planted_copies import duplicates
 from shift import shift
-from stated_probabilities import calibration
+from stated_probabilities import PARTS, calibration
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
@@ -175,7 +175,8 @@ def choice(options: argparse.Namespace) -> None:
     for metric in options.metrics:
         for kind in GAINED:
             started = time.perf_counter()
-            seen = {gap: list(simulate_choice(metric, kind, gap, options)) for gap in GAPS}
+            gaps = options.gaps
+            seen = {gap: list(simulate_choice(metric, kind, gap, options)) for gap in gaps}
             rows = []
             for place, title in enumerate(titles):
                 good = [
@@ -184,12 +185,12 @@ def choice(options: argparse.Namespace) -> None:
                 ]
                 wrong = [
                     [of.found.recommended != "best" for of in seen[gap][place]]
-                    for gap in GAPS
+                    for gap in gaps
                     if gap > MARGIN
                 ]
                 rows.append([title, *(f"{np.mean(of):.1%}" for of in (*good, *wrong))])
-            heads = [f"{metric}, {kind}", *(f"as good, {gap:g} behind" for gap in GAPS)]
-            heads += [f"recommended, {gap:g} behind" for gap in GAPS if gap > MARGIN]
+            heads = [f"{metric}, {kind}", *(f"as good, {gap:g} behind" for gap in gaps)]
+            heads += [f"recommended, {gap:g} behind" for gap in gaps if gap > MARGIN]
             tables.append(table(heads, rows))
             say(f"{metric}, {kind}: {time.perf_counter() - started:.0f} s")
     error = math.sqrt(LEVEL * (1 - LEVEL) / options.simulations)
@@ -338,7 +339,7 @@ def seeds(options: argparse.Namespace) -> None:
     rows = []
     for metric in options.metrics:
         of = metric_for(metric, TWO)
-        for count in (1, 3, 5):
+        for count in options.seeds:
             started = time.perf_counter()
             held, alarms = list[bool](), list[bool]()
             for number in range(options.simulations):
@@ -415,6 +416,11 @@ def main() -> None:
     made.add_argument("--metrics", nargs="+", default=METRICS, choices=METRICS)
     made.add_argument("--rows", nargs="+", type=int, default=DRAWS, choices=DRAWS,
                       help="of cross-validation (all)")  # fmt: skip
+    made.add_argument("--gaps", nargs="+", type=float, default=GAPS, choices=GAPS,
+                      help="of choice (all)")  # fmt: skip
+    made.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS,
+                      help="of calibration (all)")  # fmt: skip
+    made.add_argument("--seeds", nargs="+", type=int, default=(1, 3, 5), help="of seeds (1 3 5)")
     made.add_argument("--seed", type=int, default=0)
     options = made.parse_args()
     SECTIONS[options.section](options)

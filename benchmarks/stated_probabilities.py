@@ -256,10 +256,18 @@ def shares(options: argparse.Namespace) -> list[str]:
     return table(["rows", "true share", "95% interval holds it"], rows)
 
 
+PARTS: Final[dict[str, Callable[[argparse.Namespace], list[str]]]] = {
+    "verdicts": verdicts,
+    "priors": priors,
+    "targets": targets,
+    "coverages": coverages,
+    "shares": shares,
+}
+
+
 def calibration(options: argparse.Namespace) -> None:
     """False alarms and power of the verdict, priors of the temperature, and targets."""
-    parts = (verdicts, priors, targets, coverages, shares)
-    tables = [part(options) for part in parts]
+    tables = [PARTS[name](options) for name in options.parts]
     what = (
         f"{options.simulations:,} draws of each kind (a half of them for targets, a quarter for "
         "priors and prediction sets) from a model of five classes "
