@@ -33,8 +33,9 @@ from stated_probabilities import PARTS, calibration
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.choice import LEVEL, MARGIN, Choice, Grounds, choose, choose_among
+from finetext.evaluation.choice import MARGIN, Choice, Grounds, choose, choose_among
 from finetext.evaluation.compare import compare, estimate_score
+from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.metrics import metric_for
 from finetext.report.optimism import optimism
@@ -193,7 +194,7 @@ def choice(options: argparse.Namespace) -> None:
             heads += [f"recommended, {gap:g} behind" for gap in gaps if gap > MARGIN]
             tables.append(table(heads, rows))
             say(f"{metric}, {kind}: {time.perf_counter() - started:.0f} s")
-    error = math.sqrt(LEVEL * (1 - LEVEL) / options.simulations)
+    error = math.sqrt(SIGNIFICANT * (1 - SIGNIFICANT) / options.simulations)
     what = (
         f"{options.simulations:,} draws of each kind with a gap of {MARGIN:g}, a quarter as many "
         f"with others, an eighth with less than {FEWEST} rows, of five classes "

@@ -19,7 +19,7 @@ from finetext.core.text_columns import as_one
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.diagnosis.data_checks import Material
-from finetext.evaluation.compare import SIGNIFICANT
+from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.several import holm
 
 FEW_ROWS: Final = 20

@@ -33,8 +33,8 @@ from finetext.diagnosis.curve import (
     SizeChoice,
 )
 from finetext.evaluation.choice import Choice, Grounds, choose
-from finetext.evaluation.compare import SIGNIFICANT, Comparison
-from finetext.evaluation.estimates import Estimate
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.estimates import SIGNIFICANT, Estimate
 from finetext.evaluation.intervals import widened
 from finetext.evaluation.metrics import Metric
 

@@ -15,10 +15,9 @@ from finetext.core.errors import DataError
 from finetext.core.types import Predicted, Predictions, Score
 from finetext.core.wording import counted
 from finetext.diagnosis.slicing import COLUMN, FEWEST_ROWS, candidates
-from finetext.evaluation.compare import SIGNIFICANT
-from finetext.evaluation.estimates import Estimate, of_units
+from finetext.evaluation.estimates import POWER, SIGNIFICANT, Estimate, of_units
 from finetext.evaluation.proportions import score_interval
-from finetext.evaluation.several import POWER, holm
+from finetext.evaluation.several import holm
 from finetext.storage.codec import Jsonable
 
 MOST_VALUES: Final = 10

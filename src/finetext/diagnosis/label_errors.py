@@ -30,6 +30,7 @@ from finetext.data.placement import grouped, iterative
 from finetext.data.split import held_out
 from finetext.data.units import numbers_of, together
 from finetext.encoders.catalogue import resolve
+from finetext.evaluation.proportions import exact_interval
 from finetext.storage.cache import kept
 from finetext.storage.codec import Jsonable
 
@@ -83,11 +84,11 @@ class Reliability:
     @property
     def better_than_base_rate(self) -> bool:
         """Whether the lower end of the accuracy's 95% interval is above the base rate."""
-        return share_interval(self.accuracy * self.rows, self.rows)[0] > self.base_rate
+        return exact_interval(self.accuracy, self.rows)[0] > self.base_rate
 
     def words(self, method: str) -> list[str]:
         """Return sentences for a reader."""
-        low, high = share_interval(self.accuracy * self.rows, self.rows)
+        low, high = exact_interval(self.accuracy, self.rows)
         said = [
             f"{method} is right on {self.accuracy:.0%} [{low:.0%}, {high:.0%}] of the labels "
             f"out-of-fold; always giving the most frequent one, on {self.base_rate:.0%}."
@@ -95,13 +96,13 @@ class Reliability:
         if not self.better_than_base_rate:
             said.append("That is not better, so it cannot tell wrong labels from right ones.")
         if self.changed is not None:
-            low, high = share_interval(self.found, self.changed)
+            low, high = exact_interval(self.found / self.changed, self.changed)
             said.append(
                 f"Of {counted(self.changed, 'label')} changed on purpose it finds {self.found:,} "
                 f"({self.found / self.changed:.0%} [{low:.0%}, {high:.0%}])"
             )
             if self.flagged:
-                low, high = share_interval(self.found, self.flagged)
+                low, high = exact_interval(self.found / self.flagged, self.flagged)
                 said[-1] += (
                     f", and {self.found / self.flagged:.0%} [{low:.0%}, {high:.0%}] of what it "
                     "then flags was changed; the rest may be wrong, too, or only hard"
@@ -110,14 +111,6 @@ class Reliability:
         elif self.better_than_base_rate:
             said.append("How many wrong labels it finds was not measured.")
         return said
-
-
-def share_interval(part: float, whole: int) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson, JASA 1927)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(part), whole).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
-from finetext.evaluation.compare import SIGNIFICANT
-from finetext.evaluation.several import POWER
+from finetext.evaluation.estimates import POWER, SIGNIFICANT
 
 _MOST_EXACT: Final = 2_000
 """Rows of a slice up to which its interval is exact: beyond, its sum is nearly normal."""

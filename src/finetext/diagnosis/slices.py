@@ -18,7 +18,7 @@ from finetext.diagnosis.slicing import (
     applicable_kinds,
     candidates,
 )
-from finetext.evaluation.compare import SIGNIFICANT
+from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.intervals import interval, interval_of_share, resample, widened
 from finetext.evaluation.metrics import (
     CountMetric,

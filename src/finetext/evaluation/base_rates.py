@@ -15,8 +15,7 @@ from finetext.core.arrays import Floats, Integers, Number
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.calibration import confidence
-from finetext.evaluation.compare import SIGNIFICANT
-from finetext.evaluation.estimates import Estimate
+from finetext.evaluation.estimates import SIGNIFICANT, Estimate
 from finetext.evaluation.several import holm
 from finetext.storage.codec import Jsonable
 

@@ -16,13 +16,12 @@ from finetext.core.types import Predictions
 from finetext.core.wording import counted, row_of
 from finetext.evaluation.compare import compare
 from finetext.evaluation.deciding import has_label
-from finetext.evaluation.estimates import DiscordantRows, Estimate
+from finetext.evaluation.estimates import POWER, SIGNIFICANT, DiscordantRows, Estimate
 from finetext.evaluation.metrics import metric_for
-from finetext.evaluation.several import POWER, holm
+from finetext.evaluation.several import holm
 from finetext.storage.codec import Jsonable
 
 MARGIN: Final = 0.02
-LEVEL: Final = 0.05
 BEHIND: Final = 0.025
 """The level of "worse": its bound is the end of the 95% interval, which then leaves 0 out."""
 OF_LEAD: Final = 0.1
@@ -89,7 +88,7 @@ class Grounds(Jsonable):
         """Return how many units have a difference of the margin in one of them with 95%."""
         if not load("metrics", self.metric).proportion or not 0 < allowed < 1:
             return 2
-        return math.ceil(math.log(LEVEL) / math.log1p(-allowed))
+        return math.ceil(math.log(SIGNIFICANT) / math.log1p(-allowed))
 
     def needed(self, lead: Estimate, allowed: float, level: float) -> int | None:
         """Return about how many units would tell whether a method is as good, with a power of 80%.
@@ -227,11 +226,11 @@ class Choice(Jsonable):
             return f"Confirmation: the {rows} cannot tell."
         if self.recommended == self.best:
             verb = "is better" if of.status == "confirmed" else "is worse"
-            ends = (of.lead.lower(LEVEL), of.lead.upper(BEHIND))
+            ends = (of.lead.lower(SIGNIFICANT), of.lead.upper(BEHIND))
             far = ends[0] if of.status == "confirmed" else -ends[1]
             said = f"{verb} than {of.against} {metric} (by at least {far:.3f})"
         elif of.status == "confirmed":
-            worst = max(0.0, -of.lead.lower(LEVEL))
+            worst = max(0.0, -of.lead.lower(SIGNIFICANT))
             within = f"is within {self.allowed:.2g} of {of.against} {metric}"
             said = f"{within} (at worst {worst:.3f} below)"
         else:
@@ -306,13 +305,13 @@ def choose(
         margin = MARGIN
     lead, learned, needed = None, True, None
     if over is not None:
-        lead, level = over[best], LEVEL / len(over)
+        lead, level = over[best], SIGNIFICANT / len(over)
         learned = any(of.tail() < level for of in over.values())
         found = None if learned else _units(lead, lead.value, level)
         needed = None if found is None or found <= grounds.units else _rounded(found)
     allowed = margin
     if margin is not None and lead is not None:
-        ground = lead.lower(LEVEL)
+        ground = lead.lower(SIGNIFICANT)
         allowed = max(0.0, min(margin, OF_LEAD * ground)) if math.isfinite(ground) else 0.0
     candidates = _judged(cheaper, allowed, grounds)
     good = [of.method for of in candidates if of.status == "as good"]
@@ -339,7 +338,7 @@ def confirmed(
         return choice
     lead = leads_over({name: predictions[name]}, predictions[other], grounds.metric)[name]
     status: Confirmed = "cannot tell"
-    if lead.tail(-margin) < LEVEL and (margin == 0 or grounds.suffice(margin)):
+    if lead.tail(-margin) < SIGNIFICANT and (margin == 0 or grounds.suffice(margin)):
         status = "confirmed"
     elif lead.negated().tail() < BEHIND:
         status = "not confirmed"
@@ -351,7 +350,7 @@ def _judged(
 ) -> tuple[Candidate, ...]:
     """Return what is known of each cheaper method, in the order given."""
     margin = allowed or 0.0
-    good = _stepped({name: of.tail(-margin) for name, of in leads.items()}, LEVEL)
+    good = _stepped({name: of.tail(-margin) for name, of in leads.items()}, SIGNIFICANT)
     behind = _stepped({name: of.negated().tail() for name, of in leads.items()}, BEHIND)
     found = []
     for name, of in leads.items():

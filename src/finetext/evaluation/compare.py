@@ -11,11 +11,10 @@ import numpy as np
 from finetext.core.arrays import Booleans, Floats, Number
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
-from finetext.evaluation.estimates import DiscordantRows, Estimate, of_seeds, of_units
+from finetext.evaluation.estimates import SIGNIFICANT, DiscordantRows, Estimate, of_seeds, of_units
 from finetext.evaluation.intervals import units_of
 from finetext.evaluation.metrics import Metric, Resampling, metric_for
 
-SIGNIFICANT: Final = 0.05
 BLOCKS: Final = 200
 """Blocks of rows or groups that are left out in turn, for a metric that is slow to compute."""
 _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}

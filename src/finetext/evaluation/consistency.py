@@ -23,7 +23,7 @@ from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
 from finetext.evaluation.calibration import confidence
-from finetext.evaluation.compare import SIGNIFICANT
+from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.proportions import proportion
 
 FEWEST_ROWS: Final = 75

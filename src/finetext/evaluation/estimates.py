@@ -18,6 +18,10 @@ from finetext.core.arrays import Floats, Number
 
 NAN: Final = float("nan")
 CONFIDENCE: Final = 0.95
+SIGNIFICANT: Final = 0.05
+"""Of p-values, two-sided, and of one-sided bounds."""
+POWER: Final = 0.8
+"""With which differences that are called detectable are found."""
 UNSEEN: Final = 3.0
 """Units that a difference reckons with beyond those seen, each of the largest effect.
 

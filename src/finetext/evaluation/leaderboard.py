@@ -15,7 +15,8 @@ from finetext.core.arrays import Number
 from finetext.core.display import html_table
 from finetext.core.registry import load
 from finetext.core.types import Score
-from finetext.evaluation.compare import SIGNIFICANT, Comparison
+from finetext.evaluation.compare import Comparison
+from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.intervals import Scores, ScoresBySplit
 from finetext.storage.codec import Jsonable, from_json, to_json
 

@@ -1,9 +1,15 @@
 """Shares of rows with intervals that hold on few rows and respect groups.
 
-The interval is the exact one of Clopper and Pearson (Biometrika 1934). Rows in groups are right or
+The interval of a share that is stated by itself is the exact one of Clopper and Pearson (Biometrika
+1934), which never holds less often than it says. Rows in groups are right or
 wrong together, so they count for fewer: the effective number of rows and the correction for the
 number of groups are those of Korn and Graubard (Confidence intervals for proportions with small
 expected number of positive counts estimated from survey data, Survey Methodology, 1998).
+
+What is compared or is part of something else (rates of groups, bins of confidence, a class in a
+mean, parts that drop from validation to test) has the score interval of Wilson, which holds as
+often as it says on average; the difference of two shares of the same rows has that of Tango
+(`evaluation.estimates.DiscordantRows`).
 """
 
 from __future__ import annotations
@@ -50,10 +56,12 @@ def proportion_over(repeats: Sequence[Booleans], groups: Sequence[Sequence[str] 
     value = float(np.mean([of.mean() for of, _ in known]))
     rows = float(np.mean([effective_rows(of, its) for of, its in known]))
     size = max(1, round(float(np.mean([len(of) for of, _ in known]))))
-    return Score(value, *exact_interval(value, rows, CONFIDENCE), size)
+    return Score(value, *exact_interval(value, rows), size)
 
 
-def exact_interval(value: float, rows: float, confidence: float) -> tuple[float, float]:
+def exact_interval(
+    value: float, rows: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
     """Return the interval of Clopper and Pearson; `rows` need not be whole."""
     from scipy.special import betaincinv
 

@@ -13,13 +13,13 @@ import numpy as np
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
-from finetext.evaluation.compare import SIGNIFICANT, Comparison, compare, discordant
+from finetext.evaluation.compare import Comparison, compare, discordant
+from finetext.evaluation.estimates import POWER, SIGNIFICANT
 from finetext.evaluation.fold_scores import FoldPredictions, compare_on
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.metrics import metric_for
 from finetext.storage.codec import to_json
 
-POWER: Final = 0.8
 _SHOWN: Final = 3
 
 

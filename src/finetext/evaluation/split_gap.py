@@ -10,8 +10,8 @@ import numpy as np
 
 from finetext.core.arrays import Number
 from finetext.core.types import Finding, Predictions
-from finetext.evaluation.compare import SIGNIFICANT, estimate_score
-from finetext.evaluation.estimates import CONFIDENCE
+from finetext.evaluation.compare import estimate_score
+from finetext.evaluation.estimates import CONFIDENCE, SIGNIFICANT
 from finetext.evaluation.metrics import CountMetric, applicable, metric_for
 from finetext.evaluation.proportions import score_interval
 
