@@ -99,7 +99,7 @@ class OnnxClassifier(Classifier):
         """Read what `save_weights` or an export wrote; raises a ValueError if it is damaged."""
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         temperature = float(about.pop("temperature", 1.0))
-        session = _open_session(folder / GRAPH, device)
+        session = open_session(folder / GRAPH, device)
         keep_private(folder, session)  # `save_weights` copies the files that were loaded
         tokenizer = open_tokenizer(folder / TOKENIZER)
         if (pad := tokenizer.padding) is None:
@@ -117,7 +117,7 @@ class OnnxClassifier(Classifier):
         return {**self.about, **added}
 
 
-def _open_session(graph: Path, device: str) -> Any:
+def open_session(graph: Path, device: str) -> Any:
     """Return a session on "cpu", "cuda" or "auto", with OMP_NUM_THREADS threads if that is set."""
     try:
         import onnxruntime
