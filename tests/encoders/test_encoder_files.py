@@ -66,7 +66,7 @@ def test_only_files_that_can_be_read_safely_are_seen(encoder: Path) -> None:
 def test_weights_that_can_hold_code_are_refused_by_name(encoder: Path, name: str) -> None:
     (encoder / "model.safetensors").unlink()
     (encoder / name).write_bytes(pickle.dumps(Runs(encoder / "ran")))
-    with pytest.raises(ModelError, match=rf"{name} can hold code.*finetext convert"):
+    with pytest.raises(ModelError, match=rf"{name}: other formats can hold code.*finetext convert"):
         load(encoder)
     assert not (encoder / "ran").exists()
 
@@ -129,6 +129,9 @@ HARM: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a header beyond the file": (
         lambda f: (f / "model.safetensors").write_bytes((1 << 60).to_bytes(8, "little") + b"{}"),
         "cannot be loaded"),
+    "many positions": (lambda f: change(f / "config.json", max_position_embeddings=10**11),
+                       "its configuration needs .* GiB"),
+    "a wide model": (lambda f: change(f / "config.json", hidden_size=10**6), "needs .* GiB"),
     "wrong types": (lambda f: change(f / "config.json", hidden_size={}), "cannot be loaded"),
     "a method": (lambda f: change(f / "config.json", get_text_config="x"), "cannot be loaded"),
     "a vocabulary": (lambda f: (f / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'),

@@ -110,7 +110,7 @@ def test_push_and_pull_by_command_keep_the_model(
     Path("m/notes.txt").write_text("mine")
     sent = command("push", "m", "jane/topics", "--message", "the first")
     assert sent.out == f"{hub.url}/jane/topics\n"
-    assert "left out, as it does not belong to the model: notes.txt" in sent.err
+    assert "left out, as no hash in finetext.json covers it: notes.txt" in sent.err
     assert hub.repos["jane/topics"].messages[-1] == "the first"
     again = command("push", "hub:jane/topics", "hub:jane/copy", "--private", "--json")
     assert json.loads(again.out)["card"] == "new"

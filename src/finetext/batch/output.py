@@ -21,6 +21,7 @@ from finetext.data.rows import BadRow
 from finetext.data.write import APPENDED, Table, check_table, form_of
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_text
+from finetext.storage.received import names_received, sha256_received
 from finetext.storage.resume import HOW_TO_RESUME, differences
 
 EVERY: Final = 5.0  # seconds between two times that the state for `--resume` is written
@@ -79,12 +80,12 @@ def model_hash(model: str | Path) -> str:
     folder = best_model(model_folder(model))
     digest = hashlib.sha256()
     try:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        # In the order of paths, not of names, as earlier versions hashed them.
+        for name in sorted(names_received(folder)[0], key=Path):
+            digest.update(f"{name}\0".encode())
+            digest.update(bytes.fromhex(sha256_received(folder, name)))
     except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+        raise DataError(f"cannot read the files of {folder}: {error}") from None
     return digest.hexdigest()
 
 

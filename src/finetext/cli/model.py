@@ -262,7 +262,7 @@ def push(
         say=screen.say,
     )  # fmt: skip
     if sent.left_out:
-        screen.say(f"left out, as it does not belong to the model: {', '.join(sent.left_out)}")
+        screen.say(f"left out, as no hash in finetext.json covers it: {', '.join(sent.left_out)}")
     if sent.removed:
         screen.say(f"removed there, as this model has none: {', '.join(sent.removed)}")
     if sent.card == "kept":

@@ -118,7 +118,7 @@ def _check_weights(encoder: str, place: Path, names: list[str], there: set[str])
     """Raise a ModelError if there are no weights, or their index names any other file."""
     if not any(map(_WEIGHTS.fullmatch, names)):
         unsafe = sorted(name for name in there if name.endswith(_UNSAFE))
-        found = f"{', '.join(unsafe[:3])} can hold code and is not read" if unsafe else "none here"
+        found = f"{', '.join(unsafe[:3])}: other formats can hold code" if unsafe else "none here"
         raise ModelError(
             f"{encoder} has no weights in safetensors, the only format that finetext loads "
             f"({found}); use a version of the model with model.safetensors, or make one of weights "

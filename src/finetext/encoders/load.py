@@ -20,6 +20,8 @@ from finetext.storage.received import keep_private
 from finetext.training.tokens import tokenize
 
 TOKEN_TYPES: Final = "token_type_ids"
+MOST_LARGER: Final = 16
+"""How many times the size of its weights a model may need; those in 4 bits need 8 times as much."""
 MOST_MISSING: Final = 0.1
 """Share of the weights of an encoder that a checkpoint may lack."""
 
@@ -175,12 +177,32 @@ def load_weights(auto_class: Any, encoder: str, **options: Any) -> tuple[Any, di
     import torch
 
     with loading(encoder, with_weights=True) as path, quiet():
+        _check_memory(encoder, Path(path), auto_class, options.get("config"))
         model, report = auto_class.from_pretrained(
             path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True,
             output_loading_info=True, **options,
         )  # fmt: skip
     model.config.name_or_path = model.name_or_path = ""  # the folder is private, and gone soon
     return model, report
+
+
+def _check_memory(encoder: str, folder: Path, auto_class: Any, config: Any) -> None:
+    """Raise a ModelError if a configuration asks for far more memory than the weights fill."""
+    import torch
+    from transformers import AutoConfig
+
+    if config is None:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
+    wanted = sum(of.numel() * 4 for of in (*model.parameters(), *model.buffers()))
+    there = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if wanted > MOST_LARGER * there + (1 << 30):
+        raise ModelError(
+            f"{encoder}: its configuration needs {wanted / 2**30:,.0f} GiB, and its weights have "
+            f"{there / 2**20:,.0f} MiB: they belong to different models; copy config.json here "
+            "again"
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.pretraining.folder import LAST
+from finetext.storage.received import received_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,9 +82,11 @@ def generate(
 
 def _adapted_in(model: str | Path) -> str:
     """The encoder that a run adapted, if it is the folder of such a run; else the same."""
-    adapted = Path(model) / ADAPTED
-    is_run = not (Path(model) / LAST).exists() and (adapted / LAST).is_file()
-    return str(adapted if is_run else model)
+    is_run = not (Path(model) / LAST).exists() and (Path(model) / ADAPTED / LAST).is_file()
+    try:
+        return str(received_folder(Path(model), ADAPTED) if is_run else model)
+    except OSError as error:
+        raise ModelError(f"{model}: {error}") from None
 
 
 class _Writer:

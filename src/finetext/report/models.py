@@ -31,6 +31,7 @@ _STATES: Final = {
     "changed": "CHANGED since it was written",
     "extra": "not part of the model",
     "pickle": "CONTAINS A PICKLE",
+    "not followed": "A LINK that leads out of the folder, not followed",
 }
 
 

@@ -282,7 +282,7 @@ def _leads_out(name: str) -> OutsideError:
     return OutsideError(
         errno.EXDEV,
         f"{name} is a link that leads out of the folder, and is not followed; put the file itself "
-        "in its place",
+        "in its place, or remove the link",
     )
 
 
