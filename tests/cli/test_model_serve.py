@@ -101,19 +101,22 @@ def test_the_token_comes_from_a_file_or_the_environment(
     started: Start, tmp_path: Path, command: Command, finished: Path
 ) -> None:
     path = tmp_path / "token"
-    path.write_text("from-the-file\n")
+    path.write_text("from-the-token-file\n")
     _, address = started("--port", 0, "--token-file", path, FINETEXT_TOKEN="from-the-environment")
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(address, "/info", token="from-the-environment")
     assert refused.value.code == 401
     refused.value.close()
-    assert ask(address, "/info", token="from-the-file")["labels"]
+    assert ask(address, "/info", token="from-the-token-file")["labels"]
     _, address = started(FINETEXT_TOKEN="from-the-environment")
     assert ask(address, "/info", token="from-the-environment")["labels"]
     for text in ("", "two words", "é"):
         path.write_text(text)
         seen = command("serve", finished, "--token-file", path)
         assert (seen.status, "a token is one line" in seen.err) == (2, True)
+    path.write_text("fifteen-letters")
+    seen = command("serve", finished, "--token-file", path)
+    assert (seen.status, "15 characters can be guessed" in seen.err) == (2, True)
     seen = command("serve", finished, "--token-file", tmp_path / "none")
     assert (seen.status, "cannot be read" in seen.err) == (2, True)
 
@@ -148,7 +151,7 @@ def test_it_says_where_it_is_and_how_to_ask(
     assert f"{finished} is at http://127.0.0.1:" in seen.out
     assert "curl http://127.0.0.1:" in seen.err
     assert "Authorization" not in seen.err
-    monkeypatch.setenv("FINETEXT_TOKEN", "secret")
+    monkeypatch.setenv("FINETEXT_TOKEN", "secret-of-the-owner")
     seen = command("serve", finished, "--port", "0")
     assert "$FINETEXT_TOKEN" in seen.err
     assert "secret" not in seen.err + seen.out
@@ -164,7 +167,7 @@ def test_it_warns_when_others_can_reach_it_without_a_token(
         caplog.clear()
         assert command("serve", finished, "--port", "0", "--host", host).status == 0
         assert ("--token-file" in caplog.text) is is_warned
-    monkeypatch.setenv("FINETEXT_TOKEN", "secret")
+    monkeypatch.setenv("FINETEXT_TOKEN", "secret-of-the-owner")
     caplog.clear()
     assert command("serve", finished, "--port", "0", "--host", "0.0.0.0").status == 0
     assert not caplog.text

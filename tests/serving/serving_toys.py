@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -146,3 +149,57 @@ def error_of(answer: Answer, status: int) -> str:
     assert list(answer.json) == ["error"]
     message: str = answer.json["error"]
     return message
+
+
+def connected(address: str) -> socket.socket:
+    """A connection to a server."""
+    place = urlsplit(address)
+    made = socket.create_connection((place.hostname, place.port), timeout=20)
+    made.settimeout(20)
+    return made
+
+
+def request(value: Any, path: str = "/predict", headers: str = "") -> bytes:
+    """A POST as it goes over the wire."""
+    body = json.dumps(value).encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def read_answer(made: socket.socket) -> tuple[int, bytes]:
+    """Status and body of the next answer; status 0 if the connection was closed instead."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = received(made)
+        if not part:
+            return 0, data
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = [line.split(b": ", 1) for line in head.split(b"\r\n")[1:]]
+    length = int(dict(lines)[b"content-length"])
+    while len(body) < length:
+        body += made.recv(65_536)
+    assert len(body) == length
+    return int(head.split()[1]), body
+
+
+def received(made: socket.socket) -> bytes:
+    """What comes next; nothing if the connection was closed."""
+    try:
+        return made.recv(65_536)
+    except ConnectionResetError:
+        return b""
+
+
+def ask(address: str, value: Any, **more: Any) -> tuple[int, bytes]:
+    """Status and body of the answer to a request over a new connection."""
+    with closing(connected(address)) as made:
+        made.sendall(request(value, **more))
+        return read_answer(made)
+
+
+def still_answers(address: str) -> bool:
+    """Whether a usual request gets its answer."""
+    return ask(address, {"inputs": "hello"})[0] == 200

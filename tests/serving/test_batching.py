@@ -5,69 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import threading
 import weakref
-from collections.abc import Callable, Coroutine, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from batching_toys import Recorder, asks, until, within
 
 from finetext.core.arrays import Floats
 from finetext.core.settings import ServeSettings
 from finetext.serving import batching
-from finetext.serving.batching import Ask, Batcher, ModelThread, give_back_freed
+from finetext.serving.batching import Ask, Batcher
 from finetext.serving.requests import Refusal
-
-
-class Recorder:
-    """Gives each text its number and keeps the batches; can be held up."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.free = threading.Event()
-        self.free.set()
-        self.inside = 0
-
-    def __call__(self, asks: Sequence[Ask]) -> Floats:
-        self.inside += 1
-        assert self.inside == 1
-        self.batches.append([ask.text for ask in asks])
-        assert self.free.wait(20)
-        self.inside -= 1
-        if any(ask.text == "bad" for ask in asks):
-            raise ValueError("bad")
-        return np.array([[float(ask.text), -float(ask.text)] for ask in asks])
-
-    @property
-    def seen(self) -> list[str]:
-        return [text for batch in self.batches for text in batch]
-
-
-def within(
-    body: Callable[[Batcher], Coroutine[Any, Any, Any]],
-    work: Callable[[Sequence[Ask]], Floats],
-    tokens: Callable[[str], int] = lambda text: 1,
-    **limits: Any,
-) -> Any:
-    """Run something with a batcher at work."""
-
-    async def run() -> Any:
-        batcher = Batcher(work, tokens, ServeSettings(**limits))
-        async with batcher.running(), asyncio.timeout(20):
-            return await body(batcher)
-
-    return asyncio.run(run())
-
-
-def asks(*numbers: int | str) -> list[Ask]:
-    return [Ask(str(number)) for number in numbers]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 def test_every_text_gets_its_own_answer() -> None:
@@ -342,56 +292,3 @@ def test_is_working_is_false_while_stuck_or_stopped() -> None:
         assert not batcher.is_working
 
     asyncio.run(run())
-
-
-@pytest.fixture
-def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one each time that memory is given back."""
-    found: list[int] = []
-    monkeypatch.setattr(batching, "give_back_freed", lambda: found.append(1))
-    return found
-
-
-def test_the_model_thread_keeps_order_and_passes_errors_on() -> None:
-    thread, done = ModelThread(), []
-    first = [thread.submit(lambda number=number: done.append(number)) for number in range(5)]
-    fault = thread.submit(lambda: 1 / 0)
-    last = thread.submit(lambda: len(done))
-    assert last.result(10) == 5
-    assert done == list(range(5))
-    assert all(future.done() for future in first)
-    assert isinstance(fault.exception(10), ZeroDivisionError)
-    thread.shutdown()
-
-
-@pytest.mark.parametrize(("seconds", "times"), [(-1.0, 4), (3600.0, 0)])
-def test_freed_memory_is_returned_periodically(
-    monkeypatch: pytest.MonkeyPatch, trims: list[int], seconds: float, times: int
-) -> None:
-    monkeypatch.setattr(batching, "TRIM_SECONDS", seconds)
-    thread = ModelThread()
-    for _ in range(4):
-        thread.submit(lambda: None)
-    thread.submit(lambda: None).result(10)  # what came before has been cleared away by now
-    assert len(trims) >= times
-    assert bool(trims) is bool(times)
-    thread.shutdown()
-
-
-def test_freed_memory_is_returned_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    library = SimpleNamespace(malloc_trim=asked.append)
-    monkeypatch.setattr(batching.ctypes, "CDLL", lambda name: library)
-    give_back_freed()
-    assert asked == [0]
-
-
-@pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
-def test_systems_without_malloc_trim_are_ignored(
-    monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
-) -> None:
-    def missing(name: None) -> None:
-        raise fault
-
-    monkeypatch.setattr(batching.ctypes, "CDLL", missing)
-    give_back_freed()

@@ -150,6 +150,93 @@ def test_an_internal_error_shows_only_an_id(
     assert "secret" not in message
 
 
+class Panic(BaseException):
+    """What a native library raises, such as a tokenizer in Rust."""
+
+
+class Panics(Toy):
+    """Panics where it would raise an error."""
+
+    def predict_proba(self, texts: Any) -> Any:
+        try:
+            return super().predict_proba(texts)
+        except RuntimeError as error:
+            raise Panic(*error.args) from None
+
+
+def test_a_panic_is_500_for_its_own_request_only(
+    make_client: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(Panics())
+    texts = ["one", "a text that breaks it", "two"]
+    asked: list[Any] = [("POST", "/", {"inputs": text}, {}) for text in texts]
+    asked += [("POST", "/explain", {"inputs": texts[1]}, {}), ("POST", "/", {"inputs": "3"}, {})]
+    one, broken, two, unexplained, three = client.all(asked)
+    assert [one.status, two.status, three.status] == [200, 200, 200]
+    for answer in (broken, unexplained):
+        message = error_of(answer, 500)
+        assert message.split()[-1] == answer.headers["x-request-id"]
+        assert "secret" not in message
+        assert answer.headers["x-request-id"] in caplog.text
+    assert "Panic: /secret/place" in caplog.text
+
+
+def test_live_and_ready_are_503_once_the_model_hangs(make_client: Make, toy: Toy) -> None:
+    client = make_client(request_seconds=0.05, batch_seconds=0.1)
+    told: list[str] = []
+
+    async def hang() -> list[Answer]:
+        async with client.app.router.lifespan_context(client.app):
+            batcher = client.app.state.batcher
+            batcher.ended = lambda: told.append(batcher.fault)
+            toy.free.clear()
+            before = await call(client.app, "GET", "/health/live")
+            await call(client.app, "POST", "/", b'{"inputs": "x"}')
+            while not told:
+                await asyncio.sleep(0.01)
+            paths = ("/health", "/health/live")
+            after = [await call(client.app, "GET", path) for path in paths]
+            after.append(await call(client.app, "POST", "/", b'{"inputs": "y"}'))
+            toy.free.set()
+            return [before, *after]
+
+    before, *after = asyncio.run(hang())
+    assert before.status == 200
+    for answer in after:
+        assert "does not answer" in error_of(answer, 503)
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "is_taken"),
+    [
+        ("01H-abc_9.f:3/x+=", True), ("x" * 128, True), ("x" * 129, False), ("", False),
+        ("a\nb", False), ("a b", False), ("\x1b[31m", False), ("é", False),
+    ],
+)  # fmt: skip
+def test_every_answer_has_the_id_of_its_request(
+    make_client: Make, given: str, is_taken: bool
+) -> None:
+    asked = [("GET", path, None, {"headers": {"x-request-id": given}}) for path in ("/info", "/no")]
+    one, other = (of.headers["x-request-id"] for of in make_client().all(asked))
+    assert ((one, other) == (given, given)) is is_taken
+    if not is_taken:
+        assert one != other
+        assert one.isalnum()
+
+
+def test_paths_in_the_log_are_escaped(caplog: pytest.LogCaptureFixture) -> None:
+    from finetext.serving.middleware import Metrics, Monitor
+
+    async def fail(*given: Any) -> None:
+        raise BaseException("what nobody thought of")
+
+    app = Monitor(fail, Metrics(lambda: 0.0), [], [])
+    answer = asyncio.run(call(app, "GET", "/x\n2026 ERROR forged\x1b[2J\u202e"))
+    error_of(answer, 500)
+    assert r"/x\n2026 ERROR forged\x1b[2J\u202e" in caplog.messages[0]
+
+
 def test_a_failing_text_does_not_affect_other_requests(make_client: Make) -> None:
     texts = ["one", "a text that breaks it", "two", "a text without a number", "three"]
     answers = make_client().all([("POST", "/", {"inputs": text}, {}) for text in texts])
@@ -192,6 +279,14 @@ def test_bodies_without_a_token_are_not_read(make_client: Make) -> None:
     error_of(answer, 401)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/page/\0", "/page/" + "x" * 9_000, "/page/../app.py", "/page//etc/passwd"],
+)
+def test_odd_paths_of_the_page_are_not_found(make_client: Make, path: str) -> None:
+    error_of(make_client(token="s3cret")("GET", path), 404)
+
+
 def test_every_answer_has_the_security_headers(make_client: Make) -> None:
     for answer in make_client().all(
         [("GET", "/info", None, {}), ("POST", "/", None, {}), ("GET", "/nothing", None, {})]
@@ -209,7 +304,8 @@ LOCAL = (
 
 STRANGE = (
     "evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example",
-    "notlocalhost", "[evil]", "127.1", "é",
+    "notlocalhost", "[evil]", "127.1", "é", "localhost@evil.example", "localhost:80@evil.example",
+    "localhost:80:90", "[::1]evil.example", "[]", "localhost:x",
 )  # fmt: skip
 
 

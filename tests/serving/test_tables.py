@@ -184,9 +184,57 @@ def test_hostile_files_are_refused_and_the_server_lives(make_client: Make, name:
 def test_memory_and_time_of_reading_are_limited(make_client: Make) -> None:
     many = b"\n".join(b'{"k%d": 1}' % number for number in range(200_000))
     assert "too much memory" in refused(make_client(), "keys.jsonl", many)
-    found, rows = asyncio.run(TableReader(0.01).read("a.csv", FILES["a.csv"], {}))
+    found, rows = asyncio.run(TableReader(0.01, 1).read("a.csv", FILES["a.csv"], {}))
     assert found == {"error": "a.csv cannot be read in 0 s; send fewer rows"}
     assert rows == b""
+
+
+def test_files_sent_at_once_are_read_one_by_one_and_the_queue_is_limited(
+    make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    async def read(reader: TableReader, *given: Any) -> tuple[dict[str, Any], bytes]:
+        begun.append(1)
+        assert len(begun) == 1
+        await asyncio.sleep(0.01)
+        begun.pop()
+        return {"error": "read"}, b""
+
+    monkeypatch.setattr(TableReader, "_read", read)
+    body = {"name": "a.csv", "file": ""}
+    answers = make_client(queue_tables=3).all([("POST", "/table", body, {})] * 50)
+    found = sorted(answer.status for answer in answers)
+    assert found == [422] * 4 + [429] * 46
+    for answer in answers:
+        if answer.status == 429:
+            assert "retry in 5 s" in error_of(answer, 429)
+            assert answer.headers["retry-after"] == "5"
+
+
+def test_a_cancelled_request_ends_its_process_and_frees_its_place() -> None:
+    async def run() -> int:
+        reader = TableReader(30.0, 1)
+        for _ in range(3):
+            reading = asyncio.create_task(reader.read("a.csv", FILES["a.csv"], {}))
+            await asyncio.sleep(0.05)
+            reading.cancel()
+            await asyncio.wait([reading])
+        found, _ = await reader.read("a.csv", FILES["a.csv"], {})
+        assert "error" not in found
+        return reader._places
+
+    assert asyncio.run(run()) == 2
+
+
+def test_no_process_is_503(make_client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*given: Any, **more: Any) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
+    answer = asked(make_client(), "a.csv", FILES["a.csv"])
+    assert error_of(answer, 503) == "no file can be read now"
+    assert answer.headers["retry-after"] == "5"
 
 
 def test_a_request_is_limited_in_bytes_and_checked(make_client: Make) -> None:

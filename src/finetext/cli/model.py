@@ -199,7 +199,7 @@ def serve(
 
     with server.bound(host, port) as listening:
         classifier = load(model, device, precision=precision, say=screen.say)
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+        server.log_to_stderr()
         if token is None and server.is_open_to_others(listening):
             logging.warning(
                 "anyone who reaches %s can use this model: there is no token; see --token-file",

@@ -257,6 +257,7 @@ class ServeSettings:
         batch_milliseconds: longest time that a text waits for others. A single client never waits.
         queue_texts: texts that may wait for the model; further ones are told to retry (429).
         queue_explanations: explanations that may wait (429).
+        queue_tables: files that may wait to be read (429); one is read at a time.
         request_texts: most texts of a request (422).
         request_bytes: most bytes of a request (413).
         table_bytes: most bytes of a request with a file (413), of which the file is three quarters.
@@ -264,11 +265,16 @@ class ServeSettings:
             truncated, so that a text gets the same label everywhere.
         explained_characters: most characters of a text to explain (422).
         request_seconds: longest time from a whole request to its answer (504).
+        batch_seconds: longest time of the model for one batch or explanation, at least
+            `request_seconds`. Then the server ends with a message, as nothing else stops a model
+            that hangs; requests that wait are told to retry (503).
         arrival_seconds: longest time in which the head of a request, and then its body, must
             arrive, and in which a client must continue to read its answer (408).
         idle_seconds: time after which a connection without a request is closed.
         stop_seconds: time to finish accepted requests after Ctrl-C or SIGTERM (503).
         connections: most open connections (503).
+        client_connections: most open connections of one address, for IPv6 of one /64 network (429).
+            Behind a proxy all clients have the address of the proxy.
         held_bytes: most bytes of requests in memory at once (503).
         hosts: names under which clients reach the server, such as that of a proxy. Other names are
             refused (403) if there are some here, or if only this machine can connect and there is
@@ -280,16 +286,19 @@ class ServeSettings:
     batch_milliseconds: NotNegative = 5.0
     queue_texts: Count = 1_024
     queue_explanations: Count = 8
+    queue_tables: Count = 8
     request_texts: Count = 256
     request_bytes: Count = 2 * MEBIBYTE
     table_bytes: Count = 16 * MEBIBYTE
     text_characters: Count = 50_000
     explained_characters: Count = 2_000
     request_seconds: Positive = 30.0
+    batch_seconds: Positive = 300.0
     arrival_seconds: Positive = 20.0
     idle_seconds: Count = 5
     stop_seconds: Count = 20
     connections: Count = 512
+    client_connections: Count = 256
     held_bytes: Count = 64 * MEBIBYTE
     hosts: tuple[str, ...] = ()
 

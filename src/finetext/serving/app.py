@@ -27,7 +27,7 @@ from finetext.core.text_columns import given_text, texts_in
 from finetext.data.predictions import PREFIX
 from finetext.data.rows import Texts
 from finetext.serving import middleware, schemas
-from finetext.serving.batching import Ask, Batcher
+from finetext.serving.batching import Ask, Batcher, silent
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
@@ -56,6 +56,7 @@ def make_app(
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         lifespan=lambda app: service.batcher.running(),
     )  # fmt: skip
+    app.state.batcher = service.batcher
     app.router.route_class = StrictRoute
     add_addresses(app, service, [401] * bool(token), [403] * has_names)
     app.exception_handler(RequestValidationError)(validation_refusal)
@@ -78,7 +79,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
     scores: Any = list[list[schemas.LabelScore]]
     same = "The same as /predict, for clients of Hugging Face"
     explained, health = "Say which words of a text mattered", schemas.Health
-    ready, live = refusals([*of_names, 503]), refusals(of_names)
+    living = refusals([*of_names, 503])
     for path, summary, shape, responses, handler in (
         ("/predict", "Score texts", scores, asking, service.predict),
         ("/", same, scores, asking, service.predict),
@@ -86,8 +87,8 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         ("/explain", explained, schemas.Explained, asking, service.explain),
         ("/table", "Read a file", schemas.Table, of_files, service.table),
         ("/info", "What the model is", schemas.Info, reading, service.info),
-        ("/health", "Whether texts are accepted", health, ready, service.health),
-        ("/health/live", "Whether the server is up", health, live, service.live),
+        ("/health", "Whether texts are accepted", health, living, service.health),
+        ("/health/live", "Whether it need not be restarted", health, living, service.live),
     ):
         add = app.post if 422 in responses else app.get
         add(path, summary=summary, response_model=shape, responses=responses)(handler)
@@ -116,8 +117,9 @@ class Service:
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
         self.metrics = middleware.Metrics(lambda: self.batcher.waiting)
-        self._tables = TableReader(settings.request_seconds)
-        self.batcher = Batcher(model.scores, model.tokens, settings, self.metrics.predicted)
+        self._tables = TableReader(settings.request_seconds, settings.queue_tables)
+        watch, check = self.metrics.predicted, model.check
+        self.batcher = Batcher(model.scores, model.tokens, settings, watch, check)
 
     async def predict(self, asked: schemas.Classification) -> Response:
         """Return labels and scores of each text, best first."""
@@ -186,11 +188,13 @@ class Service:
     async def health(self) -> Response:
         """Return 200 if texts are accepted, 503 while the model is stuck."""
         if not self.batcher.is_working:
-            raise Refusal(503, "the model does not answer")
+            raise silent()
         return _json({"status": "ready"})
 
     async def live(self) -> Response:
-        """Return 200: the server is up."""
+        """Return 200 while batches go through or may still, 503 if only a restart helps."""
+        if not self.batcher.is_alive:
+            raise silent()
         return _json({"status": "live"})
 
     async def measured(self) -> Response:

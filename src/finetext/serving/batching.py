@@ -2,78 +2,40 @@
 
 Whenever the model is free it gets as many texts as the limits allow, waiting a few milliseconds for
 more if requests overlap. Slow jobs run when no text waits, or when they have waited for long.
+
+Whatever the model raises fails its own request only. If the model does not answer in time, fails on
+everything, or its thread ends, the batcher ends: it refuses all requests and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
-from threading import Thread
-from time import monotonic, perf_counter
-from typing import Any, Final, NamedTuple, TypeVar, final
+from functools import partial
+from time import perf_counter
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.errors import FinetextError
 from finetext.core.settings import ServeSettings
+from finetext.serving.model_thread import Failed, ModelThread, Outcome, contained
 from finetext.serving.requests import Refusal
 
-Outcome = TypeVar("Outcome")
-TRIM_SECONDS: Final = 5.0
-"""Seconds of work after which freed memory is returned to the system."""
-
-
-def give_back_freed() -> None:
-    """Return memory that glibc keeps to the system: batches of all sizes fragment its heap."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-@final
-class ModelThread(Executor):
-    """One worker thread that Python does not wait for at exit: stopping takes bounded time."""
-
-    def __init__(self) -> None:
-        """Start the thread."""
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        Thread(target=self._run, name="finetext-model", daemon=True).start()
-
-    def submit(self, work: Callable[[], Outcome], /) -> Future[Outcome]:  # type: ignore[override]
-        """Run `work` after everything submitted before."""
-        future: Future[Outcome] = Future()
-        self._work.put((future, work))
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the thread after everything submitted before, without waiting."""
-        self._work.put(None)
-
-    def _run(self) -> None:
-        trimmed = monotonic()
-        while (given := self._work.get()) is not None:
-            future, work = given
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(work())
-            except BaseException as error:
-                future.set_exception(error)
-            del given, future, work
-            if monotonic() - trimmed > TRIM_SECONDS:
-                give_back_freed()
-                trimmed = monotonic()
-
-
+LOG: Final = logging.getLogger("finetext.serving")
 PATIENCE: Final = 2.0
 """Seconds after which a slow job runs before waiting texts."""
 _LONGEST_RETRY: Final = 60
+_RESTART: Final = 5
+"""Seconds after which clients retry if the model does not answer."""
+_LONGEST_TICK: Final = 1.0
+"""Seconds between looks at the model."""
 
 
 class Ask(NamedTuple):
@@ -113,9 +75,21 @@ class Batcher:
         tokens: Callable[[str], int],
         settings: ServeSettings,
         watch: Callable[[int, float], None] = lambda texts, seconds: None,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
-        """Create it; `work` returns (n, k) numbers, `watch` gets texts and seconds of a batch."""
+        """Create it.
+
+        `work` returns (n, k) numbers; `watch` gets texts and seconds of a batch; `check` raises if
+        the model fails on a text that it could predict at first.
+        """
         self._work, self._count, self._settings, self._watch = work, tokens, settings, watch
+        self._check = check
+        self.fault: str | None = None
+        """Why it ended, or None; set once."""
+        self.ended: Callable[[], None] = lambda: None
+        """Called when it ends by itself."""
+        self.beat: Callable[[], None] = lambda: None
+        """Called about once a second while the event loop runs."""
         self._requests: deque[_Request] = deque()
         self._jobs: deque[_Job] = deque()
         self._texts = self._tokens = 0
@@ -123,6 +97,7 @@ class Batcher:
         self._is_shared = self._was_job = False
         self._seconds_a_text = 0.0
         self._since: float | None = None
+        self._answers: set[asyncio.Future[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._thread: ModelThread | None = None
 
@@ -132,12 +107,25 @@ class Batcher:
         return self._texts
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it runs, and the model has time left for what it does."""
+        running = self._task is not None and not self._task.done() and self.fault is None
+        thread_runs = self._thread is not None and self._thread.is_alive
+        return running and thread_runs and self._busy <= self.longest
+
+    @property
     def is_working(self) -> bool:
         """Whether texts are accepted and the model is not stuck."""
-        if self._task is None or self._task.done():
-            return False
-        busy = 0.0 if self._since is None else perf_counter() - self._since
-        return busy <= self._settings.request_seconds
+        return self.is_alive and self._busy <= self._settings.request_seconds
+
+    @property
+    def longest(self) -> float:
+        """Most seconds that the model may take for a batch or a job."""
+        return max(self._settings.batch_seconds, self._settings.request_seconds)
+
+    @property
+    def _busy(self) -> float:
+        return 0.0 if (since := self._since) is None else perf_counter() - since
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -145,16 +133,23 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._thread = ModelThread()
         self._task = asyncio.create_task(self._run())
+        tasks = (self._task, asyncio.create_task(self._guard(self._thread)))
+        for task in tasks:
+            task.add_done_callback(self._stopped)
         try:
             yield
         finally:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            for task in tasks:
+                task.remove_done_callback(self._stopped)
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._refuse_all()
             self._thread.shutdown(wait=False)
 
     async def predict(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) numbers of the texts; if cancelled, texts in no batch are not predicted."""
+        if not self.is_working:
+            raise silent()
         if self._texts + len(asks) > self._settings.queue_texts:
             seconds = min(_LONGEST_RETRY, max(1, math.ceil(self._texts * self._seconds_a_text)))
             raise _busy(f"{self._texts:,} texts are waiting already", seconds)
@@ -162,27 +157,33 @@ class Batcher:
         loop = asyncio.get_running_loop()
         request = _Request(asks, tokens, loop.time(), loop.create_future())
         self._requests.append(request)
+        self._answers.add(request.answer)
         self._texts += len(asks)
         self._tokens += sum(tokens)
         self._arrived.set()
         try:
             return await request.answer
         finally:
+            self._answers.discard(request.answer)
             self._take(request, len(asks))
             with suppress(ValueError):
                 self._requests.remove(request)
 
     async def do(self, work: Callable[[], Outcome]) -> Outcome:
         """Run a slow job between batches, in the model thread."""
+        if not self.is_working:
+            raise silent()
         if len(self._jobs) >= self._settings.queue_explanations:
             raise _busy("too many explanations are waiting already", math.ceil(PATIENCE))
         loop = asyncio.get_running_loop()
         job: _Job = (work, loop.time(), loop.create_future())
         self._jobs.append(job)
+        self._answers.add(job[-1])
         self._arrived.set()
         try:
             return await job[-1]  # type: ignore[no-any-return]
         finally:
+            self._answers.discard(job[-1])
             with suppress(ValueError):
                 self._jobs.remove(job)
 
@@ -200,7 +201,44 @@ class Batcher:
                     await self._do(*self._jobs.popleft())
                 else:
                     await self._gather()
-                    await self._predict(self._next_batch())
+                    parts = self._next_batch()
+                    try:
+                        await self._predict(parts)
+                    except MemoryError as error:
+                        for request, _ in parts:
+                            _settle(request.answer, error)
+
+    async def _guard(self, thread: ModelThread) -> None:
+        """End if the model takes too long, or its thread has ended."""
+        while True:
+            self.beat()
+            if not thread.is_alive:
+                self._end("the thread of the model has ended")
+            elif self._busy > self.longest:
+                limit = f"{self.longest:g} s (serve.batch_seconds)"
+                self._end(f"the model has not answered for more than {limit}")
+            await asyncio.sleep(min(_LONGEST_TICK, self.longest / 4))
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """End if a task of the batcher ended by itself."""
+        error = None if task.cancelled() else task.exception()
+        broken = isinstance(error, _Broken)
+        self._end(str(error) if broken else "the queue of the model has ended", error)
+
+    def _end(self, why: str, error: BaseException | None = None) -> None:
+        """Refuse all requests, once, and say why."""
+        if self.fault is not None:
+            return
+        self.fault = why
+        LOG.error("%s; the server ends", why, exc_info=error)
+        if self._task is not None:
+            self._task.cancel()
+        self._refuse_all()
+        self.ended()
+
+    def _refuse_all(self) -> None:
+        for answer in self._answers:
+            _settle(answer, silent())
 
     async def _gather(self) -> None:
         """Wait until a batch is full or its oldest text has waited long enough."""
@@ -254,10 +292,11 @@ class Batcher:
         self._is_shared = len(parts) > 1
         asks = [ask for _, own in parts for ask in own]
         started = perf_counter()
-        rows = await self._outcome(lambda: self._work(asks))
-        if isinstance(rows, Exception):
-            if not self._is_shared:
-                _settle(parts[0][0].answer, rows)
+        rows = await self._outcome(partial(self._rows_of, asks))
+        if isinstance(rows, Failed):
+            if len(parts) == 1:
+                _settle(parts[0][0].answer, rows.error)
+                await self._check_model()
                 return
             for part in parts:
                 await self._predict([part])
@@ -272,16 +311,30 @@ class Batcher:
             if sum(map(len, request.rows)) == len(request.asks):
                 _settle(request.answer, np.concatenate(request.rows))
 
-    async def _do(self, work: Callable[[], Any], _: float, answer: asyncio.Future[Any]) -> None:
-        _settle(answer, await self._outcome(work))
+    def _rows_of(self, asks: Sequence[Ask]) -> Floats:
+        rows = self._work(asks)
+        if len(rows) != len(asks):
+            raise ValueError(f"the model returned {len(rows)} rows for {len(asks)} texts")
+        return rows
 
-    async def _outcome(self, work: Callable[[], Outcome]) -> Outcome | Exception:
-        """Return the result of work in the model thread, or its exception."""
+    async def _do(self, work: Callable[[], Any], _: float, answer: asyncio.Future[Any]) -> None:
+        found = await self._outcome(work)
+        _settle(answer, found.error if isinstance(found, Failed) else found)
+        if isinstance(found, Failed) and not isinstance(found.error, FinetextError):
+            await self._check_model()
+
+    async def _check_model(self) -> None:
+        """Raise if the model, after a fault, fails on every text, as with a broken GPU or lock."""
+        found = await self._outcome(self._check)
+        if isinstance(found, Failed):
+            raise _Broken("the model fails on texts that it could predict before") from found.error
+
+    async def _outcome(self, work: Callable[[], Outcome]) -> Outcome | Failed:
+        """Return the result of work in the model thread, or what it raised."""
         self._since = perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except Exception as error:
-            return error
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, partial(contained, work))
         finally:
             self._since = None
 
@@ -290,6 +343,16 @@ def _settle(answer: asyncio.Future[Any], outcome: Any) -> None:
     """Set a result or an exception, unless nobody waits for it any more."""
     if not answer.done():
         (answer.set_exception if isinstance(outcome, Exception) else answer.set_result)(outcome)
+
+
+class _Broken(Exception):
+    """The model is of no use any more."""
+
+
+def silent() -> Refusal:
+    """Return the refusal while the model does not answer."""
+    message = f"the model does not answer; retry in {_RESTART} s"
+    return Refusal(503, message, {"retry-after": str(_RESTART)})
 
 
 def _busy(why: str, seconds: int) -> Refusal:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+_HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:@\[\]]*))(?::[0-9]*)?")
+"""A name or an address, and a port."""
+
+
 def check_host(hosts: Collection[str], scope: Scope) -> None:
     """Refuse hosts that are not the server's (DNS rebinding); IP addresses are always known."""
     known = {name.lower().rstrip(".") for name in hosts} | {"", "localhost"}
@@ -30,8 +35,8 @@ def check_host(hosts: Collection[str], scope: Scope) -> None:
         if name != b"host":
             continue
         text = value.decode("latin-1").strip().lower()  # such as localhost:8000 or [::1]:8000
-        host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-        host = host.rstrip(".")
+        form = _HOST.fullmatch(text)
+        host = (form[1] or form[2]).rstrip(".") if form else text
         if host in known or host.endswith(".localhost"):
             continue
         try:
@@ -98,6 +103,9 @@ class Metrics:
 
 LOG: Final = logging.getLogger("finetext.serving")
 HUNG_UP: Final = 499
+NAME: Final = b"x-request-id"
+"""The header with the id of a request, which the log has where there is a fault."""
+_NAME_FORM: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STILL_READ: Final = 16 * 2**20
 """Bytes still read of a body that is too large: many clients read the answer only after sending."""
 _CLOSE: Final = {"connection": "close"}
@@ -121,7 +129,7 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 @final
 @dataclass(eq=False)
 class Monitor:
-    """Counts, times and checks requests; a fault becomes an answer without details."""
+    """Counts, times, names and checks requests; a fault becomes an answer without details."""
 
     app: ASGIApp
     metrics: Metrics
@@ -135,7 +143,7 @@ class Monitor:
             return
         if scope["method"] == "HEAD":  # the protocol drops the body of the answer
             scope = {**scope, "method": "GET"}
-        status, started = HUNG_UP, perf_counter()
+        status, started, name = HUNG_UP, perf_counter(), name_of(scope)
 
         async def tell(message: Message) -> None:
             nonlocal status
@@ -143,7 +151,7 @@ class Monitor:
                 status = message["status"]
                 there = {name.lower() for name, _ in message["headers"]}
                 own = [pair for pair in HEADERS.items() if pair[0] not in there]
-                message["headers"] = [*message["headers"], *own]
+                message["headers"] = [*message["headers"], *own, (NAME, name.encode())]
             await send(message)
 
         self.metrics.active.inc()
@@ -153,10 +161,12 @@ class Monitor:
             await self.app(scope, receive, tell)
         except ClientGone:
             pass
-        except (Exception, asyncio.CancelledError) as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # also the panic of a native library
             if status != HUNG_UP:
                 raise
-            await _refusal_of(error, scope).answer()(scope, receive, tell)
+            await _refusal_of(error, scope, name).answer()(scope, receive, tell)
         finally:
             path = scope["path"] if scope["path"] in self.paths else "other"
             path = _FOLDER if scope["path"].startswith(_FOLDER) else path
@@ -164,12 +174,19 @@ class Monitor:
             self.metrics.answered(path, status, perf_counter() - started)
 
 
-def _refusal_of(error: BaseException, scope: Scope) -> Refusal:
+def name_of(scope: Scope) -> str:
+    """Return the id of a request: what the client calls it in X-Request-ID, or a random one."""
+    given = [value for name, value in scope["headers"] if name == NAME]
+    if len(given) == 1 and _NAME_FORM.fullmatch(given[0]):
+        return given[0].decode()  # type: ignore[no-any-return]
+    return secrets.token_hex(8)
+
+
+def _refusal_of(error: BaseException, scope: Scope, name: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, asyncio.CancelledError):
-        return Refusal(503, "the server is stopping", _CLOSE)
-    name = secrets.token_hex(4)
+        return Refusal(503, "the server is stopping", {"retry-after": "1", **_CLOSE})
     LOG.error("fault %s in %s %r", name, scope["method"], scope["path"], exc_info=error)
     return Refusal(500, f"internal server error; the log has more under {name}")
 

@@ -20,6 +20,7 @@ from finetext.core.arrays import Floats, finite, probabilities_of
 from finetext.core.contracts import Classifier, decided
 from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
+from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
 from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
@@ -133,6 +134,11 @@ class ServedModel:
 
     classifier: Classifier
 
+    def check(self) -> None:
+        """Predict a text in both ways, to see whether the model works at all."""
+        text = join(["Warm-up."] * max(1, len(self.classifier.scheme.text_columns)))
+        self.scores([Ask(text), Ask(text, logits=True)])
+
     def scores(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
         rows = np.empty((len(asks), len(self.classifier.scheme)))
@@ -140,7 +146,10 @@ class ServedModel:
         for logits, work in works.items():
             places = [place for place, ask in enumerate(asks) if ask.logits is logits]
             if places:
-                rows[places] = work([asks[place].text for place in places])
+                found = work([asks[place].text for place in places])
+                if found.shape != (len(places), rows.shape[1]):
+                    raise ValueError(f"the model returned {found.shape} for {len(places)} texts")
+                rows[places] = found
         return rows
 
     def tokens(self, text: str) -> int:

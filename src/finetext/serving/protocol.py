@@ -1,12 +1,15 @@
 """HTTP/1.1 by uvicorn, with an end to clients that hold a connection and do nothing with it.
 
 uvicorn limits neither the time to send the head of a request nor that to read the answer, and its
-`limit_concurrency` refuses in plain text.
+`limit_concurrency` refuses in plain text. h11 reads several forms that proxies read in another way,
+so that a request could hide in another one (request smuggling); these are refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from collections import Counter
 from typing import Any, Final, final
 
 import h11
@@ -16,6 +19,10 @@ from finetext.core.settings import ServeSettings
 from finetext.serving.requests import error_body
 
 LARGEST_HEAD: Final = 32 * 2**10
+LARGEST_EXTRA: Final = 16 * 2**10
+"""Bytes that the form of chunks may take beyond as many as their content has."""
+_NETWORK: Final = 64
+"""Bits of an IPv6 address that are those of its network, which one client has for itself."""
 
 
 def refusal(status: str, message: str) -> bytes:
@@ -28,24 +35,120 @@ def refusal(status: str, message: str) -> bytes:
 _FULL: Final = refusal(
     "503 Service Unavailable\r\nretry-after: 1", "the server has too many connections; retry in 1 s"
 )
-_INVALID: Final = refusal("400 Bad Request", "this is not a valid HTTP request")
+_OF_CLIENT: Final = refusal(
+    "429 Too Many Requests\r\nretry-after: 1", "this address has too many connections; retry in 1 s"
+)
+_INVALID: Final = "this is not a valid HTTP request"
+
+
+@final
+class StrictConnection(h11.Connection):
+    """The state of a connection, which refuses requests that can be read in two ways."""
+
+    def __init__(self) -> None:
+        """Start as a server."""
+        super().__init__(h11.SERVER, LARGEST_HEAD)
+        self.reason = ""
+        self._received = 0
+        self._is_chunked = False
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the client."""
+        self._received += len(data)
+        super().receive_data(data)
+
+    def next_event(self) -> Any:
+        """Return what the client sent, see h11; raises its RemoteProtocolError."""
+        before = self.trailing_data[0] if self.their_state is h11.IDLE else b""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            rest = len(self.trailing_data[0])
+            if reason := ambiguity(before[: len(before) - rest], event):
+                self.refuse(reason)
+            self._is_chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
+            self._received = rest
+        elif isinstance(event, h11.Data):
+            self._received -= 2 * len(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self._is_chunked = False
+        return event
+
+    def refuse(self, reason: str) -> None:
+        """Raise a RemoteProtocolError."""
+        self.reason = reason
+        raise h11.RemoteProtocolError(reason)
+
+    def is_padded(self) -> bool:
+        """Whether chunks are far more form than content, such as extensions that nobody reads."""
+        if not self._is_chunked or self._received <= LARGEST_EXTRA:
+            return False
+        return self._received - len(self.trailing_data[0]) > LARGEST_EXTRA
+
+
+def ambiguity(head: bytes, request: h11.Request) -> str:
+    """Return why other programs could read the head of a request differently, or nothing."""
+    lines = head.split(b"\r\n")
+    names = [line.partition(b":")[0].lower() for line in lines[1:]]
+    lengths = [value for name, value in zip(names, lines[1:], strict=True) if name == _LENGTH]
+    is_coded = _CODING in names
+    if len(head) > LARGEST_HEAD:
+        return f"its head has more than {LARGEST_HEAD:,} bytes"
+    if any(b"\n" in line or b"\r" in line for line in lines):
+        return "a line does not end in CRLF"
+    if any(line[:1] in (b" ", b"\t") for line in lines):
+        return "a header is folded over lines"
+    if request.http_version not in (b"1.0", b"1.1"):
+        return "its version is neither 1.0 nor 1.1"
+    if is_coded and lengths:
+        return "it has both Content-Length and Transfer-Encoding"
+    if is_coded and request.http_version == b"1.0":
+        return "it has Transfer-Encoding in HTTP/1.0"
+    if len(lengths) > 1 or any(not of.partition(b":")[2].strip().isdigit() for of in lengths):
+        return "its Content-Length is not one number"
+    is_path = request.target[:1] == b"/" or (request.method, request.target) == (b"OPTIONS", b"*")
+    return "" if is_path else "its target is not a path"
+
+
+_LENGTH: Final = b"content-length"
+_CODING: Final = b"transfer-encoding"
+
+
+def client_of(address: str) -> str:
+    """Return what stands for a client: its IPv4 address, or its network of IPv6."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _NETWORK), strict=False))
 
 
 @final
 class PatientProtocol(H11Protocol):
     """A connection with an end to all waiting."""
 
-    def __init__(self, *args: Any, settings: ServeSettings, **kwargs: Any) -> None:
-        """Take the limits on top of what uvicorn gives a protocol."""
+    conn: StrictConnection
+
+    def __init__(
+        self, *args: Any, settings: ServeSettings, clients: Counter[str], **kwargs: Any
+    ) -> None:
+        """Take limits and connections by client on top of what uvicorn gives a protocol."""
         super().__init__(*args, **kwargs)
-        self._settings = settings
+        self.conn = StrictConnection()
+        self._settings, self._clients, self._client = settings, clients, ""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse it if there are too many, else wait for the head of a request."""
         super().connection_made(transport)
-        if len(self.connections) > self._settings.connections:
-            transport.write(_FULL)
+        self._client = client_of(self.client[0] if self.client else "")
+        self._clients[self._client] += 1
+        is_full = len(self.connections) > self._settings.connections
+        if is_full or self._clients[self._client] > self._settings.client_connections:
+            transport.write(_FULL if is_full else _OF_CLIENT)
             transport.close()
         else:
             self._start("head", self._give_up)
@@ -53,6 +156,9 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Receive a part of a request."""
         super().data_received(data)
+        if not self.transport.is_closing() and self.conn.is_padded():
+            self.conn.reason = "its chunks are mostly padding"
+            self.send_400_response(self.conn.reason)
         if self._is_answering():
             self._stop("head")
         elif "head" not in self._timers:
@@ -83,7 +189,17 @@ class PatientProtocol(H11Protocol):
         """Stop waiting."""
         self._stop("head")
         self._stop("reader")
+        self._clients[self._client] -= 1
+        if not self._clients[self._client]:
+            del self._clients[self._client]
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close it after the answer, as the server stops."""
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:  # it is being closed after a refusal
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form of all errors, and close."""
@@ -93,7 +209,8 @@ class PatientProtocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        self.transport.write(_INVALID)
+        reason = f": {self.conn.reason}" if self.conn.reason else ""
+        self.transport.write(refusal("400 Bad Request", _INVALID + reason))
         self.transport.close()
         self._wait_for_reader()
 

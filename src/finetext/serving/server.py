@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import ipaddress
 import logging
 import os
 import socket
 import string
-from collections.abc import Callable, Mapping
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from finetext.core.errors import MissingExtraError, RecipeError
+from finetext.core.errors import FinetextError, MissingExtraError, ModelError, RecipeError
 from finetext.core.settings import ServeSettings
-from finetext.core.text_columns import join
+from finetext.core.wording import counted, short
 
 if TYPE_CHECKING:
     import uvicorn
 
     from finetext.core.contracts import Classifier
+    from finetext.serving.model import ServedModel
 
 
 TOKEN: Final = "FINETEXT_TOKEN"
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
 _print_url: Final = partial(print, flush=True)
+SHORTEST_TOKEN: Final = 16
 _OF_TOKENS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
@@ -50,7 +56,8 @@ def serve(
 
     Raises:
         MissingExtraError: fastapi, uvicorn or prometheus-client is not installed.
-        ModelError: there is no such model, or it is damaged.
+        ModelError: there is no such model, it is damaged, or it hangs or fails on everything while
+            it is served.
         RunError: the run is damaged.
         RecipeError: it cannot listen there, or the token is not valid.
     """
@@ -77,26 +84,67 @@ def answer(
 ) -> None:
     """Answer on a bound socket; see `serve`."""
     from finetext.serving.app import make_app
-    from finetext.serving.batching import Ask
     from finetext.serving.model import ServedModel
 
     settings = settings or ServeSettings()
-    served = ServedModel(classifier)
-    text = join(["Warm-up."] * max(1, len(classifier.scheme.text_columns)))
-    served.scores([Ask(text), Ask(text, logits=True)])  # a broken model fails now
-    is_local = not is_open_to_others(listening)
-    server = make_server(make_app(served, settings, token, about, is_local), settings)
+    served, is_local = ServedModel(classifier), not is_open_to_others(listening)
+    app = make_app(served, settings, token, about, is_local)
+    server, batcher = make_server(app, settings), app.state.batcher
+    with ending_if_silent(batcher.longest) as batcher.beat:
+        _check(served)
+        try:
+            listening.listen(settings.connections)
+        except OSError as error:  # another server bound the port at the same time
+            host, port = listening.getsockname()[:2]
+            raise RecipeError(_unbound(host, port, error)) from None
+        batcher.ended = partial(setattr, server, "should_exit", True)
+        ready(address(listening))
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            if server.force_exit:
+                raise
+    if batcher.fault is not None:
+        raise ModelError(f"{batcher.fault}, so the server has ended; start it again")
+
+
+def _check(served: ServedModel) -> None:
+    """Raise a ModelError if a model fails on every text."""
     try:
-        listening.listen(settings.connections)
-    except OSError as error:  # another server bound the port at the same time
-        host, port = listening.getsockname()[:2]
-        raise RecipeError(_unbound(host, port, error)) from None
-    ready(address(listening))
+        served.check()
+    except (FinetextError, MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also the panic of a native library
+        reason = short(f"{type(error).__name__}: {error}", 200)
+        raise ModelError(f"the model cannot predict, so it is not served: {reason}") from error
+
+
+@contextmanager
+def ending_if_silent(seconds: float) -> Iterator[Callable[[], None]]:
+    """End the process if what is yielded is not called again within seconds and a few more.
+
+    This holds even if native code keeps all Python threads from running. The process ends with
+    status 1 and prints where each thread is, as it does if native code aborts. On macOS nothing
+    ends it, as time goes on there while the machine sleeps.
+    """
+    later, output = seconds * 1.1 + 1, sys.__stderr__
+
+    def beat() -> None:
+        if output is not None and sys.platform != "darwin":
+            with suppress(OSError, ValueError):
+                faulthandler.dump_traceback_later(later, exit=True, file=output)
+
+    was_enabled = faulthandler.is_enabled()
+    if output is not None and not was_enabled:
+        with suppress(OSError, ValueError):
+            faulthandler.enable(output)
+    beat()
     try:
-        server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        if server.force_exit:
-            raise
+        yield beat
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        if not was_enabled:
+            faulthandler.disable()
 
 
 def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
@@ -106,7 +154,7 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
     from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    protocol = cast(Any, partial(PatientProtocol, settings=settings))
+    protocol = cast(Any, partial(PatientProtocol, settings=settings, clients=Counter()))
     config = uvicorn.Config(
         app, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False,
@@ -115,6 +163,20 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
         h11_max_incomplete_event_size=LARGEST_HEAD,
     )  # fmt: skip
     return uvicorn.Server(config)
+
+
+class _Indented(logging.Formatter):
+    """Indents all but the first line of a record, so that none is taken for another record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\r", "\n").replace("\n", "\n    ")
+
+
+def log_to_stderr() -> None:
+    """Write warnings and errors to standard error, unless the program logs already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Indented("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def check_installed() -> None:
@@ -181,8 +243,14 @@ def find_token(path: Path | None) -> str | None:
 
 
 def check_token(token: str, where: str = "token") -> str:
-    """Return the token; raises a RecipeError if no header can hold it."""
+    """Return the token; raises a RecipeError if no header can hold it or if it can be guessed."""
     if not token or not set(token) <= _OF_TOKENS:
         form = "one line of letters, digits and punctuation, without spaces"
         raise RecipeError(f"{where}: a token is {form}")
+    if len(token) < SHORTEST_TOKEN:
+        make = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        raise RecipeError(
+            f"{where}: a token of {counted(len(token), 'character')} can be guessed; it needs at "
+            f"least {SHORTEST_TOKEN}. Make one with: {make}"
+        )
     return token

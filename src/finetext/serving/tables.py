@@ -12,6 +12,7 @@ import binascii
 import io
 import json
 import logging
+import math
 import os
 import sys
 import zipfile
@@ -36,6 +37,8 @@ _UNPACKED: Final = 192 * MEBIBYTE
 """Most bytes of an Excel file without its compression, ten times those of a large one."""
 _MOST_SIGNS: Final = 4_000_000
 _SHARE_OF_TIME: Final = 0.8
+_RETRY: Final = 5
+_LATER: Final = {"retry-after": str(_RETRY)}
 _EXAMPLE: Final = 80
 _LONGEST_FAULT: Final = 2_000
 _OTHER: Final = (".parquet", ".zip", ".tar", ".tgz", ".gz")
@@ -50,10 +53,10 @@ _ELSEWHERE: Final = (
 class TableReader:
     """Reads the files of requests, one at a time."""
 
-    def __init__(self, seconds: float) -> None:
-        """Take the longest time in which a request is answered."""
+    def __init__(self, seconds: float, queue: int) -> None:
+        """Take the longest time in which a request is answered, and how many files may wait."""
         self._seconds = seconds * _SHARE_OF_TIME
-        self._free = asyncio.Semaphore(1)
+        self._free, self._places = asyncio.Semaphore(1), queue + 1
 
     async def read(
         self, name: str, data: bytes, given: Mapping[str, Any]
@@ -63,28 +66,45 @@ class TableReader:
         If it cannot be read, the first has only `error`, and `choice` if a setting would help; then
         there are no rows.
         """
+        from finetext.serving.requests import Refusal  # slow to import, also for the process
+
+        if not self._places:
+            raise Refusal(429, f"too many files wait to be read; retry in {_RETRY} s", _LATER)
+        self._places -= 1
+        try:
+            async with self._free:
+                return await self._read(name, data, given)
+        except OSError as error:
+            LOG.error("the process that reads files cannot start: %s", error)
+            raise Refusal(503, "no file can be read now", _LATER) from None
+        finally:
+            self._places += 1
+
+    async def _read(
+        self, name: str, data: bytes, given: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
         shown = short(name, 255)
-        asked = json.dumps({"name": shown, "settings": dict(given)}).encode()
+        limit = math.ceil(self._seconds)
+        asked = json.dumps({"name": shown, "settings": dict(given), "seconds": limit}).encode()
         environment = {name: of for name, of in os.environ.items() if name != "FINETEXT_TOKEN"}
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        async with self._free:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "finetext.serving.tables"),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE, env=environment,
-            )  # fmt: skip
-            try:
-                async with asyncio.timeout(self._seconds):
-                    said, fault = await process.communicate(asked + b"\n" + data)
-            except TimeoutError:
-                seconds = f"{self._seconds:.0f} s"
-                return {"error": f"{shown} cannot be read in {seconds}; send fewer rows"}, b""
-            finally:
-                if process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "finetext.serving.tables"),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, env=environment,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(self._seconds):
+                said, fault = await process.communicate(asked + b"\n" + data)
+        except TimeoutError:
+            seconds = f"{self._seconds:.0f} s"
+            return {"error": f"{shown} cannot be read in {seconds}; send fewer rows"}, b""
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
         first, found, rows = said.partition(b"\n")
         if not found:
             LOG.error("reading a file failed: %s", fault.decode(errors="replace")[-_LONGEST_FAULT:])
@@ -170,11 +190,13 @@ def _refusal(error: FinetextError) -> dict[str, Any]:
 
 def main() -> None:
     """Read a file from standard input; write what was found, and then its rows."""
+    asked = json.loads(sys.stdin.buffer.readline())
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limits
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    asked = json.loads(sys.stdin.buffer.readline())
+        # the server stops it earlier, unless the server itself was killed
+        resource.setrlimit(resource.RLIMIT_CPU, (asked["seconds"],) * 2)
     given: dict[str, Any] = asked["settings"]
     given |= {"text": tuple(given["text"])} if "text" in given else {}
     rows = b""
