@@ -62,6 +62,14 @@ BAD: Final[dict[str, Bad]] = {
     "no body": lambda text: (422, request(b"")),
     "nowhere": lambda text: (404, request(_body({"inputs": text}), "/nowhere")),
     "no HTTP": lambda text: (400, b"\x16\x03\x01\x02\x00 hello\r\n\r\n"),
+    "both lengths": lambda text: (
+        400,
+        request(_body({"inputs": text}), headers="transfer-encoding: chunked\r\n"),
+    ),
+    "length twice": lambda text: (
+        400,
+        request(_body({"inputs": text}), headers="content-length: 9\r\n"),
+    ),
     "hangs up": lambda text: (GONE, request(_body({"inputs": text}))),
     "half": lambda text: (GONE, request(_body({"inputs": text}))[:-3]),
 }
