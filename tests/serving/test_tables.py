@@ -244,6 +244,8 @@ def test_a_request_is_limited_in_bytes_and_checked(make_client: Make) -> None:
     bad = {"name": "a.csv", "file": "%%"}
     assert error_of(client("POST", "/table", bad), 422) == "file is not Base64"
     assert "header" in error_of(asked(client, "a.csv", b"x", header="yes"), 422)
+    many = b'{"name": "a.csv", "file": "", "text": [' + b"{}," * 10_000 + b"{}]}"
+    assert "10,000 values" in error_of(make_client()("POST", "/table", body=many), 400)
     assert asked(make_client(token="open-sesame"), "a.csv", b"x").status == 401
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from finetext.core.settings import ServeSettings
-from finetext.serving.requests import ClientGone, Refusal
+from finetext.serving.requests import TABLE, ClientGone, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -112,8 +112,6 @@ _CLOSE: Final = {"connection": "close"}
 _OPEN: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
 """Paths that need no token; none says anything about the model."""
 _FOLDER: Final = "/page/"
-TABLE: Final = "/table"
-"""The path that takes files."""
 HEADERS: Final[Mapping[bytes, bytes]] = {
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

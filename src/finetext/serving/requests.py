@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from finetext.serving.schemas import TAGS
 
 LONGEST_MESSAGE: Final = 500
+TABLE: Final = "/table"
+"""The path that takes files, so that its bodies can be large."""
 
 
 class Refusal(HTTPException):
@@ -44,6 +46,9 @@ def error_body(message: str, choice: Mapping[str, Any] | None = None) -> bytes:
 
 MOST_KEYS: Final = 100
 """Keys per object: each unknown one would be an error of its own."""
+MOST_VALUES: Final = 10_000
+"""Values beside a file; reading millions of them would keep all others waiting."""
+_BETWEEN: Final = (b"{", b"[", b",")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -120,7 +125,10 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         """Return the body, parsed strictly."""
-        return parse(await self.body())
+        raw = await self.body()
+        if self.scope["path"] == TABLE and sum(map(raw.count, _BETWEEN)) > MOST_VALUES:
+            raise Refusal(400, f"the body has more than {MOST_VALUES:,} values")
+        return parse(raw)
 
 
 class StrictRoute(APIRoute):

@@ -282,9 +282,9 @@ _MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is not declared as JSON, or is compressed.",
     422: "The body has the wrong shape, too many texts, or one that is too long.",
-    429: "The queue is full; Retry-After says when to retry.",
+    429: "Too much waits already; Retry-After says when to retry.",
     500: "An internal error; the server's log has more under the id in the message.",
-    503: "The server is stopping or full.",
+    503: "The server is stopping or full, or the model does not answer.",
     504: "There was no answer in time.",
 }
 POSTED: Final = (400, 408, 413, 415, 422, 429, 500, 503, 504)
