@@ -292,11 +292,14 @@ def test_agreement_says_what_is_lacking(command: Command, workplace: Path) -> No
 def test_a_run_shows_what_people_reach(command: Command, workplace: Path) -> None:
     Path("rows.csv").write_text(coded_texts()[0])
     words = ("train", "rows.csv", "--methods", "majority", "--out", "run", "--quiet")
-    assert "people: accuracy 0.80" in command(*words, status=0).out
+    seen = " ".join(command(*words, status=0).out.split())
+    assert "people: accuracy 0.80" in seen
+    assert "on 30 texts; methods are scored on" in seen
     assert "finetext agreement rows.csv\n" in command("explore", "rows.csv").out
     assert json.loads(command("show", "run", "--json").out)["agreement"]["texts"] == 30
     page = Path("run/report.html").read_text("utf-8")
     assert "People: accuracy 0.80" in page
+    assert "finetext agreement rows.csv --out differ.csv" in page
     assert "The dashed line is what people reach" in page
     described = json.loads(Path("run/data.json").read_text("utf-8"))
     del described["agreement"]  # as in runs of earlier versions

@@ -51,11 +51,18 @@ def test_few_rows_recommend_the_best_and_say_how_many_would_do() -> None:
     needed = 9 * ((1.645 + 0.842) * math.sqrt((1 / 9 - 1 / 81) / 9) / 0.02) ** 2
     [said] = found.words()
     assert said.startswith(
-        "These 9 validation rows cannot tell whether tfidf is as good as finetune "
+        "These 9 validation rows cannot tell whether tfidf is within 0.02 of finetune "
         "in accuracy; about "
     )
     assert said.endswith("would. Until then: finetune.")
     assert needed <= (found.candidates[0].needed or 0) <= 1.11 * needed
+
+
+def test_without_a_margin_nothing_unusable_is_recommended() -> None:
+    grounds = Grounds("log_loss", "validation", 300)
+    found = choose({"tfidf": DiscordantRows.of(0, 9, 300)}, COST, "finetune", grounds)
+    assert found.words()[0].startswith("finetune is recommended. No usual margin exists")
+    assert found.words(False)[0].startswith("Until a method is better: finetune. No usual margin")
 
 
 def test_equal_on_every_row_is_as_good_only_with_enough_rows() -> None:

@@ -73,7 +73,7 @@ def test_advice_on_probabilities_needs_evidence() -> None:
         "Do not rely on single probabilities: they are overconfident by about 15 points."
     )
     [few] = probability_advice(consistency(stated_as(20, 15)))
-    assert "it takes 75 test rows or more" in few
+    assert "it takes 75 rows or more" in few
     assert probability_advice(consistency(stated_as(100, 88))) == []
     assert probability_advice(consistency(stated_as(10_000, 8_800))) == []
 

@@ -198,7 +198,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
     if said := scheme and positive_line(scheme):
         print(said)
     if people := stored_agreement(run.folder) if scheme else None:
-        print("\n".join(wrapped(people_line(people), hang="  ")))
+        scored = max((of.n for of in run.entry().metrics["test"].values()), default=None)
+        print("\n".join(wrapped(people_line(people, scored), hang="  ")))
     for line in board.choice_lines(run.choice, found is None or found.is_better):
         print(line)
     spread = board.seed_lines(run.leaderboard, run.metric, run.over_seeds)

@@ -185,11 +185,11 @@ class Choice(Jsonable):
                 f"These {rows} cannot show that any method is better than {self.grounds.baseline}"
                 f"{metric}{more}. {until}"
             ]
+        taken = f"{best} is recommended." if is_better else f"Until a method is better: {best}."
         if self.allowed is None and self.candidates:
             return [
-                f"{self.recommended} is recommended. No usual margin exists for "
-                f"{self.grounds.metric}; name one with --margin to learn whether a cheaper method "
-                "is as good."
+                f"{taken} No usual margin exists for {self.grounds.metric}; name one with --margin "
+                "to learn whether a cheaper method is as good."
             ]
         known = [of for of in self.candidates if of.status != "not known"]
         lines = [self._said(of, "" if n else metric) for n, of in enumerate(known)]
@@ -198,14 +198,13 @@ class Choice(Jsonable):
         if unknown:
             names = " or ".join(of.method for of in unknown)
             about = "" if needed is None else f"; about {needed:,} would"
+            good = f"within {self.allowed:.2g} of" if self.allowed else "as good as"
             lines.append(
-                f"These {rows} cannot tell whether {names} is as good as {best}"
+                f"These {rows} cannot tell whether {names} is {good} {best}"
                 f"{'' if known else metric}{about}. {until}"
             )
         elif self.recommended == best:
-            lines.append(
-                f"{best} is recommended." if is_better else f"Until a method is better: {best}."
-            )
+            lines.append(taken)
         return lines
 
     def _said(self, of: Candidate, metric: str) -> str:

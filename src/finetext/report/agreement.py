@@ -14,12 +14,19 @@ from finetext.report.rendering import Cell, Table, aligned, metric_title, score,
 MOST_ROWS: Final = 10
 
 
-def people_line(found: Agreement) -> str:
-    """Return what accuracy a person reaches, in one line."""
-    return (
+def people_line(found: Agreement, scored: int | None = None) -> str:
+    """Return what accuracy a person reaches, in one line.
+
+    `scored` is the number of texts that the methods are scored on, which is said if it is another.
+    """
+    line = (
         f"people: {metric_title(found.metric)} {_written(found.ceiling)} of one annotator against "
         f"{_others(found)}, on {counted(found.texts, 'text')}"
     )
+    if scored is None or scored == found.texts:
+        return line
+    left_out = f", none of the {counted(found.without_majority, 'text')} without a majority"
+    return f"{line}; methods are scored on {scored:,}{left_out if found.without_majority else ''}"
 
 
 def _others(found: Agreement) -> str:

@@ -189,8 +189,8 @@ def probability_advice(check: Consistency) -> list[str]:
     """Return what to do with probabilities that are not, or not known to be, calibrated."""
     if check.status == "too few":
         return [
-            f"Take probabilities as an order, not as percentages: it takes {FEWEST_ROWS} test rows "
-            "or more to check them."
+            f"Take probabilities as an order, not as percentages: it takes {FEWEST_ROWS} rows or "
+            "more to check them."
         ]
     if check.status != "calibrated" and check.excess > _SERIOUS:
         return [f"Do not rely on single probabilities: they are {check.words}."]

@@ -144,7 +144,7 @@ def render(data: ReportData) -> str:
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
-        "people": data.agreement and people_line(data.agreement),
+        "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
         **_of_test_rows(data, trusted),

@@ -21,6 +21,7 @@ import tomli_w
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
 from finetext.core.types import ColumnRole, Finding, Predicted
+from finetext.core.wording import with_source
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, evaluate
@@ -161,6 +162,10 @@ def report_data(run: Run) -> ReportData:
         environment = json.loads(read_received_text(folder, "environment.json"))
         recipe = read_received_text(folder, "recipe.toml")
         known = from_json(tuple[Finding, ...], data["findings"], "data.json")
+        source = tomllib.loads(recipe).get("data", {}).get("source")
+        if isinstance(source, str) and not (folder / Path(source).name).is_file():  # no copy
+            name = str(_without_machine(Path(source)))
+            known = tuple(replace(of, message=with_source(of.message, name)) for of in known)
         return ReportData(
             description=str(data["description"]),
             rows=dict(data["rows"]),

@@ -351,11 +351,14 @@ class Run:
     def to_pandas(self) -> DataFrame:
         """Return the leaderboard as a data frame with one row for each method.
 
-        Columns: method, best, recommended; each metric on test rows with its 95% interval, as in
-        "accuracy", "accuracy_low", "accuracy_high"; the metric of the run on validation rows, as in
-        "validation_macro_f1"; seconds_to_train, rows_per_second, bytes.
+        Columns: method, best, recommended (no method if none is usable); each metric on test rows
+        with its 95% interval: "accuracy", "accuracy_low", "accuracy_high"; the metric of the run on
+        validation rows, "validation_macro_f1"; seconds_to_train, rows_per_second, bytes.
         """
-        return self.leaderboard.to_pandas(self.metric, self.best, self.recommended)
+        recommended = self.recommended
+        with suppress(FinetextError):  # the leaderboard can be read without predictions
+            recommended = self.recommended if self.summary().is_recommended else ""
+        return self.leaderboard.to_pandas(self.metric, self.best, recommended)
 
     def _repr_html_(self) -> str:
         verdict = ""
