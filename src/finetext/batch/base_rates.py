@@ -9,6 +9,7 @@ from typing import Final, final
 
 import numpy as np
 
+from finetext.core.addresses import public_address
 from finetext.core.arrays import Floats
 from finetext.core.contracts import Classifier, ProgressEvent
 from finetext.core.display import listed
@@ -167,7 +168,7 @@ def findings_of(watch: BaseRateWatch, source: str, is_corrected: bool) -> list[F
     check, scheme = watch.check, watch.scheme
     if check is None or not (check.shifted or is_corrected):
         return []
-    name = Path(source).name
+    name = Path(public_address(source)).name
     if not check.shifted:
         message = (
             f"{name}: no other shares of labels than on validation rows can be shown from "

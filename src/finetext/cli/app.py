@@ -20,6 +20,7 @@ from finetext.cli.predict import plot, predict
 from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
+from finetext.core.addresses import without_secrets
 from finetext.core.console import stopping, whole_output
 from finetext.core.errors import FinetextError
 from finetext.core.terminal import escaping_output
@@ -122,5 +123,5 @@ def _run(words: list[str]) -> None:
                 f"{first_line} -- this is a bug in finetext: please report it with the output of "
                 "the same command with --debug"
             )
-        print(f"finetext: {message}", file=sys.stderr)
+        print(f"finetext: {without_secrets(message)}", file=sys.stderr)
         raise SystemExit(1 if is_bug else 2) from None

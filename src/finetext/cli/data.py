@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, TableOut, Training, flag, option
+from finetext.core.addresses import recorded
 from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def explore(
     if output.as_json:
         screen.json(seen.to_json())
     else:
-        show_exploration(seen, screen.out, data)
+        show_exploration(seen, screen.out, recorded(data))
 
 
 def _show_tokens(dataset: Dataset, encoder: str, row: int, output: Output) -> None:
@@ -135,7 +136,7 @@ def agreement(
         ]
     elif found.annotators:
         by = "" if annotators is None else f" --annotators {shlex.quote(annotators)}"
-        command = f"finetext agreement {shlex.quote(data)}{by} --out differ.csv"
+        command = f"finetext agreement {shlex.quote(recorded(data))}{by} --out differ.csv"
         if reading.given() or settings:
             command = "the same command with --out differ.csv"
         lines.append(f"\nTo decide the texts on which they differ:\n  {command}")

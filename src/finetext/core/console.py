@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from threading import Timer
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from finetext.core.addresses import recorded, without_secrets
 from finetext.core.errors import DataError
 from finetext.core.terminal import escape_output, json_escaped
 
@@ -40,7 +41,7 @@ class Screen:
         from finetext.core.styled import Console
 
         self.quiet = quiet
-        self.source = source
+        self.source = source if source == recorded(source) else "DATA"
         self.out: Console = Console(soft_wrap=not sys.stdout.isatty())
         self.messages: Console = Console(stderr=True, quiet=quiet)
         self._progress: Progress | None = None
@@ -57,7 +58,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Show a message."""
-        self.messages.print(line, soft_wrap=True)
+        self.messages.print(without_secrets(line), soft_wrap=True)
 
     def finding(self, finding: Finding) -> None:
         """Show an error or a warning; notes are in the report only."""
@@ -65,7 +66,7 @@ class Screen:
             from finetext.core.wording import with_source
 
             line = f"{finding.severity}: {with_source(finding.message, self.source)}"
-            self.messages.print(line, style=style, soft_wrap=True)
+            self.messages.print(without_secrets(line), style=style, soft_wrap=True)
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Show several findings."""

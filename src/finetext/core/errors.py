@@ -9,12 +9,18 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from finetext.core.addresses import without_secrets
+
 MOST_HOLDING: Final = 6
 """How many names that hold the one given, as macro_f1 holds f1, an error offers at most."""
 
 
 class FinetextError(Exception):
-    """Base of every error that a user can cause and fix."""
+    """Base of every error that a user can cause and fix; no message has secrets of addresses."""
+
+    def __init__(self, *parts: object) -> None:
+        """Compose the message."""
+        super().__init__(*(without_secrets(of) if isinstance(of, str) else of for of in parts))
 
 
 class DataError(FinetextError):
@@ -35,7 +41,7 @@ class UnclearError(DataError):
     ) -> None:
         """Compose the message of problem and advice."""
         super().__init__(problem + advice)
-        self.problem, self.setting = problem, setting
+        self.problem, self.setting = without_secrets(problem), setting
         self.readings = {str(value): tuple(of) for value, of in readings.items()}
         self._advice = advice
 

@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from finetext.core.addresses import public_address, was_shortened, without_secrets
 from finetext.core.budget import read_all
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
@@ -39,6 +40,12 @@ def download(url: str, settings: ReadSettings) -> File:
         DataError: it cannot be fetched, takes too long, or a host is not on the public internet.
         TooLargeError: it is larger than the budget of reading.
     """
+    shown = public_address(url)
+    if was_shortened(url):
+        raise DataError(
+            f"{shown} was recorded without its user, password or query, which are secrets; name "
+            "the whole address as the data, or as source in the recipe, or download the file"
+        )
     end = time.monotonic() + settings.download_seconds
     place = url
     try:
@@ -46,13 +53,16 @@ def download(url: str, settings: ReadSettings) -> File:
             found = _fetched(place, settings, end, is_first=place == url)
             if isinstance(found, bytes):
                 name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
-                return File(url, PurePosixPath(name), lambda data=found: data)  # type: ignore[misc]
+                return File(shown, PurePosixPath(name), lambda data=found: data)  # type: ignore[misc]
             place = found
     except (OSError, ValueError, HTTPException) as error:
         if time.monotonic() >= end:
-            raise DataError(_too_slow(url, settings)) from None
-        raise DataError(f"cannot fetch {url}: {error or type(error).__name__}") from None
-    raise DataError(f"cannot fetch {url}: more than {_MOST_REDIRECTS} redirects; give the last one")
+            raise DataError(_too_slow(shown, settings)) from None
+        said = without_secrets(str(error)) or type(error).__name__
+        raise DataError(f"cannot fetch {shown}: {said}") from None
+    raise DataError(
+        f"cannot fetch {shown}: more than {_MOST_REDIRECTS} redirects; give the last one"
+    )
 
 
 def _too_slow(url: str, settings: ReadSettings) -> str:
@@ -66,7 +76,7 @@ def _fetched(url: str, settings: ReadSettings, end: float, is_first: bool) -> by
     """Return the content at an address, or the address that it redirects to."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OSError(f"it leads to {url}, which is no http or https address")
+        raise OSError(f"it leads to {public_address(url)}, which is no http or https address")
     wait = max(0.1, min(_STALLED, end - time.monotonic()))
     connection, target, headers = _connection(parts, settings, wait)
     if is_first and parts.username:
@@ -84,7 +94,7 @@ def _fetched(url: str, settings: ReadSettings, end: float, is_first: bool) -> by
                 return str(urljoin(url, to.encode("latin-1").decode("utf-8", "replace")))
             if response.status != 200:
                 raise OSError(f"HTTP Error {response.status}: {response.reason}")
-            data = read_all(response, url)
+            data = read_all(response, public_address(url))
             if response.length:
                 raise OSError(f"it ends {response.length:,} bytes too early")
     finally:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from finetext.core.addresses import recorded
 from finetext.core.environment import absolute
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings, made
@@ -220,7 +221,7 @@ def _too_few(sieve: _Sieve, settings: CorpusSettings) -> str:
 
 
 def _name(source: Any) -> str:
-    return absolute(str(source)) if isinstance(source, str | Path) else "texts"
+    return str(recorded(absolute(str(source)))) if isinstance(source, str | Path) else "texts"
 
 
 def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.addresses import recorded
 from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import processor_name, stated_watts
@@ -52,7 +53,7 @@ def start_run(
     recipe, splits, scheme = run.recipe, run.splits, run.splits.scheme
     agreement = agreement_in(run.dataset)
     described = {
-        "source": recipe.source,
+        "source": recorded(recipe.source),
         "description": splits.train.description,
         "content_hash": run.dataset.content_hash,
         **scheme.to_json(),
@@ -148,7 +149,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "decided": decided_json(tested[name]),
             "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
-            "data": _data(recipe.source, described),
+            "data": _data(recorded(recipe.source), described),
             **({} if one.folds is None else {"folds": len(one.folds.repeats[0])}),
             "findings": codes,
         }

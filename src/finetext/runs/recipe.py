@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from annotated_types import Interval
 
 from finetext.core import registry
+from finetext.core.addresses import recorded
 from finetext.core.contracts import Method, encoder_of, hyperparameters
 from finetext.core.environment import absolute
 from finetext.core.errors import RecipeError, UnknownNameError
@@ -255,14 +256,14 @@ class Recipe:
         values: dict[str, Any] = {
             **{name: getattr(self, name) for name in TOP if name not in KNOBS},
             **{name: of for name, of in _changed(self).items() if name in KNOBS},
-            "data": {"source": self.source, "content_hash": self.content_hash}
+            "data": {"source": recorded(self.source), "content_hash": self.content_hash}
             | _changed(self.read),
             # Always there: runs of earlier versions lack it, and kept duplicates.
             "split": _changed(self.split) | {"keep_duplicates": self.split.keep_duplicates},
             "decide": _changed(self.decide),
         }
         if self.adapt is not None:
-            paths = {"corpus": self.adapt.corpus, "content_hash": self.adapt.content_hash}
+            paths = {"corpus": recorded(self.adapt.corpus), "content_hash": self.adapt.content_hash}
             values["adapt"] = paths | hyperparameters(self.adapt.settings)
         return tomli_w.dumps(_toml(values | {"methods": methods}))
 

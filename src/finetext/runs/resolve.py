@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core.addresses import public_address
 from finetext.core.contracts import FitContext, Listener, Method, encoder_of
 from finetext.core.environment import absolute, cache_folder
 from finetext.core.errors import DataError, RecipeError
@@ -260,7 +261,7 @@ def run_name(recipe: Recipe) -> str:
     if recipe.source is None:
         return "run"
     first = recipe.source if isinstance(recipe.source, str) else next(iter(recipe.source.values()))
-    stem = first.rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1].split(".")[0]
+    stem = public_address(first).rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1].split(".")[0]
     return re.sub(r"[^\w-]+", "-", stem).strip("-") or "run"
 
 

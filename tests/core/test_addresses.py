@@ -1,0 +1,39 @@
+"""Addresses are shown and recorded without what is secret in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetext.core.addresses import public_address, recorded, was_shortened, without_secrets
+from finetext.core.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/x.csv", "https://h/x.csv"),
+        ("https://h:81/a/x.csv?sig=1#f", "https://h:81/a/x.csv"),
+        ("https://u:p@h/x.csv", "https://h/x.csv"),
+        ("https://u:p@q@h/x.csv#f", "https://h/x.csv"),
+        ("https://u:p/q?r#s@h/x.csv?t", "https://h/x.csv"),
+        ("https://h?x=1", "https://h"),
+        ("https://h/a@b/x.csv", "https://h/a@b/x.csv"),
+        ("s3://key:secret@b/x", "s3://b/x"),
+        ("reviews.csv?x", "reviews.csv?x"),
+    ],
+)
+def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert public_address(url) == shown
+    assert without_secrets(f"cannot fetch {url}") == f"cannot fetch {shown}"
+    assert str(DataError(f"'{url}' is gone")) == f"'{shown}' is gone"
+
+
+def test_a_recorded_address_says_that_it_is_not_whole() -> None:
+    sources = {"train": "https://h/x?s=1", "test": "https://h/y", "validation": "z.csv"}
+    assert recorded(sources) == {
+        "train": "https://h/x?...", "test": "https://h/y", "validation": "z.csv",
+    }  # fmt: skip
+    assert recorded(("http://u@h/x", "y")) == ("http://h/x?...", "y")
+    assert recorded(recorded("https://h/x?s")) == "https://h/x?..."
+    assert was_shortened("https://h/x?...")
+    assert not was_shortened("https://h/x")
