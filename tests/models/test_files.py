@@ -91,8 +91,10 @@ def test_a_handwritten_card_is_kept(folder: Path, tfidf: TfidfClassifier) -> Non
     card.write_text(card.read_text().replace("# A text", "# My text"))
     assert info(folder).problem is None
     assert next(f.state for f in info(folder).files if f.name == "README.md") == "own"
-    (folder / ".finetext.json.killed").write_text("")
-    (folder / ".README.md.killed").write_text("")
+    left = folder / f".finetext-{'0' * 32}"  # by a killed process
+    left.mkdir()
+    (left / "README.md").write_text("")
+    assert info(folder).checked.extra == ()
     write_record(folder, {"title": "new"})
     assert not list(folder.glob(".*"))
     save_model(tfidf, folder)

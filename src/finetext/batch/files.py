@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
@@ -17,8 +16,9 @@ from finetext.core.types import Finding
 from finetext.data.rows import MIXED, TEXT
 from finetext.data.workbook import Workbook
 from finetext.data.write import Table, arrow_values, encoded, form_of, text_of
-from finetext.storage.files import put_in_place
+from finetext.storage.files import open_own, put_in_place
 from finetext.storage.locks import try_lock
+from finetext.storage.unfinished import room_in
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -55,14 +55,13 @@ class Part(ABC):
                 self.lock = try_lock(self.path.with_name(f"{self.path.name}.lock"))
             if lasting and is_needed and self.lock is None:
                 raise DataError(f"another process is writing {shown}; wait until it ends")
-            if self.lock is None:
-                self.path = self.place.with_name(f".{self.place.name}.{secrets.token_hex(4)}.part")
-            try:
-                self.file: BinaryIO = self.path.open("a+b" if self.lock else "x+b")
-            except BaseException:
-                if self.lock is not None:
-                    self.lock.release()
-                raise
+            with ExitStack() as opened:
+                if self.lock is None:
+                    self.path = opened.enter_context(room_in(self.place.parent)) / self.place.name
+                else:
+                    opened.callback(self.lock.release)
+                self.file = open_own(self.path, os.O_APPEND if self.lock else os.O_EXCL)
+                self._opened = opened.pop_all()
 
     @property
     def state_path(self) -> Path:
@@ -106,7 +105,7 @@ class Part(ABC):
                 if remove:
                     self.state_path.unlink(missing_ok=True)
                 Path(self.lock.lock_file).unlink()  # not while it is open on Windows
-            self.lock.release()
+        self._opened.close()
 
 
 @final

@@ -21,7 +21,7 @@ from finetext.data.formulas import without_formulas
 from finetext.data.label_cells import comma_joined
 from finetext.data.predictions import own_column
 from finetext.data.rows import MIXED, TEXT
-from finetext.storage.files import check_new, replaced_file
+from finetext.storage.files import check_new, output_file
 
 APPENDED: Final = (".csv", ".tsv", ".jsonl")
 IN_CELLS: Final = (".csv", ".tsv", ".xlsx")  # formats without lists
@@ -114,8 +114,7 @@ def write_table(
     form = form_of(path)
     if form == ".xlsx":
         return write_sheets(path, {"table": table})
-    with blaming(str(path)), replaced_file(path) as beside:
-        beside.chmod(0o644)
+    with blaming(str(path)), output_file(path) as beside:
         if form == ".parquet":
             import pyarrow
             import pyarrow.parquet
@@ -142,8 +141,7 @@ def write_sheets(
 ) -> tuple[Finding, ...]:
     """Write tables as the sheets of an Excel file, whole or not at all; return warnings."""
     book = workbook.Workbook()
-    with blaming(str(path)), replaced_file(path) as beside:
-        beside.chmod(0o644)
+    with blaming(str(path)), output_file(path) as beside:
         for title, table in tables.items():
             book.append(title, table)
         with beside.open("wb") as file:

@@ -22,7 +22,7 @@ from finetext.data.read import read as read_data
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder, Pooling
-from finetext.storage.files import replaced_file
+from finetext.storage.files import output_file
 from finetext.training.precision import check_precision, choose_device
 from finetext.training.tokens import TokenTable, given_texts
 
@@ -98,10 +98,8 @@ class FeatureMatrix:
         arrays: dict[str, Any] = {n: of for n, of in vars(self).items() if of is not None}
         for name in {"label_names", "ids", "split"} & set(arrays):
             arrays[name] = np.array(arrays[name], np.str_)  # never objects, which need pickle
-        with blaming(str(path)), replaced_file(path) as beside:
-            beside.chmod(0o644)
-            with beside.open("wb") as file:
-                np.savez(file, **arrays)
+        with blaming(str(path)), output_file(path) as beside, beside.open("wb") as file:
+            np.savez(file, **arrays)
 
 
 def features(

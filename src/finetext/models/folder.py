@@ -31,6 +31,7 @@ from finetext.storage.received import (
     received_folder,
     sha256_received,
 )
+from finetext.storage.unfinished import recover
 from finetext.training.precision import precision_of_model
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def check_model_place(folder: Path, force: bool = False) -> None:
     """Raise an error if a model cannot be written to a folder, or would replace one unforced."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
+    recover(folder)
     if os.path.lexists(folder) and not (folder / DESCRIPTION).is_file():
         raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
     check_new_folder(folder, force)
@@ -72,6 +74,7 @@ def save_model(
 
     from finetext.core import __version__
 
+    recover(folder)
     if folder.exists() and not (folder / DESCRIPTION).is_file():
         raise ModelError(f"{folder} exists and is not a finetext model; choose another folder")
     try:
@@ -110,6 +113,7 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
 
 def load_model(folder: Path, device: str = "auto") -> Classifier:
     """Return the classifier in a model folder or one of transformers; raises a ModelError."""
+    recover(folder)
     if is_foreign(folder):
         return load_foreign(folder, device)
     described = read_description(folder)
@@ -166,9 +170,6 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
     """Write `finetext.json`, and the model card unless there is a handwritten one."""
-    for written in (DESCRIPTION, CARD):
-        for temporary in folder.glob(f".{written}.*"):
-            temporary.unlink(missing_ok=True)
     write_json(folder / DESCRIPTION, files.sealed(described))
     if not is_handwritten(folder):
         write_text(folder / CARD, model_card(described, name))
@@ -196,6 +197,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Return the content of `finetext.json`; raises a ModelError."""
     path = folder / DESCRIPTION
     if not is_described(folder):
+        recover(folder)
+    if not is_described(folder):
         reason = f"has no {DESCRIPTION}" if folder.is_dir() else "does not exist"
         reason += f"; it is {like}" if (like := looks_like(folder)) else ""
         raise ModelError(f"{folder} is not a finetext model: it {reason}")
@@ -218,6 +221,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def best_model(folder: Path) -> Path:
     """Return the folder itself, or of a run folder that of its best model; raises a RunError."""
+    recover(folder)
     if not os.path.lexists(folder / LEADERBOARD):
         return folder
     try:

@@ -21,6 +21,7 @@ from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_p
 from finetext.models.folder import WEIGHTS, is_described, read_description
 from finetext.storage.files import check_new_folder, replaced_folder
 from finetext.storage.received import copy_received, names_received, received_folder
+from finetext.storage.unfinished import recover
 
 PREFIX: Final = "hub:"
 MAIN: Final = "main"
@@ -63,6 +64,7 @@ def model_folder(model: str | Path) -> Path:
     if text.startswith(PREFIX):
         return fetched(Repository.parse(text))
     folder, of_method = Path(model), Path(model) / "model"
+    recover(folder)
     if is_described(folder) or not is_described(of_method):
         return folder
     try:
@@ -151,6 +153,7 @@ def pull(
 
 def _check_place(folder: Path, force: bool) -> None:
     """Raise a `ModelError` if a folder holds something that replacing it would lose."""
+    recover(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / DESCRIPTION).is_file():

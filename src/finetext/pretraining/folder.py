@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 
 from finetext.core.errors import ModelError, RunError
-from finetext.storage.files import finish_folder, sync_names, write_json
+from finetext.storage.files import replaced_folder, sync_names, write_json
 from finetext.storage.locks import Held, check_folder, claimed
 from finetext.storage.received import open_received, read_received_text
 from finetext.storage.resume import check_same
@@ -142,16 +142,13 @@ class Workplace:
         """Yield an empty folder to fill with an encoder, and move that to its place."""
         result = self.state / "result"
         try:
-            shutil.rmtree(result, ignore_errors=True)
-            result.mkdir()
-            yield result
-            finish_folder(result)
+            with replaced_folder(result) as unfinished:
+                yield unfinished
             for path in sorted(result.iterdir(), key=lambda path: (path.name == LAST, path.name)):
                 os.replace(path, self.folder / path.name)
             sync_names(self.folder)
             shutil.rmtree(self.state)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(result, ignore_errors=True)
             raise RunError(f"{self.folder} cannot be written: {error}") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -37,7 +36,7 @@ from finetext.encoders.scratch import (
 from finetext.pretraining.corpus import Corpus, CorpusSettings
 from finetext.pretraining.folder import Workplace
 from finetext.pretraining.learning import Adapted, LanguageModel, make_from
-from finetext.storage.files import sync
+from finetext.storage.files import replaced_folder
 from finetext.training.plan import BatchSize, ScheduleName, learning_rate_for
 
 AWD_LSTM: Final = "awd-lstm"
@@ -196,13 +195,9 @@ def starting_model(
         except FinetextError:  # no step is done yet, so the folder is free again
             shutil.rmtree(place.state, ignore_errors=True)
             raise
-        unfinished = blank.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        with quiet():
+        with quiet(), replaced_folder(blank) as unfinished:
             configuration(sizes, tokenizer).save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
-        sync(unfinished)
-        os.replace(unfinished, blank)
     tokenizer = load_tokenizer(str(blank))  # first, since it registers AWD-LSTM
     with loading(str(blank)) as path:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)

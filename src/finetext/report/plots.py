@@ -28,7 +28,7 @@ from finetext.evaluation.deciding import Selective
 from finetext.evaluation.intervals import LabelScores
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.report.rendering import metric_title
-from finetext.storage.files import put_in_place
+from finetext.storage.files import output_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,13 +168,12 @@ def picture(
 
 
 def _save(figure: Figure, path: Path) -> None:
-    unfinished, kind = path.with_name(f".{path.name}.unfinished"), path.suffix.lower()[1:]
+    kind = path.suffix.lower()[1:]
+    metadata = {"Date": None} if kind == "svg" else {}
     try:
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(unfinished, format=kind, dpi=160, metadata=metadata)
-        put_in_place(unfinished, path)
+        with output_file(path) as beside:
+            figure.savefig(beside, format=kind, dpi=160, metadata=metadata)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -181,7 +182,7 @@ def _shown(value: object) -> object:
 def write_page(path: str | Path, page: str) -> Path:
     """Write a page completely and return its path, or raise a RunError."""
     try:
-        write_text(Path(path), page)
+        write_text(Path(os.path.realpath(path)), page)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}; choose another place") from None
     return Path(path)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from finetext.core.types import Dataset
 from finetext.report.optimism import TestSetUse
-from finetext.storage.files import write_json
+from finetext.storage.files import append_text, open_own, write_json
 from finetext.storage.received import read_received_text
 from finetext.storage.resume import read_log
 
@@ -36,8 +36,8 @@ def record_access(run: Path, by: str, program: str | None = None) -> int:
     line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
     if program is not None:
         line["program"] = program
-    with suppress(OSError), (run / ACCESSES).open("a", encoding="utf-8") as file:
-        file.write(f"{json.dumps(line)}\n")
+    with suppress(OSError):
+        append_text(run / ACCESSES, f"{json.dumps(line)}\n")
     if known := _test_set(run):
         _add(known["key"], {**line, "run": known["run"]})
     return before + 2
@@ -104,7 +104,7 @@ def _add(key: str, line: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             FileLock(path.with_suffix(".lock"), timeout=_SECONDS),
-            path.open("a+b") as file,
+            open_own(path) as file,
         ):
             is_cut = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
             file.write(f"{chr(10) if is_cut else ''}{json.dumps(line)}\n".encode())

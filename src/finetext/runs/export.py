@@ -43,6 +43,7 @@ from finetext.runs.recipe import Recipe, read_toml
 from finetext.runs.run import Run
 from finetext.runs.stored_splits import stored_splits
 from finetext.storage.files import check_new_folder, write_json
+from finetext.storage.unfinished import recover
 
 COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
@@ -300,6 +301,7 @@ def _place(origin: Origin, exporter: Exporter, folder: str | Path | None, force:
         place = Path(os.path.abspath(origin.model)).parent / exporter.folder_name
     else:
         raise RecipeError("name the folder for the export with --out")
+    recover(place)
     if not place.exists():
         return place
     is_export = (place / DESCRIPTION).is_file() and read_description(place)["classifier"] in EXPORTS

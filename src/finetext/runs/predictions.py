@@ -15,7 +15,7 @@ from finetext.core.errors import DataError, FinetextError, RunError
 from finetext.core.types import LabelScheme, Predicted, Predictions, SplitName
 from finetext.core.wording import CROSSED
 from finetext.evaluation.fold_scores import FoldPredictions
-from finetext.storage.files import put_in_place
+from finetext.storage.files import replaced_file
 from finetext.storage.received import open_received
 
 if TYPE_CHECKING:
@@ -152,10 +152,5 @@ def write_table(
 
     metadata = {} if described is None else {b"finetext": json.dumps(described).encode()}
     table = pyarrow.table(dict(columns)).replace_schema_metadata(metadata)
-    unfinished = path.with_suffix(".part")
-    try:
-        pyarrow.parquet.write_table(table, unfinished)
-        put_in_place(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with replaced_file(path) as beside:
+        pyarrow.parquet.write_table(table, beside)

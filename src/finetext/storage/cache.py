@@ -33,14 +33,14 @@ def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) ->
     arrays = make()
     with suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path, suffix=".part") as beside:
+        with replaced_file(path) as beside:
             save_file({name: np.ascontiguousarray(of) for name, of in arrays.items()}, beside)
         _make_room(path.parent)
     return arrays
 
 
 def _make_room(folder: Path) -> None:
-    """Delete what killed processes left, and the least recently used beyond `MOST_BYTES`."""
+    """Delete the least recently used beyond `MOST_BYTES`, and what older versions left."""
     for path in folder.glob("*.part"):
         if time.time() - path.stat().st_mtime > OLDEST_PART:
             path.unlink(missing_ok=True)

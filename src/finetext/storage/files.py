@@ -6,16 +6,23 @@ import errno
 import json
 import os
 import re
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from finetext.core.errors import DataError
 from finetext.core.terminal import json_escaped
+from finetext.storage.unfinished import move_into_place, recover, room_in
 
+NOT_REGULAR: Final = "it is not a regular file"
+_NO_LINK: Final = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe without a reader must not block
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 _NOT_FOR_FOLDERS: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Errors of libraries in Rust have no number.
@@ -42,6 +49,8 @@ def check_new(path: Path, force: bool = False, inputs: Iterable[Any] = ()) -> No
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise DataError(f"{path} cannot be written: it is a folder")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} cannot be written: {NOT_REGULAR}")
     if path.exists():
         for source in inputs:
             is_path = isinstance(source, str | Path) and os.path.exists(source)
@@ -53,29 +62,44 @@ def check_new(path: Path, force: bool = False, inputs: Iterable[Any] = ()) -> No
 
 def check_new_folder(folder: Path, force: bool = False) -> None:
     """Raise a DataError if a folder would be replaced without `force`; it may be empty."""
+    recover(folder)
     if not force and os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists; name another folder, or replace it with --force")
 
 
 def put_in_place(unfinished: Path, place: Path) -> None:
-    """Rename a closed file within its folder: to the disk before, and its new name after."""
+    """Rename a closed file to its place: to the disk before, and its new name after.
+
+    A link at the place is replaced, not what it leads to. Raises an OSError for what is no file.
+    """
     sync(unfinished)
+    with suppress(FileNotFoundError):
+        kind = place.lstat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind) or stat.S_ISDIR(kind)):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(place))
     os.replace(unfinished, place)
     sync_names(place.parent)
 
 
-def finish_folder(folder: Path) -> None:
-    """Write a folder of results to the disk, its files as readable as new files are."""
-    mask = os.umask(0)  # safetensors writes files that only their owner can read
-    os.umask(mask)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o666 & ~mask)
+def finish_folder(folder: Path, mode: int) -> None:
+    """Write a folder of results to the disk, all in it as readable as a new folder of `mode`."""
+    # Libraries write, and copy, files that only their owner can read.
+    folder.chmod(mode)
+    for place, folders, files in os.walk(folder):
+        for name in folders + files:
+            path = Path(place) / name
+            kind = path.lstat().st_mode
+            if stat.S_ISDIR(kind):
+                path.chmod(mode)
+            elif stat.S_ISREG(kind):
+                path.chmod(mode & 0o666)
     sync(folder)
 
 
 def sync(path: Path) -> None:
-    """Write a file, or a folder with all that is in it, to the disk."""
+    """Write a file, or a folder with all that is in it, to the disk; links are passed over."""
+    if path.is_symlink():
+        return
     if path.is_dir():
         for inside in path.iterdir():
             sync(inside)
@@ -108,43 +132,69 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to a file, whole or not at all."""
     with replaced_file(path) as beside:
         beside.write_text(text, encoding="utf-8", errors="replace")
-        beside.chmod(0o644)
+
+
+def append_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Append UTF-8 text to a file, down to the disk if `lasting`; see `open_own`."""
+    with open_own(path) as file:
+        file.write(text.encode("utf-8", "replace"))
+        file.flush()
+        if lasting:
+            os.fsync(file.fileno())
+
+
+def open_own(path: Path, flags: int = os.O_APPEND) -> BinaryIO:
+    """Open a file to read and to write it, made if missing; raises an OSError.
+
+    What others may have put there is refused: a link, or anything else than a file that has this
+    name alone.
+    """
+    handle = os.open(path, flags | os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    facts = os.fstat(handle)
+    is_file = stat.S_ISREG(facts.st_mode)
+    if is_file and facts.st_nlink < 2:
+        return os.fdopen(handle, "a+b" if flags & os.O_APPEND else "w+b")
+    os.close(handle)
+    why = "it has a second name, a hard link; copy it" if is_file else NOT_REGULAR
+    raise OSError(errno.EINVAL, why, str(path))
 
 
 @contextmanager
-def replaced_file(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield an empty file to fill; it replaces `path` when the body ends without error."""
-    handle, name = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        put_in_place(Path(name), path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file of the same name to fill; it replaces `path` when the body ends well.
+
+    A link at `path` is replaced, not what it leads to; see `output_file`.
+    """
+    with room_in(path.parent) as room:
+        beside = room / path.name
+        handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, 0o666)
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        os.close(handle)
+        yield beside
+        beside.chmod(mode)  # libraries replace the file by one that its owner alone can read
+        put_in_place(beside, path)
+
+
+def output_file(path: Path) -> AbstractContextManager[Path]:
+    """Return `replaced_file` of a place that a user names: what a link leads to is replaced."""
+    return replaced_file(Path(os.path.realpath(path)))
 
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it replaces `folder` when the body ends without error."""
+    """Yield an empty folder to fill; it replaces `folder` when the body ends without error.
+
+    Whoever opens `folder` finds the old or the new one, also after a kill; see `recover`. A link at
+    `folder` is replaced, and what it leads to stays as it is.
+    """
+    if folder.name in ("", ".."):
+        raise OSError(errno.EBUSY, "a folder that is in use cannot be replaced", str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with room_in(folder.parent) as room:
+        unfinished = room / folder.name
+        unfinished.mkdir()
+        mode = stat.S_IMODE(unfinished.stat().st_mode)
         yield unfinished
-        unfinished.chmod(0o755)
-        finish_folder(unfinished)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-            os.replace(folder, old / "old")
-            try:
-                os.replace(unfinished, folder)
-            except BaseException:
-                os.replace(old / "old", folder)
-                old.rmdir()
-                raise
-            shutil.rmtree(old)
-        else:
-            os.replace(unfinished, folder)
+        finish_folder(unfinished, mode)
+        move_into_place(unfinished, folder)
         sync_names(folder.parent)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

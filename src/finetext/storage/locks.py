@@ -5,6 +5,7 @@ A lock ends with the process that holds it, so a lock file that is left behind b
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import RunError
 from finetext.storage.received import refuse_links
+from finetext.storage.unfinished import is_unfinished, settle
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -39,6 +41,8 @@ def try_lock(path: Path) -> BaseFileLock | None:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, timeout=0)
+    if path.is_symlink():  # older versions of filelock empty what it leads to
+        raise OSError(errno.ELOOP, "the lock is a symbolic link; delete it", str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -140,6 +144,8 @@ def _claimed_first(folders: Iterable[Path]) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed run left half-written in its folder; raises a RunError."""
+    for part in (folder, folder / "diagnosis"):
+        settle(part)
     early = _EARLY if not (folder / STARTED[-1]).is_file() else ()
     try:
         for path in list(folder.iterdir()):
@@ -152,6 +158,9 @@ def sweep(folder: Path) -> None:
 
 
 def _is_half_written(name: str) -> bool:
+    if is_unfinished(name):
+        return True
+    # What versions before 0.2 left.
     files = {*RUN_FILES, CURVE_LOG}
     stems = {file.split(".")[0] for file in files}
     hidden = any(name.startswith(f".{file}.") for file in files)

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
 
 from finetext.core.errors import RunError
+from finetext.storage.unfinished import is_unfinished
 
 LARGEST_TEXT: Final = 256 << 20
 """Bytes of a file that is read as a whole, such as a tokenizer."""
@@ -140,11 +141,13 @@ def size_received(folder: Path, name: str) -> int:
 def names_received(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of the files of a received folder, and of what is none of its files.
 
-    The second are links that lead out of it or nowhere, pipes and the like. Both are sorted.
+    The second are links that lead out of it or nowhere, pipes and the like. Both are sorted. What a
+    killed process left unfinished is passed over.
     """
     root, files, others = Path(os.path.realpath(folder)), list[str](), list[str]()
     is_private = _private(folder) is not None
     for place, folders, names in os.walk(root):  # follows no links to folders
+        folders[:] = [each for each in folders if not is_unfinished(each)]
         for name in (*names, *(each for each in folders if os.path.islink(Path(place, each)))):
             found = Path(place, name).relative_to(root).as_posix()
             is_file = is_private or is_received_file(folder, found)

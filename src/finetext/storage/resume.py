@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +17,8 @@ from finetext.core.errors import FinetextError, RecipeError, RunError
 from finetext.core.terminal import json_escaped
 from finetext.core.types import Finding
 from finetext.storage.codec import from_json, to_json
-from finetext.storage.files import sync_names, write_json, write_text
+from finetext.storage.files import append_text, sync_names, write_json, write_text
+from finetext.storage.unfinished import remove, settle
 
 HOW_TO_RESUME: Final = "to continue, run the same command with --resume"
 CHECKPOINT: Final = "checkpoint"
@@ -95,10 +94,7 @@ class ResumeLog:
     def add(self, step: Mapping[str, Any]) -> None:
         """Append a finished step; raises a RunError."""
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_line(step))
-                file.flush()
-                os.fsync(file.fileno())
+            append_text(self.path, _line(step))
             sync_names(self.path.parent)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -130,10 +126,11 @@ class Attempts:
         """Remove the results of an unfinished attempt from a folder, and start the clock."""
         self._place, self._file, self._context = place, place / ATTEMPTS, context
         self._before, self._findings = 0.0, list[Finding]()
+        settle(place)
         for path in list(place.iterdir()):
             hidden = any(path.name.startswith(f".{of}.") for of in (*results, ATTEMPTS))
             if hidden or path.name in results:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
         if (place / CHECKPOINT).is_dir():
             with suppress(OSError, ValueError, KeyError, TypeError, FinetextError):
                 values: dict[str, Any] = json.loads(self._file.read_text("utf-8"))
@@ -183,8 +180,9 @@ class Attempts:
 
 def forget(place: Path) -> None:
     """Remove the checkpoint of a training and the record of its attempts."""
+    settle(place)
     for path in list(place.iterdir()):
-        if path.name == CHECKPOINT:
-            shutil.rmtree(path)
-        elif path.name == ATTEMPTS or path.name.startswith((f".{ATTEMPTS}.", ".entry.json.")):
-            path.unlink()
+        if path.name in (CHECKPOINT, ATTEMPTS) or path.name.startswith(
+            (f".{ATTEMPTS}.", ".entry.json.")
+        ):
+            remove(path)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from finetext.core.arrays import finite
 from finetext.core.contracts import Checkpoints, Evaluated
 from finetext.core.errors import ModelError, RecipeError
-from finetext.storage.files import put_in_place, write_json
+from finetext.storage.files import replaced_file, write_json
 from finetext.training.precision import Choice
 
 FORMAT_VERSION: Final = 1
@@ -320,15 +320,12 @@ def _write(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    beside = path.with_name(f".{path.name}.part")
     try:
-        ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(ready, beside, metadata=dict(metadata))
-        put_in_place(beside, path)
+        with replaced_file(path) as beside:
+            ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            save_file(ready, beside, metadata=dict(metadata))
     except SafetensorError as error:
         raise OSError(str(error)) from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import MissingExtraError, RecipeError, RunError, UnknownNameError
+from finetext.storage.files import append_text
 from finetext.training.plan import Stage
 
 TRACKERS: Final = (
@@ -213,8 +214,8 @@ class Record:
         if self._context.log is None:
             return
         try:
-            with self._context.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(kept, allow_nan=False) + "\n")
+            text = json.dumps(kept, allow_nan=False)
+            append_text(self._context.log, f"{text}\n", lasting=False)
         except OSError as error:
             if not self._reported_failure:
                 self._context.say(f"{self._context.log} cannot be written: {error}")

@@ -1,0 +1,254 @@
+"""A folder that is replaced is the old or the new one, wherever its process is killed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from finetext.storage import unfinished
+from finetext.storage.files import output_file, replaced_file, replaced_folder, write_text
+from finetext.storage.unfinished import is_unfinished, recover, room_in, settle
+
+Work = Callable[[], None]
+_TRACEME: Final = 0
+_TO_THE_NEXT_CALL: Final = 24
+FIRST: Final = {"a": "1", "inside/b": "1"}
+SECOND: Final = {"a": "2", "inside/c": "2"}
+
+
+def can_trace() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return not killed_at(1, lambda: None)
+    except OSError:
+        return False
+
+
+def killed_at(number: int, work: Work) -> bool:
+    """Do work in a fork that is killed at its n-th stop: before, or after, a system call.
+
+    Returns whether the work was done before that.
+    """
+    trace = ctypes.CDLL(None, use_errno=True).ptrace
+    trace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    child = os.fork()
+    if not child:
+        try:
+            if trace(_TRACEME, 0, None, None) == 0:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for _ in range(number + 1):
+        status = os.waitpid(child, 0)[1]
+        if not os.WIFSTOPPED(status):
+            assert status == 0
+            return True
+        if trace(_TO_THE_NEXT_CALL, child, None, None):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise OSError(ctypes.get_errno(), "processes cannot be traced here")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    with replaced_folder(folder) as new:
+        (new / "inside").mkdir()
+        for name, text in files.items():
+            (new / name).write_text(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_trace(), reason="processes cannot be traced here")
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_survives_a_kill_at_every_system_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    if can_exchange and unfinished._renameat2() is None:
+        pytest.skip("names cannot be exchanged here")
+    if not can_exchange:
+        monkeypatch.setattr(unfinished, "_renameat2", lambda: None)
+    place = tmp_path / "model"
+    seen, number, is_done = set[str](), 0, False
+    while not is_done:
+        write(place, FIRST)
+        assert names(tmp_path) == ["model"], number
+        number += 1
+        is_done = killed_at(number, lambda: write(place, SECOND))
+        assert place.is_dir() or not can_exchange, number
+        recover(place)
+        found = content(place)
+        assert found in (FIRST, SECOND), number
+        seen.add(found["a"])
+    assert seen == {"1", "2"}
+    assert number > 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_trace(), reason="processes cannot be traced here")
+def test_a_file_survives_a_kill_at_every_system_call(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    number, is_done = 0, False
+    while not is_done:
+        write_text(place, "old")
+        assert names(tmp_path) == ["file"], number
+        number += 1
+        is_done = killed_at(number, lambda: write_text(place, "new"))
+        assert place.read_text() in ("old", "new"), number
+    assert place.read_text() == "new"
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_kill_before_each_step_leaves_a_whole_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    """The same at the calls of Python alone, where processes cannot be traced."""
+
+    if not can_exchange:
+        monkeypatch.setattr(unfinished, "_renameat2", lambda: None)
+    place, left = tmp_path / "model", [0]
+    steps = ("mkdir", "open", "chmod", "rename", "fsync", "rmdir", "unlink", "close")
+    for name in steps:
+        real = getattr(os, name)
+
+        def step(*given: object, real: Callable[..., object] = real, **more: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:  # as a kill: no `finally` runs, and the locks end
+                os._exit(9)
+            return real(*given, **more)
+
+        monkeypatch.setattr(os, name, step)
+
+    number, status = 0, 9
+    while status:
+        write(place, FIRST)
+        assert names(tmp_path) == ["model"], number
+        number += 1
+        child = os.fork()
+        if not child:
+            left[0] = number
+            write(place, SECOND)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, 9)
+        recover(place)
+        assert content(place) in (FIRST, SECOND), number
+    assert content(place) == SECOND
+    assert number > 20
+
+
+def test_a_room_of_a_living_process_stays(tmp_path: Path) -> None:
+    with replaced_file(tmp_path / "one") as beside:
+        beside.write_text("1")
+        write_text(tmp_path / "two", "2")
+        settle(tmp_path)
+    assert names(tmp_path) == ["one", "two"]
+    with room_in(tmp_path) as room:
+        child = os.fork()
+        if not child:
+            settle(tmp_path)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert room.is_dir()
+
+
+def test_where_folders_cannot_be_locked_a_room_stays_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "fcntl", None)
+    rooms = [tmp_path / f".finetext-{digit * 32}" for digit in "ab"]
+    for room in rooms:
+        room.mkdir()
+    os.utime(rooms[0], (0, time.time() - unfinished.OLDEST_ROOM - 10))
+    write_text(tmp_path / "file", "1")
+    assert names(tmp_path) == [rooms[1].name, "file"]
+
+
+def test_only_rooms_are_removed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    write_text(tmp_path / "kept", "1")
+    for name in (".finetext-1", ".finetext-notes", ".model.a1b2c3d4"):
+        (tmp_path / name).mkdir()
+    mine.mkdir()
+    (tmp_path / f".finetext-{'c' * 32}").symlink_to(mine)
+    before = names(tmp_path)
+    write_text(tmp_path / "kept", "2")
+    assert names(tmp_path) == before
+    assert is_unfinished(f".finetext-{'c' * 32}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are POSIX")
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o027, 0o077])
+def test_rights_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "text", "1")
+        with replaced_file(tmp_path / "file") as beside:
+            assert stat.S_IMODE(beside.parent.stat().st_mode) == 0o700
+            beside.unlink()
+            beside.write_text("1")
+            beside.chmod(0o600)  # as safetensors does
+        with replaced_folder(tmp_path / "folder") as folder:
+            (folder / "inside").mkdir(mode=0o700)
+            (folder / "inside" / "file").touch(0o600)
+            folder.chmod(0o700)
+    finally:
+        os.umask(before)
+    found = list(tmp_path.rglob("*"))
+    assert len(found) == 5
+    for path in found:
+        usual = 0o777 if path.is_dir() else 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == usual & ~mask, path
+
+
+def test_what_a_link_leads_to_stays(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    write(outside / "folder", FIRST)
+    write_text(outside / "file", "mine")
+    for name in ("file", "folder"):
+        (tmp_path / name).symlink_to(outside / name)
+    write_text(tmp_path / "file", "new")
+    write(tmp_path / "folder", SECOND)
+    assert not (tmp_path / "file").is_symlink()
+    assert not (tmp_path / "folder").is_symlink()
+    assert content(tmp_path / "folder") == SECOND
+    assert content(outside) == {"file": "mine"} | {f"folder/{n}": of for n, of in FIRST.items()}
+
+
+def test_an_output_file_is_written_where_its_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out.csv").symlink_to("there/real.csv")
+    with output_file(tmp_path / "out.csv") as beside:
+        beside.write_text("1")
+    assert (tmp_path / "out.csv").is_symlink()
+    assert content(tmp_path / "there") == {"real.csv": "1"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        write_text(tmp_path / "pipe", "1")
+    assert names(tmp_path) == ["pipe"]
