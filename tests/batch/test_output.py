@@ -267,6 +267,19 @@ def wait_for(rows: int, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are made otherwise here")
+@pytest.mark.parametrize("name", [".out.csv.part", ".out.csv.part.lock"])
+def test_what_others_put_at_a_name_they_can_guess_is_not_written_to(
+    command: Command, finished: Path, source: Path, name: str
+) -> None:
+    Path("mine").write_text("mine")
+    Path(name).symlink_to("mine")
+    seen = command("predict", finished, source, "--out", "out.csv", status=2)
+    assert "out.csv cannot be written" in seen.err
+    assert Path("mine").read_text() == "mine"
+    assert not Path("out.csv").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no such signal here")
 def test_killed_prediction_resumes_to_the_same_bytes(
     finished: Path, source: Path, start: Callable[..., subprocess.Popen[bytes]]

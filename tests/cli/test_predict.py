@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(
         raise AssertionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", refuse)
+        patched.setattr("finetext.batch.files.open_own", refuse)
         patched.setattr(Path, "unlink", refuse)
         patched.setattr("finetext.runs.load.load", work)
         seen = command("predict", finished, lines, "--out", "out.csv", status=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,15 @@ from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.models.folder import FORMAT_VERSION, load_model, read_description, save_model
+from finetext.models.folder import (
+    FORMAT_VERSION,
+    load_model,
+    read_description,
+    save_model,
+    write_record,
+)
 from finetext.models.info import info
+from finetext.storage import unfinished
 from finetext.storage.files import write_text
 
 
@@ -75,8 +83,6 @@ def test_a_failed_save_keeps_the_old_model(
 
 
 def test_a_failed_swap_keeps_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     folder = save_model(classifier(), tmp_path / "m")
     replace = os.replace
 
@@ -87,10 +93,34 @@ def test_a_failed_swap_keeps_the_old_model(tmp_path: Path, monkeypatch: pytest.M
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(unfinished, "_renameat2", lambda: None)  # with it nothing is moved away
     with pytest.raises(ModelError, match="no permission"):
         save_model(classifier(0.5), folder)
     assert load_model(folder)("x") == {"b": 0.75, "a": 0.25}
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_model_that_was_moved_away_is_put_back(tmp_path: Path) -> None:
+    """As a kill leaves it where folders cannot be exchanged."""
+    folder, room = save_model(classifier(0.5), tmp_path / "m"), tmp_path / f".finetext-{'0' * 32}"
+    room.mkdir()
+    folder.rename(room / "m.replaced")
+    assert load_model(tmp_path / "m")("x") == {"a": 0.5, "b": 0.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are POSIX")
+@pytest.mark.parametrize("mask", [0o002, 0o027, 0o077])
+def test_rights_follow_the_umask(tmp_path: Path, tfidf: TfidfClassifier, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        folder = save_model(tfidf, tmp_path / "m")
+        write_record(folder, {"title": "new"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777 & ~mask
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert set(rights.values()) == {0o666 & ~mask}, rights
 
 
 def test_other_folders_are_not_overwritten(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_full_disk_for_the_tokenizer_can_be_resumed_from(
 
     place = tmp_path / "own"
     with monkeypatch.context() as patched:
-        patched.setattr(module, "sync", no_space)
+        patched.setattr("finetext.storage.files.finish_folder", no_space)
         with pytest.raises(RunError, match=r"full: No space left .*\nMake room; .* with --resume"):
             pretrain(TEXTS, place, SMALL, listener=Listener())
     pretrain(TEXTS, place, SMALL, resume=True, listener=Listener())

@@ -14,6 +14,7 @@ import pytest
 
 from finetext.core.errors import RunError
 from finetext.storage.locks import (
+    LOCK,
     STARTED,
     Held,
     check_folder,
@@ -55,6 +56,16 @@ def fill(folder: Path, *names: str) -> Path:
 
 def held(folder: Path) -> Held:
     return ("an unfinished run", True) if is_started(folder) else None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are made otherwise here")
+def test_a_lock_is_not_opened_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match="symbolic link"), claimed(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_new_folders_are_numbered(workplace: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_kill_before_each_step_leaves_a_whole_folder(
     if not can_exchange:
         monkeypatch.setattr(unfinished, "_renameat2", lambda: None)
     place, left = tmp_path / "model", [0]
-    steps = ("mkdir", "open", "chmod", "rename", "fsync", "rmdir", "unlink", "close")
+    steps = ("mkdir", "open", "chmod", "replace", "fsync", "rmdir", "unlink", "close")
     for name in steps:
         real = getattr(os, name)
 

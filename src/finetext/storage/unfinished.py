@@ -97,16 +97,16 @@ def move_into_place(unfinished: Path, place: Path) -> None:
     renames, and `recover` puts the old folder back if the process is killed just there.
     """
     if not os.path.lexists(place):
-        os.rename(unfinished, place)
+        os.replace(unfinished, place)
         return
     if _exchange(unfinished, place):
         return
     old = unfinished.with_name(f"{place.name}{_REPLACED}")
-    os.rename(place, old)
+    os.replace(place, old)
     try:
-        os.rename(unfinished, place)
+        os.replace(unfinished, place)
     except BaseException:
-        os.rename(old, place)
+        os.replace(old, place)
         raise
 
 
@@ -182,4 +182,4 @@ def _put_back(room: Path) -> None:
     for old in room.iterdir():
         place = room.parent / old.name.removesuffix(_REPLACED)
         if old.name.endswith(_REPLACED) and not os.path.lexists(place):
-            os.rename(old, place)
+            os.replace(old, place)
