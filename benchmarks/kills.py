@@ -186,7 +186,7 @@ def prediction(scene: Scene, tally: Tally) -> None:
         began = time.monotonic()
         answer_of(work(folder, name))
         seconds[name] = time.monotonic() - began
-        expected[name] = {of: (folder / of).read_bytes() for of in files(folder)}
+        expected[name] = contents(folder)
     for number in count():
         name, folder, is_done = OUTPUTS[number % len(OUTPUTS)], place / f"table-{number}", False
         folder.mkdir()
@@ -197,10 +197,15 @@ def prediction(scene: Scene, tally: Tally) -> None:
             wait = scene.chance.uniform(0, EARLY * seconds[name]) if is_killed else LONGEST_WAIT
             is_done = kill(forked(work(folder, name), log), wait, scene, tally, log)
         tally.rounds += 1
-        if {of: (folder / of).read_bytes() for of in files(folder)} != expected[name]:
+        if contents(folder) != expected[name]:
             tally.lost.append(f"prediction {number}: {name} differs; files: {files(folder)}")
         if tally.kills >= scene.kills:
             return
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What is in the files of a folder; nothing in its folders."""
+    return {of.name: of.read_bytes() if of.is_file() else b"" for of in folder.iterdir()}
 
 
 def predict(place: Path, folder: Path, name: str) -> None:

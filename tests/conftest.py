@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -193,6 +195,40 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> P
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def killed_at() -> Callable[[int, Callable[[], None]], bool]:
+    """A function that does work in a fork that is killed at its n-th stop.
+
+    It stops before and after each system call. Returns whether the work was done before that.
+    """
+    trace: Any = None
+    if sys.platform.startswith("linux"):
+        trace = ctypes.CDLL(None, use_errno=True).ptrace
+        trace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+
+    def killed_at(number: int, work: Callable[[], None]) -> bool:
+        if not (child := os.fork()):
+            try:
+                if trace(0, 0, None, None) == 0:  # PTRACE_TRACEME
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        for _ in range(number + 1):
+            if not os.WIFSTOPPED(status := os.waitpid(child, 0)[1]):
+                assert status == 0
+                return True
+            trace(24, child, None, None)  # PTRACE_SYSCALL: go on to the next stop
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return False
+
+    if trace is None or killed_at(1, lambda: None):
+        pytest.skip("processes cannot be traced here")
+    return killed_at
 
 
 class Outcome(NamedTuple):

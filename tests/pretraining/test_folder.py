@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,19 @@ import pytest
 
 from finetext.core.errors import ModelError
 from finetext.pretraining.folder import (
+    CORPUS,
+    LAST,
     Origin,
+    is_finished,
     read_origin,
     text_hashes,
     texts_in_corpus,
+    workplace,
     write_corpus_hashes,
     write_origin,
+)
+from finetext.pretraining.folder import (
+    ORIGIN as ORIGIN_FILE,
 )
 
 ORIGIN = Origin(
@@ -64,3 +72,28 @@ def test_texts_of_the_corpus_are_counted_spaces_aside(tmp_path: Path) -> None:
     kept = np.load(tmp_path / "corpus.npy", allow_pickle=False)
     assert kept.dtype == np.uint64
     assert kept.tolist() == sorted(set(text_hashes(["one two", "three", "\ud800"]).tolist()))
+
+
+@pytest.mark.slow
+def test_an_encoder_is_finished_or_resumed_after_a_kill_at_every_system_call(
+    tmp_path: Path, killed_at: Callable[[int, Callable[[], None]], bool]
+) -> None:
+    names = {CORPUS, LAST, ORIGIN_FILE, "model.safetensors"}
+
+    def make(out: Path) -> None:
+        with workplace(out, True, {}) as place, place.result() as result:
+            for name in sorted(names):
+                (result / name).write_text(name)
+
+    number, is_done, seen = 0, False, set[bool]()
+    while not is_done:
+        number += 1
+        out = tmp_path / str(number)
+        is_done = killed_at(number, lambda out=out: make(out))
+        seen.add(was_finished := is_finished(out))
+        if not was_finished:
+            make(out)
+        content = {path.name: path.read_text() for path in out.iterdir() if path.is_file()}
+        content.pop(".lock", None)
+        assert content == {name: name for name in names}, number
+    assert seen == {False, True}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import stat
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,50 +15,9 @@ from finetext.storage import unfinished
 from finetext.storage.files import output_file, replaced_file, replaced_folder, write_text
 from finetext.storage.unfinished import is_unfinished, recover, room_in, settle
 
-Work = Callable[[], None]
-_TRACEME: Final = 0
-_TO_THE_NEXT_CALL: Final = 24
+KilledAt = Callable[[int, Callable[[], None]], bool]
 FIRST: Final = {"a": "1", "inside/b": "1"}
 SECOND: Final = {"a": "2", "inside/c": "2"}
-
-
-def can_trace() -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return not killed_at(1, lambda: None)
-    except OSError:
-        return False
-
-
-def killed_at(number: int, work: Work) -> bool:
-    """Do work in a fork that is killed at its n-th stop: before, or after, a system call.
-
-    Returns whether the work was done before that.
-    """
-    trace = ctypes.CDLL(None, use_errno=True).ptrace
-    trace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
-    child = os.fork()
-    if not child:
-        try:
-            if trace(_TRACEME, 0, None, None) == 0:
-                os.kill(os.getpid(), signal.SIGSTOP)
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    for _ in range(number + 1):
-        status = os.waitpid(child, 0)[1]
-        if not os.WIFSTOPPED(status):
-            assert status == 0
-            return True
-        if trace(_TO_THE_NEXT_CALL, child, None, None):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise OSError(ctypes.get_errno(), "processes cannot be traced here")
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -81,10 +37,9 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_trace(), reason="processes cannot be traced here")
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_folder_survives_a_kill_at_every_system_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: KilledAt, can_exchange: bool
 ) -> None:
     if can_exchange and unfinished._renameat2() is None:
         pytest.skip("names cannot be exchanged here")
@@ -107,8 +62,7 @@ def test_a_folder_survives_a_kill_at_every_system_call(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_trace(), reason="processes cannot be traced here")
-def test_a_file_survives_a_kill_at_every_system_call(tmp_path: Path) -> None:
+def test_a_file_survives_a_kill_at_every_system_call(tmp_path: Path, killed_at: KilledAt) -> None:
     place = tmp_path / "file"
     number, is_done = 0, False
     while not is_done:

@@ -18,7 +18,7 @@ from finetext.data.workbook import Workbook
 from finetext.data.write import Table, arrow_values, encoded, form_of, text_of
 from finetext.storage.files import open_own, put_in_place
 from finetext.storage.locks import try_lock
-from finetext.storage.unfinished import room_in
+from finetext.storage.unfinished import room_in, settle
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -50,6 +50,7 @@ class Part(ABC):
         self.path = unfinished_path(shown)
         self.lock: BaseFileLock | None = None
         self.size = 0
+        settle(self.place.parent)  # a prediction killed at its very end writes no state again
         with blaming(str(shown)):
             if lasting:
                 self.lock = try_lock(self.path.with_name(f"{self.path.name}.lock"))
