@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from finetext.batch import output, tables
+from finetext.batch.files import part_at
 from finetext.data import stream
 
 Command = Callable[..., Any]
@@ -267,6 +268,16 @@ def wait_for(rows: int, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+def test_what_a_kill_in_the_last_write_of_the_state_left_is_removed(workplace: Path) -> None:
+    left = workplace / f".finetext-{'0' * 32}"
+    left.mkdir()
+    (left / ".out.csv.part.json").write_text("{")
+    part = part_at(Path("out.csv"), lasting=True, is_needed=True, locale=None)
+    assert not left.exists()
+    part.release(remove=True)
+    assert names() == []
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links are made otherwise here")
 @pytest.mark.parametrize("name", [".out.csv.part", ".out.csv.part.lock"])
 def test_what_others_put_at_a_name_they_can_guess_is_not_written_to(
@@ -293,8 +304,6 @@ def test_killed_prediction_resumes_to_the_same_bytes(
         process.send_signal(signal.SIGKILL)
         process.wait(60)
         assert not Path("out.csv").exists()
-    left = Path(f".finetext-{'0' * 32}")  # as a kill in the last write of the state leaves it
-    left.mkdir()
     process = start(*words, "--resume")
     assert process.wait(120) == 0
     assert b"resuming after" in process.stderr.read()  # type: ignore[union-attr]
