@@ -189,3 +189,12 @@ def test_slow_tokenizers_can_be_copied_after_loading(encoder: Path) -> None:
     (encoder / "vocab.txt").write_text("\n".join(pieces))
     tokenizer = copy.deepcopy(load_tokenizer(str(encoder)))
     assert tokenizer.tokenize("a b") == ["a", "b"]
+
+
+def test_a_damaged_sentencepiece_model_is_named_as_damage(encoder: Path) -> None:
+    pytest.importorskip("sentencepiece")
+    (encoder / "tokenizer.json").unlink()
+    (encoder / "spiece.model").write_bytes(bytes(range(256)) * 10)
+    change(encoder / "tokenizer_config.json", tokenizer_class="T5Tokenizer")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_tokenizer(str(encoder))

@@ -199,3 +199,40 @@ def test_the_commands_work_with_the_address_in_the_environment(
     got = run("pull", "jane/topics", "--out", "back")
     assert got.stdout.splitlines()[0] == "model: back"
     assert "Traceback" not in sent.stderr + said.stderr + got.stderr
+
+
+def test_an_encoder_of_the_hub_is_fetched_without_pickles_and_code(
+    hub: Hub, tiny_encoder: Path
+) -> None:
+    from finetext.encoders.load import load_encoder, load_tokenizer
+
+    files = {path.name: path.read_bytes() for path in tiny_encoder.iterdir()}
+    others = dict.fromkeys(("pytorch_model.bin", "own.py", "onnx/config.json"), b"harm")
+    hub.put("jane/tiny", files | others)
+    tokenizer = load_tokenizer("jane/tiny")
+    assert not any("safetensors" in path for _, path in hub.asked)
+    assert load_encoder("jane/tiny", tokenizer).config.hidden_size == 32
+    assert not any(name in path for _, path in hub.asked for name in others)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_an_encoder_of_the_hub_with_code_is_refused(
+    hub: Hub, tiny_encoder: Path, name: str
+) -> None:
+    from finetext.encoders.load import load_encoder, load_tokenizer
+
+    files = {path.name: path.read_bytes() for path in tiny_encoder.iterdir()}
+    files[name] = json.dumps(json.loads(files[name]) | {"auto_map": {"A": "own.Own"}}).encode()
+    hub.put("jane/tiny", files)
+    with pytest.raises(ModelError, match=f"jane/tiny: {name} has auto_map"):
+        load_encoder("jane/tiny", load_tokenizer("jane/tiny"))
+
+
+def test_an_encoder_of_the_hub_without_safetensors_is_refused(hub: Hub, tiny_encoder: Path) -> None:
+    from finetext.encoders.load import load_encoder, load_tokenizer
+
+    files = {path.name: path.read_bytes() for path in tiny_encoder.iterdir()}
+    files["pytorch_model.bin"] = files.pop("model.safetensors")
+    hub.put("jane/tiny", files)
+    with pytest.raises(ModelError, match="has no weights in safetensors"):
+        load_encoder("jane/tiny", load_tokenizer("jane/tiny"))

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -162,7 +163,9 @@ def _explained(
 ) -> ModelError | MissingExtraError:
     """The error to raise in place of one from `from_pretrained` on a private folder."""
     text = str(error).replace(place, source.path)
-    if any(word in text.lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
+    is_damaged = find_spec("sentencepiece") is not None and any(Path(source.path).glob("*.model"))
+    names_package = any(word in text.lower() for word in ("sentencepiece", "tiktoken", "protobuf"))
+    if names_package and not is_damaged:
         return MissingExtraError(
             f"the tokenizer of {source.name}", "sentencepiece", "sentencepiece"
         )
