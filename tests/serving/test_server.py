@@ -260,6 +260,27 @@ def test_a_process_whose_model_hangs_or_aborts_ends_and_says_so(text: str) -> No
         assert message in told
 
 
+@pytest.mark.parametrize("error", [None, RuntimeError, OSError])
+def test_a_clock_that_cannot_start_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None
+) -> None:
+    from finetext.serving import server
+
+    started: list[float] = []
+
+    def later(seconds: float, **given: Any) -> None:
+        started.append(seconds)
+        if error is not None:
+            raise error("can't start new thread")
+
+    monkeypatch.setattr(server.faulthandler, "dump_traceback_later", later)
+    monkeypatch.setattr(server.sys, "platform", "linux")
+    with server.ending_if_silent(300.0) as beat:
+        for _ in range(3):
+            beat()
+    assert started == [pytest.approx(331.0)]
+
+
 def test_a_model_that_fails_at_the_start_is_not_served(toy: Toy) -> None:
     from finetext.core.errors import ModelError
     from finetext.serving.server import answer, bound

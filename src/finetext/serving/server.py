@@ -6,6 +6,7 @@ import errno
 import faulthandler
 import ipaddress
 import logging
+import math
 import os
 import socket
 import string
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from finetext.core.errors import FinetextError, MissingExtraError, ModelError, RecipeError
@@ -127,12 +129,16 @@ def ending_if_silent(seconds: float) -> Iterator[Callable[[], None]]:
     status 1 and prints where each thread is, as it does if native code aborts. On macOS nothing
     ends it, as time goes on there while the machine sleeps.
     """
-    later, output = seconds * 1.1 + 1, sys.__stderr__
+    later, output, begun = seconds * 1.1 + 1, sys.__stderr__, -math.inf
 
     def beat() -> None:
-        if output is not None and sys.platform != "darwin":
-            with suppress(OSError, ValueError):
-                faulthandler.dump_traceback_later(later, exit=True, file=output)
+        nonlocal begun
+        is_new = monotonic() - begun < seconds / 20  # starting the clock again costs a thread
+        if output is None or is_new or sys.platform == "darwin":
+            return
+        begun = monotonic()
+        with suppress(OSError, ValueError, RuntimeError):
+            faulthandler.dump_traceback_later(later, exit=True, file=output)
 
     was_enabled = faulthandler.is_enabled()
     if output is not None and not was_enabled:
