@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Command = Callable[..., Any]
 
 TEXT, LABEL = "te\x1b[1mxt", "label[bold]\x07"
@@ -28,6 +30,7 @@ def write() -> None:
             )
 
 
+@pytest.mark.slow
 def test_no_command_passes_on_a_control_sequence(command: Command) -> None:
     write()
     read = ("--text", TEXT, "--label", LABEL)

@@ -90,8 +90,8 @@ def test_the_stream_has_what_it_wraps_has() -> None:
     [
         ("tr\x1b[31main",), ("train", "--no\x1b[31m"), ("train", "no\x1b[31m.csv"),
         ("train", "no\x1b[31m.csv", "--debug"), ("train", "x", "--set", "split.\x1b[31m=1"),
-        ("explore", "http://127.0.0.1:9/\x1b[31m"), ("predict", "no\x1b[31m", "a \x9b text"),
-        ("models", "--json", "\u202e"),
+        ("explore", "http://127.0.0.1:9/\x1b[31m", "--set", "data.private_addresses=true"),
+        ("predict", "no\x1b[31m", "a \x9b text"), ("models", "--json", "\u202e"),
     ],
 )  # fmt: skip
 def test_a_process_escapes_its_errors(tmp_path: Path, words: tuple[str, ...]) -> None:
