@@ -272,7 +272,7 @@ def test_what_a_kill_in_the_last_write_of_the_state_left_is_removed(workplace: P
     left = workplace / f".finetext-{'0' * 32}"
     left.mkdir()
     (left / ".out.csv.part.json").write_text("{")
-    part = part_at(Path("out.csv"), lasting=True, is_needed=True, locale=None)
+    part = part_at(Path("out.csv"), lasting=True, is_needed=True)
     assert not left.exists()
     part.release(remove=True)
     assert names() == []
