@@ -119,3 +119,13 @@ def test_rare_disagreements_in_one_direction_have_nearly_exact_bounds(
     assert -found.lower() * rows == pytest.approx(exact, abs=0.2)
     plain = of_units(float(values.mean()), without)
     assert -plain.lower() * rows < exact - 1
+
+
+@pytest.mark.parametrize("rows", [149, 222, 300, 1000])
+def test_methods_that_only_lose_rows_are_called_as_good_in_5_percent_at_most(rows: int) -> None:
+    from scipy.stats import binom
+
+    found = [DiscordantRows.of(0, lost, rows) for lost in range(40)]
+    good = [lost for lost, of in enumerate(found) if of.tail(-0.02) < 0.05]
+    assert good == [lost for lost, of in enumerate(found) if of.lower(0.05) > -0.02]
+    assert binom.cdf(max(good, default=-1), rows, 0.02) <= 0.05
