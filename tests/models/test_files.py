@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 import finetext
 from finetext.core.errors import ModelError
 from finetext.methods.tfidf import TfidfClassifier
-from finetext.models.files import checked, holds_pickle, refuse_pickles
+from finetext.models.files import checked, refuse_pickles
 from finetext.models.folder import load_model, read_description, save_model, write_record
 from finetext.models.info import info
+from finetext.models.pickles import holds_pickle
 
 
 def change(folder: Path, **values: Any) -> None:

@@ -20,6 +20,7 @@ from finetext.batch.inputs import Reading, is_text, read_input
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
 from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
 from finetext.core import __version__
+from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener
 from finetext.core.errors import DataError, RecipeError
@@ -56,6 +57,7 @@ class PredictedFile:
     corrected: bool = False
 
 
+@within_memory
 def predict_file(
     model: str | Path | Classifier,
     source: str | Path,

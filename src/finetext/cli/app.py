@@ -21,6 +21,7 @@ from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
 from finetext.core.addresses import without_secrets
+from finetext.core.budget import in_words
 from finetext.core.console import stopping, whole_output
 from finetext.core.errors import FinetextError
 from finetext.core.terminal import escaping_output
@@ -116,6 +117,7 @@ def _run(words: list[str]) -> None:
     except Exception as error:
         if "--debug" in words:
             raise
+        error = in_words(error) or error
         message, is_bug = str(error), not isinstance(error, _OF_USERS)
         if is_bug:
             first_line = f"{type(error).__name__}: {error}".split("\n")[0]

@@ -63,10 +63,10 @@ class Budget:
         self.left -= count
         if self.left < 0:
             raise TooLargeError(
-                f"{name} takes more than {size(self.most)} of memory to read, the most that "
-                f"{_OPTION} allows",
-                f"; if you trust it, raise the limit with --set {_OPTION}={_doubled(self.most)} "
-                f"or, for everything, the environment variable {VARIABLE}={_doubled(self.most)}",
+                f"{name} takes more than {size(self.most)} of memory to read",
+                f", the most that {_OPTION} allows; if you trust it, raise the limit with --set "
+                f"{_OPTION}={_doubled(self.most)}, or with {VARIABLE}={_doubled(self.most)} in the "
+                "environment",
             )
 
 
@@ -166,17 +166,6 @@ def file_bytes(path: Path) -> bytes:
         return data if not (more := read_all(file, str(path))) else data + more
 
 
-def small_text(path: Path, most: int = 1 << 28, errors: str = "strict") -> str:
-    """Return the text of a file that describes others; raises an OSError or a ValueError."""
-    with path.open("rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        if about.st_size > most:
-            raise ValueError(f"{path.name} has more than {size(most)}")
-        return file.read(about.st_size).decode("utf-8", errors)
-
-
 def most_bytes(most: int | str | None) -> int:
     """Return a limit in bytes, by default that of the environment or of the machine.
 
@@ -224,7 +213,7 @@ def in_words(error: BaseException, what: object = None) -> FinetextError | None:
     is_path = isinstance(what, Path) or (isinstance(what, str) and "://" not in what)
     where = f"{what}: " if is_path else ""
     if isinstance(error, MemoryError) or _is_allocation(error):
-        problem = f"{where}there is not enough memory on this machine"
+        problem = f"{where}there is not enough memory on this machine, or on its GPU"
         return TooLargeError(problem, "; close other programs, or give less data at once")
     if isinstance(error, RecursionError):
         problem = f"{where}lists or objects lie inside each other too deeply to be read"

@@ -158,7 +158,7 @@ def _sparse(archive: str, member: str) -> DataError:
 
 
 def _zip_members(archive: File) -> Iterator[tuple[PurePosixPath, bytes]]:
-    with open_zip(archive.load(), archive.name) as folder:
+    with open_zip(io.BytesIO(archive.load()), archive.name) as folder:
         for member in folder.infolist():
             path = _safe(member.filename, archive.name)
             if stat.S_ISLNK(member.external_attr >> 16):
@@ -167,10 +167,12 @@ def _zip_members(archive: File) -> Iterator[tuple[PurePosixPath, bytes]]:
                 yield path, unzipped(folder, member, archive.name)
 
 
-def open_zip(data: bytes, name: str) -> zipfile.ZipFile:
-    """Open a zip archive whose entries are counted; raises a BadZipFile."""
-    take(_MEMBER * data.count(_ENTRY), name)
-    return zipfile.ZipFile(io.BytesIO(data))
+def open_zip(file: IO[bytes], name: str) -> zipfile.ZipFile:
+    """Open a zip archive, the descriptions of whose members are counted; raises a BadZipFile."""
+    file.seek(0)
+    while data := file.read(_STEP):
+        take(_MEMBER * data.count(_ENTRY), name)
+    return zipfile.ZipFile(file)
 
 
 def unzipped(folder: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:

@@ -48,7 +48,7 @@ class Package:
 
     def __init__(self, data: bytes, name: str) -> None:
         """Open it; raises a BadZipFile."""
-        self._packed = open_zip(data, name)
+        self._packed = open_zip(io.BytesIO(data), name)
         self.filename = name
 
     def namelist(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.core.budget import explained, reading
+from finetext.core.budget import explained, reading, within_memory
 from finetext.core.errors import DataError, FinetextError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
@@ -76,6 +76,7 @@ def write_suspects(
     return write_table(path, columns, locale or "en", keep_formulas)
 
 
+@within_memory
 def apply_labels(
     what: Any,
     reviewed: str | Path,

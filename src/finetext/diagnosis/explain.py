@@ -11,6 +11,7 @@ import numpy as np
 
 from finetext.core import label_names
 from finetext.core.arrays import Floats
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, ProgressEvent, batches_of, silent
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.diagnosis.attributions import (
@@ -161,6 +162,7 @@ def explain(
 ) -> list[Explanation]: ...
 
 
+@within_memory
 def explain(
     classifier: Classifier,
     texts: str | Sequence[str],

@@ -10,6 +10,7 @@ import numpy as np
 
 from finetext.core import registry
 from finetext.core.arrays import Integers
+from finetext.core.budget import within_memory
 from finetext.core.contracts import ProgressEvent, check_read, silent
 from finetext.core.errors import DataError
 from finetext.core.types import ColumnRole, Dataset, Finding, Splits
@@ -80,6 +81,7 @@ class Exploration(Jsonable):
         return text
 
 
+@within_memory
 def explore(
     data: Dataset | Splits,
     encoder: str | None = None,

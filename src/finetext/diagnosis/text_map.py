@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.registry import load
@@ -99,6 +100,7 @@ class TextMap(Jsonable):
         return figure
 
 
+@within_memory
 def text_map(
     model: Classifier | str | Path,
     data: Any,

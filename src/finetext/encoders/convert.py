@@ -13,6 +13,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from finetext.core.errors import ModelError, RecipeError
+from finetext.core.budget import file_bytes, reading, take, take_json, within_memory
+from finetext.core.errors import ModelError, RecipeError, TooLargeError
 from finetext.core.settings import made
+from finetext.data.archives import open_zip
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForCausalLM
 from finetext.encoders.foreign_weights import (
     Architecture,
+    as_floats,
     assemble,
     read_arrays,
     read_tokenizer,
@@ -73,6 +77,7 @@ class Converted:
     note: str | None = None
 
 
+@within_memory
 def convert(
     weights: str | Path,
     vocabulary: str | Path,
@@ -194,9 +199,12 @@ def _awd_lstm(weights: Path, vocabulary: Path) -> tuple[Any, Any, dict[str, Any]
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name, in fp32 on the CPU; no code in it is run."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), reading():
+            _take_packed(path)
             warnings.simplefilter("ignore")  # of torch, on pickles that it did not write
             found = torch.load(path, map_location="cpu", weights_only=True)
+    except (TooLargeError, MemoryError):
+        raise
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     except Exception:  # whatever an unpickler raises on damaged bytes
@@ -207,10 +215,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if isinstance(found, Mapping) and isinstance(found.get("model"), Mapping):
         found = found["model"]
     items = found.items() if isinstance(found, Mapping) else ()
-    tensors = {str(name): of.float() for name, of in items if isinstance(of, Tensor)}
+    with reading():
+        tensors = {str(name): as_floats(of, path) for name, of in items if isinstance(of, Tensor)}
     if not tensors:
         raise ModelError(f"{path} holds no weights by name; needed is {_LAYOUT}")
     return tensors
+
+
+def _take_packed(path: Path) -> None:
+    """Count what is in a file that is a zip archive, as torch takes memory for it."""
+    with path.open("rb") as file:
+        if zipfile.is_zipfile(file):
+            with open_zip(file, str(path)) as packed:
+                take(sum(of.file_size for of in packed.infolist()), str(path))
 
 
 def read_words(path: Path) -> list[str]:
@@ -220,9 +237,12 @@ def read_words(path: Path) -> list[str]:
             with path.open("rb") as file:
                 found = _PlainUnpickler(file).load()
         else:
-            text = path.read_text(encoding="utf-8")
+            text = file_bytes(path).decode("utf-8")
             is_json = path.suffix == ".json"
+            take_json(text, str(path))
             found = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
+    except (TooLargeError, MemoryError):
+        raise
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     except Exception as error:  # whatever an unpickler raises on damaged bytes
@@ -236,8 +256,11 @@ def read_words(path: Path) -> list[str]:
     return list(words)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, strings and numbers; refuses anything else in the file instead of running it."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Reads lists, strings and numbers; refuses anything else in the file instead of running it.
+
+    The one in C takes memory for places that the file merely names.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         raise ModelError(f"it would run {module}.{name}, which a list of words does not need")

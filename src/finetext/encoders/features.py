@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finetext.core.arrays import Integers
+from finetext.core.budget import within_memory
 from finetext.core.console import blaming, heard
 from finetext.core.contracts import FitContext, Listener, ProgressEvent, texts_of
 from finetext.core.environment import cache_folder
@@ -102,6 +103,7 @@ class FeatureMatrix:
             np.savez(file, **arrays)
 
 
+@within_memory
 def features(
     texts: Sequence[str] | Dataset,
     encoder: str = DEFAULT_ENCODER,
@@ -164,6 +166,7 @@ def features(
         return cast(Matrix, frozen.pooled(table, context)[: len(given)])
 
 
+@within_memory
 def feature_matrix(
     data: Any,
     encoder: str = DEFAULT_ENCODER,

@@ -7,6 +7,7 @@ named as left out: that is how a wrong mapping, or a missing layer, shows.
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections import Counter
@@ -21,8 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from finetext.core.errors import ModelError, RecipeError
+from finetext.core.budget import file_bytes, reading, take
+from finetext.core.errors import FinetextError, ModelError, RecipeError
 from finetext.core.settings import Count, Tokens
+from finetext.data.archives import open_zip
 from finetext.encoders.auto import DEFAULT_CONTEXT
 from finetext.encoders.name_mapping import HEAD, NameMapping, array_of, parameters, some
 from finetext.encoders.scratch import SPECIAL, fast_tokenizer
@@ -71,9 +74,13 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is not read: {why}; {_WRITE}")
     try:
         if path.suffix == ".safetensors":
-            return {name: tensor.float() for name, tensor in load_file(path).items()}
-        with path.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
-            return {name: _plain(path, name, file) for name in file.files}
+            return {name: as_floats(tensor, path) for name, tensor in load_file(path).items()}
+        with path.open("rb") as opened, reading():
+            with open_zip(opened, str(path)) as archive:
+                sizes = _sizes(path, archive)
+            opened.seek(0)
+            with np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
+                return {name: _plain(path, name, file, sizes) for name in file.files}
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; check its name") from None
     except (
@@ -88,7 +95,34 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is damaged: {error}; copy or write it again") from None
 
 
-def _plain(path: Path, name: str, file: Any) -> Tensor:
+def as_floats(tensor: Tensor, path: Path) -> Tensor:
+    """Return a tensor in fp32, counted before it is; raises a TooLargeError."""
+    take(4 * tensor.numel(), str(path))
+    return tensor.float()
+
+
+def _sizes(path: Path, archive: zipfile.ZipFile) -> dict[str, int]:
+    """Return the bytes that each array takes, and in fp32 as well, as its own header says."""
+    sizes = {}
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ModelError(f"{path}: {member.filename} is compressed as numpy does not; {_WRITE}")
+        name = member.filename.removesuffix(".npy")
+        with archive.open(member) as file:
+            try:
+                version = np.lib.format.read_magic(file)
+            except ValueError:
+                raise ModelError(f"{path}: {name} holds no array, not numbers") from None
+            is_first = version == (1, 0)
+            form = np.lib.format
+            read = form.read_array_header_1_0 if is_first else form.read_array_header_2_0
+            shape, _, dtype = read(file)
+        sizes[name] = math.prod(shape) * (dtype.itemsize + 4)
+    return sizes
+
+
+def _plain(path: Path, name: str, file: Any, sizes: Mapping[str, int]) -> Tensor:
+    take(sizes.get(name, 0), f"{path}, {name},")
     try:
         array = file[name]
     except ValueError as error:
@@ -252,9 +286,11 @@ def read_tokenizer(path: Path, config: TransformerConfig) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        found = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        found = Tokenizer.from_str(file_bytes(path).decode("utf-8"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
+    except (FinetextError, MemoryError):
+        raise
     except Exception as error:  # the library raises no more specific class
         raise ModelError(
             f"{path} is no tokenizer of the library tokenizers ({error}); give its tokenizer.json"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 
+from finetext.core.budget import file_bytes, take_json
 from finetext.core.errors import RecipeError, nearest
 from finetext.core.settings import Positive, made
 from finetext.encoders.transformer import TransformerConfig, TransformerForMaskedLM
@@ -100,7 +101,8 @@ def _from_file(path: Path) -> Mapping[str, Any]:
             ".json or .toml"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = file_bytes(path).decode("utf-8")
+        take_json(text, str(path))
         found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, overload
 
+from finetext.core.budget import within_memory
 from finetext.core.contracts import texts_of
 from finetext.core.display import html_text
 from finetext.core.wording import short
@@ -189,6 +190,7 @@ def tokens(text: str, encoder: str = DEFAULT_ENCODER) -> TokenizedText: ...
 def tokens(
     text: list[str] | tuple[str, ...], encoder: str = DEFAULT_ENCODER
 ) -> list[TokenizedText]: ...
+@within_memory
 def tokens(
     text: str | list[str] | tuple[str, ...], encoder: str = DEFAULT_ENCODER
 ) -> TokenizedText | list[TokenizedText]:

@@ -15,6 +15,7 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.types import Dataset, LabelScheme
 from finetext.evaluation.calibration import tempered
+from finetext.storage.received import read_received_text
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class MajorityClassifier(Classifier):
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read `frequencies.json`."""
-        frequencies = json.loads((folder / "frequencies.json").read_text())
+        frequencies = json.loads(read_received_text(folder, "frequencies.json"))
         if len(frequencies) != len(scheme):
             raise ValueError(f"it has {len(frequencies)} frequencies for {len(scheme)} labels")
         return cls(scheme, decision, np.array(frequencies, dtype=np.float64))

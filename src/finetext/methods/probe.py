@@ -21,6 +21,7 @@ from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, 
 from finetext.encoders.states import FrozenEncoder
 from finetext.encoders.vocabulary import record_vocabulary
 from finetext.methods.linear import LinearHead, fit_head
+from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
 
 
@@ -129,7 +130,7 @@ class ProbeClassifier(Classifier):
         """Read what `save_weights` wrote."""
         where = choose_device(device)
         path = str(folder / "encoder")
-        length = json.loads((folder / "probe.json").read_text())["max_length"]
+        length = json.loads(read_received_text(folder, "probe.json"))["max_length"]
         tokenizer = load_tokenizer(path)
         encoder = FrozenEncoder(load_encoder(path, tokenizer).to(where), tokenizer, length, where)
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)

@@ -19,6 +19,7 @@ from finetext.core.settings import Count, Positive
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularization, fit_head
 from finetext.methods.ngrams import NgramFeatures
+from finetext.storage.received import read_received_text
 
 TOKENS = r"(?u)\b\w+\b|[^\w\s]"
 
@@ -118,7 +119,7 @@ class TfidfClassifier(Classifier):
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` wrote."""
-        described = json.loads((folder / "vocabulary.json").read_text())
+        described = json.loads(read_received_text(folder, "vocabulary.json"))
         head, extra = LinearHead.load(folder / "model.safetensors", scheme)
         vectorizer = _vectorizer(described["longest_ngram"])
         terms = described["vocabulary"]

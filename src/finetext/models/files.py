@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import io
 import json
-import lzma
-import pickletools
-import re
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from finetext.core.errors import ModelError
+from finetext.models.pickles import holds_pickle
 from finetext.storage.received import (
     is_inner_name,
     names_received,
-    open_received,
     sha256_received,
     size_received,
 )
@@ -151,20 +140,6 @@ def _is_below(name: str, links: Sequence[str]) -> bool:
     return any(name == link or name.startswith(f"{link}/") for link in links)
 
 
-_HEAD: Final = 65_536
-"""Bytes of a file that are read."""
-_ENOUGH: Final = 200
-"""Pickle instructions in a row that are no coincidence, even if the end was not seen."""
-_OBJECTS: Final = re.compile(rb"'descr':[^}]*'[|<>=]?O\d*'")
-_GLOBAL: Final = re.compile(rb"c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
-_COMPRESSED: Final[dict[bytes, Callable[[IO[bytes]], Any]]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x5d\x00\x00": lzma.LZMAFile,
-}
-
-
 def refuse_pickles(folder: Path) -> None:
     """Raise a `ModelError` that names the files of a folder that hold a pickle, if any."""
     try:
@@ -183,81 +158,3 @@ def refuse_pickles(folder: Path) -> None:
 def pickles_in(folder: Path) -> Iterator[str]:
     """Yield the relative names of the files that hold a pickle; raises an OSError."""
     return (name for name in names_received(folder)[0] if holds_pickle(folder, name))
-
-
-def holds_pickle(folder: Path, name: str) -> bool:
-    """Return whether a file is or contains a pickle, also compressed; raises an OSError."""
-    with open_received(folder, name) as file:
-        head = file.read(_HEAD)
-        try:
-            if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    return any(_is_pickle(archive.open(member)) for member in archive.infolist())
-        except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, zlib.error):
-            return b".pkl" in head
-        if head[257:262] != b"ustar":
-            return _is_pickle(file)
-    try:
-        with open_received(folder, name) as file, tarfile.open(fileobj=file) as packed:
-            parts = (packed.extractfile(member) for member in packed)  # the oldest format of torch
-            return any(part is not None and _is_pickle(part) for part in parts)
-    except (tarfile.TarError, EOFError):
-        return "pickle" in name
-
-
-def _is_pickle(file: IO[bytes], is_cut: bool = False) -> bool:
-    """Return whether a seekable file, or the start of one if `is_cut`, is a pickle."""
-    file.seek(0)
-    head = file.read(_HEAD)
-    if head.startswith(b"\x93NUMPY"):
-        return _OBJECTS.search(head) is not None
-    if (inside := _decompressed(head)) is not None:
-        return _is_pickle(io.BytesIO(inside), True)
-    if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
-        return _count_instructions(file) > 1
-    return _GLOBAL.match(head) is not None or _is_old_pickle(file, is_cut or len(head) == _HEAD)
-
-
-def _count_instructions(file: IO[bytes]) -> int:
-    """Count the leading pickle instructions, up to `_ENOUGH`; one may be longer than the head."""
-    file.seek(0)
-    count = 0
-    with suppress(Exception):  # invalid instructions raise errors of many types
-        for _ in islice(pickletools.genops(file), _ENOUGH):
-            count += 1
-    return count
-
-
-def _is_old_pickle(file: IO[bytes], is_long: bool) -> bool:
-    """Return whether a file is a pickle of protocol 0 or 1, which have no magic number."""
-    count = _count_instructions(file)
-    if count < 3:
-        return False
-    if is_long and count == _ENOUGH:
-        return True
-    file.seek(0)
-    try:  # text can look like a short pickle, but not with operands for each instruction
-        pickletools.dis(file, out=io.StringIO())
-    except Exception:  # see _count_instructions
-        return False
-    return True
-
-
-def _decompressed(head: bytes) -> bytes | None:
-    """Return the first bytes of compressed content; None if it is not compressed."""
-    with suppress(OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
-        for magic, open_compressed in _COMPRESSED.items():
-            if head.startswith(magic):
-                return _first_bytes(open_compressed(io.BytesIO(head)))
-        if head[:1] == b"\x78" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0:
-            return zlib.decompressobj().decompress(head, _HEAD)
-    return None
-
-
-def _first_bytes(file: IO[bytes]) -> bytes:
-    """Read up to `_HEAD` bytes of a compressed file that may be cut off."""
-    found = bytearray()
-    with suppress(OSError, EOFError, lzma.LZMAError, zlib.error):
-        while len(found) < _HEAD and (more := file.read(1024)):
-            found += more
-    return bytes(found)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.errors import FinetextError, ModelError
 from finetext.core.terminal import unescaped
 from finetext.models.files import CARD, DESCRIPTION, checked, names_of, refuse_pickles
@@ -114,6 +115,7 @@ def _fetch(repository: Repository, from_cache: bool = False) -> Path:
     ))  # fmt: skip
 
 
+@within_memory
 def pull(
     repository: str,
     out: str | Path | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetext.core.budget import within_memory
 from finetext.core.errors import ModelError
 from finetext.models import files
 from finetext.models import folder as folders
@@ -88,6 +89,7 @@ class About:
         }
 
 
+@within_memory
 def info(model: str | Path) -> About:
     """Inspect a model without loading it, and compare each file with its hash.
 

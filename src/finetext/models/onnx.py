@@ -20,7 +20,12 @@ from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.types import LabelScheme
 from finetext.models.onnx_locations import external_files
-from finetext.storage.received import copy_received, is_received_file, keep_private
+from finetext.storage.received import (
+    copy_received,
+    is_received_file,
+    keep_private,
+    read_received_text,
+)
 from finetext.training.batches import prediction_batches
 from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, given_texts
 
@@ -97,7 +102,7 @@ class OnnxClassifier(Classifier):
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` or an export wrote; raises a ValueError if it is damaged."""
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads(read_received_text(folder, ABOUT))
         temperature = float(about.pop("temperature", 1.0))
         session = open_session(folder / GRAPH, device)
         keep_private(folder, session)  # `save_weights` copies the files that were loaded

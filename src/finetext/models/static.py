@@ -25,6 +25,7 @@ from finetext.methods.linear import LinearHead, fit_head
 from finetext.models.exporters import Exporter, Made, Original, check_exportable, tokenizer_of
 from finetext.models.onnx import TOKENIZER, open_tokenizer
 from finetext.storage.files import write_json
+from finetext.storage.received import is_received_file, read_received_text
 from finetext.training.tokens import encodable
 
 VECTORS: Final = "model.safetensors"
@@ -113,9 +114,9 @@ class StaticClassifier(Classifier):
 
         head, extra = LinearHead.load(folder / HEAD, scheme)
         vectors = load_file(folder / VECTORS)["embeddings"]
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        path = folder / COMPARISON
-        compared = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        about = json.loads(read_received_text(folder, ABOUT))
+        has_compared = is_received_file(folder, COMPARISON)
+        compared = json.loads(read_received_text(folder, COMPARISON)) if has_compared else {}
         tokenizer = open_tokenizer(folder / TOKENIZER)
         embeddings = StaticEmbeddings(tokenizer, vectors, about.pop("unknown"))
         if len(vectors) < tokenizer.get_vocab_size():

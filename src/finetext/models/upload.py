@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
 from finetext.models import folder as folders
@@ -39,6 +40,7 @@ class Pushed:
     card: str
 
 
+@within_memory
 def push(
     model: str | Path | Classifier,
     repository: str,

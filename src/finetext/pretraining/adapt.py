@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Checkpoints, FitContext, Listener
 from finetext.core.environment import absolute
 from finetext.core.settings import (
@@ -82,6 +83,7 @@ class Adaptation:
     precision: Precision = "auto"
 
 
+@within_memory
 def adapt(
     corpus: Any,
     out: str | Path,

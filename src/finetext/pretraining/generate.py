@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.errors import ModelError, RecipeError
 from finetext.pretraining.folder import LAST
 from finetext.storage.received import received_folder
@@ -22,6 +23,7 @@ TOKENS_A_WORD: Final = 4
 """Tokens drawn at most per word, beside a few for punctuation."""
 
 
+@within_memory
 def generate(
     model: str | Path,
     text: str,

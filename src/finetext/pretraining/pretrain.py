@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Checkpoints, FitContext, Listener
 from finetext.core.errors import FinetextError, RecipeError
 from finetext.core.settings import (
@@ -117,6 +118,7 @@ class Pretraining:
         return sizes
 
 
+@within_memory
 def pretrain(
     corpus: Any,
     out: str | Path,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core import registry
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, Listener, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
@@ -212,6 +213,7 @@ class ExportTerms:
             raise RecipeError(f"the least agreement is a share from 0 to 1, not {least:g}")
 
 
+@within_memory
 def export(
     what: Classifier | str | Path,
     format: str = "onnx",

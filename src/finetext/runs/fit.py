@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.console import Screen, heard
 from finetext.core.contracts import Classifier, FitContext, Listener, Method, hyperparameters
 from finetext.core.errors import DataError, RecipeError
@@ -37,6 +38,7 @@ FEWEST_BATCHES: Final = 10
 FEWEST_STEPS: Final = 10
 
 
+@within_memory
 def fit(
     texts: Sequence[str],
     labels: Sequence[Any],
@@ -122,6 +124,7 @@ def watched(listener: Listener | None, quiet: bool = False) -> Iterator[Listener
         yield listener or Listener(progress=screen.progress)
 
 
+@within_memory
 def find_label_errors(
     what: Any,
     method: str | Method = "tfidf",
@@ -205,6 +208,7 @@ class RangeTest:
             raise RecipeError(f"the range test has {self.steps} steps; use at least {FEWEST_STEPS}")
 
 
+@within_memory
 def find_lr(
     what: Any,
     method: Finetune | None = None,

@@ -11,6 +11,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Listener, encoder_of, hyperparameters
 from finetext.core.errors import RecipeError
@@ -69,6 +70,7 @@ class CurveSettings:
             )
 
 
+@within_memory
 def learning_curve(
     what: Any,
     methods: Methods | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
 from finetext.models.folder import load_model, warning_of
@@ -12,6 +13,7 @@ from finetext.models.hub import model_folder
 from finetext.runs.run import Run, is_run
 
 
+@within_memory
 def load(
     folder: str | Path,
     device: str | None = "auto",

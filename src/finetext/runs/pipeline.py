@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Checkpoints, Listener
 from finetext.core.errors import FinetextError, RunError
@@ -37,6 +38,7 @@ from finetext.runs.run import Run, is_finished
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 
 
+@within_memory
 def train(
     what: Any,
     methods: Methods | None = None,

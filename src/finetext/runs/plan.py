@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import FitContext, Listener, Method, encoder_of, predict
 from finetext.core.settings import ReadSettings, SplitSettings
@@ -102,6 +103,7 @@ class RunPlan(Jsonable):
         return [*found, "", f"best by {self.metric} {rows_of_choice}", self.estimate, end]
 
 
+@within_memory
 def plan(
     what: Any,
     methods: Methods | None = None,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from finetext.core.budget import within_memory
 from finetext.core.errors import DataError
 from finetext.core.types import Predicted, SplitName
 from finetext.data.predictions import read_predicted_table
@@ -15,6 +16,7 @@ from finetext.runs.run import PREDICTIONS, Run, is_run, predicted_of
 USUAL_METRIC: Final = "macro_f1"
 
 
+@within_memory
 def open_predicted(
     source: str | Path,
     method: str | None = None,

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import io
 import json
 import logging
 import math
 import os
 import sys
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.core.errors import DataError, FinetextError, UnclearError
+from finetext.core.budget import explained
+from finetext.core.errors import DataError, FinetextError, TooLargeError, UnclearError
 from finetext.core.settings import MEBIBYTE, ReadSettings
 from finetext.core.wording import short
 
@@ -33,9 +32,8 @@ SETTINGS: Final = ("text", "label", "id", "header", "delimiter", "sheet", "encod
 """Fields of `ReadSettings` that a request can state."""
 LARGEST_ANSWER: Final = 64 * MEBIBYTE
 _MEMORY: Final = 1024 * MEBIBYTE
-_UNPACKED: Final = 192 * MEBIBYTE
-"""Most bytes of an Excel file without its compression, ten times those of a large one."""
-_MOST_SIGNS: Final = 4_000_000
+_BUDGET: Final = 640 * MEBIBYTE
+"""Most memory for what is in a file, so that the process itself has the rest."""
 _SHARE_OF_TIME: Final = 0.8
 _RETRY: Final = 5
 _LATER: Final = {"retry-after": str(_RETRY)}
@@ -156,22 +154,12 @@ def _found(texts: Texts, more: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _refuse_unfit(name: str, data: bytes) -> None:
-    """Raise a DataError for forms that the page does not read, and for what would fill memory."""
+    """Raise a DataError for forms that the page does not read."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in _OTHER or data.startswith(_PACKED) or data[257:262] == b"ustar":
         raise DataError(f"{name} is compressed, an archive or of another kind: {_ELSEWHERE}")
-    if suffix in (".xlsx", ".xlsm"):
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(data)) as packed:
-            size = sum(member.file_size for member in packed.infolist())
-            if size > _UNPACKED:
-                raise DataError(
-                    f"{name} has {size:,} bytes without its compression; at most {_UNPACKED:,} are "
-                    "read: remove sheets that are not needed, or save it as .csv"
-                )
-    elif data.startswith(b"PK\x03\x04"):
+    if suffix not in (".xlsx", ".xlsm") and data.startswith(b"PK\x03\x04"):
         raise DataError(f"{name} is compressed, an archive or of another kind: {_ELSEWHERE}")
-    elif max(map(data.count, (b",", b";", b"\t", b"|", b"\n", b":"))) > _MOST_SIGNS:
-        raise DataError(f"{name} has more than {_MOST_SIGNS:,} fields or lines: send fewer")
 
 
 def _refusal(error: FinetextError) -> dict[str, Any]:
@@ -201,12 +189,13 @@ def main() -> None:
     given |= {"text": tuple(given["text"])} if "text" in given else {}
     rows = b""
     try:
-        settings = ReadSettings(**given, labelled=False)
-        found, rows = read_table(asked["name"], sys.stdin.buffer.read(), settings)
+        settings = ReadSettings(**given, labelled=False, most_bytes=_BUDGET)
+        with explained(asked["name"]):
+            found, rows = read_table(asked["name"], sys.stdin.buffer.read(), settings)
+    except TooLargeError as error:
+        found = {"error": f"{error.problem}: send fewer rows, or use finetext predict"}
     except FinetextError as error:
         found = _refusal(error)
-    except MemoryError:
-        found = {"error": f"{asked['name']} needs too much memory to be read: send fewer rows"}
     sys.stdout.buffer.write(json.dumps(found).encode() + b"\n" + rows)
 
 

@@ -25,6 +25,7 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
 
+from finetext.core.budget import take_json
 from finetext.core.errors import RunError
 from finetext.storage.unfinished import is_unfinished
 
@@ -99,7 +100,9 @@ def read_received_text(
     folder: Path, name: str, most: int = LARGEST_TEXT, errors: str = "strict"
 ) -> str:
     """Return the UTF-8 text of a file of a received folder; see `read_received`."""
-    return read_received(folder, name, most).decode("utf-8", errors)
+    text = read_received(folder, name, most).decode("utf-8", errors)
+    take_json(text, str(folder / name))
+    return text
 
 
 def received_folder(folder: Path, name: str) -> Path:
