@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from finetext.core.errors import ModelError, RecipeError
+from finetext.core.errors import ModelError, RecipeError, TooLargeError
 from finetext.encoders.awd_lstm import AwdLstmForCausalLM
-from finetext.encoders.convert import Converted, convert, read_words
+from finetext.encoders.convert import Converted, convert, read_weights, read_words
 from finetext.encoders.language_models import load_for_language_model
 from finetext.encoders.load import load_tokenizer
 
@@ -257,3 +258,20 @@ def test_the_command_writes_the_folder(
     named = ("--vocabulary", vocabulary, "--out", "third", "--activation", "relu")
     refused = command("convert", weights, *named, status=2)
     assert "need a mapping of names" in refused.err
+
+
+def test_weights_and_words_that_would_take_all_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        packed.writestr("archive/data.pkl", bytes(50_000_000))
+    wide = torch.zeros(1).expand(10_000_000)
+    torch.save({"0.encoder.weight": wide}, tmp_path / "x.pth")
+    monkeypatch.setenv("FINETEXT_MOST_BYTES", "5MB")
+    for name in ("w.pth", "x.pth"):
+        with pytest.raises(TooLargeError, match=f"{name} takes more than 5.0 MB"):
+            read_weights(tmp_path / name)
+    # A place of 2 ** 31 among those to remember, for which the unpickler in C takes 34 GB.
+    place = (2**31 - 1).to_bytes(4, "little")
+    (tmp_path / "words.pkl").write_bytes(b"\x80\x02](X\x01\0\0\0ar" + place + b"e.")
+    assert read_words(tmp_path / "words.pkl") == ["a"]

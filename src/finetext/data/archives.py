@@ -6,6 +6,7 @@ and sparse members are left out or refused before their content is read.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import re
@@ -34,6 +35,8 @@ _LONGEST_HEADER: Final = 1 << 20
 _MOST_HEADERS: Final = 10
 _RECORD: Final = re.compile(rb"(\d{1,8}) ([^=\n]+)=")
 _ENTRY: Final = b"PK\x01\x02"
+_LOCAL_HEADER: Final = 30
+"""Bytes before the name of a member, of which the lengths of name and extra field are the last."""
 _STEP: Final = 1 << 20
 _SMALL_STEP: Final = 1 << 12
 """Compressed bytes taken at once of what has no limit on how much comes out."""
@@ -177,14 +180,29 @@ def open_zip(file: IO[bytes], name: str) -> zipfile.ZipFile:
 
 def unzipped(folder: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
     """Return the content of a member, counted while it is decompressed."""
-    with folder.open(member) as packed:
-        return read_all(packed, name, step_of(member))
+    with open_member(folder, member) as packed:
+        data = read_all(packed, name, step_of(member))
+    if zlib.crc32(data) != member.CRC:
+        raise zipfile.BadZipFile(f"{member.filename} has another checksum than was written")
+    return data
+
+
+def open_member(folder: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a member as a stream that decompresses no more than is read of it, or little more."""
+    opened = folder.open(member)
+    if member.compress_type != zipfile.ZIP_BZIP2 or folder.fp is None:
+        return opened
+    opened.close()  # of a few bytes of bzip2 it would make hundreds of megabytes at once
+    folder.fp.seek(member.header_offset)
+    head = folder.fp.read(_LOCAL_HEADER)
+    folder.fp.seek(sum(int.from_bytes(head[at : at + 2], "little") for at in (26, 28)), 1)
+    packed = io.BytesIO(folder.fp.read(member.compress_size))
+    return bz2.BZ2File(packed)
 
 
 def step_of(member: zipfile.ZipInfo) -> int:
     """Return how many bytes of a member to read at once."""
-    plain = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    return _STEP if member.compress_type in plain else _SMALL_STEP
+    return _SMALL_STEP if member.compress_type == zipfile.ZIP_LZMA else _STEP
 
 
 def _safe(name: str, archive: str) -> PurePosixPath:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final, final
 
 from finetext.core.errors import DataError
-from finetext.data.archives import open_tar, open_zip, step_of
+from finetext.data.archives import open_member, open_tar, open_zip, step_of
 from finetext.storage.received import open_received
 
 _HEAD: Final = 65_536
@@ -68,7 +68,7 @@ def holds_pickle(folder: Path, name: str) -> bool:
 
 
 def _is_member_pickle(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    with archive.open(member) as file:
+    with open_member(archive, member) as file:
         return _is_pickle(_Limited(file, member.file_size, step_of(member)))
 
 

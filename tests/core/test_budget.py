@@ -1,0 +1,103 @@
+"""The budget of reading, and errors of memory and nesting in words."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from finetext.core import budget
+from finetext.core.errors import RecipeError, TooLargeError
+from finetext.core.settings import ReadSettings
+from finetext.data.read import read
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"),
+    [
+        ("8GB", 8 * 10**9),
+        ("1.5 kB", 1500),
+        ("2GiB", 2 * 2**30),
+        (77, 77),
+        ("77", 77),
+        ("1t", 10**12),
+    ],
+)
+def test_sizes_are_read(given: str | int, bytes_: int) -> None:
+    assert budget.most_bytes(given) == bytes_
+
+
+@pytest.mark.parametrize("given", ["", "many", "-1", 0, "1PB", "1e9", True])
+def test_what_is_no_size_is_refused_by_name(given: str | int) -> None:
+    with pytest.raises(RecipeError, match=r"data\.most_bytes = .* 8GB"):
+        ReadSettings(most_bytes=given)
+
+
+def test_the_default_is_of_the_machine_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2**28 < budget.most_bytes(None) < 2**45
+    monkeypatch.setenv(budget.VARIABLE, "3MB")
+    assert budget.most_bytes(None) == 3_000_000
+    monkeypatch.setenv(budget.VARIABLE, "much")
+    with pytest.raises(RecipeError, match="FINETEXT_MOST_BYTES = 'much'"):
+        budget.most_bytes(None)
+
+
+def test_all_that_is_read_counts_against_one_budget() -> None:
+    told = pytest.raises(TooLargeError)
+    with budget.reading(100) as outer:
+        budget.take(60, "a.csv")
+        with budget.reading("8GB") as inner, told as found:
+            assert inner is outer
+            budget.take(60, "b.csv")
+    assert str(found.value) == (
+        "b.csv takes more than 100 B of memory to read, the most that data.most_bytes allows; if "
+        "you trust it, raise the limit with --set data.most_bytes=200B, or with "
+        "FINETEXT_MOST_BYTES=200B in the environment"
+    )
+    with budget.reading(100):
+        budget.take(60, "b.csv")
+
+
+def test_bytes_count_as_they_come() -> None:
+    zero, told = Path("/dev/zero"), pytest.raises(TooLargeError, match="endless")
+    with zero.open("rb") as file, budget.reading(2_000), told:
+        budget.read_all(file, "endless", 500)
+    with budget.reading(2_000):
+        assert budget.read_all(io.BytesIO(b"abc"), "short") == b"abc"
+
+
+def test_a_device_is_not_read_without_end() -> None:
+    with pytest.raises(TooLargeError, match="/dev/zero"):
+        read("/dev/zero", settings=ReadSettings(most_bytes="5MB"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), MemoryError("1 GB")])
+def test_errors_of_memory_and_nesting_are_of_finetext(error: BaseException) -> None:
+    @budget.within_memory
+    def fail(_: Path) -> None:
+        raise error
+
+    with pytest.raises(TooLargeError, match=r"memory|deeply"):
+        fail(Path("x"))
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    @budget.within_memory
+    def fail() -> None:
+        raise RuntimeError("another")
+
+    with pytest.raises(RuntimeError, match="another"):
+        fail()
+
+
+def test_reading_in_python_raises_an_error_of_finetext(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    (tmp_path / "a.csv").write_text("text,label\na b,x\nc d,y\n")
+    monkeypatch.setattr("finetext.data.folders.parse_table", exhausted)
+    with pytest.raises(TooLargeError, match=r"a\.csv: there is not enough memory"):
+        read(tmp_path / "a.csv")
