@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from haiku_layout import Arrays, logits, random_arrays, states, write_tokenizer
 from safetensors.numpy import save_file
 
 import finetext
-from finetext.core.errors import FinetextError, ModelError, RecipeError, TooLargeError
+from finetext.core.errors import FinetextError, ModelError, RecipeError
 from finetext.core.types import Dataset
 from finetext.encoders.convert import Converted, convert
 from finetext.encoders.features import features
-from finetext.encoders.foreign_weights import read_arrays
 from finetext.encoders.language_models import load_for_language_model
 from finetext.encoders.load import load_encoder, load_tokenizer
 
@@ -396,20 +394,3 @@ def test_the_command_says_what_was_made_and_left_out(
     seen = command(*words, "--out", "third", status=2)
     assert "give heads (a number) and positions" in seen.err
     assert not Path("third").exists()
-
-
-def test_arrays_that_say_they_are_large_are_refused_before_they_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FINETEXT_MOST_BYTES", "5MB")
-    np.savez_compressed(tmp_path / "w.npz", weights=np.zeros((10_000_000,), np.int8))
-    with pytest.raises(TooLargeError, match=r"w\.npz, weights, takes more than 5\.0 MB"):
-        read_arrays(tmp_path / "w.npz")
-    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_BZIP2) as packed:
-        packed.writestr("weights.npy", bytes(1_000_000))
-    with pytest.raises(ModelError, match="compressed as numpy does not"):
-        read_arrays(tmp_path / "x.npz")
-    with zipfile.ZipFile(tmp_path / "y.npz", "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("weights.npy", bytes(50_000_000))
-    with pytest.raises(ModelError, match="no array"):
-        read_arrays(tmp_path / "y.npz")
